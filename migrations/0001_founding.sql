@@ -1,0 +1,224 @@
+-- The founding schema. Rooms and visitors are bigints inside; their UUIDs are for the outside only.
+-- Constraints have names: the code turns each into a user's error (src/error.rs, `.on_constraint`).
+
+-- Who it is -----------------------------------------------------------------------------------------------------------
+CREATE TABLE visitor (
+    id             bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT visitor_pk PRIMARY KEY,
+    public_id      uuid        NOT NULL CONSTRAINT visitor_public_id_key UNIQUE,
+    color          text        NOT NULL,
+    animal         text        NOT NULL,
+    name           text        CONSTRAINT visitor_name_length CHECK (char_length(name) BETWEEN 1 AND 24),
+    locale         text        NOT NULL CONSTRAINT visitor_locale_known CHECK (locale IN ('ko', 'en')),
+    settings       jsonb       NOT NULL DEFAULT '{}',
+    rules_accepted text,
+    rules_at       timestamptz,
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    last_used_at   timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX visitor_last_used ON visitor (last_used_at);
+
+-- The cookie's record (tower-sessions). The identifier itself is never stored, only its hash.
+CREATE TABLE session (
+    id_hash      bytea       CONSTRAINT session_pk PRIMARY KEY,
+    visitor_id   bigint      CONSTRAINT session_visitor_fk REFERENCES visitor ON DELETE CASCADE,
+    data         jsonb       NOT NULL,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    last_used_at timestamptz NOT NULL DEFAULT now(),
+    expires_at   timestamptz NOT NULL
+);
+CREATE INDEX session_visitor ON session (visitor_id);
+CREATE INDEX session_expires ON session (expires_at);
+
+-- Rooms ---------------------------------------------------------------------------------------------------------------
+CREATE TABLE chat_room (
+    id         bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT chat_room_pk PRIMARY KEY,
+    public_id  uuid        NOT NULL CONSTRAINT chat_room_public_id_key UNIQUE,
+    slug       text        CONSTRAINT chat_room_slug_key UNIQUE,
+    kind       text        NOT NULL CONSTRAINT chat_room_kind_known CHECK (kind IN ('talk', 'public', 'private')),
+    naming     text        NOT NULL CONSTRAINT chat_room_naming_known CHECK (naming IN ('anonymous', 'named')),
+    title      text        CONSTRAINT chat_room_title_length CHECK (char_length(title) BETWEEN 1 AND 80),
+    topic      text        CONSTRAINT chat_room_topic_length CHECK (char_length(topic) <= 200),
+    history    boolean     NOT NULL DEFAULT true,
+    language   text,
+    owner_id   bigint      CONSTRAINT chat_room_owner_fk REFERENCES visitor ON DELETE SET NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    closed_at  timestamptz,
+    CONSTRAINT chat_room_title_when_listed CHECK (kind = 'talk' OR title IS NOT NULL)
+);
+CREATE INDEX chat_room_listed ON chat_room (id DESC) WHERE kind = 'public' AND closed_at IS NULL;
+CREATE INDEX chat_room_ended_talks ON chat_room (closed_at) WHERE kind = 'talk' AND closed_at IS NOT NULL;
+
+-- The head of a room's log: the row every writer locks to number entries. A table of its own with room to spare on each
+-- page, so that moving a head is a heap-only update. `rights` rises whenever somebody's rights in the room change.
+CREATE TABLE room_head (
+    room_id  bigint      CONSTRAINT room_head_pk PRIMARY KEY CONSTRAINT room_head_room_fk REFERENCES chat_room ON DELETE CASCADE,
+    seq      bigint      NOT NULL DEFAULT 0 CONSTRAINT room_head_seq_rises CHECK (seq >= 0),
+    rights   bigint      NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+
+CREATE TABLE membership (
+    room_id    bigint      NOT NULL CONSTRAINT membership_room_fk REFERENCES chat_room ON DELETE CASCADE,
+    visitor_id bigint      NOT NULL CONSTRAINT membership_visitor_fk REFERENCES visitor,
+    public_id  uuid        NOT NULL,
+    slot       text        CONSTRAINT membership_slot_known CHECK (slot IN ('A', 'B')),
+    role       text        NOT NULL DEFAULT 'member' CONSTRAINT membership_role_known CHECK (role IN ('member', 'owner')),
+    color      text        NOT NULL,
+    animal     text,
+    name       text        NOT NULL,
+    joined_seq bigint      NOT NULL DEFAULT 0,
+    read_seq   bigint      NOT NULL DEFAULT 0,
+    joined_at  timestamptz NOT NULL DEFAULT now(),
+    left_at    timestamptz,
+    CONSTRAINT membership_pk PRIMARY KEY (room_id, visitor_id),
+    CONSTRAINT membership_public_id_key UNIQUE (room_id, public_id)
+);
+-- One open talk a person, in either slot.
+CREATE UNIQUE INDEX membership_one_open_talk ON membership (visitor_id) WHERE slot IS NOT NULL AND left_at IS NULL;
+-- Each slot of a talk once.
+CREATE UNIQUE INDEX membership_slot_once ON membership (room_id, slot) WHERE slot IS NOT NULL;
+CREATE INDEX membership_visitor ON membership (visitor_id);
+
+-- One log a room: `seq` is dense from 1, `client_id` is unique as long as the log is kept. Without a foreign key on the
+-- room: its head row, locked by every batch, already proves that the room is there, and a probe a row would cost more
+-- than the insert.
+CREATE TABLE message (
+    room_id     bigint      NOT NULL,
+    seq         bigint      NOT NULL CONSTRAINT message_seq_positive CHECK (seq > 0),
+    client_id   uuid        NOT NULL,
+    sender_id   bigint      NOT NULL,
+    verb        text        NOT NULL DEFAULT 'send' CONSTRAINT message_verb_known CHECK (verb IN ('send')),
+    reply_to    bigint,
+    payload     jsonb       NOT NULL,
+    created_at  timestamptz NOT NULL,
+    prefix_hash bytea,
+    edited_at   timestamptz,
+    edited_by   bigint,
+    deleted_at  timestamptz,
+    deleted_by  bigint,
+    CONSTRAINT message_pk PRIMARY KEY (room_id, seq),
+    CONSTRAINT message_client_id_key UNIQUE (room_id, client_id)
+);
+
+-- Matching ------------------------------------------------------------------------------------------------------------
+-- Waiting people. Unlogged: a crash of Postgres empties it, and the nodes that hold the sockets write theirs again.
+CREATE UNLOGGED TABLE random_ticket (
+    id         bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT random_ticket_pk PRIMARY KEY,
+    public_id  uuid        NOT NULL,
+    visitor_id bigint      NOT NULL CONSTRAINT random_ticket_visitor_key UNIQUE,
+    node       uuid        NOT NULL,
+    interests  text[]      NOT NULL,
+    languages  text[]      NOT NULL,
+    translate  boolean     NOT NULL,
+    since      timestamptz NOT NULL,
+    -- A cancelled ticket stays for a moment, so that no other node with a socket of the visitor writes it again.
+    cancelled_at timestamptz
+);
+CREATE INDEX random_ticket_node ON random_ticket (node);
+
+-- A node that is alive renews its row every second.
+CREATE UNLOGGED TABLE node_lease (
+    node    uuid        CONSTRAINT node_lease_pk PRIMARY KEY,
+    seen_at timestamptz NOT NULL
+);
+
+CREATE TABLE random_session (
+    id           bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT random_session_pk PRIMARY KEY,
+    public_id    uuid        NOT NULL CONSTRAINT random_session_public_id_key UNIQUE,
+    room_id      bigint      NOT NULL CONSTRAINT random_session_room_key UNIQUE
+                             CONSTRAINT random_session_room_fk REFERENCES chat_room ON DELETE CASCADE,
+    a            bigint      NOT NULL CONSTRAINT random_session_a_fk REFERENCES visitor,
+    b            bigint      NOT NULL CONSTRAINT random_session_b_fk REFERENCES visitor,
+    shared       text[]      NOT NULL,
+    languages    text[]      NOT NULL,
+    relaxed      boolean     NOT NULL DEFAULT false,
+    -- What each side sought with and since when: `next` seeks with it again, a freed side goes back to the front with it.
+    a_seek       jsonb       NOT NULL,
+    b_seek       jsonb       NOT NULL,
+    a_since      timestamptz NOT NULL,
+    b_since      timestamptz NOT NULL,
+    -- The ticket that each side gave up for it: one that is missing from the queue was matched, not lost.
+    a_ticket     uuid        NOT NULL,
+    b_ticket     uuid        NOT NULL,
+    -- The node that holds the side's socket (null: has not entered), and since when the side has none.
+    a_node       uuid,
+    b_node       uuid,
+    a_away_since timestamptz,
+    b_away_since timestamptz,
+    created_at   timestamptz NOT NULL DEFAULT now(),
+    ended_at     timestamptz,
+    reason       text        CONSTRAINT random_session_reason_known
+                             CHECK (reason IN ('left', 'next', 'lost', 'report', 'block', 'moderator')),
+    CONSTRAINT random_session_two_people CHECK (a <> b)
+);
+CREATE INDEX random_session_open ON random_session (created_at) WHERE ended_at IS NULL;
+CREATE INDEX random_session_a ON random_session (a, ended_at);
+CREATE INDEX random_session_b ON random_session (b, ended_at);
+
+-- Moderation ----------------------------------------------------------------------------------------------------------
+-- Mutual and for ever: one row a pair, the smaller id first.
+CREATE TABLE visitor_block (
+    low        bigint      NOT NULL CONSTRAINT visitor_block_low_fk REFERENCES visitor ON DELETE CASCADE,
+    high       bigint      NOT NULL CONSTRAINT visitor_block_high_fk REFERENCES visitor ON DELETE CASCADE,
+    blocker_id bigint      NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT visitor_block_pk PRIMARY KEY (low, high),
+    CONSTRAINT visitor_block_order CHECK (low < high)
+);
+CREATE INDEX visitor_block_high ON visitor_block (high);
+
+-- A report keeps its evidence apart from the log and its retention: the entries as they were when it was made.
+CREATE TABLE report (
+    id          bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT report_pk PRIMARY KEY,
+    public_id   uuid        NOT NULL CONSTRAINT report_public_id_key UNIQUE,
+    room_id     bigint      NOT NULL,
+    reporter_id bigint      NOT NULL,
+    reported_id bigint,
+    reason      text        NOT NULL CONSTRAINT report_reason_known
+                            CHECK (reason IN ('spam', 'harassment', 'sexual', 'minor', 'violence', 'other')),
+    note        text        CONSTRAINT report_note_length CHECK (char_length(note) <= 1000),
+    evidence    jsonb       NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX report_room ON report (room_id);
+
+-- Rights taken from a person everywhere: `fence` counts them, `revocation` names them (src/db/fence.rs).
+CREATE TABLE fence (
+    one     boolean CONSTRAINT fence_pk PRIMARY KEY DEFAULT true CONSTRAINT fence_single CHECK (one),
+    version bigint NOT NULL DEFAULT 0
+);
+INSERT INTO fence DEFAULT VALUES;
+CREATE TABLE revocation (
+    version    bigint      CONSTRAINT revocation_pk PRIMARY KEY,
+    visitor_id bigint      NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Keys that every node must share (the key of address hashes). Made on the first start.
+CREATE TABLE secret (
+    name  text  CONSTRAINT secret_pk PRIMARY KEY,
+    value bytea NOT NULL
+);
+
+-- The landing page ----------------------------------------------------------------------------------------------------
+CREATE TABLE page_section (
+    id         bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT page_section_pk PRIMARY KEY,
+    locale     text        NOT NULL CONSTRAINT page_section_locale_known CHECK (locale IN ('ko', 'en')),
+    kind       text        NOT NULL CONSTRAINT page_section_kind_known
+                           CHECK (kind IN ('hero', 'stats', 'steps', 'showcase', 'rooms', 'safety', 'faq', 'action', 'markdown')),
+    position   integer     NOT NULL,
+    visible    boolean     NOT NULL DEFAULT true,
+    content    jsonb       NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT page_section_position_key UNIQUE (locale, position)
+);
+
+-- Named numbers: `manual` holds one set by hand; null means that it is computed live.
+CREATE TABLE site_stat (
+    key        text        CONSTRAINT site_stat_pk PRIMARY KEY,
+    position   integer     NOT NULL,
+    visible    boolean     NOT NULL DEFAULT true,
+    manual     bigint,
+    label      jsonb       NOT NULL,
+    unit       text        NOT NULL DEFAULT 'count' CONSTRAINT site_stat_unit_known CHECK (unit IN ('count', 'seconds')),
+    updated_at timestamptz NOT NULL DEFAULT now()
+);

@@ -1,0 +1,129 @@
+//! Accounts: who is it. Everybody is a visitor: anonymous, made at the first visit, held by a cookie.
+mod model;
+mod names;
+mod routes;
+mod sessions;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use sqlx::{PgConnection, PgPool};
+use tower_sessions::cookie::SameSite;
+use tower_sessions::{Expiry, Session, SessionManagerLayer};
+
+use crate::app::App;
+use crate::config::Site;
+use crate::db;
+use crate::error::{Error, Result};
+use crate::http::Prefix;
+
+pub use crate::locale::Locale;
+pub use model::{RULES, Visitor, VisitorView};
+#[cfg(test)]
+pub use names::colors;
+pub use names::Alias;
+pub use routes::router;
+pub use sessions::Sessions;
+
+/// The visitor's key in a session's data.
+const VISITOR: &str = "visitor";
+/// A cookie that was silent for this long is forgotten (DESIGN.md 8).
+const SILENCE: time::Duration = time::Duration::days(30);
+/// How often "last use" is written at most.
+const TOUCH: Duration = Duration::from_secs(60);
+
+/// What this noun keeps on a node.
+pub struct State {
+    address_key: [u8; 32],
+}
+
+impl State {
+    /// Loads the key of the address hashes.
+    pub async fn new(db: &PgPool) -> Result<Self> {
+        Ok(Self { address_key: db::secret::shared(db, "address").await? })
+    }
+
+    /// A keyed hash of an address prefix (16 bytes): what audit columns keep instead of an address.
+    pub fn prefix_hash(&self, prefix: Prefix) -> Vec<u8> {
+        // HMAC takes a key of any length, so this cannot fail.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.address_key) else { return Vec::new() };
+        mac.update(&prefix.bytes());
+        mac.finalize().into_bytes()[..16].to_vec()
+    }
+}
+
+/// The cookie's layer: `__Host-` where the site is https, without it and `Secure` on a loopback site.
+pub fn session_layer(db: &PgPool, site: &Site) -> SessionManagerLayer<Sessions> {
+    SessionManagerLayer::new(Sessions::new(db.clone()))
+        .with_name(if site.loopback { "maju" } else { "__Host-maju" })
+        .with_secure(!site.loopback)
+        .with_http_only(true)
+        .with_same_site(SameSite::Lax)
+        .with_path("/")
+        .with_expiry(Expiry::OnInactivity(SILENCE))
+}
+
+/// The visitor of a session. Errors: `session_ended` when there is none (any more).
+pub async fn visitor(app: &App, session: &Session) -> Result<Visitor> {
+    let id = session_visitor(session).await?.ok_or(Error::SessionEnded)?;
+    store::visitor(&app.db, id).await?.ok_or(Error::SessionEnded)
+}
+
+/// A visitor as it is stored now. Errors: `session_ended` when it is gone.
+pub async fn by_id(app: &App, id: i64) -> Result<Visitor> {
+    store::visitor(&app.db, id).await?.ok_or(Error::SessionEnded)
+}
+
+/// The visitor of a session, made when there is none. The cookie is set with the answer.
+pub async fn visitor_or_new(app: &App, session: &Session, locale: Locale) -> Result<Visitor> {
+    if let Some(id) = session_visitor(session).await?
+        && let Some(known) = store::visitor(&app.db, id).await?
+    {
+        return Ok(known);
+    }
+    let alias = Alias::random(&mut rand::rng());
+    let made = store::make_visitor(&app.db, &alias, locale).await?;
+    session.insert(VISITOR, made.id).await.map_err(Error::internal)?;
+    Ok(made)
+}
+
+/// Records that a visitor was active, at most once a minute a visitor (the statement itself says so).
+pub async fn touch(app: &App, visitor: i64) -> Result<()> {
+    Ok(store::touch(&app.db, visitor, TOUCH).await?)
+}
+
+/// Locks visitors against being swept while a transaction gives them something to keep.
+pub async fn keep(tx: &mut PgConnection, visitors: &[i64]) -> Result<()> {
+    Ok(store::keep(tx, visitors).await?)
+}
+
+/// Starts the sweeper: sessions silent for 30 days, and visitors that never did anything for a day.
+pub fn run(app: &App) {
+    let node = app.clone();
+    app.tasks.spawn("accounts.sweep", async move {
+        let mut hourly = tokio::time::interval(Duration::from_secs(3_600));
+        loop {
+            tokio::select! {
+                () = node.tasks.stopping.cancelled() => return,
+                _ = hourly.tick() => {}
+            }
+            match store::sweep(&node.db).await {
+                Ok(0) => {}
+                Ok(gone) => tracing::info!(visitors.swept = gone, "swept visitors that left nothing"),
+                Err(why) => tracing::warn!(error.cause = %why, "the sweep of visitors failed; it runs again in an hour"),
+            }
+        }
+    });
+}
+
+async fn session_visitor(session: &Session) -> Result<Option<i64>> {
+    session.get::<i64>(VISITOR).await.map_err(|why| match why {
+        // The store speaks of a database that it cannot reach.
+        tower_sessions::session::Error::Store(_) => Error::Unavailable,
+        other => Error::internal(other),
+    })
+}

@@ -1,0 +1,163 @@
+//! Visitor: types and rules, no I/O.
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use ts_rs::TS;
+use unicode_normalization::UnicodeNormalization;
+use uuid::Uuid;
+
+use super::Alias;
+use crate::error::{Error, Result};
+use crate::locale::Locale;
+
+/// The rules in force. A new version asks everybody again before the next `seek`.
+pub const RULES: &str = "2026-11";
+/// Characters of a chosen name at most.
+const NAME: usize = 24;
+/// Bytes of the settings' JSON at most.
+const SETTINGS: usize = 4_096;
+
+/// Somebody who came. Never sent as it is: `id` is for the inside only.
+#[derive(Clone, Debug)]
+pub struct Visitor {
+    pub id: i64,
+    pub public_id: Uuid,
+    pub alias: Alias,
+    /// A name the visitor chose for named rooms; None shows the alias.
+    pub name: Option<String>,
+    pub locale: Locale,
+    pub settings: Map<String, Value>,
+    /// The version of the rules that was accepted, with the age gate.
+    pub rules_accepted: Option<String>,
+}
+
+/// A visitor as it is shown to itself.
+#[derive(Clone, Debug, Serialize, TS, utoipa::ToSchema)]
+pub struct VisitorView {
+    pub id: Uuid,
+    pub name: String,
+    #[ts(type = "Color")]
+    pub color: String,
+    /// Null when the name was chosen.
+    pub animal: Option<String>,
+    pub locale: Locale,
+    #[schema(value_type = Object)]
+    #[ts(type = "{ [name: string]: unknown }")]
+    pub settings: Map<String, Value>,
+    /// Accounts come later; null is a guest.
+    #[schema(value_type = Option<Object>)]
+    #[ts(type = "null")]
+    pub account: Option<Value>,
+}
+
+impl From<Visitor> for VisitorView {
+    fn from(visitor: Visitor) -> Self {
+        Self {
+            id: visitor.public_id,
+            name: visitor.display_name(),
+            color: visitor.alias.color,
+            animal: visitor.name.is_none().then_some(visitor.alias.animal),
+            locale: visitor.locale,
+            settings: visitor.settings,
+            account: None,
+        }
+    }
+}
+
+impl Visitor {
+    /// The visitor's own name: the chosen one, else the alias in the visitor's language.
+    pub fn display_name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.alias.in_words(self.locale))
+    }
+
+    /// The age gate: adult and the current rules. Errors: `age_gate`.
+    pub fn require_rules(&self) -> Result<()> {
+        if self.rules_accepted.as_deref() == Some(RULES) { Ok(()) } else { Err(Error::AgeGate) }
+    }
+}
+
+/// What `PATCH /me` may change.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// 1 to 24 characters; null goes back to the alias.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>)]
+    pub name: Option<Option<String>>,
+    pub locale: Option<Locale>,
+    /// Settings of the page, 4 KiB of JSON at most; replaces what was there.
+    #[schema(value_type = Option<Object>)]
+    pub settings: Option<Map<String, Value>>,
+    /// The version of the rules that is accepted; needs `adult`.
+    pub rules: Option<String>,
+    /// The age gate: true, 18 or older.
+    pub adult: Option<bool>,
+}
+
+/// Tells a null from an absent field.
+fn present<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::<String>::deserialize(value).map(Some)
+}
+
+impl Change {
+    /// Checks the change. Errors: `bad_frame` with the field, `too_long`, `conflict` for rules that are not current.
+    pub fn checked(mut self) -> Result<Self> {
+        if let Some(Some(name)) = &self.name {
+            let tidy: String = name.nfc().collect::<String>().trim().to_owned();
+            if tidy.chars().count() > NAME {
+                return Err(Error::TooLong { limit: NAME, field: Some("name") });
+            }
+            if tidy.is_empty() || tidy.chars().any(is_forbidden_in_names) {
+                return Err(Error::bad_field("name", "A name needs a visible character, and no control characters."));
+            }
+            self.name = Some(Some(tidy));
+        }
+        if let Some(settings) = &self.settings {
+            let text = serde_json::to_string(settings).map_err(Error::internal)?;
+            if text.len() > SETTINGS {
+                return Err(Error::TooLong { limit: SETTINGS, field: Some("settings") });
+            }
+            if text.contains("\\u0000") {
+                return Err(Error::bad_field("settings", "The character NUL cannot be stored."));
+            }
+        }
+        match (self.rules.as_deref(), self.adult) {
+            (None, None) => {}
+            (Some(RULES), Some(true)) => {}
+            (Some(_), Some(true)) => return Err(Error::Conflict("The rules have changed. Read the current version.")),
+            (Some(_), _) => return Err(Error::bad_field("adult", "Maju is for adults: confirm that you are 18 or older.")),
+            (None, Some(_)) => return Err(Error::bad_field("rules", "Say which version of the rules is accepted.")),
+        }
+        Ok(self)
+    }
+}
+
+/// Control characters, bidi controls and invisible ones that could make one name look like another.
+fn is_forbidden_in_names(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{00ad}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Change;
+
+    #[test]
+    fn changes_are_checked() {
+        let change = |json: &str| serde_json::from_str::<Change>(json).unwrap().checked();
+        assert_eq!(change(r#"{"name":"  마주 "}"#).unwrap().name, Some(Some("마주".to_owned())));
+        assert_eq!(change(r#"{"name":null}"#).unwrap().name, Some(None));
+        assert!(change("{}").unwrap().name.is_none());
+        for (json, code) in [
+            (r#"{"name":""}"#, "bad_frame"),
+            (r#"{"name":"a\u202eb"}"#, "bad_frame"),
+            (r#"{"name":"aaaaaaaaaaaaaaaaaaaaaaaaa"}"#, "too_long"),
+            (r#"{"rules":"2026-11"}"#, "bad_frame"),
+            (r#"{"rules":"2026-11","adult":false}"#, "bad_frame"),
+            (r#"{"rules":"1999","adult":true}"#, "conflict"),
+            (r#"{"adult":true}"#, "bad_frame"),
+        ] {
+            assert_eq!(change(json).unwrap_err().code(), code, "{json}");
+        }
+        assert!(serde_json::from_str::<Change>(r#"{"role":"admin"}"#).is_err());
+    }
+}

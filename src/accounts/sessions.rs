@@ -1,0 +1,71 @@
+//! The cookie's record on our own Postgres (tower-sessions' `SessionStore`). Only a hash of the identifier is stored.
+use async_trait::async_trait;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use sqlx::PgPool;
+use tower_sessions::SessionStore;
+use tower_sessions::session::{Id, Record};
+use tower_sessions::session_store::{Error, Result};
+
+use super::store::{self, StoredSession};
+use super::{SILENCE, VISITOR};
+
+/// Sessions in Postgres.
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    db: PgPool,
+}
+
+impl Sessions {
+    /// A store over the node's pool.
+    pub fn new(db: PgPool) -> Self {
+        Self { db }
+    }
+}
+
+#[async_trait]
+impl SessionStore for Sessions {
+    async fn create(&self, record: &mut Record) -> Result<()> {
+        loop {
+            let (visitor, stored) = stored(record)?;
+            if store::create_session(&self.db, &hash(&record.id), visitor, &stored).await.map_err(backend)? {
+                return Ok(());
+            }
+            record.id = Id::default(); // taken: draw again
+        }
+    }
+
+    async fn save(&self, record: &Record) -> Result<()> {
+        let (visitor, stored) = stored(record)?;
+        if !store::save_session(&self.db, &hash(&record.id), visitor, &stored).await.map_err(backend)? {
+            tracing::debug!("a session that had ended was not revived");
+        }
+        Ok(())
+    }
+
+    async fn load(&self, id: &Id) -> Result<Option<Record>> {
+        let Some(found) = store::load_session(&self.db, &hash(id), SILENCE).await.map_err(backend)? else {
+            return Ok(None);
+        };
+        let data = serde_json::from_value(found.data).map_err(|why| Error::Decode(why.to_string()))?;
+        Ok(Some(Record { id: *id, data, expiry_date: found.expires_at }))
+    }
+
+    async fn delete(&self, id: &Id) -> Result<()> {
+        store::delete_session(&self.db, &hash(id)).await.map_err(backend)
+    }
+}
+
+fn stored(record: &Record) -> Result<(Option<i64>, StoredSession)> {
+    let visitor = record.data.get(VISITOR).and_then(Value::as_i64);
+    let data = serde_json::to_value(&record.data).map_err(|why| Error::Encode(why.to_string()))?;
+    Ok((visitor, StoredSession { data, expires_at: record.expiry_date }))
+}
+
+fn hash(id: &Id) -> [u8; 32] {
+    Sha256::digest(id.0.to_le_bytes()).into()
+}
+
+fn backend(why: sqlx::Error) -> Error {
+    Error::Backend(why.to_string())
+}

@@ -1,0 +1,188 @@
+//! Accounts: all its SQL.
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::model::Change;
+use super::{Alias, Locale, Visitor};
+
+/// A visitor by its inner id.
+pub(super) async fn visitor(db: &PgPool, id: i64) -> Result<Option<Visitor>, sqlx::Error> {
+    let row = sqlx::query!(
+        "SELECT id, public_id, color, animal, name, locale, settings, rules_accepted FROM visitor WHERE id = $1",
+        id
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| Visitor {
+        id: row.id,
+        public_id: row.public_id,
+        alias: Alias { color: row.color, animal: row.animal },
+        name: row.name,
+        locale: Locale::of_tag(&row.locale).unwrap_or_default(),
+        settings: object(row.settings),
+        rules_accepted: row.rules_accepted,
+    }))
+}
+
+/// Makes a visitor.
+pub(super) async fn make_visitor(db: &PgPool, alias: &Alias, locale: Locale) -> Result<Visitor, sqlx::Error> {
+    let public_id = Uuid::new_v4();
+    let id = sqlx::query_scalar!(
+        "INSERT INTO visitor (public_id, color, animal, locale) VALUES ($1, $2, $3, $4) RETURNING id",
+        public_id,
+        alias.color,
+        alias.animal,
+        locale.tag()
+    )
+    .fetch_one(db)
+    .await?;
+    let alias = alias.clone();
+    Ok(Visitor { id, public_id, alias, name: None, locale, settings: Map::new(), rules_accepted: None })
+}
+
+/// Writes a checked change.
+pub(super) async fn change(db: &PgPool, id: i64, change: &Change) -> Result<(), sqlx::Error> {
+    let name_given = change.name.is_some();
+    sqlx::query!(
+        "UPDATE visitor SET
+            name = CASE WHEN $2 THEN $3 ELSE name END,
+            locale = coalesce($4, locale),
+            settings = coalesce($5, settings),
+            rules_accepted = coalesce($6, rules_accepted),
+            rules_at = CASE WHEN $6::text IS NULL THEN rules_at ELSE now() END,
+            last_used_at = now()
+         WHERE id = $1",
+        id,
+        name_given,
+        change.name.clone().flatten(),
+        change.locale.map(Locale::tag),
+        change.settings.clone().map(Value::Object),
+        change.rules,
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Notes that a visitor was active, unless that was noted within `every`.
+pub(super) async fn touch(db: &PgPool, id: i64, every: Duration) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE visitor SET last_used_at = now() WHERE id = $1 AND last_used_at < now() - make_interval(secs => $2)",
+        id,
+        every.as_secs_f64()
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Locks visitors' rows against deletion until the transaction ends.
+pub(super) async fn keep(tx: &mut PgConnection, visitors: &[i64]) -> Result<(), sqlx::Error> {
+    sqlx::query!("SELECT id FROM visitor WHERE id = ANY($1) ORDER BY id FOR KEY SHARE", visitors).fetch_all(tx).await?;
+    Ok(())
+}
+
+/// Deletes silent sessions, then visitors without one that left nothing behind; a day for those that never did anything.
+pub(super) async fn sweep(db: &PgPool) -> Result<u64, sqlx::Error> {
+    sqlx::query!("DELETE FROM session WHERE expires_at < now()").execute(db).await?;
+    let swept = sqlx::query!(
+        "DELETE FROM visitor WHERE id IN (
+            SELECT v.id FROM visitor v
+            WHERE v.last_used_at < now() - interval '1 day'
+              AND (v.rules_accepted IS NULL AND v.name IS NULL
+                   OR NOT EXISTS (SELECT 1 FROM session s WHERE s.visitor_id = v.id))
+              AND NOT EXISTS (SELECT 1 FROM membership m WHERE m.visitor_id = v.id)
+              AND NOT EXISTS (SELECT 1 FROM random_session r WHERE r.a = v.id OR r.b = v.id)
+            ORDER BY v.last_used_at LIMIT 5000 FOR UPDATE SKIP LOCKED)"
+    )
+    .execute(db)
+    .await?;
+    Ok(swept.rows_affected())
+}
+
+/// A session's record as it is stored.
+pub(super) struct StoredSession {
+    pub data: Value,
+    pub expires_at: OffsetDateTime,
+}
+
+/// Writes a new session. False: the id is taken.
+pub(super) async fn create_session(
+    db: &PgPool,
+    id_hash: &[u8],
+    visitor: Option<i64>,
+    stored: &StoredSession,
+) -> Result<bool, sqlx::Error> {
+    let made = sqlx::query!(
+        "INSERT INTO session (id_hash, visitor_id, data, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        id_hash,
+        visitor,
+        stored.data,
+        stored.expires_at
+    )
+    .execute(db)
+    .await?;
+    Ok(made.rows_affected() == 1)
+}
+
+/// Saves a session that exists; one that was deleted meanwhile is never revived.
+pub(super) async fn save_session(
+    db: &PgPool,
+    id_hash: &[u8],
+    visitor: Option<i64>,
+    stored: &StoredSession,
+) -> Result<bool, sqlx::Error> {
+    let saved = sqlx::query!(
+        "UPDATE session SET visitor_id = $2, data = $3, expires_at = $4, last_used_at = now() WHERE id_hash = $1",
+        id_hash,
+        visitor,
+        stored.data,
+        stored.expires_at
+    )
+    .execute(db)
+    .await?;
+    Ok(saved.rows_affected() == 1)
+}
+
+/// Reads a session that has not expired. Its use pushes the end out, written at most once an hour.
+pub(super) async fn load_session(
+    db: &PgPool,
+    id_hash: &[u8],
+    silence: time::Duration,
+) -> Result<Option<StoredSession>, sqlx::Error> {
+    let row = sqlx::query!(
+        "SELECT data, expires_at, last_used_at < now() - interval '1 hour' AS \"stale!\"
+         FROM session WHERE id_hash = $1 AND expires_at > now()",
+        id_hash
+    )
+    .fetch_optional(db)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    if row.stale {
+        sqlx::query!(
+            "UPDATE session SET last_used_at = now(), expires_at = now() + make_interval(secs => $2) WHERE id_hash = $1",
+            id_hash,
+            silence.as_seconds_f64()
+        )
+        .execute(db)
+        .await?;
+    }
+    Ok(Some(StoredSession { data: row.data, expires_at: row.expires_at }))
+}
+
+/// Deletes a session.
+pub(super) async fn delete_session(db: &PgPool, id_hash: &[u8]) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM session WHERE id_hash = $1", id_hash).execute(db).await?;
+    Ok(())
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}

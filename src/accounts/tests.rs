@@ -1,0 +1,121 @@
+//! Accounts over the real router and Postgres.
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode, header};
+use serde_json::json;
+
+use super::store;
+use crate::testing::{limited_node, node};
+
+#[tokio::test]
+async fn the_first_me_makes_a_visitor_and_the_cookie_keeps_it() {
+    let node = node().await;
+    let first = node.get("/api/v1/me").await;
+    let cookie = first.headers[header::SET_COOKIE].to_str().unwrap().to_owned();
+    for wanted in ["HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=2592000"] {
+        assert!(cookie.contains(wanted), "{cookie}");
+    }
+    // A loopback site is plain http: no Secure, no __Host-.
+    assert!(!cookie.contains("Secure") && !cookie.starts_with("__Host-"), "{cookie}");
+    let me = first.json();
+    assert_eq!(me["rules"]["accepted"], serde_json::Value::Null);
+    assert_eq!(me["visitor"]["account"], serde_json::Value::Null);
+    let guest = node.newcomer("ko").await;
+    let again = node.ask(Some(&guest), Method::GET, "/api/v1/me", None).await;
+    assert_eq!(again.json()["visitor"]["id"], guest.id.as_str());
+    assert_eq!(again.json()["visitor"]["locale"], "ko");
+    let stored: Vec<Vec<u8>> = sqlx::query_scalar("SELECT id_hash FROM session").fetch_all(&node.app.db).await.unwrap();
+    assert!(stored.iter().all(|hash| hash.len() == 32), "only hashes are stored");
+}
+
+#[tokio::test]
+async fn a_cookie_of_nobody_is_refused_and_me_makes_a_fresh_guest() {
+    let node = node().await;
+    let guest = node.newcomer("en").await;
+    sqlx::query("DELETE FROM session").execute(&node.app.db).await.unwrap();
+    let rooms = node.ask(Some(&guest), Method::GET, "/api/v1/rooms", None).await;
+    assert_eq!((rooms.status, rooms.json()["code"].clone()), (StatusCode::UNAUTHORIZED, json!("session_ended")));
+    let fresh = node.ask(Some(&guest), Method::GET, "/api/v1/me", None).await;
+    assert_eq!(fresh.status, StatusCode::OK);
+    assert_ne!(fresh.json()["visitor"]["id"], guest.id.as_str());
+    assert!(fresh.headers.contains_key(header::SET_COOKIE));
+}
+
+#[tokio::test]
+async fn writes_come_from_the_sites_own_pages() {
+    let node = node().await;
+    let guest = node.newcomer("en").await;
+    let patch = |origin: Option<&str>, kind: &str| {
+        let mut request = Request::patch("/api/v1/me").header(header::COOKIE, &guest.cookie).header(header::CONTENT_TYPE, kind);
+        if let Some(origin) = origin {
+            request = request.header(header::ORIGIN, origin);
+        }
+        node.send(request.body(Body::from(r#"{"locale":"ko"}"#)).unwrap())
+    };
+    let own = node.origin();
+    assert_eq!(patch(None, "application/json").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(patch(Some("https://evil.example"), "application/json").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(patch(Some(&own), "text/plain").await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let done = patch(Some(&own), "application/json").await;
+    assert_eq!((done.status, done.json()["visitor"]["locale"].clone()), (StatusCode::OK, json!("ko")));
+}
+
+#[tokio::test]
+async fn changes_are_kept_and_bad_ones_named() {
+    let node = node().await;
+    let guest = node.newcomer("en").await;
+    let change = async |body| node.ask(Some(&guest), Method::PATCH, "/api/v1/me", Some(body)).await;
+    let named = change(json!({"name": "마주", "settings": {"sound": false}})).await.json();
+    assert_eq!((&named["visitor"]["name"], &named["visitor"]["animal"]), (&json!("마주"), &json!(null)));
+    let back = change(json!({"name": null})).await.json();
+    assert_eq!(back["visitor"]["settings"], json!({"sound": false}), "what was not named stays");
+    assert!(back["visitor"]["animal"].is_string());
+    for (body, status, code) in [
+        (json!({"name": "\u{202e}x"}), 400, "bad_frame"),
+        (json!({"name": "x".repeat(25)}), 422, "too_long"),
+        (json!({"role": "admin"}), 400, "bad_frame"),
+        (json!({"rules": "old", "adult": true}), 409, "conflict"),
+        (json!({"rules": crate::accounts::RULES, "adult": false}), 400, "bad_frame"),
+        (json!([]), 400, "bad_frame"),
+    ] {
+        let refused = change(body.clone()).await;
+        assert_eq!((refused.status.as_u16(), refused.json()["code"].as_str().unwrap()), (status, code), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn silent_visitors_are_swept_and_those_with_a_talk_are_not() {
+    let node = node().await;
+    let (idle, one, two) = (node.newcomer("en").await, node.guest("ko").await, node.guest("en").await);
+    let _talk = node.talk(&one, &two).await;
+    sqlx::query("UPDATE visitor SET last_used_at = now() - interval '2 days'").execute(&node.app.db).await.unwrap();
+    assert_eq!(store::sweep(&node.app.db).await.unwrap(), 1);
+    let gone = node.ask(Some(&idle), Method::GET, "/api/v1/rooms", None).await;
+    assert_eq!(gone.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(node.ask(Some(&one), Method::GET, "/api/v1/rooms", None).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_late_save_never_revives_a_session() {
+    let node = node().await;
+    let stored = store::StoredSession { data: json!({}), expires_at: node.app.clock.now() + Duration::from_secs(60) };
+    assert!(!store::save_session(&node.app.db, &[7; 32], None, &stored).await.unwrap());
+    assert!(store::load_session(&node.app.db, &[7; 32], time::Duration::days(1)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn one_address_cannot_make_visitors_without_end() {
+    let node = limited_node().await;
+    let mut refused = None;
+    for _ in 0..500 {
+        let answer = node.get("/api/v1/me").await;
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.expect("the limit holds");
+    assert_eq!(refused.json()["code"], "rate_limited");
+    assert!(refused.headers.contains_key(header::RETRY_AFTER) && !refused.headers.contains_key(header::SET_COOKIE));
+}

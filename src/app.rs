@@ -1,0 +1,167 @@
+//! The application: what every verb may ask for. It starts from its pool, its relay and its clock, so that two nodes run in one test.
+use std::future::Future;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgPool;
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::error::Result;
+use crate::realtime::{Hub, Relay};
+use crate::{accounts, cms, http, matching, rooms};
+
+/// A node of the service. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// The parts of a node. Each noun keeps its own state behind its own door.
+pub struct Parts {
+    pub config: Config,
+    /// This start of this node; leases and tickets carry it.
+    pub node: Uuid,
+    pub clock: Clock,
+    pub tasks: Tasks,
+    pub db: PgPool,
+    pub hub: Hub,
+    pub relay: Relay,
+    pub limits: http::Limits,
+    pub accounts: accounts::State,
+    pub rooms: rooms::State,
+    pub matching: matching::State,
+    pub cms: cms::State,
+}
+
+impl Deref for App {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl App {
+    /// Builds a node over a migrated database and starts its tasks (writers, feed, matcher, sweepers).
+    pub async fn start(config: Config, db: PgPool, relay: Relay, clock: Clock) -> Result<Self> {
+        let (rooms, writer) = rooms::State::new(&config);
+        let app = Self(Arc::new(Parts {
+            node: Uuid::new_v4(),
+            tasks: Tasks::default(),
+            hub: Hub::default(),
+            limits: http::Limits::new(&config),
+            accounts: accounts::State::new(&db).await?,
+            matching: matching::State::default(),
+            cms: cms::State::default(),
+            rooms,
+            relay,
+            clock,
+            db,
+            config,
+        }));
+        rooms::run(&app, writer);
+        matching::run(&app);
+        accounts::run(&app);
+        cms::run(&app);
+        Ok(app)
+    }
+
+    /// True from the moment the node was asked to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.tasks.draining.is_cancelled()
+    }
+}
+
+/// Where time comes from. Tests move it by hand; order in the log never depends on it.
+#[derive(Clone, Default)]
+pub struct Clock {
+    #[cfg(test)]
+    skew_ms: Arc<std::sync::atomic::AtomicI64>,
+}
+
+impl Clock {
+    /// Now, UTC.
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
+    pub fn now(&self) -> OffsetDateTime {
+        #[cfg(test)]
+        {
+            let skew = self.skew_ms.load(std::sync::atomic::Ordering::Relaxed);
+            OffsetDateTime::now_utc() + time::Duration::milliseconds(skew)
+        }
+        #[cfg(not(test))]
+        OffsetDateTime::now_utc()
+    }
+
+    /// Moves this clock forward (tests).
+    #[cfg(test)]
+    pub fn advance(&self, by: Duration) {
+        let ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        self.skew_ms.fetch_add(ms, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// A time as the wire shows it: RFC 3339, UTC, milliseconds.
+pub fn stamp(at: OffsetDateTime) -> String {
+    let at = at.to_offset(time::UtcOffset::UTC);
+    let (date, time) = (at.date(), at.time());
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+        date.year(),
+        u8::from(date.month()),
+        date.day(),
+        time.hour(),
+        time.minute(),
+        time.second(),
+        time.millisecond()
+    )
+}
+
+/// The registry of background tasks: everything that is spawned is counted, stopped and waited for.
+#[derive(Clone, Default)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    held: TaskTracker,
+    /// Stop taking new work: not ready, sockets are told to come back later.
+    pub draining: CancellationToken,
+    /// Stop now: what is in hand has been finished, or the deadline has passed.
+    pub stopping: CancellationToken,
+}
+
+impl Tasks {
+    /// Starts a task that is waited for at the end. It should watch [`Tasks::stopping`].
+    #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
+    pub fn spawn<F>(&self, name: &'static str, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let tracked = self.tracker.track_future(task);
+        tokio::spawn(async move {
+            tracked.await;
+            tracing::trace!(task.name = name, "task ended");
+        });
+    }
+
+    /// Counts a task that somebody else drives and that ends by itself when the node drains (a socket).
+    pub fn hold<F: Future<Output = ()>>(&self, task: F) -> impl Future<Output = ()> + use<F> {
+        self.held.track_future(self.tracker.track_future(task))
+    }
+
+    /// How many tasks run now.
+    pub fn running(&self) -> usize {
+        self.tracker.len()
+    }
+
+    /// Waits until what [`Tasks::hold`] counts has ended, at most `limit`.
+    pub async fn let_go(&self, limit: Duration) -> bool {
+        self.held.close();
+        tokio::time::timeout(limit, self.held.wait()).await.is_ok()
+    }
+
+    /// Waits until every task has ended, at most `limit`. True when all did.
+    pub async fn finish(&self, limit: Duration) -> bool {
+        self.tracker.close();
+        tokio::time::timeout(limit, self.tracker.wait()).await.is_ok()
+    }
+}

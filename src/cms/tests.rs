@@ -1,0 +1,392 @@
+//! The landing page through the whole router, over a real database.
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use super::figure::Figure;
+use super::model::{self, Label, PageSection, SiteStat, Unit};
+use super::store;
+use crate::locale::Locale;
+use crate::testing::{self, Answer, Node, eventually};
+
+/// A node that has read what the migrations wrote.
+async fn node() -> Node {
+    let node = testing::node().await;
+    eventually("the first sections are read", async || !node.app.cms.current().contents().sections.is_empty()).await;
+    node
+}
+
+/// Changes the database, and waits until the page at an address says what the change asks for.
+async fn change(node: &Node, sql: &'static str, path: &str, holds: impl Fn(&str) -> bool) -> Answer {
+    sqlx::raw_sql(sql).execute(&node.app.db).await.unwrap();
+    super::forget(&node.app);
+    eventually(sql, async || holds(&node.get(path).await.text)).await;
+    node.get(path).await
+}
+
+async fn get(node: &Node, path: &str, headers: &[(&str, &str)]) -> Answer {
+    let request = headers.iter().fold(Request::get(path), |request, (name, value)| request.header(*name, *value));
+    node.send(request.body(Body::empty()).unwrap()).await
+}
+
+fn text<'a>(answer: &'a Answer, name: &str) -> &'a str {
+    answer.headers.get(name).map_or("", |value| value.to_str().unwrap())
+}
+
+#[tokio::test]
+async fn both_pages_are_whole_without_a_script() {
+    let node = node().await;
+    let site = node.app.config.site.url.clone();
+    for (path, locale, says) in [
+        (
+            "/",
+            Locale::En,
+            [
+                "Talk with<br> someone you’ve<br> never met.",
+                "Do I need an account?",
+                "What we can’t do",
+                "Skip to content",
+            ],
+        ),
+        (
+            "/ko",
+            Locale::Ko,
+            ["처음 만난 사람과<br> 이야기해 보세요.", "가입해야 하나요?", "마주가 할 수 없는 일", "본문으로 건너뛰기"],
+        ),
+    ] {
+        let page = node.get(path).await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert_eq!(text(&page, "content-type"), "text/html; charset=utf-8");
+        assert_eq!(text(&page, "content-language"), locale.tag());
+        let html = &page.text;
+        for said in says {
+            assert!(html.contains(said), "{path} lacks {said}");
+        }
+        let head = [
+            format!(r#"<html lang="{}" data-theme="auto">"#, locale.tag()),
+            format!(r#"<link rel="canonical" href="{site}{path}">"#),
+            format!(r#"<link rel="alternate" hreflang="en" href="{site}/">"#),
+            format!(r#"<link rel="alternate" hreflang="ko" href="{site}/ko">"#),
+            format!(r#"<link rel="alternate" hreflang="x-default" href="{site}/">"#),
+            format!(r#"<meta property="og:url" content="{site}{path}">"#),
+            r#"<meta name="description" content=""#.to_owned(),
+            r#"<meta property="og:title" content=""#.to_owned(),
+        ];
+        for part in head {
+            assert!(html.contains(&part), "{path} lacks {part}");
+        }
+        assert_eq!(html.matches("<h1").count(), 1, "{path}");
+        assert!(html.contains(r#"href="/chat""#), "{path} leads into the talk");
+        assert!(html.contains("<details") && html.contains("<fieldset"), "{path}");
+        let other = Locale::other(locale);
+        assert!(html.contains(&format!(r#"hreflang="{0}" lang="{0}">"#, other.tag())), "{path} leads to its twin");
+    }
+}
+
+#[tokio::test]
+async fn pages_hold_nothing_that_their_content_policy_refuses() {
+    let node = node().await;
+    for path in ["/", "/ko", "/nowhere"] {
+        let page = node.get(path).await;
+        assert!(text(&page, "content-security-policy").contains("script-src 'self'; style-src 'self';"));
+        let html = page.text.to_lowercase();
+        assert!(!html.contains(" style=") && !html.contains("<style"), "{path} has a style of its own");
+        for script in html.split("<script").skip(1) {
+            let tag = script.split('>').next().unwrap();
+            assert!(
+                tag.contains("src=\"/assets/") || tag.contains("application/ld+json"),
+                "{path} has a script of its own"
+            );
+        }
+        assert!(!html.contains(" onclick=") && !html.contains("javascript:"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn looking_sets_no_cookie() {
+    let node = node().await;
+    let looks = [
+        "/",
+        "/ko",
+        "/ko/",
+        "/nowhere",
+        "/robots.txt",
+        "/sitemap.xml",
+        "/favicon.svg",
+        "/site.webmanifest",
+        "/preview.png",
+        "/touch-icon.png",
+        "/chat",
+        "/api/v1/content",
+        "/api/v1/stats",
+    ];
+    for path in looks {
+        assert_eq!(text(&node.get(path).await, "set-cookie"), "", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_theme_that_was_chosen_is_painted_at_once_and_a_language_stays_its_address() {
+    let node = node().await;
+    let dark = get(&node, "/", &[("cookie", "maju_theme=dark; maju_locale=ko"), ("accept-language", "ko")]).await;
+    assert!(dark.text.contains(r#"<html lang="en" data-theme="dark">"#));
+    assert!(dark.text.contains(r#"value="dark" autocomplete="off" checked>"#));
+    let odd = get(&node, "/ko", &[("cookie", "maju_theme=\"><script>")]).await;
+    assert!(odd.text.contains(r#"<html lang="ko" data-theme="auto">"#));
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_to_each_in_its_own_way() {
+    let node = node().await;
+    let page = get(&node, "/nowhere", &[("accept-language", "ko-KR,ko;q=0.9")]).await;
+    assert_eq!(page.status, StatusCode::NOT_FOUND);
+    assert!(page.text.contains(r#"<html lang="ko""#) && page.text.contains("여기에는 아무도 없어요"));
+    assert_eq!(text(&page, "cache-control"), "no-store");
+    let page = node.get("/ko/nowhere").await;
+    assert!(page.status == StatusCode::NOT_FOUND && page.text.contains("Nobody is here"));
+    for path in ["/api", "/api/nowhere", "/api/v1/nowhere", "/ws/nowhere", "/admin", "/admin/nowhere"] {
+        let answer = node.get(path).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(text(&answer, "content-type"), "application/problem+json", "{path}");
+        assert_eq!(answer.json()["code"], "not_found", "{path}");
+    }
+    for path in ["/assets/nowhere.js", "/assets/../index.html", "/index.html", "/.vite/manifest.json"] {
+        let answer = node.get(path).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        assert!(!answer.text.contains("id=\"app\""), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_editor_wrote_is_text() {
+    let node = node().await;
+    let page = change(
+        &node,
+        r#"INSERT INTO page_section (locale, kind, position, content) VALUES
+               ('en', 'markdown', 990, '{"title": "<script>alert(1)</script>", "text": "a & b\n\n<img src=x onerror=alert(2)>"}');
+           UPDATE page_section SET content = jsonb_set(content, '{items,0,answer}', '"</script><script>alert(3)</script>"')
+               WHERE locale = 'en' AND kind = 'faq';
+           UPDATE page_section SET content = jsonb_set(content, '{lead}', '"\" onload=\"alert(4)"')
+               WHERE locale = 'en' AND kind = 'hero'"#,
+        "/",
+        |html| html.contains("alert(2)"),
+    )
+    .await;
+    let html = &page.text;
+    assert!(!html.contains("<script>") && !html.contains("<img") && !html.contains(r#"" onload="#), "{html}");
+    assert!(html.contains("alert(1)") && html.contains("alert(3)") && html.contains("alert(4)"));
+    let facts = html.split(r#"<script type="application/ld+json">"#).nth(1).unwrap().split("</script>").next().unwrap();
+    let facts: Value = serde_json::from_str(facts).unwrap();
+    let answer = &facts["@graph"][1]["mainEntity"][0]["acceptedAnswer"]["text"];
+    assert_eq!(answer, "</script><script>alert(3)</script>");
+}
+
+#[tokio::test]
+async fn a_broken_section_is_left_out_and_an_empty_page_falls_back() {
+    let node = node().await;
+    let page = change(
+        &node,
+        r#"UPDATE page_section SET content = '{"title": 7}' WHERE locale = 'en' AND kind IN ('faq', 'hero');
+           UPDATE site_stat SET label = '"odd"' WHERE key = 'online'"#,
+        "/",
+        |html| !html.contains("id=\"faq\""),
+    )
+    .await;
+    assert_eq!(page.status, StatusCode::OK);
+    assert!(page.text.contains("id=\"safety\"") && !page.text.contains("href=\"#faq\""));
+    assert!(node.get("/ko").await.text.contains("id=\"faq\""), "the other language has its own");
+    let page = change(&node, "UPDATE page_section SET visible = false WHERE locale = 'en'", "/", |html| {
+        html.contains("id=\"faq\"")
+    })
+    .await;
+    assert!(page.text.contains("id=\"start\""), "the built-in sections");
+}
+
+#[tokio::test]
+async fn a_number_that_is_zero_or_unknown_is_not_shown() {
+    let node = node().await;
+    let shows = |html: &str, key: &str| html.contains(&format!("data-stat=\"{key}\""));
+    for path in ["/", "/ko"] {
+        assert!(!node.get(path).await.text.contains("id=\"now\""), "nobody is here, and nothing says so");
+    }
+    let stats = node.get("/api/v1/stats").await.json();
+    assert_eq!(stats["items"].as_array().unwrap().len(), 3);
+    assert!(stats["items"].as_array().unwrap().iter().all(|stat| stat["value"].is_null()), "{stats}");
+
+    let page = change(
+        &node,
+        "UPDATE site_stat SET manual = 0 WHERE key = 'talks_today'; UPDATE site_stat SET manual = 12345 WHERE key = 'median_wait'",
+        "/ko",
+        |html| html.contains("id=\"now\""),
+    )
+    .await;
+    assert!(shows(&page.text, "median_wait") && !shows(&page.text, "talks_today") && !shows(&page.text, "online"));
+    assert!(page.text.contains("<span>206</span><small>분</small>"));
+
+    node.newcomer("ko").await;
+    let page = change(&node, "SELECT 1", "/ko", |html| shows(html, "online")).await;
+    assert!(page.text.contains("<dt>지금 함께 있어요</dt><dd><span>1</span><small>명</small></dd>"), "{}", page.text);
+    let stats = node.get("/api/v1/stats").await;
+    assert_eq!(
+        stats.json()["items"][0],
+        json!({"key": "online", "label": {"ko": "지금 함께 있어요", "en": "here now"}, "value": 1, "unit": "count"})
+    );
+    assert_eq!(text(&stats, "cache-control"), "no-store");
+}
+
+#[tokio::test]
+async fn numbers_that_are_old_say_from_when_they_are() {
+    let node = node().await;
+    change(&node, "UPDATE site_stat SET manual = 5 WHERE key = 'online'", "/", |html| html.contains("id=\"now\""))
+        .await;
+    assert!(!node.get("/").await.text.contains("<time"));
+    sqlx::raw_sql("ALTER TABLE site_stat RENAME TO site_stat_gone").execute(&node.app.db).await.unwrap();
+    node.app.clock.advance(super::FRESH + Duration::from_secs(1));
+    super::forget(&node.app);
+    eventually("the numbers are old", async || node.get("/").await.text.contains("<time")).await;
+    let page = node.get("/ko").await;
+    assert!(page.text.contains(" UTC 기준</time>") && page.text.contains("<span>5</span>"));
+    assert!(node.get("/api/v1/stats").await.json()["as_of"].is_string());
+    change(&node, "ALTER TABLE site_stat_gone RENAME TO site_stat", "/", |html| !html.contains("<time")).await;
+}
+
+#[tokio::test]
+async fn a_median_needs_five_talks_and_each_counts_for_two() {
+    let db = testing::database().await;
+    let mut conn = db.acquire().await.unwrap();
+    let now = OffsetDateTime::from_unix_timestamp(1_790_000_000).unwrap();
+    let talk = "WITH people AS (
+            INSERT INTO visitor (public_id, color, animal, locale, last_used_at)
+            SELECT gen_random_uuid(), 'pine', 'otter', 'ko', $1::timestamptz - interval '1 day' FROM generate_series(1, 2) RETURNING id
+        ), room AS (
+            INSERT INTO chat_room (public_id, kind, naming) VALUES (gen_random_uuid(), 'talk', 'anonymous') RETURNING id
+        )
+        INSERT INTO random_session (public_id, room_id, a, b, shared, languages, a_seek, b_seek, a_since, b_since, a_ticket, b_ticket, created_at)
+        SELECT gen_random_uuid(), room.id, (SELECT min(id) FROM people), (SELECT max(id) FROM people), '{}', '{ko}', '{}', '{}',
+            $1::timestamptz - $2 * interval '1 second', $1::timestamptz - interval '3 seconds', gen_random_uuid(), gen_random_uuid(), $1
+        FROM room";
+    for wait in [2.5, 8.0, 9.0, 10.0] {
+        sqlx::query(talk).bind(now).bind(wait).execute(&mut *conn).await.unwrap();
+    }
+    let live = store::live(&mut conn, now).await.unwrap();
+    assert_eq!((live.online, live.talks_today, live.median_wait), (Some(0), Some(4), None));
+    sqlx::query(talk).bind(now).bind(11.0).execute(&mut *conn).await.unwrap();
+    let live = store::live(&mut conn, now).await.unwrap();
+    assert_eq!((live.talks_today, live.median_wait), (Some(5), Some(3)), "between 2.5, five times 3, and 8 to 11");
+    let later = now + time::Duration::hours(25);
+    assert_eq!(store::live(&mut conn, later).await.unwrap().talks_today, Some(0));
+}
+
+#[tokio::test]
+async fn a_copy_that_is_current_is_not_sent_again() {
+    let node = node().await;
+    let first = node.get("/ko").await;
+    assert_eq!(text(&first, "cache-control"), "public, max-age=0, stale-while-revalidate=60");
+    let tag = text(&first, "etag").to_owned();
+    for held in [tag.clone(), format!("W/{tag}"), format!("\"x\", {tag}"), "*".to_owned()] {
+        let again = get(&node, "/ko", &[("if-none-match", &held)]).await;
+        assert_eq!((again.status, again.bytes.len()), (StatusCode::NOT_MODIFIED, 0), "{held}");
+        assert_eq!(text(&again, "etag"), tag);
+    }
+    let packed = get(&node, "/ko", &[("accept-encoding", "gzip, deflate, br, zstd")]).await;
+    assert_eq!(text(&packed, "content-encoding"), "zstd");
+    assert!(packed.bytes.len() * 3 < first.bytes.len(), "{} of {}", packed.bytes.len(), first.bytes.len());
+    assert_eq!(zstd::bulk::decompress(&packed.bytes, 1 << 20).unwrap(), first.bytes);
+    assert_ne!(text(&packed, "etag"), tag, "another coding is another representation");
+    assert_eq!(text(&get(&node, "/ko", &[("accept-encoding", "br, zstd;q=0")]).await, "content-encoding"), "");
+    let varies: Vec<_> = packed.headers.get_all(header::VARY).iter().map(|value| value.to_str().unwrap()).collect();
+    assert_eq!(varies, ["Cookie", "Accept-Encoding"]);
+    let set = "UPDATE site_stat SET manual = 77 WHERE key = 'online'";
+    change(&node, set, "/ko", |html| html.contains("<span>77</span>")).await;
+    assert_eq!(get(&node, "/ko", &[("if-none-match", &tag)]).await.status, StatusCode::OK);
+    let content = node.get("/api/v1/content?locale=ko").await;
+    let again = get(&node, "/api/v1/content?locale=ko", &[("if-none-match", text(&content, "etag"))]).await;
+    assert_eq!(again.status, StatusCode::NOT_MODIFIED);
+}
+
+#[tokio::test]
+async fn crawlers_and_browsers_find_what_they_ask_for() {
+    let node = node().await;
+    let site = &node.app.config.site.url;
+    for (path, kind, says) in [
+        ("/robots.txt", "text/plain; charset=utf-8", format!("Sitemap: {site}/sitemap.xml")),
+        ("/sitemap.xml", "application/xml", format!("<loc>{site}/ko</loc>")),
+        ("/favicon.svg", "image/svg+xml", "<svg".to_owned()),
+        ("/site.webmanifest", "application/manifest+json", "\"start_url\"".to_owned()),
+        ("/preview.png", "image/png", "PNG".to_owned()),
+        ("/touch-icon.png", "image/png", "PNG".to_owned()),
+    ] {
+        let answer = node.get(path).await;
+        assert_eq!((answer.status, text(&answer, "content-type")), (StatusCode::OK, kind), "{path}");
+        assert!(answer.text.contains(&says), "{path}: {}", answer.text);
+        let again = get(&node, path, &[("if-none-match", text(&answer, "etag"))]).await;
+        assert_eq!(again.status, StatusCode::NOT_MODIFIED, "{path}");
+    }
+    node.get("/site.webmanifest").await.json();
+}
+
+#[tokio::test]
+async fn the_same_page_is_there_as_data() {
+    let node = node().await;
+    for locale in Locale::ALL {
+        let content = node.get(&format!("/api/v1/content?locale={}", locale.tag())).await.json();
+        let sections: Vec<PageSection> = serde_json::from_value(content["sections"].clone()).unwrap();
+        assert_eq!(sections, model::built_in(locale), "the database began with the built-in sections");
+        assert_eq!(content["locale"], locale.tag());
+    }
+    assert_eq!(node.get("/api/v1/content").await.json()["locale"], "en");
+    for path in ["/api/v1/content?locale=fr", "/api/v1/content?lang=ko"] {
+        let answer = node.get(path).await;
+        assert_eq!(
+            (answer.status, answer.json()["code"].clone()),
+            (StatusCode::BAD_REQUEST, json!("bad_frame")),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn both_languages_have_the_same_sections_with_as_many_parts() {
+    fn shape(value: &Value) -> Value {
+        match value {
+            Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), shape(value))).collect(),
+            Value::Array(items) => items.iter().map(shape).collect(),
+            other => Value::Bool(!other.is_null()),
+        }
+    }
+    let [ko, en] = Locale::ALL.map(|locale| {
+        let sections = model::built_in(locale);
+        assert!(sections.len() >= 7, "{locale:?}");
+        // The words after numbers differ by language: English has none.
+        let alike = sections.iter().filter(|section| !matches!(section, PageSection::Stats(_)));
+        shape(&serde_json::to_value(alike.collect::<Vec<_>>()).unwrap())
+    });
+    assert_eq!(ko, en);
+}
+
+#[test]
+fn figures_are_written_as_people_say_them() {
+    let figure = |value, unit, locale| {
+        let stat = SiteStat { key: "n".to_owned(), label: Label::default(), value, unit };
+        Figure::of(&stat, &[("n".to_owned(), "명".to_owned())].into(), locale)
+            .map(|figure| figure.digits + " " + &figure.counter)
+    };
+    for (value, unit, locale, expected) in [
+        (Some(7), Unit::Count, Locale::Ko, Some("7 명")),
+        (Some(999), Unit::Count, Locale::Ko, Some("999 명")),
+        (Some(1_000), Unit::Count, Locale::Ko, Some("1,000 명")),
+        (Some(12_345_678), Unit::Count, Locale::Ko, Some("12,345,678 명")),
+        (Some(99), Unit::Seconds, Locale::Ko, Some("99 초")),
+        (Some(100), Unit::Seconds, Locale::Ko, Some("2 분")),
+        (Some(149), Unit::Seconds, Locale::En, Some("2 min")),
+        (Some(6), Unit::Seconds, Locale::En, Some("6 s")),
+        (Some(0), Unit::Count, Locale::En, None),
+        (Some(-1), Unit::Count, Locale::En, None),
+        (None, Unit::Seconds, Locale::En, None),
+    ] {
+        assert_eq!(figure(value, unit, locale).as_deref(), expected, "{value:?}");
+    }
+}

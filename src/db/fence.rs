@@ -1,0 +1,37 @@
+//! The fence: nothing is written after the commit that took a person's rights away everywhere (ban, password, role).
+//!
+//! Batches of entries hold it shared, who revokes holds it exclusively. The lock stands in a statement of its own before
+//! the one that reads the version: a statement's snapshot is older than its wait for a lock.
+use sqlx::PgConnection;
+
+/// The advisory lock's key: "maju" in ASCII, then 1.
+const KEY: i64 = 0x6d61_6a75_0000_0001;
+
+/// Takes the fence shared until the transaction ends. A later statement may read [`version`].
+pub async fn share(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!("SELECT pg_advisory_xact_lock_shared($1)", KEY).execute(tx).await?;
+    Ok(())
+}
+
+/// How many revocations there have been. Read it in a statement after [`share`].
+pub async fn version(tx: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!("SELECT version FROM fence").fetch_one(tx).await
+}
+
+/// Who was revoked after `known`, with the version each got.
+pub async fn revoked_since(tx: &mut PgConnection, known: i64) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+    let rows = sqlx::query!("SELECT version, visitor_id FROM revocation WHERE version > $1 ORDER BY version", known)
+        .fetch_all(tx)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.version, row.visitor_id)).collect())
+}
+
+/// Takes the fence exclusively and records that a visitor's rights changed. The transaction that calls it also changes
+/// what those rights are read from, and commits at once: every writer waits for it.
+pub async fn revoke(tx: &mut PgConnection, visitor: i64) -> Result<i64, sqlx::Error> {
+    sqlx::query!("SET LOCAL lock_timeout = '2s'").execute(&mut *tx).await?;
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", KEY).execute(&mut *tx).await?;
+    let version = sqlx::query_scalar!("UPDATE fence SET version = version + 1 RETURNING version").fetch_one(&mut *tx).await?;
+    sqlx::query!("INSERT INTO revocation (version, visitor_id) VALUES ($1, $2)", version, visitor).execute(tx).await?;
+    Ok(version)
+}

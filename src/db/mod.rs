@@ -1,0 +1,125 @@
+//! The database: pool, checks, migrations, the fence, the private Postgres. Knows no noun.
+pub mod fence;
+pub mod private;
+pub mod secret;
+
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
+
+/// The schema, numbered for the founding one. Runs at start under sqlx's advisory lock.
+pub static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// Connections for requests. The writers and the matcher have their own.
+const POOL: u32 = 16;
+/// How long a request waits for a connection before it is `unavailable`.
+const ACQUIRE: Duration = Duration::from_secs(2);
+
+/// The pool of a node. Statements are cut off after 5 s, an idle transaction after 10 s, so that nobody hangs the rest.
+pub fn pool(options: PgConnectOptions) -> PgPool {
+    let options = options
+        .application_name("maju")
+        .log_statements(tracing::log::LevelFilter::Trace)
+        .options([("statement_timeout", "5s"), ("idle_in_transaction_session_timeout", "10s"), ("lock_timeout", "3s")]);
+    PgPoolOptions::new()
+        .max_connections(POOL)
+        .min_connections(1)
+        .acquire_timeout(ACQUIRE)
+        .idle_timeout(Duration::from_secs(600))
+        .test_before_acquire(false)
+        .connect_lazy_with(options)
+}
+
+/// A connection of its own, outside the pool, with the given session settings (`idle_in_transaction_session_timeout`, …).
+pub async fn connect(pool: &PgPool, settings: &[(&'static str, &'static str)]) -> Result<PgConnection, sqlx::Error> {
+    let options = (*pool.connect_options()).clone().options(settings.iter().copied());
+    tokio::time::timeout(ACQUIRE, PgConnection::connect_with(&options)).await.map_err(|_| sqlx::Error::PoolTimedOut)?
+}
+
+/// Checks that the server keeps what it says is committed. Errors: one line that names the setting and the way out.
+pub async fn check(pool: &PgPool, accept_unsafe: bool) -> Result<(), String> {
+    let mut connection = pool.acquire().await.map_err(|why| format!("cannot reach Postgres: {why}"))?;
+    let version: i32 = setting(&mut connection, "server_version_num").await?.parse().unwrap_or_default();
+    if version < 150_000 {
+        return Err(format!("Postgres 15 or newer is needed; this one says {version}"));
+    }
+    for name in ["fsync", "full_page_writes", "synchronous_commit"] {
+        let value = setting(&mut connection, name).await?;
+        if value == "off" {
+            let line = format!("Postgres runs with {name} = off: a crash could lose acknowledged messages");
+            if !accept_unsafe {
+                return Err(format!("{line}. Turn it on, or start with --unsafe-database if that is what you want"));
+            }
+            tracing::warn!(postgres.setting = name, "{line}");
+        }
+    }
+    check_session_mode(&mut connection).await
+}
+
+/// A pooler in transaction mode would hand our advisory locks to somebody else.
+async fn check_session_mode(connection: &mut PgConnection) -> Result<(), String> {
+    let failed = |why: sqlx::Error| format!("cannot reach Postgres: {why}");
+    let first: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection).await.map_err(failed)?;
+    for _ in 0..8 {
+        let pid: i32 =
+            sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection).await.map_err(failed)?;
+        if pid != first {
+            return Err("the connection pooler is in transaction mode; Maju needs session mode".to_owned());
+        }
+    }
+    Ok(())
+}
+
+async fn setting(connection: &mut PgConnection, name: &'static str) -> Result<String, String> {
+    sqlx::query_scalar("SELECT current_setting($1)")
+        .bind(name)
+        .fetch_one(connection)
+        .await
+        .map_err(|why| format!("cannot read the setting {name} of Postgres: {why}"))
+}
+
+/// Whether the database answers.
+pub async fn answers(pool: &PgPool) -> bool {
+    sqlx::query("SELECT 1").execute(pool).await.is_ok()
+}
+
+/// Brings the schema to this version, under a lock: several nodes may start at once.
+pub async fn migrate(pool: &PgPool) -> Result<(), String> {
+    let mut connection = connect(pool, &[("lock_timeout", "60s"), ("statement_timeout", "0")])
+        .await
+        .map_err(|why| format!("cannot reach Postgres: {why}"))?;
+    MIGRATIONS.run(&mut connection).await.map_err(|why| format!("the migration failed: {why}"))?;
+    connection.close().await.map_err(|why| format!("the migration failed at its end: {why}"))
+}
+
+/// Whether an error says that the database cannot be reached or cannot work now, rather than that a statement was wrong.
+pub fn is_unreachable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Protocol(_) => true,
+        // Connection trouble, resources (disk full, too many connections), operator intervention, timeouts, read-only.
+        sqlx::Error::Database(said) => said.code().is_some_and(|code| {
+            ["08", "53", "57", "58"].contains(&&code[..2]) || code == "25006" || code == "25P03" || code == "55P03"
+        }),
+        _ => false,
+    }
+}
+
+/// Whether repeating the same transaction can succeed (deadlock, serialization).
+pub fn is_retryable(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(said) if matches!(said.code().as_deref(), Some("40P01" | "40001")))
+}
+
+/// The name of the constraint that was violated, if one was.
+pub fn constraint(error: &sqlx::Error) -> Option<&str> {
+    match error {
+        sqlx::Error::Database(said) => said.constraint(),
+        _ => None,
+    }
+}

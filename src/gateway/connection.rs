@@ -1,0 +1,358 @@
+//! One socket: reads frames, writes answers and what was queued, keeps time. One task a socket, and nothing else of it.
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::SinkExt;
+use rand::RngExt as _;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use uuid::Uuid;
+
+use super::frames::{self, ClientFrame, Notice, NoticeKind, SendOk};
+use super::verbs;
+use crate::accounts::Visitor;
+use crate::app::{App, stamp};
+use crate::error::{Error, Result};
+use crate::http::{Bucket, Key, Prefix};
+use crate::matching;
+use crate::realtime::{Frame, Queue, Topic};
+use crate::rooms::{self, Place, Posted, Receipt, Replay, Step};
+
+/// Bytes of a frame at most; a larger one closes 1009.
+pub(super) const FRAME: usize = 16 * 1024;
+/// How often the server pings.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(25);
+/// Silence after which a socket counts as gone: two pings missed.
+const SILENCE: Duration = Duration::from_secs(60);
+/// How long a client may take to say hello.
+const HELLO: Duration = Duration::from_secs(10);
+/// How long one write may take before the socket counts as too slow.
+const WRITE: Duration = Duration::from_secs(10);
+/// How long a verb may take; the database's own limits are lower.
+const VERB: Duration = Duration::from_secs(10);
+/// How long a close waits for the other side.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// Sends of one socket that wait for their commit; past it the socket is not read.
+const IN_FLIGHT: usize = 64;
+/// Frames without a usable id at which a socket is closed.
+const STRIKES: u32 = 3;
+/// Sockets of one visitor on this node.
+const SOCKETS: usize = 20;
+
+/// Why a socket ends. The numbers are of docs/WIRE.md.
+pub(super) enum End {
+    /// The client closed or is gone; nothing more can be said.
+    Gone,
+    Close(u16, Utf8Bytes),
+}
+
+impl End {
+    fn because(code: u16, why: &'static str) -> Self {
+        Self::Close(code, Utf8Bytes::from_static(why))
+    }
+}
+
+/// A socket that has been upgraded, until it ends.
+pub(super) async fn run(app: App, who: Visitor, prefix: Prefix, socket: WebSocket) {
+    let queue = Arc::new(Queue::new(who.id));
+    let place = Attached { app: app.clone(), visitor: who.id, queue: queue.clone(), said_hello: false };
+    let prefix_hash = app.accounts.prefix_hash(prefix);
+    let mut connection =
+        Connection { app, who, prefix, prefix_hash, socket, queue, joined: HashMap::new(), place, touched: None };
+    let end = connection.serve().await;
+    connection.farewell(end).await;
+}
+
+/// What the rest of the node knows of a socket; taken back when the socket's task ends, however it ends.
+struct Attached {
+    app: App,
+    visitor: i64,
+    queue: Arc<Queue>,
+    said_hello: bool,
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        if self.said_hello {
+            self.app.hub.unsubscribe(Topic::Visitor(self.visitor), &self.queue);
+            matching::disconnected(&self.app, self.visitor);
+        }
+    }
+}
+
+/// A socket and what it follows.
+pub(super) struct Connection {
+    pub(super) app: App,
+    pub(super) who: Visitor,
+    pub(super) prefix: Prefix,
+    /// What the audit columns of its entries keep.
+    pub(super) prefix_hash: Vec<u8>,
+    pub(super) queue: Arc<Queue>,
+    /// The rooms it follows.
+    pub(super) joined: HashMap<Uuid, Place>,
+    socket: WebSocket,
+    place: Attached,
+    touched: Option<Instant>,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        for place in self.joined.values() {
+            rooms::unfollow(&self.app, &place.room, &self.queue);
+        }
+    }
+}
+
+/// A send that waits for its commit.
+async fn pending(re: u64, receipt: Receipt) -> (u64, Result<Posted>) {
+    (re, rooms::receive(receipt).await)
+}
+
+impl Connection {
+    async fn serve(&mut self) -> End {
+        let began = Instant::now();
+        let mut heard = began;
+        let mut strikes = 0;
+        let mut sends = FuturesUnordered::new();
+        let mut beat = interval_at(began + HEARTBEAT, HEARTBEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let hello_by = began + HELLO;
+        let draining = self.app.tasks.draining.clone();
+        let queue = self.queue.clone();
+        loop {
+            let said = tokio::select! {
+                biased;
+                () = draining.cancelled() => return self.restart(&mut sends).await,
+                () = tokio::time::sleep_until(hello_by), if !self.place.said_hello => {
+                    return End::because(4400, "hello was expected");
+                }
+                Some((re, outcome)) = sends.next() => {
+                    if let Err(end) = self.answer_send(re, outcome, &mut sends).await { return end }
+                    continue;
+                }
+                () = queue.ready() => {
+                    if let Err(end) = self.drain().await { return end }
+                    continue;
+                }
+                said = self.socket.recv(), if sends.len() < IN_FLIGHT => said,
+                _ = beat.tick() => {
+                    if heard.elapsed() >= SILENCE { return End::Gone }
+                    if let Err(end) = self.write([Message::Ping(axum::body::Bytes::new())]).await { return end }
+                    continue;
+                }
+            };
+            heard = Instant::now();
+            let text = match said {
+                Some(Ok(Message::Text(text))) => text,
+                Some(Ok(Message::Binary(bytes))) if bytes.len() > FRAME => return too_large(),
+                Some(Ok(Message::Binary(_))) => Utf8Bytes::default(),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                Some(Ok(Message::Close(_))) | None => return End::Gone,
+                // The library breaks off at its own limit; anything else is a connection that broke.
+                Some(Err(why)) if why.to_string().contains("too long") => return too_large(),
+                Some(Err(_)) => return End::Gone,
+            };
+            if text.len() > FRAME {
+                return too_large();
+            }
+            let Some(read) = frames::read(&text) else {
+                strikes += 1;
+                let why = Error::bad_frame("A frame is a JSON object with an 'id' (a whole number) and a 'type'.");
+                if let Err(end) = self.say(frames::refusal(None, &why)).await {
+                    return end;
+                }
+                if strikes >= STRIKES {
+                    return End::because(4400, "three frames could not be read");
+                }
+                continue;
+            };
+            let outcome = match self.admit(read.frame) {
+                // Boxed: an idle socket should not hold room for the largest verb.
+                Ok(ClientFrame::Send { room, client_id, payload, reply_to }) => {
+                    let post = rooms::Post { client_id, payload, reply_to, prefix: self.prefix_hash.clone() };
+                    match Box::pin(self.post(room, post)).await {
+                        Ok(receipt) => {
+                            sends.push(pending(read.id, receipt));
+                            Ok(())
+                        }
+                        Err(why) => self.say(frames::refusal(Some(read.id), &why)).await,
+                    }
+                }
+                Ok(frame) => Box::pin(self.act(read.id, frame)).await,
+                Err(why) => self.say(frames::refusal(Some(read.id), &why)).await,
+            };
+            if let Err(end) = outcome {
+                return end;
+            }
+        }
+    }
+
+    /// What every frame passes: its shape, the rate limits, and hello first and once.
+    fn admit(&self, frame: Result<ClientFrame>) -> Result<ClientFrame> {
+        self.app.limits.take(Bucket::Frames, Key::Visitor(self.who.id))?;
+        self.app.limits.take(Bucket::PrefixFrames, Key::Prefix(self.prefix))?;
+        let frame = frame?;
+        match (&frame, self.place.said_hello) {
+            (ClientFrame::Hello { .. }, true) => Err(Error::bad_frame("Hello has been said on this socket.")),
+            (ClientFrame::Hello { .. }, false) | (_, true) => Ok(frame),
+            (_, false) => Err(Error::bad_frame("Say hello first.")),
+        }
+    }
+
+    async fn post(&mut self, room: Uuid, post: rooms::Post) -> Result<Receipt> {
+        self.app.limits.take(Bucket::Sends, Key::Visitor(self.who.id))?;
+        self.touch().await;
+        within(rooms::post(&self.app, &self.who, room, post)).await
+    }
+
+    /// Does what a frame asks and answers it.
+    async fn act(&mut self, id: u64, frame: ClientFrame) -> Result<(), End> {
+        if let ClientFrame::Hello { .. } = frame {
+            if self.app.hub.subscribe(Topic::Visitor(self.who.id), &self.queue) > SOCKETS {
+                self.app.hub.unsubscribe(Topic::Visitor(self.who.id), &self.queue);
+                return Err(End::because(1013, "too many connections of one visitor"));
+            }
+            self.place.said_hello = true;
+            matching::connected(&self.app, self.who.id);
+        }
+        self.touch().await;
+        match within(verbs::act(self, id, frame)).await {
+            Ok(reply) => {
+                self.say(reply.answer).await?;
+                for replay in reply.replays {
+                    self.replay(replay).await?;
+                }
+                Ok(())
+            }
+            Err(Error::SessionEnded) => Err(End::because(4401, "the session has ended")),
+            Err(why) => self.say(frames::refusal(Some(id), &why)).await,
+        }
+    }
+
+    /// Writes what a room's log holds behind the client's position, page by page as the socket drains, then follows it.
+    async fn replay(&mut self, (room, mut replay): (Uuid, Replay)) -> Result<(), End> {
+        loop {
+            match within(replay.step(&self.app, &self.queue)).await {
+                Ok(Step::Page(frames)) => self.write(frames.into_iter().map(Message::Text)).await?,
+                Ok(Step::Following) => return Ok(()),
+                Ok(Step::Resync(head)) => return self.say(rooms::RoomEvent::Resync { room, head }.encode()).await,
+                Err(why) => {
+                    // The client resumes on a new socket rather than living with a hole.
+                    why.log();
+                    return Err(End::because(1013, "busy"));
+                }
+            }
+        }
+    }
+
+    /// Answers a send, and the others that have committed meanwhile, with one flush.
+    async fn answer_send<F>(&mut self, re: u64, outcome: Result<Posted>, sends: &mut FuturesUnordered<F>) -> Result<(), End>
+    where
+        F: Future<Output = (u64, Result<Posted>)>,
+    {
+        let mut answers = vec![Message::Text(sent(re, outcome))];
+        while answers.len() < IN_FLIGHT
+            && let Some(Some((re, outcome))) = futures_util::FutureExt::now_or_never(sends.next())
+        {
+            answers.push(Message::Text(sent(re, outcome)));
+        }
+        self.write(answers).await
+    }
+
+    /// Writes what is queued.
+    async fn drain(&mut self) -> Result<(), End> {
+        let Ok(frames) = self.queue.take() else { return Err(too_slow()) };
+        self.write(frames.into_iter().map(Message::Text)).await
+    }
+
+    async fn say(&mut self, frame: Frame) -> Result<(), End> {
+        self.write([Message::Text(frame)]).await
+    }
+
+    /// Feeds and flushes once. A socket whose queue overflows meanwhile, or that takes too long, is too slow.
+    async fn write(&mut self, messages: impl IntoIterator<Item = Message>) -> Result<(), End> {
+        let socket = &mut self.socket;
+        let writing = async {
+            for message in messages {
+                socket.feed(message).await?;
+            }
+            socket.flush().await
+        };
+        tokio::select! {
+            biased;
+            written = timeout(WRITE, writing) => match written {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) => Err(End::Gone),
+                Err(_) => Err(too_slow()),
+            },
+            () = self.queue.overflowed() => Err(too_slow()),
+        }
+    }
+
+    /// The node stops: what was sent is answered, then the client is told when to come back.
+    async fn restart<F>(&mut self, sends: &mut FuturesUnordered<F>) -> End
+    where
+        F: Future<Output = (u64, Result<Posted>)>,
+    {
+        let finish = async {
+            let mut answers = Vec::with_capacity(sends.len());
+            while let Some((re, outcome)) = sends.next().await {
+                answers.push(Message::Text(sent(re, outcome)));
+            }
+            answers
+        };
+        let mut last = timeout(Duration::from_secs(3), finish).await.unwrap_or_default();
+        last.extend(self.queue.take().into_iter().flatten().map(Message::Text));
+        last.push(Message::Text(Notice::Notice { kind: NoticeKind::Restart }.encode()));
+        if let Err(end) = self.write(last).await {
+            return end;
+        }
+        // Spread over seconds, so that those who come back do not come at once.
+        let delay = rand::rng().random_range(200..=2_000);
+        End::Close(1012, format!(r#"{{"delay_ms":{delay}}}"#).into())
+    }
+
+    /// Says why, and reads on until the other side has heard it: closing with unread bytes would reset it away.
+    async fn farewell(&mut self, end: End) {
+        let End::Close(code, reason) = end else { return };
+        let close = Message::Close(Some(CloseFrame { code, reason }));
+        let _ = timeout(FAREWELL, async {
+            if self.socket.send(close).await.is_ok() {
+                while let Some(Ok(_)) = self.socket.recv().await {}
+            }
+        })
+        .await;
+    }
+
+    /// Notes that the visitor is there, at most once a minute a socket.
+    async fn touch(&mut self) {
+        if self.touched.is_none_or(|at| at.elapsed() >= Duration::from_secs(60)) {
+            self.touched = Some(Instant::now());
+            if let Err(why) = crate::accounts::touch(&self.app, self.who.id).await {
+                tracing::debug!(error.cause = %why, "a visitor's last use is noted with the next frame");
+            }
+        }
+    }
+}
+
+fn sent(re: u64, outcome: Result<Posted>) -> Frame {
+    match outcome {
+        Ok(posted) => frames::ok(re, &SendOk { seq: posted.seq, at: stamp(posted.at) }),
+        Err(why) => frames::refusal(Some(re), &why),
+    }
+}
+
+/// A verb that hangs is answered `unavailable`.
+async fn within<T>(verb: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(VERB, verb).await.unwrap_or(Err(Error::Unavailable))
+}
+
+fn too_slow() -> End {
+    End::because(4408, "too slow")
+}
+
+fn too_large() -> End {
+    End::because(1009, "a frame holds at most 16 KiB")
+}

@@ -1,0 +1,132 @@
+//! Sockets' lives: nothing is left behind, the slow are let go, a node that stops says when to come back.
+use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+use uuid::Uuid;
+
+use crate::testing::{eventually, node};
+
+#[tokio::test]
+async fn nothing_is_left_behind() {
+    let node = node().await;
+    let (one, two) = (node.guest("ko").await, node.guest("en").await);
+    // One of each first, so that what is started once is counted in.
+    let talk = node.talk(&one, &two).await;
+    talk.a.close().await;
+    talk.b.close().await;
+    let app = &node.app;
+    let id = crate::accounts::by_id(app, 1).await.unwrap().id;
+    eventually("the first sockets are gone", || async { app.hub.listeners(crate::realtime::Topic::Visitor(id)) == 0 }).await;
+    let before = settled(app).await;
+    for round in 0..30 {
+        let mut socket = node.connect(&one).await;
+        match round % 4 {
+            0 => {
+                socket.ok(json!({"type": "hello"})).await;
+                socket.ok(json!({"type": "ping"})).await;
+            }
+            1 => {
+                for _ in 0..3 {
+                    socket.raw("nonsense").await;
+                }
+                socket.closed().await;
+            }
+            2 => {
+                socket.ok(json!({"type": "hello"})).await;
+                socket.throw(Message::text("x".repeat(17 * 1024))).await;
+                socket.closed().await;
+            }
+            // Gone without a word.
+            _ => drop(socket),
+        }
+    }
+    eventually("every task of a socket has ended", || async { app.tasks.running() <= before }).await;
+    assert_eq!(app.hub.listeners(crate::realtime::Topic::Visitor(id)), 0);
+}
+
+/// The number of tasks once it stands still.
+async fn settled(app: &crate::app::App) -> usize {
+    let mut last = usize::MAX;
+    loop {
+        let now = app.tasks.running();
+        if now >= last {
+            return last;
+        }
+        last = now;
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_socket_that_does_not_read_is_closed_and_others_go_on() {
+    let node = node().await;
+    let (one, two) = (node.guest("ko").await, node.guest("en").await);
+    let mut talk = node.talk(&one, &two).await;
+    let text = "x".repeat(1_900);
+    let mut tab = node.socket(&one).await;
+    tab.ok(json!({"type": "join", "room": talk.room})).await;
+    // `a` reads nothing; far more than the sockets' buffers hold is written to it.
+    let mut seqs = Vec::new();
+    for _ in 0..6_000 {
+        let payload = json!({"kind": "text", "text": text});
+        let frame = json!({"type": "send", "room": talk.room, "client_id": Uuid::new_v4(), "payload": payload});
+        seqs.push(talk.b.ok(frame).await["seq"].as_u64().unwrap());
+        talk.b.event("message").await;
+        tab.event("message").await;
+    }
+    assert_eq!(seqs, (1..=6_000).collect::<Vec<u64>>());
+    let code = talk.a.closed().await;
+    assert!(code == 4408 || code == 1006, "{code}"); // a peer that reads too late may find the connection gone
+}
+
+#[tokio::test]
+async fn a_node_that_stops_answers_what_it_has_and_says_when_to_come_back() {
+    let node = node().await;
+    let (one, two) = (node.guest("ko").await, node.guest("en").await);
+    let mut talk = node.talk(&one, &two).await;
+    let mut asked = Vec::new();
+    for n in 0..20 {
+        let payload = json!({"kind": "text", "text": format!("{n}")});
+        asked.push(talk.a.say(json!({"type": "send", "room": talk.room, "client_id": Uuid::new_v4(), "payload": payload})).await);
+    }
+    talk.a.ok(json!({"type": "ping"})).await; // all of them have been read
+    node.app.tasks.draining.cancel();
+    let mut acked = 0;
+    let mut notices = Vec::new();
+    let code = loop {
+        match talk.a.next().await {
+            Ok(frame) if frame.get("ok").is_some() => acked += 1,
+            Ok(frame) if frame["type"] == "notice" => notices.push(frame["kind"].clone()),
+            Ok(_) => {}
+            Err(code) => break code,
+        }
+    };
+    let _ = asked;
+    assert!(acked <= 20);
+    assert_eq!((code, notices), (1012, vec![json!("restart")]));
+    assert_eq!(talk.b.closed().await, 1012);
+    assert!(node.app.tasks.let_go(crate::testing::PATIENCE).await);
+    let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM message").fetch_one(&node.app.db).await.unwrap();
+    assert_eq!(stored, 20, "what was read was written");
+}
+
+#[tokio::test]
+async fn the_close_reason_holds_the_delay() {
+    let node = node().await;
+    let guest = node.guest("en").await;
+    let request = node.upgrade(Some(&node.origin()), Some("maju.v1"), Some(&guest));
+    let (mut stream, answer) = tokio_tungstenite::connect_async(request).await.unwrap();
+    assert_eq!(answer.headers()["sec-websocket-protocol"], "maju.v1");
+    futures_util::SinkExt::send(&mut stream, Message::text(r#"{"id":1,"type":"hello"}"#)).await.unwrap();
+    futures_util::StreamExt::next(&mut stream).await.unwrap().unwrap();
+    node.app.tasks.draining.cancel();
+    let reason = loop {
+        match futures_util::StreamExt::next(&mut stream).await.unwrap().unwrap() {
+            Message::Close(Some(frame)) => break frame.reason.to_string(),
+            _ => {}
+        }
+    };
+    let delay = serde_json::from_str::<Value>(&reason).unwrap()["delay_ms"].as_u64().unwrap();
+    assert!((200..=2_000).contains(&delay), "{delay}");
+    assert_eq!(node.get("/readyz").await.status, 503);
+    assert_eq!(node.get("/livez").await.status, 200);
+}

@@ -1,0 +1,6 @@
+//! The socket over the real router and Postgres: what is refused, what is kept, what is left behind.
+mod life;
+mod messages;
+mod refusals;
+mod resume;
+mod wire;

@@ -1,0 +1,184 @@
+//! From a frame to a verb: one arm a frame, nothing decided here.
+use std::sync::Arc;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::connection::{Connection, HEARTBEAT};
+use super::frames::{
+    self, ClientFrame, Done, HelloOk, JoinOk, Membership, NextOk, PingOk, ReportOk, ResumeFrom, Resumed, SeekOk, Waiting,
+};
+use crate::accounts;
+use crate::app::stamp;
+use crate::error::{Error, Result};
+use crate::http::{Bucket, Key};
+use crate::matching::{self, NewReport, Seek};
+use crate::realtime::Frame;
+use crate::rooms::{self, Kind, Place, Replay};
+
+/// Rooms one socket follows at most.
+const ROOMS: usize = 50;
+
+/// The answer to a frame, and the replays that follow it.
+pub(super) struct Reply {
+    pub answer: Frame,
+    pub replays: Vec<(Uuid, Replay)>,
+}
+
+/// Does what a frame asks.
+pub(super) async fn act(socket: &mut Connection, id: u64, frame: ClientFrame) -> Result<Reply> {
+    let (app, who) = (socket.app.clone(), socket.who.clone());
+    let take = |bucket| app.limits.take(bucket, Key::Visitor(who.id));
+    match frame {
+        ClientFrame::Hello { resume } => hello(socket, id, &resume).await,
+        ClientFrame::Join { room, after } => join(socket, id, room, after).await,
+        ClientFrame::Leave { room } => {
+            let place = rooms::place(&app, &who, room).await?;
+            match place.room.kind {
+                Kind::Talk => matching::leave(&app, &who, &place).await?,
+                Kind::Public | Kind::Private => rooms::leave(&app, &who, &place).await?,
+            }
+            socket.joined.remove(&room);
+            rooms::unfollow(&app, &place.room, &socket.queue);
+            reply(id, &Done {})
+        }
+        // Sends are pipelined by the connection.
+        ClientFrame::Send { .. } => Err(Error::Unavailable),
+        ClientFrame::Typing { room } => {
+            rooms::typing(&app, &who, room, &socket.queue).await?;
+            reply(id, &Done {})
+        }
+        ClientFrame::Read { room, seq } => {
+            rooms::read(&app, &who, room, seq, &socket.queue).await?;
+            reply(id, &Done {})
+        }
+        ClientFrame::Seek { interests, languages, translate } => {
+            take(Bucket::Seeks)?;
+            // The rules may have been accepted since this socket was opened.
+            socket.who = accounts::by_id(&app, who.id).await?;
+            let seek = Seek { interests, languages, translate }.checked()?;
+            let seeking = matching::seek(&app, &socket.who, seek).await?;
+            let (ticket, waiting) = (seeking.ticket, seeking.waiting);
+            reply(id, &SeekOk { ticket, waiting, median_wait_ms: seeking.median_wait_ms })
+        }
+        ClientFrame::Cancel {} => {
+            matching::cancel(&app, &who).await?;
+            reply(id, &Done {})
+        }
+        ClientFrame::Next { session, seek } => {
+            take(Bucket::Seeks)?;
+            socket.who = accounts::by_id(&app, who.id).await?;
+            let ticket = matching::next(&app, &socket.who, session, seek).await?;
+            reply(id, &NextOk { ticket })
+        }
+        ClientFrame::Report { room, reason, seqs, note, block } => {
+            take(Bucket::Reports)?;
+            let report = matching::report(&app, &who, NewReport { room, reason, seqs, note, block }).await?;
+            reply(id, &ReportOk { report })
+        }
+        ClientFrame::Block { room, sender } => {
+            matching::block(&app, &who, room, sender).await?;
+            reply(id, &Done {})
+        }
+        ClientFrame::Ping {} => reply(id, &PingOk { server_time: stamp(app.clock.now()) }),
+    }
+}
+
+fn reply<T: Serialize>(id: u64, answer: &T) -> Result<Reply> {
+    Ok(Reply { answer: frames::ok(id, answer), replays: Vec::new() })
+}
+
+async fn hello(socket: &mut Connection, id: u64, resume: &[ResumeFrom]) -> Result<Reply> {
+    let app = socket.app.clone();
+    socket.who = accounts::by_id(&app, socket.who.id).await?;
+    let (mut resumed, mut replays) = (Vec::with_capacity(resume.len()), Vec::new());
+    for from in resume {
+        let entry = match rooms::place(&app, &socket.who, from.room).await {
+            Ok(place) => resume_room(socket, &place, from.after, &mut replays).await?,
+            // Unknown and somebody else's look the same.
+            Err(Error::NotFound) => Resumed::Resync { room: from.room, resync: true, head: 0 },
+            Err(why) => return Err(why),
+        };
+        resumed.push(entry);
+    }
+    let standing = matching::standing(&app, &socket.who).await?;
+    let answer = HelloOk {
+        visitor: socket.who.clone().into(),
+        heartbeat_ms: u64::try_from(HEARTBEAT.as_millis()).unwrap_or(u64::MAX),
+        server_time: stamp(app.clock.now()),
+        session: standing.session,
+        seeking: standing.seeking.map(|ticket| Waiting { ticket }),
+        rooms: resumed,
+    };
+    Ok(Reply { answer: frames::ok(id, &answer), replays })
+}
+
+async fn resume_room(
+    socket: &mut Connection,
+    place: &Place,
+    after: i64,
+    replays: &mut Vec<(Uuid, Replay)>,
+) -> Result<Resumed> {
+    let room = place.room.public_id;
+    enter(socket, place).await?;
+    let (head, replay) = rooms::follow(&socket.app, place, Some(after)).await?;
+    Ok(match replay {
+        Some(replay) => {
+            let replayed = replay.entries(head);
+            replays.push((room, replay));
+            Resumed::Replayed { room, head, replayed }
+        }
+        None => {
+            let (head, replay) = rooms::follow_head(&socket.app, place).await?;
+            replays.push((room, replay));
+            Resumed::Resync { room, resync: true, head }
+        }
+    })
+}
+
+async fn join(socket: &mut Connection, id: u64, room: Uuid, after: Option<i64>) -> Result<Reply> {
+    let app = socket.app.clone();
+    let place = rooms::enter(&app, &socket.who, room).await?;
+    enter(socket, &place).await?;
+    let (head, replay) = rooms::follow(&app, &place, after).await?;
+    let resync = replay.is_none();
+    let (head, replay) = match replay {
+        Some(replay) => (head, replay),
+        None => rooms::follow_head(&app, &place).await?,
+    };
+    let others = rooms::online(&app, &place.room);
+    let listens = rooms::is_followed_by(&app, &place.room, socket.who.id);
+    let answer = JoinOk {
+        room: place.room.as_ref().into(),
+        head,
+        // The one who joins is counted, listening already on another socket or not.
+        members_online: others + usize::from(!listens),
+        you: Membership { sender: place.member.sender.clone(), role: place.member.role.clone() },
+        resync,
+    };
+    Ok(Reply { answer: frames::ok(id, &answer), replays: vec![(room, replay)] })
+}
+
+/// Notes that this socket follows a room. Entering a talk lets go of the earlier ones: a person is in one at a time.
+async fn enter(socket: &mut Connection, place: &Place) -> Result<()> {
+    let app = socket.app.clone();
+    let (room, is_talk) = (place.room.public_id, place.room.kind == Kind::Talk);
+    if is_talk && place.room.closed_at.is_none() {
+        let queue = Arc::clone(&socket.queue);
+        socket.joined.retain(|id, old| {
+            let keep = *id == room || old.room.kind != Kind::Talk;
+            if !keep {
+                rooms::unfollow(&app, &old.room, &queue);
+            }
+            keep
+        });
+    }
+    if socket.joined.len() >= ROOMS && !socket.joined.contains_key(&room) {
+        return Err(Error::Conflict("One connection follows at most 50 rooms. Leave one first."));
+    }
+    if is_talk {
+        matching::entered(&app, &socket.who, &place.room).await?;
+    }
+    socket.joined.insert(room, place.clone());
+    Ok(())
+}

@@ -1,0 +1,209 @@
+//! The accept loop: lets connections in, watches their time, and ends them in order when the node stops.
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{HttpService, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::TaskTracker;
+use tower::Service;
+
+use super::gate::{Gate, Permit};
+use super::socket::{Phase, SharedPhase, Socket, Timeouts};
+use crate::app::Tasks;
+
+/// How long accepting rests after a failure that will not pass by itself (no file left, no memory).
+const BACK_OFF: Duration = Duration::from_millis(100);
+/// A log line about failing to accept comes at most this often.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+/// Bytes of a request's head, cookies and all; a longer one is answered 431.
+const HEAD_BYTES: usize = 16 * 1024;
+/// Bytes read ahead on a connection.
+const BUFFER: usize = 32 * 1024;
+/// Refusals that are said politely at a time; past that, connections are just closed.
+const REFUSALS: usize = 64;
+/// Said where there is no room, without a router.
+const FULL: &str = concat!(
+    "HTTP/1.1 503 Service Unavailable\r\nretry-after: 5\r\ncontent-type: application/problem+json\r\n",
+    "cache-control: no-store\r\nconnection: close\r\ncontent-length: 159\r\n\r\n",
+    r#"{"type":"about:blank#unavailable","title":"Service Unavailable","status":503,"code":"unavailable","#,
+    r#""detail":"We are full for the moment.","retry_after_ms":5000}"#,
+);
+
+/// A connection as hyper drives it.
+type Connection<'a, S> = Pin<&'a mut http1::UpgradeableConnection<TokioIo<Socket>, S>>;
+
+/// What every connection of a listener shares.
+#[derive(Clone)]
+pub(super) struct Server {
+    pub(super) tasks: Tasks,
+    pub(super) router: Router,
+    pub(super) gate: Arc<Gate>,
+    pub(super) timeouts: Timeouts,
+}
+
+impl Server {
+    /// Accepts until the node drains, then waits for the requests in hand until the node stops. Never fails.
+    pub(super) async fn run(self, listener: TcpListener) {
+        let connections = TaskTracker::new();
+        self.accept(listener, &connections).await;
+        connections.close();
+        tokio::select! {
+            () = connections.wait() => {}
+            () = self.tasks.stopping.cancelled() => {}
+        }
+    }
+
+    async fn accept(&self, listener: TcpListener, connections: &TaskTracker) {
+        let refusals = Arc::new(Semaphore::new(REFUSALS));
+        // Who has knocked already is let in: closing the listener would reset them.
+        let mut last_call = pin!(async {
+            self.tasks.draining.cancelled().await;
+            let _ = timeout(self.timeouts.last_call, self.tasks.stopping.cancelled()).await;
+        });
+        let mut warned: Option<Instant> = None;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut last_call => return,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.admit(stream, peer, connections, &refusals),
+                Err(why) if is_of_one_connection(&why) => {}
+                Err(why) => {
+                    if warned.is_none_or(|at| at.elapsed() >= WARN_EVERY) {
+                        warned = Some(Instant::now());
+                        tracing::warn!(error.cause = %why, "cannot accept connections; trying on");
+                    }
+                    sleep(BACK_OFF).await;
+                }
+            }
+        }
+    }
+
+    fn admit(&self, stream: TcpStream, peer: SocketAddr, connections: &TaskTracker, refusals: &Arc<Semaphore>) {
+        // It fails on a connection that is gone already, which shows soon enough.
+        let _ = stream.set_nodelay(true);
+        if let Some(permit) = self.gate.enter(peer) {
+            let served = self.clone().serve(stream, peer, permit);
+            self.tasks.spawn("http.connection", connections.track_future(served));
+        } else if let Ok(turn) = refusals.clone().try_acquire_owned() {
+            let limit = self.timeouts.refusal;
+            self.tasks.spawn("http.refusal", async move {
+                let _ = timeout(limit, refuse(stream)).await;
+                drop(turn);
+            });
+        }
+    }
+
+    /// One connection, until it is closed or upgraded.
+    async fn serve(self, stream: TcpStream, peer: SocketAddr, permit: Permit) {
+        let phase = SharedPhase::new();
+        let (router, serving) = (self.router, phase.clone());
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            serving.set(Phase::Busy);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let answer = router.clone().call(request.map(Body::new));
+            let serving = serving.clone();
+            async move {
+                let answer = answer.await;
+                // An upgrade leaves HTTP's clock for good.
+                if !matches!(&answer, Ok(response) if response.status() == hyper::StatusCode::SWITCHING_PROTOCOLS) {
+                    serving.set(Phase::Answered(Instant::now()));
+                }
+                answer as Result<_, Infallible>
+            }
+        });
+        let socket = TokioIo::new(Socket::new(stream, phase.clone(), permit));
+        // The watch below tells a head that dawdles from a connection that idles; hyper's timer cannot, and stands
+        // behind it.
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.timeouts.idle + self.timeouts.head)
+            .max_header_size(HEAD_BYTES)
+            .max_buf_size(BUFFER)
+            .serve_connection(socket, service)
+            .with_upgrades();
+        let connection = pin!(connection);
+        tokio::select! {
+            () = watch(connection, &phase, &self.timeouts, &self.tasks) => {}
+            () = self.tasks.stopping.cancelled() => {}
+        }
+    }
+}
+
+/// Drives a connection and ends it when it takes too long. A node that drains ends it after the request in hand.
+async fn watch<S>(mut connection: Connection<'_, S>, phase: &SharedPhase, limits: &Timeouts, tasks: &Tasks)
+where
+    S: HttpService<Incoming, ResBody = Body, Error = Infallible>,
+    S::Future: Send,
+{
+    let mut timer = pin!(sleep(limits.first_byte));
+    let mut draining = pin!(tasks.draining.cancelled());
+    // Since when the connection has been asked to end, and whether its idle time was why.
+    let mut drained: Option<Instant> = None;
+    let mut retired = false;
+    poll_fn(|cx| {
+        if drained.is_none() && draining.as_mut().poll(cx).is_ready() {
+            drained = Some(Instant::now());
+            connection.as_mut().graceful_shutdown();
+        }
+        loop {
+            if connection.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            // The poll above may have changed the phase, in this same task: nobody else has to wake us for it.
+            let phase = phase.get();
+            let deadline = match phase {
+                Phase::Silent(since) => {
+                    let deadline = since + limits.first_byte;
+                    drained.map_or(deadline, |asked| deadline.min(asked + limits.last_call))
+                }
+                Phase::Head(since) => since + limits.head,
+                Phase::Busy => return Poll::Pending,
+                Phase::Answered(since) if retired => since + limits.idle + limits.slow_answer,
+                Phase::Answered(since) => since + limits.idle,
+            };
+            if timer.deadline() != deadline {
+                timer.as_mut().reset(deadline);
+            }
+            ready!(timer.as_mut().poll(cx));
+            if retired || !matches!(phase, Phase::Answered(_)) {
+                return Poll::Ready(());
+            }
+            retired = true;
+            connection.as_mut().graceful_shutdown();
+        }
+    })
+    .await;
+}
+
+/// Says that there is no room, then reads what the client still sends: closing at once would reset the answer away.
+async fn refuse(mut stream: TcpStream) {
+    let mut scrap = [0; 2048];
+    let _ = stream.read(&mut scrap).await;
+    if stream.write_all(FULL.as_bytes()).await.is_ok() && stream.shutdown().await.is_ok() {
+        while matches!(stream.read(&mut scrap).await, Ok(1..)) {}
+    }
+}
+
+/// Whether a failure to accept says something about that one connection only.
+fn is_of_one_connection(why: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(why.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}

@@ -1,0 +1,112 @@
+//! Who is asking: the socket's peer, or what a trusted proxy says of it.
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+
+use crate::app::App;
+use crate::config::Network;
+use crate::error::{Error, Result};
+
+/// The address a request came from. Never log or keep it: limits, bans and audit rows use [`ClientIp::prefix`].
+///
+/// A proxy in `--trusted-proxies` is believed about the hop before it, and so on from the right; what the client itself
+/// wrote further left is not. `X-Forwarded-For` wins; `Forwarded` (RFC 7239) is read where there is none.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct ClientIp(pub IpAddr);
+
+impl ClientIp {
+    /// The network the address belongs to: what one subscriber usually holds.
+    pub fn prefix(&self) -> Prefix {
+        Prefix::of(self.0)
+    }
+}
+
+impl FromRequestParts<App> for ClientIp {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let peer = ConnectInfo::<SocketAddr>::from_request_parts(parts, app).await;
+        let ConnectInfo(peer) = peer.map_err(|_| Error::internal("a request without its peer's address"))?;
+        Ok(Self(resolve(peer.ip(), &parts.headers, &app.config.trusted_proxies)))
+    }
+}
+
+/// An IPv4 /24 or an IPv6 /64. It still says where somebody lives, so it prints as nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Prefix([u8; 8]);
+
+impl Prefix {
+    /// The prefix of an address; an IPv4 address mapped into IPv6 counts as itself.
+    pub(super) fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            // No IPv6 source begins with ff (that is multicast), so the two kinds never meet.
+            IpAddr::V4(v4) => {
+                let [a, b, c, _] = v4.octets();
+                Self([0xff, 0xff, 0xff, 0xff, 0xff, a, b, c])
+            }
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, e, f, g, h, ..] = v6.octets();
+                Self([a, b, c, d, e, f, g, h])
+            }
+        }
+    }
+}
+
+impl Prefix {
+    /// What a keyed hash is made of.
+    pub fn bytes(self) -> [u8; 8] {
+        self.0
+    }
+}
+
+impl fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Prefix(…)")
+    }
+}
+
+/// The right-most hop that is not a trusted proxy. Nonsense ends the walk at the last hop that made sense.
+pub(super) fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
+    let mut hop = peer.to_canonical();
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
+    for said in hops(headers).into_iter().rev() {
+        if !is_trusted(hop) {
+            break;
+        }
+        let Some(address) = said else { break };
+        hop = address;
+    }
+    hop
+}
+
+/// What the headers say, left to right; None for a hop that is no address.
+fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+    let listed = |name| headers.get_all(name).iter().flat_map(|line| line.to_str().unwrap_or("?").split(','));
+    if headers.contains_key("x-forwarded-for") {
+        // An empty element of a list means nothing (RFC 9110, 5.6.1).
+        return listed("x-forwarded-for").map(str::trim).filter(|hop| !hop.is_empty()).map(address).collect();
+    }
+    // Quotes are not looked at when splitting: an unbalanced one on the left cannot swallow what a proxy added.
+    listed(header::FORWARDED.as_str()).map(str::trim).filter(|hop| !hop.is_empty()).map(forwarded_for).collect()
+}
+
+/// The `for` of one element of `Forwarded`.
+fn forwarded_for(element: &str) -> Option<IpAddr> {
+    let mut named = element.split(';').filter_map(|pair| pair.split_once('='));
+    let (_, value) = named.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
+    let value = value.trim();
+    address(value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value))
+}
+
+/// An address as proxies write it: bare, in brackets, with or without a port.
+fn address(text: &str) -> Option<IpAddr> {
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let found = match bracketed {
+        Some(inside) => IpAddr::V6(inside.parse().ok()?),
+        None => text.parse().or_else(|_| text.parse().map(|socket: SocketAddr| socket.ip())).ok()?,
+    };
+    Some(found.to_canonical())
+}

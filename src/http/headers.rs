@@ -1,0 +1,114 @@
+//! The headers every answer carries, errors and assets too, and whose name the site answers to.
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+
+use crate::config::Site;
+
+/// A year: what browsers need to remember that the site is https only. Other hosts of the domain are not ours to bind.
+static HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+static NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// The same for every answer. `same-origin` rather than `no-referrer`, which would make browsers send `Origin: null`
+/// with the page's own writes (Fetch, "append a request `Origin` header").
+static FIXED: [(HeaderName, HeaderValue); 6] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+    (
+        HeaderName::from_static("permissions-policy"),
+        HeaderValue::from_static("camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    ),
+    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+];
+
+/// The page that draws the API's description sets styles from script, and opens no socket.
+static DOCS_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+     connect-src 'self'; font-src 'self' data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+);
+
+/// What a site's answers carry.
+pub(super) struct Headers {
+    policy: HeaderValue,
+    secure: bool,
+    /// The host (and port) the site answers to; None: any, on a loopback site.
+    host: Option<String>,
+}
+
+impl Headers {
+    /// The headers of one site.
+    pub(super) fn of(site: &Site) -> Self {
+        let host = site.url.split_once("://").map_or(site.url.as_str(), |(_, host)| host);
+        Self {
+            policy: policy(site, host),
+            secure: site.secure,
+            host: (!site.loopback).then(|| host.to_ascii_lowercase()),
+        }
+    }
+
+    /// Whether a request names this site as its host. The probes may be asked by any name: they give no links.
+    pub(super) fn is_own_host(&self, request: &Parts) -> bool {
+        let Some(own) = &self.host else { return true };
+        if matches!(request.uri.path(), "/livez" | "/readyz") {
+            return true;
+        }
+        let mut named = request.headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
+        let (Some(host), None) = (named.next(), named.next()) else { return false };
+        let target = request.uri.authority().map_or(host, |authority| authority.as_str());
+        [host, target].iter().all(|name| {
+            let name = if own.contains(':') { name } else { name.strip_suffix(":443").unwrap_or(name) };
+            name.eq_ignore_ascii_case(own)
+        })
+    }
+
+    /// Adds what is missing to an answer; what a handler has set itself stays.
+    pub(super) fn dress(&self, path: &str, response: &mut Response) {
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return;
+        }
+        let headers = response.headers_mut();
+        let docs = is_under(path, "/api/docs");
+        add(headers, header::CONTENT_SECURITY_POLICY, if docs { &DOCS_POLICY } else { &self.policy });
+        for (name, value) in &FIXED {
+            add(headers, name.clone(), value);
+        }
+        if self.secure {
+            add(headers, header::STRICT_TRANSPORT_SECURITY, &HSTS);
+        }
+        if is_under(path, "/api") {
+            add(headers, header::CACHE_CONTROL, &NO_STORE);
+        }
+    }
+}
+
+/// Whether a path is a folder or lies under it.
+pub(super) fn is_under(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn add(headers: &mut HeaderMap, name: HeaderName, value: &HeaderValue) {
+    headers.entry(name).or_insert_with(|| value.clone());
+}
+
+/// The content policy of the pages. `svelte-trusted-html` is the one policy through which Svelte makes its templates;
+/// `{@html}` and any other writer of markup is refused by the browser.
+fn policy(site: &Site, host: &str) -> HeaderValue {
+    // Older Safari does not count a socket to the same host as 'self'. An IPv6 host cannot be written in a policy.
+    let port = host.rsplit_once(':').map(|(_, port)| port).filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    let scheme = if site.secure { "wss" } else { "ws" };
+    let sockets = if site.loopback {
+        format!("{scheme}://localhost{port} {scheme}://127.0.0.1{port}")
+    } else {
+        format!("{scheme}://{host}")
+    };
+    let text = format!(
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' {sockets}; \
+         font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
+         require-trusted-types-for 'script'; trusted-types svelte-trusted-html"
+    );
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+}

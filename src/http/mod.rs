@@ -1,0 +1,49 @@
+//! HTTP's edge: the accept loop with its time limits, who is asking, rate limits, headers, cross-site checks.
+mod accept;
+mod body;
+mod client_ip;
+mod door;
+mod gate;
+mod headers;
+mod limits;
+mod origin;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+pub use body::{Json, Path, Query};
+pub use client_ip::{ClientIp, Prefix};
+pub use limits::{Bucket, Key, Limits};
+pub use origin::same_origin;
+
+use axum::Router;
+use tokio::net::TcpListener;
+
+use crate::app::App;
+
+/// Serves a router on a listener until the node drains, and what is in hand until it stops. Never fails.
+///
+/// A connection that says nothing for 10 s, or takes 10 s over a request's head, is closed; one that idles for 60 s too.
+/// At most 18,000 connections are open (fewer where the process may hold fewer files) and 512 from one address prefix
+/// that is no trusted proxy's; upgraded sockets count. Past that: 503 with `Retry-After`, or a closed connection.
+/// Every request carries `ConnectInfo<SocketAddr>`. Once the node drains, each connection ends after the request in hand.
+pub async fn serve(app: App, listener: TcpListener, router: Router) {
+    let server = accept::Server {
+        tasks: app.tasks.clone(),
+        router,
+        gate: gate::Gate::new(&app.config),
+        timeouts: socket::Timeouts::default(),
+    };
+    server.run(listener).await;
+}
+
+/// Puts the layers that every route needs around a finished router.
+///
+/// Answers carry the security headers and `x-request-id`. Refused before any handler: 421 for a host that is not the
+/// site's (unless the site is a loopback one; the probes answer to any), 405 for TRACE and CONNECT, 411 for a body
+/// without a length. Outside `/ws`, a body of more than 64 KiB is 413, one that takes 15 s is 408, and a handler that
+/// takes 10 s is 503. A handler's panic is a 500 of that request alone. Under `/api`, every error is
+/// `application/problem+json`, whatever said it.
+pub fn layers(app: &App, router: Router) -> Router {
+    door::around(&app.config.site, door::Bounds::default(), router)
+}

@@ -1,0 +1,82 @@
+//! Cross-site requests are refused: a write must come from a page of this site, and its body must be JSON.
+use axum::body::{Body, HttpBody};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::app::App;
+use crate::config::Site;
+use crate::error::{Error, problem};
+
+/// The browser's own word on where a request comes from; scripts cannot set it (Fetch Metadata).
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Lets a request pass when it is a read, or a write of this site's own pages.
+///
+/// Errors, as `application/problem+json`: 403 `forbidden` for a write with a foreign or missing origin, 415 `bad_frame`
+/// for a body that is not `application/json` or is compressed.
+pub async fn same_origin(State(app): State<App>, request: Request, next: Next) -> Response {
+    match check(&request, &app.config.site) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// Why a request was refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Foreign,
+    Compressed,
+    NotJson,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let media = |why: &str| problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_frame", why.to_owned(), None, None);
+        match self {
+            Self::Foreign => Error::Forbidden("This has to come from a page of this site.").into_response(),
+            Self::Compressed => media("The body must not be compressed."),
+            Self::NotJson => media("The body must be application/json."),
+        }
+    }
+}
+
+/// The rules of [`same_origin`].
+pub(super) fn check(request: &Request<Body>, site: &Site) -> Result<(), Refusal> {
+    let headers = request.headers();
+    if headers.get_all(header::CONTENT_ENCODING).iter().any(|coding| coding != "identity") {
+        return Err(Refusal::Compressed);
+    }
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return Ok(());
+    }
+    if !is_own(headers, site) {
+        return Err(Refusal::Foreign);
+    }
+    if !request.body().is_end_stream() && !is_json(headers) {
+        return Err(Refusal::NotJson);
+    }
+    Ok(())
+}
+
+/// Whether a write comes from this site. Browsers send `Origin` with every write; where it is missing, only the
+/// browser's word that page and site are the same counts.
+fn is_own(headers: &HeaderMap, site: &Site) -> bool {
+    let mut fetched = headers.get_all(SEC_FETCH_SITE).iter().peekable();
+    let says_same = fetched.peek().is_some();
+    if !fetched.all(|value| value == "same-origin" || value == "none") {
+        return false;
+    }
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    match (origins.next(), origins.next()) {
+        (Some(origin), None) => origin.to_str().is_ok_and(|origin| site.is_own_origin(origin)),
+        (None, _) => says_same && headers.get_all(SEC_FETCH_SITE).iter().all(|value| value == "same-origin"),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    said.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json")
+}

@@ -1,0 +1,132 @@
+//! A connection's bytes, and what the connection is doing: that decides how long it may go on.
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::gate::Permit;
+
+/// How long a connection may take over each thing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timeouts {
+    /// From the connection's start to its first byte.
+    pub(super) first_byte: Duration,
+    /// From a request's first byte to the end of its head.
+    pub(super) head: Duration,
+    /// From an answer's start to the next request's first byte.
+    pub(super) idle: Duration,
+    /// What an answer that is still being read after `idle` gets on top.
+    pub(super) slow_answer: Duration,
+    /// How long a node that drains still accepts, and waits for those that connected and have said nothing.
+    pub(super) last_call: Duration,
+    /// How long a refused connection is listened to, so that it reads the refusal rather than a reset.
+    pub(super) refusal: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            first_byte: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            slow_answer: Duration::from_secs(60),
+            last_call: Duration::from_millis(100),
+            refusal: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What a connection is doing, and since when.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Phase {
+    /// Connected; not a byte yet.
+    Silent(Instant),
+    /// A request's head is coming in.
+    Head(Instant),
+    /// A request is in hand, or the connection has become a WebSocket. Others watch the time.
+    Busy,
+    /// The last request was answered; its answer may still be on the way.
+    Answered(Instant),
+}
+
+/// A phase shared by the connection's socket, its service and its watch, which all live in one task.
+#[derive(Clone)]
+pub(super) struct SharedPhase(Arc<Mutex<Phase>>);
+
+impl SharedPhase {
+    /// The phase of a connection that has just been accepted.
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Phase::Silent(Instant::now()))))
+    }
+
+    pub(super) fn get(&self) -> Phase {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set(&self, phase: Phase) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    /// Bytes came in: between two requests they begin the next one.
+    fn heard(&self) {
+        if matches!(self.get(), Phase::Silent(_) | Phase::Answered(_)) {
+            self.set(Phase::Head(Instant::now()));
+        }
+    }
+}
+
+/// The TCP stream of a connection that was let in.
+pub(super) struct Socket {
+    stream: TcpStream,
+    phase: SharedPhase,
+    /// Held until the stream is closed, whatever it was upgraded to.
+    _permit: Permit,
+}
+
+impl Socket {
+    pub(super) fn new(stream: TcpStream, phase: SharedPhase, permit: Permit) -> Self {
+        Self { stream, phase, _permit: permit }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        if buf.filled().len() > before {
+            self.phase.heard();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

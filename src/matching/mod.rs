@@ -1,0 +1,282 @@
+//! Matching: seek, cancel, next, leave, report, block. Two strangers meet in slots A and B; nobody is forgotten or met twice.
+mod matcher;
+mod model;
+mod pair;
+mod registry;
+mod store;
+mod talks;
+#[cfg(test)]
+mod tests;
+mod upkeep;
+mod writer;
+
+use std::future::Future;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::accounts::Visitor;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::moderation::{self, Reason};
+use crate::realtime::{Relayed, Topic};
+use crate::rooms::{self, ChatRoom, Kind, Place};
+
+pub use model::{EndReason, OpenSession, Seek, Seeking, Standing};
+#[cfg(test)]
+pub use model::{Found, PartnerState, Person, SeekingRef, TalkEvent, TalkState, You};
+
+/// What nodes tell each other when there is a new ticket.
+const WAKE: &str = r#"{"type":"ticket"}"#;
+/// Entries a report may choose, and characters of its note.
+const CHOSEN: usize = 50;
+const NOTE: usize = 1_000;
+
+/// What this noun keeps on a node.
+#[derive(Default)]
+pub struct State {
+    writer: writer::Writer,
+    registry: registry::Registry,
+    matcher: matcher::Matcher,
+    waiting: AtomicI64,
+    /// The median wait plus one, in milliseconds; 0 while there is none.
+    median: AtomicI64,
+}
+
+impl State {
+    /// People who wait, as counted a second ago at most.
+    pub fn waiting(&self) -> i64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// The median of recent real waits, in milliseconds; None while there are too few to say.
+    pub fn median_wait_ms(&self) -> Option<i64> {
+        self.median.load(Ordering::Relaxed).checked_sub(1).filter(|ms| *ms >= 0)
+    }
+
+    fn set_waiting(&self, count: i64) {
+        self.waiting.store(count, Ordering::Relaxed);
+    }
+
+    fn set_median(&self, ms: Option<i64>) {
+        self.median.store(ms.map_or(0, |ms| ms.saturating_add(1)), Ordering::Relaxed);
+    }
+
+    /// There is a new ticket: whoever pairs should look.
+    fn wake(&self, app: &App) {
+        self.matcher.wake();
+        if app.relay.has_others() {
+            let frame = crate::realtime::Frame::from_static(WAKE);
+            app.relay.publish(Relayed { node: app.node, topic: Topic::Nodes, seq: None, frame });
+        }
+    }
+}
+
+/// Starts the ticket writer, the upkeep of what this node holds, the matcher and the sweeper.
+pub fn run(app: &App) {
+    writer::run(app);
+    upkeep::run(app);
+    matcher::run(app);
+}
+
+/// Waits for a stranger; a second seek replaces the first. Answers after the commit of the ticket.
+///
+/// Errors: `bad_frame`, `age_gate`, `already_in_session`, `unavailable`.
+pub async fn seek(app: &App, who: &Visitor, seek: Seek) -> Result<Seeking> {
+    who.require_rules()?;
+    let seek = seek.checked()?;
+    if app.is_stopping() {
+        return Err(Error::Unavailable);
+    }
+    let ticket = writer::write(app, who.id, seek).await?;
+    let waiting = app.matching.waiting().max(1);
+    Ok(Seeking { ticket, waiting, median_wait_ms: app.matching.median_wait_ms() })
+}
+
+/// Stops waiting. Harmless when nobody waits; a match that was first stands.
+pub async fn cancel(app: &App, who: &Visitor) -> Result<()> {
+    store::cancel(&app.db, who.id, app.node).await?;
+    app.matching.registry.release(who.id);
+    Ok(())
+}
+
+/// Ends a talk and, when asked, seeks again with what it was sought with. Answers the new ticket.
+///
+/// A repeat is harmless: a talk that has ended stays so, and a ticket that waits already is answered again.
+/// Errors: `not_found` for a talk that is not the visitor's, and those of [`seek`].
+pub async fn next(app: &App, who: &Visitor, session: Uuid, seek: bool) -> Result<Option<Uuid>> {
+    let (talk, sought) = talks::of_visitor(app, session, who.id).await?;
+    let ended = end(app, talk, who.id, EndReason::Next).await?;
+    if !seek {
+        return Ok(None);
+    }
+    if !ended && let Some(ticket) = take_up(app, who.id).await? {
+        return Ok(Some(ticket));
+    }
+    self::seek(app, who, sought).await.map(|seeking| Some(seeking.ticket))
+}
+
+/// Ends the talk of a room. Harmless when it has ended. Errors: `not_found` when the room is no talk of the visitor's.
+pub async fn leave(app: &App, who: &Visitor, place: &Place) -> Result<()> {
+    let talk = talks::of_room(app, place.room.id, who.id).await?;
+    end(app, talk, who.id, EndReason::Left).await?;
+    Ok(())
+}
+
+/// A report about somebody in a room.
+#[derive(Clone, Debug)]
+pub struct NewReport {
+    pub room: Uuid,
+    pub reason: Reason,
+    /// Chosen entries, 50 at most; the newest ones are frozen besides.
+    pub seqs: Vec<i64>,
+    /// 1,000 characters at most.
+    pub note: Option<String>,
+    /// Also never meet again; in a talk that is so anyway.
+    pub block: bool,
+}
+
+impl NewReport {
+    fn check(&self) -> Result<()> {
+        if self.seqs.len() > CHOSEN {
+            return Err(Error::bad_field("seqs", "At most 50 entries."));
+        }
+        if self.seqs.iter().any(|seq| *seq < 1) {
+            return Err(Error::bad_field("seqs", "There is no such entry in this room."));
+        }
+        let note = self.note.as_deref().unwrap_or_default();
+        if note.chars().count() > NOTE {
+            return Err(Error::TooLong { limit: NOTE, field: Some("note") });
+        }
+        if note.contains('\0') {
+            return Err(Error::bad_field("note", "The character NUL cannot be stored."));
+        }
+        Ok(())
+    }
+}
+
+/// Stores a report with its frozen evidence. In a talk it names the partner, ends the talk, and the two never meet again.
+///
+/// Answers the report's public id. Errors: `bad_frame`, `too_long`, `not_found`.
+pub async fn report(app: &App, who: &Visitor, new: NewReport) -> Result<Uuid> {
+    new.check()?;
+    let place = rooms::place(app, who, new.room).await?;
+    let (node, who) = (app.clone(), who.clone());
+    unbroken(app, async move {
+        let app = &node;
+        let mut tx = app.db.begin().await?;
+        let note = new.note.as_deref();
+        let (report, mut other) = rooms::report(&mut tx, &who, &place, new.reason, &new.seqs, note).await?;
+        let mut ended = None;
+        if place.room.kind == Kind::Talk {
+            let talk = talks::of_room(app, place.room.id, who.id).await?;
+            other = talks::partner(&mut tx, talk, who.id).await?;
+            if let Some(partner) = other {
+                moderation::name_reported(&mut tx, report, partner).await?;
+            }
+            let by_reporter = |talk: &model::Talk| talks::by(talk, who.id, EndReason::Report);
+            ended = talks::end_in(&mut tx, talk, app.clock.now(), by_reporter).await?;
+        } else if !new.block {
+            other = None;
+        }
+        if let Some(other) = other {
+            part(&mut tx, who.id, other).await?;
+        }
+        tx.commit().await?;
+        if let Some(ended) = &ended {
+            talks::ended(app, ended);
+        }
+        if let Some(other) = other {
+            end_between(app, who.id, other).await?;
+        }
+        Ok(report)
+    })
+    .await
+}
+
+/// Two people never meet again, whoever asks first; an open talk between them ends. Works for a day after the talk.
+///
+/// Errors: `not_found` for somebody who is not in the room, `bad_frame` for oneself.
+pub async fn block(app: &App, who: &Visitor, room: Uuid, sender: Uuid) -> Result<()> {
+    let place = rooms::place(app, who, room).await?;
+    let (node, who) = (app.clone(), who.id);
+    unbroken(app, async move {
+        let app = &node;
+        let mut tx = app.db.begin().await?;
+        let other = rooms::visitor_of(&mut tx, &place, sender).await?;
+        if other == who {
+            return Err(Error::bad_field("sender", "That is you."));
+        }
+        part(&mut tx, who, other).await?;
+        tx.commit().await?;
+        end_between(app, who, other).await
+    })
+    .await
+}
+
+/// What a visitor is in the middle of. A ticket that waits is held by this node from now on.
+pub async fn standing(app: &App, who: &Visitor) -> Result<Standing> {
+    let session = talks::standing(app, who.id).await?;
+    let seeking = if session.is_some() { None } else { take_up(app, who.id).await? };
+    Ok(Standing { session, seeking })
+}
+
+/// A socket of the visitor joined or resumed a talk's room: the side is here, and back if it was away.
+pub async fn entered(app: &App, who: &Visitor, room: &ChatRoom) -> Result<()> {
+    if room.kind != Kind::Talk || room.closed_at.is_some() {
+        return Ok(());
+    }
+    talks::enter(app, who.id, room.id).await
+}
+
+/// A socket of a visitor opened on this node.
+pub fn connected(app: &App, visitor: i64) {
+    app.matching.registry.connected(visitor);
+}
+
+/// A socket of a visitor closed on this node. After the last one a ticket lives 10 s, and a talk's partner is told soon.
+pub fn disconnected(app: &App, visitor: i64) {
+    app.matching.registry.disconnected(visitor, app.clock.now());
+}
+
+/// Holds a visitor's waiting ticket on this node, and answers it.
+async fn take_up(app: &App, visitor: i64) -> Result<Option<Uuid>> {
+    let Some(held) = store::take_over(&app.db, app.node, visitor).await? else { return Ok(None) };
+    let ticket = held.row.ticket;
+    let seeker = registry::Seeker { ticket, seek: held.seek, since: held.since };
+    app.matching.registry.hold(visitor, seeker, app.clock.now());
+    Ok(Some(ticket))
+}
+
+async fn end(app: &App, talk: i64, visitor: i64, reason: EndReason) -> Result<bool> {
+    let node = app.clone();
+    unbroken(app, async move { talks::end(&node, talk, |talk| talks::by(talk, visitor, reason)).await }).await
+}
+
+/// Blocks two people. Their tickets are locked first: a pair of theirs is committed before, or sees the block.
+async fn part(tx: &mut sqlx::PgConnection, who: i64, other: i64) -> Result<()> {
+    store::lock_tickets_of(tx, &[who, other]).await?;
+    moderation::block(tx, who, other).await
+}
+
+/// Ends the open talk between two people who must not meet: the one they were in, or one committed just before the block.
+async fn end_between(app: &App, who: i64, other: i64) -> Result<()> {
+    if let Some(talk) = talks::open_between(app, who, other).await? {
+        talks::end(app, talk, |talk| talks::by(talk, who, EndReason::Block)).await?;
+    }
+    Ok(())
+}
+
+/// Does something to its end even if the one who waits for it goes away: what is committed is also told.
+async fn unbroken<T, F>(app: &App, work: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T>> + Send + 'static,
+{
+    let (answer, done) = oneshot::channel();
+    app.tasks.spawn("matching.verb", async move {
+        let _ = answer.send(work.await);
+    });
+    done.await.map_err(|_| Error::Unavailable)?
+}

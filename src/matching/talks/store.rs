@@ -1,0 +1,350 @@
+//! Talks: all their SQL, and no rules.
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::matching::model::{EndReason, Found, LEASE_SECS, Person, Seek, Side, Talk, Ticket, You};
+use crate::rooms::Slot;
+
+type Result<T> = std::result::Result<T, sqlx::Error>;
+
+/// Talks one sweep brings at most.
+const TALKS: i64 = 500;
+
+/// A talk about to be stored.
+pub(in crate::matching) struct NewTalk<'a> {
+    pub room_id: i64,
+    pub a: &'a Ticket,
+    pub b: &'a Ticket,
+    pub shared: &'a [String],
+    pub languages: &'a [String],
+    pub relaxed: bool,
+}
+
+/// Stores talks, in one statement, and answers their inner ids.
+pub(in crate::matching) async fn insert(tx: &mut PgConnection, talks: &[NewTalk<'_>], at: OffsetDateTime) -> Result<Vec<i64>> {
+    let each = |talk: &NewTalk<'_>| {
+        serde_json::json!({
+            "public_id": Uuid::new_v4(), "room_id": talk.room_id, "a": talk.a.visitor, "b": talk.b.visitor,
+            "shared": talk.shared, "languages": talk.languages, "relaxed": talk.relaxed,
+            "a_seek": talk.a.seek, "b_seek": talk.b.seek, "a_ticket": talk.a.public_id, "b_ticket": talk.b.public_id,
+        })
+    };
+    let rows = serde_json::Value::Array(talks.iter().map(each).collect());
+    let (a_since, b_since): (Vec<_>, Vec<_>) = talks.iter().map(|talk| (talk.a.since, talk.b.since)).unzip();
+    sqlx::query_scalar!(
+        "INSERT INTO random_session (public_id, room_id, a, b, shared, languages, relaxed, a_seek, b_seek,
+                                     a_since, b_since, a_ticket, b_ticket, created_at)
+         SELECT public_id, room_id, a, b, shared, languages, relaxed, a_seek, b_seek,
+                ($2::timestamptz[])[place], ($3::timestamptz[])[place], a_ticket, b_ticket, $4
+         FROM ROWS FROM (jsonb_to_recordset($1) AS (public_id uuid, room_id bigint, a bigint, b bigint, shared text[],
+              languages text[], relaxed boolean, a_seek jsonb, b_seek jsonb, a_ticket uuid, b_ticket uuid))
+              WITH ORDINALITY AS t(public_id, room_id, a, b, shared, languages, relaxed, a_seek, b_seek, a_ticket,
+                                   b_ticket, place)
+         RETURNING id",
+        rows,
+        &a_since,
+        &b_since,
+        at
+    )
+    .fetch_all(tx)
+    .await
+}
+
+/// Locks a talk and reads it as it is now.
+pub(in crate::matching) async fn lock(tx: &mut PgConnection, id: i64) -> Result<Option<Talk>> {
+    let row = sqlx::query!(
+        r#"SELECT r.public_id, r.room_id, c.public_id AS room, r.a, r.b, r.a_since, r.b_since, r.a_node, r.b_node,
+                  r.a_seek AS "a_seek: Json<Seek>", r.b_seek AS "b_seek: Json<Seek>", r.a_away_since, r.b_away_since,
+                  r.created_at, r.ended_at
+           FROM random_session r JOIN chat_room c ON c.id = r.room_id WHERE r.id = $1 FOR UPDATE OF r"#,
+        id
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(row.map(|row| Talk {
+        public_id: row.public_id,
+        room_id: row.room_id,
+        room: row.room,
+        a: Side {
+            visitor: row.a,
+            seek: row.a_seek.0,
+            since: row.a_since,
+            node: row.a_node,
+            away_since: row.a_away_since,
+        },
+        b: Side {
+            visitor: row.b,
+            seek: row.b_seek.0,
+            since: row.b_since,
+            node: row.b_node,
+            away_since: row.b_away_since,
+        },
+        created_at: row.created_at,
+        ended: row.ended_at.is_some(),
+    }))
+}
+
+/// Notes the end of a talk.
+pub(in crate::matching) async fn end(tx: &mut PgConnection, id: i64, reason: EndReason, at: OffsetDateTime) -> Result<()> {
+    sqlx::query!("UPDATE random_session SET ended_at = $2, reason = $3 WHERE id = $1", id, at, reason.as_str())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// A visitor's talk by its public id, with what the visitor sought it with.
+pub(in crate::matching) async fn of_visitor(db: &PgPool, session: Uuid, visitor: i64) -> Result<Option<(i64, Seek)>> {
+    let row = sqlx::query!(
+        r#"SELECT id, CASE WHEN a = $2 THEN a_seek ELSE b_seek END AS "seek!: Json<Seek>"
+           FROM random_session WHERE public_id = $1 AND $2 IN (a, b)"#,
+        session,
+        visitor
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| (row.id, row.seek.0)))
+}
+
+/// A visitor's talk by its room.
+pub(in crate::matching) async fn of_room(db: &PgPool, room: i64, visitor: i64) -> Result<Option<i64>> {
+    sqlx::query_scalar!("SELECT id FROM random_session WHERE room_id = $1 AND $2 IN (a, b)", room, visitor)
+        .fetch_optional(db)
+        .await
+}
+
+/// The open talk between two people, if there is one.
+pub(in crate::matching) async fn open_between(db: &PgPool, one: i64, other: i64) -> Result<Option<i64>> {
+    sqlx::query_scalar!(
+        "SELECT id FROM random_session WHERE ended_at IS NULL AND ((a = $1 AND b = $2) OR (a = $2 AND b = $1))",
+        one,
+        other
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// The open talks of these visitors.
+pub(in crate::matching) async fn open_of(db: &PgPool, visitors: &[i64]) -> Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        r#"SELECT id AS "id!" FROM random_session WHERE a = ANY($1) AND ended_at IS NULL
+           UNION SELECT id FROM random_session WHERE b = ANY($1) AND ended_at IS NULL"#,
+        visitors
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A talk as each side sees it.
+pub(in crate::matching) struct View {
+    pub a: (i64, Found),
+    pub b: (i64, Found),
+    pub a_away_since: Option<OffsetDateTime>,
+    pub b_away_since: Option<OffsetDateTime>,
+}
+
+/// Talks with the names of both sides.
+pub(in crate::matching) async fn views(db: &mut PgConnection, ids: &[i64]) -> Result<Vec<View>> {
+    let rows = sqlx::query!(
+        "SELECT r.public_id, c.public_id AS room, r.a, r.b, r.shared, r.languages, r.relaxed, r.a_away_since,
+                r.b_away_since, p.public_id AS a_id, p.name AS a_name, p.color AS a_color, p.animal AS a_animal,
+                q.public_id AS b_id, q.name AS b_name, q.color AS b_color, q.animal AS b_animal
+         FROM random_session r JOIN chat_room c ON c.id = r.room_id
+         JOIN membership p ON p.room_id = r.room_id AND p.visitor_id = r.a
+         JOIN membership q ON q.room_id = r.room_id AND q.visitor_id = r.b
+         WHERE r.id = ANY($1) ORDER BY r.id",
+        ids
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let a = You { id: row.a_id, name: row.a_name, color: row.a_color, animal: row.a_animal, slot: Slot::A };
+            let b = You { id: row.b_id, name: row.b_name, color: row.b_color, animal: row.b_animal, slot: Slot::B };
+            let found = |you: &You, other: &You| Found {
+                session: row.public_id,
+                room: row.room,
+                slot: you.slot,
+                partner: Person { name: other.name.clone(), color: other.color.clone(), animal: other.animal.clone() },
+                you: you.clone(),
+                shared: row.shared.clone(),
+                languages: row.languages.clone(),
+                relaxed: row.relaxed,
+            };
+            View {
+                a: (row.a, found(&a, &b)),
+                b: (row.b, found(&b, &a)),
+                a_away_since: row.a_away_since,
+                b_away_since: row.b_away_since,
+            }
+        })
+        .collect())
+}
+
+/// A side came in: its node, and no longer away. None: the talk is over, or not the visitor's.
+pub(in crate::matching) struct Entered {
+    pub id: i64,
+    pub public_id: Uuid,
+    pub partner: i64,
+    pub was_away: bool,
+}
+
+/// Notes that a visitor's socket on a node is in the room of an open talk.
+pub(in crate::matching) async fn enter(db: &PgPool, room: i64, visitor: i64, node: Uuid) -> Result<Option<Entered>> {
+    sqlx::query_as!(
+        Entered,
+        r#"UPDATE random_session r SET
+              a_node = CASE WHEN r.a = $2 THEN $3 ELSE r.a_node END,
+              b_node = CASE WHEN r.b = $2 THEN $3 ELSE r.b_node END,
+              a_away_since = CASE WHEN r.a = $2 THEN NULL ELSE r.a_away_since END,
+              b_away_since = CASE WHEN r.b = $2 THEN NULL ELSE r.b_away_since END
+           FROM (SELECT id, a_away_since, b_away_since FROM random_session
+                 WHERE room_id = $1 AND ended_at IS NULL AND $2 IN (a, b) FOR UPDATE) AS old
+           WHERE r.id = old.id
+           RETURNING r.id, r.public_id, CASE WHEN r.a = $2 THEN r.b ELSE r.a END AS "partner!",
+                     (CASE WHEN r.a = $2 THEN old.a_away_since ELSE old.b_away_since END) IS NOT NULL AS "was_away!""#,
+        room,
+        visitor,
+        node
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// The rooms of these open talks in which a side is away.
+pub(in crate::matching) async fn with_absent(db: &PgPool, ids: &[i64]) -> Result<Vec<Absent>> {
+    sqlx::query_as!(
+        Absent,
+        r#"SELECT room_id, CASE WHEN a_away_since IS NOT NULL THEN a END AS a,
+                  CASE WHEN b_away_since IS NOT NULL THEN b END AS b
+           FROM random_session WHERE id = ANY($1) AND ended_at IS NULL
+             AND (a_away_since IS NOT NULL OR b_away_since IS NOT NULL)"#,
+        ids
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A talk's room and its absent sides.
+pub(in crate::matching) struct Absent {
+    pub room_id: i64,
+    pub a: Option<i64>,
+    pub b: Option<i64>,
+}
+
+/// A talk one or both of whose sides have just been marked away.
+pub(in crate::matching) struct Marked {
+    pub public_id: Uuid,
+    pub a: i64,
+    pub b: i64,
+    pub a_marked: bool,
+    pub b_marked: bool,
+}
+
+/// Marks the sides of visitors away whose last socket was on this node.
+pub(in crate::matching) async fn mark_away(db: &PgPool, node: Uuid, visitors: &[i64], at: OffsetDateTime) -> Result<Vec<Marked>> {
+    sqlx::query_as!(
+        Marked,
+        r#"UPDATE random_session r SET
+              a_away_since = CASE WHEN due.a THEN $3 ELSE r.a_away_since END,
+              b_away_since = CASE WHEN due.b THEN $3 ELSE r.b_away_since END
+           FROM (SELECT id, a = ANY($2) AND a_node = $1 AND a_away_since IS NULL AS a,
+                        b = ANY($2) AND b_node = $1 AND b_away_since IS NULL AS b
+                 FROM random_session
+                 WHERE ended_at IS NULL AND ((a = ANY($2) AND a_node = $1 AND a_away_since IS NULL)
+                                          OR (b = ANY($2) AND b_node = $1 AND b_away_since IS NULL))
+                 ORDER BY id FOR UPDATE) AS due
+           WHERE r.id = due.id
+           RETURNING r.public_id, r.a, r.b, coalesce(due.a, false) AS "a_marked!", coalesce(due.b, false) AS "b_marked!""#,
+        node,
+        visitors,
+        at
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Marks the sides away whose node's lease has expired.
+pub(in crate::matching) async fn mark_orphans(db: &PgPool, at: OffsetDateTime) -> Result<Vec<Marked>> {
+    sqlx::query_as!(
+        Marked,
+        r#"WITH alive AS (SELECT node FROM node_lease WHERE seen_at > now() - make_interval(secs => $2))
+           UPDATE random_session r SET
+              a_away_since = CASE WHEN due.a THEN $1 ELSE r.a_away_since END,
+              b_away_since = CASE WHEN due.b THEN $1 ELSE r.b_away_since END
+           FROM (SELECT id, a_away_since IS NULL AND a_node NOT IN (SELECT node FROM alive) AS a,
+                        b_away_since IS NULL AND b_node NOT IN (SELECT node FROM alive) AS b
+                 FROM random_session
+                 WHERE ended_at IS NULL AND ((a_away_since IS NULL AND a_node NOT IN (SELECT node FROM alive))
+                                          OR (b_away_since IS NULL AND b_node NOT IN (SELECT node FROM alive)))
+                 ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED) AS due
+           WHERE r.id = due.id
+           RETURNING r.public_id, r.a, r.b, coalesce(due.a, false) AS "a_marked!", coalesce(due.b, false) AS "b_marked!""#,
+        at,
+        LEASE_SECS,
+        TALKS
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Open talks that time may end: made before `entry` with a side that never came, or with one away since before `back`.
+pub(in crate::matching) async fn due(db: &PgPool, entry: OffsetDateTime, back: OffsetDateTime) -> Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        "SELECT id FROM random_session
+         WHERE ended_at IS NULL AND ((created_at <= $1 AND (a_node IS NULL OR b_node IS NULL))
+                                  OR a_away_since <= $2 OR b_away_since <= $2)
+         ORDER BY id LIMIT $3",
+        entry,
+        back,
+        TALKS
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Which of these tickets became a talk, open or ended.
+pub(in crate::matching) async fn matched(db: &PgPool, visitors: &[i64], tickets: &[Uuid]) -> Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        r#"SELECT t.ticket AS "ticket!" FROM UNNEST($1::bigint[], $2::uuid[]) AS t(visitor, ticket)
+           WHERE EXISTS (SELECT 1 FROM random_session r WHERE r.a = t.visitor AND r.a_ticket = t.ticket)
+              OR EXISTS (SELECT 1 FROM random_session r WHERE r.b = t.visitor AND r.b_ticket = t.ticket)"#,
+        visitors,
+        tickets
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The waits that ended in the last talks since a time: both sides' of 100 talks at most, in milliseconds.
+pub(in crate::matching) async fn recent_waits(db: &PgPool, since: OffsetDateTime) -> Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        r#"SELECT (extract(epoch FROM s.created_at - side.since) * 1000)::bigint AS "ms!"
+           FROM (SELECT created_at, a_since, b_since FROM random_session ORDER BY id DESC LIMIT 100) s
+           CROSS JOIN LATERAL (VALUES (s.a_since), (s.b_since)) AS side(since)
+           WHERE s.created_at > $1"#,
+        since
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Whom these visitors talked with since a time, and when it ended.
+pub(in crate::matching) async fn recent_partners(
+    db: &mut PgConnection,
+    visitors: &[i64],
+    since: OffsetDateTime,
+) -> Result<Vec<(i64, i64, OffsetDateTime)>> {
+    let rows = sqlx::query!(
+        r#"SELECT a, b, ended_at AS "ended_at!" FROM random_session WHERE a = ANY($1) AND ended_at > $2
+           UNION ALL
+           SELECT a, b, ended_at FROM random_session WHERE b = ANY($1) AND ended_at > $2"#,
+        visitors,
+        since
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().filter_map(|row| Some((row.a?, row.b?, row.ended_at))).collect())
+}

@@ -1,0 +1,182 @@
+//! What a node does each second for the seekers it holds: renew its lease, compare them with the table, let go of the
+//! lapsed; and each quarter of a second, tell the partners of those who lost their last socket.
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::MissedTickBehavior;
+use uuid::Uuid;
+
+use super::model::{TalkEvent, Upkeep, upkeep};
+use super::registry::Seeker;
+use super::store::{self, Held, Written};
+use super::{WAKE, talks};
+use crate::app::App;
+use crate::error::Result;
+use crate::realtime::{Relayed, Topic};
+
+/// How often sockets that are gone are looked at.
+const TICK: Duration = Duration::from_millis(250);
+/// Ticks from one renewal of the lease to the next.
+const SECOND: u64 = 4;
+/// Seconds from one look at the recent waits to the next.
+const MEDIAN: u64 = 5;
+
+/// Starts the tick and the hearing of other nodes.
+pub(super) fn run(app: &App) {
+    app.tasks.spawn("matching.relay", relayed(app.clone()));
+    let node = app.clone();
+    app.tasks.spawn("matching.upkeep", async move {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = 0_u64;
+        loop {
+            tokio::select! {
+                () = node.tasks.stopping.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            report(mark_away(&node).await);
+            if ticks.is_multiple_of(SECOND) {
+                report(second(&node).await);
+            }
+            if ticks.is_multiple_of(SECOND * MEDIAN) {
+                report(look_at_waits(&node).await);
+            }
+            ticks += 1;
+        }
+    });
+}
+
+fn report(outcome: Result<()>) {
+    if let Err(why) = outcome {
+        tracing::debug!(error.cause = ?why, "the seekers are looked after again with the next tick");
+    }
+}
+
+async fn mark_away(app: &App) -> Result<()> {
+    let due = app.matching.registry.to_mark_away(app.clock.now());
+    if !due.is_empty() {
+        talks::mark_away(app, &due).await?;
+        app.matching.registry.marked_away(&due);
+    }
+    Ok(())
+}
+
+/// One second's work. The lease comes first: what follows may ask whether this node is alive.
+pub(super) async fn second(app: &App) -> Result<()> {
+    store::renew_lease(&app.db, app.node).await?;
+    let doubted = app.matching.registry.doubted();
+    if !doubted.is_empty() {
+        store::delete_public(&app.db, &doubted).await?;
+        app.matching.registry.settle_doubts(&doubted);
+    }
+    let lapsed = app.matching.registry.lapse(app.clock.now());
+    delete_own(app, &lapsed).await?;
+    compare(app).await?;
+    talks::bring_back(app).await?;
+    app.matching.set_waiting(store::waiting(&app.db).await?);
+    Ok(())
+}
+
+async fn delete_own(app: &App, tickets: &[(i64, Uuid)]) -> Result<()> {
+    if !tickets.is_empty() {
+        let (visitors, tickets): (Vec<i64>, Vec<Uuid>) = tickets.iter().copied().unzip();
+        store::delete_own(&app.db, app.node, &visitors, &tickets).await?;
+    }
+    Ok(())
+}
+
+/// Compares the seekers that are held with the table: neither a seeker without a ticket nor a ticket without a seeker.
+async fn compare(app: &App) -> Result<()> {
+    let registry = &app.matching.registry;
+    let held: HashMap<i64, Seeker> = registry.seekers().into_iter().collect();
+    let visitors: Vec<i64> = held.keys().copied().collect();
+    let mut rows: HashMap<i64, Held> =
+        store::rows(&app.db, app.node, &visitors).await?.into_iter().map(|row| (row.visitor, row)).collect();
+    let missing: Vec<i64> = visitors.iter().copied().filter(|visitor| !rows.contains_key(visitor)).collect();
+    let talks = Talks::of(app, &missing, &held).await?;
+    let mut lost = Written::default();
+    for (visitor, seeker) in &held {
+        let row = rows.remove(visitor);
+        let (in_talk, was_matched) = (talks.open.contains_key(visitor), talks.matched.contains(&seeker.ticket));
+        match (upkeep(seeker.ticket, row.as_ref().map(|held| held.row), in_talk, was_matched), row) {
+            (Upkeep::Keep, _) | (Upkeep::Adopt, None) => {}
+            (Upkeep::Adopt, Some(row)) => adopt(app, row),
+            (Upkeep::Drop, _) => registry.release_ticket(*visitor, seeker.ticket),
+            (Upkeep::Deliver, _) => {
+                registry.release_ticket(*visitor, seeker.ticket);
+                if let Some(found) = talks.open.get(visitor) {
+                    talks::tell(app, *visitor, found);
+                }
+            }
+            (Upkeep::WriteAgain, _) => lost.add(*visitor, seeker.ticket, &seeker.seek, seeker.since),
+        }
+    }
+    if !lost.visitors.is_empty() {
+        let restored = store::restore_tickets(&app.db, app.node, &lost).await?;
+        tracing::info!(tickets.lost = lost.visitors.len(), tickets.restored = restored, "wrote missing tickets again");
+        app.matching.wake(app);
+    }
+    // What is left are rows of this node that it does not hold: put back by an end elsewhere, or nobody's.
+    let (here, nobodys): (Vec<Held>, Vec<Held>) =
+        rows.into_values().filter(|held| !held.row.cancelled).partition(|held| registry.is_present(held.visitor));
+    here.into_iter().for_each(|held| adopt(app, held));
+    let nobodys: Vec<(i64, Uuid)> = nobodys.into_iter().map(|held| (held.visitor, held.row.ticket)).collect();
+    delete_own(app, &nobodys).await
+}
+
+fn adopt(app: &App, held: Held) {
+    let seeker = Seeker { ticket: held.row.ticket, seek: held.seek, since: held.since };
+    app.matching.registry.hold(held.visitor, seeker, app.clock.now());
+}
+
+/// What became of the seekers whose tickets are missing.
+#[derive(Default)]
+struct Talks {
+    open: HashMap<i64, TalkEvent>,
+    matched: Vec<Uuid>,
+}
+
+impl Talks {
+    /// Reads after the rows, so that a pair that took a ticket is seen.
+    async fn of(app: &App, missing: &[i64], held: &HashMap<i64, Seeker>) -> Result<Self> {
+        if missing.is_empty() {
+            return Ok(Self::default());
+        }
+        let tickets: Vec<Uuid> = missing.iter().filter_map(|visitor| Some(held.get(visitor)?.ticket)).collect();
+        let matched = talks::matched(&app.db, missing, &tickets).await?;
+        let open = talks::open_of(app, missing).await?;
+        Ok(Self { open: open.into_iter().map(|(visitor, found)| (visitor, TalkEvent::Found(found))).collect(), matched })
+    }
+}
+
+async fn look_at_waits(app: &App) -> Result<()> {
+    app.matching.set_median(talks::median_wait(app).await?);
+    Ok(())
+}
+
+/// Takes up what other nodes say to visitors, and that there is a new ticket.
+async fn relayed(app: App) {
+    let mut relay = app.relay.subscribe();
+    loop {
+        let said = tokio::select! {
+            () = app.tasks.stopping.cancelled() => return,
+            said = relay.recv() => said,
+        };
+        match said {
+            Ok(Relayed { node, topic: Topic::Visitor(visitor), frame, .. }) if node != app.node => {
+                if TalkEvent::is_found(&frame) {
+                    app.matching.registry.release(visitor);
+                }
+                app.hub.publish(Topic::Visitor(visitor), &frame, None);
+            }
+            Ok(Relayed { node, topic: Topic::Nodes, frame, .. }) if node != app.node && frame.as_str() == WAKE => {
+                app.matching.matcher.wake();
+            }
+            Ok(_) => {}
+            // Every seeker is compared with the table each second: a found that was missed is told then.
+            Err(RecvError::Lagged(missed)) => tracing::warn!(relay.missed = missed, "the relay was too fast for matching"),
+            Err(RecvError::Closed) => return,
+        }
+    }
+}

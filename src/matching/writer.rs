@@ -1,0 +1,196 @@
+//! The ticket writer: seeks gathered while the last commit ran are written in one transaction; each is answered after it.
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use sqlx::{Connection, PgConnection};
+use time::OffsetDateTime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::model::Seek;
+use super::registry::Seeker;
+use super::store::{self, Written};
+use crate::accounts;
+use crate::app::App;
+use crate::db;
+use crate::error::{Error, Result};
+
+/// Seeks waiting to be written at most; past it a seeker is told `unavailable`.
+const QUEUE: usize = 4_096;
+/// Seeks of one transaction at most.
+const ROWS: usize = 500;
+/// A batch that has not committed by then is answered `unavailable`.
+const PATIENCE: Duration = Duration::from_millis(1_800);
+/// Deadlocks and serialization failures a batch is repeated after.
+const REPEATS: usize = 5;
+/// Nobody hangs the rest: the session settings of the writer.
+const SESSION: &[(&str, &str)] = &[
+    ("idle_in_transaction_session_timeout", "2s"),
+    ("statement_timeout", "5s"),
+    ("tcp_user_timeout", "5s"),
+    ("application_name", "maju tickets"),
+];
+
+/// A seek that waits to be written.
+struct Draft {
+    visitor: i64,
+    ticket: Uuid,
+    seek: Seek,
+    since: OffsetDateTime,
+    answer: oneshot::Sender<Result<Uuid>>,
+}
+
+/// Where seeks are handed in.
+pub(super) struct Writer {
+    drafts: mpsc::Sender<Draft>,
+    end: Mutex<Option<mpsc::Receiver<Draft>>>,
+}
+
+impl Default for Writer {
+    fn default() -> Self {
+        let (drafts, end) = mpsc::channel(QUEUE);
+        Self { drafts, end: Mutex::new(Some(end)) }
+    }
+}
+
+/// Writes a ticket, in place of the visitor's earlier one, and answers its public id after the commit.
+///
+/// Errors: `already_in_session`, `unavailable`.
+pub(super) async fn write(app: &App, visitor: i64, seek: Seek) -> Result<Uuid> {
+    let (answer, written) = oneshot::channel();
+    let draft = Draft { visitor, ticket: Uuid::new_v4(), seek, since: app.clock.now(), answer };
+    app.matching.writer.drafts.try_send(draft).map_err(|_| Error::Unavailable)?;
+    written.await.map_err(|_| Error::Unavailable)?
+}
+
+/// Starts the writer.
+pub(super) fn run(app: &App) {
+    let end = app.matching.writer.end.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(drafts) = end {
+        let lane = Lane { app: app.clone(), drafts, connection: None };
+        app.tasks.spawn("matching.writer", lane.run());
+    }
+}
+
+struct Lane {
+    app: App,
+    drafts: mpsc::Receiver<Draft>,
+    connection: Option<PgConnection>,
+}
+
+impl Lane {
+    async fn run(mut self) {
+        let stopping = self.app.tasks.stopping.clone();
+        let mut gathered = Vec::with_capacity(ROWS);
+        loop {
+            tokio::select! {
+                biased;
+                count = self.drafts.recv_many(&mut gathered, ROWS) => {
+                    if count == 0 {
+                        break;
+                    }
+                    self.settle(std::mem::take(&mut gathered)).await;
+                }
+                () = stopping.cancelled() => break,
+            }
+        }
+        if let Some(connection) = self.connection.take() {
+            let _ = tokio::time::timeout(Duration::from_secs(1), connection.close()).await;
+        }
+    }
+
+    /// Answers every seek of a batch, whatever happens.
+    async fn settle(&mut self, batch: Vec<Draft>) {
+        let batch = Batch::of(batch);
+        let give_up = Instant::now() + PATIENCE;
+        let mut repeats = 0;
+        let why = loop {
+            match tokio::time::timeout_at(give_up, self.attempt(&batch.written)).await {
+                Ok(Ok(refused)) => return batch.answer(&self.app, &refused),
+                Ok(Err(why)) if is_retryable(&why) && repeats < REPEATS => repeats += 1,
+                Ok(Err(Error::Unavailable)) if Instant::now() + Duration::from_millis(200) < give_up => {
+                    self.connection = None;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                Ok(Err(why)) => break why,
+                Err(_) => break Error::Unavailable,
+            }
+        };
+        self.connection = None;
+        tracing::warn!(error.cause = ?why, batch.rows = batch.written.visitors.len(), "seeks could not be written");
+        // The last attempt may have committed: what was refused must not stand.
+        self.app.matching.registry.doubt(batch.written.tickets.iter().copied());
+        batch.refuse();
+    }
+
+    /// One transaction: keep the visitors, lock their tickets, refuse those in a talk, write. Answers who was refused.
+    async fn attempt(&mut self, batch: &Written) -> Result<HashSet<i64>> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            empty => empty.insert(db::connect(&self.app.db, SESSION).await?),
+        };
+        let mut tx = connection.begin().await?;
+        accounts::keep(&mut tx, &batch.visitors).await?;
+        // Under these locks no pair with them is committed; a pair that was is seen by the next statement.
+        store::lock_tickets_of(&mut tx, &batch.visitors).await?;
+        let refused: HashSet<i64> = store::in_talk(&mut tx, &batch.visitors).await?.into_iter().collect();
+        store::write_tickets(&mut tx, self.app.node, &batch.without(&refused)).await?;
+        tx.commit().await?;
+        Ok(refused)
+    }
+}
+
+/// A batch with each visitor once: the last seek of each stands, the earlier ones get its answer.
+struct Batch {
+    written: Written,
+    seekers: HashMap<i64, Seeker>,
+    answers: Vec<(i64, oneshot::Sender<Result<Uuid>>)>,
+}
+
+impl Batch {
+    fn of(drafts: Vec<Draft>) -> Self {
+        let mut seekers = HashMap::with_capacity(drafts.len());
+        let mut answers = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            answers.push((draft.visitor, draft.answer));
+            seekers.insert(draft.visitor, Seeker { ticket: draft.ticket, seek: draft.seek, since: draft.since });
+        }
+        let mut written = Written::default();
+        for (visitor, seeker) in &seekers {
+            written.add(*visitor, seeker.ticket, &seeker.seek, seeker.since);
+        }
+        Self { written, seekers, answers }
+    }
+
+    /// After the commit: this node answers for the tickets, then their seekers hear of them.
+    fn answer(self, app: &App, refused: &HashSet<i64>) {
+        let now = app.clock.now();
+        let tickets: HashMap<i64, Uuid> = self.seekers.iter().map(|(visitor, seeker)| (*visitor, seeker.ticket)).collect();
+        for (visitor, seeker) in self.seekers {
+            if refused.contains(&visitor) {
+                app.matching.registry.release(visitor);
+            } else {
+                app.matching.registry.hold(visitor, seeker, now);
+            }
+        }
+        app.matching.wake(app);
+        for (visitor, answer) in self.answers {
+            let ticket = tickets.get(&visitor).filter(|_| !refused.contains(&visitor));
+            // A seeker that has gone does not need the answer; its ticket lapses.
+            let _ = answer.send(ticket.copied().ok_or(Error::AlreadyInSession));
+        }
+    }
+
+    fn refuse(self) {
+        for (_, answer) in self.answers {
+            let _ = answer.send(Err(Error::Unavailable));
+        }
+    }
+}
+
+/// Whether repeating the same transaction can succeed.
+fn is_retryable(why: &Error) -> bool {
+    matches!(why, Error::Internal(cause) if cause.downcast_ref::<sqlx::Error>().is_some_and(db::is_retryable))
+}

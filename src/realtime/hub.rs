@@ -1,0 +1,111 @@
+//! The hub: which sockets of this node listen to which topic. A publish hands the same bytes to each of them.
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Frame, Queue, Topic};
+
+/// Shards keep publishers of different topics out of each other's way.
+const SHARDS: usize = 32;
+
+/// The listeners of this node, by topic.
+pub struct Hub {
+    shards: Vec<Mutex<HashMap<Topic, Vec<Arc<Queue>>>>>,
+    hasher: RandomState,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
+    }
+}
+
+impl Hub {
+    /// Lets a queue listen to a topic, once. Answers how many listen now.
+    pub fn subscribe(&self, topic: Topic, queue: &Arc<Queue>) -> usize {
+        let mut shard = self.shard(topic);
+        let listeners = shard.entry(topic).or_default();
+        if !listeners.iter().any(|known| Arc::ptr_eq(known, queue)) {
+            listeners.push(queue.clone());
+        }
+        listeners.len()
+    }
+
+    /// Ends a queue's listening. Answers how many are left.
+    pub fn unsubscribe(&self, topic: Topic, queue: &Arc<Queue>) -> usize {
+        let mut shard = self.shard(topic);
+        let Some(listeners) = shard.get_mut(&topic) else { return 0 };
+        listeners.retain(|known| !Arc::ptr_eq(known, queue));
+        let left = listeners.len();
+        if left == 0 {
+            shard.remove(&topic);
+        }
+        left
+    }
+
+    /// Ends the listening of every socket of one owner.
+    pub fn unsubscribe_owner(&self, topic: Topic, owner: i64) {
+        let mut shard = self.shard(topic);
+        let Some(listeners) = shard.get_mut(&topic) else { return };
+        listeners.retain(|known| known.owner() != owner);
+        if listeners.is_empty() {
+            shard.remove(&topic);
+        }
+    }
+
+    /// Hands a frame to everybody who listens to the topic on this node, but one queue if it is named.
+    pub fn publish(&self, topic: Topic, frame: &Frame, except: Option<&Arc<Queue>>) {
+        let shard = self.shard(topic);
+        let Some(listeners) = shard.get(&topic) else { return };
+        for queue in listeners {
+            if !except.is_some_and(|other| Arc::ptr_eq(queue, other)) {
+                queue.push(frame.clone());
+            }
+        }
+    }
+
+    /// How many sockets of this node listen to the topic.
+    pub fn listeners(&self, topic: Topic) -> usize {
+        self.shard(topic).get(&topic).map_or(0, Vec::len)
+    }
+
+    /// How many different owners listen to the topic on this node.
+    pub fn owners(&self, topic: Topic) -> usize {
+        let shard = self.shard(topic);
+        let owners: HashSet<i64> = shard.get(&topic).into_iter().flatten().map(|queue| queue.owner()).collect();
+        owners.len()
+    }
+
+    /// Whether any socket of this owner listens to the topic on this node.
+    pub fn listens(&self, topic: Topic, owner: i64) -> bool {
+        self.shard(topic).get(&topic).is_some_and(|queues| queues.iter().any(|queue| queue.owner() == owner))
+    }
+
+    fn shard(&self, topic: Topic) -> MutexGuard<'_, HashMap<Topic, Vec<Arc<Queue>>>> {
+        let place = usize::try_from(self.hasher.hash_one(topic) % SHARDS as u64).unwrap_or_default();
+        self.shards[place].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Hub, Queue, Topic};
+
+    #[test]
+    fn a_publish_reaches_each_listener_once() {
+        let hub = Hub::default();
+        let (one, two) = (Arc::new(Queue::new(1)), Arc::new(Queue::new(2)));
+        assert_eq!(hub.subscribe(Topic::Room(1), &one), 1);
+        assert_eq!(hub.subscribe(Topic::Room(1), &one), 1, "twice is once");
+        assert_eq!(hub.subscribe(Topic::Room(1), &two), 2);
+        hub.publish(Topic::Room(1), &"x".into(), Some(&two));
+        hub.publish(Topic::Room(2), &"y".into(), None);
+        assert_eq!(one.take().unwrap().len(), 1);
+        assert!(two.take().unwrap().is_empty());
+        assert_eq!(hub.unsubscribe(Topic::Room(1), &one), 1);
+        assert_eq!(hub.unsubscribe(Topic::Room(1), &two), 0);
+        assert_eq!(hub.listeners(Topic::Room(1)), 0);
+    }
+}

@@ -1,0 +1,24 @@
+//! Realtime: carries bytes to the sockets that listen to a topic, here and on other nodes. Knows no noun.
+mod hub;
+mod queue;
+mod relay;
+
+pub use hub::Hub;
+pub use queue::{Overflow, Queue};
+pub use relay::{Relay, Relayed};
+
+use axum::extract::ws::Utf8Bytes;
+
+/// What sockets listen to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Topic {
+    /// The log and the passing frames of a room.
+    Room(i64),
+    /// What is meant for all sockets of one visitor.
+    Visitor(i64),
+    /// What is meant for the nodes themselves.
+    Nodes,
+}
+
+/// A frame's text, encoded once and shared by every socket it goes to.
+pub type Frame = Utf8Bytes;

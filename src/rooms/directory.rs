@@ -1,0 +1,50 @@
+//! What a node remembers of rooms and places, so that a send needs no query before its batch. The batch checks it again.
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use uuid::Uuid;
+
+use super::model::{ChatRoom, Member};
+
+/// Rooms remembered at most; past it the memory starts afresh.
+const ROOMS: usize = 50_000;
+
+/// Somebody's checked place in a room.
+#[derive(Clone)]
+pub struct Place {
+    pub room: Arc<ChatRoom>,
+    pub member: Arc<Member>,
+    /// The version of the room's rights this was read at.
+    pub rights: i64,
+}
+
+/// Places by room and visitor.
+#[derive(Default)]
+pub(super) struct Directory {
+    rooms: Mutex<HashMap<Uuid, HashMap<i64, Place>>>,
+}
+
+impl Directory {
+    /// A remembered place.
+    pub(super) fn find(&self, room: Uuid, visitor: i64) -> Option<Place> {
+        self.lock().get(&room)?.get(&visitor).cloned()
+    }
+
+    /// Remembers a place.
+    pub(super) fn remember(&self, place: &Place) {
+        let mut rooms = self.lock();
+        if rooms.len() >= ROOMS && !rooms.contains_key(&place.room.public_id) {
+            rooms.clear();
+        }
+        rooms.entry(place.room.public_id).or_default().insert(place.member.visitor, place.clone());
+    }
+
+    /// Forgets a room: somebody's rights in it have changed.
+    pub(super) fn forget(&self, room: Uuid) {
+        self.lock().remove(&room);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, HashMap<i64, Place>>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

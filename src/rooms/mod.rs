@@ -1,0 +1,438 @@
+//! Rooms: open, enter, post, leave. A room's entries are numbered without a gap.
+mod directory;
+mod feed;
+mod model;
+mod routes;
+mod store;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use crate::accounts::{Alias, Locale, Visitor};
+use crate::app::App;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::moderation::{self, Reason};
+use crate::realtime::{Queue, Topic};
+
+pub use directory::Place;
+pub use feed::{REPLAY, Replay, Step};
+pub use model::{ChatRoom, Kind, Member, Message, Naming, RoomEvent, RoomView, Sender, Slot, is_language_tag};
+pub use routes::router;
+pub use writer::Lanes;
+
+/// How long both sides may read a talk after its end (DESIGN.md 6).
+const READABLE: time::Duration = time::Duration::hours(24);
+/// People up to whom a room hears who has read how far.
+const SMALL: usize = 50;
+/// Entries a report freezes besides the chosen ones.
+const EVIDENCE: i64 = 50;
+
+/// What this noun keeps on a node.
+pub struct State {
+    feed: feed::Feed,
+    directory: directory::Directory,
+    writer: writer::Writer,
+    /// How far people have read, not yet written: `(room, visitor)` to seq.
+    reads: Mutex<HashMap<(i64, i64), i64>>,
+    /// Rooms whose presence changed since the last tick.
+    stirred: Mutex<HashSet<(i64, Uuid)>>,
+}
+
+impl State {
+    /// The state and the writer's ends, which [`run`] takes.
+    pub fn new(_config: &Config) -> (Self, Lanes) {
+        let (writer, lanes) = writer::Writer::new();
+        let state = Self {
+            feed: feed::Feed::default(),
+            directory: directory::Directory::default(),
+            writer,
+            reads: Mutex::default(),
+            stirred: Mutex::default(),
+        };
+        (state, lanes)
+    }
+
+    /// Rooms in use on this node (tests count what is left behind).
+    pub fn in_use(&self) -> usize {
+        self.feed.rooms()
+    }
+}
+
+/// Starts the writers, the feed and the ticks of presence, reading and retention.
+pub fn run(app: &App, lanes: Lanes) {
+    writer::run(app, lanes);
+    feed::run(app);
+    let node = app.clone();
+    app.tasks.spawn("rooms.tick", async move {
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut ticks = 0_u64;
+        loop {
+            tokio::select! {
+                () = node.tasks.stopping.cancelled() => break,
+                _ = second.tick() => {}
+            }
+            tell_presence(&node);
+            write_reads(&node).await;
+            ticks += 1;
+            if ticks.is_multiple_of(60) {
+                forget_old_talks(&node).await;
+            }
+        }
+        write_reads(&node).await;
+    });
+}
+
+/// An entry's number and time, after its commit.
+#[derive(Clone, Copy, Debug)]
+pub struct Posted {
+    pub seq: i64,
+    pub at: OffsetDateTime,
+    /// True for a repeat: this is the first answer again.
+    pub repeated: bool,
+}
+
+/// The answer to a post, once its batch has committed.
+pub type Receipt = oneshot::Receiver<Result<Posted>>;
+
+/// What somebody posts.
+pub struct Post {
+    /// Made by the client for this entry; a repeat with the same id gets the first answer.
+    pub client_id: Uuid,
+    pub payload: Map<String, Value>,
+    pub reply_to: Option<i64>,
+    /// The keyed hash of the sender's address prefix.
+    pub prefix: Vec<u8>,
+}
+
+/// Posts to a room. Answers with a receipt that comes after the commit; the entry is published after it too.
+///
+/// Errors: `not_found` for a room the visitor is not in, `closed`, `bad_payload`, `too_long`, `unavailable`.
+pub async fn post(app: &App, who: &Visitor, room: Uuid, post: Post) -> Result<Receipt> {
+    let place = match app.rooms.directory.find(room, who.id) {
+        Some(place) => place,
+        None => place(app, who, room).await?,
+    };
+    if place.room.closed_at.is_some() {
+        return Err(Error::Closed);
+    }
+    let payload = model::Payload::checked(post.payload)?;
+    let (answer, receipt) = oneshot::channel();
+    app.rooms.writer.submit(writer::Draft {
+        room: place.room,
+        member: place.member,
+        rights: place.rights,
+        client_id: post.client_id,
+        payload,
+        reply_to: post.reply_to,
+        prefix: post.prefix,
+        answer,
+    })?;
+    Ok(receipt)
+}
+
+/// Waits for a receipt. Errors: those of the batch, `unavailable` when the writer went away.
+pub async fn receive(receipt: Receipt) -> Result<Posted> {
+    receipt.await.map_err(|_| Error::Unavailable)?
+}
+
+/// The visitor's place in a room, as committed now.
+///
+/// Errors: `not_found` for a room that is not there, was left, is not the visitor's, or was a talk whose day is over.
+pub async fn place(app: &App, who: &Visitor, room: Uuid) -> Result<Place> {
+    let mut connection = app.db.acquire().await?;
+    let standing = store::standing(&mut connection, room, who.id).await?.ok_or(Error::NotFound)?;
+    let member = standing.member.ok_or(Error::NotFound)?;
+    let over = standing.room.closed_at.is_some_and(|at| at + READABLE < app.clock.now());
+    if over || (member.left && member.sender.slot.is_none()) {
+        return Err(Error::NotFound);
+    }
+    let place = Place { room: Arc::new(standing.room), member: Arc::new(member), rights: standing.rights };
+    app.rooms.directory.remember(&place);
+    Ok(place)
+}
+
+/// Enters a room: a public one makes a member of whoever comes, the others need a place. Errors: `not_found`, `closed`.
+pub async fn enter(app: &App, who: &Visitor, room: Uuid) -> Result<Place> {
+    match place(app, who, room).await {
+        Err(Error::NotFound) => {}
+        other => return other,
+    }
+    let mut tx = app.db.begin().await?;
+    let standing = store::standing(&mut tx, room, who.id).await?.ok_or(Error::NotFound)?;
+    if standing.room.kind != Kind::Public {
+        return Err(Error::NotFound);
+    }
+    if standing.room.closed_at.is_some() {
+        return Err(Error::Closed);
+    }
+    take_place(&mut tx, who, &standing.room, "member").await?;
+    tx.commit().await?;
+    app.rooms.directory.forget(room);
+    place(app, who, room).await
+}
+
+/// In an anonymous room people get an alias drawn for that room, so that they cannot be followed from one to the next.
+async fn take_place(tx: &mut PgConnection, who: &Visitor, room: &ChatRoom, role: &str) -> Result<()> {
+    let alias = match room.naming {
+        Naming::Anonymous => Alias::random(&mut rand::rng()),
+        Naming::Named => who.alias.clone(),
+    };
+    let (name, animal) = match (&who.name, room.naming) {
+        (Some(chosen), Naming::Named) => (chosen.clone(), None),
+        _ => (alias.in_words(who.locale), Some(alias.animal.as_str())),
+    };
+    let place = store::Place { room: room.id, visitor: who.id, role, color: &alias.color, animal, name: &name };
+    Ok(store::take_place(tx, &place).await?)
+}
+
+/// Leaves a room for good: nothing the visitor sends is written after this commit, and its sockets hear no more of it.
+///
+/// Errors: `not_found` when there was no place to leave. A talk is ended by matching, not here.
+pub async fn leave(app: &App, who: &Visitor, place: &Place) -> Result<()> {
+    let mut tx = app.db.begin().await?;
+    if !store::leave_place(&mut tx, place.room.id, who.id).await? {
+        return Err(Error::NotFound);
+    }
+    tx.commit().await?;
+    app.rooms.directory.forget(place.room.public_id);
+    app.hub.unsubscribe_owner(Topic::Room(place.room.id), who.id);
+    stir(app, &place.room);
+    Ok(())
+}
+
+/// Starts following a room from `after` (the head when None). Answers the head and the replay that leads to it, or None
+/// for the replay when more is missing than one may bring: the client then pages.
+pub async fn follow(app: &App, place: &Place, after: Option<i64>) -> Result<(i64, Option<Replay>)> {
+    let head = feed::open(app, &place.room).await?;
+    let floor = visible_after(place);
+    let after = after.map_or(head, |after| after.max(floor));
+    stir(app, &place.room);
+    if after > head || head - after > REPLAY {
+        return Ok((head, None));
+    }
+    Ok((head, Some(Replay::new(place.room.clone(), after))))
+}
+
+/// A replay of nothing: the socket listens from the head on.
+pub async fn follow_head(app: &App, place: &Place) -> Result<(i64, Replay)> {
+    let head = feed::open(app, &place.room).await?;
+    Ok((head, Replay::new(place.room.clone(), head)))
+}
+
+/// Stops a socket's following of a room.
+pub fn unfollow(app: &App, room: &ChatRoom, queue: &Arc<Queue>) {
+    app.hub.unsubscribe(Topic::Room(room.id), queue);
+    stir(app, room);
+}
+
+/// How many different people have the room open on this node.
+pub fn online(app: &App, room: &ChatRoom) -> usize {
+    app.hub.owners(Topic::Room(room.id))
+}
+
+/// Whether one of the visitor's sockets has the room open on this node.
+pub fn is_followed_by(app: &App, room: &ChatRoom, visitor: i64) -> bool {
+    app.hub.listens(Topic::Room(room.id), visitor)
+}
+
+/// Tells the others in the room that the visitor is typing. Errors: `not_found`, `closed`.
+pub async fn typing(app: &App, who: &Visitor, room: Uuid, own: &Arc<Queue>) -> Result<()> {
+    let place = open_place(app, who, room).await?;
+    let sender = place.member.sender.clone();
+    feed::pass(app, place.room.id, &RoomEvent::Typing { room, sender }, Some(own));
+    Ok(())
+}
+
+/// Records how far the visitor has read, written within a second, and tells a small room. Errors: `not_found`.
+pub async fn read(app: &App, who: &Visitor, room: Uuid, seq: i64, own: &Arc<Queue>) -> Result<()> {
+    let place = match app.rooms.directory.find(room, who.id) {
+        Some(place) => place,
+        None => place(app, who, room).await?,
+    };
+    let head = feed::open(app, &place.room).await?;
+    if !(0..=head).contains(&seq) {
+        return Err(Error::bad_field("seq", "There is no such entry in this room."));
+    }
+    {
+        let mut reads = app.rooms.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = reads.entry((place.room.id, who.id)).or_default();
+        *known = seq.max(*known);
+    }
+    if online(app, &place.room) <= SMALL {
+        let member = place.member.sender.id;
+        feed::pass(app, place.room.id, &RoomEvent::Read { room, member, seq }, Some(own));
+    }
+    Ok(())
+}
+
+/// The remembered place, in a room that is open.
+async fn open_place(app: &App, who: &Visitor, room: Uuid) -> Result<Place> {
+    let place = match app.rooms.directory.find(room, who.id) {
+        Some(place) => place,
+        None => place(app, who, room).await?,
+    };
+    if place.room.closed_at.is_some() { Err(Error::Closed) } else { Ok(place) }
+}
+
+/// The last seq a member may not see: those who join a room without history see what comes after them.
+fn visible_after(place: &Place) -> i64 {
+    if place.room.history { 0 } else { place.member.joined_seq }
+}
+
+/// Two people who are put into a talk.
+pub struct Pair {
+    pub a: Seat,
+    pub b: Seat,
+}
+
+/// One of them.
+#[derive(Clone, Copy)]
+pub struct Seat {
+    pub visitor: i64,
+    pub locale: Locale,
+}
+
+/// A talk's room as it was opened, with what each side is called in it.
+pub struct OpenedTalk {
+    pub room_id: i64,
+    pub room: Uuid,
+    pub a: (String, Alias),
+    pub b: (String, Alias),
+}
+
+/// Opens a room for each pair, inside the matcher's transaction: room, head and both places.
+pub async fn open(tx: &mut PgConnection, pairs: &[Pair]) -> Result<Vec<OpenedTalk>, sqlx::Error> {
+    let mut opened = Vec::with_capacity(pairs.len());
+    let (mut ids, mut visitors, mut slots) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut colors, mut animals, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    for pair in pairs {
+        let (alias_a, alias_b) = Alias::random_pair(&mut rand::rng());
+        let room = Uuid::new_v4();
+        ids.push(room);
+        for (seat, slot, alias) in [(pair.a, "A", &alias_a), (pair.b, "B", &alias_b)] {
+            visitors.push(seat.visitor);
+            slots.push(slot.to_owned());
+            colors.push(alias.color.clone());
+            animals.push(alias.animal.clone());
+            names.push(alias.in_words(seat.locale));
+        }
+        let side = |seat: Seat, alias: Alias| (alias.in_words(seat.locale), alias);
+        opened.push(OpenedTalk { room_id: 0, room, a: side(pair.a, alias_a), b: side(pair.b, alias_b) });
+    }
+    let talks = store::Talks {
+        public_ids: &ids,
+        visitors: &visitors,
+        slots: &slots,
+        colors: &colors,
+        animals: &animals,
+        names: &names,
+    };
+    let rooms = store::open_talks(tx, &talks).await?;
+    for (talk, id) in opened.iter_mut().zip(rooms) {
+        talk.room_id = id;
+    }
+    Ok(opened)
+}
+
+/// Closes a talk's room inside a transaction. False: it was closed already. Call [`closed`] after the commit.
+pub async fn close(tx: &mut PgConnection, room: i64) -> Result<bool> {
+    Ok(store::close(tx, room).await?)
+}
+
+/// What follows the commit that closed a room.
+pub fn closed(app: &App, room: Uuid) {
+    app.rooms.directory.forget(room);
+}
+
+/// Reports somebody in a room, inside a transaction: the chosen entries and the newest ones are frozen as they are.
+///
+/// Answers the report's public id and whom it is about (the other side of a talk, else the author of the chosen entries).
+pub async fn report(
+    tx: &mut PgConnection,
+    who: &Visitor,
+    place: &Place,
+    reason: Reason,
+    seqs: &[i64],
+    note: Option<&str>,
+) -> Result<(Uuid, Option<i64>)> {
+    let evidence = store::freeze(tx, place.room.id, seqs, EVIDENCE).await?;
+    let authors = evidence.as_array().into_iter().flatten();
+    let reported = authors
+        .filter(|entry| seqs.is_empty() || entry["seq"].as_i64().is_some_and(|seq| seqs.contains(&seq)))
+        .filter_map(|entry| entry["sender"].as_i64())
+        .find(|sender| *sender != who.id);
+    let id = moderation::open(
+        tx,
+        moderation::NewReport { room: place.room.id, reporter: who.id, reported, reason, note, evidence },
+    )
+    .await?;
+    Ok((id, reported))
+}
+
+/// The visitor behind a member's public id in a room the asker is in. Errors: `not_found`.
+pub async fn visitor_of(tx: &mut PgConnection, place: &Place, member: Uuid) -> Result<i64> {
+    store::visitor_of(tx, place.room.id, member).await?.ok_or(Error::NotFound)
+}
+
+fn stir(app: &App, room: &ChatRoom) {
+    if room.kind != Kind::Talk {
+        let mut stirred = app.rooms.stirred.lock().unwrap_or_else(PoisonError::into_inner);
+        stirred.insert((room.id, room.public_id));
+    }
+}
+
+/// At most one presence a room and second.
+fn tell_presence(app: &App) {
+    let stirred = std::mem::take(&mut *app.rooms.stirred.lock().unwrap_or_else(PoisonError::into_inner));
+    for (id, room) in stirred {
+        let online = app.hub.owners(Topic::Room(id));
+        app.hub.publish(Topic::Room(id), &RoomEvent::Presence { room, online }.encode(), None);
+    }
+}
+
+async fn write_reads(app: &App) {
+    let reads = std::mem::take(&mut *app.rooms.reads.lock().unwrap_or_else(PoisonError::into_inner));
+    if reads.is_empty() {
+        return;
+    }
+    let (mut rooms, mut visitors, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
+    for ((room, visitor), seq) in &reads {
+        rooms.push(*room);
+        visitors.push(*visitor);
+        seqs.push(*seq);
+    }
+    if let Err(why) = store::save_reads(&app.db, &rooms, &visitors, &seqs).await {
+        tracing::debug!(error.cause = %why, "how far people have read is written with the next tick");
+        let mut kept = app.rooms.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, seq) in reads {
+            let known = kept.entry(key).or_default();
+            *known = seq.max(*known);
+        }
+    }
+}
+
+/// Talks are deleted a day after their end, in small batches.
+async fn forget_old_talks(app: &App) {
+    loop {
+        match store::delete_old_talks(&app.db).await {
+            Ok(0) => return,
+            Ok(gone) => tracing::debug!(talks.deleted = gone, "deleted talks that ended a day ago"),
+            Err(why) => {
+                tracing::warn!(error.cause = %why, "old talks could not be deleted; tried again in a minute");
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! Rooms: types and rules, no I/O.
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use ts_rs::TS;
+use unicode_normalization::UnicodeNormalization;
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+
+/// Unicode scalar values of a text at most, after NFC and trimming.
+const TEXT: usize = 2_000;
+/// How deep a payload may be nested.
+const DEPTH: usize = 8;
+
+/// What kind of room it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Two strangers in slots A and B (matching).
+    Talk,
+    Public,
+    Private,
+}
+
+impl Kind {
+    /// As it is stored and sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Talk => "talk",
+            Self::Public => "public",
+            Self::Private => "private",
+        }
+    }
+
+    /// Reads what is stored; the schema allows nothing else.
+    pub fn of_str(text: &str) -> Self {
+        match text {
+            "talk" => Self::Talk,
+            "public" => Self::Public,
+            _ => Self::Private,
+        }
+    }
+}
+
+/// Whether a room shows chosen names or aliases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Naming {
+    Anonymous,
+    Named,
+}
+
+/// A room. `id` is for the inside only.
+#[derive(Clone, Debug)]
+pub struct ChatRoom {
+    pub id: i64,
+    pub public_id: Uuid,
+    pub slug: Option<String>,
+    pub kind: Kind,
+    pub naming: Naming,
+    pub title: Option<String>,
+    pub topic: Option<String>,
+    /// Whether those who join later see what was written before.
+    pub history: bool,
+    pub language: Option<String>,
+    pub created_at: OffsetDateTime,
+    /// When it ended; nothing is written afterwards.
+    pub closed_at: Option<OffsetDateTime>,
+}
+
+/// Somebody's place in a room. `public_id` is what the others see: another one in every room.
+#[derive(Clone, Debug)]
+pub struct Member {
+    pub visitor: i64,
+    pub role: String,
+    pub joined_seq: i64,
+    pub left: bool,
+    pub sender: Sender,
+}
+
+/// Who wrote an entry, as the others see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, utoipa::ToSchema)]
+pub struct Sender {
+    pub id: Uuid,
+    /// In the sender's own language, or as chosen.
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub slot: Option<Slot>,
+    #[ts(type = "Color")]
+    pub color: String,
+    /// The alias's animal, so that a page can show the name in the reader's language; null for a chosen name.
+    pub animal: Option<String>,
+}
+
+/// The two places of a talk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, utoipa::ToSchema)]
+pub enum Slot {
+    A,
+    B,
+}
+
+impl Slot {
+    /// Reads what is stored.
+    pub fn of_str(text: &str) -> Self {
+        if text == "A" { Self::A } else { Self::B }
+    }
+}
+
+/// A room as the wire shows it.
+#[derive(Clone, Debug, Serialize, TS, utoipa::ToSchema)]
+pub struct RoomView {
+    pub id: Uuid,
+    pub slug: Option<String>,
+    pub kind: Kind,
+    pub naming: Naming,
+    pub title: Option<String>,
+    pub topic: Option<String>,
+    pub history: bool,
+    pub language: Option<String>,
+    pub created_at: String,
+    pub closed_at: Option<String>,
+}
+
+impl From<&ChatRoom> for RoomView {
+    fn from(room: &ChatRoom) -> Self {
+        Self {
+            id: room.public_id,
+            slug: room.slug.clone(),
+            kind: room.kind,
+            naming: room.naming,
+            title: room.title.clone(),
+            topic: room.topic.clone(),
+            history: room.history,
+            language: room.language.clone(),
+            created_at: crate::app::stamp(room.created_at),
+            closed_at: room.closed_at.map(crate::app::stamp),
+        }
+    }
+}
+
+/// What rooms tell their members. Entries of the log have a `seq`; the rest passes.
+#[derive(Clone, Debug, Serialize, TS, utoipa::ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum RoomEvent {
+    Message(Message),
+    Typing { room: Uuid, sender: Sender },
+    Presence { room: Uuid, #[ts(type = "number")] online: usize },
+    Read { room: Uuid, member: Uuid, #[ts(type = "number")] seq: i64 },
+    Resync { room: Uuid, #[ts(type = "number")] head: i64 },
+}
+
+impl RoomEvent {
+    /// The frame's text.
+    pub fn encode(&self) -> crate::realtime::Frame {
+        // Maps with string keys and finite numbers always encode.
+        serde_json::to_string(self).unwrap_or_default().into()
+    }
+}
+
+/// A message of the log.
+#[derive(Clone, Debug, Serialize, TS, utoipa::ToSchema)]
+pub struct Message {
+    pub room: Uuid,
+    #[ts(type = "number")]
+    pub seq: i64,
+    pub client_id: Uuid,
+    pub sender: Sender,
+    #[ts(type = "Payload")]
+    #[schema(value_type = Object)]
+    pub payload: Box<RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[ts(optional, type = "number")]
+    pub reply_to: Option<i64>,
+    pub at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[ts(optional)]
+    pub edited_at: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[ts(optional, as = "Option<bool>")]
+    pub deleted: bool,
+}
+
+/// A payload that was checked: what is stored and sent, as JSON.
+#[derive(Clone, Debug)]
+pub struct Payload(Box<RawValue>);
+
+impl Payload {
+    /// Checks what a client sent. The text is put into NFC and trimmed as documented; unknown fields are kept.
+    ///
+    /// Errors: `bad_payload` with the field, `too_long` past 2,000 Unicode scalar values.
+    pub fn checked(mut sent: Map<String, Value>) -> Result<Self> {
+        match sent.get("kind").and_then(Value::as_str) {
+            Some("text") => {}
+            Some("image") => return Err(Error::bad_payload("payload.kind", "Images cannot be sent yet.")),
+            Some(_) => return Err(Error::bad_payload("payload.kind", "Only 'text' can be sent.")),
+            None => return Err(Error::bad_payload("payload.kind", "A payload names its kind.")),
+        }
+        let Some(Value::String(text)) = sent.get("text") else {
+            return Err(Error::bad_payload("payload.text", "A text payload holds a text."));
+        };
+        let text = checked_text(text)?;
+        sent.insert("text".to_owned(), Value::String(text));
+        match sent.get("lang") {
+            None => {}
+            Some(Value::String(tag)) if is_language_tag(tag) => {}
+            Some(_) => return Err(Error::bad_payload("payload.lang", "A language is a BCP 47 tag.")),
+        }
+        let whole = Value::Object(sent);
+        check_rest(&whole, 1)?;
+        let json = serde_json::to_string(&whole).map_err(Error::internal)?;
+        RawValue::from_string(json).map(Self).map_err(Error::internal)
+    }
+
+    /// The JSON text.
+    pub fn json(&self) -> &str {
+        self.0.get()
+    }
+
+    /// The JSON, for an event.
+    pub fn raw(&self) -> Box<RawValue> {
+        self.0.clone()
+    }
+}
+
+/// NFC, trimmed, 1 to 2,000 scalar values, no control characters but newline and tab, no bidi overrides or isolates.
+fn checked_text(text: &str) -> Result<String> {
+    let text: String = text.nfc().collect();
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Error::bad_payload("payload.text", "A message needs at least one character."));
+    }
+    if text.chars().count() > TEXT {
+        return Err(Error::TooLong { limit: TEXT, field: Some("payload.text") });
+    }
+    if let Some(bad) = text.chars().find(|&c| is_forbidden(c)) {
+        let why = format!("The character U+{:04X} cannot be sent.", u32::from(bad));
+        return Err(Error::bad_payload("payload.text", why));
+    }
+    Ok(text.to_owned())
+}
+
+fn is_forbidden(c: char) -> bool {
+    (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Unknown fields are kept, but nothing that Postgres could not store or that is nested without end.
+fn check_rest(value: &Value, depth: usize) -> Result<()> {
+    if depth > DEPTH {
+        return Err(Error::bad_payload("payload", "A payload is nested at most 8 deep."));
+    }
+    let nul = |text: &str| {
+        if text.contains('\0') {
+            return Err(Error::bad_payload("payload", "The character U+0000 cannot be sent."));
+        }
+        Ok(())
+    };
+    match value {
+        Value::String(text) => nul(text),
+        Value::Array(items) => items.iter().try_for_each(|item| check_rest(item, depth + 1)),
+        Value::Object(fields) => fields.iter().try_for_each(|(name, field)| {
+            nul(name)?;
+            check_rest(field, depth + 1)
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+    }
+}
+
+/// Whether a text has the shape of a BCP 47 tag: 2 to 8 letters, then subtags of 1 to 8 letters or digits.
+pub fn is_language_tag(tag: &str) -> bool {
+    let mut parts = tag.split('-');
+    let primary = parts.next().unwrap_or_default();
+    tag.len() <= 35
+        && (2..=8).contains(&primary.len())
+        && primary.bytes().all(|b| b.is_ascii_alphabetic())
+        && parts.all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
+/// What `POST /rooms` takes.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewRoom {
+    /// 1 to 80 characters.
+    pub title: String,
+    /// 200 characters at most.
+    pub topic: Option<String>,
+    pub kind: Kind,
+    pub naming: Naming,
+    pub history: bool,
+    /// A BCP 47 tag.
+    pub language: Option<String>,
+}
+
+impl NewRoom {
+    /// Checks the fields. Errors: `bad_frame` or `too_long` with the field.
+    pub fn checked(mut self) -> Result<Self> {
+        if self.kind == Kind::Talk {
+            return Err(Error::bad_field("kind", "A room is public or private; talks are made by matching."));
+        }
+        self.title = one_line("title", &self.title, 80)?;
+        if self.title.is_empty() {
+            return Err(Error::bad_field("title", "A room needs a title."));
+        }
+        self.topic = match &self.topic {
+            Some(topic) => Some(one_line("topic", topic, 200)?).filter(|topic| !topic.is_empty()),
+            None => None,
+        };
+        if self.language.as_deref().is_some_and(|tag| !is_language_tag(tag)) {
+            return Err(Error::bad_field("language", "A language is a BCP 47 tag."));
+        }
+        Ok(self)
+    }
+}
+
+fn one_line(field: &'static str, text: &str, limit: usize) -> Result<String> {
+    let text: String = text.nfc().collect::<String>().trim().to_owned();
+    if text.chars().count() > limit {
+        return Err(Error::TooLong { limit, field: Some(field) });
+    }
+    if text.chars().any(|c| c.is_control() || is_forbidden(c)) {
+        return Err(Error::bad_field(field, "Control characters cannot be used here."));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{ProptestConfig, prop_assert, proptest};
+    use serde_json::{Map, Value, json};
+
+    use super::{Payload, is_language_tag};
+
+    fn checked(value: Value) -> Result<String, &'static str> {
+        let Value::Object(map) = value else { panic!("an object") };
+        Payload::checked(map).map(|payload| payload.json().to_owned()).map_err(|why| why.code())
+    }
+
+    #[test]
+    fn texts_have_their_bounds() {
+        let text = |text: String| checked(json!({"kind": "text", "text": text}));
+        assert!(text("a".repeat(2_000)).is_ok());
+        assert_eq!(text("a".repeat(2_001)), Err("too_long"));
+        assert!(text("가".nfd_twice()).is_ok(), "2,000 after NFC");
+        for bad in ["", "  \n ", "a\u{0}", "a\u{7}", "a\u{202e}b", "a\u{2066}b", "\r\na\rb", "a\u{85}b"] {
+            assert_eq!(text(bad.to_owned()), Err("bad_payload"), "{bad:?}");
+        }
+        for good in ["안녕\n\t하세요", "👩‍👩‍👧 family", "שלום", "a\u{200d}b"] {
+            assert!(text(good.to_owned()).is_ok(), "{good:?}");
+        }
+    }
+
+    trait Decomposed {
+        fn nfd_twice(&self) -> String;
+    }
+    impl Decomposed for str {
+        /// 2,000 syllables in decomposed form: 4,000 scalar values before NFC.
+        fn nfd_twice(&self) -> String {
+            use unicode_normalization::UnicodeNormalization as _;
+            self.repeat(2_000).nfd().collect()
+        }
+    }
+
+    #[test]
+    fn unknown_fields_are_kept_and_nonsense_is_refused() {
+        let kept = checked(json!({"kind": "text", "text": " hi ", "x": {"y": [1, null]}})).unwrap();
+        let kept: Value = serde_json::from_str(&kept).unwrap();
+        assert_eq!(kept, json!({"kind": "text", "text": "hi", "x": {"y": [1, null]}}));
+        let deep = (0..9).fold(json!(1), |inner, _| json!([inner]));
+        for bad in [
+            json!({"text": "x"}),
+            json!({"kind": "system", "text": "x"}),
+            json!({"kind": "text"}),
+            json!({"kind": "text", "text": 5}),
+            json!({"kind": "text", "text": "x", "lang": "no tag"}),
+            json!({"kind": "text", "text": "x", "more": "\u{0}"}),
+            json!({"kind": "text", "text": "x", "more": deep}),
+            json!({"kind": "image", "url": "x"}),
+        ] {
+            assert_eq!(checked(bad.clone()), Err("bad_payload"), "{bad}");
+        }
+        assert!(is_language_tag("zh-Hans") && !is_language_tag("k") && !is_language_tag("ko_KR"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+        #[test]
+        fn what_is_accepted_is_clean_and_stays_so(text in "\\PC{0,40}[\u{0}-\u{20}\u{2028}-\u{206f}가-힣]{0,6}\\PC{0,10}") {
+            let mut map = Map::new();
+            map.insert("kind".into(), "text".into());
+            map.insert("text".into(), text.into());
+            if let Ok(payload) = Payload::checked(map) {
+                let again: Map<String, Value> = serde_json::from_str(payload.json()).unwrap();
+                let kept = again["text"].as_str().unwrap().to_owned();
+                prop_assert!(!kept.chars().any(super::is_forbidden) && kept == kept.trim());
+                let twice = Payload::checked(again).unwrap();
+                prop_assert!(twice.json() == payload.json());
+            }
+        }
+    }
+}

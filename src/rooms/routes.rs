@@ -1,0 +1,257 @@
+//! Rooms over HTTP: list, make, read, post.
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::model::{ChatRoom, Kind, NewRoom, RoomEvent, RoomView};
+use super::store::{self, Window};
+use super::{Place, Post, take_place, visible_after};
+use crate::accounts::Visitor;
+use crate::app::{App, stamp};
+use crate::error::{Error, Problem, Result};
+use crate::http::{Bucket, ClientIp, Json, Key, Path, Query};
+
+/// Items of a page at most, and unless asked.
+const PAGE: i64 = 100;
+const USUAL: i64 = 50;
+
+/// The routes under `/rooms`.
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list, make))
+        .routes(routes!(show))
+        .routes(routes!(messages, post))
+        .routes(routes!(log))
+}
+
+/// A page of things, and where the next one begins.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Page<T> {
+    items: Vec<T>,
+    /// Pass it back as the cursor (or as `before`/`after`); null at the end.
+    next: Option<String>,
+}
+
+/// A room in a list.
+#[derive(Serialize, utoipa::ToSchema)]
+struct Listed {
+    #[serde(flatten)]
+    room: RoomView,
+    members_online: usize,
+}
+
+fn listed(app: &App, room: &ChatRoom) -> Listed {
+    Listed { room: room.into(), members_online: super::online(app, room) }
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    /// Words in the title or topic.
+    q: Option<String>,
+    /// `new` (default) or `name`.
+    sort: Option<String>,
+    cursor: Option<String>,
+    /// 1 to 100.
+    limit: Option<i64>,
+}
+
+/// Public rooms, and the private ones you are in.
+#[utoipa::path(get, path = "/rooms", params(ListQuery), responses((status = 200, body = Page<Listed>), (status = 401, body = Problem)))]
+async fn list(State(app): State<App>, who: Visitor, Query(query): Query<ListQuery>) -> Result<Json<Page<Listed>>> {
+    let limit = page_size(query.limit)?;
+    let by_name = match query.sort.as_deref() {
+        None | Some("new") => false,
+        Some("name") => true,
+        Some(_) => return Err(Error::bad_field("sort", "Sort by 'new' or 'name'.")),
+    };
+    let search = query.q.filter(|words| !words.trim().is_empty()).map(|words| like(words.trim()));
+    let cursor = query.cursor.as_deref().map(read_cursor).transpose()?;
+    let cursor = cursor.as_ref().map(|(id, name)| (*id, name.as_str()));
+    let rooms = store::listed(&app.db, who.id, search.as_deref(), by_name, cursor, limit + 1).await?;
+    let more = rooms.len() > usize::try_from(limit).unwrap_or(100);
+    let shown = &rooms[..rooms.len() - usize::from(more)];
+    let next = shown.last().filter(|_| more).map(|(id, room)| {
+        format!("{id}.{}", room.title.as_deref().unwrap_or_default().to_lowercase())
+    });
+    Ok(Json(Page { items: shown.iter().map(|(_, room)| listed(&app, room)).collect(), next }))
+}
+
+/// Makes a room; you are its owner and first member.
+#[utoipa::path(post, path = "/rooms", request_body = NewRoom,
+    responses((status = 201, body = RoomView), (status = 400, body = Problem), (status = 429, body = Problem)))]
+async fn make(State(app): State<App>, who: Visitor, Json(new): Json<NewRoom>) -> Result<(StatusCode, Json<RoomView>)> {
+    app.limits.take(Bucket::Rooms, Key::Visitor(who.id))?;
+    let new = new.checked()?;
+    let mut tx = app.db.begin().await?;
+    // 48 random bits: short enough to say, too many to guess.
+    let slug = format!("{:012x}", rand::random::<u64>() >> 16);
+    let (_, room) = store::make_room(&mut tx, &new, &slug, who.id).await?;
+    let standing = store::standing(&mut tx, room, who.id).await?.ok_or(Error::NotFound)?;
+    take_place(&mut tx, &who, &standing.room, "owner").await?;
+    tx.commit().await?;
+    Ok((StatusCode::CREATED, Json((&standing.room).into())))
+}
+
+/// One room: a public one, or one you are in.
+#[utoipa::path(get, path = "/rooms/{room}", params(("room" = String, Path, description = "id or slug")),
+    responses((status = 200, body = Listed), (status = 404, body = Problem)))]
+async fn show(State(app): State<App>, who: Visitor, Path(room): Path<String>) -> Result<Json<Listed>> {
+    let id = named(&app, &room).await?;
+    let mut connection = app.db.acquire().await?;
+    let standing = store::standing(&mut connection, id, who.id).await?.ok_or(Error::NotFound)?;
+    let member = standing.member.is_some_and(|member| !member.left || member.sender.slot.is_some());
+    if !member && standing.room.kind != Kind::Public {
+        return Err(Error::NotFound);
+    }
+    Ok(Json(listed(&app, &standing.room)))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+struct MessagesQuery {
+    /// Entries older than this seq, newest page first.
+    before: Option<i64>,
+    /// Entries newer than this seq.
+    after: Option<i64>,
+    /// 1 to 100.
+    limit: Option<i64>,
+}
+
+/// Messages as they are now, newest last. For members only.
+#[utoipa::path(get, path = "/rooms/{room}/messages", params(("room" = String, Path), MessagesQuery),
+    responses((status = 200, body = Page<RoomEvent>), (status = 404, body = Problem)))]
+async fn messages(
+    State(app): State<App>,
+    who: Visitor,
+    Path(room): Path<String>,
+    Query(query): Query<MessagesQuery>,
+) -> Result<Json<Page<RoomEvent>>> {
+    let place = super::place(&app, &who, named(&app, &room).await?).await?;
+    let newest = match (query.before, query.after) {
+        (Some(_), Some(_)) => return Err(Error::bad_field("before", "Ask for 'before' or 'after', not both.")),
+        (_, None) => true,
+        (None, Some(_)) => false,
+    };
+    page(&app, &place, query.before, query.after, query.limit, newest).await
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+struct LogQuery {
+    /// Entries after this seq; from the beginning unless given.
+    after: Option<i64>,
+    /// 1 to 100.
+    limit: Option<i64>,
+}
+
+/// Every entry in order, as the socket would replay it. For members only.
+#[utoipa::path(get, path = "/rooms/{room}/log", params(("room" = String, Path), LogQuery),
+    responses((status = 200, body = Page<RoomEvent>), (status = 404, body = Problem)))]
+async fn log(
+    State(app): State<App>,
+    who: Visitor,
+    Path(room): Path<String>,
+    Query(query): Query<LogQuery>,
+) -> Result<Json<Page<RoomEvent>>> {
+    let place = super::place(&app, &who, named(&app, &room).await?).await?;
+    // "With neither, a list is its newest page" (docs/WIRE.md).
+    page(&app, &place, None, query.after, query.limit, query.after.is_none()).await
+}
+
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewMessage {
+    client_id: Uuid,
+    #[schema(value_type = Object)]
+    payload: Map<String, Value>,
+    reply_to: Option<i64>,
+}
+
+/// An entry's number and time.
+#[derive(Serialize, utoipa::ToSchema)]
+struct PostedView {
+    seq: i64,
+    at: String,
+}
+
+/// Posts a message: 201, or 200 with the first answer on a repeat.
+#[utoipa::path(post, path = "/rooms/{room}/messages", params(("room" = String, Path)), request_body = NewMessage,
+    responses((status = 201, body = PostedView), (status = 200, body = PostedView), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+async fn post(
+    State(app): State<App>,
+    who: Visitor,
+    address: ClientIp,
+    Path(room): Path<String>,
+    Json(new): Json<NewMessage>,
+) -> Result<Response> {
+    app.limits.take(Bucket::Sends, Key::Visitor(who.id))?;
+    let prefix = app.accounts.prefix_hash(address.prefix());
+    let post = Post { client_id: new.client_id, payload: new.payload, reply_to: new.reply_to, prefix };
+    let room = named(&app, &room).await?;
+    let posted = super::receive(super::post(&app, &who, room, post).await?).await?;
+    let status = if posted.repeated { StatusCode::OK } else { StatusCode::CREATED };
+    Ok((status, Json(PostedView { seq: posted.seq, at: stamp(posted.at) })).into_response())
+}
+
+async fn page(
+    app: &App,
+    place: &Place,
+    before: Option<i64>,
+    after: Option<i64>,
+    limit: Option<i64>,
+    newest: bool,
+) -> Result<Json<Page<RoomEvent>>> {
+    let limit = page_size(limit)?;
+    let floor = visible_after(place);
+    let window = Window {
+        after: after.unwrap_or(0).max(floor),
+        before: before.unwrap_or(i64::MAX),
+        limit: limit + 1,
+        newest,
+    };
+    let mut entries = store::entries(&app.db, &place.room, window).await?;
+    let size = usize::try_from(limit).unwrap_or(100);
+    let more = entries.len() > size;
+    if more && newest {
+        entries.remove(0);
+    }
+    entries.truncate(size);
+    let edge = if newest { entries.first() } else { entries.last() };
+    let next = edge.filter(|_| more).map(|entry| entry.seq.to_string());
+    Ok(Json(Page { items: entries.into_iter().map(RoomEvent::Message).collect(), next }))
+}
+
+fn page_size(asked: Option<i64>) -> Result<i64> {
+    match asked {
+        None => Ok(USUAL),
+        Some(limit @ 1..=PAGE) => Ok(limit),
+        Some(_) => Err(Error::bad_field("limit", "A page has 1 to 100 items.")),
+    }
+}
+
+/// The room a path names, by id or slug. Errors: `not_found`.
+async fn named(app: &App, room: &str) -> Result<Uuid> {
+    match Uuid::try_parse(room) {
+        Ok(id) => Ok(id),
+        Err(_) if room.len() <= 100 => store::by_slug(&app.db, room).await?.ok_or(Error::NotFound),
+        Err(_) => Err(Error::NotFound),
+    }
+}
+
+/// A pattern that finds the words as they are: `%`, `_` and `\` stand for themselves.
+fn like(words: &str) -> String {
+    let escaped = words.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    format!("%{escaped}%")
+}
+
+fn read_cursor(cursor: &str) -> Result<(i64, String)> {
+    let wrong = || Error::bad_field("cursor", "This cursor is not one of ours.");
+    let (id, name) = cursor.split_once('.').ok_or_else(wrong)?;
+    Ok((id.parse().map_err(|_| wrong())?, name.to_owned()))
+}

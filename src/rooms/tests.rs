@@ -1,0 +1,217 @@
+//! Rooms over the verbs, the real router and Postgres, on one node and on two.
+use std::sync::Arc;
+
+use axum::http::{Method, StatusCode};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{Post, enter, leave, place, post, receive};
+use crate::accounts::Visitor;
+use crate::error::Result;
+use crate::testing::{Guest, Node, node};
+
+/// A public room of a guest's.
+async fn public_room(node: &Node, owner: &Guest) -> Uuid {
+    let body = json!({"title": "Public", "kind": "public", "naming": "anonymous", "history": true});
+    let made = node.ask(Some(owner), Method::POST, "/api/v1/rooms", Some(body)).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    made.json()["id"].as_str().unwrap().parse().unwrap()
+}
+
+fn text(client_id: Uuid, text: &str) -> Post {
+    let Value::Object(payload) = json!({"kind": "text", "text": text}) else { unreachable!() };
+    Post { client_id, payload, reply_to: None, prefix: vec![0; 16] }
+}
+
+/// Posts and waits for the commit.
+async fn say(node: &Node, who: &Visitor, room: Uuid, words: &str) -> Result<i64> {
+    Ok(receive(post(&node.app, who, room, text(Uuid::new_v4(), words)).await?).await?.seq)
+}
+
+#[tokio::test]
+async fn rooms_are_made_listed_and_found() {
+    let node = node().await;
+    let (owner, other) = (node.guest("en").await, node.guest("en").await);
+    let make = async |body: Value| node.ask(Some(&owner), Method::POST, "/api/v1/rooms", Some(body)).await;
+    let base = json!({"title": "Film night", "topic": "산책", "kind": "public", "naming": "anonymous", "history": true, "language": "ko"});
+    let made = make(base.clone()).await;
+    assert_eq!(made.status, StatusCode::CREATED);
+    let mut hidden = base.clone();
+    hidden["kind"] = json!("private");
+    hidden["title"] = json!("Hidden");
+    let hidden = make(hidden).await.json();
+    for (field, value, status) in [
+        ("title", json!(""), 400),
+        ("title", json!("x".repeat(81)), 422),
+        ("title", json!("a\u{0}"), 400),
+        ("topic", json!("x".repeat(201)), 422),
+        ("kind", json!("talk"), 400),
+        ("kind", json!("party"), 400),
+        ("language", json!("no tag"), 400),
+        ("extra", json!(1), 400),
+    ] {
+        let mut body = base.clone();
+        body[field] = value.clone();
+        assert_eq!(make(body).await.status.as_u16(), status, "{field} {value}");
+    }
+    let list = async |who: &Guest, query: &str| node.ask(Some(who), Method::GET, &format!("/api/v1/rooms?{query}"), None).await.json();
+    let titles = |list: &Value| list["items"].as_array().unwrap().iter().map(|room| room["title"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    assert_eq!(titles(&list(&owner, "").await), ["Hidden", "Film night"], "mine too");
+    assert_eq!(titles(&list(&other, "").await), ["Film night"]);
+    assert_eq!(titles(&list(&other, "q=FILM").await), ["Film night"]);
+    assert!(titles(&list(&other, "q=%25").await).is_empty(), "a sign is a sign, not a pattern");
+    let slug = made.json()["slug"].as_str().unwrap().to_owned();
+    let by_slug = node.ask(Some(&other), Method::GET, &format!("/api/v1/rooms/{slug}"), None).await;
+    assert_eq!(by_slug.json()["id"], made.json()["id"]);
+    let id = hidden["id"].as_str().unwrap();
+    assert_eq!(node.ask(Some(&other), Method::GET, &format!("/api/v1/rooms/{id}"), None).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn lists_go_on_from_their_cursor() {
+    let node = node().await;
+    let owner = node.guest("en").await;
+    for n in 0..7 {
+        let body = json!({"title": format!("Room {n}"), "kind": "public", "naming": "named", "history": true});
+        node.ask(Some(&owner), Method::POST, "/api/v1/rooms", Some(body)).await;
+    }
+    for sort in ["", "&sort=name"] {
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let path = format!("/api/v1/rooms?limit=3{sort}{cursor}");
+            let page = node.ask(Some(&owner), Method::GET, &path, None).await.json();
+            seen.extend(page["items"].as_array().unwrap().iter().map(|room| room["title"].as_str().unwrap().to_owned()));
+            match page["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        let mut once = seen.clone();
+        once.sort();
+        once.dedup();
+        assert_eq!((seen.len(), once.len()), (7, 7), "{sort} {seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_that_no_memory_holds_is_answered_by_the_database() {
+    let node = node().await;
+    let other = Node::apart(&node).await;
+    let owner = node.guest("en").await;
+    let room = public_room(&node, &owner).await;
+    let (ann, bob) = (node.visitor("en").await, node.visitor("ko").await);
+    for who in [&ann, &bob] {
+        enter(&node.app, who, room).await.unwrap();
+    }
+    let id = Uuid::new_v4();
+    let first = receive(post(&node.app, &ann, room, text(id, "x")).await.unwrap()).await.unwrap();
+    // In one batch on a node that has never seen it: the repeat, somebody else's claim, and a fresh entry.
+    let repeat = post(&other.app, &ann, room, text(id, "x")).await.unwrap();
+    let theft = post(&other.app, &bob, room, text(id, "y")).await.unwrap();
+    let fresh = post(&other.app, &bob, room, text(Uuid::new_v4(), "z")).await.unwrap();
+    let repeat = receive(repeat).await.unwrap();
+    assert_eq!((repeat.seq, repeat.at, repeat.repeated), (first.seq, first.at, true));
+    assert_eq!(receive(theft).await.unwrap_err().code(), "conflict");
+    assert_eq!(receive(fresh).await.unwrap().seq, 2);
+}
+
+#[tokio::test]
+async fn nothing_is_written_after_the_commit_that_took_the_right() {
+    let node = node().await;
+    let other = Node::apart(&node).await;
+    let owner = node.guest("en").await;
+    let room = public_room(&node, &owner).await;
+    for round in 0..10 {
+        let who = Arc::new(node.visitor("en").await);
+        let standing = enter(&node.app, &who, room).await.unwrap();
+        // The other node believes its memory; the first one takes the place away meanwhile.
+        say(&other, &who, room, "warm").await.unwrap();
+        let (app, writer) = (other.app.clone(), who.clone());
+        let flood = async {
+            let mut receipts = Vec::new();
+            for n in 0..200 {
+                if let Ok(receipt) = post(&app, &writer, room, text(Uuid::new_v4(), &format!("{round} {n}"))).await {
+                    receipts.push(receipt);
+                }
+                if n % 20 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            let mut last = 0;
+            for receipt in receipts {
+                match receive(receipt).await {
+                    Ok(posted) => last = last.max(posted.seq),
+                    Err(why) => assert_eq!(why.code(), "not_found"),
+                }
+            }
+            last
+        };
+        let leaving = async {
+            tokio::time::sleep(std::time::Duration::from_millis(2 * round)).await;
+            leave(&node.app, &who, &standing).await.unwrap();
+            // What stands in the log when the leave has been committed is all there will ever be of this visitor.
+            written(&node, who.id).await
+        };
+        let (_, at_commit) = tokio::join!(flood, leaving);
+        assert_eq!(written(&node, who.id).await, at_commit, "round {round}");
+        assert_eq!(place(&other.app, &who, room).await.err().unwrap().code(), "not_found");
+    }
+}
+
+async fn written(node: &Node, visitor: i64) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM message WHERE sender_id = $1").bind(visitor).fetch_one(&node.app.db).await.unwrap()
+}
+
+#[tokio::test]
+async fn two_nodes_deliver_one_log_in_order_with_and_without_a_relay() {
+    for joined in [true, false] {
+        let first = node().await;
+        let second = if joined { Node::beside(&first).await } else { Node::apart(&first).await };
+        let (one, two) = (first.guest("ko").await, first.guest("en").await);
+        let room = public_room(&first, &one).await.to_string();
+        let (mut a, mut b) = (first.socket(&one).await, second.socket(&two).await);
+        for socket in [&mut a, &mut b] {
+            socket.ok(json!({"type": "join", "room": room, "after": 0})).await;
+        }
+        for n in 0..30 {
+            let from = if n % 2 == 0 { &mut a } else { &mut b };
+            from.text(&room, &format!("{n}")).await;
+        }
+        // Without a relay the last entries stay hidden until the heads are compared, every two seconds.
+        for socket in [&mut a, &mut b] {
+            for seq in 1..=30 {
+                let event = socket.event("message").await;
+                assert_eq!(event["seq"], seq, "relay: {joined}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_cannot_be_stored_fails_alone() {
+    let node = node().await;
+    let owner = node.guest("en").await;
+    let room = public_room(&node, &owner).await;
+    let who = node.visitor("en").await;
+    enter(&node.app, &who, room).await.unwrap();
+    let Value::Object(bad) = json!({"kind": "text", "text": "x"}) else { unreachable!() };
+    let bad = Post { client_id: Uuid::new_v4(), payload: bad, reply_to: Some(99), prefix: Vec::new() };
+    let before = post(&node.app, &who, room, text(Uuid::new_v4(), "a")).await.unwrap();
+    let wrong = post(&node.app, &who, room, bad).await.unwrap();
+    let after = post(&node.app, &who, room, text(Uuid::new_v4(), "b")).await.unwrap();
+    assert_eq!(receive(before).await.unwrap().seq, 1);
+    assert_eq!(receive(wrong).await.unwrap_err().code(), "bad_frame");
+    assert_eq!(receive(after).await.unwrap().seq, 2, "no hole where the refused one stood");
+}
+
+#[tokio::test]
+async fn rooms_out_of_use_are_forgotten_by_the_feed() {
+    let node = node().await;
+    let owner = node.guest("en").await;
+    let room = public_room(&node, &owner).await.to_string();
+    let mut socket = node.socket(&owner).await;
+    socket.ok(json!({"type": "join", "room": room})).await;
+    assert_eq!(node.app.rooms.in_use(), 1);
+    socket.ok(json!({"type": "leave", "room": room})).await;
+    assert_eq!(node.app.hub.listeners(crate::realtime::Topic::Room(1)), 0);
+}

@@ -1,0 +1,429 @@
+//! The group-commit writer: every entry of a log goes through it. Acknowledged means committed; then it is published.
+//!
+//! A few lanes a node, split by room, keep the disk busy. A lane gathers what arrived while its last commit was running and
+//! writes it in one transaction. No timer adds latency: an idle lane commits at once, a busy one in batches.
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::{Connection, PgConnection};
+use time::OffsetDateTime;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::model::{ChatRoom, Member, Message, Payload, RoomEvent};
+use super::store::{self, Entries};
+use super::{Posted, feed};
+use crate::app::{App, stamp};
+use crate::db::{self, fence};
+use crate::error::{Error, Result};
+
+/// Lanes a node.
+const LANES: usize = 4;
+/// Drafts waiting for a lane at most; past it a sender is told `unavailable`.
+const QUEUE: usize = 4_096;
+/// Rows and bytes of one transaction.
+const ROWS: usize = 500;
+const BYTES: usize = 1024 * 1024;
+/// A batch that has not committed by then is answered `unavailable`; its senders repeat it under the same ids.
+const PATIENCE: Duration = Duration::from_millis(1_800);
+/// Recent client ids a lane remembers.
+const MEMORY: usize = 20_000;
+/// How long a visitor whose repeats failed a batch writes alone.
+const ALONE: Duration = Duration::from_secs(60);
+/// Deadlocks and serialization failures a batch is repeated after.
+const REPEATS: usize = 5;
+/// Nobody hangs the rest: the session settings of a lane.
+const SESSION: &[(&str, &str)] = &[
+    ("idle_in_transaction_session_timeout", "2s"),
+    ("statement_timeout", "5s"),
+    ("tcp_user_timeout", "5s"),
+    ("application_name", "maju writer"),
+];
+
+/// An entry that waits to be numbered.
+pub(super) struct Draft {
+    pub room: Arc<ChatRoom>,
+    pub member: Arc<Member>,
+    /// The version of the room's rights that the sender was checked against.
+    pub rights: i64,
+    pub client_id: Uuid,
+    pub payload: Payload,
+    pub reply_to: Option<i64>,
+    pub prefix: Vec<u8>,
+    pub answer: oneshot::Sender<Result<Posted>>,
+}
+
+/// Where drafts are handed in.
+pub(super) struct Writer {
+    lanes: Vec<mpsc::Sender<Draft>>,
+}
+
+/// The other end, for [`run`].
+pub struct Lanes(Vec<mpsc::Receiver<Draft>>);
+
+impl Writer {
+    /// The queues of a node's lanes.
+    pub(super) fn new() -> (Self, Lanes) {
+        let (lanes, ends) = (0..LANES).map(|_| mpsc::channel(QUEUE)).unzip();
+        (Self { lanes }, Lanes(ends))
+    }
+
+    /// Hands a draft in. Errors: `unavailable` when its lane is full.
+    pub(super) fn submit(&self, draft: Draft) -> Result<()> {
+        let lane = usize::try_from(draft.room.id.unsigned_abs()).unwrap_or_default() % LANES;
+        self.lanes[lane].try_send(draft).map_err(|_| Error::Unavailable)
+    }
+}
+
+/// Starts the lanes.
+pub(super) fn run(app: &App, lanes: Lanes) {
+    for drafts in lanes.0 {
+        let lane = Lane { app: app.clone(), drafts, connection: None, memory: Memory::default(), alone: HashMap::new() };
+        app.tasks.spawn("rooms.writer", lane.run());
+    }
+}
+
+struct Lane {
+    app: App,
+    drafts: mpsc::Receiver<Draft>,
+    connection: Option<PgConnection>,
+    memory: Memory,
+    alone: HashMap<i64, Instant>,
+}
+
+/// What became of a draft inside a transaction that committed.
+type Verdict = std::result::Result<(i64, OffsetDateTime), Error>;
+
+impl Lane {
+    async fn run(mut self) {
+        let stopping = self.app.tasks.stopping.clone();
+        let mut gathered = Vec::with_capacity(ROWS);
+        loop {
+            tokio::select! {
+                biased;
+                count = self.drafts.recv_many(&mut gathered, ROWS) => {
+                    if count == 0 {
+                        return;
+                    }
+                    self.write(std::mem::take(&mut gathered)).await;
+                }
+                // What is queued is written before a stop takes effect: the branch above comes first.
+                () = stopping.cancelled() => break,
+            }
+        }
+        if let Some(connection) = self.connection.take() {
+            let _ = tokio::time::timeout(Duration::from_secs(1), connection.close()).await;
+        }
+    }
+
+    /// Writes what was gathered, in transactions within the bounds, in order of arrival.
+    async fn write(&mut self, gathered: Vec<Draft>) {
+        let now = Instant::now();
+        self.alone.retain(|_, until| *until > now);
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        for draft in gathered {
+            let alone = self.alone.contains_key(&draft.member.visitor);
+            let size = draft.payload.json().len();
+            if !batch.is_empty() && (bytes + size > BYTES || alone) {
+                self.settle(std::mem::take(&mut batch)).await;
+                bytes = 0;
+            }
+            bytes += size;
+            batch.push(draft);
+            if alone {
+                self.settle(std::mem::take(&mut batch)).await;
+                bytes = 0;
+            }
+        }
+        if !batch.is_empty() {
+            self.settle(batch).await;
+        }
+    }
+
+    /// Answers every draft of a batch, whatever happens.
+    async fn settle(&mut self, batch: Vec<Draft>) {
+        let (mut batch, twins) = self.memory.split(batch);
+        let give_up = Instant::now() + PATIENCE;
+        let mut repeats = 0;
+        while !batch.is_empty() {
+            let outcome = tokio::time::timeout_at(give_up, self.attempt(&batch)).await;
+            let why = match outcome {
+                Ok(Ok(verdicts)) => {
+                    self.finish(std::mem::take(&mut batch), verdicts);
+                    break;
+                }
+                Ok(Err(why)) => why,
+                Err(_) => sqlx::Error::PoolTimedOut,
+            };
+            if db::constraint(&why) == Some("message_client_id_key") && repeats < REPEATS {
+                repeats += 1;
+                batch = self.answer_known(batch, give_up).await;
+            } else if db::is_retryable(&why) && repeats < REPEATS {
+                repeats += 1;
+            } else if db::is_unreachable(&why) {
+                // The outcome may be unknown: whoever repeats it gets the answer of what is stored.
+                self.connection = None;
+                if Instant::now() + Duration::from_millis(200) >= give_up {
+                    tracing::warn!(error.cause = %why, batch.rows = batch.len(), "a batch could not be written");
+                    refuse(std::mem::take(&mut batch), || Error::Unavailable);
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            } else if batch.len() > 1 {
+                // Something in it cannot be stored: each on its own, so that it fails alone.
+                tracing::error!(error.cause = %why, batch.rows = batch.len(), "a batch failed; writing its entries alone");
+                self.connection = None;
+                for draft in std::mem::take(&mut batch) {
+                    Box::pin(self.settle(vec![draft])).await;
+                }
+            } else {
+                self.connection = None;
+                let cause = why.to_string();
+                refuse(std::mem::take(&mut batch), || Error::internal(cause.clone()));
+            }
+        }
+        self.answer_twins(twins).await;
+    }
+
+    /// One transaction: the fence, the heads' locks, rights, numbers, rows, heads.
+    async fn attempt(&mut self, batch: &[Draft]) -> std::result::Result<Vec<Verdict>, sqlx::Error> {
+        let connection = match &mut self.connection {
+            Some(connection) => connection,
+            empty => empty.insert(db::connect(&self.app.db, SESSION).await?),
+        };
+        let mut tx = connection.begin().await?;
+        fence::share(&mut tx).await?;
+        let mut rooms: Vec<i64> = batch.iter().map(|draft| draft.room.id).collect();
+        rooms.sort_unstable();
+        rooms.dedup();
+        let heads = store::lock_heads(&mut tx, &rooms).await?;
+        let at = heads.iter().map(|head| head.now).max().unwrap_or_else(|| self.app.clock.now());
+        let mut heads: HashMap<i64, (i64, i64)> = heads.iter().map(|h| (h.room_id, (h.seq, h.rights))).collect();
+        let refused = recheck(&self.app, &mut tx, batch, &heads).await?;
+        let mut entries = Entries::default();
+        let mut verdicts = Vec::with_capacity(batch.len());
+        for draft in batch {
+            let key = (draft.room.id, draft.member.visitor);
+            verdicts.push(match (heads.get_mut(&draft.room.id), refused.get(&key)) {
+                (None, _) => Err(Error::NotFound),
+                (_, Some(Refusal::Closed)) => Err(Error::Closed),
+                (_, Some(Refusal::Stranger)) => Err(Error::NotFound),
+                (Some((head, _)), None) if draft.reply_to.is_some_and(|target| !(1..=*head).contains(&target)) => {
+                    Err(Error::bad_field("reply_to", "There is no such entry in this room."))
+                }
+                (Some((head, _)), None) => {
+                    *head += 1;
+                    entries.add(draft, *head);
+                    Ok((*head, at))
+                }
+            });
+        }
+        if !entries.rooms.is_empty() {
+            store::insert(&mut tx, &entries, at).await?;
+            let moved: HashSet<i64> = entries.rooms.iter().copied().collect();
+            let (rooms, seqs): (Vec<i64>, Vec<i64>) = moved.iter().map(|room| (*room, heads[room].0)).unzip();
+            store::move_heads(&mut tx, &rooms, &seqs).await?;
+        }
+        tx.commit().await?;
+        Ok(verdicts)
+    }
+
+    /// After the commit: answer every waiting sender, then publish, room by room in order.
+    fn finish(&mut self, batch: Vec<Draft>, verdicts: Vec<Verdict>) {
+        let mut published: Vec<(Arc<ChatRoom>, Vec<(i64, Message)>)> = Vec::new();
+        let mut places: HashMap<i64, usize> = HashMap::new();
+        for (draft, verdict) in batch.into_iter().zip(verdicts) {
+            let (seq, at) = match verdict {
+                Ok(numbered) => numbered,
+                Err(why) => {
+                    let _ = draft.answer.send(Err(why));
+                    continue;
+                }
+            };
+            self.memory.remember(draft.room.id, draft.client_id, draft.member.visitor, seq, at);
+            // A sender that has gone does not need its answer; the entry stands.
+            let _ = draft.answer.send(Ok(Posted { seq, at, repeated: false }));
+            let message = Message {
+                room: draft.room.public_id,
+                seq,
+                client_id: draft.client_id,
+                sender: draft.member.sender.clone(),
+                payload: draft.payload.raw(),
+                reply_to: draft.reply_to,
+                at: stamp(at),
+                edited_at: None,
+                deleted: false,
+            };
+            let place = *places.entry(draft.room.id).or_insert_with(|| {
+                published.push((draft.room.clone(), Vec::new()));
+                published.len() - 1
+            });
+            published[place].1.push((seq, message));
+        }
+        for (room, messages) in published {
+            let wanted = feed::is_wanted(&self.app, room.id);
+            if wanted {
+                let frames = messages.into_iter().map(|(seq, m)| (seq, RoomEvent::Message(m).encode())).collect();
+                feed::committed(&self.app, &room, frames);
+            }
+        }
+    }
+
+    /// A repeat slipped into the batch: answers what is stored, keeps the rest. Whose repeat it was writes alone for a while.
+    async fn answer_known(&mut self, batch: Vec<Draft>, give_up: Instant) -> Vec<Draft> {
+        let (rooms, ids): (Vec<i64>, Vec<Uuid>) = batch.iter().map(|draft| (draft.room.id, draft.client_id)).unzip();
+        let looked_up = async {
+            let connection = match &mut self.connection {
+                Some(connection) => connection,
+                empty => empty.insert(db::connect(&self.app.db, SESSION).await?),
+            };
+            store::known(connection, &rooms, &ids).await
+        };
+        let Ok(Ok(known)) = tokio::time::timeout_at(give_up, looked_up).await else {
+            self.connection = None;
+            return batch; // the loop of `settle` tries again or gives up
+        };
+        let known: HashMap<(i64, Uuid), _> = known.into_iter().map(|k| ((k.room_id, k.client_id), k)).collect();
+        let mut rest = Vec::with_capacity(batch.len());
+        for draft in batch {
+            match known.get(&(draft.room.id, draft.client_id)) {
+                None => rest.push(draft),
+                Some(stored) => {
+                    self.alone.insert(draft.member.visitor, Instant::now() + ALONE);
+                    let same = stored.sender_id == draft.member.visitor && stored.verb == "send";
+                    self.memory.remember(
+                        draft.room.id,
+                        draft.client_id,
+                        stored.sender_id,
+                        stored.seq,
+                        stored.created_at,
+                    );
+                    let _ = draft.answer.send(repeat(same, stored.seq, stored.created_at));
+                }
+            }
+        }
+        rest
+    }
+
+    /// Repeats that arrived in the same batch as their first: they get its answer, or try themselves if it failed.
+    async fn answer_twins(&mut self, twins: Vec<Draft>) {
+        for twin in twins {
+            match self.memory.find(twin.room.id, twin.client_id) {
+                Some((sender, seq, at)) => {
+                    let _ = twin.answer.send(repeat(sender == twin.member.visitor, seq, at));
+                }
+                None => {
+                    let _ = twin.answer.send(Err(Error::Unavailable));
+                }
+            }
+        }
+    }
+}
+
+/// Rooms whose rights moved since their senders were checked are checked again, under the heads' locks.
+async fn recheck(
+    app: &App,
+    tx: &mut PgConnection,
+    batch: &[Draft],
+    heads: &HashMap<i64, (i64, i64)>,
+) -> std::result::Result<HashMap<(i64, i64), Refusal>, sqlx::Error> {
+    let stale: HashSet<(i64, i64)> = batch
+        .iter()
+        .filter(|draft| heads.get(&draft.room.id).is_some_and(|(_, rights)| *rights != draft.rights))
+        .map(|draft| (draft.room.id, draft.member.visitor))
+        .collect();
+    if stale.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let (rooms, visitors): (Vec<i64>, Vec<i64>) = stale.iter().copied().unzip();
+    let found = store::rights(tx, &rooms, &visitors).await?;
+    for draft in batch.iter().filter(|draft| stale.contains(&(draft.room.id, draft.member.visitor))) {
+        app.rooms.directory.forget(draft.room.public_id);
+    }
+    let mut refused: HashMap<_, _> = stale.into_iter().map(|key| (key, Refusal::Stranger)).collect();
+    for right in found {
+        let key = (right.room_id, right.visitor_id);
+        if right.member && !right.closed {
+            refused.remove(&key);
+        } else if right.member {
+            refused.insert(key, Refusal::Closed);
+        }
+    }
+    Ok(refused)
+}
+
+#[derive(Clone, Copy)]
+enum Refusal {
+    Stranger,
+    Closed,
+}
+
+/// The answer to a repeat: the first answer, or a conflict when the id is somebody else's.
+fn repeat(same: bool, seq: i64, at: OffsetDateTime) -> Result<Posted> {
+    if same {
+        Ok(Posted { seq, at, repeated: true })
+    } else {
+        Err(Error::Conflict("This client_id is taken in this room. Use a fresh UUID for every entry."))
+    }
+}
+
+fn refuse(batch: Vec<Draft>, why: impl Fn() -> Error) {
+    for draft in batch {
+        let _ = draft.answer.send(Err(why()));
+    }
+}
+
+impl Entries {
+    fn add(&mut self, draft: &Draft, seq: i64) {
+        self.rooms.push(draft.room.id);
+        self.seqs.push(seq);
+        self.client_ids.push(draft.client_id);
+        self.senders.push(draft.member.visitor);
+        self.replies.push(draft.reply_to);
+        self.payloads.push(draft.payload.json().to_owned());
+        self.prefixes.push(draft.prefix.clone());
+    }
+}
+
+/// Recent client ids: catches most repeats before they reach the database. A bound in entries, oldest out first.
+#[derive(Default)]
+struct Memory {
+    known: HashMap<(i64, Uuid), (i64, i64, OffsetDateTime)>,
+    order: VecDeque<(i64, Uuid)>,
+}
+
+impl Memory {
+    fn find(&self, room: i64, client_id: Uuid) -> Option<(i64, i64, OffsetDateTime)> {
+        self.known.get(&(room, client_id)).copied()
+    }
+
+    fn remember(&mut self, room: i64, client_id: Uuid, sender: i64, seq: i64, at: OffsetDateTime) {
+        if self.known.insert((room, client_id), (sender, seq, at)).is_none() {
+            self.order.push_back((room, client_id));
+            if self.order.len() > MEMORY
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.known.remove(&oldest);
+            }
+        }
+    }
+
+    /// Answers the repeats it knows; parts the rest into first comers and their twins in the same batch.
+    fn split(&self, batch: Vec<Draft>) -> (Vec<Draft>, Vec<Draft>) {
+        let mut seen = HashSet::with_capacity(batch.len());
+        let (mut first, mut twins) = (Vec::with_capacity(batch.len()), Vec::new());
+        for draft in batch {
+            let key = (draft.room.id, draft.client_id);
+            if let Some((sender, seq, at)) = self.find(key.0, key.1) {
+                let _ = draft.answer.send(repeat(sender == draft.member.visitor, seq, at));
+            } else if seen.insert(key) {
+                first.push(draft);
+            } else {
+                twins.push(draft);
+            }
+        }
+        (first, twins)
+    }
+}

@@ -1,0 +1,407 @@
+//! Test support: one private Postgres for the suite, a database a test, nodes with the real router on a real listener.
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use sqlx::postgres::PgConnectOptions;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OnceCell;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tower::ServiceExt as _;
+
+use crate::accounts::{self, Visitor};
+use crate::app::{App, Clock};
+use crate::cli::ServeArgs;
+use crate::config::Config;
+use crate::db::{self, private};
+use crate::realtime::Relay;
+use crate::{http, router};
+
+/// How long a test waits for something that must happen. Long: the machine may be busy, and nothing is timed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The database that the tests' ones are copied from, made once a run.
+static TEMPLATE: OnceCell<PgConnectOptions> = OnceCell::const_new();
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+async fn server() -> PgConnectOptions {
+    let options = TEMPLATE.get_or_init(|| async {
+        let place = private::Place {
+            data_dir: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/test-postgres")),
+            fallback_base: std::env::temp_dir().join("maju-tests"),
+            durable: false,
+        };
+        // Without RUST_LOG-like settings a failing test shows only itself.
+        let postgres = private::open(place).await.unwrap();
+        let options = postgres.connect_options();
+        std::mem::forget(postgres); // stops with the process
+        let admin = db::pool(options.clone());
+        let old: Vec<String> = sqlx::query_scalar("SELECT datname FROM pg_database WHERE datname LIKE 'test\\_%'")
+            .fetch_all(&admin)
+            .await
+            .unwrap();
+        for name in old.iter().filter(|name| !is_of_a_living_run(name)) {
+            let sql = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+            let _ = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&admin).await;
+        }
+        let name = format!("test_{}_template", std::process::id());
+        sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&admin).await.unwrap();
+        let template = db::pool(options.clone().database(&name));
+        db::migrate(&template).await.unwrap();
+        template.close().await;
+        admin.close().await;
+        options
+    });
+    options.await.clone()
+}
+
+/// `test_<pid>_…`, and that process runs.
+fn is_of_a_living_run(name: &str) -> bool {
+    let pid = name.split('_').nth(1).unwrap_or_default();
+    std::path::Path::new("/proc").join(pid).exists()
+}
+
+/// A database of this test's own, with this version's schema.
+pub(crate) async fn database() -> PgPool {
+    let options = server().await;
+    let admin = db::pool(options.clone());
+    let run = std::process::id();
+    let name = format!("test_{run}_{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    let sql = format!("CREATE DATABASE {name} TEMPLATE test_{run}_template");
+    // Two copies of one template at once are refused: try again.
+    for tries in 0.. {
+        match sqlx::query(sqlx::AssertSqlSafe(sql.clone())).execute(&admin).await {
+            Ok(_) => break,
+            Err(why) if tries > 200 => panic!("{why}"),
+            Err(_) => tokio::time::sleep(Duration::from_millis(25)).await,
+        }
+    }
+    admin.close().await;
+    db::pool(options.database(&name))
+}
+
+/// A node on a listener of its own. Its tasks are stopped when it is dropped.
+pub(crate) struct Node {
+    pub(crate) app: App,
+    pub(crate) address: SocketAddr,
+    relay: Relay,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.app.tasks.draining.cancel();
+        self.app.tasks.stopping.cancel();
+    }
+}
+
+/// A node on a database of its own.
+pub(crate) async fn node() -> Node {
+    Node::start(database().await, Relay::in_process(), Clock::default(), false).await
+}
+
+/// A node with the rate limits on.
+pub(crate) async fn limited_node() -> Node {
+    Node::start(database().await, Relay::in_process(), Clock::default(), true).await
+}
+
+impl Node {
+    async fn start(db: PgPool, relay: Relay, clock: Clock, limits: bool) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut config = Config::read(&ServeArgs::none()).unwrap();
+        config.listen = address;
+        config.site = crate::config::Site::parse(&format!("http://localhost:{}", address.port())).unwrap();
+        config.limits = limits;
+        let app = App::start(config, db, relay.clone(), clock).await.unwrap();
+        let server = http::serve(app.clone(), listener, router::router(&app));
+        app.tasks.spawn("http.server", server);
+        Self { app, address, relay }
+    }
+
+    /// A second node of the same service: same database, same relay, same clock.
+    pub(crate) async fn beside(other: &Self) -> Self {
+        let options = (*other.app.db.connect_options()).clone();
+        Self::start(db::pool(options), other.relay.clone(), other.app.clock.clone(), false).await
+    }
+
+    /// A second node that cannot hear the first: only the database joins them.
+    pub(crate) async fn apart(other: &Self) -> Self {
+        let options = (*other.app.db.connect_options()).clone();
+        Self::start(db::pool(options), Relay::in_process(), other.app.clock.clone(), false).await
+    }
+
+    /// The site's own origin.
+    pub(crate) fn origin(&self) -> String {
+        format!("http://localhost:{}", self.address.port())
+    }
+
+    /// A visitor who has accepted the rules, without a cookie (for verbs).
+    pub(crate) async fn visitor(&self, locale: &str) -> Visitor {
+        let who = self.guest(locale).await;
+        self.app_visitor(&who).await
+    }
+
+    async fn app_visitor(&self, guest: &Guest) -> Visitor {
+        let id: i64 = sqlx::query_scalar("SELECT id FROM visitor WHERE public_id = $1::uuid")
+            .bind(&guest.id)
+            .fetch_one(&self.app.db)
+            .await
+            .unwrap();
+        accounts::by_id(&self.app, id).await.unwrap()
+    }
+
+    /// A browser's visitor who has accepted the rules.
+    pub(crate) async fn guest(&self, locale: &str) -> Guest {
+        let guest = self.newcomer(locale).await;
+        let body = json!({"rules": accounts::RULES, "adult": true});
+        let answer = self.ask(Some(&guest), Method::PATCH, "/api/v1/me", Some(body)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        guest
+    }
+
+    /// A browser's visitor on its first visit.
+    pub(crate) async fn newcomer(&self, locale: &str) -> Guest {
+        let request = Request::get("/api/v1/me").header(header::ACCEPT_LANGUAGE, locale);
+        let answer = self.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        let cookie = answer.headers[header::SET_COOKIE].to_str().unwrap();
+        let cookie = cookie.split(';').next().unwrap().to_owned();
+        Guest { cookie, id: answer.json()["visitor"]["id"].as_str().unwrap().to_owned() }
+    }
+
+    /// A GET without a cookie.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask(None, Method::GET, path, None).await
+    }
+
+    /// A request of the site's own page.
+    pub(crate) async fn ask(&self, who: Option<&Guest>, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header(header::ORIGIN, self.origin());
+        if let Some(guest) = who {
+            request = request.header(header::COOKIE, &guest.cookie);
+        }
+        let body = match body {
+            Some(json) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                Body::from(json.to_string())
+            }
+            None => Body::empty(),
+        };
+        self.send(request.body(body).unwrap()).await
+    }
+
+    /// Any request, through the whole router.
+    pub(crate) async fn send(&self, mut request: Request<Body>) -> Answer {
+        let peer: SocketAddr = "127.0.0.1:4000".parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request.headers_mut().entry(header::HOST).or_insert(format!("localhost:{}", self.address.port()).parse().unwrap());
+        let response = router::router(&self.app).oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, 16 * 1024 * 1024).await.unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Answer { status: parts.status, headers: parts.headers, bytes: bytes.to_vec(), text }
+    }
+
+    /// A socket of a guest, before its hello.
+    pub(crate) async fn connect(&self, guest: &Guest) -> Socket {
+        let request = self.upgrade(Some(&self.origin()), Some("maju.v1"), Some(guest));
+        let (stream, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+        Socket { stream, next_id: 1, events: Vec::new() }
+    }
+
+    /// A socket of a guest that has said hello.
+    pub(crate) async fn socket(&self, guest: &Guest) -> Socket {
+        let mut socket = self.connect(guest).await;
+        socket.ok(json!({"type": "hello"})).await;
+        socket
+    }
+
+    /// An upgrade with the given parts.
+    pub(crate) fn upgrade(
+        &self,
+        origin: Option<&str>,
+        protocol: Option<&str>,
+        guest: Option<&Guest>,
+    ) -> tungstenite::handshake::client::Request {
+        let mut request = format!("ws://{}/ws", self.address).into_client_request().unwrap();
+        let headers = request.headers_mut();
+        if let Some(origin) = origin {
+            headers.insert("origin", origin.parse().unwrap());
+        }
+        if let Some(protocol) = protocol {
+            headers.insert("sec-websocket-protocol", protocol.parse().unwrap());
+        }
+        if let Some(guest) = guest {
+            headers.insert("cookie", guest.cookie.parse().unwrap());
+        }
+        request
+    }
+}
+
+/// Two sockets in one talk, both in its room.
+pub(crate) struct Talk {
+    pub(crate) a: Socket,
+    pub(crate) b: Socket,
+    pub(crate) session: String,
+    pub(crate) room: String,
+}
+
+impl Node {
+    /// Two guests meet here and enter the room. `a` sought first; the slots are as drawn.
+    pub(crate) async fn talk(&self, first: &Guest, second: &Guest) -> Talk {
+        let (mut a, mut b) = (self.socket(first).await, self.socket(second).await);
+        let seek = json!({"type": "seek", "interests": [], "languages": ["ko"], "translate": false});
+        a.ok(seek.clone()).await;
+        b.ok(seek).await;
+        let (found, other) = (a.event("found").await, b.event("found").await);
+        assert_eq!(found["session"], other["session"]);
+        let text = |name: &str| found[name].as_str().unwrap().to_owned();
+        let (session, room) = (text("session"), text("room"));
+        for socket in [&mut a, &mut b] {
+            socket.ok(json!({"type": "join", "room": room, "after": 0})).await;
+        }
+        Talk { a, b, session, room }
+    }
+}
+
+/// A browser: its cookie and its visitor's public id.
+#[derive(Clone)]
+pub(crate) struct Guest {
+    pub(crate) cookie: String,
+    pub(crate) id: String,
+}
+
+/// What was answered.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|why| panic!("{why}: {}", self.text))
+    }
+}
+
+/// A client's end of a socket. Events that come while an answer is waited for are kept in `events`.
+pub(crate) struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    next_id: u64,
+    pub(crate) events: Vec<Value>,
+}
+
+impl Socket {
+    /// Sends a frame with the next id, and answers the id.
+    pub(crate) async fn say(&mut self, mut frame: Value) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        frame["id"] = id.into();
+        self.raw(&frame.to_string()).await;
+        id
+    }
+
+    /// Sends any text.
+    pub(crate) async fn raw(&mut self, text: &str) {
+        self.stream.send(Message::text(text)).await.unwrap();
+    }
+
+    /// Sends any message; a socket that was closed meanwhile is no failure of the test.
+    pub(crate) async fn throw(&mut self, message: Message) {
+        let _ = self.stream.send(message).await;
+    }
+
+    /// The next text frame, or the close code.
+    pub(crate) async fn next(&mut self) -> Result<Value, u16> {
+        loop {
+            let said = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("nothing was said");
+            match said {
+                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
+                Some(Ok(Message::Close(frame))) => return Err(frame.map_or(1005, |frame| frame.code.into())),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Err(1006),
+            }
+        }
+    }
+
+    /// The answer to a frame; events before it are kept.
+    pub(crate) async fn answer(&mut self, id: u64) -> Value {
+        loop {
+            let frame = self.next().await.unwrap_or_else(|code| panic!("closed with {code}"));
+            match frame.get("re") {
+                Some(re) if re.as_u64() == Some(id) => return frame,
+                Some(_) => panic!("an answer to something else: {frame}"),
+                None => self.events.push(frame),
+            }
+        }
+    }
+
+    /// Sends a frame and answers its `ok`.
+    pub(crate) async fn ok(&mut self, frame: Value) -> Value {
+        let id = self.say(frame).await;
+        let answer = self.answer(id).await;
+        assert!(answer.get("ok").is_some(), "{answer}");
+        answer["ok"].clone()
+    }
+
+    /// Sends a frame and answers its error's code.
+    pub(crate) async fn refused(&mut self, frame: Value) -> String {
+        let id = self.say(frame).await;
+        let answer = self.answer(id).await;
+        answer["error"]["code"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    /// The next event of a type, kept or to come; the others stay kept.
+    pub(crate) async fn event(&mut self, kind: &str) -> Value {
+        loop {
+            if let Some(at) = self.events.iter().position(|event| event["type"] == kind) {
+                return self.events.remove(at);
+            }
+            let frame = self.next().await.unwrap_or_else(|code| panic!("closed with {code}, waiting for {kind}"));
+            assert!(frame.get("re").is_none(), "an answer, waiting for {kind}: {frame}");
+            self.events.push(frame);
+        }
+    }
+
+    /// Waits for the close code; frames before it are dropped.
+    pub(crate) async fn closed(&mut self) -> u16 {
+        loop {
+            if let Err(code) = self.next().await {
+                return code;
+            }
+        }
+    }
+
+    /// Sends a text to a room under a fresh id and answers its `ok`.
+    pub(crate) async fn text(&mut self, room: &str, text: &str) -> Value {
+        let client_id = uuid::Uuid::new_v4();
+        let payload = json!({"kind": "text", "text": text});
+        self.ok(json!({"type": "send", "room": room, "client_id": client_id, "payload": payload})).await
+    }
+
+    /// Closes in order.
+    pub(crate) async fn close(mut self) {
+        let _ = self.stream.close(None).await;
+        while let Some(Ok(_)) = self.stream.next().await {}
+    }
+}
+
+/// Waits until something holds.
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+    let until = tokio::time::Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(tokio::time::Instant::now() < until, "it never came true: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,209 @@
+//! The architecture, checked: who imports whom, SQL only in stores, a first line in every file, files that stay short.
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Lines at which a file should be split.
+const LONGEST: usize = 500;
+/// What anybody may import: the root modules without a noun.
+const ANYBODY: [&str; 5] = ["error", "config", "app", "locale", "testing"];
+
+/// The import table of DESIGN.md 3: the modules that a folder (or root file) may name besides [`ANYBODY`].
+fn allowed(module: &str) -> Option<&'static [&'static str]> {
+    Some(match module {
+        "main" => &["accounts", "cli", "cms", "db", "gateway", "http", "matching", "moderation", "realtime", "rooms", "router", "serve", "spa", "telemetry", "tidy"],
+        "serve" => &["db", "http", "realtime", "router"],
+        "router" => &["accounts", "cms", "db", "gateway", "http", "rooms", "spa"],
+        "gateway" => &["accounts", "http", "matching", "moderation", "realtime", "rooms"],
+        "matching" => &["accounts", "db", "moderation", "realtime", "rooms"],
+        "rooms" => &["accounts", "db", "http", "moderation", "realtime"],
+        "moderation" => &["accounts", "db"],
+        "accounts" => &["db", "http"],
+        "cms" => &["db", "http", "spa"],
+        "http" | "realtime" | "db" | "spa" | "telemetry" => &["db"],
+        // The app gathers each noun's state; the settings read the command line; errors know a lost database.
+        "app" => &["accounts", "cms", "http", "matching", "realtime", "rooms"],
+        "config" => &["cli"],
+        "error" => &["db"],
+        "cli" | "locale" => &[],
+        "testing" => &["accounts", "cli", "db", "http", "realtime", "router"],
+        "tidy" => &[],
+        _ => return None,
+    })
+}
+
+fn sources(folder: &str, endings: &[&str]) -> BTreeMap<PathBuf, String> {
+    fn walk(folder: &Path, endings: &[&str], found: &mut BTreeMap<PathBuf, String>) {
+        for item in fs::read_dir(folder).unwrap() {
+            let path = item.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if name != "node_modules" && name != "generated" && name != "dist" && name != "coverage" {
+                    walk(&path, endings, found);
+                }
+            } else if endings.iter().any(|ending| name.ends_with(ending)) {
+                found.insert(path.clone(), fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut found = BTreeMap::new();
+    walk(&root, endings, &mut found);
+    assert!(!found.is_empty(), "{folder} holds nothing");
+    found.into_iter().map(|(path, text)| (path.strip_prefix(&root).unwrap().to_owned(), text)).collect()
+}
+
+/// The folder or root file a source belongs to.
+fn module(path: &Path) -> String {
+    let first = path.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+    first.strip_suffix(".rs").map(str::to_owned).unwrap_or(first)
+}
+
+fn is_test(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    text.contains("tests") || text == "testing.rs" || text == "tidy.rs" || text.ends_with("generated.rs")
+}
+
+/// The code before a file's own tests, without comments.
+fn code(text: &str) -> String {
+    let body = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    body.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// Modules that a source names by `crate::x`, in `use` lists too.
+fn imports(code: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        if let Some(list) = rest.strip_prefix('{') {
+            let mut depth = 0;
+            let mut word = String::new();
+            for c in list.chars() {
+                match c {
+                    '{' => depth += 1,
+                    '}' if depth == 0 => break,
+                    '}' => depth -= 1,
+                    ',' if depth == 0 => found.push(std::mem::take(&mut word)),
+                    c => word.push(if depth == 0 { c } else { ' ' }),
+                }
+            }
+            found.push(word);
+        } else {
+            found.push(rest.to_owned());
+        }
+    }
+    let first_word = |text: &String| text.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("").to_owned();
+    found.iter().map(first_word).filter(|name| !name.is_empty()).collect()
+}
+
+#[test]
+fn arrows_go_down_only() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources("src", &[".rs"]) {
+        let own = module(&path);
+        let Some(may) = allowed(&own) else {
+            wrong.push(format!("{}: '{own}' has no line in the import table", path.display()));
+            continue;
+        };
+        if is_test(&path) {
+            continue;
+        }
+        for name in imports(&code(&text)) {
+            if name != own && !ANYBODY.contains(&name.as_str()) && !may.contains(&name.as_str()) {
+                wrong.push(format!("{}: {own} may not import {name}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_import_reader_sees_lists() {
+    let text = "use crate::{accounts, http::{Json, Key}, rooms};\nlet x = crate::db::pool();";
+    assert_eq!(imports(text), ["accounts", "http", "rooms", "db"]);
+}
+
+#[test]
+fn sql_stands_in_stores_only() {
+    let may = |path: &Path| {
+        let own = module(path);
+        path.file_name().is_some_and(|name| name == "store.rs") || own == "db" || is_test(path)
+    };
+    let mut wrong = Vec::new();
+    for (path, text) in sources("src", &[".rs"]) {
+        let code = code(&text);
+        let sql = ["sqlx::query", "query!(", "query_as!(", "query_scalar!("].iter().any(|call| code.contains(call));
+        if sql && !may(&path) {
+            wrong.push(path.display().to_string());
+        }
+    }
+    assert!(wrong.is_empty(), "SQL outside of a store: {wrong:?}");
+}
+
+#[test]
+fn transports_never_publish_and_the_carriers_know_no_noun() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources("src", &[".rs"]) {
+        let code = code(&text);
+        if module(&path) == "gateway" && !is_test(&path) && (code.contains("hub.publish") || code.contains("relay.publish")) {
+            wrong.push(format!("{}: the noun publishes, after its commit", path.display()));
+        }
+        if code.contains("super::super::") {
+            wrong.push(format!("{}: say crate::", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_file_says_what_it_is_and_stays_short() {
+    let mut wrong = Vec::new();
+    for (folder, ending, mark) in [("src", ".rs", "//! "), ("web/src", ".ts", "//! "), ("web/src", ".svelte", "<!--")] {
+        for (path, text) in sources(folder, &[ending]) {
+            if !text.starts_with(mark) {
+                wrong.push(format!("{folder}/{}: begin with a line that says what it is", path.display()));
+            }
+            let lines = text.lines().count();
+            if lines > LONGEST {
+                wrong.push(format!("{folder}/{}: {lines} lines, split it at {LONGEST}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn folders_read_alike() {
+    const ODD: [&str; 5] = ["types.rs", "utils.rs", "common.rs", "core.rs", "helpers.rs"];
+    for (path, _) in sources("src", &[".rs"]) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(!ODD.contains(&name.as_str()), "{}: a name that says nothing", path.display());
+    }
+    for noun in ["accounts", "cms", "matching", "moderation", "rooms"] {
+        let door = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(noun).join("mod.rs");
+        let text = fs::read_to_string(&door).unwrap();
+        for private in ["pub mod model", "pub mod store", "pub mod routes"] {
+            assert!(!text.contains(private), "{noun}: mod.rs is the only door");
+        }
+    }
+}
+
+#[test]
+fn paths_named_in_the_documents_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut wrong = Vec::new();
+    for document in ["docs/ARCHITECTURE.md", "README.md", "CONTRIBUTING.md", "docs/OPERATIONS.md", "docs/MATCHING.md"] {
+        let Ok(text) = fs::read_to_string(root.join(document)) else {
+            wrong.push(format!("{document} is missing"));
+            continue;
+        };
+        for quoted in text.split('`').skip(1).step_by(2) {
+            let path = quoted.split(['#', ' ']).next().unwrap_or_default().split("::").next().unwrap_or_default();
+            let is_path = ["src/", "web/", "migrations/", "docs/", "sim/", ".ci/", "certs/"].iter().any(|start| path.starts_with(start));
+            if is_path && !path.contains(['*', '<', '…', '{']) && !root.join(path).exists() {
+                wrong.push(format!("{document}: `{path}` does not exist"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

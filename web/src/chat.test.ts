@@ -1,0 +1,304 @@
+//! The chat as a whole, with the server's part played by the test: meeting, reload, reconnect, leaving, ending.
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Chat, endWords, MEETING_MS } from './chat.svelte';
+import { setLocale } from './i18n';
+import { LOBBY, router } from './router.svelte';
+import type { Api } from './wire/api';
+import { FakeSocket, openFake, settled } from './wire/fake';
+import type { Face, MessageEvent, OpenSession, Pairing } from './wire/frames';
+
+const them: Face & { id: string } = { name: 'Green Otter', color: 'pine', animal: 'otter', id: 'them' };
+const me = { name: 'Plum Fox', color: 'plum', animal: 'fox', id: 'me', slot: 'A' } as const;
+const pairing: Pairing = { session: 's1', room: 'r1', slot: 'A', partner: them, you: me, shared: ['jazz'], languages: ['en'], relaxed: false };
+const open: OpenSession = { ...pairing, state: 'open', partner_until: null };
+const message = (seq: number, slot: 'A' | 'B', clientId = `c${seq}`, text = `text ${seq}`): MessageEvent => ({
+  type: 'message', room: 'r1', seq, client_id: clientId, sender: { ...(slot === 'A' ? me : them), slot }, payload: { kind: 'text', text }, at: '2026-01-01T10:00:00.000Z',
+});
+
+let chat: Chat;
+let stored: MessageEvent[];
+let api: { [K in keyof Api]: ReturnType<typeof vi.fn> };
+
+function page(): Chat {
+  const made = new Chat({ url: 'ws://x/ws', api: api as unknown as Api, open: openFake });
+  made.start();
+  return made;
+}
+
+beforeEach(async () => {
+  vi.useFakeTimers();
+  localStorage.clear();
+  sessionStorage.clear();
+  router.go(LOBBY);
+  setLocale('en');
+  FakeSocket.all = [];
+  stored = [];
+  const answer = { visitor: {}, rules: { current: '1', accepted: '1' }, limits: { text: 2000, interests: 5 } };
+  api = {
+    me: vi.fn(async () => answer),
+    acceptRules: vi.fn(async () => answer),
+    setLocale: vi.fn(async () => answer),
+    stats: vi.fn(async () => ({ items: [], next: null })),
+    messages: vi.fn(async () => ({ items: stored.slice(-50), next: null })),
+    log: vi.fn(async (_room: string, { after }: { after: number }) => ({ items: stored.filter((one) => one.seq > after).slice(0, 100), next: null })),
+  };
+  chat = page();
+  await settled();
+});
+afterEach(() => {
+  chat.socket.close();
+  vi.useRealTimers();
+});
+
+const server = () => FakeSocket.last;
+const texts = () => chat.talk?.messages.rows.map((row) => `${row.seq ?? '-'} ${row.text} ${row.status}`);
+
+async function meet(): Promise<void> {
+  await server().accept();
+  void chat.meet();
+  await server().answer('seek', { ticket: 't', waiting: 1 });
+  await server().event({ type: 'found', ...pairing });
+  await server().answer('join', { head: 0, members_online: 1, you: { id: 'me', name: '', role: 'member' }, room: {} });
+  await vi.advanceTimersByTimeAsync(MEETING_MS);
+}
+
+async function reconnect(hello: object): Promise<void> {
+  await vi.advanceTimersByTimeAsync(1_000);
+  await server().accept(hello);
+}
+
+describe('meeting', () => {
+  it('joins at once, and shows the talk after the tiles have met', async () => {
+    await meet();
+    expect(server().frames('join')[0]).toMatchObject({ room: 'r1', after: 0 });
+    expect(router.route).toEqual({ name: 'talk', session: 's1' });
+    expect(chat.seek.phase).toBe('idle');
+  });
+
+  it('hears the same pair twice without harm', async () => {
+    await meet();
+    const { talk } = chat;
+    await server().event({ type: 'found', ...pairing });
+    expect(chat.talk).toBe(talk);
+  });
+
+  it('goes on looking when the server has put us back, because they never came', async () => {
+    await meet();
+    await server().event({ type: 'ended', session: 's1', reason: 'lost', seeking: { ticket: 't2' } });
+    expect(router.route.name).toBe('lobby');
+    expect(chat.seek.phase).toBe('looking');
+    expect(server().frames('seek')).toHaveLength(1);
+  });
+});
+
+describe('a reload', () => {
+  it('comes back to the open talk, with what was said and what was not sent', async () => {
+    await meet();
+    chat.talk?.post('on its way');
+    const id = server().frames('send')[0]?.client_id;
+    chat.socket.close();
+    stored = [message(1, 'B'), message(2, 'A', 'x')];
+    router.go(LOBBY);
+    chat = page();
+    await settled();
+    await server().accept({ session: open });
+    await server().answer('join', { head: 2, members_online: 2, you: { id: 'me', name: '', role: 'member' }, room: {} });
+    expect(router.route).toEqual({ name: 'talk', session: 's1' });
+    expect(server().frames('send').map((frame) => frame.client_id)).toEqual([id]);
+    await server().event(message(3, 'A', id, 'on its way'));
+    await server().answer('send', { seq: 3, at: '2026-01-01T10:00:00.000Z' });
+    expect(texts()).toEqual(['1 text 1 sent', '2 text 2 sent', '3 on its way sent']);
+  });
+});
+
+describe('a reconnect', () => {
+  it('resumes after the last entry, and repeats what was not acknowledged', async () => {
+    await meet();
+    await server().event(message(1, 'B'));
+    chat.talk?.post('hello?');
+    const id = server().frames('send')[0]?.client_id;
+    await server().drop();
+    expect(texts()).toEqual(['1 text 1 sent', '- hello? pending']);
+    await reconnect({ session: open, rooms: [{ room: 'r1', head: 3, replayed: 2 }] });
+    expect(server().frames('hello')[0]?.resume).toEqual([{ room: 'r1', after: 1 }]);
+    // It had been committed before the connection broke: the replay says so, and so does the repeated answer.
+    await server().event(message(2, 'A', id, 'hello?'));
+    await server().event(message(3, 'B'));
+    await server().answer('send', { seq: 2, at: '2026-01-01T10:00:00.000Z' });
+    expect(texts()).toEqual(['1 text 1 sent', '2 hello? sent', '3 text 3 sent']);
+  });
+
+  it('reads the pages where the server asks for it', async () => {
+    await meet();
+    await server().drop();
+    stored = Array.from({ length: 120 }, (_, at) => message(at + 1, 'B'));
+    await reconnect({ session: open, rooms: [{ room: 'r1', resync: true, head: 120 }] });
+    await settled();
+    expect(chat.talk?.messages.rows.map((row) => row.seq)).toEqual(stored.map(({ seq }) => seq));
+  });
+
+  it('finds a talk that ended meanwhile, and what was still said in it', async () => {
+    await meet();
+    chat.talk?.post('did you get this?');
+    const id = server().frames('send')[0]?.client_id ?? '';
+    await server().drop();
+    stored = [message(1, 'A', id, 'did you get this?'), message(2, 'B', 'z', 'bye')];
+    await reconnect({ session: null });
+    await settled();
+    expect(chat.talk?.state).toBe('ended');
+    expect(texts()).toEqual(['1 did you get this? sent', '2 bye sent']);
+    expect(chat.last.ended.map(({ session }) => session)).toEqual(['s1']);
+  });
+
+  it('knows whether they are away, and until when', async () => {
+    await meet();
+    await server().drop();
+    await reconnect({ session: { ...open, state: 'away', partner_until: '2026-01-01T10:00:30.000Z' }, rooms: [{ room: 'r1', head: 0, replayed: 0 }] });
+    expect(chat.talk?.state).toBe('away');
+    expect(chat.talk?.awayUntil).toBe(Date.parse('2026-01-01T10:00:30.000Z'));
+    await server().event({ type: 'partner', session: 's1', state: 'back' });
+    expect([chat.talk?.state, chat.talk?.awayUntil]).toEqual(['open', null]);
+  });
+
+  it('asks to be looked for again, once the server does not know', async () => {
+    await server().accept();
+    void chat.meet();
+    await server().answer('seek', { ticket: 't', waiting: 1 });
+    await server().drop();
+    await reconnect({ seeking: null });
+    expect(server().frames('seek')).toHaveLength(1);
+    await server().answer('seek', { ticket: 't2', waiting: 1 });
+    await server().drop();
+    await reconnect({ seeking: { ticket: 't2' } });
+    expect(server().frames('seek')).toHaveLength(0);
+    expect(chat.seek.phase).toBe('looking');
+  });
+});
+
+describe('the end', () => {
+  it('by next goes on in one step, and nobody is said to have left', async () => {
+    await meet();
+    void chat.next();
+    expect(router.route.name).toBe('lobby');
+    await server().event({ type: 'ended', session: 's1', reason: 'next' });
+    await server().answer('next', { ticket: 't2' });
+    expect(server().frames('next')[0]).toMatchObject({ session: 's1', seek: true });
+    expect(chat.seek.phase).toBe('looking');
+    expect(chat.talk && endWords(chat.talk)).toBe('You left the chat');
+  });
+
+  it('by next without a connection is told to the server as soon as there is one', async () => {
+    await meet();
+    await server().drop();
+    void chat.next();
+    await reconnect({ session: open, rooms: [] });
+    expect(server().frames('next')[0]).toMatchObject({ session: 's1', seek: true });
+    expect(server().frames('join')).toHaveLength(0);
+    await server().answer('next', { ticket: 't2' });
+    expect([router.route.name, chat.seek.phase]).toEqual(['lobby', 'looking']);
+  });
+
+  it.each([
+    ['left', 'Green Otter left the chat'],
+    ['next', 'Green Otter left the chat'],
+    ['lost', 'Green Otter didn\'t come back, so the talk has ended'],
+    ['report', 'The talk has ended'],
+    ['block', 'The talk has ended'],
+    ['moderator', 'A moderator ended the talk'],
+  ] as const)('by %s says: %s', async (reason, words) => {
+    await meet();
+    await server().event({ type: 'ended', session: 's1', reason });
+    expect(chat.talk && endWords(chat.talk)).toBe(words);
+  });
+
+  it('by leaving stays on the page, seeks nobody', async () => {
+    await meet();
+    void chat.leave();
+    expect(server().frames('next')[0]).toMatchObject({ seek: false });
+    await server().answer('next', {});
+    expect([router.route.name, chat.talk?.state, chat.seek.phase]).toEqual(['talk', 'ended', 'idle']);
+  });
+
+  it('by a report thanks, and by a block as well', async () => {
+    await meet();
+    const done = chat.talk?.report({ reason: 'spam', seqs: [], block: true });
+    await server().event({ type: 'ended', session: 's1', reason: 'report' });
+    await server().answer('report', { report: 'x' });
+    await done;
+    expect(chat.talk && endWords(chat.talk)).toBe('Thanks. The chat has ended and you won\'t meet them again.');
+    expect(chat.talk?.canBlock).toBe(false);
+  });
+
+  it('is not reached by a report that failed', async () => {
+    await meet();
+    const done = expect(chat.talk?.report({ reason: 'spam', seqs: [], block: true })).rejects.toThrow();
+    await server().refuse('report', 'rate_limited');
+    await done;
+    expect([chat.talk?.state, chat.talk?.reported]).toEqual(['open', false]);
+  });
+
+  it('leaves other talks alone', async () => {
+    await meet();
+    await server().event({ type: 'ended', session: 'another', reason: 'left' });
+    expect(chat.talk?.state).toBe('open');
+  });
+});
+
+describe('reading and typing', () => {
+  it('tells once how far we have read, and again to who has just come back', async () => {
+    await meet();
+    await server().event(message(1, 'B'));
+    chat.talk?.saw(1);
+    chat.talk?.saw(1);
+    expect(server().frames('read').map(({ seq }) => seq)).toEqual([0, 1]);
+    await server().event({ type: 'partner', session: 's1', state: 'away', until: '2026-01-01T10:00:30.000Z' });
+    await server().event({ type: 'partner', session: 's1', state: 'back' });
+    expect(server().frames('read').map(({ seq }) => seq)).toEqual([0, 1, 1]);
+  });
+
+  it('believes their word on what they have read, and not our own', async () => {
+    await meet();
+    await server().event({ type: 'read', room: 'r1', member: 'me', seq: 9 });
+    expect(chat.talk?.theyRead).toBe(0);
+    await server().event({ type: 'read', room: 'r1', member: 'them', seq: 4 });
+    await server().event({ type: 'read', room: 'r1', member: 'them', seq: 2 });
+    expect(chat.talk?.theyRead).toBe(4);
+  });
+
+  it('learns who they are in this room from their first word, and answers with its own', async () => {
+    chat.socket.close();
+    chat = page();
+    await settled();
+    const { id: _id, ...nameless } = them;
+    await server().accept();
+    await server().event({ type: 'found', ...pairing, partner: nameless });
+    await server().answer('join', { head: 0, members_online: 1, you: { id: 'me', name: '', role: 'member' }, room: {} });
+    expect([chat.talk?.canBlock, server().frames('read').length]).toEqual([false, 1]);
+    await server().event({ type: 'read', room: 'r1', member: 'them', seq: 0 });
+    expect([chat.talk?.canBlock, server().frames('read').length]).toEqual([true, 2]);
+    void chat.talk?.block();
+    expect(server().frames('block')[0]).toMatchObject({ room: 'r1', sender: 'them' });
+    await server().answer('block', {});
+    expect(chat.talk && endWords(chat.talk)).toBe('Blocked. You won\'t meet this person again.');
+  });
+
+  it('shows typing for a while, and not once the message is here', async () => {
+    await meet();
+    const typing = () => server().event({ type: 'typing', room: 'r1', sender: { ...them, slot: 'B' } });
+    await typing();
+    expect(chat.talk?.typing).toBe(true);
+    await vi.advanceTimersByTimeAsync(6_000);
+    expect(chat.talk?.typing).toBe(false);
+    await typing();
+    await server().event(message(1, 'B'));
+    expect(chat.talk?.typing).toBe(false);
+  });
+
+  it('sends one typing in three seconds', async () => {
+    await meet();
+    for (let n = 0; n < 5; n++) chat.talk?.typed();
+    await vi.advanceTimersByTimeAsync(3_000);
+    chat.talk?.typed();
+    expect(server().frames('typing')).toHaveLength(2);
+  });
+});

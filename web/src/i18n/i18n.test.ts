@@ -1,0 +1,73 @@
+//! The dictionaries: the same placeholders in both, filled, in the right form; particles that fit.
+import { describe, expect, it } from 'vitest';
+import { firstLocale, setLocale, t } from '.';
+import { en } from './en';
+import { format, placeholdersOf } from './format';
+import { josa } from './josa';
+import { ko } from './ko';
+
+const sources = import.meta.glob<string>('../**/*.{ts,svelte}', { query: '?raw', import: 'default', eager: true });
+
+describe('the dictionaries', () => {
+  const keys = Object.keys(ko) as (keyof typeof ko)[];
+
+  it.each(keys)('%s has the same placeholders in Korean and English, and no empty form', (key) => {
+    expect(placeholdersOf(en[key])).toEqual(placeholdersOf(ko[key]));
+    for (const entry of [ko[key], en[key]]) {
+      for (const form of typeof entry === 'string' ? [entry] : Object.values(entry)) expect(form.trim()).not.toBe('');
+    }
+  });
+
+  it('have no key that nothing uses', () => {
+    const code = Object.entries(sources)
+      .filter(([path]) => !/(ko|en)\.ts$|\.test\.ts$/.test(path))
+      .map(([, text]) => text)
+      .join('\n');
+    // Built from parts: `fail.${code}`, `theme.${theme}`, …
+    const built = [...code.matchAll(/[`'"]([\w.]+\.)\$\{/g)].map((match) => match[1] ?? '');
+    const unused = keys.filter((key) => !code.includes(`'${key}'`) && !built.some((prefix) => key.startsWith(prefix)));
+    expect(unused).toEqual([]);
+  });
+
+  it('follow the chosen language at once', () => {
+    setLocale('ko');
+    expect(t('seek.widened.why', { topic: '재즈' })).toBe('재즈를 고른 사람이 새로 오면 먼저 이어 드려요.');
+    setLocale('en');
+    expect(t('online', { n: 1 })).toBe('1 person is here now');
+    expect(t('online', { n: 1284 })).toBe('1,284 people are here now');
+    expect(document.documentElement.lang).toBe('en');
+    expect(document.cookie).toContain('maju_locale=en');
+  });
+
+  it('begin with what was chosen, then with what the browser reads', () => {
+    expect(firstLocale('ko', ['en'])).toBe('ko');
+    expect(firstLocale('', ['fr', 'ko-KR', 'en'])).toBe('ko');
+    expect(firstLocale(null, ['fr'])).toBe('en');
+  });
+});
+
+describe('filling', () => {
+  it('leaves what it does not know and never fills twice', () => {
+    expect(format('{a} and {b}', 'en', { a: '{b}' })).toBe('{b} and {b}');
+  });
+});
+
+describe('particles', () => {
+  it.each([
+    ['재즈', '을/를', '재즈를'],
+    ['음악', '을/를', '음악을'],
+    ['서울', '으로/로', '서울로'],
+    ['집', '으로/로', '집으로'],
+    ['학교', '으로/로', '학교로'],
+    ['3', '이/가', '3이'],
+    ['7', '으로/로', '7로'],
+    ['2', '은/는', '2는'],
+    ['film', '을/를', 'film을'],
+    ['coffee', '을/를', 'coffee를'],
+    ['“달”', '과/와', '“달”과'],
+    ['영화 🎬', '이/가', '영화 🎬가'],
+    ['각', '을/를', '각을'],
+  ] as const)('%s %s → %s', (word, pair, whole) => {
+    expect(josa(word, pair)).toBe(whole);
+  });
+});

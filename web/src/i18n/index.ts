@@ -1,0 +1,76 @@
+//! Words: `t(key, values)` in the reader's language, lists, times and languages' names.
+import { cookies } from '../ui/cookies';
+import { en } from './en';
+import { format, type Entry, type Placeholders, type Values } from './format';
+import { ko } from './ko';
+import { words } from './words.svelte';
+
+export type Dictionary = typeof ko;
+export type Key = keyof Dictionary;
+export type Locale = 'ko' | 'en';
+
+const dictionaries: Record<Locale, Record<Key, Entry>> = { ko, en };
+
+type Args<K extends Key> = [Placeholders<Dictionary[K]>] extends [never]
+  ? []
+  : [values: Record<Placeholders<Dictionary[K]>, string | number>];
+
+/** A sentence in the reader's language. The placeholders are checked by the type. */
+export function t<K extends Key>(key: K, ...args: Args<K>): string {
+  return format(dictionaries[words.locale][key], words.locale, args[0] as Values | undefined);
+}
+
+export function locale(): Locale {
+  return words.locale;
+}
+
+export function setLocale(next: Locale): void {
+  words.locale = next;
+  document.documentElement.lang = next;
+  cookies.set('maju_locale', next);
+}
+
+/** What the server wrote or the person chose, else the browser's first language that we speak. */
+export function firstLocale(chosen: string | null, preferred: readonly string[]): Locale {
+  if (chosen === 'ko' || chosen === 'en') return chosen;
+  for (const tag of preferred) {
+    if (/^ko\b/i.test(tag)) return 'ko';
+    if (/^en\b/i.test(tag)) return 'en';
+  }
+  return 'en';
+}
+
+/** "jazz and rain", "재즈 및 비": the words of a list, with the language's own glue. */
+export function list(items: readonly string[], type: 'conjunction' | 'disjunction' | 'unit' = 'conjunction'): string {
+  const style = type === 'unit' ? 'short' : 'long';
+  return new Intl.ListFormat(words.locale, { type, style }).format(items);
+}
+
+/** Half past three, as this language writes it. */
+export function clock(at: number): string {
+  return new Intl.DateTimeFormat(words.locale, { hour: 'numeric', minute: '2-digit' }).format(at);
+}
+
+export function day(at: number): string {
+  return new Intl.DateTimeFormat(words.locale, { month: 'long', day: 'numeric', weekday: 'long' }).format(at);
+}
+
+export function dayAndClock(at: number): string {
+  return new Intl.DateTimeFormat(words.locale, { dateStyle: 'medium', timeStyle: 'short' }).format(at);
+}
+
+/** "3 hours ago". */
+export function ago(ms: number): string {
+  const minutes = Math.max(1, Math.round(ms / 60_000));
+  const relative = new Intl.RelativeTimeFormat(words.locale, { numeric: 'always' });
+  return minutes < 60 ? relative.format(-minutes, 'minute') : relative.format(-Math.round(minutes / 60), 'hour');
+}
+
+/** The name of a language in the reader's own. */
+export function languageName(tag: string): string {
+  try {
+    return new Intl.DisplayNames(words.locale, { type: 'language' }).of(tag) ?? tag;
+  } catch {
+    return tag; // not a language tag
+  }
+}

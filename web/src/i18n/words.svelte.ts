@@ -1,0 +1,7 @@
+//! The language the page is written in just now.
+
+class Words {
+  locale = $state<'ko' | 'en'>('ko');
+}
+
+export const words = new Words();

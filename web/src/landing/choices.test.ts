@@ -1,0 +1,54 @@
+//! What the landing page keeps, and when.
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { cookies } from '../ui/cookies';
+import { keepChoices } from './choices';
+
+const PAGE = `<a id="chat" href="/chat"><b>대화 시작</b></a><a id="other" href="/" hreflang="en">English</a><a id="how" href="#how">방식</a>
+<fieldset class="theme"><input type="radio" name="theme" value="auto" checked><input type="radio" name="theme" value="dark"></fieldset>`;
+
+const forget = (name: string): void => void (document.cookie = `${name}=; Path=/; Max-Age=0`);
+const press = (id: string): void => void document.querySelector(`#${id}, #${id} b`)?.dispatchEvent(new MouseEvent('click', { bubbles: true }));
+
+// jsdom goes nowhere.
+beforeAll(() => document.addEventListener('click', (event) => event.preventDefault()));
+
+beforeEach(() => {
+  document.documentElement.lang = 'ko';
+  document.body.innerHTML = PAGE;
+});
+
+afterEach(() => ['maju_theme', 'maju_locale'].forEach(forget));
+
+describe('keepChoices', () => {
+  it('keeps nothing before something is chosen', () => {
+    keepChoices();
+    press('how');
+    expect(document.cookie).toBe('');
+  });
+
+  it('keeps the theme and paints it', () => {
+    keepChoices();
+    const dark = document.querySelector('[value=dark]') as HTMLInputElement;
+    dark.checked = true;
+    dark.dispatchEvent(new Event('change', { bubbles: true }));
+    expect([cookies.get('maju_theme'), document.documentElement.dataset.theme]).toEqual(['dark', 'dark']);
+  });
+
+  it('keeps a language that was asked for by name', () => {
+    keepChoices();
+    press('other');
+    expect(cookies.get('maju_locale')).toBe('en');
+    press('chat');
+    expect(cookies.get('maju_locale')).toBe('en');
+  });
+
+  it('takes Korean along into the talk, and leaves English to the browser', () => {
+    keepChoices();
+    document.documentElement.lang = 'en';
+    press('chat');
+    expect(cookies.get('maju_locale')).toBeNull();
+    document.documentElement.lang = 'ko';
+    press('chat');
+    expect(cookies.get('maju_locale')).toBe('ko');
+  });
+});

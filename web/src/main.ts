@@ -1,0 +1,17 @@
+//! Starts the page: language and theme first, then the chat.
+import { mount } from 'svelte';
+import App from './App.svelte';
+import './app.css';
+import { Chat } from './chat.svelte';
+import { firstLocale } from './i18n';
+import { words } from './i18n/words.svelte';
+import { look } from './ui/theme.svelte';
+import { socketUrl } from './wire/socket';
+
+look.read();
+// The server writes the language on the page: the chosen one, or the one the browser asked for.
+words.locale = firstLocale(document.documentElement.lang, navigator.languages);
+document.documentElement.lang = words.locale;
+
+const target = document.getElementById('app');
+if (target) mount(App, { target, props: { chat: new Chat({ url: socketUrl(location) }) } });

@@ -1,0 +1,141 @@
+//! Looking for somebody: each phase when it is true, and chips as people type them.
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { WireError } from '../wire/error';
+import { settled } from '../wire/fake';
+import type { Pairing } from '../wire/frames';
+import type { Socket } from '../wire/socket';
+import { addChip, splitTyped, suggest } from './chips';
+import { Choices } from './choices.svelte';
+import { elapsed, QUIET_MS, Seek, WIDEN_MS } from './seek.svelte';
+
+const answer = vi.fn<(type: string, fields: unknown) => Promise<unknown>>();
+const onAgeGate = vi.fn();
+const onTalk = vi.fn();
+const jazz = { interests: ['jazz'], languages: ['en'], translate: false };
+const anyone = { ...jazz, interests: [] };
+let seek: Seek;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  for (const spy of [answer, onAgeGate, onTalk]) spy.mockReset();
+  answer.mockResolvedValue({ ticket: 't', waiting: 3, median_wait_ms: 6_000 });
+  seek = new Seek({ ask: answer as unknown as Socket['ask'], onAgeGate, onTalk });
+});
+afterEach(() => vi.useRealTimers());
+
+describe('the phases', () => {
+  it('follow the clock, and the numbers are the server\'s', async () => {
+    const started = seek.start(jazz);
+    expect([seek.phase, seek.waiting]).toEqual(['asking', null]);
+    await started;
+    expect([seek.phase, seek.waiting, seek.medianMs]).toEqual(['looking', 3, 6_000]);
+    await vi.advanceTimersByTimeAsync(WIDEN_MS);
+    expect(seek.phase).toBe('widened');
+    await vi.advanceTimersByTimeAsync(QUIET_MS - WIDEN_MS);
+    expect(seek.phase).toBe('quiet');
+  });
+
+  it('do not widen what was never narrow', async () => {
+    await seek.start(anyone);
+    await vi.advanceTimersByTimeAsync(QUIET_MS - 1);
+    expect(seek.phase).toBe('looking');
+  });
+
+  it('go on over a reconnect, with the time they began', async () => {
+    await seek.start(jazz);
+    const { since } = seek;
+    await vi.advanceTimersByTimeAsync(WIDEN_MS);
+    await seek.again();
+    expect([seek.phase, seek.since]).toEqual(['widened', since]);
+    expect(answer).toHaveBeenCalledTimes(2);
+  });
+
+  it('wait as long as the server asks, then look again by themselves', async () => {
+    answer.mockRejectedValueOnce(new WireError('rate_limited', '', 24_000));
+    await seek.start(jazz);
+    expect([seek.phase, seek.coolsFor]).toEqual(['cooling', 24_000]);
+    await vi.advanceTimersByTimeAsync(24_000);
+    expect(seek.phase).toBe('looking');
+  });
+
+  it('end with a person', async () => {
+    await seek.start(jazz);
+    seek.found({ session: 's' } as Pairing);
+    expect([seek.phase, seek.active]).toEqual(['met', false]);
+    await vi.advanceTimersByTimeAsync(QUIET_MS);
+    expect(seek.phase).toBe('met');
+  });
+});
+
+describe('refusals', () => {
+  it.each([['age_gate', onAgeGate], ['already_in_session', onTalk]] as const)('%s leads to where it is solved', async (code, spy) => {
+    answer.mockRejectedValueOnce(new WireError(code));
+    await seek.start(jazz);
+    expect(seek.phase).toBe('idle');
+    expect(spy).toHaveBeenCalledOnce();
+  });
+
+  it('others are told in the form', async () => {
+    answer.mockRejectedValueOnce(new WireError('full'));
+    await seek.start(jazz);
+    expect([seek.phase, seek.failed]).toEqual(['idle', 'full']);
+  });
+
+  it('silence is not one: the next hello decides', async () => {
+    answer.mockRejectedValueOnce(new WireError('disconnected'));
+    await seek.start(jazz);
+    expect(seek.phase).toBe('asking');
+    await seek.again();
+    expect(seek.phase).toBe('looking');
+  });
+
+  it('a cancelled search hears no late answer', async () => {
+    const started = seek.start(jazz);
+    await seek.cancel();
+    await started;
+    await settled();
+    expect([seek.phase, seek.waiting]).toEqual(['idle', null]);
+    expect(answer.mock.calls.map(([type]) => type)).toEqual(['seek', 'cancel']);
+  });
+});
+
+it.each([[0, '0:00'], [999, '0:00'], [4_000, '0:04'], [59_999, '0:59'], [60_000, '1:00'], [750_000, '12:30'], [-5, '0:00']])('%i ms is %s', (ms, text) => {
+  expect(elapsed(ms)).toBe(text);
+});
+
+describe('chips', () => {
+  it('are tidied, never twice, never too many or too long', () => {
+    expect(addChip([], '  #재즈  음악, ', 5)).toEqual({ chips: ['재즈 음악'], added: '재즈 음악', refused: null });
+    expect(addChip(['Jazz'], 'jazz', 5)).toEqual({ chips: ['Jazz'], added: null, refused: null });
+    expect(addChip(['a', 'b'], 'c', 2).refused).toBe('full');
+    expect(addChip([], '가'.repeat(31), 5).refused).toBe('long');
+    expect(addChip([], ' , ', 5).refused).toBe('empty');
+    expect(addChip([], '\u1112\u1161\u11ab', 5).added).toBe('한'); // jamo that a Mac may paste
+  });
+
+  it('fall out of a typed line at its commas', () => {
+    expect(splitTyped('jazz, 비,, ra')).toEqual({ done: ['jazz', ' 비'], rest: 'ra' });
+    expect(splitTyped('jazz、rain、')).toEqual({ done: ['jazz', 'rain'], rest: '' });
+    expect(splitTyped('jazz')).toEqual({ done: [], rest: 'jazz' });
+  });
+
+  it('are suggested by their beginning first, and not once chosen', () => {
+    expect(suggest(['Rock', 'Crochet', 'Jazz'], ['jazz'], 'ro', 5)).toEqual(['Rock', 'Crochet']);
+    expect(suggest(['Rock', 'Jazz'], ['jazz'], '', 5)).toEqual(['Rock']);
+  });
+});
+
+describe('choices', () => {
+  it('are kept, and broken ones are not trusted', () => {
+    const shelf = new Map<string, string>();
+    const keep = { get: (key: string) => shelf.get(key) ?? null, set: (key: string, value: string | null) => void (value === null ? shelf.delete(key) : shelf.set(key, value)) };
+    const first = new Choices(keep, 'ko');
+    expect(first.wanted()).toEqual({ interests: [], languages: ['ko'], translate: false });
+    first.interests = ['jazz'];
+    first.toggle('en');
+    first.keep();
+    expect(new Choices(keep, 'ko').wanted()).toEqual({ interests: ['jazz'], languages: ['ko', 'en'], translate: false });
+    shelf.set('maju.choices', '{"interests": "jazz", "languages": ["xx", 3], "translate": "yes"}');
+    expect(new Choices(keep, 'en').wanted()).toEqual({ interests: [], languages: ['en'], translate: false });
+  });
+});

@@ -1,0 +1,119 @@
+//! The composer: sends what is in the field, keeps drafts, counts near the limit, refuses what cannot be sent.
+import { cleanup, render, screen } from '@testing-library/svelte';
+import userEvent from '@testing-library/user-event';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { setLocale } from '../i18n';
+import Composer from './Composer.svelte';
+import type { Talk } from './talk.svelte';
+
+const post = vi.fn<(text: string) => void>();
+const typed = vi.fn();
+const onup = vi.fn();
+const onsent = vi.fn();
+const talk = { room: 'r', state: 'open', partner: { name: 'x', color: 'pine', animal: 'otter' }, post, typed } as unknown as Talk;
+
+beforeEach(() => {
+  sessionStorage.clear();
+  vi.stubGlobal('matchMedia', () => ({ matches: false }));
+  setLocale('en');
+  for (const spy of [post, typed, onup, onsent]) spy.mockReset();
+});
+afterEach(() => {
+  cleanup();
+  vi.unstubAllGlobals();
+});
+
+function show(limit = 2000) {
+  render(Composer, { talk, limit, onup, onsent });
+  return { field: screen.getByRole<HTMLTextAreaElement>('textbox'), user: userEvent.setup() };
+}
+
+describe('the composer', () => {
+  it('sends with Enter, trimmed, and is empty afterwards', async () => {
+    const { field, user } = show();
+    await user.type(field, '  hello there {Enter}');
+    expect(post.mock.calls).toEqual([['hello there']]);
+    expect(field.value).toBe('');
+    expect(onsent).toHaveBeenCalledOnce();
+  });
+
+  it('is named after the other person', () => {
+    expect(show().field.getAttribute('aria-label')).toBe('Message to Green Otter');
+  });
+
+  it('makes a line with Shift+Enter', async () => {
+    const { field, user } = show();
+    await user.type(field, 'one{Shift>}{Enter}{/Shift}two{Enter}');
+    expect(post.mock.calls).toEqual([['one\ntwo']]);
+  });
+
+  it('sends with the button and gives the focus back', async () => {
+    const { field, user } = show();
+    await user.type(field, 'hello');
+    await user.click(screen.getByRole('button', { name: 'Send' }));
+    expect(post.mock.calls).toEqual([['hello']]);
+    expect(document.activeElement).toBe(field);
+  });
+
+  it('sends nothing when there is nothing', async () => {
+    const { field, user } = show();
+    await user.type(field, '   {Enter}');
+    expect(post).not.toHaveBeenCalled();
+  });
+
+  it('keeps a draft over a reload, and not after sending', async () => {
+    const { field, user } = show();
+    await user.type(field, 'not yet');
+    cleanup();
+    const again = show();
+    expect(again.field.value).toBe('not yet');
+    await again.user.type(again.field, '{Enter}');
+    cleanup();
+    expect(show().field.value).toBe('');
+  });
+
+  it('counts from 1800 characters on, an emoji as one', async () => {
+    const { field, user } = show();
+    await user.click(field);
+    await user.paste('가'.repeat(1799));
+    expect(screen.queryByText(/characters left/)).toBeNull();
+    await user.paste('😀');
+    expect(screen.getByText('200 characters left')).toBeTruthy();
+  });
+
+  it('refuses what is too long, and keeps it', async () => {
+    const { field, user } = show();
+    await user.click(field);
+    await user.paste('가'.repeat(2001));
+    expect(screen.getByText('1 character too many')).toBeTruthy();
+    await user.keyboard('{Enter}');
+    expect(post).not.toHaveBeenCalled();
+    expect(field.value).toHaveLength(2001);
+    expect(field.getAttribute('aria-invalid')).toBe('true');
+  });
+
+  it('refuses characters that the server would refuse, and says so', async () => {
+    const { field, user } = show();
+    await user.click(field);
+    await user.paste('a\u202eb');
+    await user.keyboard('{Enter}');
+    expect(post).not.toHaveBeenCalled();
+    expect(screen.getByText('This has characters that can\'t be sent.')).toBeTruthy();
+  });
+
+  it('goes to the messages with Up, from an empty field only', async () => {
+    const { field, user } = show();
+    await user.type(field, 'x{ArrowUp}');
+    expect(onup).not.toHaveBeenCalled();
+    await user.type(field, '{Backspace}{ArrowUp}');
+    expect(onup).toHaveBeenCalledOnce();
+  });
+
+  it('tells that somebody is typing, not that a field was emptied', async () => {
+    const { field, user } = show();
+    await user.type(field, 'h');
+    expect(typed).toHaveBeenCalledOnce();
+    await user.type(field, '{Backspace}');
+    expect(typed).toHaveBeenCalledOnce();
+  });
+});

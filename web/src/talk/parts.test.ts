@@ -1,0 +1,133 @@
+//! The talk's small parts: what may be sent, where the reader is, what is new, what is kept, what is armed.
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { setLocale } from '../i18n';
+import { Arming, ARMED_MS } from './arming.svelte';
+import { KEPT_MS, LastTalks } from './last.svelte';
+import { Row } from './row.svelte';
+import { transcript } from './save';
+import { anchorOf, atBottom, nearTop, restored } from './scroll';
+import { checked, lengthOf } from './text';
+import { Unread } from './unread.svelte';
+
+const row = (seq: number, mine: boolean, text = `text ${seq}`) => Object.assign(new Row(`c${seq}`, mine, `k${seq}`), { seq, text, at: Date.UTC(2026, 0, 1, 3, seq) });
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  setLocale('en');
+});
+afterEach(() => vi.useRealTimers());
+
+describe('a text', () => {
+  it.each([
+    ['  hi \n', 'hi', null],
+    ['', '', 'empty'],
+    [' \n\t ', '', 'empty'],
+    ['a\r\nb', 'a\nb', null],
+    ['\u1112\u1161\u11ab', '한', null],
+    ['tab\there', 'tab\there', null],
+    ['bell\u0007', 'bell\u0007', 'bad_payload'],
+    ['\u2067isolate', '\u2067isolate', 'bad_payload'],
+    ['half \ud83d', 'half \ud83d', 'bad_payload'],
+    ['👩‍👩‍👧‍👦', '👩‍👩‍👧‍👦', null],
+  ] as const)('%j is sent as %j or refused: %s', (raw, text, refused) => {
+    expect(checked(raw)).toEqual({ text, refused });
+  });
+
+  it('is counted in whole characters, after trimming', () => {
+    expect(checked('가'.repeat(2000) + '  ').refused).toBeNull();
+    expect(checked('가'.repeat(2001)).refused).toBe('too_long');
+    expect([lengthOf('😀😀'), lengthOf(' a ')]).toEqual([2, 1]);
+  });
+});
+
+describe('the reader', () => {
+  it('is at the end within 80 pixels of it', () => {
+    expect(atBottom({ scrollTop: 420, scrollHeight: 1000, clientHeight: 500 })).toBe(true);
+    expect(atBottom({ scrollTop: 419, scrollHeight: 1000, clientHeight: 500 })).toBe(false);
+    expect(nearTop({ scrollTop: 240, scrollHeight: 0, clientHeight: 0 })).toBe(true);
+  });
+
+  it('keeps the first row in sight on the same pixel', () => {
+    const boxes = [{ key: 'a', top: -90, bottom: -10 }, { key: 'b', top: -10, bottom: 40 }, { key: 'c', top: 40, bottom: 80 }];
+    const anchor = anchorOf(boxes, 0);
+    expect(anchor).toEqual({ key: 'b', top: -10 });
+    // 300 pixels of history came above it.
+    expect(anchor && restored(100, anchor, 290)).toBe(400);
+    expect(anchorOf([], 0)).toBeNull();
+  });
+});
+
+describe('what is new', () => {
+  it('begins with the first of theirs since the page was left, and stays there', () => {
+    const unread = new Unread();
+    const rows = [row(1, false), row(2, true)];
+    unread.left(rows);
+    expect([unread.first(rows), unread.count(rows)]).toEqual([null, 0]);
+    const more = [...rows, row(3, true), row(4, false), row(5, false)];
+    expect([unread.first(more)?.seq, unread.count(more)]).toEqual([4, 2]);
+    unread.came();
+    expect([unread.first(more)?.seq, unread.count(more)]).toEqual([4, 0]);
+    unread.left(more); // looked away again without answering
+    expect(unread.first([...more, row(6, false)])?.seq).toBe(4);
+    unread.came();
+    unread.answered();
+    expect(unread.first(more)).toBeNull();
+  });
+});
+
+describe('next', () => {
+  it('fires on the second press within two seconds only', async () => {
+    const fire = vi.fn();
+    const arming = new Arming(fire);
+    arming.press();
+    expect([arming.armed, fire.mock.calls.length]).toEqual([true, 0]);
+    await vi.advanceTimersByTimeAsync(ARMED_MS);
+    expect(arming.armed).toBe(false);
+    arming.press();
+    arming.press();
+    expect([arming.armed, fire.mock.calls.length]).toEqual([false, 1]);
+    arming.press();
+    arming.disarm();
+    arming.press();
+    expect(fire).toHaveBeenCalledOnce();
+  });
+});
+
+describe('a kept talk', () => {
+  it('is one line a message, without what was not sent', () => {
+    const failed = Object.assign(row(3, true, 'never'), { status: 'failed' as const });
+    const text = transcript([row(1, false, 'hi'), row(2, true, 'hello'), failed], { title: 'Your talk', me: 'You', them: 'Green Otter' });
+    expect(text.startsWith('\uFEFFYour talk\n')).toBe(true);
+    expect(text).toMatch(/\] Green Otter: hi\n\[.*\] You: hello\n$/);
+    expect(text).not.toContain('never');
+  });
+});
+
+describe('last talks', () => {
+  const kept = new Map<string, string>();
+  const shelf = { get: (key: string) => kept.get(key) ?? null, set: (key: string, value: string | null) => void (value === null ? kept.delete(key) : kept.set(key, value)) };
+  const pairing = (session: string) => ({ session, room: `r-${session}`, slot: 'A', partner: { name: 'x', color: 'pine', animal: 'otter' } }) as never;
+  beforeEach(() => kept.clear());
+
+  it('are listed once they are over, newest first, for a day', async () => {
+    const last = new LastTalks(shelf);
+    last.opened(pairing('a'));
+    last.over('a');
+    last.opened(pairing('b'));
+    expect(last.ended.map(({ session }) => session)).toEqual(['a']);
+    last.settle(null); // the server knows of no open one
+    expect(new LastTalks(shelf).ended.map(({ session }) => session)).toEqual(['b', 'a']);
+    await vi.advanceTimersByTimeAsync(KEPT_MS + 1);
+    expect(new LastTalks(shelf).all).toEqual([]);
+    expect(kept.size).toBe(0);
+  });
+
+  it('can be forgotten, and broken ones are', () => {
+    const last = new LastTalks(shelf);
+    last.opened(pairing('a'));
+    last.forget('a');
+    expect(last.all).toEqual([]);
+    kept.set('maju.talks', '[{"room": 3}, null, "x"]');
+    expect(new LastTalks(shelf).all).toEqual([]);
+  });
+});

@@ -1,0 +1,98 @@
+//! The line of the connection: silent for short gaps, then honest; and what a screen reader is told.
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { setLocale } from '../i18n';
+import { Announcer, PACE_MS } from './announcer.svelte';
+import { Connection } from './connection.svelte';
+import { isWriting } from './keys';
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  setLocale('en');
+});
+afterEach(() => vi.useRealTimers());
+
+describe('the line', () => {
+  it('says nothing of a gap under two seconds', async () => {
+    const line = new Connection();
+    line.status('open');
+    line.status('waiting');
+    await vi.advanceTimersByTimeAsync(1_900);
+    line.status('connecting');
+    line.status('open');
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(line.line).toBe('none');
+  });
+
+  it('reconnects, counts down, and says that it is back for a moment', async () => {
+    const line = new Connection();
+    line.status('open');
+    line.status('waiting');
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(line.line).toBe('reconnecting');
+    line.status('connecting');
+    line.status('waiting'); // one long gap, not many short ones
+    await vi.advanceTimersByTimeAsync(8_000);
+    expect(line.line).toBe('countdown');
+    line.status('open');
+    expect(line.line).toBe('back');
+    await vi.advanceTimersByTimeAsync(1_500);
+    expect(line.line).toBe('none');
+  });
+
+  it('does not speak of coming back on the first visit', async () => {
+    const line = new Connection();
+    line.status('connecting');
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(line.line).toBe('connecting');
+    line.status('open');
+    expect(line.line).toBe('none');
+  });
+
+  it('says offline at once, and believes an open connection more than the browser', () => {
+    const line = new Connection();
+    line.status('open');
+    line.network(false);
+    expect(line.line).toBe('offline');
+    line.status('open');
+    expect(line.line).toBe('back');
+  });
+
+  it('leaves offline for reconnecting when the network is back', () => {
+    const line = new Connection();
+    line.status('open');
+    line.network(false);
+    line.status('waiting');
+    line.network(true);
+    expect(line.line).toBe('reconnecting');
+  });
+});
+
+describe('the announcer', () => {
+  it('folds a burst of messages into one sentence a second', async () => {
+    const announcer = new Announcer();
+    const said: string[] = [];
+    for (let n = 0; n < 50; n++) {
+      announcer.message('Green Otter', `message ${n}`);
+      if (said.at(-1) !== announcer.text) said.push(announcer.text);
+    }
+    await vi.advanceTimersByTimeAsync(PACE_MS);
+    said.push(announcer.text);
+    expect(said).toEqual(['Green Otter: message 0', '49 new messages']);
+  });
+
+  it('says the same words twice so that they are heard twice', async () => {
+    const announcer = new Announcer();
+    announcer.say('Connected');
+    const first = announcer.text;
+    announcer.say('Connected');
+    await vi.advanceTimersByTimeAsync(PACE_MS);
+    expect(announcer.text.trim()).toBe('Connected');
+    expect(announcer.text).not.toBe(first);
+  });
+});
+
+it('knows where a letter would be written', () => {
+  const made = (tag: string, type?: string) => Object.assign(document.createElement(tag), type ? { type } : {});
+  expect([made('textarea'), made('input'), made('select')].map(isWriting)).toEqual([true, true, true]);
+  expect([made('button'), made('input', 'checkbox'), made('div'), null].map(isWriting)).toEqual([false, false, false, false]);
+});

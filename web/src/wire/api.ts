@@ -1,0 +1,84 @@
+//! REST under /api/v1: typed, with one error and a time limit on every call.
+import { WireError } from './error';
+import type { Entry, MessageEvent, Visitor } from './frames';
+
+export interface Me {
+  visitor: Visitor;
+  rules: { current: string; accepted: string | null };
+  limits: { text: number; interests: number; [name: string]: number };
+}
+
+export interface Page<T> {
+  items: T[];
+  next: string | number | null;
+}
+
+export interface Stat {
+  key: string;
+  /** Null while it is not known. */
+  value: number | null;
+}
+
+/** A call that hangs is worse than one that fails. */
+const TIME_LIMIT_MS = 15_000;
+
+async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
+  const request: RequestInit = {
+    method,
+    credentials: 'same-origin',
+    headers: { Accept: 'application/json' },
+    signal: AbortSignal.timeout(TIME_LIMIT_MS),
+  };
+  if (body !== undefined) {
+    request.headers = { ...request.headers, 'Content-Type': 'application/json' };
+    request.body = JSON.stringify(body);
+  }
+  let response: Response;
+  try {
+    response = await fetch(`/api/v1${path}`, request);
+  } catch (cause) {
+    const late = cause instanceof DOMException && cause.name === 'TimeoutError';
+    throw new WireError(late ? 'timeout' : 'disconnected');
+  }
+  if (!response.ok) throw await problem(response);
+  if (response.status === 204) return undefined as T;
+  try {
+    return (await response.json()) as T;
+  } catch {
+    throw new WireError('internal', 'the answer could not be read');
+  }
+}
+
+async function problem(response: Response): Promise<WireError> {
+  const wait = Number(response.headers.get('Retry-After'));
+  const retryAfterMs = Number.isFinite(wait) && wait > 0 ? wait * 1000 : null;
+  try {
+    const said = (await response.json()) as { code?: string; detail?: string; title?: string; field?: string };
+    const code = said.code ?? (response.status >= 500 ? 'unavailable' : 'internal');
+    return new WireError(code, said.detail ?? said.title ?? code, retryAfterMs, said.field ?? null);
+  } catch {
+    return new WireError(response.status >= 500 ? 'unavailable' : 'internal', response.statusText, retryAfterMs);
+  }
+}
+
+const query = (fields: Record<string, number | undefined>): string =>
+  Object.entries(fields)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `${name}=${value}`)
+    .join('&');
+
+export const api = {
+  /** Makes the visitor when there is none. */
+  me: (): Promise<Me> => call('GET', '/me'),
+  acceptRules: (rules: string): Promise<Me> => call('PATCH', '/me', { rules, adult: true }),
+  setLocale: (locale: string): Promise<Me> => call('PATCH', '/me', { locale }),
+  stats: (): Promise<Page<Stat>> => call('GET', '/stats'),
+  /** Messages as they are now, newest last. Without `before` the newest page. */
+  messages: (room: string, page: { before?: number; limit: number }): Promise<Page<MessageEvent>> =>
+    call('GET', `/rooms/${encodeURIComponent(room)}/messages?${query(page)}`),
+  /** Every entry after one, in order, as the socket would have sent it. */
+  log: (room: string, page: { after: number; limit: number }): Promise<Page<Entry>> =>
+    call('GET', `/rooms/${encodeURIComponent(room)}/log?${query(page)}`),
+};
+
+export type Api = typeof api;

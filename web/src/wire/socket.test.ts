@@ -1,0 +1,211 @@
+//! The socket: hello with resume, waiting with full jitter, closes that end it and closes that do not, silence.
+import { beforeEach, afterEach, describe, expect, it, vi } from 'vitest';
+import { FakeSocket, openFake, settled } from './fake';
+import type { Event, HelloOk, ResumePoint } from './frames';
+import { Socket, socketUrl, type Status } from './socket';
+
+let socket: Socket;
+let said: Status[];
+let events: Event[];
+let hellos: HelloOk[];
+let resume: ResumePoint[];
+let prepare: ReturnType<typeof vi.fn<() => Promise<void>>>;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  FakeSocket.all = [];
+  [said, events, hellos, resume] = [[], [], [], []];
+  prepare = vi.fn(() => Promise.resolve());
+  socket = new Socket({
+    url: 'ws://x/ws',
+    prepare,
+    resume: () => resume,
+    open: openFake,
+    random: () => 1,
+    listener: { status: (s) => said.push(s), event: (e) => events.push(e), hello: (h) => hellos.push(h) },
+  });
+});
+afterEach(() => {
+  socket.close();
+  vi.useRealTimers();
+});
+
+async function connected(): Promise<FakeSocket> {
+  socket.start();
+  await settled();
+  await FakeSocket.last.accept();
+  return FakeSocket.last;
+}
+
+describe('connecting', () => {
+  it('makes the visitor, says hello, and is open only after the answer', async () => {
+    socket.start();
+    await settled();
+    expect(prepare).toHaveBeenCalledOnce();
+    FakeSocket.last.onopen?.();
+    await settled();
+    expect(FakeSocket.last.sent).toEqual([{ id: 1, type: 'hello' }]);
+    expect(said).toEqual(['connecting']);
+    await FakeSocket.last.answer('hello', { heartbeat_ms: 25_000 });
+    expect(said).toEqual(['connecting', 'open']);
+    expect(hellos).toHaveLength(1);
+  });
+
+  it('resumes after the last entry of each room, with ids that go on rising', async () => {
+    const first = await connected();
+    resume = [{ room: 'r', after: 7 }];
+    await first.drop();
+    await vi.advanceTimersByTimeAsync(500);
+    FakeSocket.last.onopen?.();
+    await settled();
+    expect(FakeSocket.last.sent).toEqual([{ id: 2, type: 'hello', resume: [{ room: 'r', after: 7 }] }]);
+  });
+
+  it('asks for the visitor again when it was refused before the hello', async () => {
+    socket.start();
+    await settled();
+    await FakeSocket.last.drop();
+    await vi.advanceTimersByTimeAsync(500);
+    expect(prepare).toHaveBeenCalledTimes(2);
+  });
+
+  it('waits and tries again when the visitor cannot be made', async () => {
+    prepare.mockRejectedValueOnce(new Error('down'));
+    socket.start();
+    await settled();
+    expect(said.at(-1)).toBe('waiting');
+    await vi.advanceTimersByTimeAsync(500);
+    expect(FakeSocket.all).toHaveLength(1);
+  });
+
+  it('gives up on a connection that never opens', async () => {
+    socket.start();
+    await settled();
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(said.at(-1)).toBe('waiting');
+    expect(FakeSocket.last.closed).toBe(true);
+  });
+});
+
+describe('waiting', () => {
+  it('doubles from half a second to thirty, spread over all of it', async () => {
+    await connected();
+    const waits: number[] = [];
+    for (let tries = 0; tries < 8; tries++) {
+      await FakeSocket.last.drop();
+      waits.push((socket.nextTryAt ?? 0) - Date.now());
+      await vi.advanceTimersByTimeAsync(waits.at(-1) ?? 0);
+      await settled();
+    }
+    expect(waits).toEqual([500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
+    await FakeSocket.last.accept();
+    await FakeSocket.last.drop();
+    expect((socket.nextTryAt ?? 0) - Date.now()).toBe(500);
+  });
+
+  it('takes the time that a restarting server names', async () => {
+    const open = await connected();
+    await open.drop(1012, '{"delay_ms": 3210}');
+    expect((socket.nextTryAt ?? 0) - Date.now()).toBe(3210);
+  });
+
+  it('comes back at once when the server found it too slow', async () => {
+    const open = await connected();
+    resume = [{ room: 'r', after: 3 }];
+    await open.drop(4408);
+    await vi.advanceTimersByTimeAsync(0);
+    FakeSocket.last.onopen?.();
+    await settled();
+    expect(FakeSocket.last.frames('hello')[0]?.resume).toEqual(resume);
+  });
+
+  it('does not wait once the person or the network is back', async () => {
+    await (await connected()).drop();
+    socket.wake();
+    await settled();
+    expect(FakeSocket.all).toHaveLength(2);
+  });
+});
+
+describe('ends', () => {
+  it.each([4400, 4401, 4403, 4409, 4410])('stops for good after %i, until asked', async (code) => {
+    await (await connected()).drop(code, 'why');
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(socket.stop).toEqual({ code, reason: 'why' });
+    expect(FakeSocket.all).toHaveLength(1);
+    socket.start();
+    await settled();
+    expect(prepare).toHaveBeenCalledTimes(2); // a new cookie may be needed
+    expect(FakeSocket.all).toHaveLength(2);
+  });
+});
+
+describe('asking', () => {
+  it('gives each answer to its question, whatever the order', async () => {
+    const open = await connected();
+    const first = socket.ask('cancel', {});
+    const second = socket.ask('ping', {});
+    const [cancel, ping] = [open.frames('cancel')[0], open.frames('ping')[0]];
+    open.hear({ re: ping?.id, ok: { server_time: 'now' } });
+    open.hear({ re: cancel?.id, error: { code: 'rate_limited', message: 'slow', retry_after_ms: 900 } });
+    await expect(second).resolves.toEqual({ server_time: 'now' });
+    await expect(first).rejects.toMatchObject({ code: 'rate_limited', retryAfterMs: 900 });
+  });
+
+  it('says "disconnected" when the connection closes first, or is not there', async () => {
+    const open = await connected();
+    const asked = socket.ask('send', { room: 'r', client_id: 'c', payload: { kind: 'text', text: 'hi' } });
+    const caught = expect(asked).rejects.toMatchObject({ code: 'disconnected' });
+    await open.drop();
+    await caught;
+    await expect(socket.ask('ping', {})).rejects.toMatchObject({ code: 'disconnected' });
+  });
+
+  it('gives up on an answer after a while, but never on a message', async () => {
+    await connected();
+    let lost = '';
+    let sent = 'waiting';
+    socket.ask('cancel', {}).catch((error: { code: string }) => (lost = error.code));
+    socket.ask('send', { room: 'r', client_id: 'c', payload: { kind: 'text', text: 'hi' } }).catch(() => (sent = 'given up'));
+    await vi.advanceTimersByTimeAsync(16_000);
+    expect([lost, sent]).toEqual(['timeout', 'waiting']);
+  });
+
+  it('ignores what is not a frame and answers nobody asked for', async () => {
+    const open = await connected();
+    open.onmessage?.({ data: 'not json' });
+    open.hear({ re: null, error: { code: 'bad_frame', message: '' } });
+    open.hear({ re: 99, ok: {} });
+    open.hear({ type: 'notice', kind: 'update' });
+    expect(events).toEqual([{ type: 'notice', kind: 'update' }]);
+  });
+});
+
+describe('silence', () => {
+  it('asks for a sign of life after the heartbeat, and leaves a dead connection', async () => {
+    const open = await connected();
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(open.frames('ping')).toHaveLength(1);
+    await open.answer('ping', { server_time: '' });
+    await vi.advanceTimersByTimeAsync(30_000);
+    expect(open.frames('ping')).toHaveLength(2);
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(open.closed).toBe(true);
+    expect(said.at(-1)).toBe('waiting');
+  });
+
+  it('doubts a connection when the network is said to have changed', async () => {
+    const open = await connected();
+    socket.doubt();
+    await open.answer('ping', { server_time: '' });
+    expect(said.filter((s) => s === 'open')).toHaveLength(2); // said again, so that the page takes its word back
+    socket.doubt();
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(said.at(-1)).toBe('waiting');
+  });
+});
+
+it('has the address beside the page', () => {
+  expect(socketUrl({ protocol: 'https:', host: 'maju.example' })).toBe('wss://maju.example/ws');
+  expect(socketUrl({ protocol: 'http:', host: '127.0.0.1:8080' })).toBe('ws://127.0.0.1:8080/ws');
+});
