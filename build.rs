@@ -83,9 +83,9 @@ fn install(web: &Path) -> Result<()> {
     let lock_file = web.join("package-lock.json");
     let lock = fs::read(&lock_file)
         .map_err(|error| format!("{}: {error}. Run `npm install` in web/ and commit the lock", lock_file.display()))?;
+    // A copy of the lock: the Makefile compares it as well.
     let stamp_file = web.join("node_modules/.maju-lock");
-    let stamp = hash(&lock);
-    if fs::read_to_string(&stamp_file).is_ok_and(|installed| installed == stamp) {
+    if fs::read(&stamp_file).is_ok_and(|installed| installed == lock) {
         return Ok(());
     }
     let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
@@ -93,7 +93,7 @@ fn install(web: &Path) -> Result<()> {
     // Named, because a NODE_ENV=production in the environment would leave Vite out. Scripts of packages do not run.
     command.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--include=dev", "--include=optional"]);
     run(command.current_dir(web), "`npm ci` in web/", "npm comes with Node; the first build needs the network")?;
-    write(&stamp_file, stamp.as_bytes())
+    write(&stamp_file, &lock)
 }
 
 /// `vite build` into `folder`. The configuration reads the folder from `MAJU_WEB_OUT`.

@@ -167,10 +167,7 @@ try {
   fs.mkdirSync(folder);
   compile(socketFolder, folder);
   settle(queries(folder));
-  const gone = once(postgres, 'exit');
-  postgres.kill('SIGQUIT');
-  await gone;
-  postgres = undefined;
 } catch (error) {
   fail(error.stderr ? `${error.message} ${error.stderr}` : error.message);
 }
+process.exit(); // Postgres still runs, and would be waited for.

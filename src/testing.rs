@@ -215,7 +215,7 @@ impl Node {
     pub(crate) async fn connect(&self, guest: &Guest) -> Socket {
         let request = self.upgrade(Some(&self.origin()), Some("maju.v1"), Some(guest));
         let (stream, _) = tokio_tungstenite::connect_async(request).await.unwrap();
-        Socket { stream, next_id: 1, events: Vec::new() }
+        Socket { stream, next_id: 1, events: Vec::new(), answers: Vec::new() }
     }
 
     /// A socket of a guest that has said hello.
@@ -300,6 +300,7 @@ pub(crate) struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     next_id: u64,
     pub(crate) events: Vec<Value>,
+    answers: Vec<Value>,
 }
 
 impl Socket {
@@ -335,15 +336,22 @@ impl Socket {
         }
     }
 
-    /// The answer to a frame; events before it are kept.
+    /// The answer to a frame; events and other answers before it are kept.
     pub(crate) async fn answer(&mut self, id: u64) -> Value {
         loop {
-            let frame = self.next().await.unwrap_or_else(|code| panic!("closed with {code}"));
-            match frame.get("re") {
-                Some(re) if re.as_u64() == Some(id) => return frame,
-                Some(_) => panic!("an answer to something else: {frame}"),
-                None => self.events.push(frame),
+            if let Some(at) = self.answers.iter().position(|answer| answer["re"] == id) {
+                return self.answers.remove(at);
             }
+            self.hear(&format!("the answer to {id}")).await;
+        }
+    }
+
+    async fn hear(&mut self, waiting_for: &str) {
+        let frame = self.next().await.unwrap_or_else(|code| panic!("closed with {code}, waiting for {waiting_for}"));
+        if frame.get("re").is_some() {
+            self.answers.push(frame);
+        } else {
+            self.events.push(frame);
         }
     }
 
@@ -368,9 +376,7 @@ impl Socket {
             if let Some(at) = self.events.iter().position(|event| event["type"] == kind) {
                 return self.events.remove(at);
             }
-            let frame = self.next().await.unwrap_or_else(|code| panic!("closed with {code}, waiting for {kind}"));
-            assert!(frame.get("re").is_none(), "an answer, waiting for {kind}: {frame}");
-            self.events.push(frame);
+            self.hear(kind).await;
         }
     }
 

@@ -91,7 +91,7 @@ pub(super) struct Connection {
     pub(super) prefix_hash: Vec<u8>,
     pub(super) queue: Arc<Queue>,
     /// The rooms it follows.
-    pub(super) joined: HashMap<Uuid, Place>,
+    pub(super) joined: HashMap<Uuid, Followed>,
     socket: WebSocket,
     place: Attached,
     touched: Option<Instant>,
@@ -99,10 +99,16 @@ pub(super) struct Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        for place in self.joined.values() {
-            rooms::unfollow(&self.app, &place.room, &self.queue);
+        for followed in self.joined.values() {
+            rooms::unfollow(&self.app, &followed.place.room, &self.queue);
         }
     }
+}
+
+/// A room that a socket follows, and how far it has been brought.
+pub(super) struct Followed {
+    pub(super) place: Place,
+    pub(super) seen: i64,
 }
 
 /// A send that waits for its commit.
@@ -234,7 +240,12 @@ impl Connection {
     /// Writes what a room's log holds behind the client's position, page by page as the socket drains, then follows it.
     async fn replay(&mut self, (room, mut replay): (Uuid, Replay)) -> Result<(), End> {
         loop {
-            match within(replay.step(&self.app, &self.queue)).await {
+            let step = within(replay.step(&self.app, &self.queue)).await;
+            let seen = if let Ok(Step::Resync(head)) = &step { *head } else { replay.reached() };
+            if let Some(followed) = self.joined.get_mut(&room) {
+                followed.seen = seen;
+            }
+            match step {
                 Ok(Step::Page(frames)) => self.write(frames.into_iter().map(Message::Text)).await?,
                 Ok(Step::Following) => return Ok(()),
                 Ok(Step::Resync(head)) => return self.say(rooms::RoomEvent::Resync { room, head }.encode()).await,
@@ -261,17 +272,41 @@ impl Connection {
         self.write(answers).await
     }
 
-    /// Writes what is queued.
+    /// Writes what is queued. A socket that lags reads again what was dropped, at its own pace.
     async fn drain(&mut self) -> Result<(), End> {
-        let Ok(frames) = self.queue.take() else { return Err(too_slow()) };
-        self.write(frames.into_iter().map(Message::Text)).await
+        let taken = self.queue.take();
+        for (room, seq) in taken.reached {
+            if let Some(followed) = self.joined.values_mut().find(|followed| followed.place.room.id == room) {
+                followed.seen = followed.seen.max(seq);
+            }
+        }
+        self.write(taken.frames.into_iter().map(Message::Text)).await?;
+        if taken.lagging { Box::pin(self.catch_up()).await } else { Ok(()) }
+    }
+
+    /// Stops listening, then follows each room again from what was seen of it.
+    async fn catch_up(&mut self) -> Result<(), End> {
+        for followed in self.joined.values() {
+            self.app.hub.unsubscribe(Topic::Room(followed.place.room.id), &self.queue);
+        }
+        self.queue.caught_up();
+        let behind: Vec<_> = self.joined.iter().map(|(room, at)| (*room, at.seen)).collect();
+        for (room, seen) in behind {
+            // It may have been left meanwhile, on another socket.
+            match within(rooms::place(&self.app, &self.who, room)).await {
+                Ok(place) => self.replay((room, rooms::catch_up(&place, seen))).await?,
+                Err(Error::NotFound) => drop(self.joined.remove(&room)),
+                Err(_) => return Err(End::because(1013, "busy")),
+            }
+        }
+        Ok(())
     }
 
     async fn say(&mut self, frame: Frame) -> Result<(), End> {
         self.write([Message::Text(frame)]).await
     }
 
-    /// Feeds and flushes once. A socket whose queue overflows meanwhile, or that takes too long, is too slow.
+    /// Feeds and flushes once. A socket that takes too long is too slow; its queue drops what can be read again meanwhile.
     async fn write(&mut self, messages: impl IntoIterator<Item = Message>) -> Result<(), End> {
         let socket = &mut self.socket;
         let writing = async {
@@ -280,14 +315,10 @@ impl Connection {
             }
             socket.flush().await
         };
-        tokio::select! {
-            biased;
-            written = timeout(WRITE, writing) => match written {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) => Err(End::Gone),
-                Err(_) => Err(too_slow()),
-            },
-            () = self.queue.overflowed() => Err(too_slow()),
+        match timeout(WRITE, writing).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(End::Gone),
+            Err(_) => Err(End::because(4408, "too slow")),
         }
     }
 
@@ -304,7 +335,7 @@ impl Connection {
             answers
         };
         let mut last = timeout(Duration::from_secs(3), finish).await.unwrap_or_default();
-        last.extend(self.queue.take().into_iter().flatten().map(Message::Text));
+        last.extend(self.queue.take().frames.into_iter().map(Message::Text));
         last.push(Message::Text(Notice::Notice { kind: NoticeKind::Restart }.encode()));
         if let Err(end) = self.write(last).await {
             return end;
@@ -347,10 +378,6 @@ fn sent(re: u64, outcome: Result<Posted>) -> Frame {
 /// A verb that hangs is answered `unavailable`.
 async fn within<T>(verb: impl Future<Output = Result<T>>) -> Result<T> {
     timeout(VERB, verb).await.unwrap_or(Err(Error::Unavailable))
-}
-
-fn too_slow() -> End {
-    End::because(4408, "too slow")
 }
 
 fn too_large() -> End {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::connection::{Connection, HEARTBEAT};
+use super::connection::{Connection, Followed, HEARTBEAT};
 use super::frames::{
     self, ClientFrame, Done, HelloOk, JoinOk, Membership, NextOk, PingOk, ReportOk, ResumeFrom, Resumed, SeekOk, Waiting,
 };
@@ -139,6 +139,10 @@ async fn resume_room(
 async fn join(socket: &mut Connection, id: u64, room: Uuid, after: Option<i64>) -> Result<Reply> {
     let app = socket.app.clone();
     let place = rooms::enter(&app, &socket.who, room).await?;
+    if after.is_some() && socket.joined.contains_key(&room) {
+        // Asked for again: what is replayed comes before anything newer.
+        rooms::unfollow(&app, &place.room, &socket.queue);
+    }
     enter(socket, &place).await?;
     let (head, replay) = rooms::follow(&app, &place, after).await?;
     let resync = replay.is_none();
@@ -166,9 +170,9 @@ async fn enter(socket: &mut Connection, place: &Place) -> Result<()> {
     if is_talk && place.room.closed_at.is_none() {
         let queue = Arc::clone(&socket.queue);
         socket.joined.retain(|id, old| {
-            let keep = *id == room || old.room.kind != Kind::Talk;
+            let keep = *id == room || old.place.room.kind != Kind::Talk;
             if !keep {
-                rooms::unfollow(&app, &old.room, &queue);
+                rooms::unfollow(&app, &old.place.room, &queue);
             }
             keep
         });
@@ -179,6 +183,7 @@ async fn enter(socket: &mut Connection, place: &Place) -> Result<()> {
     if is_talk {
         matching::entered(&app, &socket.who, &place.room).await?;
     }
-    socket.joined.insert(room, place.clone());
+    // How far it has been brought is noted by the replay that follows.
+    socket.joined.entry(room).or_insert_with(|| Followed { place: place.clone(), seen: 0 });
     Ok(())
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
-use uuid::Uuid;
 
 use super::model::Ticket;
 use super::pair::{Match, Met, pair};
@@ -125,7 +124,8 @@ struct Rounds {
 #[derive(Default)]
 struct Outcome {
     views: Vec<View>,
-    taken: Vec<(i64, Uuid)>,
+    /// Who was paired.
+    taken: Vec<i64>,
     /// Visitors whose tickets do not wait any more.
     gone: Vec<i64>,
     blocked: Vec<(i64, i64)>,
@@ -197,8 +197,8 @@ impl Rounds {
             }
             Err(why) => return Err(why),
         };
-        for (visitor, ticket) in &outcome.taken {
-            app.matching.registry.release_ticket(*visitor, *ticket);
+        for visitor in &outcome.taken {
+            app.matching.registry.release(*visitor);
             self.tickets.remove(visitor);
         }
         for visitor in &outcome.gone {
@@ -274,8 +274,7 @@ impl Rounds {
         take.extend(made.iter().flat_map(|(_, a, b)| [a.ticket.id, b.ticket.id]));
         let taken: HashSet<i64> = store::take_tickets(&mut *tx, &take).await?.into_iter().collect();
         made.retain(|(_, a, b)| taken.contains(&a.ticket.id) && taken.contains(&b.ticket.id));
-        outcome.taken =
-            made.iter().flat_map(|(_, a, b)| [a, b]).map(|one| (one.ticket.visitor, one.ticket.public_id)).collect();
+        outcome.taken = made.iter().flat_map(|(_, a, b)| [a.ticket.visitor, b.ticket.visitor]).collect();
         outcome.views = open(app, tx, &made).await?;
         Ok(outcome)
     }

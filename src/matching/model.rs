@@ -144,8 +144,11 @@ pub enum PartnerState {
 /// The other side of a talk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, TS)]
 pub struct Person {
+    /// The person's public id in this room, the same as `sender.id` of its messages.
+    pub id: Uuid,
     /// In the person's own language; a page shows `color` and `animal` in the reader's.
     pub name: String,
+    #[ts(type = "Color")]
     pub color: String,
     pub animal: Option<String>,
 }
@@ -156,6 +159,7 @@ pub struct You {
     /// One's public id in this room, the same as `sender.id` of one's own messages.
     pub id: Uuid,
     pub name: String,
+    #[ts(type = "Color")]
     pub color: String,
     pub animal: Option<String>,
     pub slot: Slot,

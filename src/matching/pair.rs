@@ -113,12 +113,24 @@ fn languages_of(seek: &Seek) -> Vec<String> {
     languages
 }
 
-/// Index keys that are no language or interest of anybody: takes any, everybody; open to anyone, everybody.
+/// Keys of the index that are nobody's own language: takes any, everybody, welcomes a translation.
 const ANY: u32 = 0;
 const ALL: u32 = 1;
+const BRIDGE: u32 = 2;
+/// Keys of the index that are nobody's own interest: open to anyone, everybody.
 const OPEN: u32 = 0;
 const EVERY: u32 = 1;
-const FIRST: u32 = 2;
+/// The first key that is a language or an interest.
+const FIRST: u32 = 3;
+
+/// Under which languages to look.
+#[derive(Clone, Copy)]
+enum Tongue {
+    /// One's own.
+    Shared,
+    /// Any that a translation bridges.
+    Bridged,
+}
 
 /// A seeker with interned, sorted interests and languages.
 struct Person<'a> {
@@ -167,7 +179,6 @@ struct Round<'a> {
     met: &'a Met,
     now: OffsetDateTime,
     lists: HashMap<(u32, u32), List>,
-    bridged: List,
     /// How many seek each interest.
     seekers: Vec<u32>,
     by_visitor: HashMap<i64, usize>,
@@ -196,28 +207,31 @@ impl<'a> Round<'a> {
             people.push(Person { ticket, waited, stage: stage(waited), interests: own, languages: spoken });
         }
         let free = vec![true; people.len()];
-        let (lists, bridged) = index(&people);
-        Self { people, free, met, now, lists, bridged, seekers, by_visitor }
+        let lists = index(&people);
+        Self { people, free, met, now, lists, seekers, by_visitor }
     }
 
     /// The best candidate whom `x` may meet now and has not met lately.
     fn best_for(&mut self, x: usize) -> Option<usize> {
+        let (stage, open) = (self.people[x].stage, self.people[x].interests.is_empty());
+        let bridges = stage >= 2 && self.people[x].ticket.seek.translate;
         let mut shared = Vec::new();
         for at in 0..self.people[x].interests.len() {
             let interest = self.people[x].interests[at];
-            shared.extend(self.look(x, interest, 0, LOOK));
+            shared.extend(self.look(x, Tongue::Shared, interest, 0, LOOK));
+            if bridges {
+                shared.extend(self.look(x, Tongue::Bridged, interest, 2, LOOK));
+            }
         }
         if let Some(best) = shared.into_iter().min_by_key(|y| self.rank(x, *y)) {
             return Some(best);
         }
-        let (open, stage, translate) =
-            (self.people[x].interests.is_empty(), self.people[x].stage, self.people[x].ticket.seek.translate);
-        let mut oldest = if open { self.look(x, EVERY, 0, 1) } else { self.look(x, OPEN, 0, 1) };
+        let mut oldest = self.look(x, Tongue::Shared, if open { EVERY } else { OPEN }, 0, 1);
         if !open && stage >= 1 {
-            oldest.extend(self.look(x, EVERY, 1, 1));
+            oldest.extend(self.look(x, Tongue::Shared, EVERY, 1, 1));
         }
-        if translate && stage >= 2 {
-            oldest.extend(self.look_bridged(x, 2));
+        if bridges {
+            oldest.extend(self.look(x, Tongue::Bridged, EVERY, 2, 1));
         }
         oldest.into_iter().min()
     }
@@ -241,16 +255,19 @@ impl<'a> Round<'a> {
 
     /// Whether anybody waits whom `x` could meet, now or after waiting longer, and has not met lately.
     fn has_another(&mut self, x: usize) -> bool {
-        !self.look(x, EVERY, 0, 1).is_empty()
-            || (self.people[x].ticket.seek.translate && self.look_bridged(x, 0).is_some())
+        !self.look(x, Tongue::Shared, EVERY, 0, 1).is_empty()
+            || (self.people[x].ticket.seek.translate && !self.look(x, Tongue::Bridged, EVERY, 0, 1).is_empty())
     }
 
-    /// Free seekers of an interest with a language in common with `x`, oldest first in each language.
-    fn look(&mut self, x: usize, interest: u32, least: u8, most: usize) -> Vec<usize> {
+    /// Free seekers of an interest with a language in common with `x`, or bridged, down to a stage: the oldest of each.
+    fn look(&mut self, x: usize, tongue: Tongue, interest: u32, least: u8, most: usize) -> Vec<usize> {
         let Self { people, free, met, now, lists, .. } = self;
-        let own = &people[x].languages;
-        let keys = if own.is_empty() { &[ALL][..] } else { own };
-        let any = if own.is_empty() { None } else { Some(ANY) };
+        let keys: &[u32] = match tongue {
+            Tongue::Bridged => &[BRIDGE],
+            Tongue::Shared if people[x].languages.is_empty() => &[ALL],
+            Tongue::Shared => &people[x].languages,
+        };
+        let any = if matches!(tongue, Tongue::Shared) && !people[x].languages.is_empty() { Some(ANY) } else { None };
         let mut found = Vec::new();
         for language in keys.iter().copied().chain(any) {
             if let Some(list) = lists.get_mut(&(language, interest)) {
@@ -258,11 +275,6 @@ impl<'a> Round<'a> {
             }
         }
         found
-    }
-
-    fn look_bridged(&mut self, x: usize, least: u8) -> Option<usize> {
-        let Self { people, free, met, now, bridged, .. } = self;
-        bridged.look(people, free, least, 1, |y| y != x && !is_apart(people, met, *now, x, y)).pop()
     }
 
     /// Whether both have waited long enough for what they lack.
@@ -322,21 +334,18 @@ fn intern(known: &mut HashMap<String, u32>, text: String) -> u32 {
     *known.entry(text).or_insert(next)
 }
 
-/// Everybody under each of their languages and interests, and those a translation may bridge.
-fn index(people: &[Person<'_>]) -> (HashMap<(u32, u32), List>, List) {
+/// Everybody under each of their languages and interests, in order of waiting.
+fn index(people: &[Person<'_>]) -> HashMap<(u32, u32), List> {
     let mut lists: HashMap<(u32, u32), List> = HashMap::with_capacity(people.len() * 4);
-    let mut bridged = List::default();
     for (at, person) in people.iter().enumerate() {
         let languages = if person.languages.is_empty() { &[ANY][..] } else { &person.languages };
         let interests = if person.interests.is_empty() { &[OPEN][..] } else { &person.interests };
-        for language in languages.iter().copied().chain([ALL]) {
+        let bridge = person.ticket.seek.translate.then_some(BRIDGE);
+        for language in languages.iter().copied().chain([ALL]).chain(bridge) {
             for interest in interests.iter().copied().chain([EVERY]) {
                 lists.entry((language, interest)).or_default().0.push(at);
             }
         }
-        if person.ticket.seek.translate {
-            bridged.0.push(at);
-        }
     }
-    (lists, bridged)
+    lists
 }

@@ -156,7 +156,7 @@ pub(super) async fn cancel(db: &PgPool, visitor: i64, node: Uuid) -> Result<()> 
 pub(super) async fn delete_own(db: &PgPool, node: Uuid, visitors: &[i64], tickets: &[Uuid]) -> Result<()> {
     sqlx::query!(
         "DELETE FROM random_ticket r USING UNNEST($2::bigint[], $3::uuid[]) AS t(visitor, ticket)
-         WHERE r.visitor_id = t.visitor AND r.public_id = t.ticket AND r.node = $1",
+         WHERE r.visitor_id = t.visitor AND r.public_id = t.ticket AND r.node = $1 AND r.cancelled_at IS NULL",
         node,
         visitors,
         tickets
@@ -166,9 +166,9 @@ pub(super) async fn delete_own(db: &PgPool, node: Uuid, visitors: &[i64], ticket
     Ok(())
 }
 
-/// Deletes tickets by their public ids.
+/// Deletes waiting tickets by their public ids.
 pub(super) async fn delete_public(db: &PgPool, tickets: &[Uuid]) -> Result<()> {
-    sqlx::query!("DELETE FROM random_ticket WHERE public_id = ANY($1)", tickets).execute(db).await?;
+    sqlx::query!("DELETE FROM random_ticket WHERE public_id = ANY($1) AND cancelled_at IS NULL", tickets).execute(db).await?;
     Ok(())
 }
 
@@ -262,9 +262,10 @@ pub(super) async fn sweep_tickets(db: &PgPool) -> Result<u64> {
         .execute(db)
         .await?;
     let swept = sqlx::query!(
-        "DELETE FROM random_ticket t WHERE t.cancelled_at < now() - interval '10 seconds'
-            OR NOT EXISTS (SELECT 1 FROM node_lease l
-                           WHERE l.node = t.node AND l.seen_at > now() - make_interval(secs => $1))",
+        "DELETE FROM random_ticket t WHERE CASE WHEN t.cancelled_at IS NOT NULL
+            THEN t.cancelled_at < now() - interval '10 seconds'
+            ELSE NOT EXISTS (SELECT 1 FROM node_lease l
+                             WHERE l.node = t.node AND l.seen_at > now() - make_interval(secs => $1)) END",
         LEASE_SECS
     )
     .execute(db)

@@ -143,8 +143,9 @@ impl Talks {
         if missing.is_empty() {
             return Ok(Self::default());
         }
-        let tickets: Vec<Uuid> = missing.iter().filter_map(|visitor| Some(held.get(visitor)?.ticket)).collect();
-        let matched = talks::matched(&app.db, missing, &tickets).await?;
+        let each = missing.iter().filter_map(|visitor| held.get(visitor));
+        let (tickets, since): (Vec<Uuid>, Vec<_>) = each.map(|seeker| (seeker.ticket, seeker.since)).unzip();
+        let matched = talks::matched(&app.db, missing, &tickets, &since).await?;
         let open = talks::open_of(app, missing).await?;
         Ok(Self { open: open.into_iter().map(|(visitor, found)| (visitor, TalkEvent::Found(found))).collect(), matched })
     }

@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Frame, Queue, Topic};
+use super::{Frame, Queue, Topic, Weight};
 
 /// Shards keep publishers of different topics out of each other's way.
 const SHARDS: usize = 32;
@@ -55,11 +55,21 @@ impl Hub {
 
     /// Hands a frame to everybody who listens to the topic on this node, but one queue if it is named.
     pub fn publish(&self, topic: Topic, frame: &Frame, except: Option<&Arc<Queue>>) {
+        let weight = if matches!(topic, Topic::Visitor(_)) { Weight::Kept } else { Weight::Passing };
+        self.hand_out(topic, weight, frame, except);
+    }
+
+    /// Hands an entry of a room's log to everybody who follows the room on this node.
+    pub fn publish_entry(&self, room: i64, seq: i64, frame: &Frame) {
+        self.hand_out(Topic::Room(room), Weight::Entry { room, seq }, frame, None);
+    }
+
+    fn hand_out(&self, topic: Topic, weight: Weight, frame: &Frame, except: Option<&Arc<Queue>>) {
         let shard = self.shard(topic);
         let Some(listeners) = shard.get(&topic) else { return };
         for queue in listeners {
             if !except.is_some_and(|other| Arc::ptr_eq(queue, other)) {
-                queue.push(frame.clone());
+                queue.push(weight, frame.clone());
             }
         }
     }
@@ -102,8 +112,8 @@ mod tests {
         assert_eq!(hub.subscribe(Topic::Room(1), &two), 2);
         hub.publish(Topic::Room(1), &"x".into(), Some(&two));
         hub.publish(Topic::Room(2), &"y".into(), None);
-        assert_eq!(one.take().unwrap().len(), 1);
-        assert!(two.take().unwrap().is_empty());
+        assert_eq!(one.take().frames.len(), 1);
+        assert!(two.take().frames.is_empty());
         assert_eq!(hub.unsubscribe(Topic::Room(1), &one), 1);
         assert_eq!(hub.unsubscribe(Topic::Room(1), &two), 0);
         assert_eq!(hub.listeners(Topic::Room(1)), 0);

@@ -4,7 +4,7 @@ mod queue;
 mod relay;
 
 pub use hub::Hub;
-pub use queue::{Overflow, Queue};
+pub use queue::{Queue, Weight};
 pub use relay::{Relay, Relayed};
 
 use axum::extract::ws::Utf8Bytes;

@@ -6,12 +6,31 @@ use tokio::sync::Notify;
 
 use super::Frame;
 
-/// Queued bytes at which a socket counts as too slow (DESIGN.md 4).
+/// Queued bytes at which a socket lags (DESIGN.md 4).
 const LIMIT: usize = 64 * 1024;
+/// Frames of the visitor's own that a lagging socket still keeps: they are in no log.
+const KEPT: usize = 64;
 
-/// The queue is over its limit: its socket is closed as too slow, and the client resumes.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Overflow;
+/// What a frame is to the socket that may have to do without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// An entry of a room's log: one that is dropped can be read again.
+    Entry { room: i64, seq: i64 },
+    /// Typing, presence, reading: nobody misses it.
+    Passing,
+    /// Meant for the visitor and in no log: kept, whatever else is dropped.
+    Kept,
+}
+
+/// What was queued.
+#[derive(Debug, Default)]
+pub struct Taken {
+    pub frames: VecDeque<Frame>,
+    /// The last entry of each room among them.
+    pub reached: Vec<(i64, i64)>,
+    /// Entries were dropped since: the socket has to read them again, and calls [`Queue::caught_up`] before it does.
+    pub lagging: bool,
+}
 
 /// Frames waiting for one socket. An empty queue holds no memory of its own.
 pub struct Queue {
@@ -22,9 +41,9 @@ pub struct Queue {
 
 #[derive(Default)]
 struct State {
-    frames: VecDeque<Frame>,
+    frames: VecDeque<(Weight, Frame)>,
     bytes: usize,
-    overflowed: bool,
+    lagging: bool,
 }
 
 impl Queue {
@@ -38,22 +57,22 @@ impl Queue {
         self.owner
     }
 
-    /// Adds a frame. An overflow is remembered and reported by the next [`Queue::take`].
-    pub fn push(&self, frame: Frame) {
+    /// Adds a frame. Past the limit the queue lags: it drops what can be read again, and goes on doing so until the
+    /// socket has caught up.
+    pub fn push(&self, weight: Weight, frame: Frame) {
         let mut state = self.lock();
-        if state.overflowed {
+        if !state.lagging && state.bytes + frame.len() > LIMIT && !state.frames.is_empty() {
+            state.lagging = true;
+            state.frames.retain(|(weight, _)| *weight == Weight::Kept);
+        }
+        if state.lagging && (weight != Weight::Kept || state.frames.len() >= KEPT) {
+            drop(state);
+            self.wake.notify_one();
             return;
         }
-        if state.bytes + frame.len() > LIMIT && !state.frames.is_empty() {
-            // What was queued is of no use to a client that must resume.
-            state.frames = VecDeque::new();
-            state.bytes = 0;
-            state.overflowed = true;
-        } else {
-            state.bytes += frame.len();
-            state.frames.push_back(frame);
-        }
-        let first = state.frames.len() <= 1;
+        state.bytes += frame.len();
+        state.frames.push_back((weight, frame));
+        let first = state.frames.len() == 1;
         drop(state);
         if first {
             self.wake.notify_one();
@@ -61,35 +80,39 @@ impl Queue {
     }
 
     /// Everything that is queued, without waiting.
-    pub fn take(&self) -> Result<VecDeque<Frame>, Overflow> {
+    pub fn take(&self) -> Taken {
         let mut state = self.lock();
-        if state.overflowed {
-            return Err(Overflow);
-        }
+        let frames = std::mem::take(&mut state.frames);
         state.bytes = 0;
-        Ok(std::mem::take(&mut state.frames))
+        let lagging = state.lagging;
+        drop(state);
+        let mut taken = Taken { frames: VecDeque::with_capacity(frames.len()), reached: Vec::new(), lagging };
+        for (weight, frame) in frames {
+            if let Weight::Entry { room, seq } = weight {
+                match taken.reached.iter_mut().find(|(known, _)| *known == room) {
+                    Some(reached) => reached.1 = seq,
+                    None => taken.reached.push((room, seq)),
+                }
+            }
+            taken.frames.push_back(frame);
+        }
+        taken
     }
 
-    /// Waits until something is queued or the queue has overflowed.
+    /// The socket listens to no room any more and reads again what was dropped: from here on entries are queued.
+    pub fn caught_up(&self) {
+        self.lock().lagging = false;
+    }
+
+    /// Waits until something is queued or the queue lags.
     pub async fn ready(&self) {
         loop {
             let notified = self.wake.notified();
             {
                 let state = self.lock();
-                if state.overflowed || !state.frames.is_empty() {
+                if state.lagging || !state.frames.is_empty() {
                     return;
                 }
-            }
-            notified.await;
-        }
-    }
-
-    /// Waits until the queue has overflowed.
-    pub async fn overflowed(&self) {
-        loop {
-            let notified = self.wake.notified();
-            if self.lock().overflowed {
-                return;
             }
             notified.await;
         }
@@ -102,32 +125,58 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use super::{LIMIT, Overflow, Queue};
+    use super::{KEPT, LIMIT, Queue, Weight};
 
-    #[tokio::test]
-    async fn frames_come_out_in_order() {
-        let queue = Queue::new(1);
-        queue.push("one".into());
-        queue.push("two".into());
-        queue.ready().await;
-        let frames: Vec<_> = queue.take().unwrap().into_iter().collect();
-        assert_eq!(frames, ["one", "two"]);
-        assert!(queue.take().unwrap().is_empty());
+    fn entry(seq: i64) -> Weight {
+        Weight::Entry { room: 7, seq }
     }
 
     #[tokio::test]
-    async fn past_the_limit_the_queue_says_so_and_keeps_nothing() {
+    async fn frames_come_out_in_order_with_what_was_reached() {
+        let queue = Queue::new(1);
+        queue.push(entry(4), "four".into());
+        queue.push(Weight::Passing, "typing".into());
+        queue.push(entry(5), "five".into());
+        queue.push(Weight::Entry { room: 8, seq: 1 }, "other".into());
+        queue.ready().await;
+        let taken = queue.take();
+        assert_eq!(taken.frames, ["four", "typing", "five", "other"]);
+        assert_eq!((taken.reached, taken.lagging), (vec![(7, 5), (8, 1)], false));
+        assert!(queue.take().frames.is_empty());
+    }
+
+    #[tokio::test]
+    async fn past_the_limit_only_what_cannot_be_read_again_is_kept() {
         let queue = Queue::new(1);
         let half = "x".repeat(LIMIT / 2);
-        queue.push(half.as_str().into());
-        queue.push(half.as_str().into());
-        assert_eq!(queue.take().unwrap().len(), 2, "exactly the limit fits");
-        for _ in 0..3 {
-            queue.push(half.as_str().into());
+        queue.push(entry(1), half.as_str().into());
+        queue.push(entry(2), half.as_str().into());
+        let taken = queue.take();
+        assert_eq!((taken.frames.len(), taken.lagging), (2, false), "exactly the limit fits");
+        queue.push(entry(3), half.as_str().into());
+        queue.push(Weight::Kept, "found".into());
+        queue.push(entry(4), half.as_str().into());
+        queue.push(entry(5), "late".into());
+        queue.push(Weight::Kept, "ended".into());
+        queue.ready().await;
+        let taken = queue.take();
+        assert_eq!((taken.frames, taken.reached, taken.lagging), (["found", "ended"].map(Into::into).into(), vec![], true));
+        queue.push(entry(6), "still late".into());
+        assert!(queue.take().lagging, "until the socket says so");
+        queue.caught_up();
+        queue.push(entry(7), "new".into());
+        let taken = queue.take();
+        assert_eq!((taken.reached, taken.lagging), (vec![(7, 7)], false));
+    }
+
+    #[test]
+    fn what_is_kept_has_its_bound_too() {
+        let queue = Queue::new(1);
+        queue.push(entry(1), "x".into());
+        queue.push(entry(2), "x".repeat(LIMIT).as_str().into());
+        for _ in 0..3 * KEPT {
+            queue.push(Weight::Kept, "x".into());
         }
-        queue.overflowed().await;
-        assert_eq!(queue.take(), Err(Overflow));
-        queue.push("late".into());
-        assert_eq!(queue.take(), Err(Overflow), "an overflow is for ever");
+        assert_eq!(queue.take().frames.len(), KEPT);
     }
 }

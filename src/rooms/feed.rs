@@ -90,7 +90,7 @@ impl RoomFeed {
     }
 
     fn deliver(&mut self, app: &App, seq: i64, frame: Frame) {
-        app.hub.publish(Topic::Room(self.room.id), &frame, None);
+        app.hub.publish_entry(self.room.id, seq, &frame);
         self.delivered = Some(seq);
         self.recent_bytes += frame.len();
         self.recent.push_back((seq, frame));
@@ -194,6 +194,11 @@ impl Replay {
     /// A replay of everything after `after`.
     pub(super) fn new(room: Arc<ChatRoom>, after: i64) -> Self {
         Self { room, next: after + 1, left: REPLAY }
+    }
+
+    /// The last entry it has brought.
+    pub fn reached(&self) -> i64 {
+        self.next - 1
     }
 
     /// How many entries lie between its start and a head.

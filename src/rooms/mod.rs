@@ -27,7 +27,9 @@ use crate::realtime::{Queue, Topic};
 
 pub use directory::Place;
 pub use feed::{REPLAY, Replay, Step};
-pub use model::{ChatRoom, Kind, Member, Message, Naming, RoomEvent, RoomView, Sender, Slot, is_language_tag};
+#[cfg(test)]
+pub use model::Message;
+pub use model::{ChatRoom, Kind, Naming, RoomEvent, RoomView, Sender, Slot, is_language_tag};
 pub use routes::router;
 pub use writer::Lanes;
 
@@ -223,6 +225,11 @@ pub async fn follow(app: &App, place: &Place, after: Option<i64>) -> Result<(i64
         return Ok((head, None));
     }
     Ok((head, Some(Replay::new(place.room.clone(), after))))
+}
+
+/// A replay for a socket that lags: everything after `after`, which it has seen.
+pub fn catch_up(place: &Place, after: i64) -> Replay {
+    Replay::new(place.room.clone(), after)
 }
 
 /// A replay of nothing: the socket listens from the head on.

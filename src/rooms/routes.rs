@@ -56,7 +56,8 @@ struct ListQuery {
     q: Option<String>,
     /// `new` (default) or `name`.
     sort: Option<String>,
-    cursor: Option<String>,
+    /// The `next` of the page before.
+    cursor: Option<Uuid>,
     /// 1 to 100.
     limit: Option<i64>,
 }
@@ -71,15 +72,11 @@ async fn list(State(app): State<App>, who: Visitor, Query(query): Query<ListQuer
         Some(_) => return Err(Error::bad_field("sort", "Sort by 'new' or 'name'.")),
     };
     let search = query.q.filter(|words| !words.trim().is_empty()).map(|words| like(words.trim()));
-    let cursor = query.cursor.as_deref().map(read_cursor).transpose()?;
-    let cursor = cursor.as_ref().map(|(id, name)| (*id, name.as_str()));
-    let rooms = store::listed(&app.db, who.id, search.as_deref(), by_name, cursor, limit + 1).await?;
+    let rooms = store::listed(&app.db, who.id, search.as_deref(), by_name, query.cursor, limit + 1).await?;
     let more = rooms.len() > usize::try_from(limit).unwrap_or(100);
     let shown = &rooms[..rooms.len() - usize::from(more)];
-    let next = shown.last().filter(|_| more).map(|(id, room)| {
-        format!("{id}.{}", room.title.as_deref().unwrap_or_default().to_lowercase())
-    });
-    Ok(Json(Page { items: shown.iter().map(|(_, room)| listed(&app, room)).collect(), next }))
+    let next = shown.last().filter(|_| more).map(|room| room.public_id.to_string());
+    Ok(Json(Page { items: shown.iter().map(|room| listed(&app, room)).collect(), next }))
 }
 
 /// Makes a room; you are its owner and first member.
@@ -250,8 +247,3 @@ fn like(words: &str) -> String {
     format!("%{escaped}%")
 }
 
-fn read_cursor(cursor: &str) -> Result<(i64, String)> {
-    let wrong = || Error::bad_field("cursor", "This cursor is not one of ours.");
-    let (id, name) = cursor.split_once('.').ok_or_else(wrong)?;
-    Ok((id.parse().map_err(|_| wrong())?, name.to_owned()))
-}

@@ -1,7 +1,6 @@
 //! The files and pages of the client, and what pages share.
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
-use tower::ServiceExt as _;
 
 use super::{Look, Tagged, Theme, files};
 use crate::locale::Locale;

@@ -167,7 +167,12 @@ pub(in crate::matching) async fn views(db: &mut PgConnection, ids: &[i64]) -> Re
                 session: row.public_id,
                 room: row.room,
                 slot: you.slot,
-                partner: Person { name: other.name.clone(), color: other.color.clone(), animal: other.animal.clone() },
+                partner: Person {
+                    id: other.id,
+                    name: other.name.clone(),
+                    color: other.color.clone(),
+                    animal: other.animal.clone(),
+                },
                 you: you.clone(),
                 shared: row.shared.clone(),
                 languages: row.languages.clone(),
@@ -305,14 +310,23 @@ pub(in crate::matching) async fn due(db: &PgPool, entry: OffsetDateTime, back: O
     .await
 }
 
-/// Which of these tickets became a talk, open or ended.
-pub(in crate::matching) async fn matched(db: &PgPool, visitors: &[i64], tickets: &[Uuid]) -> Result<Vec<Uuid>> {
+/// Which of these tickets became a talk, open or ended, or were replaced by one that did.
+pub(in crate::matching) async fn matched(
+    db: &PgPool,
+    visitors: &[i64],
+    tickets: &[Uuid],
+    since: &[OffsetDateTime],
+) -> Result<Vec<Uuid>> {
     sqlx::query_scalar!(
-        r#"SELECT t.ticket AS "ticket!" FROM UNNEST($1::bigint[], $2::uuid[]) AS t(visitor, ticket)
-           WHERE EXISTS (SELECT 1 FROM random_session r WHERE r.a = t.visitor AND r.a_ticket = t.ticket)
-              OR EXISTS (SELECT 1 FROM random_session r WHERE r.b = t.visitor AND r.b_ticket = t.ticket)"#,
+        r#"SELECT t.ticket AS "ticket!"
+           FROM UNNEST($1::bigint[], $2::uuid[], $3::timestamptz[]) AS t(visitor, ticket, since)
+           WHERE EXISTS (SELECT 1 FROM random_session r
+                         WHERE r.a = t.visitor AND (r.a_ticket = t.ticket OR r.a_since > t.since))
+              OR EXISTS (SELECT 1 FROM random_session r
+                         WHERE r.b = t.visitor AND (r.b_ticket = t.ticket OR r.b_since > t.since))"#,
         visitors,
-        tickets
+        tickets,
+        since
     )
     .fetch_all(db)
     .await

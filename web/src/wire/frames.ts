@@ -1,74 +1,85 @@
 //! The wire's types, as the page uses them. The only file that imports the generated ones.
 import type {
-  ClientFrame,
-  Done,
-  Event as ServedEvent,
-  Found,
+  ClientFrame as Request,
   HelloOk,
   JoinOk,
-  Message,
   NextOk,
-  Notice,
-  OpenSession as ServedSession,
   PingOk,
   ReportOk,
-  Resumed,
+  RoomEvent,
   SeekOk,
+  Sender,
   SendOk,
-  WireError,
+  Answer,
+  Event as Told,
+  Message,
+  TalkEvent,
 } from './generated/frames';
 
-export type { ClientFrame, EndReason, HelloOk, JoinOk, Payload, Sender, SeekOk, Slot, VisitorView as Visitor } from './generated/frames';
-export type { Reason as ReportReason, ResumeFrom as ResumePoint } from './generated/frames';
-export type Placed = SendOk;
-export type ErrorBody = WireError;
-export type ResumedRoom = Resumed;
+export type {
+  Color,
+  EndReason,
+  Found as Pairing,
+  HelloOk,
+  JoinOk,
+  OpenSession,
+  Payload,
+  Person as Partner,
+  Reason as ReportReason,
+  Resumed as ResumedRoom,
+  ResumeFrom as ResumePoint,
+  SeekOk,
+  Sender,
+  SendOk as Placed,
+  Slot,
+  VisitorView as Visitor,
+  WireError as ErrorBody,
+} from './generated/frames';
 
-/** A face: the name in that person's own language, or the parts to build it in the reader's. */
-export type Face = { name: string; color: string; animal: string | null };
+/** What a name is shown from. */
+export type Face = Pick<Sender, 'name' | 'color' | 'animal'>;
 
-/** The other side; its public id in the room where the server tells it. */
-export type Partner = Face & { id?: string };
-/** A talk of two: what `found` says, and `hello` again after a reconnect. */
-export type Pairing = Omit<Found, 'partner'> & { partner: Partner };
-export type OpenSession = Omit<ServedSession, 'partner'> & { partner: Partner };
+/** A request with its number. */
+export type ClientFrame = { id: number } & Request;
 
-export type MessageEvent = { type: 'message' } & Message;
+/** What has a place in a room's log. */
+export type MessageEvent = Extract<RoomEvent, { type: 'message' }>;
 
-// What docs/WIRE.md names and this server does not send yet: the page is ready for it.
-type Change<T extends string> = Omit<Message, 'payload' | 'reply_to'> & { type: T; target: number };
+/** Changes of an entry: a later server may send them, and a page that is open must not choke on one. */
+type Change<T extends string> = { type: T; target: number } & Pick<Message, 'room' | 'seq' | 'client_id' | 'sender' | 'at'>;
 export type EditedEvent = Change<'edited'> & Pick<Message, 'payload'>;
 export type DeletedEvent = Change<'deleted'>;
 export type ReactedEvent = Change<'reacted'> & { emoji: string; on: boolean; count: number };
-export type NoticeEvent = Omit<Notice, 'kind'> & {
-  kind: Notice['kind'] | 'session_expiring' | 'signed_in_elsewhere' | 'revoked' | 'banned' | 'update';
+type LaterNotice = {
+  type: 'notice';
+  kind: 'session_expiring' | 'signed_in_elsewhere' | 'revoked' | 'banned' | 'restart' | 'update';
   at?: string;
   reason?: string;
 };
 
-/** What has a place in a room's log. */
 export type Entry = MessageEvent | EditedEvent | DeletedEvent | ReactedEvent;
-export type Event = Exclude<ServedEvent, Notice> | Exclude<Entry, MessageEvent> | NoticeEvent;
-export type Answer = { re: number | null; ok: Record<string, unknown> } | { re: number | null; error: ErrorBody };
+export type FoundEvent = Extract<TalkEvent, { type: 'found' }>;
+export type Event = Exclude<Told, { type: 'notice' }> | EditedEvent | DeletedEvent | ReactedEvent | LaterNotice;
 export type ServerFrame = Answer | Event;
+export type { Answer };
 
 /** The answer to each frame. */
 export interface Answers {
   hello: HelloOk;
   join: JoinOk;
-  leave: Done;
+  leave: object;
   send: SendOk;
-  typing: Done;
-  read: Done;
+  typing: object;
+  read: object;
   seek: SeekOk;
-  cancel: Done;
+  cancel: object;
   next: NextOk;
   report: ReportOk;
-  block: Done;
+  block: object;
   ping: PingOk;
 }
 
-export type FrameType = ClientFrame['type'];
+export type FrameType = Request['type'];
 
 /** The fields of one frame, without what the socket adds itself. */
-export type Fields<T extends FrameType> = Omit<Extract<ClientFrame, { type: T }>, 'type'>;
+export type Fields<T extends FrameType> = Omit<Extract<ClientFrame, { type: T }>, 'id' | 'type'>;

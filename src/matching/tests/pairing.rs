@@ -1,0 +1,248 @@
+//! The rule against a plain reading of it: every pair with every other, no index.
+use std::cmp::Reverse;
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use proptest::prelude::{Just, ProptestConfig, Strategy, prop, prop_assert, prop_assert_eq, proptest};
+
+use super::{Dice, seek, start, ticket};
+use crate::matching::model::{Seek, Ticket};
+use crate::matching::pair::{Match, Met, pair};
+
+/// The wait that two need before they may meet, in seconds; None: never.
+fn needed(x: &Seek, y: &Seek) -> Option<i64> {
+    let primary = |tags: &[String]| -> HashSet<String> {
+        tags.iter().map(|tag| tag.split('-').next().unwrap().to_lowercase()).collect()
+    };
+    let (mine, theirs) = (primary(&x.languages), primary(&y.languages));
+    let language = mine.is_empty() || theirs.is_empty() || !mine.is_disjoint(&theirs);
+    let interest =
+        x.interests.is_empty() || y.interests.is_empty() || x.interests.iter().any(|i| y.interests.contains(i));
+    match (language, interest) {
+        (true, true) => Some(0),
+        (true, false) => Some(10),
+        (false, _) if x.translate && y.translate => Some(20),
+        (false, _) => None,
+    }
+}
+
+fn waited(x: &Ticket) -> f64 {
+    // A clock that is behind another node's makes nobody wait longer than a newcomer.
+    (start() - x.since).as_seconds_f64().max(0.0)
+}
+
+fn may_meet(x: &Ticket, y: &Ticket) -> bool {
+    x.visitor != y.visitor && needed(&x.seek, &y.seek).is_some_and(|secs| waited(x).min(waited(y)) >= secs as f64)
+}
+
+/// The plain reading.
+fn plainly(tickets: &[Ticket], met: &Met) -> Vec<(i64, i64, bool)> {
+    let mut order: Vec<&Ticket> = tickets.iter().collect();
+    order.sort_by_key(|ticket| (ticket.since, ticket.id));
+    let mut free = vec![true; order.len()];
+    let mut made = Vec::new();
+    let rank = |x: usize, y: usize| {
+        let shared: Vec<&String> =
+            order[x].seek.interests.iter().filter(|i| order[y].seek.interests.contains(i)).collect();
+        let seekers = |i: &String| order.iter().filter(|t| t.seek.interests.contains(i)).count();
+        (Reverse(shared.len()), shared.iter().map(|i| seekers(i)).min().unwrap_or(usize::MAX), y)
+    };
+    let blocked = |x: usize, y: usize| met.is_blocked(order[x].visitor, order[y].visitor);
+    let recent = |x: usize, y: usize| met.is_recent(order[x].visitor, order[y].visitor, start());
+    for relaxed in [false, true] {
+        for x in 0..order.len() {
+            let another = |free: &[bool], x: usize| {
+                (0..order.len()).any(|y| {
+                    y != x && free[y] && !blocked(x, y) && !recent(x, y) && needed(&order[x].seek, &order[y].seek).is_some()
+                })
+            };
+            if !free[x] {
+                continue;
+            }
+            let best = (0..order.len())
+                .filter(|&y| y != x && free[y] && may_meet(order[x], order[y]) && !blocked(x, y) && recent(x, y) == relaxed)
+                .filter(|&y| {
+                    !relaxed
+                        || (waited(order[x]).min(waited(order[y])) >= 3.0 && !another(&free, x) && !another(&free, y))
+                })
+                .min_by_key(|&y| rank(x, y));
+            if let Some(y) = best {
+                (free[x], free[y]) = (false, false);
+                made.push((order[x.min(y)].visitor, order[x.max(y)].visitor, relaxed));
+            }
+        }
+    }
+    made
+}
+
+fn in_short(matches: &[Match]) -> Vec<(i64, i64, bool)> {
+    matches.iter().map(|one| (one.a, one.b, one.relaxed)).collect()
+}
+
+fn crowd() -> impl Strategy<Value = (Vec<Ticket>, Met)> {
+    let interests = prop::sample::subsequence(vec!["a", "b", "c", "d", "e"], 0..=3);
+    let languages = prop::sample::subsequence(vec!["ko", "KO-kr", "en", "en-US", "ja"], 0..=2);
+    let waits = prop::sample::select(vec![0_i64, 1_000, 2_999, 3_000, 9_999, 10_000, 15_000, 19_999, 20_000, 60_000, -500]);
+    let one = (interests, languages, prop::bool::ANY, waits);
+    prop::collection::vec(one, 0..14).prop_flat_map(|people| {
+        let count = i64::try_from(people.len()).unwrap().max(1);
+        let tickets: Vec<Ticket> = people
+            .into_iter()
+            .zip(1..)
+            .map(|((interests, languages, translate, wait), visitor)| {
+                ticket(visitor, seek(&interests, &languages, translate), wait)
+            })
+            .collect();
+        let pairs = prop::collection::vec((1..=count, 1..=count, 0..3_u8), 0..20);
+        (Just(tickets), pairs).prop_map(|(tickets, pairs)| {
+            let mut met = Met::default();
+            for (one, other, how) in pairs.into_iter().filter(|(one, other, _)| one != other) {
+                match how {
+                    0 => met.block(one, other),
+                    1 => met.met(one, other, start() - time::Duration::seconds(599)),
+                    _ => met.met(one, other, start() - time::Duration::seconds(600)),
+                }
+            }
+            (tickets, met)
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_index_changes_nothing((tickets, met) in crowd()) {
+        prop_assert_eq!(in_short(&pair(&tickets, &met, start())), plainly(&tickets, &met));
+    }
+
+    #[test]
+    fn every_pair_keeps_the_rule((mut tickets, met) in crowd()) {
+        let matches = pair(&tickets, &met, start());
+        let find = |visitor| tickets.iter().find(|ticket| ticket.visitor == visitor).unwrap();
+        let mut seen = HashSet::new();
+        for one in &matches {
+            prop_assert!(one.a != one.b && seen.insert(one.a) && seen.insert(one.b), "nobody twice, never oneself");
+            prop_assert!(!met.is_blocked(one.a, one.b));
+            prop_assert!(may_meet(find(one.a), find(one.b)), "both have waited long enough for what they lack");
+            prop_assert_eq!(one.relaxed, met.is_recent(one.a, one.b, start()));
+            prop_assert!(one.shared.iter().all(|i| find(one.b).seek.interests.contains(i)));
+            if one.relaxed {
+                prop_assert!(waited(find(one.a)).min(waited(find(one.b))) >= 3.0);
+            }
+        }
+        // The oldest of all is served if anybody could be.
+        if let Some(oldest) = tickets.iter().min_by_key(|ticket| (ticket.since, ticket.id)) {
+            let could = tickets.iter().any(|other| {
+                may_meet(oldest, other) && !met.is_blocked(oldest.visitor, other.visitor)
+                    && !met.is_recent(oldest.visitor, other.visitor, start())
+            });
+            prop_assert!(!could || seen.contains(&oldest.visitor), "the oldest was passed over");
+        }
+        // Nobody is left who could have met somebody who is left.
+        for x in tickets.iter().filter(|ticket| !seen.contains(&ticket.visitor)) {
+            for y in tickets.iter().filter(|ticket| !seen.contains(&ticket.visitor)) {
+                let apart = met.is_blocked(x.visitor, y.visitor) || met.is_recent(x.visitor, y.visitor, start());
+                prop_assert!(apart || !may_meet(x, y), "{} and {} were left", x.visitor, y.visitor);
+            }
+        }
+        tickets.reverse();
+        prop_assert_eq!(pair(&tickets, &met, start()), matches, "the order in which tickets are read changes nothing");
+    }
+}
+
+#[test]
+fn it_widens_with_waiting() {
+    let music = |visitor, wait| ticket(visitor, seek(&["music"], &["ko"], false), wait);
+    let games = |visitor, wait| ticket(visitor, seek(&["games"], &["ko"], false), wait);
+    let made = |tickets: &[Ticket]| in_short(&pair(tickets, &Met::default(), start()));
+    assert_eq!(made(&[music(1, 0), music(2, 0)]), [(1, 2, false)]);
+    assert_eq!(made(&[music(1, 60_000), games(2, 9_999)]), [], "both must have waited");
+    assert_eq!(made(&[music(1, 60_000), games(2, 10_000)]), [(1, 2, false)]);
+    assert_eq!(made(&[music(1, 0), ticket(2, seek(&[], &["ko-KR"], false), 0)]).len(), 1, "open to anyone");
+    let english = |translate, wait| ticket(3, seek(&[], &["en"], translate), wait);
+    let korean = |translate, wait| ticket(4, seek(&[], &["ko"], translate), wait);
+    assert_eq!(made(&[english(true, 60_000), korean(false, 60_000)]), []);
+    assert_eq!(made(&[english(true, 60_000), korean(true, 19_999)]), []);
+    assert_eq!(made(&[english(true, 60_000), korean(true, 20_000)]), [(3, 4, false)]);
+    let bridged = pair(&[english(true, 60_000), korean(true, 20_000)], &Met::default(), start());
+    assert!(bridged[0].languages.is_empty());
+    let any = pair(&[english(false, 9), ticket(5, seek(&[], &[], false), 8)], &Met::default(), start());
+    assert_eq!(any[0].languages, ["en"]);
+}
+
+#[test]
+fn more_in_common_then_rarer_then_older() {
+    let one = |visitor, interests: &[&str], wait| ticket(visitor, seek(interests, &["ko"], false), wait);
+    let tickets = [
+        one(1, &["music", "tea", "go"], 900),
+        one(2, &["music"], 800),
+        one(3, &["go"], 700),
+        one(4, &["music", "tea"], 600),
+        one(5, &["music"], 500),
+    ];
+    assert_eq!(in_short(&pair(&tickets, &Met::default(), start())), [(1, 4, false), (2, 5, false)]);
+    let matches = pair(&[tickets[0].clone(), tickets[1].clone(), tickets[2].clone(), tickets[4].clone()], &Met::default(), start());
+    assert_eq!((matches[0].a, matches[0].b), (1, 3), "go is rarer than music");
+    assert_eq!(matches[0].shared, ["go"]);
+}
+
+#[test]
+fn who_met_lately_waits_for_others_first() {
+    let one = |visitor, wait| ticket(visitor, seek(&[], &["ko"], false), wait);
+    let mut met = Met::default();
+    met.met(1, 2, start() - time::Duration::seconds(60));
+    assert_eq!(in_short(&pair(&[one(1, 2_999), one(2, 9_000)], &met, start())), []);
+    assert_eq!(in_short(&pair(&[one(1, 3_000), one(2, 9_000)], &met, start())), [(2, 1, true)]);
+    // Somebody they could meet in time is there: they wait.
+    let stranger = ticket(3, seek(&["x"], &["ko"], false), 0);
+    let shy = |visitor| ticket(visitor, seek(&["y"], &["ko"], false), 9_000);
+    assert_eq!(in_short(&pair(&[shy(1), shy(2), stranger.clone()], &met, start())), []);
+    // Somebody neither can ever meet does not hold them up.
+    let foreigner = ticket(3, seek(&["x"], &["ja"], false), 0);
+    assert_eq!(in_short(&pair(&[shy(1), shy(2), foreigner], &met, start())), [(1, 2, true)]);
+    met.block(1, 3);
+    met.block(2, 3);
+    assert_eq!(in_short(&pair(&[shy(1), shy(2), stranger], &met, start())), [(1, 2, true)]);
+    met.block(1, 2);
+    assert_eq!(in_short(&pair(&[shy(1), shy(2)], &met, start())), [], "a block is for ever");
+}
+
+#[test]
+fn a_round_over_two_thousand_is_quick() {
+    let mut dice = Dice(7);
+    let mut people = |name: &str, make: &mut dyn FnMut(&mut Dice, i64) -> Ticket| {
+        let tickets: Vec<Ticket> = (1..=2_000).map(|visitor| make(&mut dice, visitor)).collect();
+        let began = Instant::now();
+        let made = pair(&tickets, &Met::default(), start()).len();
+        let took = began.elapsed();
+        eprintln!("pair() over 2,000 {name}: {made} pairs in {took:?}");
+        assert!(took < Duration::from_millis(1_500), "{name}: {took:?} (the bound is for debug builds on a busy machine)");
+        made
+    };
+    let words: Vec<String> = (0..200).map(|n| format!("interest {n}")).collect();
+    let pick = |dice: &mut Dice| words[usize::try_from(dice.below(200)).unwrap()].clone();
+    let made = people("with 3 of 200 interests, ko or en or both", &mut |dice, visitor| {
+        let languages: &[&str] = dice.one_of(&[&["ko"][..], &["en"], &["ko", "en"]]);
+        let mut sought = seek(&[], languages, dice.below(2) == 0);
+        sought.interests = (0..3).map(|_| pick(dice)).collect();
+        sought.interests.dedup();
+        ticket(visitor, sought, i64::try_from(dice.below(30_000)).unwrap())
+    });
+    assert!(made > 950);
+    assert_eq!(people("with the same interest", &mut |_, visitor| ticket(visitor, seek(&["music"], &["ko"], false), visitor)), 1_000);
+    assert_eq!(people("open to anyone", &mut |_, visitor| ticket(visitor, seek(&[], &[], false), visitor)), 1_000);
+    let none = people("with nothing in common", &mut |_, visitor| {
+        ticket(visitor, seek(&[&format!("only {visitor}")], &["ko"], true), visitor)
+    });
+    assert_eq!(none, 0);
+    let tags: Vec<String> = (0..2_001_u32).map(|n| format!("{}{}{}", letter(n / 676), letter(n / 26), letter(n))).collect();
+    let none = people("with one interest and no language in common", &mut |_, visitor| {
+        ticket(visitor, seek(&["music"], &[&tags[usize::try_from(visitor).unwrap()]], false), 60_000)
+    });
+    assert_eq!(none, 0);
+}
+
+fn letter(n: u32) -> char {
+    char::from_u32(u32::from('a') + n % 26).unwrap()
+}

@@ -1,0 +1,129 @@
+//! What a seek may hold, and what both sides hear of an end.
+use uuid::Uuid;
+
+use super::{seek, start};
+use crate::matching::model::{
+    EndReason, Ending, Row, Side, Talk, TalkEvent, Upkeep, farewells, overdue, upkeep,
+};
+use crate::rooms::Slot;
+
+#[test]
+fn seeks_are_tidied_and_checked() {
+    let tidy = seek(&["  Music ", "music", "Cafe\u{301}"], &["ko-KR", "KO-kr", "en"], true).checked().unwrap();
+    assert_eq!(tidy, seek(&["music", "café"], &["ko-KR", "en"], true));
+    assert_eq!(tidy.clone().checked().unwrap(), tidy, "a second check changes nothing");
+    let long = "가".repeat(30);
+    assert!(seek(&[&long], &[], false).checked().is_ok());
+    let longer = "가".repeat(31);
+    let tags: Vec<String> = (0..11).map(|n| format!("ko-{n:03}")).collect();
+    let eleven: Vec<&str> = tags.iter().map(String::as_str).collect();
+    for (bad, field) in [
+        (seek(&["1", "2", "3", "4", "5", "6"], &[], false), "interests"),
+        (seek(&[" "], &[], false), "interests"),
+        (seek(&[&longer], &[], false), "interests"),
+        (seek(&["a\u{7}b"], &[], false), "interests"),
+        (seek(&["a\u{202e}b"], &[], false), "interests"),
+        (seek(&["a\u{200b}b"], &[], false), "interests"),
+        (seek(&[], &["x"], false), "languages"),
+        (seek(&[], &["ko_KR"], false), "languages"),
+        (seek(&[], &eleven, false), "languages"),
+    ] {
+        let why = bad.clone().checked().unwrap_err();
+        assert_eq!((why.code(), why.field()), ("bad_frame", Some(field)), "{bad:?}");
+    }
+}
+
+fn talk(a_node: Option<u128>, b_node: Option<u128>) -> Talk {
+    let side = |visitor, node: Option<u128>| Side {
+        visitor,
+        seek: seek(&[], &[], false),
+        since: start(),
+        node: node.map(Uuid::from_u128),
+        away_since: None,
+    };
+    Talk {
+        public_id: Uuid::from_u128(1),
+        room_id: 1,
+        room: Uuid::from_u128(2),
+        a: side(1, a_node),
+        b: side(2, b_node),
+        created_at: start(),
+        ended: false,
+    }
+}
+
+#[test]
+fn time_ends_what_nobody_enters_or_returns_to() {
+    let after = |secs| start() + time::Duration::seconds(secs);
+    let lost = |free| Some(Ending { reason: EndReason::Lost, by: None, free });
+    assert_eq!(overdue(&talk(Some(1), None), after(14)), None);
+    assert_eq!(overdue(&talk(Some(1), None), after(15)), lost(Some(Slot::A)));
+    assert_eq!(overdue(&talk(None, Some(1)), after(15)), lost(Some(Slot::B)));
+    assert_eq!(overdue(&talk(None, None), after(15)), lost(None));
+    assert_eq!(overdue(&talk(Some(1), Some(1)), after(3_600)), None);
+    let mut away = talk(Some(1), Some(1));
+    away.b.away_since = Some(after(100));
+    assert_eq!((overdue(&away, after(129)), overdue(&away, after(130))), (None, lost(None)));
+    let mut gone = talk(Some(1), None);
+    gone.a.away_since = Some(after(10));
+    assert_eq!(overdue(&gone, after(15)), lost(None), "who is away does not go back to the queue");
+}
+
+#[test]
+fn nobody_hears_of_a_report_or_block() {
+    for (reason, heard) in [
+        (EndReason::Next, EndReason::Next),
+        (EndReason::Left, EndReason::Left),
+        (EndReason::Report, EndReason::Left),
+        (EndReason::Block, EndReason::Left),
+    ] {
+        let told = farewells(&talk(Some(1), Some(1)), Ending { reason, by: Some(Slot::A), free: None }, None);
+        let ended = |visitor| {
+            told.iter().find_map(|(to, event)| match event {
+                TalkEvent::Ended { reason, .. } if *to == visitor => Some(*reason),
+                _ => None,
+            })
+        };
+        assert_eq!((ended(1), ended(2)), (Some(reason), Some(heard)));
+        let left: Vec<i64> =
+            told.iter().filter(|(_, event)| matches!(event, TalkEvent::Partner { .. })).map(|(to, _)| *to).collect();
+        assert_eq!(left, [2], "only the other side hears that somebody left, before the end");
+        assert_eq!(told.len(), 3);
+    }
+}
+
+#[test]
+fn frames_are_as_documented() {
+    let told = farewells(
+        &talk(Some(1), None),
+        Ending { reason: EndReason::Lost, by: None, free: Some(Slot::A) },
+        Some(Uuid::from_u128(3)),
+    );
+    let frames: Vec<String> = told.iter().map(|(to, event)| format!("{to} {}", event.encode())).collect();
+    assert_eq!(
+        frames,
+        [
+            r#"1 {"type":"ended","session":"00000000-0000-0000-0000-000000000001","reason":"lost","seeking":{"ticket":"00000000-0000-0000-0000-000000000003"}}"#,
+            r#"2 {"type":"ended","session":"00000000-0000-0000-0000-000000000001","reason":"lost"}"#,
+        ]
+    );
+    assert!(!TalkEvent::is_found(&told[0].1.encode()));
+}
+
+#[test]
+fn a_seeker_is_compared_with_the_table() {
+    let (mine, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let row = |ticket, cancelled| Some(Row { ticket, cancelled });
+    for (row, in_talk, matched, expected) in [
+        (row(mine, false), false, false, Upkeep::Keep),
+        (row(other, false), false, false, Upkeep::Adopt),
+        (row(mine, true), false, false, Upkeep::Drop),
+        (row(other, true), false, false, Upkeep::Drop),
+        (None, true, true, Upkeep::Deliver),
+        (None, true, false, Upkeep::Deliver),
+        (None, false, true, Upkeep::Drop),
+        (None, false, false, Upkeep::WriteAgain),
+    ] {
+        assert_eq!(upkeep(mine, row, in_talk, matched), expected, "{row:?} {in_talk} {matched}");
+    }
+}

@@ -1,0 +1,254 @@
+//! Rooms: the SQL of the log: heads, entries, how far people have read.
+use serde_json::value::RawValue;
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::app::stamp;
+use crate::rooms::model::{ChatRoom, Message, Sender, Slot};
+
+/// A head as a batch sees it under its lock.
+pub(in crate::rooms) struct Head {
+    pub room_id: i64,
+    pub seq: i64,
+    pub rights: i64,
+    pub now: OffsetDateTime,
+}
+
+/// Locks the heads of a batch, in id order.
+pub(in crate::rooms) async fn lock_heads(tx: &mut PgConnection, rooms: &[i64]) -> Result<Vec<Head>, sqlx::Error> {
+    sqlx::query_as!(
+        Head,
+        r#"SELECT room_id, seq, rights, clock_timestamp() AS "now!" FROM room_head
+           WHERE room_id = ANY($1) ORDER BY room_id FOR UPDATE"#,
+        rooms
+    )
+    .fetch_all(tx)
+    .await
+}
+
+/// Whether a place allows writing, as committed now.
+pub(in crate::rooms) struct Right {
+    pub room_id: i64,
+    pub visitor_id: i64,
+    pub member: bool,
+    pub closed: bool,
+}
+
+/// Reads the rights of `(room, visitor)` pairs.
+pub(in crate::rooms) async fn rights(
+    tx: &mut PgConnection,
+    rooms: &[i64],
+    visitors: &[i64],
+) -> Result<Vec<Right>, sqlx::Error> {
+    sqlx::query_as!(
+        Right,
+        r#"SELECT m.room_id, m.visitor_id, (m.left_at IS NULL OR m.slot IS NOT NULL) AS "member!",
+                  (r.closed_at IS NOT NULL) AS "closed!"
+           FROM UNNEST($1::bigint[], $2::bigint[]) AS asked(room, visitor)
+           JOIN membership m ON m.room_id = asked.room AND m.visitor_id = asked.visitor
+           JOIN chat_room r ON r.id = m.room_id"#,
+        rooms,
+        visitors
+    )
+    .fetch_all(tx)
+    .await
+}
+
+/// Numbered entries, column by column.
+#[derive(Default)]
+pub(in crate::rooms) struct Entries {
+    pub rooms: Vec<i64>,
+    pub seqs: Vec<i64>,
+    pub client_ids: Vec<Uuid>,
+    pub senders: Vec<i64>,
+    pub replies: Vec<Option<i64>>,
+    pub payloads: Vec<String>,
+    pub prefixes: Vec<Vec<u8>>,
+}
+
+/// Inserts a batch.
+pub(in crate::rooms) async fn insert(tx: &mut PgConnection, batch: &Entries, at: OffsetDateTime) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO message (room_id, seq, client_id, sender_id, reply_to, payload, created_at, prefix_hash)
+         SELECT room, seq, client, sender, reply, payload::jsonb, $8, prefix
+         FROM UNNEST($1::bigint[], $2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[], $6::text[], $7::bytea[])
+              AS t(room, seq, client, sender, reply, payload, prefix)",
+        &batch.rooms,
+        &batch.seqs,
+        &batch.client_ids,
+        &batch.senders,
+        &batch.replies as &[Option<i64>],
+        &batch.payloads,
+        &batch.prefixes,
+        at
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Moves heads to their new seq.
+pub(in crate::rooms) async fn move_heads(tx: &mut PgConnection, rooms: &[i64], seqs: &[i64]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE room_head h SET seq = t.seq FROM UNNEST($1::bigint[], $2::bigint[]) AS t(room, seq)
+         WHERE h.room_id = t.room",
+        rooms,
+        seqs
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// An entry that is stored already under a client id.
+pub(in crate::rooms) struct Known {
+    pub room_id: i64,
+    pub client_id: Uuid,
+    pub sender_id: i64,
+    pub verb: String,
+    pub seq: i64,
+    pub created_at: OffsetDateTime,
+}
+
+/// Which of these client ids are stored.
+pub(in crate::rooms) async fn known(
+    db: &mut PgConnection,
+    rooms: &[i64],
+    client_ids: &[Uuid],
+) -> Result<Vec<Known>, sqlx::Error> {
+    sqlx::query_as!(
+        Known,
+        "SELECT m.room_id, m.client_id, m.sender_id, m.verb, m.seq, m.created_at
+         FROM UNNEST($1::bigint[], $2::uuid[]) AS asked(room, client)
+         JOIN message m ON m.room_id = asked.room AND m.client_id = asked.client",
+        rooms,
+        client_ids
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A window of a log: entries above `after` and below `before`.
+#[derive(Clone, Copy)]
+pub(in crate::rooms) struct Window {
+    pub after: i64,
+    pub before: i64,
+    pub limit: i64,
+    /// From the newest end backwards.
+    pub newest: bool,
+}
+
+/// Entries of a room's log, in seq order.
+pub(in crate::rooms) async fn entries(db: &PgPool, room: &ChatRoom, window: Window) -> Result<Vec<Message>, sqlx::Error> {
+    // Two statements rather than one with a CASE: each walks the primary key in its own direction.
+    let mut rows = if window.newest {
+        sqlx::query_as!(
+            Row,
+            r#"SELECT m.seq, m.client_id, m.payload AS "payload: Json<Box<RawValue>>", m.reply_to, m.created_at,
+                      m.edited_at, m.deleted_at, p.public_id, p.name, p.slot, p.color, p.animal
+               FROM message m JOIN membership p ON p.room_id = m.room_id AND p.visitor_id = m.sender_id
+               WHERE m.room_id = $1 AND m.seq > $2 AND m.seq < $3 ORDER BY m.seq DESC LIMIT $4"#,
+            room.id,
+            window.after,
+            window.before,
+            window.limit
+        )
+        .fetch_all(db)
+        .await?
+    } else {
+        sqlx::query_as!(
+            Row,
+            r#"SELECT m.seq, m.client_id, m.payload AS "payload: Json<Box<RawValue>>", m.reply_to, m.created_at,
+                      m.edited_at, m.deleted_at, p.public_id, p.name, p.slot, p.color, p.animal
+               FROM message m JOIN membership p ON p.room_id = m.room_id AND p.visitor_id = m.sender_id
+               WHERE m.room_id = $1 AND m.seq > $2 AND m.seq < $3 ORDER BY m.seq LIMIT $4"#,
+            room.id,
+            window.after,
+            window.before,
+            window.limit
+        )
+        .fetch_all(db)
+        .await?
+    };
+    if window.newest {
+        rows.reverse();
+    }
+    Ok(rows.into_iter().map(|row| row.into_message(room.public_id)).collect())
+}
+
+struct Row {
+    seq: i64,
+    client_id: Uuid,
+    payload: Json<Box<RawValue>>,
+    reply_to: Option<i64>,
+    created_at: OffsetDateTime,
+    edited_at: Option<OffsetDateTime>,
+    deleted_at: Option<OffsetDateTime>,
+    public_id: Uuid,
+    name: String,
+    slot: Option<String>,
+    color: String,
+    animal: Option<String>,
+}
+
+impl Row {
+    fn into_message(self, room: Uuid) -> Message {
+        Message {
+            room,
+            seq: self.seq,
+            client_id: self.client_id,
+            sender: Sender {
+                id: self.public_id,
+                name: self.name,
+                slot: self.slot.as_deref().map(Slot::of_str),
+                color: self.color,
+                animal: self.animal,
+            },
+            payload: self.payload.0,
+            reply_to: self.reply_to,
+            at: stamp(self.created_at),
+            edited_at: self.edited_at.map(stamp),
+            deleted: self.deleted_at.is_some(),
+        }
+    }
+}
+
+/// The heads of rooms that have moved past what is known here.
+pub(in crate::rooms) async fn heads_past(db: &PgPool, rooms: &[i64], known: &[i64]) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "SELECT h.room_id, h.seq FROM UNNEST($1::bigint[], $2::bigint[]) AS t(room, known)
+         JOIN room_head h ON h.room_id = t.room WHERE h.seq > t.known",
+        rooms,
+        known
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.room_id, row.seq)).collect())
+}
+
+/// The head of one room.
+pub(in crate::rooms) async fn head(db: &PgPool, room: i64) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar!("SELECT seq FROM room_head WHERE room_id = $1", room).fetch_optional(db).await
+}
+
+/// Writes how far people have read; never backwards, never past the head.
+pub(in crate::rooms) async fn save_reads(
+    db: &PgPool,
+    rooms: &[i64],
+    visitors: &[i64],
+    seqs: &[i64],
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE membership m SET read_seq = t.seq
+         FROM UNNEST($1::bigint[], $2::bigint[], $3::bigint[]) AS t(room, visitor, seq)
+         WHERE m.room_id = t.room AND m.visitor_id = t.visitor AND m.read_seq < t.seq",
+        rooms,
+        visitors,
+        seqs
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! The system's Chromium, and people who use it: each with cookies, storage and network of their own.
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { chromium } from 'playwright-core';
+import { Person } from './person.mjs';
+
+function find() {
+  const { CHROMIUM } = process.env;
+  if (CHROMIUM) return CHROMIUM;
+  for (const name of ['chromium', 'chromium-browser', 'google-chrome']) {
+    if (existsSync(`/usr/bin/${name}`)) return `/usr/bin/${name}`;
+    try {
+      return execFileSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).trim();
+    } catch {
+      // Not this one.
+    }
+  }
+  throw new Error('no Chromium was found: install chromium, or name a browser with CHROMIUM');
+}
+
+export async function openBrowser() {
+  const flags = ['--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage'];
+  if (process.getuid?.() === 0) flags.push('--no-sandbox');
+  return chromium.launch({ executablePath: find(), args: flags });
+}
+
+/** Lets people in, and sees them out at the end of a test. */
+export class House {
+  people = [];
+
+  constructor(browser, server, results) {
+    Object.assign(this, { browser, server, results });
+  }
+
+  /** `ko` or `en`; anything else of a browser context can be given as well. */
+  async person(locale = 'ko', options = {}) {
+    const context = await this.browser.newContext({
+      locale: locale === 'ko' ? 'ko-KR' : 'en-US',
+      timezoneId: 'Asia/Seoul',
+      viewport: { width: 1280, height: 800 },
+      baseURL: this.server.url,
+      ...options,
+    });
+    const person = new Person(context, await context.newPage(), locale);
+    this.people.push(person);
+    return person;
+  }
+
+  /** Errors of the pages themselves: a refused style or script, an exception. */
+  complaints() {
+    return this.people.flatMap((person) => person.complaints);
+  }
+
+  async photograph(name) {
+    for (const [at, person] of this.people.entries()) {
+      await person.page.screenshot({ path: `${this.results}/${name}-${at + 1}.png` }).catch(() => undefined);
+    }
+  }
+
+  async empty() {
+    await Promise.all(this.people.map((person) => person.context.close().catch(() => undefined)));
+    this.people = [];
+  }
+}

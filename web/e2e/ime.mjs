@@ -1,0 +1,110 @@
+//! Compositions, as the browser itself makes them: Hangul is sent by the first Enter and only once, kanji never by accident.
+import { strict as assert } from 'node:assert';
+import { meet } from './person.mjs';
+
+export const imeWalks = {
+  'Hangul: Enter inside the composition sends exactly one message': hangul,
+  'Hangul: five quick messages are five messages': quick,
+  'Japanese: the Enter that picks a candidate sends nothing': japanese,
+  'the button sends a composition whole': button,
+};
+
+class Keyboard {
+  constructor(session) {
+    this.session = session;
+  }
+
+  static async of(person) {
+    await person.field.focus();
+    return new Keyboard(await person.context.newCDPSession(person.page));
+  }
+
+  compose(text) {
+    return this.session.send('Input.imeSetComposition', { text, selectionStart: text.length, selectionEnd: text.length });
+  }
+
+  commit(text) {
+    return this.session.send('Input.insertText', { text });
+  }
+
+  /** The key as a keyboard that composes reports it. */
+  async processed() {
+    const key = { key: 'Process', code: 'Enter', windowsVirtualKeyCode: 229, nativeVirtualKeyCode: 229 };
+    await this.session.send('Input.dispatchKeyEvent', { type: 'rawKeyDown', ...key });
+  }
+
+  async enter() {
+    const key = { key: 'Enter', code: 'Enter', windowsVirtualKeyCode: 13, nativeVirtualKeyCode: 13 };
+    await this.session.send('Input.dispatchKeyEvent', { type: 'keyDown', text: '\r', ...key });
+    await this.session.send('Input.dispatchKeyEvent', { type: 'keyUp', ...key });
+  }
+
+  /** A syllable grows, letter by letter, and is committed by the next one. */
+  async write(syllables) {
+    for (const [at, steps] of syllables.entries()) {
+      for (const step of steps) await this.compose(step);
+      if (at < syllables.length - 1) await this.commit(steps.at(-1));
+    }
+  }
+
+  /** Enter while the last syllable is composed: the key, the end of the composition, and the same key again. */
+  async enterInside(last) {
+    await this.processed();
+    await this.commit(last);
+    await this.enter();
+  }
+}
+
+const HELLO = [['ㅇ', '아', '안'], ['ㄴ', '녀', '녕'], ['ㅎ', '하'], ['ㅅ', '세'], ['ㅇ', '요']];
+
+async function hangul(house, interest) {
+  const [a, b] = await meet(house, interest);
+  const keys = await Keyboard.of(a);
+  await keys.write(HELLO);
+  assert.equal(await a.field.inputValue(), '안녕하세요');
+  await keys.enterInside('요');
+  await b.sees('안녕하세요');
+  // A message after it: had the first been sent twice or in two parts, it would stand between.
+  await a.say('끝');
+  await b.sees('끝');
+  assert.deepEqual(await b.texts(), ['안녕하세요', '끝']);
+  assert.equal(await a.field.inputValue(), '');
+}
+
+async function quick(house, interest) {
+  const [a, b] = await meet(house, interest);
+  const keys = await Keyboard.of(a);
+  const words = ['네', '좋아요', 'ㅋㅋㅋ', '진짜요', '그래요'];
+  for (const word of words) {
+    const letters = [...word];
+    await keys.write(letters.map((letter) => [letter]));
+    await keys.enterInside(letters.at(-1));
+    await a.page.waitForFunction(() => document.querySelector('.comp textarea').value === '');
+  }
+  await b.sees('그래요');
+  assert.deepEqual(await b.texts(), words);
+}
+
+async function japanese(house, interest) {
+  const [a, b] = await meet(house, interest);
+  const keys = await Keyboard.of(a);
+  await keys.compose('かんじ');
+  await keys.compose('漢字');
+  await keys.processed();
+  await keys.commit('漢字');
+  assert.equal(await a.field.inputValue(), '漢字');
+  await a.field.press('Enter');
+  await b.sees('漢字');
+  assert.deepEqual(await b.texts(), ['漢字']);
+}
+
+async function button(house, interest) {
+  const [a, b] = await meet(house, interest);
+  const keys = await Keyboard.of(a);
+  await keys.write([['ㄱ', '고', '곧'], ['ㄱ', '가'], ['ㅇ', '요']]);
+  await a.$('.send').click();
+  await b.sees('곧가요');
+  await a.say('끝');
+  await b.sees('끝');
+  assert.deepEqual(await b.texts(), ['곧가요', '끝']);
+}

@@ -1,0 +1,131 @@
+//! The page itself: narrow and enlarged, language and theme at once, what a screen reader is told, motion, without scripts.
+import { strict as assert } from 'node:assert';
+import { eventually, meet } from './person.mjs';
+
+export const pageWalks = {
+  'nothing scrolls sideways at 320 px, nor with text at 200 %': narrow,
+  'language and theme change at once and are kept': look,
+  'a burst of messages is told in a few sentences': liveRegion,
+  'reading older messages: the page stays put and tells what is new': scrolling,
+  'with reduced motion nothing moves': motion,
+  'without scripts the landing page leads on and the chat says what it needs': noScripts,
+  'an own message is on the page within a moment': instant,
+};
+
+const overflow = (page) => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+
+async function narrow(house, interest) {
+  const small = { viewport: { width: 320, height: 640 } };
+  const [a, b] = await meet(house, interest, { a: small, b: small });
+  await b.say('averyveryveryveryveryveryveryverylongwordwithoutanyspaceinitthatwouldpushthepagewide https://example.com/a/long/address/without/end');
+  await a.say('띄어쓰기없이아주아주아주아주아주아주아주아주아주아주아주아주긴한국어문장입니다');
+  await a.sees(await b.texts().then((texts) => texts[0]));
+  for (const person of [a, b]) {
+    for (const size of ['100%', '200%']) {
+      await person.page.evaluate((percent) => (document.documentElement.style.fontSize = percent), size);
+      assert.equal(await overflow(person.page), 0, `${person.locale} talk at ${size}`);
+      assert.ok(await person.page.evaluate(() => document.querySelector('.th .next').getBoundingClientRect().right <= innerWidth), `Next is in sight at ${size}`);
+    }
+  }
+  const c = await house.person('en', small);
+  for (const path of ['/', '/ko', '/chat', '/nowhere']) {
+    await c.page.goto(path);
+    await c.$('h1').first().waitFor();
+    for (const size of ['100%', '200%']) {
+      await c.page.evaluate((percent) => (document.documentElement.style.fontSize = percent), size);
+      assert.equal(await overflow(c.page), 0, `${path} at ${size}`);
+    }
+  }
+}
+
+async function look(house) {
+  const a = await house.person('ko');
+  await a.lobby();
+  assert.equal(await a.$('h1').innerText(), '무슨 이야기를 나눌까요?');
+  await a.$('.aux button[lang=en]').click();
+  assert.equal(await a.$('h1').innerText(), 'What would you like to talk about?');
+  assert.equal(await a.page.title(), 'Maju: meet someone');
+  await a.$('.aux button').first().click(); // auto → light
+  await a.$('.aux button').first().click(); // light → dark
+  assert.equal(await a.page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(20, 19, 15)');
+  const [first] = await Promise.all([a.page.waitForResponse((answer) => answer.url().endsWith('/chat')), a.page.reload()]);
+  assert.match(await first.text(), /<html lang="en" data-theme="dark">/); // painted right by the server
+  assert.equal(await a.page.evaluate(() => document.documentElement.lang), 'en');
+}
+
+async function liveRegion(house, interest) {
+  const [a, b] = await meet(house, interest);
+  await b.page.evaluate(() => {
+    window.heard = [];
+    const node = document.querySelector('[data-announcer]');
+    new MutationObserver(() => window.heard.push(node.textContent)).observe(node, { childList: true, characterData: true, subtree: true });
+  });
+  const texts = Array.from({ length: 24 }, (_, at) => `${at + 1}`);
+  for (const text of texts) await a.say(text);
+  await b.sees('24');
+  const heard = await eventually('the last of them is told', () => b.page.evaluate(() => window.heard.filter((text) => /message|: /.test(text))), (all) => {
+    const told = all.reduce((sum, text) => sum + (/^(\d+) new/.test(text.trim()) ? parseInt(text, 10) : 1), 0);
+    return told >= 24;
+  });
+  const seconds = 10;
+  assert.ok(heard.length <= seconds, `${heard.length} announcements`);
+  assert.ok(heard.length < texts.length / 2, `folded: ${JSON.stringify(heard)}`);
+}
+
+async function scrolling(house, interest) {
+  const [a, b] = await meet(house, interest, { b: { viewport: { width: 390, height: 640 } } });
+  for (let n = 1; n <= 20; n++) await a.say(`줄 ${n}`);
+  await b.sees('줄 20');
+  const atEnd = () => b.page.evaluate(() => { const log = document.querySelector('.log'); return log.scrollHeight - log.clientHeight - log.scrollTop; });
+  await eventually('b follows', atEnd, (gap) => gap <= 1);
+  await b.page.evaluate(() => (document.querySelector('.log').scrollTop = 0));
+  await b.$('.jump').waitFor();
+  const before = await b.page.evaluate(() => document.querySelector('[data-row]').getBoundingClientRect().top);
+  await a.say('새 글 1');
+  await a.say('새 글 2');
+  await b.$('.jump.n').waitFor();
+  await eventually('the number of new ones', () => b.$('.jump').innerText(), (text) => text.endsWith('· 2'));
+  assert.equal(await b.page.evaluate(() => document.querySelector('[data-row]').getBoundingClientRect().top), before);
+  await b.$('.jump').click();
+  await b.$('.jump').waitFor({ state: 'detached' });
+  await eventually('b is at the end', atEnd, (gap) => gap <= 1);
+}
+
+async function motion(house, interest) {
+  const still = { reducedMotion: 'reduce' };
+  const [a, b] = await meet(house, interest, { a: still, b: still });
+  await b.field.pressSequentially('…');
+  await a.$('.typing').waitFor();
+  const running = await a.page.evaluate(() => document.getAnimations().filter((one) => one.playState === 'running' && one.effect.getComputedTiming().duration > 10).length);
+  assert.equal(running, 0);
+}
+
+async function noScripts(house) {
+  const a = await house.person('en', { javaScriptEnabled: false });
+  await a.page.goto('/');
+  assert.ok((await a.$('h1').first().innerText()).length > 0);
+  await a.$('a[href="/chat"], form[action="/chat"] button').first().click();
+  await a.page.waitForURL('**/chat');
+  assert.match(await a.$('.noscript').innerText(), /JavaScript/);
+}
+
+async function instant(house, interest) {
+  const [a] = await meet(house, interest);
+  const session = await a.context.newCDPSession(a.page);
+  await session.send('Emulation.setCPUThrottlingRate', { rate: 4 });
+  await a.context.setOffline(true);
+  await a.field.fill('on the page at once');
+  const took = await a.page.evaluate(
+    () =>
+      new Promise((done) => {
+        const field = document.querySelector('.comp textarea');
+        field.addEventListener('keydown', () => {
+          const began = performance.now();
+          const look = () => (document.querySelector('.msg.me') ? done(performance.now() - began) : requestAnimationFrame(look));
+          look();
+        }, { once: true });
+        field.dispatchEvent(new KeyboardEvent('keydown', { key: 'Enter', code: 'Enter', keyCode: 13, bubbles: true, cancelable: true }));
+      }),
+  );
+  assert.ok(took <= 150, `${took.toFixed(0)} ms at a quarter of the speed`);
+}
