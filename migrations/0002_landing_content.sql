@@ -56,7 +56,7 @@ FROM jsonb_array_elements($ko$[
 {"kind": "faq", "content": {
   "title": "자주 묻는 말",
   "items": [
-    {"question": "가입해야 하나요?", "answer": "아니요. 바로 시작할 수 있어요. 대화를 시작할 때 이 브라우저를 알아보는 쿠키를 만들 뿐이에요."},
+    {"question": "가입해야 하나요?", "answer": "아니요. 바로 시작할 수 있어요. 대화를 시작할 때 이 브라우저를 알아보는 쿠키를 만들고, 직접 고른 언어와 밝기를 기억할 뿐이에요."},
     {"question": "상대는 나에 대해 무엇을 보나요?", "answer": "‘초록 수달’처럼 색과 동물로 지은 이름, 둘 다 고른 관심사, 둘 다 쓰는 말만 보여요. 사진과 프로필은 없어요."},
     {"question": "어떤 말로 이야기하나요?", "answer": "쓸 수 있는 말을 고르면 같은 말을 쓰는 사람과 이어져요. 화면은 한국어와 영어로 볼 수 있어요."},
     {"question": "연결이 끊기면 대화도 끝나나요?", "answer": "30초 안에 돌아오면 그대로 이어져요. 그사이 상대가 보낸 글도 빠짐없이 보여요."},
@@ -122,7 +122,7 @@ FROM jsonb_array_elements($en$[
 {"kind": "faq", "content": {
   "title": "Questions",
   "items": [
-    {"question": "Do I need an account?", "answer": "No. You can start right away. When you open the chat we make a cookie that recognises this browser, and that is all."},
+    {"question": "Do I need an account?", "answer": "No. You can start right away. When you open the chat we make a cookie that recognises this browser, and we keep the language and theme you choose. That is all."},
     {"question": "What do they see about me?", "answer": "A name made of a colour and an animal, such as Green Otter, and the interests and languages you share. There are no photos and no profiles."},
     {"question": "Which language do we talk in?", "answer": "You say which ones you speak, and you’re paired with somebody who speaks one of them. The screens are in Korean and English."},
     {"question": "Does a lost connection end the talk?", "answer": "Not if you’re back within 30 seconds. Whatever they wrote in the meantime is there, all of it."},

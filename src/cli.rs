@@ -133,9 +133,10 @@ pub fn parse() -> Result<Cli, String> {
 
 /// Whether a flag of the file is also on the command line or in the environment.
 fn is_set_elsewhere(flag: &str, given: &[std::ffi::OsString]) -> bool {
-    let by_flag = given.iter().filter_map(|word| word.to_str()).any(|word| {
-        word.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
-    });
+    let by_flag = given
+        .iter()
+        .filter_map(|word| word.to_str())
+        .any(|word| word.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('=')));
     let variable = match flag {
         "--database-url" => "DATABASE_URL".to_owned(),
         "--redis-url" => "REDIS_URL".to_owned(),

@@ -196,7 +196,9 @@ mod tests {
         for own in ["http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"] {
             assert!(site.is_own_origin(own), "{own}");
         }
-        for other in ["http://localhost", "https://localhost:8080", "http://localhost:8081", "null", "http://localhost:8080/"] {
+        for other in
+            ["http://localhost", "https://localhost:8080", "http://localhost:8081", "null", "http://localhost:8080/"]
+        {
             assert!(!site.is_own_origin(other), "{other}");
         }
     }
@@ -214,7 +216,9 @@ mod tests {
     #[test]
     fn networks_hold_their_addresses() {
         let network = Network::parse("10.1.0.0/16").unwrap();
-        assert!(network.contains("10.1.200.3".parse().unwrap()) && network.contains("::ffff:10.1.0.1".parse().unwrap()));
+        assert!(
+            network.contains("10.1.200.3".parse().unwrap()) && network.contains("::ffff:10.1.0.1".parse().unwrap())
+        );
         assert!(!network.contains("10.2.0.1".parse().unwrap()));
         assert!(Network::parse("fd00::/8").unwrap().contains("fd12::1".parse().unwrap()));
         assert!(Network::parse("0.0.0.0/0").unwrap().contains("9.9.9.9".parse().unwrap()));

@@ -20,7 +20,10 @@ use crate::{accounts, cms, gateway, http, rooms, spa};
 const READY: Duration = Duration::from_secs(2);
 
 #[derive(OpenApi)]
-#[openapi(info(title = "Maju", description = "Anonymous one-to-one talks and rooms. Errors are problem+json with the codes of docs/WIRE.md."))]
+#[openapi(info(
+    title = "Maju",
+    description = "Anonymous one-to-one talks and rooms. Errors are problem+json with the codes of docs/WIRE.md."
+))]
 struct Api;
 
 /// The whole router of a node, layers and all.

@@ -40,7 +40,7 @@ impl Database {
                     durable: true,
                 };
                 let private = private::open(place).await.map_err(|why| why.to_string())?;
-                tracing::info!("{}", private.describe());
+                tracing::info!(postgres.own = private.is_owner(), "{}", private.describe());
                 Self { pool: db::pool(private.connect_options()), private: Some(private) }
             }
         };

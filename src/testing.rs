@@ -203,7 +203,10 @@ impl Node {
     pub(crate) async fn send(&self, mut request: Request<Body>) -> Answer {
         let peer: SocketAddr = "127.0.0.1:4000".parse().unwrap();
         request.extensions_mut().insert(ConnectInfo(peer));
-        request.headers_mut().entry(header::HOST).or_insert(format!("localhost:{}", self.address.port()).parse().unwrap());
+        request
+            .headers_mut()
+            .entry(header::HOST)
+            .or_insert(format!("localhost:{}", self.address.port()).parse().unwrap());
         let response = router::router(&self.app).oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, 16 * 1024 * 1024).await.unwrap();

@@ -11,7 +11,23 @@ const ANYBODY: [&str; 5] = ["error", "config", "app", "locale", "testing"];
 /// The import table of DESIGN.md 3: the modules that a folder (or root file) may name besides [`ANYBODY`].
 fn allowed(module: &str) -> Option<&'static [&'static str]> {
     Some(match module {
-        "main" => &["accounts", "cli", "cms", "db", "gateway", "http", "matching", "moderation", "realtime", "rooms", "router", "serve", "spa", "telemetry", "tidy"],
+        "main" => &[
+            "accounts",
+            "cli",
+            "cms",
+            "db",
+            "gateway",
+            "http",
+            "matching",
+            "moderation",
+            "realtime",
+            "rooms",
+            "router",
+            "serve",
+            "spa",
+            "telemetry",
+            "tidy",
+        ],
         "serve" => &["db", "http", "realtime", "router"],
         "router" => &["accounts", "cms", "db", "gateway", "http", "rooms", "spa"],
         "gateway" => &["accounts", "http", "matching", "moderation", "realtime", "rooms"],
@@ -92,7 +108,8 @@ fn imports(code: &str) -> Vec<String> {
             found.push(rest.to_owned());
         }
     }
-    let first_word = |text: &String| text.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("").to_owned();
+    let first_word =
+        |text: &String| text.trim().split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("").to_owned();
     found.iter().map(first_word).filter(|name| !name.is_empty()).collect()
 }
 
@@ -146,7 +163,10 @@ fn transports_never_publish_and_the_carriers_know_no_noun() {
     let mut wrong = Vec::new();
     for (path, text) in sources("src", &[".rs"]) {
         let code = code(&text);
-        if module(&path) == "gateway" && !is_test(&path) && (code.contains("hub.publish") || code.contains("relay.publish")) {
+        if module(&path) == "gateway"
+            && !is_test(&path)
+            && (code.contains("hub.publish") || code.contains("relay.publish"))
+        {
             wrong.push(format!("{}: the noun publishes, after its commit", path.display()));
         }
         if !is_test(&path) && code.contains("super::super::") {
@@ -200,7 +220,9 @@ fn paths_named_in_the_documents_exist() {
         };
         for quoted in text.split('`').skip(1).step_by(2) {
             let path = quoted.split(['#', ' ']).next().unwrap_or_default().split("::").next().unwrap_or_default();
-            let is_path = ["src/", "web/", "migrations/", "docs/", "sim/", ".ci/", "certs/"].iter().any(|start| path.starts_with(start));
+            let is_path = ["src/", "web/", "migrations/", "docs/", "sim/", ".ci/", "certs/"]
+                .iter()
+                .any(|start| path.starts_with(start));
             if is_path && !path.contains(['*', '<', '…', '{']) && !root.join(path).exists() {
                 wrong.push(format!("{document}: `{path}` does not exist"));
             }

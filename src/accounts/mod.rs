@@ -22,10 +22,12 @@ use crate::error::{Error, Result};
 use crate::http::Prefix;
 
 pub use crate::locale::Locale;
-pub use model::{RULES, Visitor, VisitorView};
+#[cfg(test)]
+pub use model::RULES;
+pub use model::{Visitor, VisitorView};
+pub use names::Alias;
 #[cfg(test)]
 pub use names::colors;
-pub use names::Alias;
 pub use routes::router;
 pub use sessions::Sessions;
 
@@ -114,7 +116,9 @@ pub fn run(app: &App) {
             match store::sweep(&node.db).await {
                 Ok(0) => {}
                 Ok(gone) => tracing::info!(visitors.swept = gone, "swept visitors that left nothing"),
-                Err(why) => tracing::warn!(error.cause = %why, "the sweep of visitors failed; it runs again in an hour"),
+                Err(why) => {
+                    tracing::warn!(error.cause = %why, "the sweep of visitors failed; it runs again in an hour")
+                }
             }
         }
     });

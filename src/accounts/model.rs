@@ -124,7 +124,9 @@ impl Change {
             (None, None) => {}
             (Some(RULES), Some(true)) => {}
             (Some(_), Some(true)) => return Err(Error::Conflict("The rules have changed. Read the current version.")),
-            (Some(_), _) => return Err(Error::bad_field("adult", "Maju is for adults: confirm that you are 18 or older.")),
+            (Some(_), _) => {
+                return Err(Error::bad_field("adult", "Maju is for adults: confirm that you are 18 or older."));
+            }
             (None, Some(_)) => return Err(Error::bad_field("rules", "Say which version of the rules is accepted.")),
         }
         Ok(self)

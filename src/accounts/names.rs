@@ -1,6 +1,6 @@
 //! Aliases: a colour and an animal, in Korean and English.
-use rand::seq::IndexedRandom as _;
 use rand::Rng;
+use rand::seq::IndexedRandom as _;
 
 use super::Locale;
 
@@ -99,7 +99,10 @@ mod tests {
             }
         }
         let alias = Alias { color: "pine".into(), animal: "otter".into() };
-        assert_eq!((alias.in_words(Locale::Ko), alias.in_words(Locale::En)), ("초록 수달".into(), "Green Otter".into()));
+        assert_eq!(
+            (alias.in_words(Locale::Ko), alias.in_words(Locale::En)),
+            ("초록 수달".into(), "Green Otter".into())
+        );
     }
 
     #[test]

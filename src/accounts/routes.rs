@@ -1,7 +1,7 @@
 //! Accounts over HTTP: `GET /me` makes the visitor, `PATCH /me` changes it.
 use axum::extract::{FromRequestParts, State};
-use axum::http::request::Parts;
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 use serde::Serialize;
 use tower_sessions::Session;
 use utoipa_axum::router::OpenApiRouter;

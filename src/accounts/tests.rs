@@ -47,7 +47,8 @@ async fn writes_come_from_the_sites_own_pages() {
     let node = node().await;
     let guest = node.newcomer("en").await;
     let patch = |origin: Option<&str>, kind: &str| {
-        let mut request = Request::patch("/api/v1/me").header(header::COOKIE, &guest.cookie).header(header::CONTENT_TYPE, kind);
+        let mut request =
+            Request::patch("/api/v1/me").header(header::COOKIE, &guest.cookie).header(header::CONTENT_TYPE, kind);
         if let Some(origin) = origin {
             request = request.header(header::ORIGIN, origin);
         }

@@ -54,8 +54,9 @@ impl State {
 
     /// Shows these contents from now on. The same contents again keep the pages that were made of them.
     fn show(&self, contents: Contents) {
-        if *self.current().contents() != contents {
-            self.current.send_replace(Arc::new(Snapshot::of(contents)));
+        let current = self.current();
+        if *current.contents() != contents {
+            self.current.send_replace(Arc::new(current.followed_by(contents)));
         }
     }
 

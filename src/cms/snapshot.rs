@@ -1,5 +1,5 @@
 //! What a node shows now, and the pages made of it: each is rendered once, when it is first asked for.
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use time::OffsetDateTime;
 
@@ -22,14 +22,22 @@ pub(super) struct Contents {
 /// Contents that were parsed, with room for their pages: one a language and theme.
 pub(super) struct Snapshot {
     contents: Contents,
-    sections: [Vec<PageSection>; Locale::ALL.len()],
+    sections: Arc<[Vec<PageSection>; Locale::ALL.len()]>,
     pages: [OnceLock<Tagged>; Locale::ALL.len() * Theme::ALL.len()],
 }
 
 impl Snapshot {
     pub(super) fn of(contents: Contents) -> Self {
         let sections = Locale::ALL.map(|locale| parsed(&contents.sections, locale));
-        Self { contents, sections, pages: Default::default() }
+        Self { contents, sections: Arc::new(sections), pages: Default::default() }
+    }
+
+    /// The next snapshot. Numbers change often and sections rarely: those are read again only when they have changed.
+    pub(super) fn followed_by(&self, contents: Contents) -> Self {
+        if contents.sections != self.contents.sections {
+            return Self::of(contents);
+        }
+        Self { contents, sections: self.sections.clone(), pages: Default::default() }
     }
 
     pub(super) fn contents(&self) -> &Contents {

@@ -19,10 +19,11 @@ const ACQUIRE: Duration = Duration::from_secs(2);
 
 /// The pool of a node. Statements are cut off after 5 s, an idle transaction after 10 s, so that nobody hangs the rest.
 pub fn pool(options: PgConnectOptions) -> PgPool {
-    let options = options
-        .application_name("maju")
-        .log_statements(tracing::log::LevelFilter::Trace)
-        .options([("statement_timeout", "5s"), ("idle_in_transaction_session_timeout", "10s"), ("lock_timeout", "3s")]);
+    let options = options.application_name("maju").log_statements(tracing::log::LevelFilter::Trace).options([
+        ("statement_timeout", "5s"),
+        ("idle_in_transaction_session_timeout", "10s"),
+        ("lock_timeout", "3s"),
+    ]);
     PgPoolOptions::new()
         .max_connections(POOL)
         .min_connections(1)

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::SinkExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use rand::RngExt as _;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use uuid::Uuid;
@@ -150,19 +150,11 @@ impl Connection {
                 }
             };
             heard = Instant::now();
-            let text = match said {
-                Some(Ok(Message::Text(text))) => text,
-                Some(Ok(Message::Binary(bytes))) if bytes.len() > FRAME => return too_large(),
-                Some(Ok(Message::Binary(_))) => Utf8Bytes::default(),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                Some(Ok(Message::Close(_))) | None => return End::Gone,
-                // The library breaks off at its own limit; anything else is a connection that broke.
-                Some(Err(why)) if why.to_string().contains("too long") => return too_large(),
-                Some(Err(_)) => return End::Gone,
+            let text = match text_of(said) {
+                Ok(Some(text)) => text,
+                Ok(None) => continue,
+                Err(end) => return end,
             };
-            if text.len() > FRAME {
-                return too_large();
-            }
             let Some(read) = frames::read(&text) else {
                 strikes += 1;
                 let why = Error::bad_frame("A frame is a JSON object with an 'id' (a whole number) and a 'type'.");
@@ -259,7 +251,12 @@ impl Connection {
     }
 
     /// Answers a send, and the others that have committed meanwhile, with one flush.
-    async fn answer_send<F>(&mut self, re: u64, outcome: Result<Posted>, sends: &mut FuturesUnordered<F>) -> Result<(), End>
+    async fn answer_send<F>(
+        &mut self,
+        re: u64,
+        outcome: Result<Posted>,
+        sends: &mut FuturesUnordered<F>,
+    ) -> Result<(), End>
     where
         F: Future<Output = (u64, Result<Posted>)>,
     {
@@ -365,6 +362,20 @@ impl Connection {
                 tracing::debug!(error.cause = %why, "a visitor's last use is noted with the next frame");
             }
         }
+    }
+}
+
+/// The text of a frame; None for a sign of life. A binary frame reads as no JSON.
+fn text_of(said: Option<Result<Message, axum::Error>>) -> Result<Option<Utf8Bytes>, End> {
+    match said {
+        Some(Ok(Message::Text(text))) if text.len() > FRAME => Err(too_large()),
+        Some(Ok(Message::Binary(bytes))) if bytes.len() > FRAME => Err(too_large()),
+        Some(Ok(Message::Text(text))) => Ok(Some(text)),
+        Some(Ok(Message::Binary(_))) => Ok(Some(Utf8Bytes::default())),
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
+        // The library breaks off at its own limit; anything else is a connection that broke.
+        Some(Err(why)) if why.to_string().contains("too long") => Err(too_large()),
+        Some(Err(_) | Ok(Message::Close(_))) | None => Err(End::Gone),
     }
 }
 

@@ -265,7 +265,8 @@ pub(super) fn ok<T: Serialize>(re: u64, answer: &T) -> Frame {
 pub(super) fn refusal(re: Option<u64>, why: &Error) -> Frame {
     why.log();
     let message = why.to_string();
-    let error = WireError { code: why.code(), message: &message, retry_after_ms: why.retry_after_ms(), field: why.field() };
+    let error =
+        WireError { code: why.code(), message: &message, retry_after_ms: why.retry_after_ms(), field: why.field() };
     text(&Failed { re, error })
 }
 
@@ -298,7 +299,17 @@ mod tests {
         ] {
             assert_eq!(refused(text), (7, "bad_frame"), "{text}");
         }
-        for text in ["", "x", "5", "null", "[]", r#"{"type":"ping"}"#, r#"{"id":"1","type":"ping"}"#, r#"{"id":-1,"type":"ping"}"#, r#"{"id":1.5,"type":"ping"}"#] {
+        for text in [
+            "",
+            "x",
+            "5",
+            "null",
+            "[]",
+            r#"{"type":"ping"}"#,
+            r#"{"id":"1","type":"ping"}"#,
+            r#"{"id":-1,"type":"ping"}"#,
+            r#"{"id":1.5,"type":"ping"}"#,
+        ] {
             assert!(read(text).is_none(), "{text}");
         }
         let hello = read(r#"{"id":1,"type":"hello"}"#).unwrap();

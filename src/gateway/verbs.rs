@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::connection::{Connection, Followed, HEARTBEAT};
 use super::frames::{
-    self, ClientFrame, Done, HelloOk, JoinOk, Membership, NextOk, PingOk, ReportOk, ResumeFrom, Resumed, SeekOk, Waiting,
+    self, ClientFrame, Done, HelloOk, JoinOk, Membership, NextOk, PingOk, ReportOk, ResumeFrom, Resumed, SeekOk,
+    Waiting,
 };
 use crate::accounts;
 use crate::app::stamp;

@@ -65,7 +65,8 @@ async fn pass(State(door): State<Arc<Door>>, request: Request, next: Next) -> Re
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().map_or("(none)", MatchedPath::as_str).to_owned();
     // At `info`, so that a warning's line tells its request; never the query or the body.
-    let span = tracing::info_span!("http.request", http.method = %request.method(), http.route = route, request.id = %id);
+    let span =
+        tracing::info_span!("http.request", http.method = %request.method(), http.route = route, request.id = %id);
     let answer = async {
         let response = door.answer(request, next).await;
         let response = if is_under(&path, "/api") { as_problem(response).await } else { response };

@@ -97,7 +97,8 @@ fn add(headers: &mut HeaderMap, name: HeaderName, value: &HeaderValue) {
 /// `{@html}` and any other writer of markup is refused by the browser.
 fn policy(site: &Site, host: &str) -> HeaderValue {
     // Older Safari does not count a socket to the same host as 'self'. An IPv6 host cannot be written in a policy.
-    let port = host.rsplit_once(':').map(|(_, port)| port).filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    let port =
+        host.rsplit_once(':').map(|(_, port)| port).filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
     let port = port.map(|port| format!(":{port}")).unwrap_or_default();
     let scheme = if site.secure { "wss" } else { "ws" };
     let sockets = if site.loopback {

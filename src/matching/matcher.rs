@@ -281,11 +281,7 @@ impl Rounds {
 }
 
 /// Opens the rooms and stores the talks: `a` and `b` in their slots.
-async fn open(
-    app: &App,
-    tx: &mut PgConnection,
-    made: &[(&Match, &Locked, &Locked)],
-) -> Result<Vec<View>, sqlx::Error> {
+async fn open(app: &App, tx: &mut PgConnection, made: &[(&Match, &Locked, &Locked)]) -> Result<Vec<View>, sqlx::Error> {
     if made.is_empty() {
         return Ok(Vec::new());
     }
@@ -293,7 +289,7 @@ async fn open(
     let pairs: Vec<Pair> = made.iter().map(|(_, a, b)| Pair { a: seat(a), b: seat(b) }).collect();
     let opened = rooms::open(&mut *tx, &pairs).await?;
     let new = made.iter().zip(&opened).map(|((one, a, b), room)| NewTalk {
-        room_id: room.room_id,
+        room_id: *room,
         a: &a.ticket,
         b: &b.ticket,
         shared: &one.shared,

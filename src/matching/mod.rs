@@ -27,8 +27,9 @@ pub use model::{EndReason, OpenSession, Seek, Seeking, Standing};
 #[cfg(test)]
 pub use model::{Found, PartnerState, Person, SeekingRef, TalkEvent, TalkState, You};
 
-/// What nodes tell each other when there is a new ticket.
-const WAKE: &str = r#"{"type":"ticket"}"#;
+/// What nodes tell each other: there is a new ticket; a visitor (by inner id) has cancelled.
+const WAKE: &str = "matching.wake";
+const CANCELLED: &str = "matching.cancelled ";
 /// Entries a report may choose, and characters of its note.
 const CHOSEN: usize = 50;
 const NOTE: usize = 1_000;
@@ -66,10 +67,7 @@ impl State {
     /// There is a new ticket: whoever pairs should look.
     fn wake(&self, app: &App) {
         self.matcher.wake();
-        if app.relay.has_others() {
-            let frame = crate::realtime::Frame::from_static(WAKE);
-            app.relay.publish(Relayed { node: app.node, topic: Topic::Nodes, seq: None, frame });
-        }
+        tell_nodes(app, WAKE);
     }
 }
 
@@ -98,6 +96,7 @@ pub async fn seek(app: &App, who: &Visitor, seek: Seek) -> Result<Seeking> {
 pub async fn cancel(app: &App, who: &Visitor) -> Result<()> {
     store::cancel(&app.db, who.id, app.node).await?;
     app.matching.registry.release(who.id);
+    tell_nodes(app, &format!("{CANCELLED}{}", who.id));
     Ok(())
 }
 
@@ -238,6 +237,12 @@ pub fn connected(app: &App, visitor: i64) {
 /// A socket of a visitor closed on this node. After the last one a ticket lives 10 s, and a talk's partner is told soon.
 pub fn disconnected(app: &App, visitor: i64) {
     app.matching.registry.disconnected(visitor, app.clock.now());
+}
+
+fn tell_nodes(app: &App, what: &str) {
+    if app.relay.has_others() {
+        app.relay.publish(Relayed { node: app.node, topic: Topic::Nodes, seq: None, frame: what.into() });
+    }
 }
 
 /// Holds a visitor's waiting ticket on this node, and answers it.

@@ -74,7 +74,8 @@ impl Seek {
 
 /// Control characters, bidi controls and invisible ones that could make one interest look like another.
 fn is_forbidden(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// A waiting ticket.
@@ -190,6 +191,7 @@ pub struct SeekingRef {
 /// What matching tells a visitor, on all its sockets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, TS)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "made, encoded and dropped: never kept in numbers")]
 pub enum TalkEvent {
     Found(Found),
     Partner {

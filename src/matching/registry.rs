@@ -118,9 +118,10 @@ impl Registry {
     /// Visitors without a socket for so long that the other side of their talk is to be told.
     pub(super) fn to_mark_away(&self, now: OffsetDateTime) -> Vec<i64> {
         let inner = self.lock();
-        let due = inner.gone.iter().filter(|(visitor, gone)| {
-            !gone.told && now - gone.since >= DEBOUNCE && inner.inside.contains_key(visitor)
-        });
+        let due = inner
+            .gone
+            .iter()
+            .filter(|(visitor, gone)| !gone.told && now - gone.since >= DEBOUNCE && inner.inside.contains_key(visitor));
         due.map(|(visitor, _)| *visitor).collect()
     }
 

@@ -168,7 +168,9 @@ pub(super) async fn delete_own(db: &PgPool, node: Uuid, visitors: &[i64], ticket
 
 /// Deletes waiting tickets by their public ids.
 pub(super) async fn delete_public(db: &PgPool, tickets: &[Uuid]) -> Result<()> {
-    sqlx::query!("DELETE FROM random_ticket WHERE public_id = ANY($1) AND cancelled_at IS NULL", tickets).execute(db).await?;
+    sqlx::query!("DELETE FROM random_ticket WHERE public_id = ANY($1) AND cancelled_at IS NULL", tickets)
+        .execute(db)
+        .await?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::model::{TalkEvent, Upkeep, upkeep};
 use super::registry::Seeker;
 use super::store::{self, Held, Written};
-use super::{WAKE, talks};
+use super::{CANCELLED, WAKE, talks};
 use crate::app::App;
 use crate::error::Result;
 use crate::realtime::{Relayed, Topic};
@@ -147,7 +147,10 @@ impl Talks {
         let (tickets, since): (Vec<Uuid>, Vec<_>) = each.map(|seeker| (seeker.ticket, seeker.since)).unzip();
         let matched = talks::matched(&app.db, missing, &tickets, &since).await?;
         let open = talks::open_of(app, missing).await?;
-        Ok(Self { open: open.into_iter().map(|(visitor, found)| (visitor, TalkEvent::Found(found))).collect(), matched })
+        Ok(Self {
+            open: open.into_iter().map(|(visitor, found)| (visitor, TalkEvent::Found(found))).collect(),
+            matched,
+        })
     }
 }
 
@@ -171,12 +174,19 @@ async fn relayed(app: App) {
                 }
                 app.hub.publish(Topic::Visitor(visitor), &frame, None);
             }
-            Ok(Relayed { node, topic: Topic::Nodes, frame, .. }) if node != app.node && frame.as_str() == WAKE => {
-                app.matching.matcher.wake();
+            Ok(Relayed { node, topic: Topic::Nodes, frame, .. }) if node != app.node => {
+                let cancelled = frame.strip_prefix(CANCELLED).and_then(|visitor| visitor.parse().ok());
+                if let Some(visitor) = cancelled {
+                    app.matching.registry.release(visitor);
+                } else if frame.as_str() == WAKE {
+                    app.matching.matcher.wake();
+                }
             }
             Ok(_) => {}
             // Every seeker is compared with the table each second: a found that was missed is told then.
-            Err(RecvError::Lagged(missed)) => tracing::warn!(relay.missed = missed, "the relay was too fast for matching"),
+            Err(RecvError::Lagged(missed)) => {
+                tracing::warn!(relay.missed = missed, "the relay was too fast for matching")
+            }
             Err(RecvError::Closed) => return,
         }
     }

@@ -167,7 +167,8 @@ impl Batch {
     /// After the commit: this node answers for the tickets, then their seekers hear of them.
     fn answer(self, app: &App, refused: &HashSet<i64>) {
         let now = app.clock.now();
-        let tickets: HashMap<i64, Uuid> = self.seekers.iter().map(|(visitor, seeker)| (*visitor, seeker.ticket)).collect();
+        let tickets: HashMap<i64, Uuid> =
+            self.seekers.iter().map(|(visitor, seeker)| (*visitor, seeker.ticket)).collect();
         for (visitor, seeker) in self.seekers {
             if refused.contains(&visitor) {
                 app.matching.registry.release(visitor);

@@ -160,7 +160,10 @@ mod tests {
         queue.push(Weight::Kept, "ended".into());
         queue.ready().await;
         let taken = queue.take();
-        assert_eq!((taken.frames, taken.reached, taken.lagging), (["found", "ended"].map(Into::into).into(), vec![], true));
+        assert_eq!(
+            (taken.frames, taken.reached, taken.lagging),
+            (["found", "ended"].map(Into::into).into(), vec![], true)
+        );
         queue.push(entry(6), "still late".into());
         assert!(queue.take().lagging, "until the socket says so");
         queue.caught_up();

@@ -53,6 +53,7 @@ impl Feed {
     }
 
     /// How many rooms are in use.
+    #[cfg(test)]
     pub(super) fn rooms(&self) -> usize {
         self.lock().len()
     }

@@ -65,7 +65,8 @@ impl State {
         (state, lanes)
     }
 
-    /// Rooms in use on this node (tests count what is left behind).
+    /// Rooms in use on this node: tests count what is left behind.
+    #[cfg(test)]
     pub fn in_use(&self) -> usize {
         self.feed.rooms()
     }
@@ -311,46 +312,21 @@ pub struct Seat {
     pub locale: Locale,
 }
 
-/// A talk's room as it was opened, with what each side is called in it.
-pub struct OpenedTalk {
-    pub room_id: i64,
-    pub room: Uuid,
-    pub a: (String, Alias),
-    pub b: (String, Alias),
-}
-
-/// Opens a room for each pair, inside the matcher's transaction: room, head and both places.
-pub async fn open(tx: &mut PgConnection, pairs: &[Pair]) -> Result<Vec<OpenedTalk>, sqlx::Error> {
-    let mut opened = Vec::with_capacity(pairs.len());
-    let (mut ids, mut visitors, mut slots) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut colors, mut animals, mut names) = (Vec::new(), Vec::new(), Vec::new());
+/// Opens a room for each pair, inside the matcher's transaction: room, head and both places. Answers the rooms' inner ids.
+pub async fn open(tx: &mut PgConnection, pairs: &[Pair]) -> Result<Vec<i64>, sqlx::Error> {
+    let mut talks = store::Talks::default();
     for pair in pairs {
         let (alias_a, alias_b) = Alias::random_pair(&mut rand::rng());
-        let room = Uuid::new_v4();
-        ids.push(room);
-        for (seat, slot, alias) in [(pair.a, "A", &alias_a), (pair.b, "B", &alias_b)] {
-            visitors.push(seat.visitor);
-            slots.push(slot.to_owned());
-            colors.push(alias.color.clone());
-            animals.push(alias.animal.clone());
-            names.push(alias.in_words(seat.locale));
+        talks.public_ids.push(Uuid::new_v4());
+        for (seat, slot, alias) in [(pair.a, "A", alias_a), (pair.b, "B", alias_b)] {
+            talks.visitors.push(seat.visitor);
+            talks.slots.push(slot.to_owned());
+            talks.names.push(alias.in_words(seat.locale));
+            talks.colors.push(alias.color);
+            talks.animals.push(alias.animal);
         }
-        let side = |seat: Seat, alias: Alias| (alias.in_words(seat.locale), alias);
-        opened.push(OpenedTalk { room_id: 0, room, a: side(pair.a, alias_a), b: side(pair.b, alias_b) });
     }
-    let talks = store::Talks {
-        public_ids: &ids,
-        visitors: &visitors,
-        slots: &slots,
-        colors: &colors,
-        animals: &animals,
-        names: &names,
-    };
-    let rooms = store::open_talks(tx, &talks).await?;
-    for (talk, id) in opened.iter_mut().zip(rooms) {
-        talk.room_id = id;
-    }
-    Ok(opened)
+    store::open_talks(tx, &talks).await
 }
 
 /// Closes a talk's room inside a transaction. False: it was closed already. Call [`closed`] after the commit.

@@ -146,10 +146,26 @@ impl From<&ChatRoom> for RoomView {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum RoomEvent {
     Message(Message),
-    Typing { room: Uuid, sender: Sender },
-    Presence { room: Uuid, #[ts(type = "number")] online: usize },
-    Read { room: Uuid, member: Uuid, #[ts(type = "number")] seq: i64 },
-    Resync { room: Uuid, #[ts(type = "number")] head: i64 },
+    Typing {
+        room: Uuid,
+        sender: Sender,
+    },
+    Presence {
+        room: Uuid,
+        #[ts(type = "number")]
+        online: usize,
+    },
+    Read {
+        room: Uuid,
+        member: Uuid,
+        #[ts(type = "number")]
+        seq: i64,
+    },
+    Resync {
+        room: Uuid,
+        #[ts(type = "number")]
+        head: i64,
+    },
 }
 
 impl RoomEvent {

@@ -206,12 +206,8 @@ async fn page(
 ) -> Result<Json<Page<RoomEvent>>> {
     let limit = page_size(limit)?;
     let floor = visible_after(place);
-    let window = Window {
-        after: after.unwrap_or(0).max(floor),
-        before: before.unwrap_or(i64::MAX),
-        limit: limit + 1,
-        newest,
-    };
+    let window =
+        Window { after: after.unwrap_or(0).max(floor), before: before.unwrap_or(i64::MAX), limit: limit + 1, newest };
     let mut entries = store::entries(&app.db, &place.room, window).await?;
     let size = usize::try_from(limit).unwrap_or(100);
     let more = entries.len() > size;
@@ -246,4 +242,3 @@ fn like(words: &str) -> String {
     let escaped = words.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     format!("%{escaped}%")
 }
-

@@ -54,8 +54,17 @@ async fn rooms_are_made_listed_and_found() {
         body[field] = value.clone();
         assert_eq!(make(body).await.status.as_u16(), status, "{field} {value}");
     }
-    let list = async |who: &Guest, query: &str| node.ask(Some(who), Method::GET, &format!("/api/v1/rooms?{query}"), None).await.json();
-    let titles = |list: &Value| list["items"].as_array().unwrap().iter().map(|room| room["title"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let list = async |who: &Guest, query: &str| {
+        node.ask(Some(who), Method::GET, &format!("/api/v1/rooms?{query}"), None).await.json()
+    };
+    let titles = |list: &Value| {
+        list["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|room| room["title"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(titles(&list(&owner, "").await), ["Hidden", "Film night"], "mine too");
     assert_eq!(titles(&list(&other, "").await), ["Film night"]);
     assert_eq!(titles(&list(&other, "q=FILM").await), ["Film night"]);
@@ -64,7 +73,10 @@ async fn rooms_are_made_listed_and_found() {
     let by_slug = node.ask(Some(&other), Method::GET, &format!("/api/v1/rooms/{slug}"), None).await;
     assert_eq!(by_slug.json()["id"], made.json()["id"]);
     let id = hidden["id"].as_str().unwrap();
-    assert_eq!(node.ask(Some(&other), Method::GET, &format!("/api/v1/rooms/{id}"), None).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        node.ask(Some(&other), Method::GET, &format!("/api/v1/rooms/{id}"), None).await.status,
+        StatusCode::NOT_FOUND
+    );
 }
 
 #[tokio::test]
@@ -80,7 +92,9 @@ async fn lists_go_on_from_their_cursor() {
         loop {
             let path = format!("/api/v1/rooms?limit=3{sort}{cursor}");
             let page = node.ask(Some(&owner), Method::GET, &path, None).await.json();
-            seen.extend(page["items"].as_array().unwrap().iter().map(|room| room["title"].as_str().unwrap().to_owned()));
+            seen.extend(
+                page["items"].as_array().unwrap().iter().map(|room| room["title"].as_str().unwrap().to_owned()),
+            );
             match page["next"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => break,
@@ -159,7 +173,11 @@ async fn nothing_is_written_after_the_commit_that_took_the_right() {
 }
 
 async fn written(node: &Node, visitor: i64) -> i64 {
-    sqlx::query_scalar("SELECT count(*) FROM message WHERE sender_id = $1").bind(visitor).fetch_one(&node.app.db).await.unwrap()
+    sqlx::query_scalar("SELECT count(*) FROM message WHERE sender_id = $1")
+        .bind(visitor)
+        .fetch_one(&node.app.db)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]

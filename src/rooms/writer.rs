@@ -80,7 +80,8 @@ impl Writer {
 /// Starts the lanes.
 pub(super) fn run(app: &App, lanes: Lanes) {
     for drafts in lanes.0 {
-        let lane = Lane { app: app.clone(), drafts, connection: None, memory: Memory::default(), alone: HashMap::new() };
+        let lane =
+            Lane { app: app.clone(), drafts, connection: None, memory: Memory::default(), alone: HashMap::new() };
         app.tasks.spawn("rooms.writer", lane.run());
     }
 }

@@ -39,6 +39,8 @@ async function inEveryLook(person, where) {
     // The button may lie under a dialog just now; it works all the same.
     await person.page.evaluate((tag) => document.documentElement.lang !== tag && document.querySelector(`button[lang=${tag}]`)?.click(), locale);
     await person.page.waitForFunction((tag) => document.documentElement.lang === tag, locale);
+    // Colours may be on their way to the other theme for two frames.
+    await person.page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
     await audit(person, `${where} in ${locale}, ${theme}, ${width} px`);
   }
 }
@@ -61,7 +63,7 @@ async function lobby(house) {
   await a.lobby();
   await inEveryLook(a, 'the lobby');
   await a.interest('재즈');
-  await a.$('.tags input').fill('라');
+  await a.$('.tags input').fill('co');
   await a.$('.options li').first().waitFor();
   await inEveryLook(a, 'the lobby with suggestions');
   await a.$('.tags input').press('Escape');

@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { chromium } from 'playwright-core';
+import { serveFresh } from './fresh.mjs';
 import { Person } from './person.mjs';
 
 function find() {
@@ -41,7 +42,8 @@ export class House {
       baseURL: this.server.url,
       ...options,
     });
-    const person = new Person(context, await context.newPage(), locale);
+    await serveFresh(context);
+    const person = new Person(context, await context.newPage(), locale, options.hasTouch);
     this.people.push(person);
     return person;
   }

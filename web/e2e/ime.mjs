@@ -7,6 +7,7 @@ export const imeWalks = {
   'Hangul: five quick messages are five messages': quick,
   'Japanese: the Enter that picks a candidate sends nothing': japanese,
   'the button sends a composition whole': button,
+  'on glass Enter makes a line, and the button sends': glass,
 };
 
 class Keyboard {
@@ -107,4 +108,17 @@ async function button(house, interest) {
   await a.say('끝');
   await b.sees('끝');
   assert.deepEqual(await b.texts(), ['곧가요', '끝']);
+}
+
+async function glass(house, interest) {
+  const phone = { hasTouch: true, isMobile: true, viewport: { width: 390, height: 844 } };
+  const [a, b] = await meet(house, interest, { a: phone });
+  await a.field.tap();
+  await a.page.keyboard.type('첫 줄');
+  await a.page.keyboard.press('Enter');
+  await a.page.keyboard.type('둘째 줄');
+  assert.equal(await a.field.inputValue(), '첫 줄\n둘째 줄');
+  await a.$('.send').tap();
+  await b.sees('첫 줄\n둘째 줄');
+  assert.match(await a.focused(), /^textarea/, 'the keyboard stays');
 }

@@ -19,8 +19,8 @@ const NETWORK = /Failed to load resource|WebSocket connection to|net::ERR_|ERR_I
 export class Person {
   complaints = [];
 
-  constructor(context, page, locale) {
-    Object.assign(this, { context, page, locale });
+  constructor(context, page, locale, touch = false) {
+    Object.assign(this, { context, page, locale, touch });
     page.setDefaultTimeout(20_000);
     page.on('pageerror', (error) => this.complaints.push(`${locale}: ${error.message}`));
     page.on('console', (line) => {
@@ -28,8 +28,8 @@ export class Person {
     });
   }
 
-  $(selector) {
-    return this.page.locator(selector);
+  $(selector, options) {
+    return this.page.locator(selector, options);
   }
 
   async lobby(interest) {
@@ -37,6 +37,8 @@ export class Person {
     await this.$('.go .btn').waitFor();
     // The form knows about the rules once the server has answered.
     await this.page.waitForFunction(() => document.querySelector('#agree') !== null || document.querySelector('.go p:last-child')?.textContent !== '');
+    // Everybody here speaks English too, or nobody would meet across the two languages of the page.
+    await this.$('.pick[lang=en] input').check();
     if (interest) await this.interest(interest);
   }
 
@@ -76,7 +78,9 @@ export class Person {
 
   async say(text) {
     await this.field.fill(text);
-    await this.field.press('Enter');
+    // On glass Enter makes a new line, and the button sends.
+    if (this.touch) await this.$('.send').click();
+    else await this.field.press('Enter');
   }
 
   /** Everything on the page, in its order: `[who, text, status]`. */
@@ -103,7 +107,7 @@ export class Person {
     return this.page.evaluate(() => {
       const node = document.activeElement;
       if (!node || node === document.body) return 'nowhere';
-      return `${node.tagName.toLowerCase()}${node.id ? `#${node.id}` : ''}.${[...node.classList].join('.')}`;
+      return [`${node.tagName.toLowerCase()}${node.id ? `#${node.id}` : ''}`, ...node.classList].join('.');
     });
   }
 

@@ -1,7 +1,7 @@
 //! The real server, as a person would start it: on a folder of its own, on a free port, stopped by its process id.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createWriteStream, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, createWriteStream, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -32,6 +32,7 @@ export class Server {
     server.port = await freePort();
     server.url = `http://127.0.0.1:${server.port}`;
     server.folder = mkdtempSync(join(tmpdir(), 'maju-e2e-'));
+    chmodSync(server.folder, 0o755); // a root's Postgres runs as somebody else, who must reach it
     server.logFile = join(results, 'server.log');
     await server.up();
     return server;

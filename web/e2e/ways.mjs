@@ -42,7 +42,7 @@ async function leave(house, interest) {
   await a.$('.menu:popover-open button').first().click();
   await Promise.all([a.stands('ended'), b.stands('ended')]);
   assert.equal(await a.$('.over h2').innerText(), '대화를 끝냈어요');
-  assert.equal(await a.focused(), 'button..ib', 'the focus stays on the button that is still there');
+  assert.equal(await a.focused(), 'button.ib', 'the focus stays on the button that is still there');
   await a.$('.over .btn', { hasText: '처음으로' }).click();
   await a.$('.last li').waitFor();
   await a.$('.last .btn').first().click();

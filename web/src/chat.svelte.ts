@@ -236,6 +236,7 @@ export class Chat {
       api: this.api,
       outbox: new Outbox(room, sessionStorage),
       newId: () => crypto.randomUUID(),
+      spell: (topic) => this.choices.interests.find((own) => own.toLocaleLowerCase() === topic.toLocaleLowerCase()) ?? topic,
       onMessage: (talk, text) => announcer.message(aliasOf(talk.partner), text),
       onPartner: (talk, state) => announcer.say(t(state, { name: aliasOf(talk.partner) })),
       onEnd: (talk) => {

@@ -15,7 +15,8 @@ async fn nothing_is_left_behind() {
     talk.b.close().await;
     let app = &node.app;
     let id = crate::accounts::by_id(app, 1).await.unwrap().id;
-    eventually("the first sockets are gone", || async { app.hub.listeners(crate::realtime::Topic::Visitor(id)) == 0 }).await;
+    eventually("the first sockets are gone", || async { app.hub.listeners(crate::realtime::Topic::Visitor(id)) == 0 })
+        .await;
     let before = settled(app).await;
     for round in 0..30 {
         let mut socket = node.connect(&one).await;
@@ -88,7 +89,11 @@ async fn a_node_that_stops_answers_what_it_has_and_says_when_to_come_back() {
     let mut asked = Vec::new();
     for n in 0..20 {
         let payload = json!({"kind": "text", "text": format!("{n}")});
-        asked.push(talk.a.say(json!({"type": "send", "room": talk.room, "client_id": Uuid::new_v4(), "payload": payload})).await);
+        asked.push(
+            talk.a
+                .say(json!({"type": "send", "room": talk.room, "client_id": Uuid::new_v4(), "payload": payload}))
+                .await,
+        );
     }
     talk.a.ok(json!({"type": "ping"})).await; // all of them have been read
     node.app.tasks.draining.cancel();
@@ -122,9 +127,8 @@ async fn the_close_reason_holds_the_delay() {
     futures_util::StreamExt::next(&mut stream).await.unwrap().unwrap();
     node.app.tasks.draining.cancel();
     let reason = loop {
-        match futures_util::StreamExt::next(&mut stream).await.unwrap().unwrap() {
-            Message::Close(Some(frame)) => break frame.reason.to_string(),
-            _ => {}
+        if let Message::Close(Some(frame)) = futures_util::StreamExt::next(&mut stream).await.unwrap().unwrap() {
+            break frame.reason.to_string();
         }
     };
     let delay = serde_json::from_str::<Value>(&reason).unwrap()["delay_ms"].as_u64().unwrap();

@@ -60,7 +60,8 @@ async fn a_repeat_gets_the_first_answer_and_somebody_elses_id_is_a_conflict() {
     assert_eq!(talk.b.refused(send("mine")).await, "conflict");
     // Ten of the same at once, on two sockets of one visitor and over REST.
     let id = Uuid::new_v4();
-    let again = json!({"type": "send", "room": talk.room, "client_id": id, "payload": {"kind": "text", "text": "many"}});
+    let again =
+        json!({"type": "send", "room": talk.room, "client_id": id, "payload": {"kind": "text", "text": "many"}});
     let mut other = node.socket(&one).await;
     let mut ids = Vec::new();
     for _ in 0..5 {
@@ -119,7 +120,11 @@ async fn many_writers_make_one_dense_log_that_everybody_sees_in_order() {
             if frame["type"] == "message" {
                 seen.push(frame["seq"].as_u64().unwrap() as usize);
             } else if frame["re"].is_u64() {
-                assert_eq!(frame["re"].as_u64().unwrap(), asked[who][acked.len()], "answers come in the order of asking");
+                assert_eq!(
+                    frame["re"].as_u64().unwrap(),
+                    asked[who][acked.len()],
+                    "answers come in the order of asking"
+                );
                 acked.push(frame["ok"]["seq"].as_u64().unwrap() as usize);
             }
         }
@@ -141,7 +146,9 @@ async fn history_is_paged_for_members_only() {
     }
     let path = format!("/api/v1/rooms/{}", talk.room);
     let page = |query: &str| format!("{path}/messages?{query}");
-    let seqs = |answer: &Value| answer["items"].as_array().unwrap().iter().map(|item| item["seq"].as_i64().unwrap()).collect::<Vec<_>>();
+    let seqs = |answer: &Value| {
+        answer["items"].as_array().unwrap().iter().map(|item| item["seq"].as_i64().unwrap()).collect::<Vec<_>>()
+    };
     let ask = async |path: String| node.ask(Some(&two), Method::GET, &path, None).await;
     assert_eq!(seqs(&ask(page("limit=10")).await.json()), (16..=25).collect::<Vec<_>>());
     assert_eq!(seqs(&ask(page("before=16&limit=10")).await.json()), (6..=15).collect::<Vec<_>>());
@@ -152,7 +159,10 @@ async fn history_is_paged_for_members_only() {
     assert_eq!(ask(page("after=1&before=3&x=1")).await.status, StatusCode::BAD_REQUEST);
     let items = ask(page("limit=1")).await.json();
     let (of_rest, of_socket) = (items["items"][0].clone(), talk.b.event("message").await);
-    assert_eq!(of_rest.as_object().unwrap().keys().collect::<Vec<_>>(), of_socket.as_object().unwrap().keys().collect::<Vec<_>>());
+    assert_eq!(
+        of_rest.as_object().unwrap().keys().collect::<Vec<_>>(),
+        of_socket.as_object().unwrap().keys().collect::<Vec<_>>()
+    );
     assert_eq!(node.get(&page("")).await.status, StatusCode::UNAUTHORIZED);
 }
 

@@ -104,7 +104,8 @@ async fn frames_and_payloads_out_of_bounds_get_their_code() {
     let node = node().await;
     let (one, two) = (node.guest("ko").await, node.guest("en").await);
     let mut talk = node.talk(&one, &two).await;
-    let send = |payload: Value| json!({"type": "send", "room": talk.room, "client_id": Uuid::new_v4(), "payload": payload});
+    let send =
+        |payload: Value| json!({"type": "send", "room": talk.room, "client_id": Uuid::new_v4(), "payload": payload});
     let text = |text: String| send(json!({"kind": "text", "text": text}));
     for (frame, code) in [
         (json!({"type": "nothing"}), "bad_frame"),
@@ -122,10 +123,16 @@ async fn frames_and_payloads_out_of_bounds_get_their_code() {
         (text("iso \u{2067}late".into()), "bad_payload"),
         (json!({"type": "read", "room": talk.room, "seq": 99}), "bad_frame"),
         (json!({"type": "read", "room": talk.room, "seq": -1}), "bad_frame"),
-        (json!({"type": "seek", "interests": ["1", "2", "3", "4", "5", "6"], "languages": [], "translate": false}), "bad_frame"),
+        (
+            json!({"type": "seek", "interests": ["1", "2", "3", "4", "5", "6"], "languages": [], "translate": false}),
+            "bad_frame",
+        ),
         (json!({"type": "seek", "interests": [], "languages": ["no tag"], "translate": false}), "bad_frame"),
         (json!({"type": "report", "room": talk.room, "reason": "boring", "seqs": [], "block": false}), "bad_frame"),
-        (json!({"type": "report", "room": talk.room, "reason": "spam", "seqs": vec![1; 51], "block": false}), "bad_frame"),
+        (
+            json!({"type": "report", "room": talk.room, "reason": "spam", "seqs": vec![1; 51], "block": false}),
+            "bad_frame",
+        ),
     ] {
         assert_eq!(talk.a.refused(frame.clone()).await, code, "{frame}");
     }

@@ -58,7 +58,9 @@ async fn past_the_limit_the_client_pages_and_loses_nothing() {
     }
     crate::testing::eventually("all are committed", || async {
         let path = format!("/api/v1/rooms/{}/log?after=519", talk.room);
-        node.ask(Some(&one), Method::GET, &path, None).await.json()["items"].as_array().is_some_and(|items| items.len() == 1)
+        node.ask(Some(&one), Method::GET, &path, None).await.json()["items"]
+            .as_array()
+            .is_some_and(|items| items.len() == 1)
     })
     .await;
     let (mut back, answer) = hello(&node, &two, &talk.room, 0).await;

@@ -53,7 +53,9 @@ fn differ(at: &str, one: &Value, other: &Value) -> Vec<String> {
                 match (a.get(key), b.get(key)) {
                     (Some(x), Some(y)) => found.extend(differ(&format!("{at}.{key}"), x, y)),
                     _ if SOMETIMES.contains(&key.as_str()) => {}
-                    (here, _) => found.push(format!("{at}.{key} is only {}", if here.is_some() { "documented" } else { "real" })),
+                    (here, _) => {
+                        found.push(format!("{at}.{key} is only {}", if here.is_some() { "documented" } else { "real" }))
+                    }
                 }
             }
             found
@@ -62,7 +64,9 @@ fn differ(at: &str, one: &Value, other: &Value) -> Vec<String> {
             (Some(x), Some(y)) => differ(&format!("{at}[]"), x, y),
             _ => Vec::new(),
         },
-        (Value::String(_), Value::String(_)) | (Value::Number(_), Value::Number(_)) | (Value::Bool(_), Value::Bool(_)) => Vec::new(),
+        (Value::String(_), Value::String(_))
+        | (Value::Number(_), Value::Number(_))
+        | (Value::Bool(_), Value::Bool(_)) => Vec::new(),
         _ => vec![format!("{at}: {one} and {other}")],
     }
 }
@@ -112,7 +116,8 @@ async fn walked() -> BTreeMap<String, Value> {
     let (room, session) = (found["room"].clone(), found["session"].clone());
     ask(&mut a, &mut kept, json!({"type": "join", "room": room})).await;
     let partner = b.ok(json!({"type": "join", "room": room, "after": 0})).await["you"]["id"].clone();
-    let send = json!({"type": "send", "room": room, "client_id": Uuid::new_v4(), "payload": {"kind": "text", "text": "x"}});
+    let send =
+        json!({"type": "send", "room": room, "client_id": Uuid::new_v4(), "payload": {"kind": "text", "text": "x"}});
     ask(&mut a, &mut kept, send).await;
     hear(&mut b, &mut kept, "message").await;
     ask(&mut a, &mut kept, json!({"type": "typing", "room": room})).await;
@@ -126,7 +131,8 @@ async fn walked() -> BTreeMap<String, Value> {
     let mut b = node.connect(&two).await;
     ask(&mut b, &mut kept, json!({"type": "hello", "resume": [{"room": room, "after": 0}]})).await;
     hear(&mut a, &mut kept, "partner").await;
-    ask(&mut b, &mut kept, json!({"type": "report", "room": room, "reason": "spam", "seqs": [1], "block": false})).await;
+    ask(&mut b, &mut kept, json!({"type": "report", "room": room, "reason": "spam", "seqs": [1], "block": false}))
+        .await;
     hear(&mut a, &mut kept, "ended").await;
     ask(&mut a, &mut kept, json!({"type": "block", "room": room, "sender": partner})).await;
     ask(&mut a, &mut kept, json!({"type": "next", "session": session, "seek": true})).await;

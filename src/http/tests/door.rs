@@ -5,7 +5,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Json, Path, Request};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{any, get, post};
 use tower::ServiceExt;
 
@@ -130,7 +130,10 @@ async fn only_the_sites_own_host_is_served() {
     let target = asked("GET", "https://evil.example/", &[], "").await;
     assert_eq!(target.status(), 421, "the target's host counts too");
     assert_eq!(asked("GET", "/livez", &[("host", "10.0.0.7:8080")], "").await.status(), 200);
-    assert_eq!(asked("GET", "/", &[("host", "10.0.0.7:8080"), ("x-forwarded-host", "chat.example.org")], "").await.status(), 421);
+    assert_eq!(
+        asked("GET", "/", &[("host", "10.0.0.7:8080"), ("x-forwarded-host", "chat.example.org")], "").await.status(),
+        421
+    );
 }
 
 #[tokio::test]
@@ -177,5 +180,4 @@ async fn errors_of_the_api_are_problems_whoever_found_them() {
     }
     let page = asked("GET", "/nothing", &[], "").await;
     assert!(page.status() == StatusCode::NOT_FOUND && !page.headers().contains_key(header::CONTENT_TYPE));
-
 }

@@ -31,7 +31,7 @@ async fn a_bucket_holds_its_burst_and_fills_at_its_rate() {
         (PrefixFrames, 2_000, 8_000),
     ];
     let limits = Limits::new(&config());
-    for (bucket, rate, burst) in figures {
+    for (bucket, _, burst) in figures {
         assert_eq!(accepted(&limits, bucket, Key::Visitor(1), 10_000), burst, "{bucket:?}");
     }
     assert_eq!(accepted(&limits, Reports, Key::Visitor(1), 100), 10);

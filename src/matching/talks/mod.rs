@@ -6,11 +6,13 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::model::{
-    ENTRY, Ending, Found, OpenSession, TalkState, PartnerState, RETURN, Seek, Talk, TalkEvent, farewells, other, overdue,
+    ENTRY, Ending, Found, OpenSession, PartnerState, RETURN, Seek, Talk, TalkEvent, TalkState, farewells, other,
+    overdue,
 };
 use super::pair::APART;
 use crate::app::{App, stamp};
 use crate::error::{Error, Result};
+use crate::matching::registry::Seeker;
 use crate::matching::store::{self as tickets, Written};
 use crate::realtime::{Relayed, Topic};
 use crate::rooms;
@@ -69,7 +71,13 @@ pub(super) fn ended(app: &App, ended: &Ended) {
     for (visitor, event) in farewells(&ended.talk, ended.ending, ended.ticket) {
         tell(app, visitor, &event);
     }
-    if ended.ticket.is_some() {
+    if let (Some(ticket), Some(slot)) = (ended.ticket, ended.ending.free) {
+        let side = ended.talk.side(slot);
+        if side.node == Some(app.node) {
+            // Another node takes it up with its next second.
+            let seeker = Seeker { ticket, seek: side.seek.clone(), since: side.since };
+            app.matching.registry.hold(side.visitor, seeker, app.clock.now());
+        }
         app.matching.wake(app);
     }
 }

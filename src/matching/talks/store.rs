@@ -23,7 +23,11 @@ pub(in crate::matching) struct NewTalk<'a> {
 }
 
 /// Stores talks, in one statement, and answers their inner ids.
-pub(in crate::matching) async fn insert(tx: &mut PgConnection, talks: &[NewTalk<'_>], at: OffsetDateTime) -> Result<Vec<i64>> {
+pub(in crate::matching) async fn insert(
+    tx: &mut PgConnection,
+    talks: &[NewTalk<'_>],
+    at: OffsetDateTime,
+) -> Result<Vec<i64>> {
     let each = |talk: &NewTalk<'_>| {
         serde_json::json!({
             "public_id": Uuid::new_v4(), "room_id": talk.room_id, "a": talk.a.visitor, "b": talk.b.visitor,
@@ -87,7 +91,12 @@ pub(in crate::matching) async fn lock(tx: &mut PgConnection, id: i64) -> Result<
 }
 
 /// Notes the end of a talk.
-pub(in crate::matching) async fn end(tx: &mut PgConnection, id: i64, reason: EndReason, at: OffsetDateTime) -> Result<()> {
+pub(in crate::matching) async fn end(
+    tx: &mut PgConnection,
+    id: i64,
+    reason: EndReason,
+    at: OffsetDateTime,
+) -> Result<()> {
     sqlx::query!("UPDATE random_session SET ended_at = $2, reason = $3 WHERE id = $1", id, at, reason.as_str())
         .execute(tx)
         .await?;
@@ -249,7 +258,12 @@ pub(in crate::matching) struct Marked {
 }
 
 /// Marks the sides of visitors away whose last socket was on this node.
-pub(in crate::matching) async fn mark_away(db: &PgPool, node: Uuid, visitors: &[i64], at: OffsetDateTime) -> Result<Vec<Marked>> {
+pub(in crate::matching) async fn mark_away(
+    db: &PgPool,
+    node: Uuid,
+    visitors: &[i64],
+    at: OffsetDateTime,
+) -> Result<Vec<Marked>> {
     sqlx::query_as!(
         Marked,
         r#"UPDATE random_session r SET

@@ -1,12 +1,26 @@
 //! Matching, tested: the rule itself, a model with crashes and lost news, and the verbs on a real Postgres.
+mod ends;
+mod faults;
 mod pairing;
 mod seeks;
+mod verbs;
 mod world;
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::model::{Seek, Ticket};
+use crate::accounts::Visitor;
+use crate::app::App;
+use crate::error::Result;
+use crate::realtime::{Queue, Topic};
+use crate::rooms;
+use crate::testing::{Node, PATIENCE};
 
 /// A fixed moment; tests count from here.
 fn start() -> OffsetDateTime {
@@ -40,3 +54,94 @@ impl Dice {
         items[usize::try_from(self.below(items.len() as u64)).unwrap()]
     }
 }
+
+/// A visitor with one socket on a node, as far as matching knows of it.
+struct Client {
+    app: App,
+    who: Visitor,
+    queue: Option<Arc<Queue>>,
+    heard: VecDeque<Value>,
+}
+
+impl Client {
+    async fn new(node: &Node) -> Self {
+        let mut client = Self { app: node.app.clone(), who: node.visitor("ko").await, queue: None, heard: VecDeque::new() };
+        client.open(node);
+        client
+    }
+
+    /// Opens the socket, on this node or another.
+    fn open(&mut self, node: &Node) {
+        self.app = node.app.clone();
+        let queue = Arc::new(Queue::new(self.who.id));
+        self.app.hub.subscribe(Topic::Visitor(self.who.id), &queue);
+        super::connected(&self.app, self.who.id);
+        self.queue = Some(queue);
+    }
+
+    fn close(&mut self) {
+        if let Some(queue) = self.queue.take() {
+            self.app.hub.unsubscribe(Topic::Visitor(self.who.id), &queue);
+            super::disconnected(&self.app, self.who.id);
+        }
+    }
+
+    async fn seek(&self, interests: &[&str], languages: &[&str]) -> Result<Uuid> {
+        super::seek(&self.app, &self.who, seek(interests, languages, false)).await.map(|seeking| seeking.ticket)
+    }
+
+    fn drain(&mut self) {
+        let Some(queue) = &self.queue else { return };
+        let frames = queue.take().frames;
+        self.heard.extend(frames.iter().map(|frame| serde_json::from_str::<Value>(frame).unwrap()));
+    }
+
+    /// The next event, which must be of a type.
+    async fn hears(&mut self, kind: &str) -> Value {
+        let until = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            self.drain();
+            if let Some(event) = self.heard.pop_front() {
+                assert_eq!(event["type"], kind, "{event}");
+                return event;
+            }
+            assert!(tokio::time::Instant::now() < until, "{kind} was never heard");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Nothing is said for a while.
+    async fn hears_nothing(&mut self, for_ms: u64) {
+        tokio::time::sleep(Duration::from_millis(for_ms)).await;
+        self.drain();
+        assert!(self.heard.is_empty(), "{:?}", self.heard);
+    }
+
+    /// Joins the room of a talk.
+    async fn enter(&self, found: &Value) -> rooms::Place {
+        let place = rooms::enter(&self.app, &self.who, id(&found["room"])).await.unwrap();
+        super::entered(&self.app, &self.who, &place.room).await.unwrap();
+        place
+    }
+}
+
+fn id(value: &Value) -> Uuid {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+/// Two clients who have found each other, and what each was told.
+async fn meet(one: &mut Client, other: &mut Client) -> (Value, Value) {
+    one.seek(&[], &["ko"]).await.unwrap();
+    other.seek(&[], &["ko"]).await.unwrap();
+    let found = (one.hears("found").await, other.hears("found").await);
+    assert_eq!(found.0["session"], found.1["session"]);
+    found
+}
+
+/// A number from the database.
+async fn count(node: &Node, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql).fetch_one(&node.app.db).await.unwrap()
+}
+
+const WAITING: &str = "SELECT count(*) FROM random_ticket WHERE cancelled_at IS NULL";
+const OPEN: &str = "SELECT count(*) FROM random_session WHERE ended_at IS NULL";

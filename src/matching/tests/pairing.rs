@@ -53,14 +53,20 @@ fn plainly(tickets: &[Ticket], met: &Met) -> Vec<(i64, i64, bool)> {
         for x in 0..order.len() {
             let another = |free: &[bool], x: usize| {
                 (0..order.len()).any(|y| {
-                    y != x && free[y] && !blocked(x, y) && !recent(x, y) && needed(&order[x].seek, &order[y].seek).is_some()
+                    y != x
+                        && free[y]
+                        && !blocked(x, y)
+                        && !recent(x, y)
+                        && needed(&order[x].seek, &order[y].seek).is_some()
                 })
             };
             if !free[x] {
                 continue;
             }
             let best = (0..order.len())
-                .filter(|&y| y != x && free[y] && may_meet(order[x], order[y]) && !blocked(x, y) && recent(x, y) == relaxed)
+                .filter(|&y| {
+                    y != x && free[y] && may_meet(order[x], order[y]) && !blocked(x, y) && recent(x, y) == relaxed
+                })
                 .filter(|&y| {
                     !relaxed
                         || (waited(order[x]).min(waited(order[y])) >= 3.0 && !another(&free, x) && !another(&free, y))
@@ -82,7 +88,8 @@ fn in_short(matches: &[Match]) -> Vec<(i64, i64, bool)> {
 fn crowd() -> impl Strategy<Value = (Vec<Ticket>, Met)> {
     let interests = prop::sample::subsequence(vec!["a", "b", "c", "d", "e"], 0..=3);
     let languages = prop::sample::subsequence(vec!["ko", "KO-kr", "en", "en-US", "ja"], 0..=2);
-    let waits = prop::sample::select(vec![0_i64, 1_000, 2_999, 3_000, 9_999, 10_000, 15_000, 19_999, 20_000, 60_000, -500]);
+    let waits =
+        prop::sample::select(vec![0_i64, 1_000, 2_999, 3_000, 9_999, 10_000, 15_000, 19_999, 20_000, 60_000, -500]);
     let one = (interests, languages, prop::bool::ANY, waits);
     prop::collection::vec(one, 0..14).prop_flat_map(|people| {
         let count = i64::try_from(people.len()).unwrap().max(1);
@@ -182,7 +189,11 @@ fn more_in_common_then_rarer_then_older() {
         one(5, &["music"], 500),
     ];
     assert_eq!(in_short(&pair(&tickets, &Met::default(), start())), [(1, 4, false), (2, 5, false)]);
-    let matches = pair(&[tickets[0].clone(), tickets[1].clone(), tickets[2].clone(), tickets[4].clone()], &Met::default(), start());
+    let matches = pair(
+        &[tickets[0].clone(), tickets[1].clone(), tickets[2].clone(), tickets[4].clone()],
+        &Met::default(),
+        start(),
+    );
     assert_eq!((matches[0].a, matches[0].b), (1, 3), "go is rarer than music");
     assert_eq!(matches[0].shared, ["go"]);
 }
@@ -217,7 +228,10 @@ fn a_round_over_two_thousand_is_quick() {
         let made = pair(&tickets, &Met::default(), start()).len();
         let took = began.elapsed();
         eprintln!("pair() over 2,000 {name}: {made} pairs in {took:?}");
-        assert!(took < Duration::from_millis(1_500), "{name}: {took:?} (the bound is for debug builds on a busy machine)");
+        assert!(
+            took < Duration::from_millis(1_500),
+            "{name}: {took:?} (the bound is for debug builds on a busy machine)"
+        );
         made
     };
     let words: Vec<String> = (0..200).map(|n| format!("interest {n}")).collect();
@@ -230,13 +244,17 @@ fn a_round_over_two_thousand_is_quick() {
         ticket(visitor, sought, i64::try_from(dice.below(30_000)).unwrap())
     });
     assert!(made > 950);
-    assert_eq!(people("with the same interest", &mut |_, visitor| ticket(visitor, seek(&["music"], &["ko"], false), visitor)), 1_000);
+    assert_eq!(
+        people("with the same interest", &mut |_, visitor| ticket(visitor, seek(&["music"], &["ko"], false), visitor)),
+        1_000
+    );
     assert_eq!(people("open to anyone", &mut |_, visitor| ticket(visitor, seek(&[], &[], false), visitor)), 1_000);
     let none = people("with nothing in common", &mut |_, visitor| {
         ticket(visitor, seek(&[&format!("only {visitor}")], &["ko"], true), visitor)
     });
     assert_eq!(none, 0);
-    let tags: Vec<String> = (0..2_001_u32).map(|n| format!("{}{}{}", letter(n / 676), letter(n / 26), letter(n))).collect();
+    let tags: Vec<String> =
+        (0..2_001_u32).map(|n| format!("{}{}{}", letter(n / 676), letter(n / 26), letter(n))).collect();
     let none = people("with one interest and no language in common", &mut |_, visitor| {
         ticket(visitor, seek(&["music"], &[&tags[usize::try_from(visitor).unwrap()]], false), 60_000)
     });

@@ -2,9 +2,7 @@
 use uuid::Uuid;
 
 use super::{seek, start};
-use crate::matching::model::{
-    EndReason, Ending, Row, Side, Talk, TalkEvent, Upkeep, farewells, overdue, upkeep,
-};
+use crate::matching::model::{EndReason, Ending, Row, Side, Talk, TalkEvent, Upkeep, farewells, overdue, upkeep};
 use crate::rooms::Slot;
 
 #[test]

@@ -9,14 +9,16 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::{Dice, seek, start};
-use crate::matching::model::{ENTRY, EndReason, Ending, RETURN, Row, Seek, Side, Talk, Ticket, Upkeep, overdue, upkeep};
+use crate::matching::model::{
+    ENTRY, EndReason, Ending, RETURN, Row, Seek, Side, Talk, Ticket, Upkeep, overdue, upkeep,
+};
 use crate::matching::pair::{Met, pair};
 use crate::matching::registry::{Registry, Seeker};
 use crate::rooms::Slot;
 
 /// Random sequences, in as many threads as there are; the seed can be given to see one again.
 const SEQUENCES: u64 = 120_000;
-const STEPS: u64 = 16;
+const STEPS: u64 = 24;
 const PEOPLE: i64 = 5;
 const NODES: usize = 2;
 
@@ -59,6 +61,9 @@ struct World {
     talks: Vec<Held>,
     people: BTreeMap<i64, Person>,
     blocked: BTreeSet<(i64, i64)>,
+    /// Who cancelled on one node while the news to the other was lost, or was put back by another node, until the next
+    /// second. Known limit, left out: a second fault in that very second (a crash of Postgres, a seek of unknown outcome).
+    unheard: BTreeSet<i64>,
     next: u128,
     log: Vec<String>,
 }
@@ -74,6 +79,7 @@ impl World {
             talks: Vec::new(),
             people: (1..=PEOPLE).map(|visitor| (visitor, Person::default())).collect(),
             blocked: BTreeSet::new(),
+            unheard: BTreeSet::new(),
             next: 1_000,
             log: Vec::new(),
         }
@@ -99,6 +105,7 @@ impl World {
 
     /// One thing that may happen.
     fn step(&mut self) {
+        self.pass(Duration::milliseconds(1)); // no two seeks of a person at the very same moment
         let visitor = 1 + self.dice.below(PEOPLE as u64) as i64;
         let node = self.dice.below(NODES as u64) as usize;
         let what = self.dice.below(22);
@@ -114,13 +121,12 @@ impl World {
             14 if has_socket => self.end_own(visitor, node, EndReason::Block),
             15 if has_socket => self.enter(visitor, node),
             16 if self.dice.below(4) == 0 => self.crash(node),
-            // Postgres crashes. Known limit, left out: in the very second of a cancel by somebody with tabs on two nodes,
-            // the other node has not seen the cancellation yet and takes the ticket for lost.
-            17 if self.table.values().all(|row| row.cancelled_at.is_none()) => self.table.clear(),
+            17 if self.unheard.is_empty() => self.table.clear(), // Postgres crashes
             18 => {
                 let by = self.dice.one_of(&[100, 1_600, 3_500]);
                 self.pass(Duration::milliseconds(by));
             }
+            3..=15 => self.connect(visitor, node), // somebody without a socket can do nothing else
             19 => (0..self.dice.one_of(&[3, 11, 16, 31])).for_each(|_| self.second()),
             _ => self.second(),
         }
@@ -170,11 +176,11 @@ impl World {
             return;
         }
         let sought = again.unwrap_or_else(|| {
-            let interests: &[&str] = self.dice.one_of(&[&[][..], &["a"], &["b"], &["a", "b"]]);
-            seek(interests, self.dice.one_of(&[&["ko"][..], &["en"], &["ko", "en"]]), self.dice.below(2) == 0)
+            let interests: &[&str] = self.dice.one_of(&[&[][..], &[], &["a"], &["a", "b"]]);
+            seek(interests, self.dice.one_of(&[&["ko"][..], &["ko", "en"], &["en"]]), self.dice.below(2) == 0)
         });
         let ticket = self.fresh();
-        let (since, unsure) = (self.now, self.dice.below(12) == 0);
+        let (since, unsure) = (self.now, self.dice.below(12) == 0 && !self.unheard.contains(&visitor));
         self.write(visitor, self.nodes[node].id, ticket, &sought, since);
         if unsure {
             // Committed, but the seeker was told `unavailable`: who waited before waits as before.
@@ -202,6 +208,11 @@ impl World {
         }
         self.table.get_mut(&visitor).unwrap().cancelled_at = Some(now);
         self.nodes[node].registry.release(visitor);
+        if self.dice.below(4) > 0 {
+            self.nodes.iter().for_each(|other| other.registry.release(visitor));
+        } else {
+            self.unheard.insert(visitor);
+        }
         self.stop_waiting(visitor);
     }
 
@@ -232,6 +243,12 @@ impl World {
         let ticket = self.fresh();
         self.write(side.visitor, node, ticket, &side.seek, side.since);
         let at = self.nodes.iter().position(|known| known.id == node).unwrap();
+        if at == 0 {
+            let seeker = Seeker { ticket, seek: side.seek.clone(), since: side.since };
+            self.nodes[0].registry.hold(side.visitor, seeker, self.now);
+        } else {
+            self.unheard.insert(side.visitor);
+        }
         let person = self.people.get_mut(&side.visitor).unwrap();
         person.waits = true;
         person.told = if person.sockets[at] > 0 { BTreeSet::from([at]) } else { BTreeSet::new() };
@@ -261,6 +278,7 @@ impl World {
         if swept {
             self.sweep();
         }
+        self.unheard.clear(); // every node compares what it holds below
         for node in 0..NODES {
             self.mark_away(node);
             self.nodes[node].seen_at = self.now;
@@ -320,7 +338,8 @@ impl World {
         let id = self.nodes[node].id;
         let seekers = self.nodes[node].registry.seekers();
         for (visitor, seeker) in &seekers {
-            let row = self.table.get(visitor).map(|row| Row { ticket: row.ticket, cancelled: row.cancelled_at.is_some() });
+            let row =
+                self.table.get(visitor).map(|row| Row { ticket: row.ticket, cancelled: row.cancelled_at.is_some() });
             let was_matched = self.talks.iter().any(|held| {
                 let since = held.talk.slot_of(*visitor).map(|slot| held.talk.side(slot).since);
                 held.tickets.contains(&seeker.ticket) || since.is_some_and(|since| since > seeker.since)
@@ -411,8 +430,7 @@ impl World {
                 away_since: None,
             };
             let (a_side, b_side) = (side(one.a, &a), side(one.b, &b));
-            let talk =
-                Talk { public_id, room_id: 0, room, a: a_side, b: b_side, created_at: self.now, ended: false };
+            let talk = Talk { public_id, room_id: 0, room, a: a_side, b: b_side, created_at: self.now, ended: false };
             self.talks.push(Held { talk, tickets: [a.ticket, b.ticket], ended_at: None });
             for visitor in [one.a, one.b] {
                 self.nodes[0].registry.release(visitor);
@@ -444,13 +462,19 @@ impl World {
             if let Some(row) = row {
                 assert!(person.waits, "visitor {visitor} does not wait");
                 let node = self.nodes.iter().find(|node| node.id == row.node).expect("a node that is gone");
-                assert!(node.registry.is_present(*visitor), "visitor {visitor} has a ticket and nobody to answer for it");
+                assert!(
+                    node.registry.is_present(*visitor),
+                    "visitor {visitor} has a ticket and nobody to answer for it"
+                );
             }
         }
         for held in self.talks.iter().filter(|held| !held.talk.ended) {
             let (talk, late) = (&held.talk, Duration::seconds(4));
             for side in [&talk.a, &talk.b] {
-                assert!(side.node.is_some() || self.now - talk.created_at < ENTRY + late, "nobody came, and it goes on");
+                assert!(
+                    side.node.is_some() || self.now - talk.created_at < ENTRY + late,
+                    "nobody came, and it goes on"
+                );
                 assert!(side.away_since.is_none_or(|at| self.now - at < RETURN + late), "away for ever");
             }
         }
@@ -461,6 +485,10 @@ fn run(seed: u64) -> (u64, u64) {
     let mut world = World::new(seed);
     let steps = 4 + world.dice.below(2 * STEPS - 7);
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        for visitor in 1..PEOPLE {
+            let node = world.dice.below(NODES as u64) as usize;
+            world.connect(visitor, node);
+        }
         (0..steps).for_each(|_| world.step());
         (0..3).for_each(|_| world.second());
     }));
@@ -481,13 +509,15 @@ fn nobody_is_forgotten_doubled_or_met_by_a_ghost() {
     let began = Instant::now();
     let lanes = std::thread::available_parallelism().map_or(2, |n| n.get() as u64);
     let (steps, talks) = std::thread::scope(|scope| {
-        let lane = |first: u64| move || {
-            let seeds = (first..SEQUENCES).step_by(usize::try_from(lanes).unwrap());
-            seeds.map(run).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+        let lane = |first: u64| {
+            move || {
+                let seeds = (first..SEQUENCES).step_by(usize::try_from(lanes).unwrap());
+                seeds.map(run).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+            }
         };
         let lanes: Vec<_> = (0..lanes).map(|first| scope.spawn(lane(first))).collect();
         lanes.into_iter().map(|lane| lane.join().unwrap()).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     });
-    assert!(talks > SEQUENCES / 2, "too little happened: {talks} talks");
     eprintln!("{SEQUENCES} sequences (seeds 0..{SEQUENCES}), {steps} steps, {talks} talks in {:?}", began.elapsed());
+    assert!(talks > SEQUENCES / 2, "too little happened: {talks} talks");
 }

@@ -69,7 +69,11 @@ pub(in crate::rooms) struct Entries {
 }
 
 /// Inserts a batch.
-pub(in crate::rooms) async fn insert(tx: &mut PgConnection, batch: &Entries, at: OffsetDateTime) -> Result<(), sqlx::Error> {
+pub(in crate::rooms) async fn insert(
+    tx: &mut PgConnection,
+    batch: &Entries,
+    at: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO message (room_id, seq, client_id, sender_id, reply_to, payload, created_at, prefix_hash)
          SELECT room, seq, client, sender, reply, payload::jsonb, $8, prefix
@@ -90,7 +94,11 @@ pub(in crate::rooms) async fn insert(tx: &mut PgConnection, batch: &Entries, at:
 }
 
 /// Moves heads to their new seq.
-pub(in crate::rooms) async fn move_heads(tx: &mut PgConnection, rooms: &[i64], seqs: &[i64]) -> Result<(), sqlx::Error> {
+pub(in crate::rooms) async fn move_heads(
+    tx: &mut PgConnection,
+    rooms: &[i64],
+    seqs: &[i64],
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE room_head h SET seq = t.seq FROM UNNEST($1::bigint[], $2::bigint[]) AS t(room, seq)
          WHERE h.room_id = t.room",
@@ -141,7 +149,11 @@ pub(in crate::rooms) struct Window {
 }
 
 /// Entries of a room's log, in seq order.
-pub(in crate::rooms) async fn entries(db: &PgPool, room: &ChatRoom, window: Window) -> Result<Vec<Message>, sqlx::Error> {
+pub(in crate::rooms) async fn entries(
+    db: &PgPool,
+    room: &ChatRoom,
+    window: Window,
+) -> Result<Vec<Message>, sqlx::Error> {
     // Two statements rather than one with a CASE: each walks the primary key in its own direction.
     let mut rows = if window.newest {
         sqlx::query_as!(
@@ -216,7 +228,11 @@ impl Row {
 }
 
 /// The heads of rooms that have moved past what is known here.
-pub(in crate::rooms) async fn heads_past(db: &PgPool, rooms: &[i64], known: &[i64]) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+pub(in crate::rooms) async fn heads_past(
+    db: &PgPool,
+    rooms: &[i64],
+    known: &[i64],
+) -> Result<Vec<(i64, i64)>, sqlx::Error> {
     let rows = sqlx::query!(
         "SELECT h.room_id, h.seq FROM UNNEST($1::bigint[], $2::bigint[]) AS t(room, known)
          JOIN room_head h ON h.room_id = t.room WHERE h.seq > t.known",

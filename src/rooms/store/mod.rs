@@ -6,25 +6,22 @@ use uuid::Uuid;
 
 use super::model::{ChatRoom, Kind, Member, Naming, NewRoom, Sender, Slot};
 
-pub(super) use log::{Entries, Window, entries, head, heads_past, insert, known, lock_heads, move_heads, rights, save_reads};
+pub(super) use log::{
+    Entries, Window, entries, head, heads_past, insert, known, lock_heads, move_heads, rights, save_reads,
+};
 
 /// A room, somebody's place in it and the version of its rights.
 pub(super) struct Standing {
     pub room: ChatRoom,
     pub member: Option<Member>,
     pub rights: i64,
-    pub head: i64,
 }
 
 /// A room by its public id, with the visitor's place in it.
-pub(super) async fn standing(
-    db: &mut PgConnection,
-    room: Uuid,
-    visitor: i64,
-) -> Result<Option<Standing>, sqlx::Error> {
+pub(super) async fn standing(db: &mut PgConnection, room: Uuid, visitor: i64) -> Result<Option<Standing>, sqlx::Error> {
     let row = sqlx::query!(
         r#"SELECT r.id, r.public_id, r.slug, r.kind, r.naming, r.title, r.topic, r.history, r.language, r.created_at,
-                  r.closed_at, h.seq, h.rights, m.public_id AS "member?", m.slot, m.role AS "role?",
+                  r.closed_at, h.rights, m.public_id AS "member?", m.slot, m.role AS "role?",
                   m.color AS "color?", m.animal, m.name AS "name?", m.joined_seq AS "joined_seq?", m.left_at
            FROM chat_room r JOIN room_head h ON h.room_id = r.id
            LEFT JOIN membership m ON m.room_id = r.id AND m.visitor_id = $2
@@ -59,7 +56,6 @@ pub(super) async fn standing(
             closed_at: row.closed_at,
         },
         rights: row.rights,
-        head: row.seq,
     }))
 }
 
@@ -149,41 +145,44 @@ pub(super) async fn bump_rights(tx: &mut PgConnection, rooms: &[i64]) -> Result<
     Ok(())
 }
 
-/// Rooms of two people, made by matching. All lists have one length; `slot_*` are both sides of each room.
-pub(super) struct Talks<'a> {
-    pub public_ids: &'a [Uuid],
-    pub visitors: &'a [i64],
-    pub slots: &'a [String],
-    pub colors: &'a [String],
-    pub animals: &'a [String],
-    pub names: &'a [String],
+/// Rooms of two people, made by matching: a public id a room, and the other lists hold A and B of each room in turn.
+#[derive(Default)]
+pub(super) struct Talks {
+    pub public_ids: Vec<Uuid>,
+    pub visitors: Vec<i64>,
+    pub slots: Vec<String>,
+    pub colors: Vec<String>,
+    pub animals: Vec<String>,
+    pub names: Vec<String>,
 }
 
-/// Opens talks: rooms, heads and both memberships. `visitors` and the lists after it hold A and B of each room in turn.
-pub(super) async fn open_talks(tx: &mut PgConnection, talks: &Talks<'_>) -> Result<Vec<i64>, sqlx::Error> {
+/// Opens talks: rooms, heads and both memberships. Answers the rooms' inner ids, in order.
+pub(super) async fn open_talks(tx: &mut PgConnection, talks: &Talks) -> Result<Vec<i64>, sqlx::Error> {
     let rows = sqlx::query!(
         "INSERT INTO chat_room (public_id, kind, naming, history)
          SELECT id, 'talk', 'anonymous', true FROM UNNEST($1::uuid[]) AS t(id) RETURNING id, public_id",
-        talks.public_ids
+        &talks.public_ids
     )
     .fetch_all(&mut *tx)
     .await?;
     // RETURNING keeps no promised order.
     let ids: std::collections::HashMap<Uuid, i64> = rows.into_iter().map(|row| (row.public_id, row.id)).collect();
     let rooms: Vec<i64> = talks.public_ids.iter().filter_map(|id| ids.get(id).copied()).collect();
-    sqlx::query!("INSERT INTO room_head (room_id) SELECT * FROM UNNEST($1::bigint[])", &rooms).execute(&mut *tx).await?;
+    sqlx::query!("INSERT INTO room_head (room_id) SELECT * FROM UNNEST($1::bigint[])", &rooms)
+        .execute(&mut *tx)
+        .await?;
     let both: Vec<i64> = rooms.iter().flat_map(|room| [*room, *room]).collect();
     let member_ids: Vec<Uuid> = both.iter().map(|_| Uuid::new_v4()).collect();
     sqlx::query!(
         "INSERT INTO membership (room_id, visitor_id, public_id, slot, color, animal, name)
          SELECT * FROM UNNEST($1::bigint[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[])",
         &both,
-        talks.visitors,
+        &talks.visitors,
         &member_ids,
-        talks.slots,
-        talks.colors,
-        talks.animals,
-        talks.names
+        &talks.slots,
+        &talks.colors,
+        &talks.animals,
+        &talks.names
     )
     .execute(tx)
     .await?;
@@ -235,17 +234,17 @@ pub(super) async fn listed(
     Ok(rows
         .into_iter()
         .map(|row| ChatRoom {
-                id: row.id,
-                public_id: row.public_id,
-                slug: row.slug,
-                kind: Kind::of_str(&row.kind),
-                naming: naming(&row.naming),
-                title: row.title,
-                topic: row.topic,
-                history: row.history,
-                language: row.language,
-                created_at: row.created_at,
-                closed_at: None,
+            id: row.id,
+            public_id: row.public_id,
+            slug: row.slug,
+            kind: Kind::of_str(&row.kind),
+            naming: naming(&row.naming),
+            title: row.title,
+            topic: row.topic,
+            history: row.history,
+            language: row.language,
+            created_at: row.created_at,
+            closed_at: None,
         })
         .collect())
 }
@@ -274,11 +273,7 @@ pub(super) async fn freeze(
 }
 
 /// The visitor behind a member's public id.
-pub(super) async fn visitor_of(
-    tx: &mut PgConnection,
-    room: i64,
-    member: Uuid,
-) -> Result<Option<i64>, sqlx::Error> {
+pub(super) async fn visitor_of(tx: &mut PgConnection, room: i64, member: Uuid) -> Result<Option<i64>, sqlx::Error> {
     sqlx::query_scalar!("SELECT visitor_id FROM membership WHERE room_id = $1 AND public_id = $2", room, member)
         .fetch_optional(tx)
         .await

@@ -22,6 +22,8 @@ export interface TalkDeps {
   api: Pick<Api, 'messages' | 'log'>;
   outbox: Outbox;
   newId(): string;
+  /** An interest as the reader wrote it. */
+  spell(topic: string): string;
   /** A message of theirs has arrived, live. */
   onMessage(talk: Talk, text: string): void;
   onPartner(talk: Talk, state: 'away' | 'back'): void;
@@ -34,7 +36,9 @@ export class Talk {
   readonly slot: Slot;
   readonly partner: Face;
   readonly you: Face | null;
+  /** As the server compares them; `topics` are the same as this person spelled them. */
   readonly shared: readonly string[];
+  readonly topics: readonly string[];
   readonly languages: readonly string[];
   readonly relaxed: boolean;
 
@@ -74,6 +78,7 @@ export class Talk {
     this.partner = pairing.partner;
     this.you = pairing.you;
     this.shared = pairing.shared;
+    this.topics = pairing.shared.map((topic) => deps.spell(topic));
     this.languages = pairing.languages ?? [];
     this.relaxed = pairing.relaxed;
     this.#theirId = pairing.partner.id ?? null;

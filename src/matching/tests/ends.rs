@@ -1,0 +1,192 @@
+//! How talks end: reports, blocks, sides that never come, go away, come back.
+use std::time::Duration;
+
+use super::{Client, OPEN, count, id, meet};
+use crate::error::Error;
+use crate::matching::{self, NewReport, TalkState};
+use crate::moderation::Reason;
+use crate::testing::{self, Node};
+
+fn a_report(room: uuid::Uuid) -> NewReport {
+    NewReport { room, reason: Reason::Harassment, seqs: vec![], note: Some("rude".to_owned()), block: false }
+}
+
+#[tokio::test]
+async fn a_report_ends_the_talk_and_they_never_meet_again() {
+    let node = testing::node().await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
+    let (mine, theirs) = meet(&mut one, &mut other).await;
+    let room = id(&mine["room"]);
+    matching::report(&node.app, &one.who, a_report(room)).await.unwrap();
+    assert_eq!(one.hears("ended").await["reason"], "report");
+    assert_eq!(other.hears("partner").await["state"], "left");
+    assert_eq!(other.hears("ended").await["reason"], "left", "nobody learns of a report");
+    let stored: (i64, Option<i64>) =
+        sqlx::query_as("SELECT reporter_id, reported_id FROM report").fetch_one(&node.app.db).await.unwrap();
+    assert_eq!(stored, (one.who.id, Some(other.who.id)), "named although no entry was chosen");
+    // Again after the end, and by the other side: stored, harmless.
+    matching::report(&node.app, &one.who, a_report(room)).await.unwrap();
+    matching::report(&node.app, &other.who, a_report(id(&theirs["room"]))).await.unwrap();
+    let stranger = Client::new(&node).await;
+    assert!(matches!(matching::report(&node.app, &stranger.who, a_report(room)).await, Err(Error::NotFound)));
+
+    node.app.clock.advance(Duration::from_secs(3_600));
+    one.seek(&[], &["ko"]).await.unwrap();
+    other.seek(&[], &["ko"]).await.unwrap();
+    node.app.clock.advance(Duration::from_secs(60));
+    one.hears_nothing(2_500).await;
+    stranger.seek(&[], &["ko"]).await.unwrap();
+    one.hears("found").await;
+    other.hears_nothing(100).await;
+}
+
+#[tokio::test]
+async fn reports_have_their_bounds() {
+    let node = testing::node().await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
+    let (mine, _) = meet(&mut one, &mut other).await;
+    let report = |seqs: Vec<i64>, note: String| {
+        let new = NewReport { seqs, note: Some(note), ..a_report(id(&mine["room"])) };
+        matching::report(&node.app, &one.who, new)
+    };
+    for (seqs, note, code) in [
+        (vec![1; 51], String::new(), "bad_frame"),
+        (vec![0], String::new(), "bad_frame"),
+        (vec![], "x".repeat(1_001), "too_long"),
+        (vec![], "a\0b".to_owned(), "bad_frame"),
+    ] {
+        assert_eq!(report(seqs, note).await.unwrap_err().code(), code);
+    }
+    assert_eq!(count(&node, "SELECT count(*) FROM report").await, 0);
+    assert_eq!(count(&node, OPEN).await, 1);
+}
+
+#[tokio::test]
+async fn a_block_is_mutual_and_works_after_the_end() {
+    let node = testing::node().await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
+    let (mine, theirs) = meet(&mut one, &mut other).await;
+    let room = id(&mine["room"]);
+    let (me, them) = (id(&mine["you"]["id"]), id(&theirs["you"]["id"]));
+    let code = matching::block(&node.app, &one.who, room, me).await.unwrap_err().code();
+    assert_eq!(code, "bad_frame", "oneself");
+    let unknown = matching::block(&node.app, &one.who, room, uuid::Uuid::new_v4()).await;
+    assert!(matches!(unknown, Err(Error::NotFound)));
+    matching::block(&node.app, &one.who, room, them).await.unwrap();
+    assert_eq!(one.hears("ended").await["reason"], "block");
+    assert_eq!(other.hears("partner").await["state"], "left");
+    assert_eq!(other.hears("ended").await["reason"], "left");
+    matching::block(&node.app, &other.who, room, me).await.unwrap();
+    assert_eq!(count(&node, "SELECT count(*) FROM visitor_block").await, 1);
+    // Somebody blocked while both wait already.
+    let (mut third, mut fourth) = (Client::new(&node).await, Client::new(&node).await);
+    let (found, partner) = meet(&mut third, &mut fourth).await;
+    matching::next(&node.app, &third.who, id(&found["session"]), false).await.unwrap();
+    third.seek(&["x"], &["en"]).await.unwrap();
+    fourth.seek(&["y"], &["en"]).await.unwrap();
+    matching::block(&node.app, &third.who, id(&found["room"]), id(&partner["you"]["id"])).await.unwrap();
+    node.app.clock.advance(Duration::from_secs(700));
+    third.hears("ended").await;
+    third.hears_nothing(2_200).await;
+    assert_eq!(count(&node, OPEN).await, 0);
+}
+
+#[tokio::test]
+async fn who_never_enters_frees_the_other_to_the_front() {
+    let node = testing::node().await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
+    let (mine, _) = meet(&mut one, &mut other).await;
+    one.enter(&mine).await;
+    let since: time::OffsetDateTime = sqlx::query_scalar("SELECT CASE WHEN a = $1 THEN a_since ELSE b_since END FROM random_session")
+        .bind(one.who.id)
+        .fetch_one(&node.app.db)
+        .await
+        .unwrap();
+    node.app.clock.advance(Duration::from_secs(15));
+    let freed = one.hears("ended").await;
+    assert_eq!(freed["reason"], "lost");
+    let gone = other.hears("ended").await;
+    assert_eq!((&gone["reason"], gone.get("seeking")), (&serde_json::json!("lost"), None));
+    let (ticket, front): (uuid::Uuid, time::OffsetDateTime) =
+        sqlx::query_as("SELECT public_id, since FROM random_ticket WHERE visitor_id = $1")
+            .bind(one.who.id)
+            .fetch_one(&node.app.db)
+            .await
+            .unwrap();
+    assert_eq!((id(&freed["seeking"]["ticket"]), since), (ticket, front));
+    assert_eq!(count(&node, "SELECT count(*) FROM random_ticket").await, 1, "who did not come does not seek");
+    tokio::time::sleep(Duration::from_millis(1_300)).await;
+    assert_eq!(matching::standing(&node.app, &one.who).await.unwrap().seeking, Some(ticket), "it is held");
+    let mut third = Client::new(&node).await;
+    third.seek(&[], &["ko"]).await.unwrap();
+    one.hears("found").await;
+    third.hears("found").await;
+}
+
+#[tokio::test]
+async fn a_talk_that_nobody_enters_ends() {
+    let node = testing::node().await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
+    meet(&mut one, &mut other).await;
+    node.app.clock.advance(Duration::from_secs(15));
+    for client in [&mut one, &mut other] {
+        let ended = client.hears("ended").await;
+        assert_eq!((&ended["reason"], ended.get("seeking")), (&serde_json::json!("lost"), None));
+    }
+}
+
+#[tokio::test]
+async fn a_dropped_side_has_half_a_minute() {
+    let node = testing::node().await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
+    let (mine, theirs) = meet(&mut one, &mut other).await;
+    one.enter(&mine).await;
+    other.enter(&theirs).await;
+    // A page that reloads is not away.
+    one.close();
+    node.app.clock.advance(Duration::from_secs(1));
+    one.open(&node);
+    one.enter(&mine).await;
+    node.app.clock.advance(Duration::from_secs(2));
+    other.hears_nothing(600).await;
+
+    one.close();
+    node.app.clock.advance(Duration::from_secs(2));
+    let away = other.hears("partner").await;
+    assert_eq!(away["state"], "away");
+    let standing = matching::standing(&node.app, &other.who).await.unwrap().session.unwrap();
+    assert_eq!((standing.state, standing.partner_until), (TalkState::Away, Some(away["until"].as_str().unwrap().to_owned())));
+    one.open(&node);
+    one.enter(&mine).await;
+    let back = other.hears("partner").await;
+    assert_eq!((&back["state"], back.get("until")), (&serde_json::json!("back"), None));
+
+    one.close();
+    node.app.clock.advance(Duration::from_secs(2));
+    assert_eq!(other.hears("partner").await["state"], "away");
+    node.app.clock.advance(Duration::from_secs(29));
+    other.hears_nothing(1_300).await;
+    node.app.clock.advance(Duration::from_secs(1));
+    assert_eq!(other.hears("partner").await["state"], "left");
+    let ended = other.hears("ended").await;
+    assert_eq!((&ended["reason"], ended.get("seeking")), (&serde_json::json!("lost"), None));
+}
+
+#[tokio::test]
+async fn who_comes_back_on_another_node_is_back() {
+    let node = testing::node().await;
+    let second = Node::beside(&node).await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
+    let (mine, theirs) = meet(&mut one, &mut other).await;
+    one.enter(&mine).await;
+    other.enter(&theirs).await;
+    one.close();
+    node.app.clock.advance(Duration::from_secs(2));
+    assert_eq!(other.hears("partner").await["state"], "away");
+    one.open(&second);
+    one.enter(&mine).await;
+    assert_eq!(other.hears("partner").await["state"], "back");
+    matching::next(&node.app, &other.who, id(&mine["session"]), false).await.unwrap();
+    assert_eq!(one.hears("partner").await["state"], "left");
+    assert_eq!(one.hears("ended").await["reason"], "next");
+}

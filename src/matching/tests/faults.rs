@@ -1,0 +1,145 @@
+//! Crashes and lost news: an emptied table, a matcher that loses its connection, a node that dies, a deaf node, a forbidden pair.
+use std::time::Duration;
+
+use super::{Client, OPEN, WAITING, count, id, meet};
+use crate::matching;
+use crate::testing::{self, Node, eventually};
+
+#[tokio::test]
+async fn tickets_are_written_again_after_a_crash_of_postgres() {
+    let node = testing::node().await;
+    let mut one = Client::new(&node).await;
+    let ticket = one.seek(&["tea"], &["ko"]).await.unwrap();
+    let find = "SELECT public_id, since, interests FROM random_ticket";
+    let before: (uuid::Uuid, time::OffsetDateTime, Vec<String>) =
+        sqlx::query_as(find).fetch_one(&node.app.db).await.unwrap();
+    sqlx::query("TRUNCATE random_ticket, node_lease").execute(&node.app.db).await.unwrap();
+    eventually("the ticket is back", || async { count(&node, WAITING).await == 1 }).await;
+    let after: (uuid::Uuid, time::OffsetDateTime, Vec<String>) = sqlx::query_as(find).fetch_one(&node.app.db).await.unwrap();
+    assert_eq!((before, after.0), (after.clone(), ticket));
+    let mut other = Client::new(&node).await;
+    other.seek(&["tea"], &["ko"]).await.unwrap();
+    one.hears("found").await;
+    other.hears("found").await;
+}
+
+/// Ends the connection of whoever pairs; answers false when nobody did at that moment.
+async fn kill_matcher(node: &Node) -> bool {
+    let killed: Vec<bool> = sqlx::query_scalar(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+         WHERE locktype = 'advisory' AND granted AND objid = 2 AND classid = x'6d616a75'::int::oid
+           AND d.datname = current_database()",
+    )
+    .fetch_all(&node.app.db)
+    .await
+    .unwrap();
+    !killed.is_empty()
+}
+
+#[tokio::test]
+async fn a_matcher_that_loses_its_connection_is_replaced() {
+    let node = testing::node().await;
+    let second = Node::beside(&node).await;
+    for _ in 0..3 {
+        eventually("somebody pairs, and is cut off", || kill_matcher(&node)).await;
+        let (mut one, mut other) = (Client::new(&node).await, Client::new(&second).await);
+        meet(&mut one, &mut other).await;
+    }
+    assert_eq!(count(&node, OPEN).await, 3);
+}
+
+#[tokio::test]
+async fn a_found_that_was_lost_is_told_within_a_second() {
+    let node = testing::node().await;
+    eventually("the first node pairs", || async { node.app.matching.matcher.leads_for().is_some() }).await;
+    let deaf = Node::apart(&node).await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&deaf).await);
+    let (mine, theirs) = meet(&mut one, &mut other).await;
+    assert_eq!(mine["partner"]["name"], theirs["you"]["name"]);
+    other.hears_nothing(1_300).await;
+    assert!(deaf.app.matching.registry.seekers().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_dead_node_held_is_let_go() {
+    let node = testing::node().await;
+    eventually("the first node pairs", || async { node.app.matching.matcher.leads_for().is_some() }).await;
+    let second = Node::beside(&node).await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&second).await);
+    let (mine, theirs) = meet(&mut one, &mut other).await;
+    one.enter(&mine).await;
+    other.enter(&theirs).await;
+    let waits = Client::new(&second).await;
+    waits.seek(&[], &["ja"]).await.unwrap();
+    drop(second);
+    let away = one.hears("partner").await;
+    assert_eq!((&away["state"], away["until"].is_string()), (&serde_json::json!("away"), true));
+    eventually("its tickets go", || async { count(&node, "SELECT count(*) FROM random_ticket").await == 0 }).await;
+    // Its side comes back here, and stays.
+    other.open(&node);
+    other.enter(&theirs).await;
+    assert_eq!(one.hears("partner").await["state"], "back");
+    node.app.clock.advance(Duration::from_secs(60));
+    one.hears_nothing(1_500).await;
+    matching::next(&node.app, &one.who, id(&mine["session"]), false).await.unwrap();
+    assert_eq!(other.hears("partner").await["state"], "left");
+}
+
+#[tokio::test]
+async fn a_pair_that_the_database_forbids_is_dropped_and_the_rest_written() {
+    let node = testing::node().await;
+    eventually("the node pairs", || async { node.app.matching.matcher.leads_for().is_some() }).await;
+    let mut clients = Vec::new();
+    for _ in 0..6 {
+        clients.push(Client::new(&node).await);
+    }
+    let cursed = clients[0].who.id;
+    let sql = format!(
+        "CREATE FUNCTION curse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF NEW.visitor_id = {cursed} THEN
+                RAISE unique_violation USING CONSTRAINT = 'membership_one_open_talk';
+            END IF;
+            RETURN NEW;
+         END $$;
+         CREATE TRIGGER curse BEFORE INSERT ON membership FOR EACH ROW EXECUTE FUNCTION curse()"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&node.app.db).await.unwrap();
+    let languages = ["ja", "ja", "ko", "ko", "en", "en"];
+    let seeks = clients.iter().zip(&languages).map(|(client, language)| client.seek(&[], std::slice::from_ref(language)));
+    for outcome in futures_util::future::join_all(seeks).await {
+        outcome.unwrap();
+    }
+    for client in &mut clients[2..] {
+        client.hears("found").await;
+    }
+    assert_eq!(count(&node, OPEN).await, 2);
+    assert_eq!(count(&node, WAITING).await, 2, "the others wait on");
+    assert_eq!(count(&node, "SELECT count(*) FROM chat_room").await, 2, "no room without two people");
+    sqlx::query("DROP TRIGGER curse ON membership").execute(&node.app.db).await.unwrap();
+    clients[0].hears("found").await;
+    clients[1].hears("found").await;
+}
+
+#[tokio::test]
+async fn a_seeker_in_a_talk_is_never_paired() {
+    let node = testing::node().await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
+    let (mine, _) = meet(&mut one, &mut other).await;
+    // A ticket that must not be there: it is taken away, not paired.
+    sqlx::query(
+        "INSERT INTO random_ticket (public_id, visitor_id, node, interests, languages, translate, since)
+         VALUES (gen_random_uuid(), $1, $2, '{}', '{}', false, now())",
+    )
+    .bind(one.who.id)
+    .bind(node.app.node)
+    .execute(&node.app.db)
+    .await
+    .unwrap();
+    let mut third = Client::new(&node).await;
+    third.seek(&[], &["ko"]).await.unwrap();
+    third.hears_nothing(2_200).await;
+    assert_eq!(count(&node, OPEN).await, 1);
+    matching::next(&node.app, &one.who, id(&mine["session"]), false).await.unwrap();
+    other.hears("partner").await;
+    assert_eq!(count(&node, WAITING).await, 1, "only the third waits");
+}

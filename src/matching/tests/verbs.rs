@@ -1,0 +1,168 @@
+//! Seek, cancel, next, leave: the verbs on a real Postgres.
+use std::collections::HashSet;
+
+use uuid::Uuid;
+
+use super::{Client, OPEN, WAITING, count, id, meet, seek};
+use crate::error::Error;
+use crate::matching::{self, TalkState};
+use crate::testing::{self, Node, eventually};
+
+#[tokio::test]
+async fn two_strangers_meet_in_a_and_b() {
+    let node = testing::node().await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
+    one.seek(&["Music", "tea"], &["ko-KR", "en"]).await.unwrap();
+    one.hears_nothing(50).await;
+    other.seek(&["music"], &["ko"]).await.unwrap();
+    let (mine, theirs) = (one.hears("found").await, other.hears("found").await);
+    assert_eq!((&mine["session"], &mine["room"]), (&theirs["session"], &theirs["room"]));
+    let slots: HashSet<&str> = [&mine, &theirs].map(|found| found["slot"].as_str().unwrap()).into();
+    assert_eq!(slots, HashSet::from(["A", "B"]));
+    assert_eq!((&mine["shared"], &mine["languages"]), (&serde_json::json!(["music"]), &serde_json::json!(["ko"])));
+    assert_eq!((&mine["partner"]["name"], &mine["partner"]["color"]), (&theirs["you"]["name"], &theirs["you"]["color"]));
+    assert_eq!((&mine["you"]["slot"], &mine["relaxed"]), (&mine["slot"], &serde_json::json!(false)));
+    let place = one.enter(&mine).await;
+    assert_eq!(id(&mine["you"]["id"]), place.member.sender.id, "what one's own messages are signed with");
+    assert_eq!(count(&node, WAITING).await, 0);
+    let standing = matching::standing(&node.app, &one.who).await.unwrap();
+    let session = standing.session.unwrap();
+    assert_eq!((session.found.session, session.state), (id(&mine["session"]), TalkState::Open));
+    assert_eq!(standing.seeking, None);
+    assert!(matches!(one.seek(&[], &[]).await, Err(Error::AlreadyInSession)));
+    assert_eq!(count(&node, WAITING).await, 0);
+    let both_hear_once = [one.hears_nothing(1_500).await, other.hears_nothing(0).await];
+    assert_eq!(both_hear_once.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn forty_on_two_nodes_make_twenty_pairs() {
+    let first = testing::node().await;
+    let second = Node::beside(&first).await;
+    let mut clients = Vec::new();
+    for n in 0..40 {
+        clients.push(Client::new(if n % 2 == 0 { &first } else { &second }).await);
+    }
+    let seeks = clients.iter().map(|client| client.seek(&[], &["ko"]));
+    for outcome in futures_util::future::join_all(seeks).await {
+        outcome.unwrap();
+    }
+    let mut rooms = Vec::new();
+    for client in &mut clients {
+        rooms.push(id(&client.hears("found").await["room"]));
+    }
+    for room in &rooms {
+        assert_eq!(rooms.iter().filter(|other| *other == room).count(), 2, "each room has two");
+    }
+    for client in &mut clients {
+        client.hears_nothing(0).await;
+    }
+    assert_eq!(count(&first, "SELECT count(*) FROM random_session").await, 20);
+    assert_eq!(
+        count(&first, "SELECT count(DISTINCT v) FROM random_session, LATERAL (VALUES (a), (b)) AS t(v)").await,
+        40
+    );
+    assert_eq!(count(&first, WAITING).await, 0);
+    assert!(first.app.matching.matcher.leads_for().is_some() != second.app.matching.matcher.leads_for().is_some());
+}
+
+#[tokio::test]
+async fn a_second_seek_replaces_the_first() {
+    let node = testing::node().await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
+    let first = one.seek(&["tea"], &["ko"]).await.unwrap();
+    let second = one.seek(&["music"], &["ko"]).await.unwrap();
+    assert_ne!(first, second);
+    assert_eq!(count(&node, WAITING).await, 1);
+    assert_eq!(matching::standing(&node.app, &one.who).await.unwrap().seeking, Some(second));
+    other.seek(&["tea"], &["ko"]).await.unwrap();
+    other.hears_nothing(1_200).await;
+    other.seek(&["music"], &["ko"]).await.unwrap();
+    assert_eq!(one.hears("found").await["shared"], serde_json::json!(["music"]));
+    assert_eq!(count(&node, OPEN).await, 1);
+    let at_once = [one.seek(&[], &[]), one.seek(&[], &[])];
+    assert!(futures_util::future::join_all(at_once).await.iter().all(|outcome| outcome.is_err()), "in a talk");
+}
+
+#[tokio::test]
+async fn a_cancelled_seek_is_met_by_nobody() {
+    let node = testing::node().await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
+    matching::cancel(&node.app, &one.who).await.unwrap(); // there was none
+    one.seek(&[], &["ko"]).await.unwrap();
+    matching::cancel(&node.app, &one.who).await.unwrap();
+    matching::cancel(&node.app, &one.who).await.unwrap();
+    other.seek(&[], &["ko"]).await.unwrap();
+    other.hears_nothing(1_300).await;
+    assert_eq!(matching::standing(&node.app, &one.who).await.unwrap().seeking, None);
+    one.seek(&[], &["ko"]).await.unwrap();
+    other.hears("found").await;
+    one.hears("found").await;
+}
+
+#[tokio::test]
+async fn next_ends_and_seeks_again() {
+    let node = testing::node().await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
+    let (mine, _) = meet(&mut one, &mut other).await;
+    let session = id(&mine["session"]);
+    let stranger = Client::new(&node).await;
+    for (who, session) in [(&stranger.who, session), (&one.who, Uuid::new_v4())] {
+        let refused = matching::next(&node.app, who, session, true).await;
+        assert!(matches!(refused, Err(Error::NotFound)));
+    }
+    let ticket = matching::next(&node.app, &one.who, session, true).await.unwrap().unwrap();
+    let ended = one.hears("ended").await;
+    assert_eq!((&ended["reason"], ended.get("seeking")), (&serde_json::json!("next"), None));
+    assert_eq!(other.hears("partner").await["state"], "left");
+    assert_eq!(other.hears("ended").await["reason"], "next");
+    // A repeat, and the other side's own next a moment later.
+    assert_eq!(matching::next(&node.app, &one.who, session, true).await.unwrap(), Some(ticket));
+    assert_eq!(matching::next(&node.app, &other.who, session, false).await.unwrap(), None);
+    let again = matching::next(&node.app, &other.who, session, true).await.unwrap();
+    assert!(again.is_some_and(|again| again != ticket));
+    // They met a moment ago, and a third may come: after three seconds alone they meet again, and are told so.
+    one.hears_nothing(1_200).await;
+    node.app.clock.advance(std::time::Duration::from_secs(3));
+    assert_eq!(one.hears("found").await["relaxed"], true);
+    other.hears("found").await;
+}
+
+#[tokio::test]
+async fn leaving_is_harmless_twice_and_the_age_gate_comes_first() {
+    let node = testing::node().await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
+    let (mine, _) = meet(&mut one, &mut other).await;
+    let place = one.enter(&mine).await;
+    for _ in 0..2 {
+        matching::leave(&node.app, &one.who, &place).await.unwrap();
+    }
+    assert_eq!(one.hears("ended").await["reason"], "left");
+    assert_eq!(other.hears("partner").await["state"], "left");
+    assert_eq!(other.hears("ended").await["reason"], "left");
+    one.hears_nothing(100).await;
+    other.hears_nothing(0).await;
+    assert_eq!(matching::standing(&node.app, &other.who).await.unwrap().session, None);
+    let mut minor = one.who.clone();
+    minor.rules_accepted = None;
+    assert!(matches!(matching::seek(&node.app, &minor, seek(&[], &[], false)).await, Err(Error::AgeGate)));
+}
+
+#[tokio::test]
+async fn a_ticket_outlives_its_socket_by_ten_seconds() {
+    let node = testing::node().await;
+    let mut one = Client::new(&node).await;
+    let ticket = one.seek(&[], &["ko"]).await.unwrap();
+    one.close();
+    node.app.clock.advance(std::time::Duration::from_secs(9));
+    tokio::time::sleep(std::time::Duration::from_millis(1_300)).await;
+    one.open(&node);
+    assert_eq!(matching::standing(&node.app, &one.who).await.unwrap().seeking, Some(ticket), "it was there all the time");
+    node.app.clock.advance(std::time::Duration::from_secs(60));
+    tokio::time::sleep(std::time::Duration::from_millis(1_300)).await;
+    assert_eq!(count(&node, WAITING).await, 1, "with a socket it stays");
+    one.close();
+    node.app.clock.advance(std::time::Duration::from_secs(11));
+    eventually("the ticket goes", || async { count(&node, WAITING).await == 0 }).await;
+    assert!(node.app.matching.registry.seekers().is_empty());
+}

@@ -1,0 +1,20 @@
+//! For work on the page: with E2E_DIST=dist the browser gets the client from that build, and everything else from the server.
+import { existsSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+const folder = process.env.E2E_DIST ? resolve(process.env.E2E_DIST) : null;
+
+export async function serveFresh(context) {
+  if (folder === null) return;
+  await context.route('**/assets/*', (route) => {
+    const path = join(folder, new URL(route.request().url()).pathname);
+    return existsSync(path) ? route.fulfill({ path }) : route.continue();
+  });
+  await context.route(/\/chat(\/|$|\?)/, async (route) => {
+    if (!route.request().isNavigationRequest()) return route.continue();
+    const served = await route.fetch().catch(() => null);
+    if (served === null) return route.abort('connectionrefused');
+    const [mark] = (await served.text()).match(/<html[^>]*>/) ?? [];
+    return route.fulfill({ response: served, body: readFileSync(join(folder, 'index.html'), 'utf8').replace(/<html[^>]*>/, mark) });
+  });
+}

@@ -1,0 +1,113 @@
+//! Pictures of every page, for people to look at: `node e2e/shots.mjs <folder>`. Korean in light, English in dark, phone and desk.
+import { mkdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { openBrowser, House } from './browser.mjs';
+import { Server } from './server.mjs';
+
+const folder = resolve(process.argv[2] ?? 'shots');
+mkdirSync(folder, { recursive: true });
+const server = await Server.start(folder);
+const browser = await openBrowser();
+
+const LOOKS = [['ko', 'light'], ['en', 'dark']];
+const SIZES = [[390, 844], [1280, 800]];
+const TOPICS = { ko: ['재즈', '비 오는 날'], en: ['Jazz', 'Rainy days'] };
+const STORY = {
+  ko: [
+    ['them', '안녕하세요! 거긴 지금 비 와요?'],
+    ['them', '여긴 하루 종일 내려요. 빌 에반스 틀어 놓고 있어요.'],
+    ['me', '오, 저도요. 창문 열어 두고 듣는 중이에요 ☔'],
+    ['me', '비 오는 날엔 그만한 게 없죠.'],
+    ['them', '맞아요. Peace Piece 들으면 시간이 느려지는 것 같아요.'],
+    ['me', '그 곡 처음 들은 게 언제예요? 저는 스무 살 때 버스에서 들었는데, 내릴 곳을 두 정거장이나 지나쳤어요.'],
+    ['them', 'ㅋㅋㅋ 그건 내릴 수가 없죠'],
+    ['them', '저는 아버지 차에서요. 그때는 졸린 음악인 줄 알았는데'],
+    ['me', '이제는 제일 좋아하는 곡이 됐네요'],
+  ],
+  en: [
+    ['them', 'Hi! Is it raining where you are?'],
+    ['them', 'It hasn’t stopped here all day. I’ve put some Bill Evans on.'],
+    ['me', 'Same! Window open, record on ☔'],
+    ['me', 'Nothing better on a rainy day.'],
+    ['them', 'Right? Peace Piece makes the whole afternoon slow down.'],
+    ['me', 'When did you first hear it? I was twenty, on a bus, and I missed my stop by two stations.'],
+    ['them', 'Ha, nobody could get off during that one'],
+    ['them', 'For me it was my dad’s car. I thought it was music for falling asleep'],
+    ['me', 'And now it’s your favourite'],
+  ],
+};
+
+async function photograph(locale, theme, width, height) {
+  const house = new House(browser, server, folder);
+  const looks = { viewport: { width, height }, deviceScaleFactor: 2, colorScheme: theme, reducedMotion: 'reduce', hasTouch: width < 600 };
+  const a = await house.person(locale, looks);
+  const b = await house.person(locale);
+  const name = (page) => join(folder, `${page}-${locale}-${theme}-${width}.png`);
+  const shot = async (page, options = {}) => {
+    await a.page.evaluate(() => document.fonts.ready);
+    await a.page.screenshot({ path: name(page), ...options });
+  };
+
+  await a.page.goto(locale === 'ko' ? '/ko' : '/');
+  await shot('landing', { fullPage: true });
+  await a.page.goto('/nowhere');
+  await shot('not-found');
+  await a.lobby();
+  await shot('lobby', { fullPage: true });
+  for (const topic of TOPICS[locale]) await a.interest(topic);
+  await a.$('.textlink').click();
+  await a.$('dialog[open]').waitFor();
+  await shot('rules');
+  await a.page.keyboard.press('Escape');
+  await a.start();
+  await a.$('.seek .time').waitFor();
+  await shot('looking');
+  await b.lobby();
+  for (const topic of TOPICS[locale]) await b.interest(topic);
+  const met = a.$('.seek.met').waitFor(); // for less than a second
+  await b.start();
+  await met;
+  await shot('met');
+  await Promise.all([a.met(), b.met()]);
+  await shot('talk-new');
+  for (const [who, text] of STORY[locale]) {
+    await (who === 'me' ? a : b).say(text);
+    await (who === 'me' ? b : a).sees(text);
+  }
+  await b.field.pressSequentially('…');
+  await a.$('.typing').waitFor();
+  await shot('talk');
+  await a.$('.th .next').click();
+  await shot('talk-armed');
+  await a.$('.th .ib').click();
+  await shot('talk-menu');
+  await a.page.keyboard.press('Escape');
+  await a.$('.th .btn-d').click();
+  await a.$('.rd').first().check();
+  await shot('report');
+  await a.page.keyboard.press('Escape');
+  await a.$('.dlg').waitFor({ state: 'detached' });
+  const path = new URL(b.page.url()).pathname;
+  await b.page.goto('about:blank');
+  await a.stands('away');
+  await shot('talk-away');
+  await b.page.goto(path);
+  await b.$('.th .ib').click();
+  await b.$('.menu:popover-open button').first().click();
+  await a.stands('ended');
+  await shot('talk-ended');
+  await a.page.goto('/chat');
+  await a.$('.last li').waitFor();
+  await shot('lobby-back', { fullPage: true });
+  await house.empty();
+  console.log(`${locale} ${theme} ${width}`);
+}
+
+try {
+  for (const [locale, theme] of LOOKS) {
+    for (const [width, height] of SIZES) await photograph(locale, theme, width, height);
+  }
+} finally {
+  await browser.close();
+  await server.stop();
+}
