@@ -47,6 +47,7 @@ impl App {
     /// Builds a node over a migrated database and starts its tasks (writers, feed, matcher, sweepers).
     pub async fn start(config: Config, db: PgPool, relay: Relay, clock: Clock) -> Result<Self> {
         let (rooms, writer) = rooms::State::new(&config);
+        relay.enter();
         let app = Self(Arc::new(Parts {
             node: Uuid::new_v4(),
             tasks: Tasks::default(),

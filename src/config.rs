@@ -118,10 +118,14 @@ impl Config {
     pub fn read(args: &ServeArgs) -> Result<Self, String> {
         let mut wrong = Vec::new();
         let listen = args.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
-        let url = args.public_url.clone().unwrap_or_else(|| format!("http://localhost:{}", listen.port()));
+        let url = args
+            .public_url
+            .clone()
+            .filter(|url| !url.is_empty())
+            .unwrap_or_else(|| format!("http://localhost:{}", listen.port()));
         let site = Site::parse(&url).map_err(|why| wrong.push(format!("--public-url (MAJU_PUBLIC_URL): {why}")));
         let mut trusted_proxies = Vec::new();
-        for text in &args.trusted_proxies {
+        for text in args.trusted_proxies.iter().filter(|text| !text.is_empty()) {
             match Network::parse(text) {
                 Ok(network) => trusted_proxies.push(network),
                 Err(why) => wrong.push(format!("--trusted-proxies (MAJU_TRUSTED_PROXIES): {why}")),
@@ -134,7 +138,10 @@ impl Config {
         {
             wrong.push("--limits off (MAJU_LIMITS): only where the public URL is a loopback one".to_owned());
         }
-        if let Some(url) = &args.database_url
+        // An empty variable is as good as none.
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let (database_url, redis_url) = (given(&args.database_url), given(&args.redis_url));
+        if let Some(url) = &database_url
             && !(url.starts_with("postgres://") || url.starts_with("postgresql://"))
         {
             wrong.push("--database-url (DATABASE_URL): must begin with postgres://".to_owned());
@@ -147,8 +154,8 @@ impl Config {
                 listen,
                 data_dir: args.data_dir.clone().unwrap_or_else(|| PathBuf::from("data")),
                 site,
-                database_url: args.database_url.clone(),
-                redis_url: args.redis_url.clone(),
+                database_url,
+                redis_url,
                 limits,
                 unsafe_database: args.unsafe_database,
                 log_json: args.log_json(),

@@ -1,11 +1,11 @@
 //! One socket: reads frames, writes answers and what was queued, keeps time. One task a socket, and nothing else of it.
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::SinkExt;
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use rand::RngExt as _;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use uuid::Uuid;
@@ -17,8 +17,8 @@ use crate::app::{App, stamp};
 use crate::error::{Error, Result};
 use crate::http::{Bucket, Key, Prefix};
 use crate::matching;
-use crate::realtime::{Frame, Queue, Topic};
-use crate::rooms::{self, Place, Posted, Receipt, Replay, Step};
+use crate::realtime::{Frame, Queue, Topic, Weight};
+use crate::rooms::{self, Place, Posted, Replay, Step};
 
 /// Bytes of a frame at most; a larger one closes 1009.
 pub(super) const FRAME: usize = 16 * 1024;
@@ -36,6 +36,10 @@ const VERB: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Sends of one socket that wait for their commit; past it the socket is not read.
 const IN_FLIGHT: usize = 64;
+/// How long a node that stops waits for the answers to what was sent.
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
+/// How often a visitor's last use is noted.
+const TOUCH: Duration = Duration::from_secs(60);
 /// Frames without a usable id at which a socket is closed.
 const STRIKES: u32 = 3;
 /// Sockets of one visitor on this node.
@@ -59,8 +63,18 @@ pub(super) async fn run(app: App, who: Visitor, prefix: Prefix, socket: WebSocke
     let queue = Arc::new(Queue::new(who.id));
     let place = Attached { app: app.clone(), visitor: who.id, queue: queue.clone(), said_hello: false };
     let prefix_hash = app.accounts.prefix_hash(prefix);
-    let mut connection =
-        Connection { app, who, prefix, prefix_hash, socket, queue, joined: HashMap::new(), place, touched: None };
+    let mut connection = Connection {
+        app,
+        who,
+        prefix,
+        prefix_hash,
+        socket,
+        queue,
+        joined: HashMap::new(),
+        place,
+        touched: None,
+        in_flight: 0,
+    };
     let end = connection.serve().await;
     connection.farewell(end).await;
 }
@@ -95,6 +109,8 @@ pub(super) struct Connection {
     socket: WebSocket,
     place: Attached,
     touched: Option<Instant>,
+    /// Sends whose answers have not been written.
+    in_flight: usize,
 }
 
 impl Drop for Connection {
@@ -111,38 +127,29 @@ pub(super) struct Followed {
     pub(super) seen: i64,
 }
 
-/// A send that waits for its commit.
-async fn pending(re: u64, receipt: Receipt) -> (u64, Result<Posted>) {
-    (re, rooms::receive(receipt).await)
-}
-
 impl Connection {
     async fn serve(&mut self) -> End {
         let began = Instant::now();
         let mut heard = began;
         let mut strikes = 0;
-        let mut sends = FuturesUnordered::new();
         let mut beat = interval_at(began + HEARTBEAT, HEARTBEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let hello_by = began + HELLO;
-        let draining = self.app.tasks.draining.clone();
+        let mut hello_by = pin!(tokio::time::sleep_until(began + HELLO));
+        // Once for the socket's life: registering it anew for each frame would make all sockets wait for one lock.
+        let mut draining = pin!(self.app.tasks.draining.clone().cancelled_owned());
         let queue = self.queue.clone();
         loop {
             let said = tokio::select! {
                 biased;
-                () = draining.cancelled() => return self.restart(&mut sends).await,
-                () = tokio::time::sleep_until(hello_by), if !self.place.said_hello => {
+                () = &mut draining => return self.restart().await,
+                () = &mut hello_by, if !self.place.said_hello => {
                     return End::because(4400, "hello was expected");
-                }
-                Some((re, outcome)) = sends.next() => {
-                    if let Err(end) = self.answer_send(re, outcome, &mut sends).await { return end }
-                    continue;
                 }
                 () = queue.ready() => {
                     if let Err(end) = self.drain().await { return end }
                     continue;
                 }
-                said = self.socket.recv(), if sends.len() < IN_FLIGHT => said,
+                said = self.socket.recv(), if self.in_flight < IN_FLIGHT => said,
                 _ = beat.tick() => {
                     if heard.elapsed() >= SILENCE { return End::Gone }
                     if let Err(end) = self.write([Message::Ping(axum::body::Bytes::new())]).await { return end }
@@ -167,17 +174,14 @@ impl Connection {
                 continue;
             };
             let outcome = match self.admit(read.frame) {
-                // Boxed: an idle socket should not hold room for the largest verb.
                 Ok(ClientFrame::Send { room, client_id, payload, reply_to }) => {
                     let post = rooms::Post { client_id, payload, reply_to, prefix: self.prefix_hash.clone() };
-                    match Box::pin(self.post(room, post)).await {
-                        Ok(receipt) => {
-                            sends.push(pending(read.id, receipt));
-                            Ok(())
-                        }
+                    match self.post(read.id, room, post).await {
+                        Ok(()) => Ok(()),
                         Err(why) => self.say(frames::refusal(Some(read.id), &why)).await,
                     }
                 }
+                // Boxed: an idle socket should not hold room for the largest verb.
                 Ok(frame) => Box::pin(self.act(read.id, frame)).await,
                 Err(why) => self.say(frames::refusal(Some(read.id), &why)).await,
             };
@@ -199,10 +203,20 @@ impl Connection {
         }
     }
 
-    async fn post(&mut self, room: Uuid, post: rooms::Post) -> Result<Receipt> {
+    /// Hands a send in. Its answer comes through the queue, after the commit, and is written with the event it made.
+    async fn post(&mut self, id: u64, room: Uuid, post: rooms::Post) -> Result<()> {
         self.app.limits.take(Bucket::Sends, Key::Visitor(self.who.id))?;
-        self.touch().await;
-        within(rooms::post(&self.app, &self.who, room, post)).await
+        if self.is_untouched() {
+            Box::pin(self.touch()).await;
+        }
+        let place = match rooms::known_place(&self.app, &self.who, room) {
+            Some(place) => place,
+            None => Box::pin(within(rooms::place(&self.app, &self.who, room))).await?,
+        };
+        let queue = self.queue.clone();
+        rooms::submit(&self.app, place, post, Box::new(move |outcome| queue.push(Weight::Answer, sent(id, outcome))))?;
+        self.in_flight += 1;
+        Ok(())
     }
 
     /// Does what a frame asks and answers it.
@@ -215,7 +229,9 @@ impl Connection {
             self.place.said_hello = true;
             matching::connected(&self.app, self.who.id);
         }
-        self.touch().await;
+        if self.is_untouched() {
+            self.touch().await;
+        }
         match within(verbs::act(self, id, frame)).await {
             Ok(reply) => {
                 self.say(reply.answer).await?;
@@ -250,28 +266,10 @@ impl Connection {
         }
     }
 
-    /// Answers a send, and the others that have committed meanwhile, with one flush.
-    async fn answer_send<F>(
-        &mut self,
-        re: u64,
-        outcome: Result<Posted>,
-        sends: &mut FuturesUnordered<F>,
-    ) -> Result<(), End>
-    where
-        F: Future<Output = (u64, Result<Posted>)>,
-    {
-        let mut answers = vec![Message::Text(sent(re, outcome))];
-        while answers.len() < IN_FLIGHT
-            && let Some(Some((re, outcome))) = futures_util::FutureExt::now_or_never(sends.next())
-        {
-            answers.push(Message::Text(sent(re, outcome)));
-        }
-        self.write(answers).await
-    }
-
     /// Writes what is queued. A socket that lags reads again what was dropped, at its own pace.
     async fn drain(&mut self) -> Result<(), End> {
         let taken = self.queue.take();
+        self.in_flight = self.in_flight.saturating_sub(taken.answers);
         for (room, seq) in taken.reached {
             if let Some(followed) = self.joined.values_mut().find(|followed| followed.place.room.id == room) {
                 followed.seen = followed.seen.max(seq);
@@ -320,19 +318,15 @@ impl Connection {
     }
 
     /// The node stops: what was sent is answered, then the client is told when to come back.
-    async fn restart<F>(&mut self, sends: &mut FuturesUnordered<F>) -> End
-    where
-        F: Future<Output = (u64, Result<Posted>)>,
-    {
-        let finish = async {
-            let mut answers = Vec::with_capacity(sends.len());
-            while let Some((re, outcome)) = sends.next().await {
-                answers.push(Message::Text(sent(re, outcome)));
+    async fn restart(&mut self) -> End {
+        let queue = self.queue.clone();
+        let until = Instant::now() + LAST_ANSWERS;
+        while self.in_flight > 0 && tokio::time::timeout_at(until, queue.ready()).await.is_ok() {
+            if let Err(end) = self.drain().await {
+                return end;
             }
-            answers
-        };
-        let mut last = timeout(Duration::from_secs(3), finish).await.unwrap_or_default();
-        last.extend(self.queue.take().frames.into_iter().map(Message::Text));
+        }
+        let mut last: Vec<_> = queue.take().frames.into_iter().map(Message::Text).collect();
         last.push(Message::Text(Notice::Notice { kind: NoticeKind::Restart }.encode()));
         if let Err(end) = self.write(last).await {
             return end;
@@ -354,13 +348,16 @@ impl Connection {
         .await;
     }
 
-    /// Notes that the visitor is there, at most once a minute a socket.
+    /// Whether it is a minute since the visitor was last noted to be there, by this socket.
+    fn is_untouched(&self) -> bool {
+        self.touched.is_none_or(|at| at.elapsed() >= TOUCH)
+    }
+
+    /// Notes that the visitor is there.
     async fn touch(&mut self) {
-        if self.touched.is_none_or(|at| at.elapsed() >= Duration::from_secs(60)) {
-            self.touched = Some(Instant::now());
-            if let Err(why) = crate::accounts::touch(&self.app, self.who.id).await {
-                tracing::debug!(error.cause = %why, "a visitor's last use is noted with the next frame");
-            }
+        self.touched = Some(Instant::now());
+        if let Err(why) = crate::accounts::touch(&self.app, self.who.id).await {
+            tracing::debug!(error.cause = %why, "a visitor's last use is noted in a minute");
         }
     }
 }

@@ -123,14 +123,6 @@ impl EndReason {
             Self::Moderator => "moderator",
         }
     }
-
-    /// What the other side is told: nobody learns that they were reported or blocked.
-    fn to_partner(self) -> Self {
-        match self {
-            Self::Report | Self::Block => Self::Left,
-            other => other,
-        }
-    }
 }
 
 /// The state of the other side.
@@ -210,8 +202,9 @@ pub enum TalkEvent {
     },
 }
 
-/// How the text of a `found` begins (serde writes the tag first).
+/// How the text of a `found` and of an `ended` begins (serde writes the tag first).
 const FOUND: &str = r#"{"type":"found""#;
+const ENDED: &str = r#"{"type":"ended""#;
 
 impl TalkEvent {
     /// The frame's text.
@@ -223,6 +216,11 @@ impl TalkEvent {
     /// Whether a frame that another node encoded is a `found`.
     pub(super) fn is_found(frame: &str) -> bool {
         frame.starts_with(FOUND)
+    }
+
+    /// Whether a frame that another node encoded is an `ended` that puts its visitor back into the queue.
+    pub(super) fn puts_back(frame: &str) -> bool {
+        frame.starts_with(ENDED) && frame.contains(r#""seeking":"#)
     }
 }
 
@@ -340,7 +338,7 @@ pub(super) fn farewells(talk: &Talk, ending: Ending, ticket: Option<Uuid>) -> Ve
         if ending.by == Some(other(slot)) || remains {
             told.push((visitor, TalkEvent::Partner { session, state: PartnerState::Left, until: None }));
         }
-        told.push((visitor, ended(if own { ending.reason } else { ending.reason.to_partner() }, None)));
+        told.push((visitor, ended(ending.reason, None)));
     }
     told
 }

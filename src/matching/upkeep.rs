@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::model::{TalkEvent, Upkeep, upkeep};
 use super::registry::Seeker;
 use super::store::{self, Held, Written};
-use super::{CANCELLED, WAKE, talks};
+use super::{CANCELLED, WAKE, take_up, talks};
 use crate::app::App;
 use crate::error::Result;
 use crate::realtime::{Relayed, Topic};
@@ -173,6 +173,9 @@ async fn relayed(app: App) {
                     app.matching.registry.release(visitor);
                 }
                 app.hub.publish(Topic::Visitor(visitor), &frame, None);
+                if TalkEvent::puts_back(&frame) && app.matching.registry.is_present(visitor) {
+                    report(take_up(&app, visitor).await.map(|_| ()));
+                }
             }
             Ok(Relayed { node, topic: Topic::Nodes, frame, .. }) if node != app.node => {
                 let cancelled = frame.strip_prefix(CANCELLED).and_then(|visitor| visitor.parse().ok());

@@ -20,6 +20,8 @@ pub enum Weight {
     Passing,
     /// Meant for the visitor and in no log: kept, whatever else is dropped.
     Kept,
+    /// The answer to a frame of this socket. There are never more of them than the socket lets be in flight.
+    Answer,
 }
 
 /// What was queued.
@@ -28,6 +30,8 @@ pub struct Taken {
     pub frames: VecDeque<Frame>,
     /// The last entry of each room among them.
     pub reached: Vec<(i64, i64)>,
+    /// How many of them are answers.
+    pub answers: usize,
     /// Entries were dropped since: the socket has to read them again, and calls [`Queue::caught_up`] before it does.
     pub lagging: bool,
 }
@@ -63,9 +67,10 @@ impl Queue {
         let mut state = self.lock();
         if !state.lagging && state.bytes + frame.len() > LIMIT && !state.frames.is_empty() {
             state.lagging = true;
-            state.frames.retain(|(weight, _)| *weight == Weight::Kept);
+            state.frames.retain(|(weight, _)| matches!(weight, Weight::Kept | Weight::Answer));
         }
-        if state.lagging && (weight != Weight::Kept || state.frames.len() >= KEPT) {
+        let keep = weight == Weight::Answer || (weight == Weight::Kept && state.frames.len() < KEPT);
+        if state.lagging && !keep {
             drop(state);
             self.wake.notify_one();
             return;
@@ -86,13 +91,16 @@ impl Queue {
         state.bytes = 0;
         let lagging = state.lagging;
         drop(state);
-        let mut taken = Taken { frames: VecDeque::with_capacity(frames.len()), reached: Vec::new(), lagging };
+        let mut taken =
+            Taken { frames: VecDeque::with_capacity(frames.len()), reached: Vec::new(), answers: 0, lagging };
         for (weight, frame) in frames {
-            if let Weight::Entry { room, seq } = weight {
-                match taken.reached.iter_mut().find(|(known, _)| *known == room) {
+            match weight {
+                Weight::Entry { room, seq } => match taken.reached.iter_mut().find(|(known, _)| *known == room) {
                     Some(reached) => reached.1 = seq,
                     None => taken.reached.push((room, seq)),
-                }
+                },
+                Weight::Answer => taken.answers += 1,
+                Weight::Passing | Weight::Kept => {}
             }
             taken.frames.push_back(frame);
         }

@@ -1,4 +1,7 @@
 //! The relay: carries what was published on one node to the others. In one process it is a channel.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
@@ -22,12 +25,18 @@ pub struct Relayed {
 #[derive(Clone)]
 pub struct Relay {
     channel: broadcast::Sender<Relayed>,
+    nodes: Arc<AtomicUsize>,
 }
 
 impl Relay {
     /// The in-process stand-in: nodes that are given clones of it hear each other.
     pub fn in_process() -> Self {
-        Self { channel: broadcast::channel(BUFFER).0 }
+        Self { channel: broadcast::channel(BUFFER).0, nodes: Arc::default() }
+    }
+
+    /// A node joins the others.
+    pub fn enter(&self) {
+        self.nodes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Sends to the other nodes. Never waits; a lost frame is repaired by sequence.
@@ -41,8 +50,8 @@ impl Relay {
         self.channel.subscribe()
     }
 
-    /// Whether anybody else listens.
+    /// Whether there is any other node.
     pub fn has_others(&self) -> bool {
-        self.channel.receiver_count() > 1
+        self.nodes.load(Ordering::Relaxed) > 1
     }
 }

@@ -107,16 +107,13 @@ pub(super) fn is_wanted(app: &App, room: i64) -> bool {
     app.relay.has_others() || app.rooms.feed.lock().contains_key(&room)
 }
 
-/// Entries that this node committed, in order: to the sockets here and to the other nodes.
-pub(super) fn committed(app: &App, room: &ChatRoom, entries: Vec<(i64, Frame)>) {
-    for (seq, frame) in entries {
-        if app.relay.has_others() {
-            let topic = Topic::Room(room.id);
-            app.relay.publish(Relayed { node: app.node, topic, seq: Some(seq), frame: frame.clone() });
-        }
-        if let Some(feed) = app.rooms.feed.lock().get_mut(&room.id) {
-            feed.take(app, seq, frame);
-        }
+/// An entry that this node committed: to the sockets here and to the other nodes.
+pub(super) fn committed(app: &App, room: i64, seq: i64, frame: Frame) {
+    if app.relay.has_others() {
+        app.relay.publish(Relayed { node: app.node, topic: Topic::Room(room), seq: Some(seq), frame: frame.clone() });
+    }
+    if let Some(feed) = app.rooms.feed.lock().get_mut(&room) {
+        feed.take(app, seq, frame);
     }
 }
 

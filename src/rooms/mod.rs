@@ -108,6 +108,8 @@ pub struct Posted {
 
 /// The answer to a post, once its batch has committed.
 pub type Receipt = oneshot::Receiver<Result<Posted>>;
+/// What is called with that answer. It must not block.
+pub type Answer = Box<dyn FnOnce(Result<Posted>) + Send + Sync>;
 
 /// What somebody posts.
 pub struct Post {
@@ -123,15 +125,27 @@ pub struct Post {
 ///
 /// Errors: `not_found` for a room the visitor is not in, `closed`, `bad_payload`, `too_long`, `unavailable`.
 pub async fn post(app: &App, who: &Visitor, room: Uuid, post: Post) -> Result<Receipt> {
-    let place = match app.rooms.directory.find(room, who.id) {
+    let place = match known_place(app, who, room) {
         Some(place) => place,
         None => place(app, who, room).await?,
     };
+    let (answer, receipt) = oneshot::channel();
+    // Who has gone does not need the answer; the entry stands.
+    submit(app, place, post, Box::new(|outcome| drop(answer.send(outcome))))?;
+    Ok(receipt)
+}
+
+/// The remembered place of a visitor in a room. The batch checks it again.
+pub fn known_place(app: &App, who: &Visitor, room: Uuid) -> Option<Place> {
+    app.rooms.directory.find(room, who.id)
+}
+
+/// Posts from a place; `answer` is called after the commit, unless this fails. Errors: as [`post`].
+pub fn submit(app: &App, place: Place, post: Post, answer: Answer) -> Result<()> {
     if place.room.closed_at.is_some() {
         return Err(Error::Closed);
     }
     let payload = model::Payload::checked(post.payload)?;
-    let (answer, receipt) = oneshot::channel();
     app.rooms.writer.submit(writer::Draft {
         room: place.room,
         member: place.member,
@@ -141,8 +155,7 @@ pub async fn post(app: &App, who: &Visitor, room: Uuid, post: Post) -> Result<Re
         reply_to: post.reply_to,
         prefix: post.prefix,
         answer,
-    })?;
-    Ok(receipt)
+    })
 }
 
 /// Waits for a receipt. Errors: those of the batch, `unavailable` when the writer went away.
@@ -265,7 +278,7 @@ pub async fn typing(app: &App, who: &Visitor, room: Uuid, own: &Arc<Queue>) -> R
 
 /// Records how far the visitor has read, written within a second, and tells a small room. Errors: `not_found`.
 pub async fn read(app: &App, who: &Visitor, room: Uuid, seq: i64, own: &Arc<Queue>) -> Result<()> {
-    let place = match app.rooms.directory.find(room, who.id) {
+    let place = match known_place(app, who, room) {
         Some(place) => place,
         None => place(app, who, room).await?,
     };
@@ -287,7 +300,7 @@ pub async fn read(app: &App, who: &Visitor, room: Uuid, seq: i64, own: &Arc<Queu
 
 /// The remembered place, in a room that is open.
 async fn open_place(app: &App, who: &Visitor, room: Uuid) -> Result<Place> {
-    let place = match app.rooms.directory.find(room, who.id) {
+    let place = match known_place(app, who, room) {
         Some(place) => place,
         None => place(app, who, room).await?,
     };

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::model::{ChatRoom, Member, Message, Payload, RoomEvent};
 use super::store::{self, Entries};
-use super::{Posted, feed};
+use super::{Answer, Posted, feed};
 use crate::app::{App, stamp};
 use crate::db::{self, fence};
 use crate::error::{Error, Result};
@@ -52,7 +52,7 @@ pub(super) struct Draft {
     pub payload: Payload,
     pub reply_to: Option<i64>,
     pub prefix: Vec<u8>,
-    pub answer: oneshot::Sender<Result<Posted>>,
+    pub answer: Answer,
 }
 
 /// Where drafts are handed in.
@@ -231,44 +231,33 @@ impl Lane {
         Ok(verdicts)
     }
 
-    /// After the commit: answer every waiting sender, then publish, room by room in order.
+    /// After the commit: each entry is published and its sender answered, in order. Both at once, so that a sender's
+    /// socket writes its answer and its event with one flush; their order is free.
     fn finish(&mut self, batch: Vec<Draft>, verdicts: Vec<Verdict>) {
-        let mut published: Vec<(Arc<ChatRoom>, Vec<(i64, Message)>)> = Vec::new();
-        let mut places: HashMap<i64, usize> = HashMap::new();
         for (draft, verdict) in batch.into_iter().zip(verdicts) {
             let (seq, at) = match verdict {
                 Ok(numbered) => numbered,
                 Err(why) => {
-                    let _ = draft.answer.send(Err(why));
+                    (draft.answer)(Err(why));
                     continue;
                 }
             };
             self.memory.remember(draft.room.id, draft.client_id, draft.member.visitor, seq, at);
-            // A sender that has gone does not need its answer; the entry stands.
-            let _ = draft.answer.send(Ok(Posted { seq, at, repeated: false }));
-            let message = Message {
-                room: draft.room.public_id,
-                seq,
-                client_id: draft.client_id,
-                sender: draft.member.sender.clone(),
-                payload: draft.payload.raw(),
-                reply_to: draft.reply_to,
-                at: stamp(at),
-                edited_at: None,
-                deleted: false,
-            };
-            let place = *places.entry(draft.room.id).or_insert_with(|| {
-                published.push((draft.room.clone(), Vec::new()));
-                published.len() - 1
-            });
-            published[place].1.push((seq, message));
-        }
-        for (room, messages) in published {
-            let wanted = feed::is_wanted(&self.app, room.id);
-            if wanted {
-                let frames = messages.into_iter().map(|(seq, m)| (seq, RoomEvent::Message(m).encode())).collect();
-                feed::committed(&self.app, &room, frames);
+            if feed::is_wanted(&self.app, draft.room.id) {
+                let message = Message {
+                    room: draft.room.public_id,
+                    seq,
+                    client_id: draft.client_id,
+                    sender: draft.member.sender.clone(),
+                    payload: draft.payload.into_raw(),
+                    reply_to: draft.reply_to,
+                    at: stamp(at),
+                    edited_at: None,
+                    deleted: false,
+                };
+                feed::committed(&self.app, draft.room.id, seq, RoomEvent::Message(message).encode());
             }
+            (draft.answer)(Ok(Posted { seq, at, repeated: false }));
         }
     }
 
@@ -301,7 +290,7 @@ impl Lane {
                         stored.seq,
                         stored.created_at,
                     );
-                    let _ = draft.answer.send(repeat(same, stored.seq, stored.created_at));
+                    (draft.answer)(repeat(same, stored.seq, stored.created_at));
                 }
             }
         }
@@ -313,10 +302,10 @@ impl Lane {
         for twin in twins {
             match self.memory.find(twin.room.id, twin.client_id) {
                 Some((sender, seq, at)) => {
-                    let _ = twin.answer.send(repeat(sender == twin.member.visitor, seq, at));
+                    (twin.answer)(repeat(sender == twin.member.visitor, seq, at));
                 }
                 None => {
-                    let _ = twin.answer.send(Err(Error::Unavailable));
+                    (twin.answer)(Err(Error::Unavailable));
                 }
             }
         }
@@ -372,7 +361,7 @@ fn repeat(same: bool, seq: i64, at: OffsetDateTime) -> Result<Posted> {
 
 fn refuse(batch: Vec<Draft>, why: impl Fn() -> Error) {
     for draft in batch {
-        let _ = draft.answer.send(Err(why()));
+        (draft.answer)(Err(why()));
     }
 }
 
@@ -418,7 +407,7 @@ impl Memory {
         for draft in batch {
             let key = (draft.room.id, draft.client_id);
             if let Some((sender, seq, at)) = self.find(key.0, key.1) {
-                let _ = draft.answer.send(repeat(sender == draft.member.visitor, seq, at));
+                (draft.answer)(repeat(sender == draft.member.visitor, seq, at));
             } else if seen.insert(key) {
                 first.push(draft);
             } else {

@@ -16,8 +16,13 @@ const FULL = process.env.E2E_GRID === 'full';
 
 /** Language, theme, width. The short grid has each of them at least once in every state. */
 const LOOKS = FULL
-  ? ['ko', 'en'].flatMap((locale) => ['light', 'dark'].flatMap((theme) => [320, 390, 1280].map((width) => [locale, theme, width])))
-  : [['ko', 'light', 1280], ['en', 'dark', 390]];
+  ? ['ko', 'en'].flatMap((locale) =>
+      ['light', 'dark'].flatMap((theme) => [320, 390, 1280].map((width) => [locale, theme, width])),
+    )
+  : [
+      ['ko', 'light', 1280],
+      ['en', 'dark', 390],
+    ];
 
 // The page's own policy would refuse the tester's script: only here it is put aside.
 const TESTED = { bypassCSP: true, reducedMotion: 'reduce' };
@@ -26,7 +31,10 @@ async function audit(person, where) {
   await person.page.evaluate(AXE);
   const found = await person.page.evaluate(async () => {
     const { violations } = await window.axe.run(document, { resultTypes: ['violations'] });
-    return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.target.join(' ')} (${node.any[0]?.message ?? node.all[0]?.message ?? ''})`).join(', ')}`);
+    return violations.map(
+      ({ id, nodes }) =>
+        `${id}: ${nodes.map((node) => `${node.target.join(' ')} (${node.any[0]?.message ?? node.all[0]?.message ?? ''})`).join(', ')}`,
+    );
   });
   assert.deepEqual(found, [], where);
 }
@@ -37,7 +45,10 @@ async function inEveryLook(person, where) {
     await person.page.setViewportSize({ width, height: 800 });
     await person.page.evaluate((name) => (document.documentElement.dataset.theme = name), theme);
     // The button may lie under a dialog just now; it works all the same.
-    await person.page.evaluate((tag) => document.documentElement.lang !== tag && document.querySelector(`button[lang=${tag}]`)?.click(), locale);
+    await person.page.evaluate(
+      (tag) => document.documentElement.lang !== tag && document.querySelector(`button[lang=${tag}]`)?.click(),
+      locale,
+    );
     await person.page.waitForFunction((tag) => document.documentElement.lang === tag, locale);
     // Colours may be on their way to the other theme for two frames.
     await person.page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));

@@ -15,6 +15,9 @@ export async function serveFresh(context) {
     const served = await route.fetch().catch(() => null);
     if (served === null) return route.abort('connectionrefused');
     const [mark] = (await served.text()).match(/<html[^>]*>/) ?? [];
-    return route.fulfill({ response: served, body: readFileSync(join(folder, 'index.html'), 'utf8').replace(/<html[^>]*>/, mark) });
+    return route.fulfill({
+      response: served,
+      body: readFileSync(join(folder, 'index.html'), 'utf8').replace(/<html[^>]*>/, mark),
+    });
   });
 }

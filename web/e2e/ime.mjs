@@ -21,7 +21,11 @@ class Keyboard {
   }
 
   compose(text) {
-    return this.session.send('Input.imeSetComposition', { text, selectionStart: text.length, selectionEnd: text.length });
+    return this.session.send('Input.imeSetComposition', {
+      text,
+      selectionStart: text.length,
+      selectionEnd: text.length,
+    });
   }
 
   commit(text) {
@@ -56,7 +60,13 @@ class Keyboard {
   }
 }
 
-const HELLO = [['ㅇ', '아', '안'], ['ㄴ', '녀', '녕'], ['ㅎ', '하'], ['ㅅ', '세'], ['ㅇ', '요']];
+const HELLO = [
+  ['ㅇ', '아', '안'],
+  ['ㄴ', '녀', '녕'],
+  ['ㅎ', '하'],
+  ['ㅅ', '세'],
+  ['ㅇ', '요'],
+];
 
 async function hangul(house, interest) {
   const [a, b] = await meet(house, interest);
@@ -102,7 +112,11 @@ async function japanese(house, interest) {
 async function button(house, interest) {
   const [a, b] = await meet(house, interest);
   const keys = await Keyboard.of(a);
-  await keys.write([['ㄱ', '고', '곧'], ['ㄱ', '가'], ['ㅇ', '요']]);
+  await keys.write([
+    ['ㄱ', '고', '곧'],
+    ['ㄱ', '가'],
+    ['ㅇ', '요'],
+  ]);
   await a.$('.send').click();
   await b.sees('곧가요');
   await a.say('끝');

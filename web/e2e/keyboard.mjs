@@ -50,7 +50,11 @@ async function walk(house, interest) {
   await keyboard.press('Escape');
   await b.stands('ended');
   await a.$('.seek .time').waitFor();
-  await eventually('the focus is in the panel', () => a.focused(), (where) => where !== 'nowhere');
+  await eventually(
+    'the focus is in the panel',
+    () => a.focused(),
+    (where) => where !== 'nowhere',
+  );
 }
 
 async function dialogs(house) {
@@ -66,7 +70,11 @@ async function dialogs(house) {
   await a.$('dialog[open]').waitFor();
   for (let presses = 0; presses < 6; presses++) {
     await a.page.keyboard.press('Tab');
-    const inside = await a.page.evaluate(() => document.activeElement === document.body || document.querySelector('dialog[open]').contains(document.activeElement));
+    const inside = await a.page.evaluate(
+      () =>
+        document.activeElement === document.body ||
+        document.querySelector('dialog[open]').contains(document.activeElement),
+    );
     assert.ok(inside, 'Tab stays in the dialog');
   }
   await a.page.keyboard.press('Escape');

@@ -6,9 +6,11 @@ export const lossWalks = {
   'the server is killed while both write, and both carry on': killed,
   'a reload while the server is away loses no message': reloadWhileAway,
   'offline and back: what was written goes out once': offline,
+  'a socket cut after every message loses and doubles nothing': cut,
 };
 
 const ROUNDS = 12;
+const CUTS = process.env.E2E_GRID === 'full' ? 100 : 25;
 
 async function killed(house, interest) {
   const { server } = house;
@@ -24,7 +26,11 @@ async function killed(house, interest) {
     }
   };
   const writing = Promise.all([write(a, '가'), write(b, 'b')]);
-  await eventually('some are on their way', async () => written, (count) => count >= 5);
+  await eventually(
+    'some are on their way',
+    async () => written,
+    (count) => count >= 5,
+  );
   await server.kill();
   await server.up();
   await writing;
@@ -33,7 +39,10 @@ async function killed(house, interest) {
   const story = await sameStory(a, b);
   assert.equal(new Set(story).size, all, 'nothing twice');
   for (const name of ['가', 'b']) {
-    assert.deepEqual(story.filter((text) => text.startsWith(`${name} `)), Array.from({ length: ROUNDS }, (_, at) => `${name} ${at + 1}`));
+    assert.deepEqual(
+      story.filter((text) => text.startsWith(`${name} `)),
+      Array.from({ length: ROUNDS }, (_, at) => `${name} ${at + 1}`),
+    );
   }
   await Promise.all([a.stands('open'), b.stands('open')]);
   // And it goes on.
@@ -49,7 +58,10 @@ async function reloadWhileAway(house, interest) {
   await server.kill();
   await a.say('written into the dark 1');
   await a.say('written into the dark 2');
-  assert.deepEqual((await a.rows()).map(([, , status]) => status), ['sent', 'pending', 'pending']);
+  assert.deepEqual(
+    (await a.rows()).map(([, , status]) => status),
+    ['sent', 'pending', 'pending'],
+  );
   await server.up();
   await a.page.reload();
   await b.sees('written into the dark 2');
@@ -65,11 +77,40 @@ async function offline(house, interest) {
   await a.$('.net.offline').waitFor(); // at once
   for (const text of ['offline 1', 'offline 2', 'offline 3']) await a.say(text);
   await b.say('said meanwhile');
-  await eventually('they are kept as pending', () => a.rows(), (rows) => rows.filter(([, , status]) => status === 'pending').length === 3 || rows.every(([, , status]) => status === 'sent'));
+  await eventually(
+    'they are kept as pending',
+    () => a.rows(),
+    (rows) =>
+      rows.filter(([, , status]) => status === 'pending').length === 3 ||
+      rows.every(([, , status]) => status === 'sent'),
+  );
   await a.context.setOffline(false);
   await b.sees('offline 3');
   await a.sees('said meanwhile');
   await Promise.all([a.allSent(5), b.allSent(5)]);
   await sameStory(a, b);
   await a.$('.net.offline').waitFor({ state: 'detached' });
+}
+
+async function cut(house, interest) {
+  const [a, b] = await meet(house, interest);
+  const texts = Array.from({ length: CUTS }, (_, at) => `${at + 1}`);
+  // From here on every new socket is known, and so is how to break it: in the middle of whatever it does.
+  await a.page.addInitScript(() => {
+    const Real = window.WebSocket;
+    window.WebSocket = class extends Real {
+      constructor(...given) {
+        super(...given);
+        window.cut = () => this.close();
+      }
+    };
+  });
+  await a.page.reload();
+  await a.met();
+  for (const text of texts) {
+    await a.say(text);
+    await a.page.evaluate(() => window.cut());
+  }
+  await Promise.all([a.allSent(CUTS), b.allSent(CUTS)]);
+  assert.deepEqual(await sameStory(a, b), texts);
 }

@@ -19,7 +19,12 @@ async function talkBothWays(house, interest) {
   // The same person has the same colour and animal on both pages, in the reader's words.
   assert.match(await a.$('.th h1').innerText(), /^[가-힣]+ [가-힣]+$/);
   assert.match(await b.$('.th h1').innerText(), /^[A-Z][a-z]+ [A-Z][a-z]+$/);
-  const story = ['안녕하세요! 반가워요 👋', 'Hi! What are you up to?', '비 오는 소리 듣고 있어요.\n두 줄이에요.', 'Same here, with coffee ☕'];
+  const story = [
+    '안녕하세요! 반가워요 👋',
+    'Hi! What are you up to?',
+    '비 오는 소리 듣고 있어요.\n두 줄이에요.',
+    'Same here, with coffee ☕',
+  ];
   for (const [at, text] of story.entries()) {
     const [speaker, listener] = at % 2 === 0 ? [a, b] : [b, a];
     await speaker.field.fill(text);
@@ -30,18 +35,26 @@ async function talkBothWays(house, interest) {
   assert.deepEqual(await sameStory(a, b), story);
 }
 
-async function gate(house) {
+async function gate(house, interest) {
   const a = await house.person('en');
-  await a.lobby();
+  await a.lobby(interest);
   await a.$('.go .btn').click();
   await a.$('#agree-missing').waitFor();
   assert.equal(await a.$('.seek').count(), 0);
-  await eventually('the focus is on what is missing', () => a.page.evaluate(() => document.activeElement?.id), (id) => id === 'agree');
+  await eventually(
+    'the focus is on what is missing',
+    () => a.page.evaluate(() => document.activeElement?.id),
+    (id) => id === 'agree',
+  );
   await a.start();
   await a.$('.seek .acts .btn').last().click();
   await a.page.reload();
   await a.$('.go .btn').waitFor();
-  await eventually('the rules are accepted for good', () => a.$('.go p').last().innerText(), (text) => text.includes('kept on this device'));
+  await eventually(
+    'the rules are accepted for good',
+    () => a.$('.go p').last().innerText(),
+    (text) => text.includes('kept on this device'),
+  );
   assert.equal(await a.$('#agree').count(), 0);
   await a.$('.go .btn').click(); // one press from now on
   await a.$('.seek .time').waitFor();
@@ -72,17 +85,33 @@ async function signs(house, interest) {
   await a.sees('typing…');
   await a.$('.typing').waitFor({ state: 'detached' });
   // Read by a, who has the end in sight: told to b.
-  await eventually('b is told that it was read', () => b.$('.msg.me .meta').last().innerText(), (text) => text.startsWith('Read'));
+  await eventually(
+    'b is told that it was read',
+    () => b.$('.msg.me .meta').last().innerText(),
+    (text) => text.startsWith('Read'),
+  );
 }
 
 async function search(house, interest) {
   const a = await house.person('ko');
   await a.lobby(interest);
   await a.start();
-  await eventually('what is looked for', () => a.$('.seek h1').innerText(), (text) => text.includes(interest));
+  await eventually(
+    'what is looked for',
+    () => a.$('.seek h1').innerText(),
+    (text) => text.includes(interest),
+  );
   assert.equal(await a.focused(), 'button.btn', 'Cancel has the focus');
-  await eventually('the time is real', () => a.$('.seek .time b').innerText(), (text) => text === '0:01' || text === '0:02');
-  await eventually('the widening is told when it happens', () => a.$('.seek h1').innerText(), (text) => text.includes('관심사와 상관없이'));
+  await eventually(
+    'the time is real',
+    () => a.$('.seek .time b').innerText(),
+    (text) => text === '0:01' || text === '0:02',
+  );
+  await eventually(
+    'the widening is told when it happens',
+    () => a.$('.seek h1').innerText(),
+    (text) => text.includes('관심사와 상관없이'),
+  );
   const [minutes, seconds] = (await a.$('.seek .time b').innerText()).split(':').map(Number);
   assert.ok(minutes * 60 + seconds >= 9, 'not before ten seconds');
   await a.$('.seek .acts .btn').last().click();

@@ -36,7 +36,9 @@ export class Person {
     await this.page.goto('/chat');
     await this.$('.go .btn').waitFor();
     // The form knows about the rules once the server has answered.
-    await this.page.waitForFunction(() => document.querySelector('#agree') !== null || document.querySelector('.go p:last-child')?.textContent !== '');
+    await this.page.waitForFunction(
+      () => document.querySelector('#agree') !== null || document.querySelector('.go p:last-child')?.textContent !== '',
+    );
     // Everybody here speaks English too, or nobody would meet across the two languages of the page.
     await this.$('.pick[lang=en] input').check();
     if (interest) await this.interest(interest);
@@ -57,6 +59,13 @@ export class Person {
 
   async seeking() {
     await this.$('.seek, .talk').first().waitFor();
+  }
+
+  async stopLooking() {
+    const stop = this.$('.seek .acts .btn').last();
+    if (!(await stop.isVisible())) return;
+    await stop.click({ timeout: 1_000 });
+    await this.$('.go .btn').waitFor({ timeout: 1_000 });
   }
 
   async met() {
@@ -86,7 +95,11 @@ export class Person {
   /** Everything on the page, in its order: `[who, text, status]`. */
   rows() {
     return this.page.$$eval('[data-row]', (rows) =>
-      rows.map((row) => [row.classList.contains('me') ? 'me' : 'them', row.querySelector('.bub').textContent.trim(), row.dataset.status]),
+      rows.map((row) => [
+        row.classList.contains('me') ? 'me' : 'them',
+        row.querySelector('.bub').textContent.trim(),
+        row.dataset.status,
+      ]),
     );
   }
 
@@ -95,11 +108,20 @@ export class Person {
   }
 
   sees(text) {
-    return eventually(`${this.locale} sees "${text}"`, () => this.texts(), (texts) => texts.includes(text));
+    return eventually(
+      `${this.locale} sees "${text}"`,
+      () => this.texts(),
+      (texts) => texts.includes(text),
+    );
   }
 
   async allSent(count) {
-    await eventually(`${this.locale} has ${count} messages, all sent`, () => this.rows(), (rows) => rows.length === count && rows.every(([, , status]) => status === 'sent'), 60_000);
+    await eventually(
+      `${this.locale} has ${count} messages, all sent`,
+      () => this.rows(),
+      (rows) => rows.length === count && rows.every(([, , status]) => status === 'sent'),
+      60_000,
+    );
   }
 
   /** Where the focus is, for a walk with the keyboard alone. */

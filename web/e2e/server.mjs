@@ -27,7 +27,8 @@ export class Server {
   #exited = null;
 
   static async start(results) {
-    if (!existsSync(BINARY)) throw new Error(`${BINARY} is missing: build it with \`cargo build\`, or name another with MAJU_BIN`);
+    if (!existsSync(BINARY))
+      throw new Error(`${BINARY} is missing: build it with \`cargo build\`, or name another with MAJU_BIN`);
     const server = new Server();
     server.port = await freePort();
     server.url = `http://127.0.0.1:${server.port}`;
@@ -41,17 +42,24 @@ export class Server {
   /** Starts it (again), on the same folder and port. */
   async up() {
     const log = createWriteStream(this.logFile, { flags: 'a' });
-    const child = spawn(BINARY, ['serve', '--listen', `127.0.0.1:${this.port}`, '--data-dir', this.folder], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(BINARY, ['serve', '--listen', `127.0.0.1:${this.port}`, '--data-dir', this.folder], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     child.stdout.pipe(log);
     child.stderr.pipe(log);
     this.#child = child;
     this.#exited = once(child, 'exit');
     const until = Date.now() + START_MS;
     for (;;) {
-      if (child.exitCode !== null || child.signalCode !== null) throw new Error(`the server ended at its start: see ${this.logFile}`);
-      const ready = await fetch(`${this.url}/readyz`, { signal: AbortSignal.timeout(2_000) }).then((answer) => answer.ok, () => false);
+      if (child.exitCode !== null || child.signalCode !== null)
+        throw new Error(`the server ended at its start: see ${this.logFile}`);
+      const ready = await fetch(`${this.url}/readyz`, { signal: AbortSignal.timeout(2_000) }).then(
+        (answer) => answer.ok,
+        () => false,
+      );
       if (ready) return;
-      if (Date.now() > until) throw new Error(`the server was not ready after ${START_MS / 1000} s: see ${this.logFile}`);
+      if (Date.now() > until)
+        throw new Error(`the server was not ready after ${START_MS / 1000} s: see ${this.logFile}`);
       await sleep(50);
     }
   }

@@ -9,8 +9,14 @@ mkdirSync(folder, { recursive: true });
 const server = await Server.start(folder);
 const browser = await openBrowser();
 
-const LOOKS = [['ko', 'light'], ['en', 'dark']];
-const SIZES = [[390, 844], [1280, 800]];
+const LOOKS = [
+  ['ko', 'light'],
+  ['en', 'dark'],
+];
+const SIZES = [
+  [390, 844],
+  [1280, 800],
+];
 const TOPICS = { ko: ['재즈', '비 오는 날'], en: ['Jazz', 'Rainy days'] };
 const STORY = {
   ko: [
@@ -39,7 +45,13 @@ const STORY = {
 
 async function photograph(locale, theme, width, height) {
   const house = new House(browser, server, folder);
-  const looks = { viewport: { width, height }, deviceScaleFactor: 2, colorScheme: theme, reducedMotion: 'reduce', hasTouch: width < 600 };
+  const looks = {
+    viewport: { width, height },
+    deviceScaleFactor: 2,
+    colorScheme: theme,
+    reducedMotion: 'reduce',
+    hasTouch: width < 600,
+  };
   const a = await house.person(locale, looks);
   const b = await house.person(locale);
   const name = (page) => join(folder, `${page}-${locale}-${theme}-${width}.png`);

@@ -26,7 +26,11 @@ async function next(house, interest) {
   await b.stands('ended');
   assert.match(await b.$('.over h2').innerText(), /left the chat$/);
   await Promise.all([a.met(), c.met()]);
-  await eventually('a new talk', async () => new URL(a.page.url()).pathname, (path) => path !== before);
+  await eventually(
+    'a new talk',
+    async () => new URL(a.page.url()).pathname,
+    (path) => path !== before,
+  );
   await a.say('새로 만났네요');
   await c.sees('새로 만났네요');
   // The one who was left looks on by itself when asked to.
@@ -96,7 +100,11 @@ async function away(house, interest) {
   await b.page.goto('about:blank');
   await a.stands('away');
   assert.match(await a.$('.strip').innerText(), /연결이 끊겼어요/);
-  const left = await eventually('a countdown', () => a.$('.strip b').innerText(), (text) => /^\d+초$/.test(text));
+  const left = await eventually(
+    'a countdown',
+    () => a.$('.strip b').innerText(),
+    (text) => /^\d+초$/.test(text),
+  );
   assert.ok(parseInt(left, 10) <= 30);
   await a.say('기다릴게요');
   await b.page.goto(path);

@@ -8,7 +8,9 @@ const HUES = ['pine', 'persimmon', 'plum', 'indigo', 'ochre', 'sky', 'moss', 'ro
 /** What stands on what, and the ratio it needs (WCAG 2.2: 4.5 for text, 3 for what marks a control, 7 for running text). */
 export const PAIRS = [
   ...['bg', 'surface', 'surface-2'].map((ground) => ['text', ground, 7]),
-  ...['text-2', 'text-3', 'primary', 'accent', 'danger'].flatMap((ink) => ['bg', 'surface', 'surface-2'].map((ground) => [ink, ground, 4.5])),
+  ...['text-2', 'text-3', 'primary', 'accent', 'danger'].flatMap((ink) =>
+    ['bg', 'surface', 'surface-2'].map((ground) => [ink, ground, 4.5]),
+  ),
   ...['info', 'success'].map((ink) => [ink, 'bg', 4.5]),
   ...['line-strong', 'focus'].flatMap((ink) => ['bg', 'surface'].map((ground) => [ink, ground, 3])),
   ['focus', 'surface-2', 3],
@@ -62,8 +64,11 @@ export function audit(css) {
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   const found = audit(readFileSync(fileURLToPath(TOKENS), 'utf8'));
   const bad = found.filter(({ ok }) => !ok);
-  for (const { ink, ground, theme, least, got } of bad) console.log(`${theme}: ${ink} on ${ground} is ${got.toFixed(2)}, needs ${least}`);
+  for (const { ink, ground, theme, least, got } of bad)
+    console.log(`${theme}: ${ink} on ${ground} is ${got.toFixed(2)}, needs ${least}`);
   const lowest = Math.min(...found.map(({ got, least }) => got / least));
-  console.log(`contrast: ${found.length - bad.length} of ${found.length} pairs pass; the closest has ${((lowest - 1) * 100).toFixed(0)} % to spare`);
+  console.log(
+    `contrast: ${found.length - bad.length} of ${found.length} pairs pass; the closest has ${((lowest - 1) * 100).toFixed(0)} % to spare`,
+  );
   process.exit(bad.length > 0 ? 1 : 0);
 }

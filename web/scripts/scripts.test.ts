@@ -21,7 +21,12 @@ describe('contrast', () => {
 
   it('refuses a paler ink, and a token that is gone', () => {
     const pale = css.replace(/--text-3: light-dark\(#\w+/, '--text-3: light-dark(#B0A894');
-    expect(audit(pale).some(({ ink, theme, ok }: { ink: string; theme: string; ok: boolean }) => ink === 'text-3' && theme === 'light' && !ok)).toBe(true);
+    expect(
+      audit(pale).some(
+        ({ ink, theme, ok }: { ink: string; theme: string; ok: boolean }) =>
+          ink === 'text-3' && theme === 'light' && !ok,
+      ),
+    ).toBe(true);
     const gone = css.replace(/--accent:[^;]+;/, '');
     expect(tokensOf(gone).has('accent')).toBe(false);
     expect(audit(gone).some(({ ok }: { ok: boolean }) => !ok)).toBe(true);

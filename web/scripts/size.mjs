@@ -37,7 +37,11 @@ export function measure(manifest, sizeOf) {
     if (!chunk.isEntry) continue;
     const parts = closure(manifest, name).map((part) => manifest[part]);
     const kind = name === 'index.html' ? 'chat' : 'landing';
-    lines.push({ name: `${kind}, first script`, bytes: sum(parts.map((part) => part.file).filter((file) => file.endsWith('.js'))), ...BUDGETS[kind] });
+    lines.push({
+      name: `${kind}, first script`,
+      bytes: sum(parts.map((part) => part.file).filter((file) => file.endsWith('.js'))),
+      ...BUDGETS[kind],
+    });
     lines.push({ name: `${kind}, sheets`, bytes: sum(parts.flatMap((part) => part.css ?? [])), ...BUDGETS.css });
   }
   for (const [name, chunk] of Object.entries(manifest)) {

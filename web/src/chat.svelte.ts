@@ -6,7 +6,8 @@ import { Choices } from './matching/choices.svelte';
 import { Seek } from './matching/seek.svelte';
 import { LOBBY, router, talkPath } from './router.svelte';
 import { LastTalks, type LastTalk } from './talk/last.svelte';
-import { Talk, type TalkDeps } from './talk/talk.svelte';
+import type { TalkDeps } from './talk/deps';
+import { Talk } from './talk/talk.svelte';
 import { announcer } from './ui/announcer.svelte';
 import { Connection } from './ui/connection.svelte';
 import { device } from './ui/keep';
@@ -236,7 +237,8 @@ export class Chat {
       api: this.api,
       outbox: new Outbox(room, sessionStorage),
       newId: () => crypto.randomUUID(),
-      spell: (topic) => this.choices.interests.find((own) => own.toLocaleLowerCase() === topic.toLocaleLowerCase()) ?? topic,
+      spell: (topic) =>
+        this.choices.interests.find((own) => own.toLocaleLowerCase() === topic.toLocaleLowerCase()) ?? topic,
       onMessage: (talk, text) => announcer.message(aliasOf(talk.partner), text),
       onPartner: (talk, state) => announcer.say(t(state, { name: aliasOf(talk.partner) })),
       onEnd: (talk) => {

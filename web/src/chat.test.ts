@@ -5,14 +5,29 @@ import { setLocale } from './i18n';
 import { LOBBY, router } from './router.svelte';
 import type { Api } from './wire/api';
 import { FakeSocket, openFake, settled } from './wire/fake';
-import type { Face, MessageEvent, OpenSession, Pairing } from './wire/frames';
+import type { MessageEvent, OpenSession, Pairing, Partner } from './wire/frames';
 
-const them: Face & { id: string } = { name: 'Green Otter', color: 'pine', animal: 'otter', id: 'them' };
+const them: Partner = { name: 'Green Otter', color: 'pine', animal: 'otter', id: 'them' };
 const me = { name: 'Plum Fox', color: 'plum', animal: 'fox', id: 'me', slot: 'A' } as const;
-const pairing: Pairing = { session: 's1', room: 'r1', slot: 'A', partner: them, you: me, shared: ['jazz'], languages: ['en'], relaxed: false };
+const pairing: Pairing = {
+  session: 's1',
+  room: 'r1',
+  slot: 'A',
+  partner: them,
+  you: me,
+  shared: ['jazz'],
+  languages: ['en'],
+  relaxed: false,
+};
 const open: OpenSession = { ...pairing, state: 'open', partner_until: null };
 const message = (seq: number, slot: 'A' | 'B', clientId = `c${seq}`, text = `text ${seq}`): MessageEvent => ({
-  type: 'message', room: 'r1', seq, client_id: clientId, sender: { ...(slot === 'A' ? me : them), slot }, payload: { kind: 'text', text }, at: '2026-01-01T10:00:00.000Z',
+  type: 'message',
+  room: 'r1',
+  seq,
+  client_id: clientId,
+  sender: { ...(slot === 'A' ? me : them), slot },
+  payload: { kind: 'text', text },
+  at: '2026-01-01T10:00:00.000Z',
 });
 
 let chat: Chat;
@@ -40,7 +55,10 @@ beforeEach(async () => {
     setLocale: vi.fn(async () => answer),
     stats: vi.fn(async () => ({ items: [], next: null })),
     messages: vi.fn(async () => ({ items: stored.slice(-50), next: null })),
-    log: vi.fn(async (_room: string, { after }: { after: number }) => ({ items: stored.filter((one) => one.seq > after).slice(0, 100), next: null })),
+    log: vi.fn(async (_room: string, { after }: { after: number }) => ({
+      items: stored.filter((one) => one.seq > after).slice(0, 100),
+      next: null,
+    })),
   };
   chat = page();
   await settled();
@@ -102,9 +120,18 @@ describe('a reload', () => {
     chat = page();
     await settled();
     await server().accept({ session: open });
-    await server().answer('join', { head: 2, members_online: 2, you: { id: 'me', name: '', role: 'member' }, room: {} });
+    await server().answer('join', {
+      head: 2,
+      members_online: 2,
+      you: { id: 'me', name: '', role: 'member' },
+      room: {},
+    });
     expect(router.route).toEqual({ name: 'talk', session: 's1' });
-    expect(server().frames('send').map((frame) => frame.client_id)).toEqual([id]);
+    expect(
+      server()
+        .frames('send')
+        .map((frame) => frame.client_id),
+    ).toEqual([id]);
     await server().event(message(3, 'A', id, 'on its way'));
     await server().answer('send', { seq: 3, at: '2026-01-01T10:00:00.000Z' });
     expect(texts()).toEqual(['1 text 1 sent', '2 text 2 sent', '3 on its way sent']);
@@ -153,7 +180,10 @@ describe('a reconnect', () => {
   it('knows whether they are away, and until when', async () => {
     await meet();
     await server().drop();
-    await reconnect({ session: { ...open, state: 'away', partner_until: '2026-01-01T10:00:30.000Z' }, rooms: [{ room: 'r1', head: 0, replayed: 0 }] });
+    await reconnect({
+      session: { ...open, state: 'away', partner_until: '2026-01-01T10:00:30.000Z' },
+      rooms: [{ room: 'r1', head: 0, replayed: 0 }],
+    });
     expect(chat.talk?.state).toBe('away');
     expect(chat.talk?.awayUntil).toBe(Date.parse('2026-01-01T10:00:30.000Z'));
     await server().event({ type: 'partner', session: 's1', state: 'back' });
@@ -201,7 +231,7 @@ describe('the end', () => {
   it.each([
     ['left', 'Green Otter left the chat'],
     ['next', 'Green Otter left the chat'],
-    ['lost', 'Green Otter didn\'t come back, so the talk has ended'],
+    ['lost', "Green Otter didn't come back, so the talk has ended"],
     ['report', 'The talk has ended'],
     ['block', 'The talk has ended'],
     ['moderator', 'A moderator ended the talk'],
@@ -225,8 +255,17 @@ describe('the end', () => {
     await server().event({ type: 'ended', session: 's1', reason: 'report' });
     await server().answer('report', { report: 'x' });
     await done;
-    expect(chat.talk && endWords(chat.talk)).toBe('Thanks. The chat has ended and you won\'t meet them again.');
-    expect(chat.talk?.canBlock).toBe(false);
+    expect(chat.talk && endWords(chat.talk)).toBe("Thanks. The chat has ended and you won't meet them again.");
+    expect(chat.talk?.blocked).toBe(true);
+  });
+
+  it('by a block names them as the room knows them, and needs no word of theirs', async () => {
+    await meet();
+    void chat.talk?.block();
+    expect(server().frames('block')[0]).toMatchObject({ room: 'r1', sender: 'them' });
+    await server().event({ type: 'ended', session: 's1', reason: 'block' });
+    await server().answer('block', {});
+    expect(chat.talk && endWords(chat.talk)).toBe("Blocked. You won't meet this person again.");
   });
 
   it('is not reached by a report that failed', async () => {
@@ -250,48 +289,39 @@ describe('reading and typing', () => {
     await server().event(message(1, 'B'));
     chat.talk?.saw(1);
     chat.talk?.saw(1);
-    expect(server().frames('read').map(({ seq }) => seq)).toEqual([0, 1]);
+    expect(
+      server()
+        .frames('read')
+        .map(({ seq }) => seq),
+    ).toEqual([1]);
     await server().event({ type: 'partner', session: 's1', state: 'away', until: '2026-01-01T10:00:30.000Z' });
     await server().event({ type: 'partner', session: 's1', state: 'back' });
-    expect(server().frames('read').map(({ seq }) => seq)).toEqual([0, 1, 1]);
+    expect(
+      server()
+        .frames('read')
+        .map(({ seq }) => seq),
+    ).toEqual([1, 1]);
   });
 
   it('believes their word on what they have read, and not our own', async () => {
     await meet();
     await server().event({ type: 'read', room: 'r1', member: 'me', seq: 9 });
-    expect(chat.talk?.theyRead).toBe(0);
+    expect(chat.talk?.signs.theyRead).toBe(0);
     await server().event({ type: 'read', room: 'r1', member: 'them', seq: 4 });
     await server().event({ type: 'read', room: 'r1', member: 'them', seq: 2 });
-    expect(chat.talk?.theyRead).toBe(4);
-  });
-
-  it('learns who they are in this room from their first word, and answers with its own', async () => {
-    chat.socket.close();
-    chat = page();
-    await settled();
-    const { id: _id, ...nameless } = them;
-    await server().accept();
-    await server().event({ type: 'found', ...pairing, partner: nameless });
-    await server().answer('join', { head: 0, members_online: 1, you: { id: 'me', name: '', role: 'member' }, room: {} });
-    expect([chat.talk?.canBlock, server().frames('read').length]).toEqual([false, 1]);
-    await server().event({ type: 'read', room: 'r1', member: 'them', seq: 0 });
-    expect([chat.talk?.canBlock, server().frames('read').length]).toEqual([true, 2]);
-    void chat.talk?.block();
-    expect(server().frames('block')[0]).toMatchObject({ room: 'r1', sender: 'them' });
-    await server().answer('block', {});
-    expect(chat.talk && endWords(chat.talk)).toBe('Blocked. You won\'t meet this person again.');
+    expect(chat.talk?.signs.theyRead).toBe(4);
   });
 
   it('shows typing for a while, and not once the message is here', async () => {
     await meet();
     const typing = () => server().event({ type: 'typing', room: 'r1', sender: { ...them, slot: 'B' } });
     await typing();
-    expect(chat.talk?.typing).toBe(true);
+    expect(chat.talk?.signs.typing).toBe(true);
     await vi.advanceTimersByTimeAsync(6_000);
-    expect(chat.talk?.typing).toBe(false);
+    expect(chat.talk?.signs.typing).toBe(false);
     await typing();
     await server().event(message(1, 'B'));
-    expect(chat.talk?.typing).toBe(false);
+    expect(chat.talk?.signs.typing).toBe(false);
   });
 
   it('sends one typing in three seconds', async () => {

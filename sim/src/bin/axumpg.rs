@@ -57,6 +57,17 @@ async fn main() {
     let (q, rx) = mpsc::channel(65536);
     let rx = Arc::new(Mutex::new(rx));
     let (writers, max): (usize, usize) = (a[3].parse().unwrap(), a[4].parse().unwrap());
+    {
+        let (c, conn) = tokio_postgres::connect(&a[2], tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(conn);
+        c.batch_execute(
+            "create table if not exists msg (id bigint generated always as identity primary key, room text not null,
+                sender text not null, body text not null, at timestamptz not null default now());
+             create index if not exists msg_room on msg (room, id)",
+        )
+        .await
+        .unwrap();
+    }
     for _ in 0..writers {
         let (c, conn) = tokio_postgres::connect(&a[2], tokio_postgres::NoTls).await.unwrap();
         tokio::spawn(conn);

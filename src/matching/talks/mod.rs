@@ -74,7 +74,7 @@ pub(super) fn ended(app: &App, ended: &Ended) {
     if let (Some(ticket), Some(slot)) = (ended.ticket, ended.ending.free) {
         let side = ended.talk.side(slot);
         if side.node == Some(app.node) {
-            // Another node takes it up with its next second.
+            // Another node takes it up when it hears the `ended`, or with its next second.
             let seeker = Seeker { ticket, seek: side.seek.clone(), since: side.since };
             app.matching.registry.hold(side.visitor, seeker, app.clock.now());
         }

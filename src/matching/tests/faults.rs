@@ -15,7 +15,8 @@ async fn tickets_are_written_again_after_a_crash_of_postgres() {
         sqlx::query_as(find).fetch_one(&node.app.db).await.unwrap();
     sqlx::query("TRUNCATE random_ticket, node_lease").execute(&node.app.db).await.unwrap();
     eventually("the ticket is back", || async { count(&node, WAITING).await == 1 }).await;
-    let after: (uuid::Uuid, time::OffsetDateTime, Vec<String>) = sqlx::query_as(find).fetch_one(&node.app.db).await.unwrap();
+    let after: (uuid::Uuid, time::OffsetDateTime, Vec<String>) =
+        sqlx::query_as(find).fetch_one(&node.app.db).await.unwrap();
     assert_eq!((before, after.0), (after.clone(), ticket));
     let mut other = Client::new(&node).await;
     other.seek(&["tea"], &["ko"]).await.unwrap();
@@ -105,7 +106,8 @@ async fn a_pair_that_the_database_forbids_is_dropped_and_the_rest_written() {
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&node.app.db).await.unwrap();
     let languages = ["ja", "ja", "ko", "ko", "en", "en"];
-    let seeks = clients.iter().zip(&languages).map(|(client, language)| client.seek(&[], std::slice::from_ref(language)));
+    let seeks =
+        clients.iter().zip(&languages).map(|(client, language)| client.seek(&[], std::slice::from_ref(language)));
     for outcome in futures_util::future::join_all(seeks).await {
         outcome.unwrap();
     }

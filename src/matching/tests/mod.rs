@@ -65,7 +65,8 @@ struct Client {
 
 impl Client {
     async fn new(node: &Node) -> Self {
-        let mut client = Self { app: node.app.clone(), who: node.visitor("ko").await, queue: None, heard: VecDeque::new() };
+        let mut client =
+            Self { app: node.app.clone(), who: node.visitor("ko").await, queue: None, heard: VecDeque::new() };
         client.open(node);
         client
     }

@@ -72,8 +72,8 @@ fn nobody_hears_of_a_report_or_block() {
     for (reason, heard) in [
         (EndReason::Next, EndReason::Next),
         (EndReason::Left, EndReason::Left),
-        (EndReason::Report, EndReason::Left),
-        (EndReason::Block, EndReason::Left),
+        (EndReason::Report, EndReason::Report),
+        (EndReason::Block, EndReason::Block),
     ] {
         let told = farewells(&talk(Some(1), Some(1)), Ending { reason, by: Some(Slot::A), free: None }, None);
         let ended = |visitor| {
@@ -105,7 +105,8 @@ fn frames_are_as_documented() {
             r#"2 {"type":"ended","session":"00000000-0000-0000-0000-000000000001","reason":"lost"}"#,
         ]
     );
-    assert!(!TalkEvent::is_found(&told[0].1.encode()));
+    let [freed, gone] = [0, 1].map(|at: usize| told[at].1.encode());
+    assert!(TalkEvent::puts_back(&freed) && !TalkEvent::puts_back(&gone) && !TalkEvent::is_found(&freed));
 }
 
 #[test]

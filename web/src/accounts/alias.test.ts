@@ -9,13 +9,25 @@ import { aliasOf, shapeOf } from './alias';
 
 describe('the words', () => {
   const table = readFileSync(resolve(process.cwd(), '../src/accounts/names.rs'), 'utf8');
-  const rows = [...table.matchAll(/^\s+\("(\w+)", "([^"]+)", "([^"]+)"\),$/gm)].map(([, key, korean, english]) => ({ key, korean, english }));
+  const rows = [...table.matchAll(/^\s+\("(\w+)", "([^"]+)", "([^"]+)"\),$/gm)].map(([, key, korean, english]) => ({
+    key,
+    korean,
+    english,
+  }));
 
-  it('are the server\'s own, all of them and no others', () => {
+  it("are the server's own, all of them and no others", () => {
     expect(rows).toHaveLength(32);
     const named = rows.map(({ key }, at) => `${at < 8 ? 'color' : 'animal'}.${key}` as keyof typeof ko);
-    expect(named.map((name, at) => [ko[name], en[name]].join() === [rows[at]?.korean, rows[at]?.english].join() ? '' : name).filter(Boolean)).toEqual([]);
-    expect(Object.keys(ko).filter((key) => /^(color|animal)\./.test(key)).sort()).toEqual([...named].sort());
+    expect(
+      named
+        .map((name, at) => ([ko[name], en[name]].join() === [rows[at]?.korean, rows[at]?.english].join() ? '' : name))
+        .filter(Boolean),
+    ).toEqual([]);
+    expect(
+      Object.keys(ko)
+        .filter((key) => /^(color|animal)\./.test(key))
+        .sort(),
+    ).toEqual([...named].sort());
   });
 });
 
@@ -23,7 +35,7 @@ describe('a face', () => {
   beforeEach(() => setLocale('ko'));
   const otter = { name: 'Green Otter', color: 'pine', animal: 'otter' } as const;
 
-  it('is called in the reader\'s language, whatever its own', () => {
+  it("is called in the reader's language, whatever its own", () => {
     expect(aliasOf(otter)).toBe('초록 수달');
     setLocale('en');
     expect(aliasOf(otter)).toBe('Green Otter');

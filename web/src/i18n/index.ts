@@ -40,8 +40,9 @@ export function firstLocale(chosen: string | null, preferred: readonly string[])
   return 'en';
 }
 
-/** "jazz and rain", "재즈 및 비": the words of a list, with the language's own glue. */
+/** "jazz and rain", "재즈, 비": the words of a list, with the language's own glue. Korean's is stiff ("및", "또는"): a comma is not. */
 export function list(items: readonly string[], type: 'conjunction' | 'disjunction' | 'unit' = 'conjunction'): string {
+  if (words.locale === 'ko') return items.join(', ');
   const style = type === 'unit' ? 'short' : 'long';
   return new Intl.ListFormat(words.locale, { type, style }).format(items);
 }

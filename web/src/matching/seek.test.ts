@@ -24,7 +24,7 @@ beforeEach(() => {
 afterEach(() => vi.useRealTimers());
 
 describe('the phases', () => {
-  it('follow the clock, and the numbers are the server\'s', async () => {
+  it("follow the clock, and the numbers are the server's", async () => {
     const started = seek.start(jazz);
     expect([seek.phase, seek.waiting]).toEqual(['asking', null]);
     await started;
@@ -68,7 +68,10 @@ describe('the phases', () => {
 });
 
 describe('refusals', () => {
-  it.each([['age_gate', onAgeGate], ['already_in_session', onTalk]] as const)('%s leads to where it is solved', async (code, spy) => {
+  it.each([
+    ['age_gate', onAgeGate],
+    ['already_in_session', onTalk],
+  ] as const)('%s leads to where it is solved', async (code, spy) => {
     answer.mockRejectedValueOnce(new WireError(code));
     await seek.start(jazz);
     expect(seek.phase).toBe('idle');
@@ -99,7 +102,15 @@ describe('refusals', () => {
   });
 });
 
-it.each([[0, '0:00'], [999, '0:00'], [4_000, '0:04'], [59_999, '0:59'], [60_000, '1:00'], [750_000, '12:30'], [-5, '0:00']])('%i ms is %s', (ms, text) => {
+it.each([
+  [0, '0:00'],
+  [999, '0:00'],
+  [4_000, '0:04'],
+  [59_999, '0:59'],
+  [60_000, '1:00'],
+  [750_000, '12:30'],
+  [-5, '0:00'],
+])('%i ms is %s', (ms, text) => {
   expect(elapsed(ms)).toBe(text);
 });
 
@@ -128,13 +139,20 @@ describe('chips', () => {
 describe('choices', () => {
   it('are kept, and broken ones are not trusted', () => {
     const shelf = new Map<string, string>();
-    const keep = { get: (key: string) => shelf.get(key) ?? null, set: (key: string, value: string | null) => void (value === null ? shelf.delete(key) : shelf.set(key, value)) };
+    const keep = {
+      get: (key: string) => shelf.get(key) ?? null,
+      set: (key: string, value: string | null) => void (value === null ? shelf.delete(key) : shelf.set(key, value)),
+    };
     const first = new Choices(keep, 'ko');
     expect(first.wanted()).toEqual({ interests: [], languages: ['ko'], translate: false });
     first.interests = ['jazz'];
     first.toggle('en');
     first.keep();
-    expect(new Choices(keep, 'ko').wanted()).toEqual({ interests: ['jazz'], languages: ['ko', 'en'], translate: false });
+    expect(new Choices(keep, 'ko').wanted()).toEqual({
+      interests: ['jazz'],
+      languages: ['ko', 'en'],
+      translate: false,
+    });
     shelf.set('maju.choices', '{"interests": "jazz", "languages": ["xx", 3], "translate": "yes"}');
     expect(new Choices(keep, 'en').wanted()).toEqual({ interests: [], languages: ['en'], translate: false });
   });

@@ -10,7 +10,13 @@ const post = vi.fn<(text: string) => void>();
 const typed = vi.fn();
 const onup = vi.fn();
 const onsent = vi.fn();
-const talk = { room: 'r', state: 'open', partner: { name: 'x', color: 'pine', animal: 'otter' }, post, typed } as unknown as Talk;
+const talk = {
+  room: 'r',
+  state: 'open',
+  partner: { name: 'x', color: 'pine', animal: 'otter' },
+  post,
+  typed,
+} as unknown as Talk;
 
 beforeEach(() => {
   sessionStorage.clear();
@@ -98,7 +104,7 @@ describe('the composer', () => {
     await user.paste('a\u202eb');
     await user.keyboard('{Enter}');
     expect(post).not.toHaveBeenCalled();
-    expect(screen.getByText('This has characters that can\'t be sent.')).toBeTruthy();
+    expect(screen.getByText("This has characters that can't be sent.")).toBeTruthy();
   });
 
   it('goes to the messages with Up, from an empty field only', async () => {

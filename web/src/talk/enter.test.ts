@@ -30,7 +30,8 @@ function fire(event: Event): boolean {
   Object.defineProperty(event, 'timeStamp', { value: time });
   return field.dispatchEvent(event);
 }
-const key = (init: KeyboardEventInit & { keyCode?: number }) => fire(new KeyboardEvent('keydown', { key: 'Enter', code: 'Enter', keyCode: 13, cancelable: true, ...init }));
+const key = (init: KeyboardEventInit & { keyCode?: number }) =>
+  fire(new KeyboardEvent('keydown', { key: 'Enter', code: 'Enter', keyCode: 13, cancelable: true, ...init }));
 const start = () => fire(new CompositionEvent('compositionstart'));
 const update = (data: string, whole: string) => {
   fire(new CompositionEvent('compositionupdate', { data }));

@@ -33,8 +33,8 @@ export class LastTalks {
 
   /** Written down at the start, so that a closed tab can still report. */
   opened({ room, session, partner, slot }: Pairing): void {
-    const { name, color, animal, id } = partner;
-    const talk = { room, session, partner: { name, color, animal, ...(id ? { id } : {}) }, slot, ended_at: null };
+    const { id, name, color, animal } = partner;
+    const talk = { room, session, partner: { id, name, color, animal }, slot, ended_at: null };
     this.#write([talk, ...this.#read().filter((known) => known.session !== session)]);
   }
 
@@ -77,7 +77,8 @@ function isLastTalk(value: unknown): value is LastTalk {
   return (
     typeof talk?.room === 'string' &&
     typeof talk.session === 'string' &&
-    typeof talk.partner?.name === 'string' &&
+    typeof talk.partner?.id === 'string' &&
+    typeof talk.partner.name === 'string' &&
     (talk.ended_at === null || typeof talk.ended_at === 'number')
   );
 }

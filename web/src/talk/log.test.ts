@@ -52,14 +52,26 @@ describe('live entries', () => {
   });
 
   it('come from the pages when the replay does not bring them', async () => {
-    page.mockImplementation(async (after) => [1, 2, 3, 4, 5].filter((seq) => seq > after).slice(0, 2).map(entry));
+    page.mockImplementation(async (after) =>
+      [1, 2, 3, 4, 5]
+        .filter((seq) => seq > after)
+        .slice(0, 2)
+        .map(entry),
+    );
     hear(5);
     await vi.advanceTimersByTimeAsync(REPLAY_LIMIT_MS);
     expect(taken).toEqual([1, 2, 3, 4, 5]);
   });
 
   it('ask again after a gap that was not heard of', async () => {
-    const failing = new Log({ take: () => undefined, replay: (after) => { replays.push(after); return Promise.reject(new Error('closed')); }, page });
+    const failing = new Log({
+      take: () => undefined,
+      replay: (after) => {
+        replays.push(after);
+        return Promise.reject(new Error('closed'));
+      },
+      page,
+    });
     failing.hear(entry(3));
     await settled();
     failing.hear(entry(4));
@@ -81,7 +93,12 @@ describe('a first page', () => {
 describe('a resync', () => {
   it('reads page after page, and then what came meanwhile', async () => {
     hear(1);
-    page.mockImplementation(async (after) => [2, 3, 4, 5, 6].filter((seq) => seq > after).slice(0, 2).map(entry));
+    page.mockImplementation(async (after) =>
+      [2, 3, 4, 5, 6]
+        .filter((seq) => seq > after)
+        .slice(0, 2)
+        .map(entry),
+    );
     const done = log.resync();
     hear(7);
     await done;
@@ -90,7 +107,9 @@ describe('a resync', () => {
   });
 
   it('repeats a page that could not be read, even while nobody writes', async () => {
-    page.mockRejectedValueOnce(new Error('down')).mockImplementation(async (after) => (after < 2 ? [entry(after + 1)] : []));
+    page
+      .mockRejectedValueOnce(new Error('down'))
+      .mockImplementation(async (after) => (after < 2 ? [entry(after + 1)] : []));
     await log.resync();
     expect(taken).toEqual([]);
     await vi.advanceTimersByTimeAsync(PAGE_AGAIN_MS);

@@ -22,11 +22,18 @@ describe('own messages', () => {
     const messages = mine();
     const row = messages.write('x', 'hello', 1);
     messages.take(event(1, 'B'));
-    expect(shape(messages)).toEqual([[1, 'sent', 'text 1'], [null, 'pending', 'hello']]);
+    expect(shape(messages)).toEqual([
+      [1, 'sent', 'text 1'],
+      [null, 'pending', 'hello'],
+    ]);
     messages.placed('x', 2, '2026-01-01T10:00:01.000Z');
     messages.take(event(2, 'A', 'x'));
     messages.take(event(3, 'B'));
-    expect(shape(messages)).toEqual([[1, 'sent', 'text 1'], [2, 'sent', 'hello'], [3, 'sent', 'text 3']]);
+    expect(shape(messages)).toEqual([
+      [1, 'sent', 'text 1'],
+      [2, 'sent', 'hello'],
+      [3, 'sent', 'text 3'],
+    ]);
     expect(messages.rows[1]).toBe(row);
     expect(row.key).toBe('x');
   });
@@ -44,7 +51,10 @@ describe('own messages', () => {
     const messages = mine();
     messages.write('x', 'hello', 1).status = 'failed';
     messages.takePage([event(1, 'B'), event(2, 'A', 'x')]);
-    expect(shape(messages)).toEqual([[1, 'sent', 'text 1'], [2, 'sent', 'hello']]);
+    expect(shape(messages)).toEqual([
+      [1, 'sent', 'text 1'],
+      [2, 'sent', 'hello'],
+    ]);
   });
 
   it('of another tab are ours as well', () => {
@@ -77,7 +87,10 @@ describe('theirs', () => {
     messages.take(event(1, 'B'));
     messages.take({ ...event(2, 'B'), payload: { kind: 'system' } });
     messages.take({ ...event(3, 'B'), type: 'deleted', target: 1 });
-    expect(messages.rows.map((row) => [row.deleted, row.unknown, row.text])).toEqual([[true, false, ''], [false, true, '']]);
+    expect(messages.rows.map((row) => [row.deleted, row.unknown, row.text])).toEqual([
+      [true, false, ''],
+      [false, true, ''],
+    ]);
   });
 });
 
@@ -93,7 +106,13 @@ describe('the layout', () => {
       event(5, 'A', 'e', at(2, 11)),
     ]);
     const placed = layout(messages.rows);
-    expect(placed.map(({ first, last }) => [first, last])).toEqual([[true, false], [false, true], [true, true], [true, true], [true, true]]);
+    expect(placed.map(({ first, last }) => [first, last])).toEqual([
+      [true, false],
+      [false, true],
+      [true, true],
+      [true, true],
+      [true, true],
+    ]);
     expect(placed.map(({ day }) => day !== null)).toEqual([true, false, false, false, true]);
   });
 });

@@ -9,7 +9,8 @@ import { anchorOf, atBottom, nearTop, restored } from './scroll';
 import { checked, lengthOf } from './text';
 import { Unread } from './unread.svelte';
 
-const row = (seq: number, mine: boolean, text = `text ${seq}`) => Object.assign(new Row(`c${seq}`, mine, `k${seq}`), { seq, text, at: Date.UTC(2026, 0, 1, 3, seq) });
+const row = (seq: number, mine: boolean, text = `text ${seq}`) =>
+  Object.assign(new Row(`c${seq}`, mine, `k${seq}`), { seq, text, at: Date.UTC(2026, 0, 1, 3, seq) });
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -48,7 +49,11 @@ describe('the reader', () => {
   });
 
   it('keeps the first row in sight on the same pixel', () => {
-    const boxes = [{ key: 'a', top: -90, bottom: -10 }, { key: 'b', top: -10, bottom: 40 }, { key: 'c', top: 40, bottom: 80 }];
+    const boxes = [
+      { key: 'a', top: -90, bottom: -10 },
+      { key: 'b', top: -10, bottom: 40 },
+      { key: 'c', top: 40, bottom: 80 },
+    ];
     const anchor = anchorOf(boxes, 0);
     expect(anchor).toEqual({ key: 'b', top: -10 });
     // 300 pixels of history came above it.
@@ -96,7 +101,11 @@ describe('next', () => {
 describe('a kept talk', () => {
   it('is one line a message, without what was not sent', () => {
     const failed = Object.assign(row(3, true, 'never'), { status: 'failed' as const });
-    const text = transcript([row(1, false, 'hi'), row(2, true, 'hello'), failed], { title: 'Your talk', me: 'You', them: 'Green Otter' });
+    const text = transcript([row(1, false, 'hi'), row(2, true, 'hello'), failed], {
+      title: 'Your talk',
+      me: 'You',
+      them: 'Green Otter',
+    });
     expect(text.startsWith('\uFEFFYour talk\n')).toBe(true);
     expect(text).toMatch(/\] Green Otter: hi\n\[.*\] You: hello\n$/);
     expect(text).not.toContain('never');
@@ -105,8 +114,17 @@ describe('a kept talk', () => {
 
 describe('last talks', () => {
   const kept = new Map<string, string>();
-  const shelf = { get: (key: string) => kept.get(key) ?? null, set: (key: string, value: string | null) => void (value === null ? kept.delete(key) : kept.set(key, value)) };
-  const pairing = (session: string) => ({ session, room: `r-${session}`, slot: 'A', partner: { name: 'x', color: 'pine', animal: 'otter' } }) as never;
+  const shelf = {
+    get: (key: string) => kept.get(key) ?? null,
+    set: (key: string, value: string | null) => void (value === null ? kept.delete(key) : kept.set(key, value)),
+  };
+  const pairing = (session: string) =>
+    ({
+      session,
+      room: `r-${session}`,
+      slot: 'A',
+      partner: { id: 'p', name: 'x', color: 'pine', animal: 'otter' },
+    }) as never;
   beforeEach(() => kept.clear());
 
   it('are listed once they are over, newest first, for a day', async () => {

@@ -1,40 +1,35 @@
 //! A talk of two: who, what was said, whether they are there, and how it ends.
-import type { Api } from '../wire/api';
 import { codeOf } from '../wire/error';
-import type { EndReason, Entry, Event, Face, Fields, OpenSession, Pairing, ResumedRoom, Slot } from '../wire/frames';
-import type { Outbox } from '../wire/outbox';
-import type { Socket } from '../wire/socket';
+import type {
+  EndReason,
+  Entry,
+  Event,
+  Face,
+  Fields,
+  OpenSession,
+  Pairing,
+  Partner,
+  ResumedRoom,
+  Slot,
+} from '../wire/frames';
+import type { TalkDeps } from './deps';
 import type { LastTalk } from './last.svelte';
 import { Log } from './log';
 import { Messages } from './messages.svelte';
 import type { Row } from './row.svelte';
 import { Sending } from './sending';
+import { Signs } from './signs.svelte';
 
 export type TalkState = 'open' | 'away' | 'ended';
 
-const TYPING_EVERY_MS = 3_000;
-const TYPING_LASTS_MS = 6_000;
 const PAGE = 50;
 const LOG_PAGE = 100;
-
-export interface TalkDeps {
-  ask: Socket['ask'];
-  api: Pick<Api, 'messages' | 'log'>;
-  outbox: Outbox;
-  newId(): string;
-  /** An interest as the reader wrote it. */
-  spell(topic: string): string;
-  /** A message of theirs has arrived, live. */
-  onMessage(talk: Talk, text: string): void;
-  onPartner(talk: Talk, state: 'away' | 'back'): void;
-  onEnd(talk: Talk): void;
-}
 
 export class Talk {
   readonly session: string;
   readonly room: string;
   readonly slot: Slot;
-  readonly partner: Face;
+  readonly partner: Partner;
   readonly you: Face | null;
   /** As the server compares them; `topics` are the same as this person spelled them. */
   readonly shared: readonly string[];
@@ -46,13 +41,10 @@ export class Talk {
   /** When they must be back, in the server's time. */
   awayUntil = $state<number | null>(null);
   endedBy = $state<EndReason | 'gone' | null>(null);
-  typing = $state(false);
   reported = $state(false);
   blocked = $state(false);
   /** We went, so nobody is said to have left us. */
   leftByMe = $state(false);
-  /** How far they have read, as far as they have told us. */
-  theyRead = $state(0);
   loading = $state(false);
   loadFailed = $state(false);
   hasOlder = $state(false);
@@ -61,14 +53,11 @@ export class Talk {
 
   readonly messages: Messages;
   readonly sending: Sending;
+  readonly signs: Signs;
   readonly #log: Log;
   readonly #deps: TalkDeps;
   #myId: string | null = null;
-  #theirId: string | null;
-  #readUpTo = 0;
   #entered = false;
-  #typedAt = -Infinity;
-  #typingEnds: ReturnType<typeof setTimeout> | undefined;
 
   constructor(deps: TalkDeps, pairing: Omit<Pairing, 'you'> & { you: Face | null }) {
     this.#deps = deps;
@@ -81,7 +70,7 @@ export class Talk {
     this.topics = pairing.shared.map((topic) => deps.spell(topic));
     this.languages = pairing.languages ?? [];
     this.relaxed = pairing.relaxed;
-    this.#theirId = pairing.partner.id ?? null;
+    this.signs = new Signs(pairing.room, deps.ask);
     this.messages = new Messages((entry) => this.#isMine(entry));
     this.#log = new Log({
       take: (entry) => this.#take(entry),
@@ -140,7 +129,6 @@ export class Talk {
       await how();
       this.#entered = true;
       this.sending.opened();
-      this.#tellRead();
     } catch (error) {
       const code = codeOf(error);
       if (code === 'closed' || code === 'forbidden' || code === 'not_found') this.finish('gone');
@@ -199,7 +187,7 @@ export class Talk {
 
   disconnected(): void {
     this.sending.closed();
-    this.#stopTyping();
+    this.signs.theyStopped();
   }
 
   hear(event: Event): void {
@@ -211,13 +199,10 @@ export class Talk {
         if (event.room === this.room) this.#log.hear(event);
         break;
       case 'typing':
-        if (event.room === this.room && !this.#own(event.sender)) {
-          this.#theirId = event.sender.id;
-          this.#showTyping();
-        }
+        if (event.room === this.room && !this.#own(event.sender)) this.signs.theyType();
         break;
       case 'read':
-        if (event.room === this.room && event.member !== this.#myId) this.#theyHaveRead(event.member, event.seq);
+        if (event.room === this.room && event.member === this.partner.id) this.signs.theySaw(event.seq);
         break;
       case 'resync':
         if (event.room === this.room) void this.#log.resync();
@@ -233,23 +218,18 @@ export class Talk {
   }
 
   post(text: string): Row {
-    this.#typedAt = -Infinity;
+    this.signs.sent();
     return this.sending.post(this.#deps.newId(), text, Date.now());
   }
 
-  /** The person is writing: told to the other side at most every three seconds. */
+  /** The person is writing. */
   typed(): void {
-    const now = Date.now();
-    if (this.state !== 'open' || now - this.#typedAt < TYPING_EVERY_MS) return;
-    this.#typedAt = now;
-    this.#deps.ask('typing', { room: this.room }).catch(() => undefined);
+    if (this.state === 'open') this.signs.typed();
   }
 
-  /** The reader has seen everything up to an entry: told to the other side, once and never backwards. */
+  /** The reader has seen everything up to an entry. */
   saw(seq: number): void {
-    if (seq <= this.#readUpTo || this.state === 'ended' || !this.#entered) return;
-    this.#readUpTo = seq;
-    this.#tellRead();
+    if (this.#entered && this.state !== 'ended') this.signs.saw(seq);
   }
 
   /** Ends the talk, and with `seek` lets the server look for the next person at once. */
@@ -272,17 +252,11 @@ export class Talk {
     this.finish('report');
   }
 
-  /** Whether the other side can be named to the server, which a block needs. */
-  get canBlock(): boolean {
-    return this.#theirId !== null && !this.blocked;
-  }
-
   /** The two never meet again. An open talk ends. */
   async block(): Promise<void> {
-    if (this.#theirId === null) return;
     this.blocked = true;
     try {
-      await this.#deps.ask('block', { room: this.room, sender: this.#theirId });
+      await this.#deps.ask('block', { room: this.room, sender: this.partner.id });
     } catch (error) {
       this.blocked = false;
       throw error;
@@ -296,7 +270,7 @@ export class Talk {
     this.state = 'ended';
     this.endedBy = reason;
     this.awayUntil = null;
-    this.#stopTyping();
+    this.signs.theyStopped();
     this.sending.end('left');
     this.#log.end();
     if (!silent) this.#deps.onEnd(this);
@@ -307,51 +281,26 @@ export class Talk {
     if (state === 'left') return this.finish('left');
     this.state = state === 'away' ? 'away' : 'open';
     this.awayUntil = state === 'away' ? until : null;
-    if (state === 'away') this.#stopTyping();
-    else this.#tellRead();
+    if (state === 'away') this.signs.theyStopped();
+    else this.signs.tellRead();
     this.#deps.onPartner(this, state);
-  }
-
-  /** Who has just come does not know how far we have read, nor who we are in this room: a block needs that. */
-  #tellRead(): void {
-    this.#deps.ask('read', { room: this.room, seq: this.#readUpTo }).catch(() => undefined);
-  }
-
-  #theyHaveRead(member: string, seq: number): void {
-    // The one who entered first has told nobody: tell the second.
-    if (this.#theirId !== member) this.#tellRead();
-    this.#theirId = member;
-    this.theyRead = Math.max(this.theyRead, seq);
   }
 
   #take(entry: Entry): void {
     const row = this.messages.take(entry);
     if (entry.type === 'message' && this.#isMine(entry)) this.sending.arrived(entry.client_id);
     if (!row) return;
-    this.#stopTyping();
+    this.signs.theyStopped();
     this.heard++;
     if (!row.unknown) this.#deps.onMessage(this, row.text);
   }
 
   #isMine(entry: Entry): boolean {
-    const own = this.#own(entry.sender);
-    if (!own) this.#theirId = entry.sender.id;
-    return own;
+    return this.#own(entry.sender);
   }
 
   #own(sender: Entry['sender']): boolean {
     return sender.slot === undefined ? sender.id === this.#myId : sender.slot === this.slot;
-  }
-
-  #showTyping(): void {
-    clearTimeout(this.#typingEnds);
-    this.typing = true;
-    this.#typingEnds = setTimeout(() => (this.typing = false), TYPING_LASTS_MS);
-  }
-
-  #stopTyping(): void {
-    clearTimeout(this.#typingEnds);
-    this.typing = false;
   }
 }
 

@@ -11,7 +11,10 @@ export function now(): number {
   return Date.now();
 }
 
+/** The way of a frame from the server: what is a little more than thirty seconds is thirty. */
+const SLACK_MS = 250;
+
 /** Whole seconds until a moment, never below zero. */
 export function secondsUntil(moment: number, from: number): number {
-  return Math.max(0, Math.ceil((moment - from) / 1000));
+  return Math.max(0, Math.ceil((moment - from - SLACK_MS) / 1000));
 }

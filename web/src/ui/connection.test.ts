@@ -3,7 +3,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { setLocale } from '../i18n';
 import { Announcer, PACE_MS } from './announcer.svelte';
 import { Connection } from './connection.svelte';
-import { isWriting } from './keys';
+import { secondsUntil } from './clock';
+import { isWriting, nextRegion } from './keys';
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -94,5 +95,34 @@ describe('the announcer', () => {
 it('knows where a letter would be written', () => {
   const made = (tag: string, type?: string) => Object.assign(document.createElement(tag), type ? { type } : {});
   expect([made('textarea'), made('input'), made('select')].map(isWriting)).toEqual([true, true, true]);
-  expect([made('button'), made('input', 'checkbox'), made('div'), null].map(isWriting)).toEqual([false, false, false, false]);
+  expect([made('button'), made('input', 'checkbox'), made('div'), null].map(isWriting)).toEqual([
+    false,
+    false,
+    false,
+    false,
+  ]);
+});
+
+it.each([
+  [30_120, 30],
+  [30_000, 30],
+  [29_000, 29],
+  [1_251, 2],
+  [1_250, 1],
+  [250, 0],
+  [-5, 0],
+])('%i ms are shown as %i seconds', (ms, seconds) => {
+  expect(secondsUntil(1_000_000 + ms, 1_000_000)).toBe(seconds);
+});
+
+it('moves between the regions that can be seen, around and around', () => {
+  const regions = ['a', 'b', 'c'].map((id) =>
+    Object.assign(document.createElement('div'), { id, getClientRects: () => (id === 'b' ? [] : [1]) }),
+  );
+  const [a, , c] = regions;
+  expect(nextRegion(regions, null, false)).toBe(a);
+  expect(nextRegion(regions, a ?? null, false)).toBe(c);
+  expect(nextRegion(regions, c ?? null, false)).toBe(a);
+  expect(nextRegion(regions, a ?? null, true)).toBe(c);
+  expect(nextRegion([], null, false)).toBeNull();
 });

@@ -15,6 +15,7 @@ export class FakeSocket {
   onmessage: ((frame: { data: string }) => void) | null = null;
   onclose: ((close: { code: number; reason: string }) => void) | null = null;
   closed = false;
+  readyState = 1;
   readonly sent: Numbered[] = [];
 
   constructor() {

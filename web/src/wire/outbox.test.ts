@@ -37,9 +37,19 @@ describe('the outbox', () => {
     const keep = new FakeKeep();
     keep.setItem('maju.outbox.r', '{"not": "a list"}');
     expect(new Outbox('r', keep).letters).toEqual([]);
-    keep.setItem('maju.outbox.r', '[{"client_id": "a"}, 3, null, {"client_id": "b", "text": "t", "at": 1, "failed": null}]');
+    keep.setItem(
+      'maju.outbox.r',
+      '[{"client_id": "a"}, 3, null, {"client_id": "b", "text": "t", "at": 1, "failed": null}]',
+    );
     expect(new Outbox('r', keep).letters.map((kept) => kept.client_id)).toEqual(['b']);
-    const full = { ...keep, getItem: () => null, removeItem: () => undefined, setItem: () => { throw new Error('full'); } };
+    const full = {
+      ...keep,
+      getItem: () => null,
+      removeItem: () => undefined,
+      setItem: () => {
+        throw new Error('full');
+      },
+    };
     const outbox = new Outbox('r', full);
     outbox.add(letter('a'));
     expect(outbox.letters).toHaveLength(1);

@@ -161,12 +161,23 @@ describe('asking', () => {
     await expect(socket.ask('ping', {})).rejects.toMatchObject({ code: 'disconnected' });
   });
 
+  it('sends nothing into a connection that is closing, and says so when it has closed', async () => {
+    const open = await connected();
+    open.readyState = 2;
+    const caught = expect(socket.ask('ping', {})).rejects.toMatchObject({ code: 'disconnected' });
+    expect(open.frames('ping')).toEqual([]);
+    await open.drop(1000);
+    await caught;
+  });
+
   it('gives up on an answer after a while, but never on a message', async () => {
     await connected();
     let lost = '';
     let sent = 'waiting';
     socket.ask('cancel', {}).catch((error: { code: string }) => (lost = error.code));
-    socket.ask('send', { room: 'r', client_id: 'c', payload: { kind: 'text', text: 'hi' } }).catch(() => (sent = 'given up'));
+    socket
+      .ask('send', { room: 'r', client_id: 'c', payload: { kind: 'text', text: 'hi' } })
+      .catch(() => (sent = 'given up'));
     await vi.advanceTimersByTimeAsync(16_000);
     expect([lost, sent]).toEqual(['timeout', 'waiting']);
   });

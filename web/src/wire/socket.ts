@@ -28,6 +28,8 @@ export interface SocketOptions {
 }
 
 export const PROTOCOL = 'maju.v1';
+/** `WebSocket.OPEN`. */
+const OPEN = 1;
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 30_000;
 const OPEN_LIMIT_MS = 10_000;
@@ -121,11 +123,8 @@ export class Socket {
               reject(new WireError('timeout'));
             }, limit);
       this.#waiters.set(id, { resolve: resolve as (ok: never) => void, reject, timer });
-      try {
-        this.#ws?.send(JSON.stringify({ id, type, ...fields }));
-      } catch {
-        this.#lost(1006, '');
-      }
+      // On a connection that is closing nothing is sent: its close, which comes now, answers.
+      if (this.#ws?.readyState === OPEN) this.#ws.send(JSON.stringify({ id, type, ...fields }));
     });
   }
 

@@ -1,0 +1,144 @@
+#!/usr/bin/env node
+// Load on the optimised build, with bare servers beside it in the same run: ratios are what is kept (docs/BENCHMARKS.md).
+// usage: bench.mjs [pairs|match|idle|fanout|latency ...]   (all by default)
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const root = resolve(import.meta.dirname, '..');
+const bin = (name) => join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), 'release', name);
+const work = fs.mkdtempSync(join(os.tmpdir(), 'maju-load-'));
+fs.chmodSync(work, 0o755);
+const started = new Set();
+process.on('exit', () => {
+  for (const child of started) child.kill('SIGKILL');
+  fs.rmSync(work, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
+});
+
+const wanted = process.argv.slice(2);
+const does = (name) => wanted.length === 0 || wanted.includes(name);
+const REPEATS = 3;
+const VISITORS = 4000;
+const ROOMS = 2000;
+
+async function freePort() {
+  const server = net.createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  return port;
+}
+
+function launch(program, args) {
+  const log = fs.openSync(join(work, 'log'), 'a');
+  const child = spawn(program, args, { stdio: ['ignore', log, log] });
+  started.add(child);
+  child.once('exit', () => started.delete(child));
+  return child;
+}
+
+async function stop(child) {
+  child.kill('SIGTERM');
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+}
+
+async function maju() {
+  const port = await freePort();
+  const data = join(work, 'data');
+  const child = launch(bin('maju'), ['serve', '--listen', `127.0.0.1:${port}`, '--data-dir', data, '--limits', 'off']);
+  const base = `http://127.0.0.1:${port}`;
+  while (!(await fetch(`${base}/readyz`).then((answer) => answer.ok).catch(() => false))) {
+    if (child.exitCode !== null) throw new Error(fs.readFileSync(join(work, 'log'), 'utf8'));
+    await new Promise((wake) => setTimeout(wake, 50));
+  }
+  const postmaster = Number(fs.readFileSync(join(data, 'pg', 'postmaster.pid'), 'utf8').split('\n')[0]);
+  return { child, base, port, postmaster, socket: join(data, 'run') };
+}
+
+async function load(scenario, options) {
+  const args = [scenario, ...Object.entries(options).map(([name, value]) => `${name}=${value}`)];
+  const { stdout } = await run(bin('load'), args, { maxBuffer: 1 << 24 });
+  return stdout.trim().split('\n').filter(Boolean).map((line) => JSON.parse(line));
+}
+
+const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
+const of = (phases, mode, field) => median(phases.filter((phase) => phase.mode === mode).map((phase) => phase[field]));
+const say = (text) => console.log(text);
+
+const server = await maju();
+const file = join(work, 'people.txt');
+await run(process.execPath, [join(import.meta.dirname, 'prepare.mjs'), server.base, VISITORS, ROOMS, file]);
+const own = { driver: 'maju', arg: file, addr: `127.0.0.1:${server.port}`, pids: server.child.pid, label: 'maju' };
+
+async function bare(program, port, ...rest) {
+  const child = launch(bin(program), [`127.0.0.1:${port}`, ...rest]);
+  for (;;) {
+    const up = await new Promise((answer) => {
+      const socket = net.connect(port, '127.0.0.1', () => answer(true)).on('error', () => answer(false));
+      socket.once('connect', () => socket.destroy());
+    });
+    if (up) return child;
+    if (child.exitCode !== null) throw new Error(fs.readFileSync(join(work, 'log'), 'utf8'));
+    await new Promise((wake) => setTimeout(wake, 50));
+  }
+}
+
+if (does('pairs')) {
+  const port = await freePort();
+  const yard = await bare('axumpg', port, `host=${server.socket} user=maju dbname=maju`, '4', '500');
+  const common = { rooms: ROOMS, secs: 3, reps: REPEATS };
+  const theirs = { ...common, driver: 'hello', addr: `127.0.0.1:${port}`, pids: yard.pid, back: server.postmaster, label: 'axumpg' };
+  // In turn, so that a machine that changes its mind does so to both.
+  const [a1, b1, a2, b2] = [
+    await load('pairs', { ...own, ...common }), await load('pairs', theirs),
+    await load('pairs', { ...own, ...common }), await load('pairs', theirs),
+  ];
+  const [ours, bares] = [[...a1, ...a2], [...b1, ...b2]];
+  const [rate, bareRate] = [of(ours, 'closed', 'sent_s'), of(bares, 'closed', 'sent_s')];
+  // Ours counts its own Postgres, a child of it; the bare server's is counted beside it.
+  const cpu = of(ours, 'closed', 'cpu_s_per_M');
+  const bareCpu = of(bares, 'closed', 'cpu_s_per_M') + of(bares, 'closed', 'back_cpu_s_per_M');
+  say(`persisted pairs, ${ROOMS} rooms: ${rate} acked msg/s; axumpg ${bareRate}; ratio ${(rate / bareRate).toFixed(2)}`);
+  say(`  server and Postgres: ${cpu.toFixed(1)} µs of CPU a message; axumpg ${bareCpu.toFixed(1)}; ratio ${(cpu / bareCpu).toFixed(2)}`);
+  say(`  saturated p50/p99: ${of(ours, 'closed', 'p50_ms')}/${of(ours, 'closed', 'p99_ms')} ms; axumpg ${of(bares, 'closed', 'p50_ms')}/${of(bares, 'closed', 'p99_ms')} ms`);
+  say(`  delivered: ${Math.min(...ours.map((phase) => phase.got_pct))} % at least; dead sockets ${ours.reduce((sum, phase) => sum + phase.dead, 0)}`);
+  const open = (phases) => phases.filter((phase) => phase.mode === 'open').map((phase) => `${phase.sent_s}/s ${phase.p50_ms}/${phase.p99_ms} ms`);
+  say(`  open loop p50/p99: ${open(ours).join(', ')}; axumpg ${open(bares).join(', ')}`);
+  await stop(yard);
+}
+
+if (does('fanout')) {
+  const port = await freePort();
+  const yard = await bare('axumws', port, 'best');
+  const common = { subs: 1000, win: 8, secs: 2, reps: REPEATS, frac: '0.5' };
+  const ours = await load('fanout', { ...own, ...common });
+  const bares = await load('fanout', { ...common, driver: 'hello', addr: `127.0.0.1:${port}`, pids: yard.pid, label: 'axumws' });
+  const rate = (phases) => of(phases, 'closed', 'deliv_s');
+  const cpu = (phases) => of(phases, 'closed', 'cpu_s_per_M');
+  say(`fan-out 1 x 1,000, persisted, saturated: ${rate(ours)} deliveries/s; axumws best ${rate(bares)} (not persisted)`);
+  say(`  ${cpu(ours).toFixed(2)} µs of CPU a delivery; axumws ${cpu(bares).toFixed(2)}; ratio ${(cpu(ours) / cpu(bares)).toFixed(2)}`);
+  await stop(yard);
+}
+
+if (does('match')) {
+  for (const seekers of [400, 2000]) {
+    const { stdout } = await run(bin('match'), [file, seekers, '4'], { maxBuffer: 1 << 24 });
+    const rounds = stdout.trim().split('\n').map((line) => JSON.parse(line));
+    if (rounds.some((round) => !round.two_in_each_room)) throw new Error('a room without two people');
+    const [rate, p50, p99] = ['pairs_per_s', 'p50_ms', 'p99_ms'].map((field) => median(rounds.map((round) => round[field])));
+    say(`match end to end, ${seekers} seek at once: ${rate} pairs/s, seek to told p50/p99 ${p50}/${p99} ms`);
+  }
+}
+
+if (does('idle')) {
+  const [idle] = await load('idle', { ...own, n: Number(process.env.IDLE ?? 10000), rate: 2000, settle: 3, back: server.postmaster });
+  const without = idle.kib_per_conn - idle.back_kib_per_conn;
+  say(`idle joined sockets: ${idle.n}, ${without.toFixed(2)} KiB each (PSS, without Postgres), ${idle.conn_s} connects with hello and join a second`);
+}
+
+await stop(server.child);

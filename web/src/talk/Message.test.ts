@@ -1,0 +1,76 @@
+//! One message on the page: its state in a mark and in words, and what can be done when it failed.
+import { cleanup, render, screen } from '@testing-library/svelte';
+import userEvent from '@testing-library/user-event';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { setLocale } from '../i18n';
+import Message from './Message.svelte';
+import { Row } from './row.svelte';
+import type { Talk } from './talk.svelte';
+
+const sending = { retry: vi.fn(), discard: vi.fn() };
+const talk = {
+  partner: { id: 'p', name: 'x', color: 'pine', animal: 'otter' },
+  signs: { theyRead: 5 },
+  sending,
+} as unknown as Talk;
+
+beforeEach(() => setLocale('en'));
+afterEach(cleanup);
+
+function show(fields: Partial<Row>, mine = true, live = true) {
+  const row = Object.assign(new Row('c', mine, 'k'), { text: 'hi', seq: 1, at: Date.now(), ...fields });
+  render(Message, {
+    talk,
+    placed: { row, first: true, last: true, day: null },
+    current: true,
+    newest: true,
+    live,
+    position: 1,
+    size: 1,
+  });
+  return screen.getByRole('article');
+}
+
+describe('a message', () => {
+  it('of ours is sent, and read once they say so', () => {
+    expect(show({ seq: 6 }).textContent).toMatch(/Sent · /);
+    cleanup();
+    expect(show({ seq: 5 }).textContent).toMatch(/Read · /);
+  });
+
+  it("of theirs carries their name in the reader's language", () => {
+    expect(show({}, false).textContent).toMatch(/Green Otter/);
+    cleanup();
+    setLocale('ko');
+    expect(show({}, false).textContent).toMatch(/초록 수달/);
+  });
+
+  it('on its way says nothing at first', () => {
+    expect(show({ seq: null, status: 'pending' }).textContent).not.toMatch(/Sending/);
+    cleanup();
+    expect(show({ seq: null, status: 'pending', slow: true }).textContent).toMatch(/Sending/);
+  });
+
+  it('that failed says why, and can be sent again or deleted', async () => {
+    const user = userEvent.setup();
+    expect(show({ seq: null, status: 'failed', reason: 'late' }).textContent).toMatch(
+      /Not sent. Your message is still here./,
+    );
+    await user.click(screen.getByRole('button', { name: 'Retry' }));
+    await user.click(screen.getByRole('button', { name: 'Delete' }));
+    expect([sending.retry.mock.calls.length, sending.discard.mock.calls.length]).toEqual([1, 1]);
+  });
+
+  it('that failed because they left can only be read', () => {
+    expect(show({ seq: null, status: 'failed', reason: 'left' }, true, false).textContent).toMatch(
+      /They left before this arrived/,
+    );
+    expect(screen.queryByRole('button')).toBeNull();
+  });
+
+  it('is written as text, never as markup', () => {
+    const node = show({ text: '<img src=x onerror=alert(1)>' }, false);
+    expect(node.querySelector('img')).toBeNull();
+    expect(node.querySelector('.bub')?.getAttribute('dir')).toBe('auto');
+  });
+});

@@ -1,0 +1,60 @@
+//! REST: the addresses, what is sent, and one error for everything that can go wrong.
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { api } from './api';
+
+const fetched = vi.fn<typeof fetch>();
+const answer = (status: number, body: unknown, headers: Record<string, string> = {}) =>
+  fetched.mockResolvedValueOnce(
+    new Response(typeof body === 'string' ? body : JSON.stringify(body), { status, headers }),
+  );
+const asked = () => {
+  const [path, { method, body } = {}] = fetched.mock.calls[0] ?? [];
+  return [method, path, body === undefined ? null : JSON.parse(String(body))];
+};
+
+beforeEach(() => {
+  fetched.mockReset();
+  vi.stubGlobal('fetch', fetched);
+});
+afterEach(() => vi.unstubAllGlobals());
+
+describe('calls', () => {
+  it.each([
+    [() => api.me(), ['GET', '/api/v1/me', null]],
+    [() => api.acceptRules('7'), ['PATCH', '/api/v1/me', { rules: '7', adult: true }]],
+    [() => api.setLocale('ko'), ['PATCH', '/api/v1/me', { locale: 'ko' }]],
+    [() => api.messages('r/1', { limit: 50 }), ['GET', '/api/v1/rooms/r%2F1/messages?limit=50', null]],
+    [() => api.messages('r', { before: 9, limit: 50 }), ['GET', '/api/v1/rooms/r/messages?before=9&limit=50', null]],
+    [() => api.log('r', { after: 0, limit: 100 }), ['GET', '/api/v1/rooms/r/log?after=0&limit=100', null]],
+  ] as const)('%s', async (call, wanted) => {
+    answer(200, {});
+    await call();
+    expect(asked()).toEqual(wanted);
+  });
+});
+
+describe('errors', () => {
+  it("are the server's own, with the time it asks for", async () => {
+    answer(429, { code: 'rate_limited', detail: 'slow down', field: 'x' }, { 'Retry-After': '3' });
+    await expect(api.me()).rejects.toMatchObject({
+      code: 'rate_limited',
+      message: 'slow down',
+      retryAfterMs: 3000,
+      field: 'x',
+    });
+  });
+
+  it('of something between us and the server are named too', async () => {
+    answer(502, '<html>bad gateway</html>');
+    await expect(api.me()).rejects.toMatchObject({ code: 'unavailable' });
+    answer(200, 'not json');
+    await expect(api.me()).rejects.toMatchObject({ code: 'internal' });
+  });
+
+  it('without an answer are "disconnected", or "timeout" when it took too long', async () => {
+    fetched.mockRejectedValueOnce(new TypeError('Failed to fetch'));
+    await expect(api.me()).rejects.toMatchObject({ code: 'disconnected' });
+    fetched.mockRejectedValueOnce(new DOMException('', 'TimeoutError'));
+    await expect(api.me()).rejects.toMatchObject({ code: 'timeout' });
+  });
+});
