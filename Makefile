@@ -41,8 +41,10 @@ e2e: needs web/node_modules/.maju-lock ## Run the browser's tests alone
 	$(CARGO) build --locked
 	MAJU_BIN="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/maju" $(NPM) run e2e
 
-bench: build ## Measure starts, idle memory and sizes of the optimised build
+bench: build ## Measure the optimised build, with bare servers beside it in the same run
 	@node .ci/bench.mjs
+	$(CARGO) build --locked --release -p sim
+	@node sim/bench.mjs
 
 needs: ## Install what only tests need, where that is allowed
 	@.ci/needs

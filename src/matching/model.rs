@@ -328,7 +328,6 @@ pub(super) fn farewells(talk: &Talk, ending: Ending, ticket: Option<Uuid>) -> Ve
     let mut told = Vec::with_capacity(4);
     for slot in [Slot::A, Slot::B] {
         let visitor = talk.side(slot).visitor;
-        let own = ending.by == Some(slot);
         if ending.free == Some(slot) {
             told.push((visitor, ended(ending.reason, ticket.map(|ticket| SeekingRef { ticket }))));
             continue;

@@ -2,7 +2,7 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use ts_rs::TS;
@@ -228,8 +228,7 @@ impl Payload {
         }
         let whole = Value::Object(sent);
         check_rest(&whole, 1)?;
-        let json = serde_json::to_string(&whole).map_err(Error::internal)?;
-        RawValue::from_string(json).map(Self).map_err(Error::internal)
+        to_raw_value(&whole).map(Self).map_err(Error::internal)
     }
 
     /// The JSON text.

@@ -365,15 +365,15 @@ fn refuse(batch: Vec<Draft>, why: impl Fn() -> Error) {
     }
 }
 
-impl Entries {
-    fn add(&mut self, draft: &Draft, seq: i64) {
+impl<'a> Entries<'a> {
+    fn add(&mut self, draft: &'a Draft, seq: i64) {
         self.rooms.push(draft.room.id);
         self.seqs.push(seq);
         self.client_ids.push(draft.client_id);
         self.senders.push(draft.member.visitor);
         self.replies.push(draft.reply_to);
-        self.payloads.push(draft.payload.json().to_owned());
-        self.prefixes.push(draft.prefix.clone());
+        self.payloads.push(draft.payload.json());
+        self.prefixes.push(&draft.prefix);
     }
 }
 

@@ -58,20 +58,20 @@ pub(in crate::rooms) async fn rights(
 
 /// Numbered entries, column by column.
 #[derive(Default)]
-pub(in crate::rooms) struct Entries {
+pub(in crate::rooms) struct Entries<'a> {
     pub rooms: Vec<i64>,
     pub seqs: Vec<i64>,
     pub client_ids: Vec<Uuid>,
     pub senders: Vec<i64>,
     pub replies: Vec<Option<i64>>,
-    pub payloads: Vec<String>,
-    pub prefixes: Vec<Vec<u8>>,
+    pub payloads: Vec<&'a str>,
+    pub prefixes: Vec<&'a [u8]>,
 }
 
 /// Inserts a batch.
 pub(in crate::rooms) async fn insert(
     tx: &mut PgConnection,
-    batch: &Entries,
+    batch: &Entries<'_>,
     at: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
@@ -84,8 +84,8 @@ pub(in crate::rooms) async fn insert(
         &batch.client_ids,
         &batch.senders,
         &batch.replies as &[Option<i64>],
-        &batch.payloads,
-        &batch.prefixes,
+        &batch.payloads as &[&str],
+        &batch.prefixes as &[&[u8]],
         at
     )
     .execute(tx)

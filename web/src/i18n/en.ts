@@ -207,7 +207,7 @@ export const en: Record<keyof typeof ko, Entry> = {
   },
   'report.seqs.none': 'There are no messages yet.',
   'report.block': 'Don\'t meet this person again',
-  'report.ends': 'Reporting ends the talk at once. They aren\'t told who reported.',
+  'report.ends': 'Reporting ends the talk at once. Their screen only says that it has ended.',
   'report.send': 'Send report',
   'report.choose': 'Pick what happened.',
   'report.failed': 'The report wasn\'t sent. What you chose is still here.',

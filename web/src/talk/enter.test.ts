@@ -101,6 +101,19 @@ describe('Hangul', () => {
     expect(sent).toEqual(['네', '좋아요']);
   });
 
+  it('an Enter after another key is a new one, however fast', () => {
+    start();
+    update('네', '네');
+    key({ isComposing: true, keyCode: 229 });
+    end('네');
+    later(1);
+    key({ key: '!', code: 'Digit1', keyCode: 49 });
+    field.value = '!';
+    later(1);
+    key({});
+    expect(sent).toEqual(['네', '!']);
+  });
+
   it('moving on by typing the next syllable sends nothing', () => {
     start();
     update('안', '안');

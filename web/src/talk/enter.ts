@@ -62,7 +62,11 @@ export class EnterKey {
   }
 
   #key(event: KeyboardEvent): void {
-    if (event.key !== 'Enter' && !(event.keyCode === IME_KEY && event.code === 'Enter')) return;
+    if (event.key !== 'Enter' && !(event.keyCode === IME_KEY && event.code === 'Enter')) {
+      // Another key: the press that sent is over, and an Enter after this one is a new one, however fast.
+      this.#swallowUntil = -Infinity;
+      return;
+    }
     if (event.shiftKey || event.altKey) return;
     if (this.#options.newline?.() && !event.ctrlKey && !event.metaKey) return;
 
