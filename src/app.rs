@@ -47,11 +47,10 @@ impl App {
     /// Builds a node over a migrated database and starts its tasks (writers, feed, matcher, sweepers).
     pub async fn start(config: Config, db: PgPool, relay: Relay, clock: Clock) -> Result<Self> {
         let (rooms, writer) = rooms::State::new(&config);
-        relay.enter();
         let app = Self(Arc::new(Parts {
             node: Uuid::new_v4(),
             tasks: Tasks::default(),
-            hub: Hub::default(),
+            hub: Hub::new(relay.clone()),
             limits: http::Limits::new(&config),
             accounts: accounts::State::new(&db).await?,
             matching: matching::State::default(),
@@ -62,6 +61,9 @@ impl App {
             db,
             config,
         }));
+        if let Some(carrying) = app.relay.enter(app.tasks.stopping.clone()) {
+            app.tasks.spawn("relay", carrying);
+        }
         rooms::run(&app, writer);
         matching::run(&app);
         accounts::run(&app);

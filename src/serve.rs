@@ -82,14 +82,15 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     let listener = TcpListener::bind(config.listen).await.map_err(|why| {
         format!("cannot listen on {}: {why}. Is another server there? Choose another with --listen", config.listen)
     })?;
-    if config.redis_url.is_some() {
-        tracing::warn!("REDIS_URL is not used by this version: run one node");
-    }
+    let relay = match &config.redis_url {
+        Some(url) => Relay::over_redis(url).map_err(|why| format!("--redis-url (REDIS_URL): {why}"))?,
+        None => Relay::in_process(),
+    };
     let database = tokio::select! {
         opened = Database::open(&config) => opened?,
         () = stop.asked() => return Ok(()),
     };
-    let app = match App::start(config, database.pool.clone(), Relay::in_process(), Clock::default()).await {
+    let app = match App::start(config, database.pool.clone(), relay, Clock::default()).await {
         Ok(app) => app,
         Err(why) => {
             database.close().await;

@@ -139,6 +139,18 @@ impl Node {
         Self::start(db::pool(options), Relay::in_process(), other.app.clock.clone(), false).await
     }
 
+    /// A node that tells others over Redis; beside `other` on its database, or on one of its own.
+    pub(crate) async fn over_redis(redis: &Redis, other: Option<&Self>) -> Self {
+        let relay = Relay::over_redis(&redis.url).unwrap();
+        match other {
+            Some(other) => {
+                let options = (*other.app.db.connect_options()).clone();
+                Self::start(db::pool(options), relay, other.app.clock.clone(), false).await
+            }
+            None => Self::start(database().await, relay, Clock::default(), false).await,
+        }
+    }
+
     /// The site's own origin.
     pub(crate) fn origin(&self) -> String {
         format!("http://localhost:{}", self.address.port())
@@ -273,6 +285,63 @@ impl Node {
             socket.ok(json!({"type": "join", "room": room, "after": 0})).await;
         }
         Talk { a, b, session, room }
+    }
+}
+
+/// A real Redis (or Valkey) of a test's own, which the test may stop, kill and start again.
+pub(crate) struct Redis {
+    pub(crate) url: String,
+    port: u16,
+    child: std::process::Child,
+}
+
+impl Redis {
+    /// Starts one on a free port, keeping nothing.
+    pub(crate) async fn start() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let redis = Self { url: format!("redis://127.0.0.1:{port}"), port, child: Self::launch(port) };
+        redis.answers().await;
+        redis
+    }
+
+    fn launch(port: u16) -> std::process::Child {
+        let port = port.to_string();
+        let args = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", "/tmp"];
+        let started = ["redis-server", "valkey-server"].iter().find_map(|program| {
+            std::process::Command::new(program).args(args).stdout(std::process::Stdio::null()).spawn().ok()
+        });
+        started.expect("tests of several nodes need redis-server or valkey-server: run `make needs`")
+    }
+
+    async fn answers(&self) {
+        let port = self.port;
+        eventually("Redis answers", || async move { TcpStream::connect(("127.0.0.1", port)).await.is_ok() }).await;
+    }
+
+    /// As `kill -9` does it.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again on the same port, empty.
+    pub(crate) async fn again(&mut self) {
+        self.child = Self::launch(self.port);
+        self.answers().await;
+    }
+
+    /// Hangs it, or lets it go on.
+    pub(crate) fn hang(&self, hangs: bool) {
+        use rustix::process::{Pid, Signal, kill_process};
+        let signal = if hangs { Signal::STOP } else { Signal::CONT };
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

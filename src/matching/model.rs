@@ -112,6 +112,18 @@ pub enum EndReason {
 }
 
 impl EndReason {
+    /// Reads what is stored; the schema allows nothing else.
+    pub(super) fn of_str(text: &str) -> Self {
+        match text {
+            "next" => Self::Next,
+            "lost" => Self::Lost,
+            "report" => Self::Report,
+            "block" => Self::Block,
+            "moderator" => Self::Moderator,
+            _ => Self::Left,
+        }
+    }
+
     /// As it is stored.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -216,6 +228,11 @@ impl TalkEvent {
     /// Whether a frame that another node encoded is a `found`.
     pub(super) fn is_found(frame: &str) -> bool {
         frame.starts_with(FOUND)
+    }
+
+    /// Whether a frame that another node encoded is an `ended`.
+    pub(super) fn is_ended(frame: &str) -> bool {
+        frame.starts_with(ENDED)
     }
 
     /// Whether a frame that another node encoded is an `ended` that puts its visitor back into the queue.

@@ -108,6 +108,11 @@ impl Registry {
         inner.leave_if_alone(visitor, now);
     }
 
+    /// A visitor has heard that its talk ended.
+    pub(super) fn left(&self, visitor: i64) {
+        self.lock().inside.remove(&visitor);
+    }
+
     /// The visitors with a socket here that are inside a talk, and which.
     pub(super) fn inside(&self) -> Vec<(i64, i64)> {
         let inner = self.lock();

@@ -73,6 +73,7 @@ pub(super) async fn second(app: &App) -> Result<()> {
     let lapsed = app.matching.registry.lapse(app.clock.now());
     delete_own(app, &lapsed).await?;
     compare(app).await?;
+    talks::tell_missed_ends(app).await?;
     talks::bring_back(app).await?;
     app.matching.set_waiting(store::waiting(&app.db).await?);
     Ok(())
@@ -171,6 +172,8 @@ async fn relayed(app: App) {
             Ok(Relayed { node, topic: Topic::Visitor(visitor), frame, .. }) if node != app.node => {
                 if TalkEvent::is_found(&frame) {
                     app.matching.registry.release(visitor);
+                } else if TalkEvent::is_ended(&frame) {
+                    app.matching.registry.left(visitor);
                 }
                 app.hub.publish(Topic::Visitor(visitor), &frame, None);
                 if TalkEvent::puts_back(&frame) && app.matching.registry.is_present(visitor) {

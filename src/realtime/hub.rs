@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Frame, Queue, Topic, Weight};
+use super::{Frame, Queue, Relay, Topic, Weight};
 
 /// Shards keep publishers of different topics out of each other's way.
 const SHARDS: usize = 32;
@@ -12,21 +12,25 @@ const SHARDS: usize = 32;
 pub struct Hub {
     shards: Vec<Mutex<HashMap<Topic, Vec<Arc<Queue>>>>>,
     hasher: RandomState,
-}
-
-impl Default for Hub {
-    fn default() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
-    }
+    /// Told of the first listener of a topic, and of the last one's end.
+    relay: Relay,
 }
 
 impl Hub {
+    /// A hub without listeners.
+    pub fn new(relay: Relay) -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), hasher: RandomState::new(), relay }
+    }
+
     /// Lets a queue listen to a topic, once. Answers how many listen now.
     pub fn subscribe(&self, topic: Topic, queue: &Arc<Queue>) -> usize {
         let mut shard = self.shard(topic);
         let listeners = shard.entry(topic).or_default();
         if !listeners.iter().any(|known| Arc::ptr_eq(known, queue)) {
             listeners.push(queue.clone());
+            if listeners.len() == 1 {
+                self.relay.follow(topic, true);
+            }
         }
         listeners.len()
     }
@@ -39,6 +43,7 @@ impl Hub {
         let left = listeners.len();
         if left == 0 {
             shard.remove(&topic);
+            self.relay.follow(topic, false);
         }
         left
     }
@@ -50,6 +55,7 @@ impl Hub {
         listeners.retain(|known| known.owner() != owner);
         if listeners.is_empty() {
             shard.remove(&topic);
+            self.relay.follow(topic, false);
         }
     }
 
@@ -102,10 +108,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::{Hub, Queue, Topic};
+    use crate::realtime::Relay;
 
     #[test]
     fn a_publish_reaches_each_listener_once() {
-        let hub = Hub::default();
+        let hub = Hub::new(Relay::in_process());
         let (one, two) = (Arc::new(Queue::new(1)), Arc::new(Queue::new(2)));
         assert_eq!(hub.subscribe(Topic::Room(1), &one), 1);
         assert_eq!(hub.subscribe(Topic::Room(1), &one), 1, "twice is once");

@@ -5,7 +5,7 @@ mod relay;
 
 pub use hub::Hub;
 pub use queue::{Queue, Weight};
-pub use relay::{Relay, Relayed};
+pub use relay::{CAUGHT_UP, Relay, Relayed};
 
 use axum::extract::ws::Utf8Bytes;
 

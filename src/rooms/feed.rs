@@ -14,7 +14,7 @@ use super::model::{ChatRoom, RoomEvent};
 use super::store::{self, Window};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::realtime::{Frame, Queue, Relayed, Topic};
+use crate::realtime::{CAUGHT_UP, Frame, Queue, Relayed, Topic};
 
 /// Entries and bytes a room's memory holds.
 const RECENT: usize = 128;
@@ -349,6 +349,7 @@ async fn relayed(app: App) {
                 }
                 None => app.hub.publish(Topic::Room(room), &frame, None),
             },
+            Ok(Relayed { topic: Topic::Nodes, frame, .. }) if frame.as_str() == CAUGHT_UP => report(look(&app).await),
             Ok(_) => {}
             Err(RecvError::Lagged(missed)) => {
                 tracing::warn!(relay.missed = missed, "the relay was too fast; looking everything up");

@@ -1,6 +1,7 @@
 //! The socket over the real router and Postgres: what is refused, what is kept, what is left behind.
 mod life;
 mod messages;
+mod nodes;
 mod refusals;
 mod resume;
 mod wire;

@@ -21,6 +21,8 @@ pub(super) use store::{NewTalk, View, insert, matched, views};
 
 /// How far back waits count for the median that seekers are shown.
 const WAITS: time::Duration = time::Duration::minutes(10);
+/// How long the relay may take to say that a talk has ended.
+const HEARSAY: time::Duration = time::Duration::seconds(1);
 /// Waits below which no median is shown.
 const FEW: usize = 5;
 
@@ -69,6 +71,7 @@ pub(super) async fn end_in(
 pub(super) fn ended(app: &App, ended: &Ended) {
     rooms::closed(app, ended.talk.room);
     for (visitor, event) in farewells(&ended.talk, ended.ending, ended.ticket) {
+        app.matching.registry.left(visitor);
         tell(app, visitor, &event);
     }
     if let (Some(ticket), Some(slot)) = (ended.ticket, ended.ending.free) {
@@ -159,6 +162,24 @@ pub(super) async fn mark_away(app: &App, visitors: &[i64]) -> Result<()> {
     let now = app.clock.now();
     let marked = store::mark_away(&app.db, app.node, visitors, now).await?;
     tell_away(app, marked, now);
+    Ok(())
+}
+
+/// Tells those whose talk was ended on another node and who did not hear of it: the relay lost it.
+pub(super) async fn tell_missed_ends(app: &App) -> Result<()> {
+    let inside = app.matching.registry.inside();
+    if inside.is_empty() {
+        return Ok(());
+    }
+    let talks: Vec<i64> = inside.iter().map(|(_, talk)| *talk).collect();
+    for over in store::ended_among(&app.db, &talks, app.clock.now() - HEARSAY).await? {
+        rooms::closed(app, over.room);
+        for (visitor, _) in inside.iter().filter(|(_, talk)| *talk == over.id) {
+            app.matching.registry.left(*visitor);
+            let event = TalkEvent::Ended { session: over.public_id, reason: over.reason, seeking: None };
+            app.hub.publish(Topic::Visitor(*visitor), &event.encode(), None);
+        }
+    }
     Ok(())
 }
 

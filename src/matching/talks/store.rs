@@ -227,6 +227,32 @@ pub(in crate::matching) async fn enter(db: &PgPool, room: i64, visitor: i64, nod
     .await
 }
 
+/// A talk that is over.
+pub(in crate::matching) struct Over {
+    pub id: i64,
+    pub public_id: Uuid,
+    pub room: Uuid,
+    pub reason: EndReason,
+}
+
+/// Which of these talks had ended by then.
+pub(in crate::matching) async fn ended_among(db: &PgPool, ids: &[i64], by: OffsetDateTime) -> Result<Vec<Over>> {
+    let rows = sqlx::query!(
+        r#"SELECT r.id, r.public_id, c.public_id AS room, r.reason AS "reason!"
+           FROM random_session r JOIN chat_room c ON c.id = r.room_id
+           WHERE r.id = ANY($1) AND r.ended_at <= $2 AND r.reason IS NOT NULL"#,
+        ids,
+        by
+    )
+    .fetch_all(db)
+    .await?;
+    let over = rows.into_iter().map(|row| {
+        let reason = EndReason::of_str(&row.reason);
+        Over { id: row.id, public_id: row.public_id, room: row.room, reason }
+    });
+    Ok(over.collect())
+}
+
 /// The rooms of these open talks in which a side is away.
 pub(in crate::matching) async fn with_absent(db: &PgPool, ids: &[i64]) -> Result<Vec<Absent>> {
     sqlx::query_as!(

@@ -1,0 +1,142 @@
+//! Two nodes of one service over a real Redis: any node serves anybody, and Redis is never the truth.
+use std::time::Duration;
+
+use axum::http::Method;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::testing::{Guest, Node, Redis, Socket};
+
+/// Two nodes, and two people in one public room, each on a node of its own.
+struct World {
+    redis: Redis,
+    first: Node,
+    second: Node,
+    a: Socket,
+    b: Socket,
+    room: String,
+    guests: [Guest; 2],
+}
+
+async fn world() -> World {
+    let redis = Redis::start().await;
+    let first = Node::over_redis(&redis, None).await;
+    let second = Node::over_redis(&redis, Some(&first)).await;
+    let guests = [first.guest("ko").await, second.guest("en").await];
+    let body = json!({"title": "Across", "kind": "public", "naming": "anonymous", "history": true});
+    let room = first.ask(Some(&guests[0]), Method::POST, "/api/v1/rooms", Some(body)).await.json();
+    let room = room["id"].as_str().unwrap().to_owned();
+    let (mut a, mut b) = (first.socket(&guests[0]).await, second.socket(&guests[1]).await);
+    for socket in [&mut a, &mut b] {
+        socket.ok(json!({"type": "join", "room": room, "after": 0})).await;
+    }
+    World { redis, first, second, a, b, room, guests }
+}
+
+impl World {
+    /// Until a passing frame crosses: it is in no log, so the relay carried it.
+    async fn joined(&mut self) {
+        let until = Instant::now() + crate::testing::PATIENCE;
+        loop {
+            self.a.ok(json!({"type": "typing", "room": self.room})).await;
+            self.b.ok(json!({"type": "ping"})).await;
+            if let Some(at) = self.b.events.iter().position(|event| event["type"] == "typing") {
+                self.b.events.remove(at);
+                return;
+            }
+            assert!(Instant::now() < until, "the nodes never heard each other");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// A message each way; both see every entry from `next` on in order. Answers the seq after the last.
+    async fn talk(&mut self, next: i64, count: i64) -> i64 {
+        for n in 0..count {
+            let from = if n % 2 == 0 { &mut self.a } else { &mut self.b };
+            let sent = from.text(&self.room, &format!("{}", next + n)).await;
+            assert_eq!(sent["seq"], next + n);
+        }
+        for socket in [&mut self.a, &mut self.b] {
+            for seq in next..next + count {
+                assert_eq!(socket.event("message").await["seq"], seq);
+            }
+        }
+        next + count
+    }
+}
+
+#[tokio::test]
+async fn any_node_serves_anybody() {
+    let mut world = world().await;
+    world.joined().await;
+    world.talk(1, 40).await;
+    // Two who meet, each on a node of its own, and part.
+    let (mut c, mut d) = (world.second.socket(&world.guests[0]).await, world.first.socket(&world.guests[1]).await);
+    let seek = json!({"type": "seek", "interests": [], "languages": ["ko"], "translate": false});
+    c.ok(seek.clone()).await;
+    d.ok(seek).await;
+    let (mine, theirs) = (c.event("found").await, d.event("found").await);
+    assert_eq!(mine["session"], theirs["session"]);
+    let room = mine["room"].as_str().unwrap().to_owned();
+    for socket in [&mut c, &mut d] {
+        socket.ok(json!({"type": "join", "room": room, "after": 0})).await;
+    }
+    c.text(&room, "across").await;
+    assert_eq!(d.event("message").await["payload"]["text"], "across");
+    c.ok(json!({"type": "next", "session": mine["session"], "seek": false})).await;
+    assert_eq!(d.event("ended").await["reason"], "next");
+}
+
+#[tokio::test]
+async fn redis_may_be_killed_and_come_back_empty() {
+    let mut world = world().await;
+    world.joined().await;
+    let next = world.talk(1, 10).await;
+    world.redis.kill();
+    // Sends are acknowledged, and the other node looks into Postgres meanwhile.
+    let next = world.talk(next, 10).await;
+    world.redis.again().await;
+    world.joined().await;
+    world.talk(next, 10).await;
+}
+
+#[tokio::test]
+async fn redis_may_hang() {
+    let mut world = world().await;
+    world.joined().await;
+    world.redis.hang(true);
+    let asked = Instant::now();
+    let next = world.talk(1, 6).await;
+    assert!(asked.elapsed() < Duration::from_secs(15), "sends and the other node do not wait for Redis");
+    tokio::time::sleep(Duration::from_secs(4)).await; // longer than a connection may be silent
+    let next = world.talk(next, 6).await;
+    world.redis.hang(false);
+    world.joined().await;
+    world.talk(next, 6).await;
+    for node in [&world.first, &world.second] {
+        assert_eq!(node.get("/readyz").await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_node_starts_without_redis_and_finds_it_later() {
+    let mut redis = Redis::start().await;
+    redis.kill();
+    let first = Node::over_redis(&redis, None).await;
+    let second = Node::over_redis(&redis, Some(&first)).await;
+    let (one, two) = (first.guest("ko").await, first.guest("en").await);
+    let seek = json!({"type": "seek", "interests": [], "languages": [], "translate": false});
+    let (mut a, mut b) = (first.socket(&one).await, second.socket(&two).await);
+    a.ok(seek.clone()).await;
+    b.ok(seek.clone()).await;
+    // The whole table is read each second, and each node compares its seekers with it.
+    let (mine, theirs) = (a.event("found").await, b.event("found").await);
+    assert_eq!(mine["session"], theirs["session"]);
+    for socket in [&mut a, &mut b] {
+        socket.ok(json!({"type": "join", "room": mine["room"], "after": 0})).await;
+    }
+    // An end that the relay could not carry is found within seconds.
+    a.ok(json!({"type": "leave", "room": mine["room"]})).await;
+    assert_eq!(b.event("ended").await["reason"], "left");
+    redis.again().await;
+}
