@@ -41,7 +41,7 @@ pub struct ServeArgs {
     /// A Postgres 15 or newer of yours, instead of the private one.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
-    /// A Redis or Valkey that carries wake-ups between nodes.
+    /// A Redis or Valkey (7 or newer) that carries wake-ups between nodes.
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,
     /// Rate limits: `off` is for load tests on a loopback site.

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
+use uuid::Uuid;
 
-use super::model::{ChatRoom, RoomEvent};
+use super::model::{ChatRoom, Kind, RoomEvent};
+use super::presence;
 use super::store::{self, Window};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -50,6 +52,14 @@ struct RoomFeed {
 impl Feed {
     fn lock(&self) -> MutexGuard<'_, HashMap<i64, RoomFeed>> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Rooms, other than talks, that somebody listens to here.
+    pub(super) fn with_listeners(&self, app: &App) -> Vec<(i64, Uuid)> {
+        let rooms = self.lock();
+        let shown = rooms.values().filter(|feed| feed.room.kind != Kind::Talk);
+        let heard = shown.filter(|feed| app.hub.listeners(Topic::Room(feed.room.id)) > 0);
+        heard.map(|feed| (feed.room.id, feed.room.public_id)).collect()
     }
 
     /// How many rooms are in use.
@@ -347,6 +357,7 @@ async fn relayed(app: App) {
                         feed.take(&app, seq, frame);
                     }
                 }
+                None if presence::heard(&app, node, room, &frame) => {}
                 None => app.hub.publish(Topic::Room(room), &frame, None),
             },
             Ok(Relayed { topic: Topic::Nodes, frame, .. }) if frame.as_str() == CAUGHT_UP => report(look(&app).await),

@@ -2,13 +2,14 @@
 mod directory;
 mod feed;
 mod model;
+mod presence;
 mod routes;
 mod store;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -47,8 +48,7 @@ pub struct State {
     writer: writer::Writer,
     /// How far people have read, not yet written: `(room, visitor)` to seq.
     reads: Mutex<HashMap<(i64, i64), i64>>,
-    /// Rooms whose presence changed since the last tick.
-    stirred: Mutex<HashSet<(i64, Uuid)>>,
+    presence: presence::Presence,
 }
 
 impl State {
@@ -60,7 +60,7 @@ impl State {
             directory: directory::Directory::default(),
             writer,
             reads: Mutex::default(),
-            stirred: Mutex::default(),
+            presence: presence::Presence::default(),
         };
         (state, lanes)
     }
@@ -86,7 +86,7 @@ pub fn run(app: &App, lanes: Lanes) {
                 () = node.tasks.stopping.cancelled() => break,
                 _ = second.tick() => {}
             }
-            tell_presence(&node);
+            presence::tell(&node);
             write_reads(&node).await;
             ticks += 1;
             if ticks.is_multiple_of(60) {
@@ -224,7 +224,7 @@ pub async fn leave(app: &App, who: &Visitor, place: &Place) -> Result<()> {
     tx.commit().await?;
     app.rooms.directory.forget(place.room.public_id);
     app.hub.unsubscribe_owner(Topic::Room(place.room.id), who.id);
-    stir(app, &place.room);
+    presence::stir(app, &place.room);
     Ok(())
 }
 
@@ -234,7 +234,7 @@ pub async fn follow(app: &App, place: &Place, after: Option<i64>) -> Result<(i64
     let head = feed::open(app, &place.room).await?;
     let floor = visible_after(place);
     let after = after.map_or(head, |after| after.max(floor));
-    stir(app, &place.room);
+    presence::stir(app, &place.room);
     if after > head || head - after > REPLAY {
         return Ok((head, None));
     }
@@ -255,12 +255,12 @@ pub async fn follow_head(app: &App, place: &Place) -> Result<(i64, Replay)> {
 /// Stops a socket's following of a room.
 pub fn unfollow(app: &App, room: &ChatRoom, queue: &Arc<Queue>) {
     app.hub.unsubscribe(Topic::Room(room.id), queue);
-    stir(app, room);
+    presence::stir(app, room);
 }
 
-/// How many different people have the room open on this node.
+/// How many different people have the room open, on all nodes.
 pub fn online(app: &App, room: &ChatRoom) -> usize {
-    app.hub.owners(Topic::Room(room.id))
+    presence::online(app, room.id)
 }
 
 /// Whether one of the visitor's sockets has the room open on this node.
@@ -380,22 +380,6 @@ pub async fn report(
 /// The visitor behind a member's public id in a room the asker is in. Errors: `not_found`.
 pub async fn visitor_of(tx: &mut PgConnection, place: &Place, member: Uuid) -> Result<i64> {
     store::visitor_of(tx, place.room.id, member).await?.ok_or(Error::NotFound)
-}
-
-fn stir(app: &App, room: &ChatRoom) {
-    if room.kind != Kind::Talk {
-        let mut stirred = app.rooms.stirred.lock().unwrap_or_else(PoisonError::into_inner);
-        stirred.insert((room.id, room.public_id));
-    }
-}
-
-/// At most one presence a room and second.
-fn tell_presence(app: &App) {
-    let stirred = std::mem::take(&mut *app.rooms.stirred.lock().unwrap_or_else(PoisonError::into_inner));
-    for (id, room) in stirred {
-        let online = app.hub.owners(Topic::Room(id));
-        app.hub.publish(Topic::Room(id), &RoomEvent::Presence { room, online }.encode(), None);
-    }
 }
 
 async fn write_reads(app: &App) {

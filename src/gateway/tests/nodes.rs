@@ -70,6 +70,12 @@ async fn any_node_serves_anybody() {
     let mut world = world().await;
     world.joined().await;
     world.talk(1, 40).await;
+    // Both count, and each is told of the other's coming.
+    for socket in [&mut world.a, &mut world.b] {
+        while socket.event("presence").await["online"] != 2 {}
+    }
+    let joined = world.b.ok(json!({"type": "join", "room": world.room})).await;
+    assert_eq!(joined["members_online"], 2);
     // Two who meet, each on a node of its own, and part.
     let (mut c, mut d) = (world.second.socket(&world.guests[0]).await, world.first.socket(&world.guests[1]).await);
     let seek = json!({"type": "seek", "interests": [], "languages": ["ko"], "translate": false});

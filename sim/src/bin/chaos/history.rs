@@ -1,0 +1,192 @@
+//! What every client said and heard, and how each send ended: ok, fail, or unknown.
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+/// How a send ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// No answer yet, or a try that ended before its answer.
+    Unknown,
+    Acked(i64),
+    Refused(String),
+}
+
+/// One entry that a client wanted written, whatever the number of tries.
+pub struct Sent {
+    pub who: usize,
+    pub room: String,
+    pub outcome: Outcome,
+    /// Tries that ended before their answer, or with an answer that leaves it open.
+    pub unknown: u32,
+    /// When the last try was made, in milliseconds since 1970.
+    pub tried_ms: i64,
+}
+
+/// What one client saw of one room.
+#[derive(Default)]
+pub struct View {
+    /// The last seq of an unbroken row.
+    pub seen: i64,
+    /// Each entry with the digest of what it said.
+    pub entries: Vec<(i64, u64)>,
+}
+
+/// Kinds of broken promises, in the order of the summary.
+pub const KINDS: [&str; 9] =
+    ["lost", "doubled", "gap", "out of order", "changed", "double match", "waiter", "process", "liveness"];
+
+#[derive(Default)]
+struct Inner {
+    sent: HashMap<String, Sent>,
+    views: HashMap<(usize, String), View>,
+    problems: Vec<(&'static str, String)>,
+    counts: HashMap<&'static str, u64>,
+    last_ack: Option<Instant>,
+    longest: Duration,
+}
+
+/// The histories of all clients.
+pub struct History {
+    began: Instant,
+    inner: Mutex<Inner>,
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
+/// A digest of an entry's author and content; JSON keys come sorted, so equal values have equal digests.
+pub fn digest(client_id: &str, sender: &str, payload: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (client_id, sender, payload.to_string()).hash(&mut hasher);
+    hasher.finish()
+}
+
+impl History {
+    pub fn new() -> Self {
+        Self { began: Instant::now(), inner: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn elapsed(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+
+    /// A promise that did not hold.
+    pub fn problem(&self, kind: &'static str, what: String) {
+        let what = format!("{:7.2} s  {what}", self.elapsed());
+        let mut inner = self.lock();
+        if inner.problems.iter().filter(|known| known.0 == kind).count() < 20 {
+            println!("!! {kind}: {what}");
+        }
+        inner.problems.push((kind, what));
+    }
+
+    pub fn problems(&self, kind: &str) -> usize {
+        self.lock().problems.iter().filter(|known| known.0 == kind).count()
+    }
+
+    /// Counts something for the summary.
+    pub fn count(&self, what: &'static str) {
+        *self.lock().counts.entry(what).or_default() += 1;
+    }
+
+    pub fn counts(&self) -> Vec<(&'static str, u64)> {
+        let mut counts: Vec<_> = self.lock().counts.iter().map(|(what, count)| (*what, *count)).collect();
+        counts.sort_unstable();
+        counts
+    }
+
+    /// A try to send.
+    pub fn tried(&self, who: usize, room: &str, client_id: &str) {
+        let mut inner = self.lock();
+        let sent = inner.sent.entry(client_id.to_owned()).or_insert_with(|| Sent {
+            who,
+            room: room.to_owned(),
+            outcome: Outcome::Unknown,
+            unknown: 0,
+            tried_ms: 0,
+        });
+        sent.tried_ms = now_ms();
+    }
+
+    /// A try ended without a definite answer.
+    pub fn unsure(&self, client_id: &str) {
+        if let Some(sent) = self.lock().sent.get_mut(client_id) {
+            sent.unknown += 1;
+        }
+    }
+
+    pub fn refused(&self, client_id: &str, code: &str) {
+        if let Some(sent) = self.lock().sent.get_mut(client_id) {
+            sent.outcome = Outcome::Refused(code.to_owned());
+        }
+    }
+
+    pub fn acked(&self, client_id: &str, seq: i64) {
+        let mut inner = self.lock();
+        let now = Instant::now();
+        let gap = inner.last_ack.replace(now).map_or(Duration::ZERO, |last| now - last);
+        inner.longest = inner.longest.max(gap);
+        let Some(sent) = inner.sent.get_mut(client_id) else { return };
+        let before = std::mem::replace(&mut sent.outcome, Outcome::Acked(seq));
+        drop(inner);
+        match before {
+            Outcome::Acked(first) if first != seq => {
+                self.problem("doubled", format!("{client_id} was acked as {first} and again as {seq}"));
+            }
+            Outcome::Refused(code) => {
+                self.problem("changed", format!("{client_id} was refused ({code}) and then acked as {seq}"));
+            }
+            _ => {}
+        }
+    }
+
+    /// The longest time without any ack, up to the last one.
+    pub fn longest_silence(&self) -> Duration {
+        self.lock().longest
+    }
+
+    /// The last seq of an unbroken row that a client saw in a room.
+    pub fn seen(&self, who: usize, room: &str) -> i64 {
+        self.lock().views.get(&(who, room.to_owned())).map_or(0, |view| view.seen)
+    }
+
+    /// An entry that a client was told, by the socket or (after a `resync`) by the log.
+    pub fn heard(&self, who: usize, event: &Value, how: &str) {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (room, seq) = (text(&event["room"]), event["seq"].as_i64().unwrap_or_default());
+        let digest = digest(&text(&event["client_id"]), &text(&event["sender"]["id"]), &event["payload"]);
+        let mut inner = self.lock();
+        let view = inner.views.entry((who, room.clone())).or_default();
+        let seen = view.seen;
+        view.entries.push((seq, digest));
+        view.seen = seen.max(seq);
+        drop(inner);
+        let short = room.get(..8).unwrap_or_default();
+        if seq > seen + 1 {
+            self.problem("gap", format!("client {who} in {short}: {seq} came after {seen} ({how})"));
+        } else if seq <= seen {
+            self.problem("out of order", format!("client {who} in {short}: {seq} came after {seen} ({how})"));
+        }
+    }
+
+    /// Reads all sends.
+    pub fn with_sent<T>(&self, read: impl FnOnce(&HashMap<String, Sent>) -> T) -> T {
+        read(&self.lock().sent)
+    }
+
+    /// Reads all views.
+    pub fn with_views<T>(&self, read: impl FnOnce(&HashMap<(usize, String), View>) -> T) -> T {
+        read(&self.lock().views)
+    }
+}

@@ -1,0 +1,93 @@
+//! A TCP proxy that stands for a network: it lets bytes pass, holds them back in one direction or both, or cuts links.
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, tcp};
+use tokio::sync::watch;
+
+/// What happens to bytes now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Pass,
+    /// Nothing reaches the server; what it says still arrives.
+    HoldUp,
+    /// Nothing comes back from the server; what is said to it still arrives.
+    HoldDown,
+    Hold,
+    /// Links break, and new ones break at once.
+    Cut,
+}
+
+/// A listening port whose links go on to another port.
+pub struct Proxy {
+    pub port: u16,
+    mode: watch::Sender<Mode>,
+}
+
+impl Proxy {
+    /// Listens on `port` and forwards to `target`, both on loopback.
+    pub async fn start(port: u16, target: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a free port");
+        let (mode, watched) = watch::channel(Mode::Pass);
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                let watched = watched.clone();
+                tokio::spawn(async move {
+                    if *watched.borrow() == Mode::Cut {
+                        return;
+                    }
+                    if let Ok(far) = TcpStream::connect(("127.0.0.1", target)).await {
+                        link(near, far, watched).await;
+                    }
+                });
+            }
+        });
+        Self { port, mode }
+    }
+
+    pub fn set(&self, mode: Mode) {
+        self.mode.send_replace(mode);
+    }
+}
+
+async fn link(near: TcpStream, far: TcpStream, mode: watch::Receiver<Mode>) {
+    let _ = (near.set_nodelay(true), far.set_nodelay(true));
+    let (near_read, near_write) = near.into_split();
+    let (far_read, far_write) = far.into_split();
+    let mut up = tokio::spawn(pump(near_read, far_write, |mode| matches!(mode, Mode::HoldUp | Mode::Hold), mode.clone()));
+    let mut down = tokio::spawn(pump(far_read, near_write, |mode| matches!(mode, Mode::HoldDown | Mode::Hold), mode));
+    // When one side is done the other may still read what is on its way, but not for ever.
+    let rest = tokio::select! {
+        _ = &mut up => &mut down,
+        _ = &mut down => &mut up,
+    };
+    if tokio::time::timeout(Duration::from_secs(5), &mut *rest).await.is_err() {
+        rest.abort();
+    }
+}
+
+async fn pump(
+    mut from: tcp::OwnedReadHalf,
+    mut to: tcp::OwnedWriteHalf,
+    holds: fn(Mode) -> bool,
+    mut mode: watch::Receiver<Mode>,
+) {
+    let mut cut = mode.clone();
+    let moving = async {
+        let mut bytes = vec![0; 16 * 1024];
+        loop {
+            let Ok(count) = from.read(&mut bytes).await else { break };
+            if count == 0 || mode.wait_for(|mode| !holds(*mode)).await.is_err() {
+                break;
+            }
+            if to.write_all(&bytes[..count]).await.is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown().await;
+    };
+    tokio::select! {
+        () = moving => {}
+        _ = cut.wait_for(|mode| *mode == Mode::Cut) => {}
+    }
+}
