@@ -1,5 +1,5 @@
 //! One socket: reads frames, writes answers and what was queued, keeps time. One task a socket, and nothing else of it.
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +38,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 const IN_FLIGHT: usize = 64;
 /// How long a node that stops waits for the answers to what was sent.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
+/// Frames that a socket keeps room for while it has nothing to write.
+const SPARE: usize = 8;
 /// How often a visitor's last use is noted.
 const TOUCH: Duration = Duration::from_secs(60);
 /// Frames without a usable id at which a socket is closed.
@@ -74,6 +76,7 @@ pub(super) async fn run(app: App, who: Visitor, prefix: Prefix, socket: WebSocke
         place,
         touched: None,
         in_flight: 0,
+        spare: VecDeque::new(),
     };
     let end = connection.serve().await;
     connection.farewell(end).await;
@@ -111,6 +114,8 @@ pub(super) struct Connection {
     touched: Option<Instant>,
     /// Sends whose answers have not been written.
     in_flight: usize,
+    /// Room for what is queued, used again and again.
+    spare: VecDeque<(Weight, Frame)>,
 }
 
 impl Drop for Connection {
@@ -268,15 +273,24 @@ impl Connection {
 
     /// Writes what is queued. A socket that lags reads again what was dropped, at its own pace.
     async fn drain(&mut self) -> Result<(), End> {
-        let taken = self.queue.take();
-        self.in_flight = self.in_flight.saturating_sub(taken.answers);
-        for (room, seq) in taken.reached {
-            if let Some(followed) = self.joined.values_mut().find(|followed| followed.place.room.id == room) {
-                followed.seen = followed.seen.max(seq);
+        let mut taken = std::mem::take(&mut self.spare);
+        let lagging = self.queue.take_into(&mut taken);
+        for (weight, _) in &taken {
+            match weight {
+                Weight::Entry { room, seq } => {
+                    if let Some(followed) = self.joined.values_mut().find(|one| one.place.room.id == *room) {
+                        followed.seen = followed.seen.max(*seq);
+                    }
+                }
+                Weight::Answer => self.in_flight = self.in_flight.saturating_sub(1),
+                Weight::Passing | Weight::Kept => {}
             }
         }
-        self.write(taken.frames.into_iter().map(Message::Text)).await?;
-        if taken.lagging { Box::pin(self.catch_up()).await } else { Ok(()) }
+        self.write(taken.drain(..).map(|(_, frame)| Message::Text(frame))).await?;
+        if taken.capacity() <= SPARE {
+            self.spare = taken;
+        }
+        if lagging { Box::pin(self.catch_up()).await } else { Ok(()) }
     }
 
     /// Stops listening, then follows each room again from what was seen of it.
@@ -326,7 +340,9 @@ impl Connection {
                 return end;
             }
         }
-        let mut last: Vec<_> = queue.take().frames.into_iter().map(Message::Text).collect();
+        let mut rest = VecDeque::new();
+        queue.take_into(&mut rest);
+        let mut last: Vec<_> = rest.into_iter().map(|(_, frame)| Message::Text(frame)).collect();
         last.push(Message::Text(Notice::Notice { kind: NoticeKind::Restart }.encode()));
         if let Err(end) = self.write(last).await {
             return end;

@@ -22,7 +22,7 @@ use crate::http::{Bucket, ClientIp, Key};
 /// The subprotocol: this version of the wire.
 const PROTOCOL: &str = "maju.v1";
 /// Bytes read ahead a socket, and bytes gathered before they are written (the library's defaults cost 128 KiB).
-const READ_BUFFER: usize = 4 * 1024;
+const READ_BUFFER: usize = 1024;
 const WRITE_BUFFER: usize = 16 * 1024;
 const WRITE_MOST: usize = 64 * 1024;
 /// Bytes at which the library breaks off. Ours ([`connection::FRAME`]) is lower and says why in a close frame.

@@ -62,21 +62,21 @@ impl Hub {
     /// Hands a frame to everybody who listens to the topic on this node, but one queue if it is named.
     pub fn publish(&self, topic: Topic, frame: &Frame, except: Option<&Arc<Queue>>) {
         let weight = if matches!(topic, Topic::Visitor(_)) { Weight::Kept } else { Weight::Passing };
-        self.hand_out(topic, weight, frame, except);
-    }
-
-    /// Hands an entry of a room's log to everybody who follows the room on this node.
-    pub fn publish_entry(&self, room: i64, seq: i64, frame: &Frame) {
-        self.hand_out(Topic::Room(room), Weight::Entry { room, seq }, frame, None);
-    }
-
-    fn hand_out(&self, topic: Topic, weight: Weight, frame: &Frame, except: Option<&Arc<Queue>>) {
         let shard = self.shard(topic);
         let Some(listeners) = shard.get(&topic) else { return };
         for queue in listeners {
             if !except.is_some_and(|other| Arc::ptr_eq(queue, other)) {
                 queue.push(weight, frame.clone());
             }
+        }
+    }
+
+    /// Hands entries of a room's log, in order, to everybody who follows the room on this node. Each wakes once.
+    pub fn publish_entries(&self, room: i64, entries: &[(i64, Frame)]) {
+        let topic = Topic::Room(room);
+        let shard = self.shard(topic);
+        for queue in shard.get(&topic).into_iter().flatten() {
+            queue.push_all(entries.iter().map(|(seq, frame)| (Weight::Entry { room, seq: *seq }, frame.clone())));
         }
     }
 
@@ -105,6 +105,7 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
     use std::sync::Arc;
 
     use super::{Hub, Queue, Topic};
@@ -119,8 +120,14 @@ mod tests {
         assert_eq!(hub.subscribe(Topic::Room(1), &two), 2);
         hub.publish(Topic::Room(1), &"x".into(), Some(&two));
         hub.publish(Topic::Room(2), &"y".into(), None);
-        assert_eq!(one.take().frames.len(), 1);
-        assert!(two.take().frames.is_empty());
+        let taken = |queue: &Queue| {
+            let mut frames = VecDeque::new();
+            queue.take_into(&mut frames);
+            frames.len()
+        };
+        assert_eq!((taken(&one), taken(&two)), (1, 0));
+        hub.publish_entries(1, &[(4, "four".into()), (5, "five".into())]);
+        assert_eq!((taken(&one), taken(&two)), (2, 2));
         assert_eq!(hub.unsubscribe(Topic::Room(1), &one), 1);
         assert_eq!(hub.unsubscribe(Topic::Room(1), &two), 0);
         assert_eq!(hub.listeners(Topic::Room(1)), 0);

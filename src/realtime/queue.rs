@@ -24,18 +24,6 @@ pub enum Weight {
     Answer,
 }
 
-/// What was queued.
-#[derive(Debug, Default)]
-pub struct Taken {
-    pub frames: VecDeque<Frame>,
-    /// The last entry of each room among them.
-    pub reached: Vec<(i64, i64)>,
-    /// How many of them are answers.
-    pub answers: usize,
-    /// Entries were dropped since: the socket has to read them again, and calls [`Queue::caught_up`] before it does.
-    pub lagging: bool,
-}
-
 /// Frames waiting for one socket. An empty queue holds no memory of its own.
 pub struct Queue {
     owner: i64,
@@ -48,6 +36,20 @@ struct State {
     frames: VecDeque<(Weight, Frame)>,
     bytes: usize,
     lagging: bool,
+}
+
+impl State {
+    fn add(&mut self, weight: Weight, frame: Frame) {
+        if !self.lagging && self.bytes + frame.len() > LIMIT && !self.frames.is_empty() {
+            self.lagging = true;
+            self.frames.retain(|(weight, _)| matches!(weight, Weight::Kept | Weight::Answer));
+        }
+        let keep = weight == Weight::Answer || (weight == Weight::Kept && self.frames.len() < KEPT);
+        if !self.lagging || keep {
+            self.bytes += frame.len();
+            self.frames.push_back((weight, frame));
+        }
+    }
 }
 
 impl Queue {
@@ -64,47 +66,30 @@ impl Queue {
     /// Adds a frame. Past the limit the queue lags: it drops what can be read again, and goes on doing so until the
     /// socket has caught up.
     pub fn push(&self, weight: Weight, frame: Frame) {
+        self.push_all(std::iter::once((weight, frame)));
+    }
+
+    /// Adds frames that belong together: their socket wakes once.
+    pub fn push_all(&self, frames: impl IntoIterator<Item = (Weight, Frame)>) {
         let mut state = self.lock();
-        if !state.lagging && state.bytes + frame.len() > LIMIT && !state.frames.is_empty() {
-            state.lagging = true;
-            state.frames.retain(|(weight, _)| matches!(weight, Weight::Kept | Weight::Answer));
+        let was_idle = state.frames.is_empty() && !state.lagging;
+        for (weight, frame) in frames {
+            state.add(weight, frame);
         }
-        let keep = weight == Weight::Answer || (weight == Weight::Kept && state.frames.len() < KEPT);
-        if state.lagging && !keep {
-            drop(state);
-            self.wake.notify_one();
-            return;
-        }
-        state.bytes += frame.len();
-        state.frames.push_back((weight, frame));
-        let first = state.frames.len() == 1;
+        let wakes = was_idle && (state.lagging || !state.frames.is_empty());
         drop(state);
-        if first {
+        if wakes {
             self.wake.notify_one();
         }
     }
 
-    /// Everything that is queued, without waiting.
-    pub fn take(&self) -> Taken {
+    /// Everything that is queued, without waiting. `into` is empty, and its room is used by what is queued next. True: the
+    /// queue lags, entries were dropped, and the socket has to read them again; it calls [`Queue::caught_up`] before it does.
+    pub fn take_into(&self, into: &mut VecDeque<(Weight, Frame)>) -> bool {
         let mut state = self.lock();
-        let frames = std::mem::take(&mut state.frames);
+        std::mem::swap(&mut state.frames, into);
         state.bytes = 0;
-        let lagging = state.lagging;
-        drop(state);
-        let mut taken =
-            Taken { frames: VecDeque::with_capacity(frames.len()), reached: Vec::new(), answers: 0, lagging };
-        for (weight, frame) in frames {
-            match weight {
-                Weight::Entry { room, seq } => match taken.reached.iter_mut().find(|(known, _)| *known == room) {
-                    Some(reached) => reached.1 = seq,
-                    None => taken.reached.push((room, seq)),
-                },
-                Weight::Answer => taken.answers += 1,
-                Weight::Passing | Weight::Kept => {}
-            }
-            taken.frames.push_back(frame);
-        }
-        taken
+        state.lagging
     }
 
     /// The socket listens to no room any more and reads again what was dropped: from here on entries are queued.
@@ -133,24 +118,28 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::{KEPT, LIMIT, Queue, Weight};
 
     fn entry(seq: i64) -> Weight {
         Weight::Entry { room: 7, seq }
     }
 
+    fn take(queue: &Queue) -> (Vec<String>, bool) {
+        let mut taken = VecDeque::new();
+        let lagging = queue.take_into(&mut taken);
+        (taken.into_iter().map(|(_, frame)| frame.to_string()).collect(), lagging)
+    }
+
     #[tokio::test]
-    async fn frames_come_out_in_order_with_what_was_reached() {
+    async fn frames_come_out_in_order() {
         let queue = Queue::new(1);
         queue.push(entry(4), "four".into());
-        queue.push(Weight::Passing, "typing".into());
-        queue.push(entry(5), "five".into());
-        queue.push(Weight::Entry { room: 8, seq: 1 }, "other".into());
+        queue.push_all([(Weight::Passing, "typing".into()), (entry(5), "five".into())]);
         queue.ready().await;
-        let taken = queue.take();
-        assert_eq!(taken.frames, ["four", "typing", "five", "other"]);
-        assert_eq!((taken.reached, taken.lagging), (vec![(7, 5), (8, 1)], false));
-        assert!(queue.take().frames.is_empty());
+        assert_eq!(take(&queue), (vec!["four".into(), "typing".into(), "five".into()], false));
+        assert!(take(&queue).0.is_empty());
     }
 
     #[tokio::test]
@@ -159,25 +148,31 @@ mod tests {
         let half = "x".repeat(LIMIT / 2);
         queue.push(entry(1), half.as_str().into());
         queue.push(entry(2), half.as_str().into());
-        let taken = queue.take();
-        assert_eq!((taken.frames.len(), taken.lagging), (2, false), "exactly the limit fits");
+        let (frames, lagging) = take(&queue);
+        assert_eq!((frames.len(), lagging), (2, false), "exactly the limit fits");
         queue.push(entry(3), half.as_str().into());
         queue.push(Weight::Kept, "found".into());
         queue.push(entry(4), half.as_str().into());
         queue.push(entry(5), "late".into());
-        queue.push(Weight::Kept, "ended".into());
+        queue.push(Weight::Answer, "ok".into());
         queue.ready().await;
-        let taken = queue.take();
-        assert_eq!(
-            (taken.frames, taken.reached, taken.lagging),
-            (["found", "ended"].map(Into::into).into(), vec![], true)
-        );
+        assert_eq!(take(&queue), (vec!["found".into(), "ok".into()], true));
         queue.push(entry(6), "still late".into());
-        assert!(queue.take().lagging, "until the socket says so");
+        assert_eq!(take(&queue), (vec![], true), "until the socket says so");
         queue.caught_up();
         queue.push(entry(7), "new".into());
-        let taken = queue.take();
-        assert_eq!((taken.reached, taken.lagging), (vec![(7, 7)], false));
+        assert_eq!(take(&queue), (vec!["new".into()], false));
+    }
+
+    #[tokio::test]
+    async fn a_socket_wakes_when_its_queue_begins_to_lag() {
+        let queue = Queue::new(1);
+        queue.push(entry(1), "x".repeat(LIMIT).as_str().into());
+        let mut taken = VecDeque::new();
+        queue.take_into(&mut taken);
+        queue.push_all((2..4).map(|seq| (entry(seq), "x".repeat(LIMIT).as_str().into())));
+        queue.ready().await;
+        assert!(take(&queue).1);
     }
 
     #[test]
@@ -188,6 +183,6 @@ mod tests {
         for _ in 0..3 * KEPT {
             queue.push(Weight::Kept, "x".into());
         }
-        assert_eq!(queue.take().frames.len(), KEPT);
+        assert_eq!(take(&queue).0.len(), KEPT);
     }
 }

@@ -100,8 +100,27 @@ impl RoomFeed {
         }
     }
 
+    /// Takes entries that follow one on another.
+    fn take_all(&mut self, app: &App, entries: &mut Vec<(i64, Frame)>) {
+        let first = entries.first().map(|(seq, _)| *seq);
+        if self.early.is_empty() && self.delivered.map(|delivered| delivered + 1) == first {
+            app.hub.publish_entries(self.room.id, entries);
+            for (seq, frame) in entries.drain(..) {
+                self.remember(seq, frame);
+            }
+        } else {
+            for (seq, frame) in entries.drain(..) {
+                self.take(app, seq, frame);
+            }
+        }
+    }
+
     fn deliver(&mut self, app: &App, seq: i64, frame: Frame) {
-        app.hub.publish_entry(self.room.id, seq, &frame);
+        app.hub.publish_entries(self.room.id, &[(seq, frame.clone())]);
+        self.remember(seq, frame);
+    }
+
+    fn remember(&mut self, seq: i64, frame: Frame) {
         self.delivered = Some(seq);
         self.recent_bytes += frame.len();
         self.recent.push_back((seq, frame));
@@ -117,14 +136,21 @@ pub(super) fn is_wanted(app: &App, room: i64) -> bool {
     app.relay.has_others() || app.rooms.feed.lock().contains_key(&room)
 }
 
-/// An entry that this node committed: to the sockets here and to the other nodes.
-pub(super) fn committed(app: &App, room: i64, seq: i64, frame: Frame) {
+/// Entries of a room that this node committed together, one on another: to the sockets here and to the other nodes.
+pub(super) fn committed(app: &App, room: i64, entries: &mut Vec<(i64, Frame)>) {
+    if entries.is_empty() {
+        return;
+    }
     if app.relay.has_others() {
-        app.relay.publish(Relayed { node: app.node, topic: Topic::Room(room), seq: Some(seq), frame: frame.clone() });
+        for (seq, frame) in entries.iter() {
+            let topic = Topic::Room(room);
+            app.relay.publish(Relayed { node: app.node, topic, seq: Some(*seq), frame: frame.clone() });
+        }
     }
     if let Some(feed) = app.rooms.feed.lock().get_mut(&room) {
-        feed.take(app, seq, frame);
+        feed.take_all(app, entries);
     }
+    entries.clear();
 }
 
 /// What a passing frame (typing, read, presence) says to a room, here and on the other nodes.

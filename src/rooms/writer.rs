@@ -18,6 +18,7 @@ use super::{Answer, Posted, feed};
 use crate::app::{App, stamp};
 use crate::db::{self, fence};
 use crate::error::{Error, Result};
+use crate::realtime::Frame;
 
 /// Lanes a node.
 const LANES: usize = 4;
@@ -231,10 +232,17 @@ impl Lane {
         Ok(verdicts)
     }
 
-    /// After the commit: each entry is published and its sender answered, in order. Both at once, so that a sender's
-    /// socket writes its answer and its event with one flush; their order is free.
+    /// After the commit: entries are published and their senders answered, in order, a room's run of them at a time: its
+    /// sockets wake once, and a sender's writes its answer and its event with one flush. Their order is free.
     fn finish(&mut self, batch: Vec<Draft>, verdicts: Vec<Verdict>) {
+        let mut entries = Vec::new();
+        let mut answers: Vec<(Answer, Posted)> = Vec::new();
+        let mut run = None;
         for (draft, verdict) in batch.into_iter().zip(verdicts) {
+            if run != Some(draft.room.id) {
+                publish(&self.app, run, &mut entries, &mut answers);
+                run = Some(draft.room.id);
+            }
             let (seq, at) = match verdict {
                 Ok(numbered) => numbered,
                 Err(why) => {
@@ -243,6 +251,7 @@ impl Lane {
                 }
             };
             self.memory.remember(draft.room.id, draft.client_id, draft.member.visitor, seq, at);
+            answers.push((draft.answer, Posted { seq, at, repeated: false }));
             if feed::is_wanted(&self.app, draft.room.id) {
                 let message = Message {
                     room: draft.room.public_id,
@@ -255,10 +264,10 @@ impl Lane {
                     edited_at: None,
                     deleted: false,
                 };
-                feed::committed(&self.app, draft.room.id, seq, RoomEvent::Message(message).encode());
+                entries.push((seq, RoomEvent::Message(message).encode()));
             }
-            (draft.answer)(Ok(Posted { seq, at, repeated: false }));
         }
+        publish(&self.app, run, &mut entries, &mut answers);
     }
 
     /// A repeat slipped into the batch: answers what is stored, keeps the rest. Whose repeat it was writes alone for a while.
@@ -309,6 +318,16 @@ impl Lane {
                 }
             }
         }
+    }
+}
+
+/// Publishes a room's run of entries, and answers their senders.
+fn publish(app: &App, room: Option<i64>, entries: &mut Vec<(i64, Frame)>, answers: &mut Vec<(Answer, Posted)>) {
+    if let Some(room) = room {
+        feed::committed(app, room, entries);
+    }
+    for (answer, posted) in answers.drain(..) {
+        answer(Ok(posted));
     }
 }
 

@@ -93,8 +93,9 @@ impl Client {
 
     fn drain(&mut self) {
         let Some(queue) = &self.queue else { return };
-        let frames = queue.take().frames;
-        self.heard.extend(frames.iter().map(|frame| serde_json::from_str::<Value>(frame).unwrap()));
+        let mut frames = std::collections::VecDeque::new();
+        queue.take_into(&mut frames);
+        self.heard.extend(frames.iter().map(|(_, frame)| serde_json::from_str::<Value>(frame).unwrap()));
     }
 
     /// The next event, which must be of a type.

@@ -20,6 +20,7 @@ pub enum Outcome {
 pub struct Sent {
     pub who: usize,
     pub room: String,
+    pub text: String,
     pub outcome: Outcome,
     /// Tries that ended before their answer, or with an answer that leaves it open.
     pub unknown: u32,
@@ -107,11 +108,12 @@ impl History {
     }
 
     /// A try to send.
-    pub fn tried(&self, who: usize, room: &str, client_id: &str) {
+    pub fn tried(&self, who: usize, room: &str, client_id: &str, text: &str) {
         let mut inner = self.lock();
         let sent = inner.sent.entry(client_id.to_owned()).or_insert_with(|| Sent {
             who,
             room: room.to_owned(),
+            text: text.to_owned(),
             outcome: Outcome::Unknown,
             unknown: 0,
             tried_ms: 0,

@@ -33,8 +33,9 @@ pub async fn ask(to: To<'_>, method: &str, path: &str, body: Option<&Value>) -> 
 async fn exchange(to: To<'_>, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", to.door)).await.ok()?;
     let port = to.port;
-    let mut request =
-        format!("{method} {path} HTTP/1.1\r\nhost: localhost:{port}\r\norigin: http://localhost:{port}\r\naccept-language: en\r\nconnection: close\r\n");
+    let mut request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost:{port}\r\norigin: http://localhost:{port}\r\naccept-language: en\r\nconnection: close\r\n"
+    );
     if !to.cookie.is_empty() {
         request += &format!("cookie: {}\r\n", to.cookie);
     }

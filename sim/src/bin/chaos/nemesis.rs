@@ -80,7 +80,13 @@ pub fn plan(seed: u64, kinds: &[Fault], length: Duration) -> Vec<Step> {
             _ => rng.millis(1_000, 6_000),
         };
         let modes = [Mode::Hold, Mode::HoldUp, Mode::HoldDown, Mode::Cut];
-        let step = Step { fault, node: rng.range(0, 2) as usize, hold, mode: modes[rng.range(0, 4) as usize], gap: rng.millis(800, 3_000) };
+        let step = Step {
+            fault,
+            node: rng.range(0, 2) as usize,
+            hold,
+            mode: modes[rng.range(0, 4) as usize],
+            gap: rng.millis(800, 3_000),
+        };
         time += step.hold + step.gap;
         steps.push(step);
     }
@@ -108,7 +114,9 @@ pub async fn run(world: &World, history: &History, plan: &[Step], length: Durati
 
 fn say(history: &History, step: &Step, more: &str) {
     let place = match step.fault {
-        Fault::NodeKill | Fault::NodeHang | Fault::NodeTerm | Fault::RedisApart | Fault::ClientsApart => format!(" node {}", step.node + 1),
+        Fault::NodeKill | Fault::NodeHang | Fault::NodeTerm | Fault::RedisApart | Fault::ClientsApart => {
+            format!(" node {}", step.node + 1)
+        }
         _ => String::new(),
     };
     let how = match step.fault {
@@ -131,7 +139,9 @@ async fn act(world: &World, history: &History, step: &Step, left: Duration) {
         Fault::NodeTerm => {
             let began = Instant::now();
             match world.stop_node(step.node, STOP).await {
-                Some(status) if status.success() => println!("{:7.2} s  stopped in order after {} ms", history.elapsed(), began.elapsed().as_millis()),
+                Some(status) if status.success() => {
+                    println!("{:7.2} s  stopped in order after {} ms", history.elapsed(), began.elapsed().as_millis())
+                }
                 Some(status) => history.problem("process", format!("node {} stopped with {status}", step.node + 1)),
                 None => history.problem("process", format!("node {} did not stop within {STOP:?}", step.node + 1)),
             }

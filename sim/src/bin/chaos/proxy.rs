@@ -54,7 +54,8 @@ async fn link(near: TcpStream, far: TcpStream, mode: watch::Receiver<Mode>) {
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
-    let mut up = tokio::spawn(pump(near_read, far_write, |mode| matches!(mode, Mode::HoldUp | Mode::Hold), mode.clone()));
+    let mut up =
+        tokio::spawn(pump(near_read, far_write, |mode| matches!(mode, Mode::HoldUp | Mode::Hold), mode.clone()));
     let mut down = tokio::spawn(pump(far_read, near_write, |mode| matches!(mode, Mode::HoldDown | Mode::Hold), mode));
     // When one side is done the other may still read what is on its way, but not for ever.
     let rest = tokio::select! {

@@ -110,7 +110,12 @@ impl World {
         world.start_redis().await;
         for node in 0..2 {
             world.start_node(node);
-            assert!(world.ready_within(node, Duration::from_secs(60)).await, "node {} did not start: {}", node + 1, world.folder.display());
+            assert!(
+                world.ready_within(node, Duration::from_secs(60)).await,
+                "node {} did not start: {}",
+                node + 1,
+                world.folder.display()
+            );
         }
         world
     }
@@ -128,7 +133,10 @@ impl World {
     pub fn start_node(&self, node: usize) {
         let place = &self.nodes[node];
         let mut command = Command::new(&self.bin);
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("MAJU_LOG_FILTER", "info,maju=debug");
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("MAJU_LOG_FILTER", "info,maju=debug");
         command.args(["serve", "--limits", "off", "--log", "json", "--listen", &format!("127.0.0.1:{}", place.port)]);
         command.arg("--data-dir").arg(self.folder.join("data"));
         command.args(["--redis-url", &format!("redis://127.0.0.1:{}", place.link.port)]);
@@ -220,7 +228,10 @@ impl World {
             Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success())
         });
         let mut command = Command::new(found.expect("redis-server or valkey-server"));
-        command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]).arg("--dir").arg(&self.folder);
+        command
+            .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .arg("--dir")
+            .arg(&self.folder);
         let child = launch(&mut command, &self.folder.join("redis.log"));
         *lock(&self.redis) = Some(child);
         for _ in 0..200 {

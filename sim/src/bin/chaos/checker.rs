@@ -1,0 +1,314 @@
+//! The checker: what Postgres holds, read past the server, against what every client was told.
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio_postgres::{Client, Config, NoTls};
+
+use crate::context::{Context, Guest};
+use crate::history::{Outcome, digest};
+use crate::http;
+use crate::rng::Rng;
+
+/// Acked sends that are said once more.
+const REPEATS: usize = 200;
+/// How long waiting people may take to be where they belong after everything is healed.
+const SETTLED: Duration = Duration::from_secs(10);
+
+/// A stored entry.
+struct Entry {
+    client_id: String,
+    sender: String,
+    digest: u64,
+    at_ms: i64,
+}
+
+/// A room and its log, by seq.
+#[derive(Default)]
+struct Log {
+    head: i64,
+    entries: Vec<(i64, Entry)>,
+}
+
+/// What the checker counted.
+#[derive(Default)]
+pub struct Found {
+    pub stored: usize,
+    pub acked: usize,
+    pub refused: usize,
+    /// Sends that had a try of unknown outcome, and what became of that try.
+    pub unknown_stored: usize,
+    pub unknown_not: usize,
+    pub repeated: usize,
+    pub talks: usize,
+    pub waiting: usize,
+    pub heard: usize,
+}
+
+/// Connects as the operator would look inside.
+pub async fn connect(shared: &Context) -> Result<Client, tokio_postgres::Error> {
+    let mut config = Config::new();
+    config.host_path(shared.world.socket_folder()).user("maju").dbname("maju");
+    let (client, connection) = config.connect(NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// Checks everything. `rooms` are the public ones, `listeners` who follows which of them to the end.
+pub async fn check(
+    shared: &Context,
+    db: &Client,
+    guests: &[Guest],
+    listeners: &[(usize, Vec<String>)],
+) -> Result<Found, tokio_postgres::Error> {
+    let mut found = Found::default();
+    waiters(shared, db, &mut found).await?;
+    repeats(shared, guests, &mut found).await;
+    let logs = logs(db).await?;
+    log_itself(shared, &logs, &mut found);
+    sends(shared, &logs, guests, &mut found);
+    views(shared, &logs, listeners, &mut found);
+    talks(shared, db, &mut found).await?;
+    Ok(found)
+}
+
+async fn logs(db: &Client) -> Result<HashMap<String, Log>, tokio_postgres::Error> {
+    let mut logs = HashMap::<String, Log>::new();
+    for row in
+        db.query("SELECT r.public_id::text, h.seq FROM chat_room r JOIN room_head h ON h.room_id = r.id", &[]).await?
+    {
+        logs.insert(row.get(0), Log { head: row.get(1), entries: Vec::new() });
+    }
+    let entries = db
+        .query(
+            "SELECT r.public_id::text, m.seq, m.client_id::text, v.public_id::text, p.public_id::text, m.payload::text,
+                    floor(extract(epoch FROM m.created_at) * 1000)::bigint
+             FROM message m JOIN chat_room r ON r.id = m.room_id JOIN visitor v ON v.id = m.sender_id
+             LEFT JOIN membership p ON p.room_id = m.room_id AND p.visitor_id = m.sender_id ORDER BY m.room_id, m.seq",
+            &[],
+        )
+        .await?;
+    for row in entries {
+        let payload: Value = serde_json::from_str(row.get(5)).unwrap_or(Value::Null);
+        let (client_id, member): (String, Option<String>) = (row.get(2), row.get(4));
+        let digest = digest(&client_id, &member.unwrap_or_default(), &payload);
+        let entry = Entry { client_id, sender: row.get(3), digest, at_ms: row.get(6) };
+        logs.entry(row.get(0)).or_default().entries.push((row.get(1), entry));
+    }
+    Ok(logs)
+}
+
+/// Seq dense from 1 to the head; no client id twice.
+fn log_itself(shared: &Context, logs: &HashMap<String, Log>, found: &mut Found) {
+    for (room, log) in logs {
+        found.stored += log.entries.len();
+        for (at, (seq, _)) in log.entries.iter().enumerate() {
+            if *seq != at as i64 + 1 {
+                shared.history.problem("gap", format!("the stored log of {room} has {seq} in place {}", at + 1));
+                break;
+            }
+        }
+        if log.entries.len() as i64 != log.head {
+            shared
+                .history
+                .problem("gap", format!("the head of {room} is {}, its log holds {}", log.head, log.entries.len()));
+        }
+        let mut ids = HashSet::new();
+        for (seq, entry) in &log.entries {
+            if !ids.insert(&entry.client_id) {
+                shared
+                    .history
+                    .problem("doubled", format!("{} is stored twice in {room}, again at {seq}", entry.client_id));
+            }
+        }
+    }
+}
+
+/// Every ack is stored as it was given, and nothing is stored that was refused or never said.
+fn sends(shared: &Context, logs: &HashMap<String, Log>, guests: &[Guest], found: &mut Found) {
+    let mut broken = Vec::new();
+    shared.history.with_sent(|all| {
+        let mut stored = HashMap::<(&str, &str), (i64, &Entry)>::new();
+        for (room, log) in logs {
+            stored.extend(log.entries.iter().map(|(seq, entry)| ((&**room, &*entry.client_id), (*seq, entry))));
+        }
+        for (client_id, sent) in all {
+            let there = stored.remove(&(&*sent.room, &**client_id));
+            match (&sent.outcome, there) {
+                (Outcome::Acked(seq), None) => {
+                    broken.push(("lost", format!("{client_id} was acked as {seq} in {} and is not stored", sent.room)))
+                }
+                (Outcome::Acked(seq), Some((at, entry))) => {
+                    if *seq != at || entry.sender != guests[sent.who].id {
+                        broken.push((
+                            "changed",
+                            format!("{client_id} was acked as {seq} in {} and is stored as {at}", sent.room),
+                        ));
+                    }
+                }
+                (Outcome::Refused(code), Some((at, _))) if sent.unknown == 0 => {
+                    broken.push((
+                        "changed",
+                        format!("{client_id} was refused ({code}) and is stored as {at} in {}", sent.room),
+                    ));
+                }
+                _ => {}
+            }
+            match sent.outcome {
+                Outcome::Acked(_) => found.acked += 1,
+                Outcome::Refused(_) => found.refused += 1,
+                Outcome::Unknown => {}
+            }
+            if sent.unknown > 0 || sent.outcome == Outcome::Unknown {
+                // Stored before its last try was made: an earlier one, of unknown outcome, did it.
+                let by_unknown =
+                    there.is_some_and(|(_, entry)| sent.outcome == Outcome::Unknown || entry.at_ms < sent.tried_ms);
+                *(if by_unknown { &mut found.unknown_stored } else { &mut found.unknown_not }) += 1;
+            }
+        }
+        for ((room, client_id), (seq, _)) in stored {
+            broken.push(("changed", format!("{client_id} at {seq} in {room} was never said there")));
+        }
+    });
+    broken.into_iter().for_each(|(kind, what)| shared.history.problem(kind, what));
+}
+
+/// What clients saw is what is stored, and those who stayed saw all of it.
+fn views(shared: &Context, logs: &HashMap<String, Log>, listeners: &[(usize, Vec<String>)], found: &mut Found) {
+    let mut broken = Vec::new();
+    shared.history.with_views(|all| {
+        for ((who, room), view) in all {
+            found.heard += view.entries.len();
+            let log = logs.get(room);
+            for (seq, digest) in &view.entries {
+                let stored = log.and_then(|log| log.entries.get(usize::try_from(*seq - 1).ok()?));
+                if stored.is_none_or(|(_, entry)| entry.digest != *digest) {
+                    let kind = if stored.is_some() { "changed" } else { "lost" };
+                    broken.push((kind, format!("client {who} was told {seq} of {room}, which is not what is stored")));
+                }
+            }
+        }
+        for (who, rooms) in listeners {
+            for room in rooms {
+                let head = logs.get(room).map_or(0, |log| log.head);
+                let seen = all.get(&(*who, room.clone())).map_or(0, |view| view.seen);
+                if seen != head {
+                    broken.push((
+                        "gap",
+                        format!("client {who} has seen {room} up to {seen} at the end, its head is {head}"),
+                    ));
+                }
+            }
+        }
+    });
+    broken.into_iter().for_each(|(kind, what)| shared.history.problem(kind, what));
+}
+
+/// Nobody is in two talks at a time or talks with oneself, and each talk has its two members.
+async fn talks(shared: &Context, db: &Client, found: &mut Found) -> Result<(), tokio_postgres::Error> {
+    // The server takes `ended_at` before the end commits and `created_at` after it saw no open talk, all with this
+    // machine's clock: intervals that overlap at all are a double match.
+    let overlaps = db
+        .query(
+            "WITH side AS (SELECT id, a AS visitor, created_at, ended_at FROM random_session
+                           UNION ALL SELECT id, b, created_at, ended_at FROM random_session)
+             SELECT s.visitor, s.id, t.id, s.created_at::text, s.ended_at::text, t.created_at::text
+             FROM side s JOIN side t ON t.visitor = s.visitor AND s.id <> t.id AND s.created_at <= t.created_at
+             WHERE s.ended_at IS NULL OR s.ended_at > t.created_at",
+            &[],
+        )
+        .await?;
+    for row in overlaps {
+        let (visitor, one, two): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
+        let (from, to, next): (String, Option<String>, String) = (row.get(3), row.get(4), row.get(5));
+        shared.history.problem(
+            "double match",
+            format!("visitor {visitor} in talk {one} ({from} to {to:?}) and {two} (from {next})"),
+        );
+    }
+    for row in db.query("SELECT id FROM random_session WHERE a = b", &[]).await? {
+        shared.history.problem("double match", format!("talk {} is of one person", row.get::<_, i64>(0)));
+    }
+    let odd = db
+        .query(
+            "SELECT r.id, string_agg(m.slot || ':' || (m.visitor_id = CASE m.slot WHEN 'A' THEN s.a ELSE s.b END)::text, ' ' ORDER BY m.slot)
+             FROM chat_room r LEFT JOIN random_session s ON s.room_id = r.id LEFT JOIN membership m ON m.room_id = r.id
+             WHERE r.kind = 'talk' GROUP BY r.id HAVING count(DISTINCT s.id) <> 1 OR count(*) <> 2
+                OR string_agg(m.slot || ':' || (m.visitor_id = CASE m.slot WHEN 'A' THEN s.a ELSE s.b END)::text, ' ' ORDER BY m.slot)
+                   IS DISTINCT FROM 'A:true B:true'",
+            &[],
+        )
+        .await?;
+    for row in odd {
+        let members: Option<String> = row.get(1);
+        shared
+            .history
+            .problem("double match", format!("talk room {} has the members {members:?}", row.get::<_, i64>(0)));
+    }
+    found.talks = db.query_one("SELECT count(*) FROM random_session", &[]).await?.get::<_, i64>(0) as usize;
+    Ok(())
+}
+
+/// Those who wait have a ticket or a talk, and those who stopped have neither. Both hold after a moment at most.
+async fn waiters(shared: &Context, db: &Client, found: &mut Found) -> Result<(), tokio_postgres::Error> {
+    let began = Instant::now();
+    let settled = shared.settled.lock().expect("no panic").clone();
+    loop {
+        // One statement, so that nobody is seen between a ticket and a talk.
+        let rows = db
+            .query(
+                "SELECT v.public_id::text, EXISTS (SELECT FROM random_ticket t WHERE t.visitor_id = v.id AND t.cancelled_at IS NULL),
+                        EXISTS (SELECT FROM random_session s WHERE s.ended_at IS NULL AND v.id IN (s.a, s.b)) FROM visitor v",
+                &[],
+            )
+            .await?;
+        let mut wrong = Vec::new();
+        found.waiting = 0;
+        for row in rows {
+            let (id, ticket, talk): (String, bool, bool) = (row.get(0), row.get(1), row.get(2));
+            found.waiting += usize::from(ticket);
+            match settled.get(&id) {
+                Some(true) if ticket == talk => wrong.push(format!("{id} waits: ticket {ticket}, talk {talk}")),
+                Some(false) | None if ticket || talk => {
+                    wrong.push(format!("{id} has stopped: ticket {ticket}, talk {talk}"))
+                }
+                _ => {}
+            }
+        }
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        if began.elapsed() > SETTLED {
+            wrong.into_iter().for_each(|what| shared.history.problem("waiter", what));
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
+/// A repeat of what was acked is answered as the first time, by either node.
+async fn repeats(shared: &Context, guests: &[Guest], found: &mut Found) {
+    let mut acked: Vec<(String, usize, String, String, i64)> = shared.history.with_sent(|all| {
+        let acked = all.iter().filter_map(|(id, sent)| match sent.outcome {
+            Outcome::Acked(seq) => Some((id.clone(), sent.who, sent.room.clone(), sent.text.clone(), seq)),
+            _ => None,
+        });
+        acked.collect()
+    });
+    acked.sort();
+    Rng::of(shared.seed, "repeats").shuffle(&mut acked);
+    for (number, (client_id, who, room, text, seq)) in acked.into_iter().take(REPEATS).enumerate() {
+        let body = json!({"client_id": client_id, "payload": {"kind": "text", "text": text}});
+        let path = format!("/api/v1/rooms/{room}/messages");
+        let answer = http::ask(shared.world.to(number % 2, &guests[who].cookie), "POST", &path, Some(&body)).await;
+        found.repeated += 1;
+        match answer {
+            Some(answer) if answer.status == 200 && answer.json["seq"] == seq => {}
+            Some(answer) => shared.history.problem(
+                "doubled",
+                format!("a repeat of {client_id} ({seq} in {room}) was answered {} {}", answer.status, answer.json),
+            ),
+            None => shared.history.problem("liveness", format!("a repeat of {client_id} was not answered")),
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The people: those who write and listen in public rooms, and those who seek somebody to talk with.
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::context::{Context, Guest, Phase};
+use crate::http;
+use crate::line::{Line, Lost};
+
+/// A visitor who has accepted the rules.
+pub async fn guest(shared: &Context, who: usize) -> Guest {
+    let world = &shared.world;
+    let made = http::ask(world.to(who % 2, ""), "GET", "/api/v1/me", None).await.expect("a visitor");
+    let cookie = made.cookie.expect("a cookie");
+    let id = made.json["visitor"]["id"].as_str().expect("an id").to_owned();
+    let accept = json!({"rules": made.json["rules"]["current"], "adult": true});
+    let accepted =
+        http::ask(world.to(who % 2, &cookie), "PATCH", "/api/v1/me", Some(&accept)).await.expect("an answer");
+    assert_eq!(accepted.status, 200, "{}", accepted.json);
+    Guest { who, cookie, id }
+}
+
+/// A public room of a guest's.
+pub async fn room(shared: &Context, owner: &Guest, number: usize) -> String {
+    let body = json!({"title": format!("chaos {number}"), "kind": "public", "naming": "anonymous", "history": true});
+    let made =
+        http::ask(shared.world.to(0, &owner.cookie), "POST", "/api/v1/rooms", Some(&body)).await.expect("a room");
+    made.json["id"].as_str().unwrap_or_else(|| panic!("{}", made.json)).to_owned()
+}
+
+/// Listens in all its rooms and, with a pace in milliseconds, writes to them in turn.
+pub async fn talk(shared: Arc<Context>, guest: Guest, rooms: Vec<String>, pace: Option<u64>) {
+    let who = guest.who;
+    let mut line = Line::new(shared.clone(), guest, Vec::new());
+    let mut said = 0_usize;
+    while shared.phase() < Phase::Over {
+        if !line.is_up() && line.open().await.is_err() {
+            continue;
+        }
+        if turn_of_talk(&mut line, &rooms, pace, &mut said).await.is_err() {
+            line.drop_socket();
+        }
+        shared.set_waits(who, line.waits() + rooms.len() - line.rooms.len() + usize::from(!line.is_up()));
+    }
+}
+
+async fn turn_of_talk(line: &mut Line, rooms: &[String], pace: Option<u64>, said: &mut usize) -> Result<(), Lost> {
+    for room in rooms {
+        if !line.rooms.contains(room) {
+            line.join(room).await?;
+        }
+    }
+    let pace_now = pace.unwrap_or(300);
+    let pause = line.rng.millis(pace_now / 2, pace_now * 3 / 2 + 1);
+    line.listen(pause).await?;
+    // A client that cannot get rid of what it has said says nothing new.
+    if pace.is_none() || line.shared.phase() > Phase::Run || line.waits() >= 30 || line.rooms.len() < rooms.len() {
+        return Ok(());
+    }
+    *said += 1;
+    let text = text(line, *said);
+    line.post(&rooms[*said % rooms.len()], text).await?;
+    // Now and then a browser goes away with its sends on their way.
+    if line.rng.chance(1) { Err(Lost) } else { Ok(()) }
+}
+
+fn text(line: &mut Line, number: usize) -> String {
+    let length = if line.rng.chance(3) { line.rng.range(200, 600) } else { line.rng.range(0, 30) };
+    format!("{}/{number} {}", line.guest.who, "가a ".repeat(length as usize)).trim().to_owned()
+}
+
+/// Where a seeker is.
+#[derive(Default)]
+struct Place {
+    /// The session and room of its talk.
+    talk: Option<(String, String)>,
+    seeking: bool,
+}
+
+impl Place {
+    fn in_talk(&mut self, found: &Value) {
+        let text = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
+        self.talk = Some((text("session"), text("room")));
+        self.seeking = false;
+    }
+
+    /// Opens a socket and believes what it says.
+    async fn open(&mut self, line: &mut Line) -> Result<(), Lost> {
+        let ok = line.open().await?;
+        line.events.clear();
+        let before = self.talk.take();
+        self.seeking = !ok["seeking"].is_null();
+        if !ok["session"].is_null() {
+            self.in_talk(&ok["session"]);
+        }
+        if let Some((_, room)) = before.filter(|old| self.talk.as_ref() != Some(old)) {
+            line.forget(&room);
+        }
+        Ok(())
+    }
+
+    /// Takes up what was said to the visitor.
+    fn notice(&mut self, line: &mut Line) {
+        while let Some(event) = line.events.pop_front() {
+            let session = event["session"].as_str().unwrap_or_default();
+            let same = self.talk.as_ref().is_some_and(|talk| talk.0 == session);
+            if event["type"] == "found" && !same {
+                if let Some((_, room)) = self.talk.take() {
+                    line.forget(&room);
+                }
+                self.in_talk(&event);
+                line.shared.history.count("found");
+            } else if event["type"] == "ended" && same {
+                self.over(line);
+                self.seeking = !event["seeking"].is_null();
+            }
+        }
+    }
+
+    fn over(&mut self, line: &mut Line) {
+        if let Some((_, room)) = self.talk.take() {
+            line.forget(&room);
+        }
+    }
+}
+
+fn code(answer: &Value) -> Option<&str> {
+    answer["error"]["code"].as_str()
+}
+
+/// Seeks, talks, moves on, leaves or goes away; at the end stays waiting, or stops for good.
+pub async fn seek(shared: Arc<Context>, guest: Guest) {
+    let who = guest.who;
+    let mut line = Line::new(shared.clone(), guest, Vec::new());
+    let mut place = Place::default();
+    shared.set_waits(who, 1);
+    while shared.phase() == Phase::Run {
+        if !line.is_up() && place.open(&mut line).await.is_err() {
+            continue;
+        }
+        if turn_of_seek(&mut line, &mut place).await.is_err() {
+            line.drop_socket();
+        }
+    }
+    let stays = line.rng.chance(67);
+    while shared.phase() < Phase::Over {
+        let settled = if stays { stay(&mut line, &mut place).await } else { stop(&mut line, &mut place).await };
+        match settled {
+            Ok(true) => {
+                shared.settled.lock().expect("no panic").insert(line.guest.id.clone(), stays);
+                shared.set_waits(who, line.waits());
+                if !stays {
+                    return;
+                }
+            }
+            Ok(false) => shared.set_waits(who, line.waits() + 1),
+            Err(Lost) => {
+                line.drop_socket();
+                shared.set_waits(who, line.waits() + 1);
+            }
+        }
+    }
+}
+
+async fn start_seeking(line: &mut Line, place: &mut Place) -> Result<(), Lost> {
+    let interests: &[&str] = [&["film"][..], &["jazz"], &[]][line.rng.range(0, 3) as usize];
+    let frame = json!({"type": "seek", "interests": interests, "languages": ["en"], "translate": false});
+    let answer = line.ask(frame).await?;
+    match code(&answer) {
+        None => place.seeking = place.talk.is_none(),
+        // Its own `found` is on its way, or was lost: a new socket says which talk it is.
+        Some("already_in_session") => return Err(Lost),
+        Some(_) => line.listen(Duration::from_millis(300)).await?,
+    }
+    place.notice(line);
+    Ok(())
+}
+
+/// Enters the talk's room; a talk that is over by now is let go of.
+async fn enter(line: &mut Line, place: &mut Place) -> Result<(), Lost> {
+    let Some((_, room)) = place.talk.clone() else { return Ok(()) };
+    if !line.rooms.contains(&room) {
+        let answer = line.join(&room).await?;
+        match code(&answer) {
+            None => {}
+            Some("closed" | "not_found") => place.over(line),
+            Some(_) => line.listen(Duration::from_millis(300)).await?,
+        }
+    }
+    Ok(())
+}
+
+async fn turn_of_seek(line: &mut Line, place: &mut Place) -> Result<(), Lost> {
+    place.notice(line);
+    if place.talk.is_none() {
+        if !place.seeking {
+            start_seeking(line, place).await?;
+        }
+        let wait = line.rng.millis(200, 2_500);
+        line.listen(wait).await?;
+        place.notice(line);
+        if place.talk.is_none() && line.rng.chance(10) {
+            let answer = line.ask(json!({"type": "cancel"})).await?;
+            place.seeking &= code(&answer).is_some();
+        }
+        return if line.rng.chance(5) { Err(Lost) } else { Ok(()) };
+    }
+    enter(line, place).await?;
+    for number in 0..line.rng.range(0, 6) as usize {
+        let wait = line.rng.millis(30, 500);
+        line.listen(wait).await?;
+        place.notice(line);
+        let Some((_, room)) = place.talk.clone().filter(|talk| line.rooms.contains(&talk.1)) else { return Ok(()) };
+        let text = text(line, number);
+        line.post(&room, text).await?;
+    }
+    let wait = line.rng.millis(50, 1_000);
+    line.listen(wait).await?;
+    place.notice(line);
+    let Some((session, room)) = place.talk.clone() else { return Ok(()) };
+    let answer = match line.rng.range(0, 100) {
+        0..45 => line.ask(json!({"type": "next", "session": session, "seek": true})).await?,
+        45..55 => line.ask(json!({"type": "next", "session": session, "seek": false})).await?,
+        55..75 => line.ask(json!({"type": "leave", "room": room})).await?,
+        75..88 => return Err(Lost),
+        _ => return Ok(()),
+    };
+    if code(&answer).is_none() {
+        place.notice(line);
+        if place.talk.as_ref().is_some_and(|talk| talk.0 == session) {
+            place.over(line);
+            place.seeking = answer["ok"]["ticket"].is_string();
+        }
+    }
+    Ok(())
+}
+
+/// Waits or talks on. True once it has a ticket or is in a talk.
+async fn stay(line: &mut Line, place: &mut Place) -> Result<bool, Lost> {
+    if !line.is_up() {
+        place.open(line).await?;
+    }
+    place.notice(line);
+    if place.talk.is_some() {
+        enter(line, place).await?;
+    } else if !place.seeking {
+        start_seeking(line, place).await?;
+    }
+    line.listen(Duration::from_millis(300)).await?;
+    place.notice(line);
+    Ok(place.seeking || place.talk.is_some())
+}
+
+/// Leaves and cancels. True once a new socket says that there is neither a talk nor a ticket.
+async fn stop(line: &mut Line, place: &mut Place) -> Result<bool, Lost> {
+    place.open(line).await?;
+    if let Some((_, room)) = place.talk.clone() {
+        let answer = line.ask(json!({"type": "leave", "room": room})).await?;
+        if code(&answer).is_none() {
+            place.over(line);
+        }
+        return Ok(false);
+    }
+    if place.seeking {
+        line.ask(json!({"type": "cancel"})).await?;
+        return Ok(false);
+    }
+    line.drop_socket();
+    Ok(true)
+}

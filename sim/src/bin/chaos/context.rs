@@ -1,0 +1,61 @@
+//! What all clients of a run share.
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crate::history::History;
+use crate::world::World;
+
+/// Where the run is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    Run,
+    /// Nothing new is said; what was said is repeated until it is answered.
+    Settle,
+    Over,
+}
+
+/// What all clients share.
+pub struct Context {
+    pub world: World,
+    pub history: History,
+    pub seed: u64,
+    phase: AtomicU8,
+    /// What each client still waits for; a client is quiet at 0.
+    waits: Mutex<HashMap<usize, usize>>,
+    /// Seekers that have settled, by their visitor's public id: whether they go on waiting (or talking).
+    pub settled: Mutex<HashMap<String, bool>>,
+}
+
+impl Context {
+    pub fn new(world: World, seed: u64) -> Self {
+        let (waits, settled) = Default::default();
+        Self { world, history: History::new(), seed, phase: AtomicU8::new(0), waits, settled }
+    }
+
+    pub fn set_waits(&self, who: usize, count: usize) {
+        self.waits.lock().expect("no panic").insert(who, count);
+    }
+
+    /// All that clients still wait for.
+    pub fn waits(&self) -> usize {
+        self.waits.lock().expect("no panic").values().sum()
+    }
+
+    pub fn phase(&self) -> Phase {
+        [Phase::Run, Phase::Settle, Phase::Over][usize::from(self.phase.load(Ordering::Relaxed))]
+    }
+
+    pub fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+}
+
+/// Who a client is.
+#[derive(Clone)]
+pub struct Guest {
+    pub who: usize,
+    pub cookie: String,
+    /// The visitor's public id.
+    pub id: String,
+}

@@ -1,0 +1,380 @@
+//! One person's line: a socket to either node, opened again whenever it is lost, and the sends that wait for their answers.
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use crate::context::{Context, Guest};
+use crate::http;
+use crate::rng::Rng;
+
+/// How long a connection may take to open.
+const OPEN: Duration = Duration::from_secs(3);
+/// Quiet after which a client asks whether the node is still there.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// The socket is gone, or its node does not answer.
+pub struct Lost;
+
+/// A frame that waits for its answer.
+enum Asked {
+    Send {
+        room: String,
+        client_id: String,
+        text: String,
+    },
+    /// Somebody waits in `ask`, or nobody cares.
+    Other,
+}
+
+/// What a client wants written, until it is answered.
+#[derive(Clone)]
+struct Pending {
+    room: String,
+    text: String,
+    /// When to try again; none while a try is on its way.
+    again: Option<Instant>,
+}
+
+/// A client.
+pub struct Line {
+    pub shared: Arc<Context>,
+    pub guest: Guest,
+    pub rng: Rng,
+    /// The rooms that a new socket resumes.
+    pub rooms: Vec<String>,
+    /// `found` and `ended`, as they came.
+    pub events: VecDeque<Value>,
+    socket: Option<WebSocketStream<TcpStream>>,
+    node: usize,
+    next_id: u64,
+    asked: HashMap<u64, (Asked, Instant)>,
+    answers: HashMap<u64, Value>,
+    pending: HashMap<String, Pending>,
+    /// How long this socket's node may leave a frame unanswered.
+    patience: Duration,
+    heard: Instant,
+    /// Rooms to page through: more was missed than a replay brings.
+    behind: Vec<(String, i64)>,
+}
+
+impl Line {
+    pub fn new(shared: Arc<Context>, guest: Guest, rooms: Vec<String>) -> Self {
+        let rng = Rng::of(shared.seed, &format!("client {}", guest.who));
+        Self {
+            shared,
+            guest,
+            rng,
+            rooms,
+            events: VecDeque::new(),
+            socket: None,
+            node: 0,
+            next_id: 1,
+            asked: HashMap::new(),
+            answers: HashMap::new(),
+            pending: HashMap::new(),
+            patience: Duration::ZERO,
+            heard: Instant::now(),
+            behind: Vec::new(),
+        }
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.socket.is_some()
+    }
+
+    pub fn waits(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Lets go of the socket without a word. What was not answered is unknown, and is said again on the next socket.
+    pub fn drop_socket(&mut self) {
+        self.socket = None;
+        self.behind.clear();
+        self.answers.clear();
+        for (_, (asked, _)) in self.asked.drain() {
+            if let Asked::Send { client_id, .. } = asked {
+                self.shared.history.unsure(&client_id);
+                if let Some(pending) = self.pending.get_mut(&client_id) {
+                    pending.again = Some(Instant::now());
+                }
+            }
+        }
+    }
+
+    /// Forgets the sends to a room: nobody will say them again, and their outcome stays as it is known.
+    pub fn forget(&mut self, room: &str) {
+        self.pending.retain(|_, pending| pending.room != room);
+        self.rooms.retain(|known| known != room);
+    }
+
+    /// Opens a socket on a node of its choice and resumes its rooms. Answers the `ok` of hello.
+    pub async fn open(&mut self) -> Result<Value, Lost> {
+        self.drop_socket();
+        self.node = self.rng.range(0, 2) as usize;
+        // Some notice a hanging node sooner than others; some outlast it.
+        self.patience = self.rng.millis(1_500, 8_000);
+        let pause = self.rng.millis(50, 500);
+        let opened = match timeout(OPEN, self.upgrade()).await {
+            Ok(Some(socket)) => {
+                self.socket = Some(socket);
+                self.heard = Instant::now();
+                self.hello().await
+            }
+            _ => Err(Lost),
+        };
+        if opened.is_err() {
+            self.drop_socket();
+            sleep(pause).await;
+        } else {
+            self.shared.history.count("sockets");
+        }
+        opened
+    }
+
+    async fn upgrade(&self) -> Option<WebSocketStream<TcpStream>> {
+        let to = self.shared.world.to(self.node, &self.guest.cookie);
+        let stream = TcpStream::connect(("127.0.0.1", to.door)).await.ok()?;
+        let _ = stream.set_nodelay(true);
+        let mut request = format!("ws://localhost:{}/ws", to.port).into_client_request().ok()?;
+        let origin = format!("http://localhost:{}", to.port);
+        for (name, value) in [("origin", &*origin), ("cookie", to.cookie), ("sec-websocket-protocol", "maju.v1")] {
+            request.headers_mut().insert(name, value.parse().ok()?);
+        }
+        Some(tokio_tungstenite::client_async(request, stream).await.ok()?.0)
+    }
+
+    async fn hello(&mut self) -> Result<Value, Lost> {
+        let seen = |room: &String| json!({"room": room, "after": self.shared.history.seen(self.guest.who, room)});
+        let resume: Vec<Value> = self.rooms.iter().map(seen).collect();
+        let said = self.ask(json!({"type": "hello", "resume": resume})).await?;
+        let Some(ok) = said.get("ok").cloned() else {
+            self.shared.history.count("hellos refused");
+            return Err(Lost);
+        };
+        for room in ok["rooms"].as_array().into_iter().flatten() {
+            self.note_resync(room);
+        }
+        Ok(ok)
+    }
+
+    /// An answer or event that says how far to page, if it does.
+    fn note_resync(&mut self, said: &Value) {
+        if said["resync"] == true || said["type"] == "resync" {
+            let room = said["room"].as_str().or_else(|| said["room"]["id"].as_str()).unwrap_or_default();
+            let head = said["head"].as_i64().unwrap_or_default();
+            let seen = self.shared.history.seen(self.guest.who, room);
+            if head < seen {
+                self.shared.history.problem(
+                    "lost",
+                    format!("client {} saw {seen} of a room whose head is {head} now", self.guest.who),
+                );
+            }
+            self.shared.history.count("resyncs");
+            self.behind.push((room.to_owned(), head));
+        }
+    }
+
+    /// Follows a room from where this client is in it, on this socket and the next ones.
+    pub async fn join(&mut self, room: &str) -> Result<Value, Lost> {
+        let after = self.shared.history.seen(self.guest.who, room);
+        let said = self.ask(json!({"type": "join", "room": room, "after": after})).await?;
+        if let Some(ok) = said.get("ok") {
+            if ok["resync"] == true {
+                self.note_resync(ok);
+            }
+            if !self.rooms.iter().any(|known| known == room) {
+                self.rooms.push(room.to_owned());
+            }
+        }
+        Ok(said)
+    }
+
+    /// Says something and waits for its answer, whatever comes before.
+    pub async fn ask(&mut self, frame: Value) -> Result<Value, Lost> {
+        let id = self.say(frame, Asked::Other).await?;
+        loop {
+            if let Some(answer) = self.answers.remove(&id) {
+                return Ok(answer);
+            }
+            self.hear(Duration::from_millis(200)).await?;
+        }
+    }
+
+    async fn say(&mut self, mut frame: Value, asked: Asked) -> Result<u64, Lost> {
+        let id = self.next_id;
+        self.next_id += 1;
+        frame["id"] = id.into();
+        let patience = self.patience;
+        self.asked.insert(id, (asked, Instant::now()));
+        let Some(socket) = &mut self.socket else { return Err(Lost) };
+        match timeout(patience, socket.send(Message::text(frame.to_string()))).await {
+            Ok(Ok(())) => Ok(id),
+            _ => Err(Lost),
+        }
+    }
+
+    /// Sends a text under a fresh id; its answer comes when it comes.
+    pub async fn post(&mut self, room: &str, text: String) -> Result<(), Lost> {
+        let client_id = self.rng.uuid();
+        self.pending.insert(client_id.clone(), Pending { room: room.to_owned(), text: text.clone(), again: None });
+        self.attempt(room.to_owned(), client_id, text).await
+    }
+
+    async fn attempt(&mut self, room: String, client_id: String, text: String) -> Result<(), Lost> {
+        self.shared.history.tried(self.guest.who, &room, &client_id, &text);
+        self.shared.history.count("tries to send");
+        let payload = json!({"kind": "text", "text": text});
+        let frame = json!({"type": "send", "room": room, "client_id": client_id, "payload": payload});
+        self.say(frame, Asked::Send { room, client_id, text }).await.map(drop)
+    }
+
+    /// Listens for a while, says again what is due, and asks for a sign of life when it is quiet.
+    pub async fn listen(&mut self, length: Duration) -> Result<(), Lost> {
+        let until = Instant::now() + length;
+        loop {
+            self.catch_up().await?;
+            let now = Instant::now();
+            let due = |pending: &Pending| pending.again.is_some_and(|again| again <= now);
+            let due: Vec<String> =
+                self.pending.iter().filter(|(_, pending)| due(pending)).map(|(id, _)| id.clone()).collect();
+            for client_id in due {
+                let Some(pending) = self.pending.get_mut(&client_id) else { continue };
+                pending.again = None;
+                let pending = pending.clone();
+                self.attempt(pending.room, client_id, pending.text).await?;
+            }
+            if self.heard.elapsed() > QUIET && self.asked.is_empty() {
+                self.say(json!({"type": "ping"}), Asked::Other).await?;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.hear(left.min(Duration::from_millis(200))).await?;
+        }
+    }
+
+    /// Takes the next frame, if one comes in time.
+    async fn hear(&mut self, length: Duration) -> Result<(), Lost> {
+        let patience = self.patience;
+        if self.asked.values().any(|(_, since)| since.elapsed() > patience) {
+            self.shared.history.count("sockets given up");
+            return Err(Lost);
+        }
+        let Some(socket) = &mut self.socket else { return Err(Lost) };
+        match timeout(length, socket.next()).await {
+            Err(_) => Ok(()),
+            Ok(Some(Ok(Message::Text(text)))) => {
+                self.heard = Instant::now();
+                match serde_json::from_str(&text) {
+                    Ok(frame) => self.take(frame),
+                    Err(_) => self.shared.history.problem("process", format!("not JSON: {text}")),
+                }
+                Ok(())
+            }
+            Ok(Some(Ok(Message::Close(frame)))) => {
+                match frame.map_or(1005, |frame| frame.code.into()) {
+                    1012 => self.shared.history.count("closed 1012"),
+                    1013 => self.shared.history.count("closed 1013"),
+                    4408 => self.shared.history.count("closed 4408"),
+                    1000 | 1001 | 1005 => self.shared.history.count("closed in order"),
+                    code => self
+                        .shared
+                        .history
+                        .problem("process", format!("client {} was closed with {code}", self.guest.who)),
+                }
+                Err(Lost)
+            }
+            Ok(Some(Ok(_))) => {
+                self.heard = Instant::now();
+                Ok(())
+            }
+            Ok(Some(Err(_)) | None) => Err(Lost),
+        }
+    }
+
+    fn take(&mut self, frame: Value) {
+        if let Some(id) = frame["re"].as_u64() {
+            match self.asked.remove(&id) {
+                Some((Asked::Send { room, client_id, text }, _)) => self.answered(room, client_id, text, &frame),
+                _ => drop(self.answers.insert(id, frame)),
+            }
+            // Pings are answered too, and nobody takes these away.
+            if self.answers.len() > 100 {
+                self.answers.clear();
+            }
+            return;
+        }
+        match frame["type"].as_str() {
+            Some("message") => {
+                self.shared.history.count("entries heard");
+                self.shared.history.heard(self.guest.who, &frame, if self.node == 0 { "node 1" } else { "node 2" });
+            }
+            Some("resync") => self.note_resync(&frame),
+            Some("found" | "ended") => self.events.push_back(frame),
+            _ => {}
+        }
+    }
+
+    fn answered(&mut self, room: String, client_id: String, text: String, frame: &Value) {
+        let history = &self.shared.history;
+        if let Some(seq) = frame["ok"]["seq"].as_i64() {
+            history.acked(&client_id, seq);
+            self.pending.remove(&client_id);
+            return;
+        }
+        match frame["error"]["code"].as_str().unwrap_or("no code") {
+            // Whether it was stored is open: the same is said again.
+            code @ ("unavailable" | "internal" | "rate_limited") => {
+                history.count(if code == "internal" {
+                    "sends answered internal"
+                } else {
+                    "sends answered unavailable"
+                });
+                history.unsure(&client_id);
+                let wait = frame["error"]["retry_after_ms"].as_u64().unwrap_or(500).min(2_000);
+                let again = Some(Instant::now() + Duration::from_millis(wait));
+                if let Some(pending) = self.pending.get_mut(&client_id) {
+                    *pending = Pending { room, text, again };
+                }
+            }
+            code => {
+                history.refused(&client_id, code);
+                self.pending.remove(&client_id);
+            }
+        }
+    }
+
+    /// Pages through the log where a replay would have been too long, up to where the socket goes on.
+    async fn catch_up(&mut self) -> Result<(), Lost> {
+        while let Some((room, head)) = self.behind.pop() {
+            let who = self.guest.who;
+            while self.shared.history.seen(who, &room) < head {
+                let after = self.shared.history.seen(who, &room);
+                let path = format!("/api/v1/rooms/{room}/log?after={after}&limit=100");
+                let to = self.shared.world.to(self.node, &self.guest.cookie);
+                let answer =
+                    http::ask(to, "GET", &path, None).await.filter(|answer| answer.status == 200).ok_or(Lost)?;
+                let items = answer.json["items"].as_array().cloned().unwrap_or_default();
+                if items.is_empty() {
+                    self.shared
+                        .history
+                        .problem("gap", format!("client {who}: the log ends at {after}, its head was {head}"));
+                    return Err(Lost);
+                }
+                for item in items.iter().filter(|item| item["seq"].as_i64().is_some_and(|seq| seq <= head)) {
+                    self.shared.history.heard(who, item, "log");
+                }
+            }
+        }
+        Ok(())
+    }
+}
