@@ -130,12 +130,8 @@ async fn messages(
     Query(query): Query<MessagesQuery>,
 ) -> Result<Json<Page<RoomEvent>>> {
     let place = super::place(&app, &who, named(&app, &room).await?).await?;
-    let newest = match (query.before, query.after) {
-        (Some(_), Some(_)) => return Err(Error::bad_field("before", "Ask for 'before' or 'after', not both.")),
-        (_, None) => true,
-        (None, Some(_)) => false,
-    };
-    page(&app, &place, query.before, query.after, query.limit, newest).await
+    // From `after` upwards when it is given; else the newest below `before`.
+    page(&app, &place, query.before, query.after, query.limit, query.after.is_none()).await
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]

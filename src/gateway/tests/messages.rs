@@ -153,6 +153,7 @@ async fn history_is_paged_for_members_only() {
     assert_eq!(seqs(&ask(page("limit=10")).await.json()), (16..=25).collect::<Vec<_>>());
     assert_eq!(seqs(&ask(page("before=16&limit=10")).await.json()), (6..=15).collect::<Vec<_>>());
     assert_eq!(seqs(&ask(page("after=20&limit=100")).await.json()), (21..=25).collect::<Vec<_>>());
+    assert_eq!(seqs(&ask(page("after=20&before=23")).await.json()), [21, 22], "both are exclusive");
     assert_eq!(seqs(&ask(format!("{path}/log?after=0&limit=3")).await.json()), [1, 2, 3]);
     assert_eq!(ask(page("limit=101")).await.status, StatusCode::BAD_REQUEST);
     assert_eq!(ask(page("limit=0")).await.status, StatusCode::BAD_REQUEST);

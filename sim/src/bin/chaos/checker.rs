@@ -36,6 +36,8 @@ pub struct Found {
     pub stored: usize,
     pub acked: usize,
     pub refused: usize,
+    /// Refused sends of which an earlier try, of unknown outcome, is stored.
+    pub refused_stored: usize,
     /// Sends that had a try of unknown outcome, and what became of that try.
     pub unknown_stored: usize,
     pub unknown_not: usize,
@@ -63,12 +65,13 @@ pub async fn check(
 ) -> Result<Found, tokio_postgres::Error> {
     let mut found = Found::default();
     waiters(shared, db, &mut found).await?;
-    repeats(shared, guests, &mut found).await;
+    // Read before anything is repeated: a repeat of what was lost would write it again.
     let logs = logs(db).await?;
     log_itself(shared, &logs, &mut found);
     sends(shared, &logs, guests, &mut found);
     views(shared, &logs, listeners, &mut found);
     talks(shared, db, &mut found).await?;
+    repeats(shared, guests, &mut found).await;
     Ok(found)
 }
 
@@ -154,9 +157,12 @@ fn sends(shared: &Context, logs: &HashMap<String, Log>, guests: &[Guest], found:
                 }
                 _ => {}
             }
-            match sent.outcome {
+            match &sent.outcome {
                 Outcome::Acked(_) => found.acked += 1,
-                Outcome::Refused(_) => found.refused += 1,
+                Outcome::Refused(_) => {
+                    found.refused += 1;
+                    found.refused_stored += usize::from(there.is_some());
+                }
                 Outcome::Unknown => {}
             }
             if sent.unknown > 0 || sent.outcome == Outcome::Unknown {
@@ -304,10 +310,11 @@ async fn repeats(shared: &Context, guests: &[Guest], found: &mut Found) {
         found.repeated += 1;
         match answer {
             Some(answer) if answer.status == 200 && answer.json["seq"] == seq => {}
-            Some(answer) => shared.history.problem(
-                "doubled",
-                format!("a repeat of {client_id} ({seq} in {room}) was answered {} {}", answer.status, answer.json),
-            ),
+            Some(answer) => {
+                let kind = if answer.json["seq"].is_number() { "doubled" } else { "repeat" };
+                let said = format!("{} {}{}", answer.status, answer.json["seq"], answer.json["code"]);
+                shared.history.problem(kind, format!("a repeat of {client_id} ({seq} in {room}) was answered {said}"));
+            }
             None => shared.history.problem("liveness", format!("a repeat of {client_id} was not answered")),
         }
     }

@@ -38,8 +38,21 @@ pub struct View {
 }
 
 /// Kinds of broken promises, in the order of the summary.
-pub const KINDS: [&str; 9] =
-    ["lost", "doubled", "gap", "out of order", "changed", "double match", "waiter", "process", "liveness"];
+pub const KINDS: [&str; 11] = [
+    "lost",
+    "doubled",
+    "gap",
+    "out of order",
+    "changed",
+    "double match",
+    "waiter",
+    // A node that named a head behind what the client had seen on the other node.
+    "stale head",
+    // A repeat of an acked send that was not answered as the first time.
+    "repeat",
+    "process",
+    "liveness",
+];
 
 #[derive(Default)]
 struct Inner {

@@ -173,8 +173,12 @@ impl Line {
             let seen = self.shared.history.seen(self.guest.who, room);
             if head < seen {
                 self.shared.history.problem(
-                    "lost",
-                    format!("client {} saw {seen} of a room whose head is {head} now", self.guest.who),
+                    "stale head",
+                    format!(
+                        "client {} has seen {seen} of a room whose head is {head}, says node {}",
+                        self.guest.who,
+                        self.node + 1
+                    ),
                 );
             }
             self.shared.history.count("resyncs");

@@ -1,6 +1,7 @@
 //! Chaos: people write, listen and meet on two nodes while a nemesis breaks what it can; then a checker reads Postgres itself.
 //!
-//! usage: chaos [--seconds 60] [--seed S] [--clients 12] [--rooms 4] [--faults node-kill,pg-kill,…] [--bin target/debug/maju] [--keep]
+//! usage: chaos [--seconds 60] [--seed S] [--clients 12] [--rooms 4] [--faults node-kill,pg-kill,…] [--bin target/debug/maju]
+//! [--keep] [--plant lost|gap|doubled|…]
 //!
 //! The seed decides the plan of faults, every pause and every choice a client draws. Timing is the machine's: a run with
 //! the same seed meets the same faults in the same order, not the same interleaving. Exits with 1 on any broken promise.
@@ -11,6 +12,7 @@ mod history;
 mod http;
 mod line;
 mod nemesis;
+mod plant;
 mod proxy;
 mod rng;
 mod world;
@@ -19,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use context::{Context, Phase};
+use context::{Context, Guest, Phase};
 use nemesis::Fault;
 use world::World;
 
@@ -36,13 +38,22 @@ struct Args {
     faults: Vec<Fault>,
     bin: PathBuf,
     keep: bool,
+    plant: Option<String>,
 }
 
 fn args() -> Result<Args, String> {
     let seed = history::now_ms() as u64 % 1_000_000;
     let faults = Fault::ALL.map(|known| known.1).to_vec();
-    let mut args =
-        Args { seconds: 60, seed, clients: 12, rooms: 4, faults, bin: "target/debug/maju".into(), keep: false };
+    let mut args = Args {
+        seconds: 60,
+        seed,
+        clients: 12,
+        rooms: 4,
+        faults,
+        bin: "target/debug/maju".into(),
+        keep: false,
+        plant: None,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(name) = words.next() {
         if name == "--keep" {
@@ -57,6 +68,8 @@ fn args() -> Result<Args, String> {
             "--clients" => args.clients = number()? as usize,
             "--rooms" => args.rooms = (number()? as usize).max(1),
             "--bin" => args.bin = value.into(),
+            "--plant" if plant::DAMAGE.iter().any(|known| known.0 == value) => args.plant = Some(value),
+            "--plant" => return Err(format!("--plant knows {}", plant::DAMAGE.map(|known| known.0).join(","))),
             "--faults" => {
                 let one = |word: &str| Fault::ALL.iter().find(|known| known.0 == word).map(|known| known.1);
                 let words = value.split(',').filter(|word| !word.is_empty() && *word != "none");
@@ -141,10 +154,7 @@ async fn run(shared: &Arc<Context>, args: &Args) -> bool {
             .problem("liveness", format!("{} things are not answered {SETTLE:?} after healing", shared.waits()));
     }
     tokio::time::sleep(QUIET).await;
-    let checked = match checker::connect(shared).await {
-        Ok(db) => checker::check(shared, &db, &guests, &listeners).await,
-        Err(why) => Err(why),
-    };
+    let checked = check(shared, args, &guests, &listeners).await;
     watch.abort();
     shared.set_phase(Phase::Over);
     for one in people {
@@ -153,12 +163,34 @@ async fn run(shared: &Arc<Context>, args: &Args) -> bool {
         }
     }
     match checked {
-        Ok(found) => summary(shared, args, &done, &found),
+        Ok((found, planted)) => {
+            let held = summary(shared, args, &done, &found);
+            planted.map_or(held, |kind| {
+                let caught = shared.history.problems(kind) > 0;
+                println!("planted       {kind}: {}", if caught { "caught" } else { "MISSED" });
+                caught
+            })
+        }
         Err(why) => {
             println!("the checker could not read Postgres: {why}");
             false
         }
     }
+}
+
+/// Spoils what is stored, if that was asked for, and checks. Answers what was found, and what must have been.
+async fn check(
+    shared: &Context,
+    args: &Args,
+    guests: &[Guest],
+    listeners: &[(usize, Vec<String>)],
+) -> Result<(checker::Found, Option<&'static str>), tokio_postgres::Error> {
+    let db = checker::connect(shared).await?;
+    let planted = match &args.plant {
+        Some(name) => Some(plant::spoil(&db, name).await?),
+        None => None,
+    };
+    Ok((checker::check(shared, &db, guests, listeners).await?, planted))
 }
 
 /// Starts again what ended by itself. A node that was ready must not; one that starts amid faults may fail and is tried again.
@@ -186,7 +218,10 @@ fn summary(shared: &Context, args: &Args, done: &[Fault], found: &checker::Found
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
     println!("\nfaults        {} ({})", done.len(), faults.join(", "));
-    println!("messages      {} stored, {} acked, {} refused", found.stored, found.acked, found.refused);
+    println!(
+        "messages      {} stored, {} acked, {} refused ({} of these are stored by an earlier try)",
+        found.stored, found.acked, found.refused, found.refused_stored
+    );
     println!("unknown       {} turned out stored, {} not stored", found.unknown_stored, found.unknown_not);
     println!("heard         {} entries, {} acks repeated at the end", found.heard, found.repeated);
     println!("talks         {}, {} waiting at the end", found.talks, found.waiting);
