@@ -88,6 +88,22 @@ async function bare(program, port, ...rest) {
   }
 }
 
+/** The memory of one process, its share of what it shares included, in KiB. */
+const pss = (pid) => Number(/^Pss:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]);
+
+// First: what other loads have left would be counted as free.
+if (does('idle')) {
+  const count = Number(process.env.IDLE ?? 10000);
+  // Of the server's own process: the load's figure counts Postgres, a child of it, too.
+  const before = pss(server.child.pid);
+  let most = before;
+  const sampling = setInterval(() => (most = Math.max(most, pss(server.child.pid))), 500);
+  const [idle] = await load('idle', { ...own, n: count, rate: 4000, settle: 4 });
+  clearInterval(sampling);
+  const each = (most - before) / idle.ready;
+  say(`idle joined sockets: ${idle.ready} of ${count}, ${each.toFixed(2)} KiB each (PSS); ${idle.conn_s} connects with hello and join a second`);
+}
+
 if (does('pairs')) {
   const port = await freePort();
   const yard = await bare('axumpg', port, `host=${server.socket} user=maju dbname=maju`, '4', '500');
@@ -133,21 +149,6 @@ if (does('match')) {
     const [rate, p50, p99] = ['pairs_per_s', 'p50_ms', 'p99_ms'].map((field) => median(rounds.map((round) => round[field])));
     say(`match end to end, ${seekers} seek at once: ${rate} pairs/s, seek to told p50/p99 ${p50}/${p99} ms`);
   }
-}
-
-/** The memory of one process, its share of what it shares included, in KiB. */
-const pss = (pid) => Number(/^Pss:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]);
-
-if (does('idle')) {
-  const count = Number(process.env.IDLE ?? 10000);
-  // Of the server's own process: the load's figure counts Postgres, a child of it, too.
-  const before = pss(server.child.pid);
-  let most = before;
-  const sampling = setInterval(() => (most = Math.max(most, pss(server.child.pid))), 500);
-  const [idle] = await load('idle', { ...own, n: count, rate: 4000, settle: 4 });
-  clearInterval(sampling);
-  const each = (most - before) / idle.ready;
-  say(`idle joined sockets: ${idle.ready} of ${count}, ${each.toFixed(2)} KiB each (PSS); ${idle.conn_s} connects with hello and join a second`);
 }
 
 await stop(server.child);
