@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 NPM := npm --prefix web
-.PHONY: help run build test check fix gen e2e bench needs clean
+.PHONY: help run build test check fix gen e2e bench chaos needs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,11 @@ bench: build ## Measure the optimised build, with bare servers beside it in the 
 	@node .ci/bench.mjs
 	$(CARGO) build --locked --release -p sim
 	@node sim/bench.mjs
+
+chaos: ## Ten minutes of faults on two nodes, and a checker; SECONDS=60 SEED=7 choose another run
+	$(CARGO) build --locked
+	$(CARGO) run --locked -p sim --bin chaos -- --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED)) \
+		--bin "$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/maju"
 
 needs: ## Install what only tests need, where that is allowed
 	@.ci/needs

@@ -242,7 +242,9 @@ impl Replay {
 
     /// The next page, or the moment at which the socket has caught up and listens.
     pub async fn step(&mut self, app: &App, queue: &Arc<Queue>) -> Result<Step> {
-        open(app, &self.room).await?;
+        if self.next > open(app, &self.room).await? + 1 {
+            repair(app, self.room.id).await?; // the client is ahead: it was on another node
+        }
         let upto = {
             let mut rooms = app.rooms.feed.lock();
             let Some(feed) = rooms.get_mut(&self.room.id) else { return Err(Error::Unavailable) };
@@ -288,7 +290,7 @@ async fn read(app: &App, room: &ChatRoom, after: i64, limit: i64) -> Result<Vec<
 }
 
 /// Reads what is missing behind the feed's position until it has reached the head.
-async fn repair(app: &App, room: i64) -> Result<()> {
+pub(super) async fn repair(app: &App, room: i64) -> Result<()> {
     loop {
         let (place, from) = {
             let rooms = app.rooms.feed.lock();

@@ -141,10 +141,9 @@ pub fn known_place(app: &App, who: &Visitor, room: Uuid) -> Option<Place> {
 }
 
 /// Posts from a place; `answer` is called after the commit, unless this fails. Errors: as [`post`].
+///
+/// A room that has ended is refused by the writer: a repeat of what was written before its end gets the first answer.
 pub fn submit(app: &App, place: Place, post: Post, answer: Answer) -> Result<()> {
-    if place.room.closed_at.is_some() {
-        return Err(Error::Closed);
-    }
     let payload = model::Payload::checked(post.payload)?;
     app.rooms.writer.submit(writer::Draft {
         room: place.room,
@@ -231,9 +230,14 @@ pub async fn leave(app: &App, who: &Visitor, place: &Place) -> Result<()> {
 /// Starts following a room from `after` (the head when None). Answers the head and the replay that leads to it, or None
 /// for the replay when more is missing than one may bring: the client then pages.
 pub async fn follow(app: &App, place: &Place, after: Option<i64>) -> Result<(i64, Option<Replay>)> {
-    let head = feed::open(app, &place.room).await?;
+    let mut head = feed::open(app, &place.room).await?;
     let floor = visible_after(place);
     let after = after.map_or(head, |after| after.max(floor));
+    if after > head {
+        // It saw more on another node than has reached this one.
+        feed::repair(app, place.room.id).await?;
+        head = feed::open(app, &place.room).await?;
+    }
     presence::stir(app, &place.room);
     if after > head || head - after > REPLAY {
         return Ok((head, None));

@@ -130,6 +130,45 @@ async fn a_repeat_that_no_memory_holds_is_answered_by_the_database() {
 }
 
 #[tokio::test]
+async fn a_repeat_after_the_end_gets_the_first_answer_on_any_node() {
+    let node = node().await;
+    let other = Node::apart(&node).await;
+    let (one, two) = (node.guest("ko").await, node.guest("en").await);
+    let mut talk = node.talk(&one, &two).await;
+    let send = |id: Uuid| json!({"type": "send", "room": talk.room, "client_id": id, "payload": {"kind": "text", "text": "x"}});
+    let (written, late) = (send(Uuid::new_v4()), send(Uuid::new_v4()));
+    let first = talk.a.ok(written.clone()).await;
+    talk.b.ok(json!({"type": "leave", "room": talk.room})).await;
+    assert_eq!(talk.a.ok(written.clone()).await, first);
+    let mut elsewhere = other.socket(&one).await;
+    assert_eq!(elsewhere.ok(written.clone()).await, first, "from the log, not from memory");
+    assert_eq!(elsewhere.refused(late).await, "closed");
+    let mut partner = other.socket(&two).await;
+    assert_eq!(partner.refused(written).await, "closed", "somebody else's id");
+}
+
+#[tokio::test]
+async fn a_client_that_is_ahead_of_a_node_is_not_sent_back() {
+    let node = node().await;
+    let behind = Node::apart(&node).await;
+    let (one, two) = (node.guest("ko").await, node.guest("en").await);
+    let room = public_room(&node, &one).await.to_string();
+    let (mut a, mut listener) = (node.socket(&one).await, behind.socket(&two).await);
+    for socket in [&mut a, &mut listener] {
+        socket.ok(json!({"type": "join", "room": room})).await;
+    }
+    for n in 1..=5 {
+        a.text(&room, &format!("{n}")).await;
+    }
+    // The other node has not looked yet: its feed stands at 0, and the client has seen 5.
+    let mut moved = behind.connect(&one).await;
+    let answer = moved.ok(json!({"type": "hello", "resume": [{"room": room, "after": 5}]})).await;
+    assert_eq!(answer["rooms"][0], json!({"room": room, "head": 5, "replayed": 0}));
+    a.text(&room, "6").await;
+    assert_eq!(moved.event("message").await["seq"], 6, "and nothing again");
+}
+
+#[tokio::test]
 async fn nothing_is_written_after_the_commit_that_took_the_right() {
     let node = node().await;
     let other = Node::apart(&node).await;

@@ -96,7 +96,7 @@ struct Lane {
 }
 
 /// What became of a draft inside a transaction that committed.
-type Verdict = std::result::Result<(i64, OffsetDateTime), Error>;
+type Verdict = Result<Posted>;
 
 impl Lane {
     async fn run(mut self) {
@@ -204,21 +204,27 @@ impl Lane {
         let at = heads.iter().map(|head| head.now).max().unwrap_or_else(|| self.app.clock.now());
         let mut heads: HashMap<i64, (i64, i64)> = heads.iter().map(|h| (h.room_id, (h.seq, h.rights))).collect();
         let refused = recheck(&self.app, &mut tx, batch, &heads).await?;
+        let refusal = |draft: &Draft| match draft.room.closed_at {
+            Some(_) => Some(Refusal::Closed),
+            None => refused.get(&(draft.room.id, draft.member.visitor)).copied(),
+        };
+        let earlier = written_earlier(&mut tx, batch.iter().filter(|draft| refusal(draft).is_some())).await?;
         let mut entries = Entries::default();
         let mut verdicts = Vec::with_capacity(batch.len());
         for draft in batch {
-            let key = (draft.room.id, draft.member.visitor);
-            verdicts.push(match (heads.get_mut(&draft.room.id), refused.get(&key)) {
+            verdicts.push(match (heads.get_mut(&draft.room.id), refusal(draft)) {
                 (None, _) => Err(Error::NotFound),
-                (_, Some(Refusal::Closed)) => Err(Error::Closed),
-                (_, Some(Refusal::Stranger)) => Err(Error::NotFound),
+                (_, Some(refusal)) => match earlier.get(&(draft.room.id, draft.client_id, draft.member.visitor)) {
+                    Some((seq, at)) => Ok(Posted { seq: *seq, at: *at, repeated: true }),
+                    None => Err(refusal.into()),
+                },
                 (Some((head, _)), None) if draft.reply_to.is_some_and(|target| !(1..=*head).contains(&target)) => {
                     Err(Error::bad_field("reply_to", "There is no such entry in this room."))
                 }
                 (Some((head, _)), None) => {
                     *head += 1;
                     entries.add(draft, *head);
-                    Ok((*head, at))
+                    Ok(Posted { seq: *head, at, repeated: false })
                 }
             });
         }
@@ -243,15 +249,16 @@ impl Lane {
                 publish(&self.app, run, &mut entries, &mut answers);
                 run = Some(draft.room.id);
             }
-            let (seq, at) = match verdict {
-                Ok(numbered) => numbered,
-                Err(why) => {
-                    (draft.answer)(Err(why));
+            let posted = match verdict {
+                Ok(posted) if !posted.repeated => posted,
+                other => {
+                    (draft.answer)(other);
                     continue;
                 }
             };
+            let Posted { seq, at, .. } = posted;
             self.memory.remember(draft.room.id, draft.client_id, draft.member.visitor, seq, at);
-            answers.push((draft.answer, Posted { seq, at, repeated: false }));
+            answers.push((draft.answer, posted));
             if feed::is_wanted(&self.app, draft.room.id) {
                 let message = Message {
                     room: draft.room.public_id,
@@ -363,10 +370,34 @@ async fn recheck(
     Ok(refused)
 }
 
+/// What senders who are refused now had written before: a repeat gets the first answer, also when the talk has ended
+/// meanwhile. By room, client id and sender.
+async fn written_earlier(
+    tx: &mut PgConnection,
+    refused: impl Iterator<Item = &Draft>,
+) -> std::result::Result<HashMap<(i64, Uuid, i64), (i64, OffsetDateTime)>, sqlx::Error> {
+    let (rooms, ids): (Vec<i64>, Vec<Uuid>) = refused.map(|draft| (draft.room.id, draft.client_id)).unzip();
+    if rooms.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let known = store::known(tx, &rooms, &ids).await?;
+    let sent = known.into_iter().filter(|entry| entry.verb == "send");
+    Ok(sent.map(|one| ((one.room_id, one.client_id, one.sender_id), (one.seq, one.created_at))).collect())
+}
+
 #[derive(Clone, Copy)]
 enum Refusal {
     Stranger,
     Closed,
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Stranger => Self::NotFound,
+            Refusal::Closed => Self::Closed,
+        }
+    }
 }
 
 /// The answer to a repeat: the first answer, or a conflict when the id is somebody else's.

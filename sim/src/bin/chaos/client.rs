@@ -1,6 +1,6 @@
 //! The people: those who write and listen in public rooms, and those who seek somebody to talk with.
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -54,6 +54,17 @@ async fn turn_of_talk(line: &mut Line, rooms: &[String], pace: Option<u64>, said
     let pace_now = pace.unwrap_or(300);
     let pause = line.rng.millis(pace_now / 2, pace_now * 3 / 2 + 1);
     line.listen(pause).await?;
+    // A listener goes away for longer, so that more is missed than a replay brings when much is written.
+    if pace.is_none() && line.shared.phase() == Phase::Run && line.rng.chance(1) {
+        line.drop_socket();
+        // Not quiet while it is away: it must come back and see everything before the check.
+        line.shared.set_waits(line.guest.who, 1);
+        let back = Instant::now() + line.rng.millis(2_000, 12_000);
+        while Instant::now() < back && line.shared.phase() == Phase::Run {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        return Ok(());
+    }
     // A client that cannot get rid of what it has said says nothing new.
     if pace.is_none() || line.shared.phase() > Phase::Run || line.waits() >= 30 || line.rooms.len() < rooms.len() {
         return Ok(());

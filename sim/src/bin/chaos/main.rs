@@ -1,10 +1,11 @@
 //! Chaos: people write, listen and meet on two nodes while a nemesis breaks what it can; then a checker reads Postgres itself.
 //!
 //! usage: chaos [--seconds 60] [--seed S] [--clients 12] [--rooms 4] [--faults node-kill,pg-kill,…] [--bin target/debug/maju]
-//! [--keep] [--plant lost|gap|doubled|…]
+//! [--rate 40] [--overlap 30] [--keep] [--plant lost|gap|doubled|…]
 //!
-//! The seed decides the plan of faults, every pause and every choice a client draws. Timing is the machine's: a run with
-//! the same seed meets the same faults in the same order, not the same interleaving. Exits with 1 on any broken promise.
+//! The seed decides the plan of faults and feeds every choice a client draws. Timing is the machine's: a run with the same
+//! seed meets the same faults in the same order (the last may fall off the end), but not the same interleaving, and a
+//! client that is answered otherwise uses its draws otherwise. Exits with 1 on any broken promise.
 mod checker;
 mod client;
 mod context;
@@ -39,6 +40,9 @@ struct Args {
     bin: PathBuf,
     keep: bool,
     plant: Option<String>,
+    overlap: u64,
+    /// Messages a second in public rooms, all together.
+    rate: u64,
 }
 
 fn args() -> Result<Args, String> {
@@ -53,6 +57,8 @@ fn args() -> Result<Args, String> {
         bin: "target/debug/maju".into(),
         keep: false,
         plant: None,
+        overlap: 0,
+        rate: 40,
     };
     let mut words = std::env::args().skip(1);
     while let Some(name) = words.next() {
@@ -67,6 +73,8 @@ fn args() -> Result<Args, String> {
             "--seed" => args.seed = number()?,
             "--clients" => args.clients = number()? as usize,
             "--rooms" => args.rooms = (number()? as usize).max(1),
+            "--rate" => args.rate = number()?.max(1),
+            "--overlap" => args.overlap = number()?,
             "--bin" => args.bin = value.into(),
             "--plant" if plant::DAMAGE.iter().any(|known| known.0 == value) => args.plant = Some(value),
             "--plant" => return Err(format!("--plant knows {}", plant::DAMAGE.map(|known| known.0).join(","))),
@@ -116,8 +124,7 @@ async fn run(shared: &Arc<Context>, args: &Args) -> bool {
         rooms.push(client::room(shared, &guests[number % guests.len()], number).await);
     }
     let mut listeners = Vec::new();
-    // About 40 a second in all.
-    let pace = (args.clients as u64 * 1_000).div_ceil(40);
+    let pace = (args.clients as u64 * 1_000).div_ceil(args.rate);
     let mut people = Vec::new();
     for guest in &guests {
         let who = guest.who;
@@ -134,7 +141,7 @@ async fn run(shared: &Arc<Context>, args: &Args) -> bool {
     }
     let watch = tokio::spawn(supervise(shared.clone()));
     let length = Duration::from_secs(args.seconds);
-    let plan = nemesis::plan(args.seed, &args.faults, length);
+    let plan = nemesis::plan(args.seed, &args.faults, length, args.overlap);
     let done = nemesis::run(&shared.world, &shared.history, &plan, length).await;
     println!("{:7.2} s  healed", shared.history.elapsed());
     for node in 0..2 {
@@ -161,6 +168,9 @@ async fn run(shared: &Arc<Context>, args: &Args) -> bool {
         if tokio::time::timeout(Duration::from_secs(15), one).await.is_ok_and(|ended| ended.is_err()) {
             shared.history.problem("process", "a client of this program panicked".to_owned());
         }
+    }
+    for line in shared.world.panics() {
+        shared.history.problem("process", line);
     }
     match checked {
         Ok((found, planted)) => {

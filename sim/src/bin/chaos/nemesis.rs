@@ -1,4 +1,4 @@
-//! The nemesis: a plan of faults drawn from the seed before anything runs, carried out one after the other.
+//! The nemesis: a plan of faults drawn from the seed before anything runs, carried out one after the other, some together.
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
@@ -62,11 +62,26 @@ pub struct Step {
     mode: Mode,
     /// Quiet afterwards.
     gap: Duration,
+    /// Whether the next fault of the plan comes while this one lasts.
+    joined: bool,
 }
 
-/// Draws a plan: every kind comes before one comes again.
-pub fn plan(seed: u64, kinds: &[Fault], length: Duration) -> Vec<Step> {
+/// What a fault is done to: two of one family do not come together.
+fn family(fault: Fault) -> u8 {
+    match fault {
+        Fault::NodeKill | Fault::NodeHang | Fault::NodeTerm => 0,
+        Fault::RedisKill | Fault::RedisHang | Fault::RedisFlush => 1,
+        Fault::BackendKill | Fault::PostgresKill | Fault::PostgresHang => 2,
+        Fault::RedisApart => 3,
+        Fault::ClientsApart => 4,
+    }
+}
+
+/// Draws a plan: every kind comes before one comes again. `overlap` of a hundred faults get company.
+pub fn plan(seed: u64, kinds: &[Fault], length: Duration, overlap: u64) -> Vec<Step> {
     let mut rng = Rng::of(seed, "nemesis");
+    // A stream of its own: the faults of a seed are the same with and without company.
+    let mut company = Rng::of(seed, "company");
     let (mut steps, mut bag, mut time) = (Vec::new(), Vec::new(), QUIET);
     while time < length && !kinds.is_empty() {
         if bag.is_empty() {
@@ -86,6 +101,7 @@ pub fn plan(seed: u64, kinds: &[Fault], length: Duration) -> Vec<Step> {
             hold,
             mode: modes[rng.range(0, 4) as usize],
             gap: rng.millis(800, 3_000),
+            joined: company.chance(overlap),
         };
         time += step.hold + step.gap;
         steps.push(step);
@@ -98,14 +114,26 @@ pub async fn run(world: &World, history: &History, plan: &[Step], length: Durati
     let until = Instant::now() + length;
     sleep(QUIET.min(length)).await;
     let mut done = Vec::new();
-    for step in plan {
+    let mut steps = plan.iter().peekable();
+    while let Some(step) = steps.next() {
         let left = until.saturating_duration_since(Instant::now());
         if left < Duration::from_secs(1) {
             break;
         }
         say(history, step, "");
         done.push(step.fault);
-        act(world, history, step, left).await;
+        let second = steps.next_if(|next| step.joined && family(next.fault) != family(step.fault));
+        if let Some(second) = second {
+            done.push(second.fault);
+            let later = async {
+                sleep((step.hold / 3).min(left)).await;
+                say(history, second, ", with the one before");
+                act(world, history, second, left).await;
+            };
+            tokio::join!(act(world, history, step, left), later);
+        } else {
+            act(world, history, step, left).await;
+        }
         sleep(step.gap.min(until.saturating_duration_since(Instant::now()))).await;
     }
     sleep(until.saturating_duration_since(Instant::now())).await;

@@ -292,6 +292,15 @@ impl World {
         found
     }
 
+    /// Lines of the nodes' logs that tell of a panic.
+    pub fn panics(&self) -> Vec<String> {
+        let logs = (1..=2).filter_map(|node| std::fs::read_to_string(self.folder.join(format!("node{node}.log"))).ok());
+        logs.flat_map(|log| {
+            log.lines().filter(|line| line.contains("panicked at")).map(str::to_owned).collect::<Vec<_>>()
+        })
+        .collect()
+    }
+
     /// Ends everything: nodes in order, then whatever is left.
     pub async fn end(&self) {
         // The sharer first: the owner takes Postgres with it.
