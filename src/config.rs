@@ -118,11 +118,9 @@ impl Config {
     pub fn read(args: &ServeArgs) -> Result<Self, String> {
         let mut wrong = Vec::new();
         let listen = args.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
-        let url = args
-            .public_url
-            .clone()
-            .filter(|url| !url.is_empty())
-            .unwrap_or_else(|| format!("http://localhost:{}", listen.port()));
+        // An empty variable is as good as none.
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let url = given(&args.public_url).unwrap_or_else(|| format!("http://localhost:{}", listen.port()));
         let site = Site::parse(&url).map_err(|why| wrong.push(format!("--public-url (MAJU_PUBLIC_URL): {why}")));
         let mut trusted_proxies = Vec::new();
         for text in args.trusted_proxies.iter().filter(|text| !text.is_empty()) {
@@ -138,8 +136,6 @@ impl Config {
         {
             wrong.push("--limits off (MAJU_LIMITS): only where the public URL is a loopback one".to_owned());
         }
-        // An empty variable is as good as none.
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let (database_url, redis_url) = (given(&args.database_url), given(&args.redis_url));
         if let Some(url) = &database_url
             && !(url.starts_with("postgres://") || url.starts_with("postgresql://"))
@@ -195,7 +191,8 @@ fn without_password(url: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Network, Site};
+    use super::{Config, Network, Site};
+    use crate::cli::ServeArgs;
 
     #[test]
     fn a_loopback_site_has_three_names() {
@@ -218,6 +215,18 @@ mod tests {
         for bad in ["chat.example.org", "ftp://x", "https://u@x", "https://x/path", ""] {
             assert!(Site::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_empty_variable_is_as_good_as_none() {
+        let mut args = ServeArgs::none();
+        args.public_url = Some(String::new());
+        args.database_url = Some(String::new());
+        args.redis_url = Some(String::new());
+        args.trusted_proxies = vec![String::new()];
+        let config = Config::read(&args).unwrap();
+        assert_eq!((config.database_url, config.redis_url, config.trusted_proxies), (None, None, vec![]));
+        assert_eq!(config.site.url, "http://localhost:8080");
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl End {
 /// A socket that has been upgraded, until it ends.
 pub(super) async fn run(app: App, who: Visitor, prefix: Prefix, socket: WebSocket) {
     let queue = Arc::new(Queue::new(who.id));
-    let place = Attached { app: app.clone(), visitor: who.id, queue: queue.clone(), said_hello: false };
+    let place = Attached { app: app.clone(), visitor: who.id, queue: queue.clone(), counted: false };
     let prefix_hash = app.accounts.prefix_hash(prefix);
     let mut connection = Connection {
         app,
@@ -74,6 +74,7 @@ pub(super) async fn run(app: App, who: Visitor, prefix: Prefix, socket: WebSocke
         queue,
         joined: HashMap::new(),
         place,
+        said_hello: false,
         touched: None,
         in_flight: 0,
         spare: VecDeque::new(),
@@ -87,12 +88,13 @@ struct Attached {
     app: App,
     visitor: i64,
     queue: Arc<Queue>,
-    said_hello: bool,
+    /// The first hello has come: it listens, and matching counts it.
+    counted: bool,
 }
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        if self.said_hello {
+        if self.counted {
             self.app.hub.unsubscribe(Topic::Visitor(self.visitor), &self.queue);
             matching::disconnected(&self.app, self.visitor);
         }
@@ -111,6 +113,8 @@ pub(super) struct Connection {
     pub(super) joined: HashMap<Uuid, Followed>,
     socket: WebSocket,
     place: Attached,
+    /// A hello has been answered with ok. One that failed may be said again.
+    said_hello: bool,
     touched: Option<Instant>,
     /// Sends whose answers have not been written.
     in_flight: usize,
@@ -147,7 +151,7 @@ impl Connection {
             let said = tokio::select! {
                 biased;
                 () = &mut draining => return self.restart().await,
-                () = &mut hello_by, if !self.place.said_hello => {
+                () = &mut hello_by, if !self.place.counted => {
                     return End::because(4400, "hello was expected");
                 }
                 () = queue.ready() => {
@@ -201,7 +205,7 @@ impl Connection {
         self.app.limits.take(Bucket::Frames, Key::Visitor(self.who.id))?;
         self.app.limits.take(Bucket::PrefixFrames, Key::Prefix(self.prefix))?;
         let frame = frame?;
-        match (&frame, self.place.said_hello) {
+        match (&frame, self.said_hello) {
             (ClientFrame::Hello { .. }, true) => Err(Error::bad_frame("Hello has been said on this socket.")),
             (ClientFrame::Hello { .. }, false) | (_, true) => Ok(frame),
             (_, false) => Err(Error::bad_frame("Say hello first.")),
@@ -226,12 +230,13 @@ impl Connection {
 
     /// Does what a frame asks and answers it.
     async fn act(&mut self, id: u64, frame: ClientFrame) -> Result<(), End> {
-        if let ClientFrame::Hello { .. } = frame {
+        let is_hello = matches!(frame, ClientFrame::Hello { .. });
+        if is_hello && !self.place.counted {
             if self.app.hub.subscribe(Topic::Visitor(self.who.id), &self.queue) > SOCKETS {
                 self.app.hub.unsubscribe(Topic::Visitor(self.who.id), &self.queue);
                 return Err(End::because(1013, "too many connections of one visitor"));
             }
-            self.place.said_hello = true;
+            self.place.counted = true;
             matching::connected(&self.app, self.who.id);
         }
         if self.is_untouched() {
@@ -239,6 +244,7 @@ impl Connection {
         }
         match within(verbs::act(self, id, frame)).await {
             Ok(reply) => {
+                self.said_hello |= is_hello;
                 self.say(reply.answer).await?;
                 for replay in reply.replays {
                     self.replay(replay).await?;

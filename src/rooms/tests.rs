@@ -144,7 +144,10 @@ async fn a_repeat_after_the_end_gets_the_first_answer_on_any_node() {
     assert_eq!(elsewhere.ok(written.clone()).await, first, "from the log, not from memory");
     assert_eq!(elsewhere.refused(late).await, "closed");
     let mut partner = other.socket(&two).await;
-    assert_eq!(partner.refused(written).await, "closed", "somebody else's id");
+    assert_eq!(partner.refused(written.clone()).await, "conflict", "somebody else's id, from memory");
+    let third = Node::apart(&node).await;
+    let mut partner = third.socket(&two).await;
+    assert_eq!(partner.refused(written).await, "conflict", "and from the log");
 }
 
 #[tokio::test]

@@ -214,9 +214,10 @@ impl Lane {
         for draft in batch {
             verdicts.push(match (heads.get_mut(&draft.room.id), refusal(draft)) {
                 (None, _) => Err(Error::NotFound),
-                (_, Some(refusal)) => match earlier.get(&(draft.room.id, draft.client_id, draft.member.visitor)) {
-                    Some((seq, at)) => Ok(Posted { seq: *seq, at: *at, repeated: true }),
-                    None => Err(refusal.into()),
+                (_, Some(refusal)) => match (earlier.get(&(draft.room.id, draft.client_id)), refusal) {
+                    (Some(k), _) if k.sender_id == draft.member.visitor => repeat(true, k.seq, k.created_at),
+                    (Some(k), Refusal::Closed) => repeat(false, k.seq, k.created_at),
+                    _ => Err(refusal.into()),
                 },
                 (Some((head, _)), None) if draft.reply_to.is_some_and(|target| !(1..=*head).contains(&target)) => {
                     Err(Error::bad_field("reply_to", "There is no such entry in this room."))
@@ -249,17 +250,16 @@ impl Lane {
                 publish(&self.app, run, &mut entries, &mut answers);
                 run = Some(draft.room.id);
             }
-            let posted = match verdict {
-                Ok(posted) if !posted.repeated => posted,
-                other => {
-                    (draft.answer)(other);
+            let posted @ Posted { seq, at, repeated } = match verdict {
+                Ok(posted) => posted,
+                Err(why) => {
+                    (draft.answer)(Err(why));
                     continue;
                 }
             };
-            let Posted { seq, at, .. } = posted;
             self.memory.remember(draft.room.id, draft.client_id, draft.member.visitor, seq, at);
             answers.push((draft.answer, posted));
-            if feed::is_wanted(&self.app, draft.room.id) {
+            if !repeated && feed::is_wanted(&self.app, draft.room.id) {
                 let message = Message {
                     room: draft.room.public_id,
                     seq,
@@ -371,18 +371,18 @@ async fn recheck(
 }
 
 /// What senders who are refused now had written before: a repeat gets the first answer, also when the talk has ended
-/// meanwhile. By room, client id and sender.
+/// meanwhile. By room and client id.
 async fn written_earlier(
     tx: &mut PgConnection,
     refused: impl Iterator<Item = &Draft>,
-) -> std::result::Result<HashMap<(i64, Uuid, i64), (i64, OffsetDateTime)>, sqlx::Error> {
+) -> std::result::Result<HashMap<(i64, Uuid), store::Known>, sqlx::Error> {
     let (rooms, ids): (Vec<i64>, Vec<Uuid>) = refused.map(|draft| (draft.room.id, draft.client_id)).unzip();
     if rooms.is_empty() {
         return Ok(HashMap::new());
     }
     let known = store::known(tx, &rooms, &ids).await?;
     let sent = known.into_iter().filter(|entry| entry.verb == "send");
-    Ok(sent.map(|one| ((one.room_id, one.client_id, one.sender_id), (one.seq, one.created_at))).collect())
+    Ok(sent.map(|one| ((one.room_id, one.client_id), one)).collect())
 }
 
 #[derive(Clone, Copy)]

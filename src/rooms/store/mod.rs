@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::model::{ChatRoom, Kind, Member, Naming, NewRoom, Sender, Slot};
 
 pub(super) use log::{
-    Entries, Window, entries, head, heads_past, insert, known, lock_heads, move_heads, rights, save_reads,
+    Entries, Known, Window, entries, head, heads_past, insert, known, lock_heads, move_heads, rights, save_reads,
 };
 
 /// A room, somebody's place in it and the version of its rights.
