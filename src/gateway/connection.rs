@@ -1,17 +1,20 @@
 //! One socket: reads frames, writes answers and what was queued, keeps time. One task a socket, and nothing else of it.
+use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use futures_util::SinkExt;
+use bytes::Bytes;
+use hyper::upgrade::Upgraded;
 use rand::RngExt as _;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use uuid::Uuid;
 
+use super::codec::{self, Said, Violation};
 use super::frames::{self, ClientFrame, Notice, NoticeKind, SendOk};
 use super::verbs;
+use super::wire::{Broken, Wire};
 use crate::accounts::Visitor;
 use crate::app::{App, stamp};
 use crate::error::{Error, Result};
@@ -32,8 +35,6 @@ const HELLO: Duration = Duration::from_secs(10);
 const WRITE: Duration = Duration::from_secs(10);
 /// How long a verb may take; the database's own limits are lower.
 const VERB: Duration = Duration::from_secs(10);
-/// How long a close waits for the other side.
-const FAREWELL: Duration = Duration::from_secs(2);
 /// Sends of one socket that wait for their commit; past it the socket is not read.
 const IN_FLIGHT: usize = 64;
 /// How long a node that stops waits for the answers to what was sent.
@@ -49,19 +50,38 @@ const SOCKETS: usize = 20;
 
 /// Why a socket ends. The numbers are of docs/WIRE.md.
 pub(super) enum End {
-    /// The client closed or is gone; nothing more can be said.
+    /// The client is gone; nothing more can be said.
     Gone,
-    Close(u16, Utf8Bytes),
+    /// The client closed.
+    Closed(Option<u16>),
+    Close(u16, Cow<'static, str>),
 }
 
 impl End {
     fn because(code: u16, why: &'static str) -> Self {
-        Self::Close(code, Utf8Bytes::from_static(why))
+        Self::Close(code, Cow::Borrowed(why))
+    }
+}
+
+impl From<Violation> for End {
+    fn from(violation: Violation) -> Self {
+        let (code, why) = violation.close();
+        Self::because(code, why)
+    }
+}
+
+impl From<Broken> for End {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Gone => Self::Gone,
+            Broken::Violated(violation) => violation.into(),
+        }
     }
 }
 
 /// A socket that has been upgraded, until it ends.
-pub(super) async fn run(app: App, who: Visitor, prefix: Prefix, socket: WebSocket) {
+pub(super) async fn run(app: App, who: Visitor, prefix: Prefix, upgraded: Upgraded) {
+    let Some(wire) = Wire::new(upgraded, FRAME) else { return };
     let queue = Arc::new(Queue::new(who.id));
     let place = Attached { app: app.clone(), visitor: who.id, queue: queue.clone(), counted: false };
     let prefix_hash = app.accounts.prefix_hash(prefix);
@@ -70,7 +90,7 @@ pub(super) async fn run(app: App, who: Visitor, prefix: Prefix, socket: WebSocke
         who,
         prefix,
         prefix_hash,
-        socket,
+        wire,
         queue,
         joined: HashMap::new(),
         place,
@@ -79,8 +99,11 @@ pub(super) async fn run(app: App, who: Visitor, prefix: Prefix, socket: WebSocke
         in_flight: 0,
         spare: VecDeque::new(),
     };
-    let end = connection.serve().await;
-    connection.farewell(end).await;
+    match connection.serve().await {
+        End::Gone => {}
+        End::Closed(code) => connection.wire.closed(code).await,
+        End::Close(code, reason) => connection.wire.close(code, &reason).await,
+    }
 }
 
 /// What the rest of the node knows of a socket; taken back when the socket's task ends, however it ends.
@@ -111,7 +134,7 @@ pub(super) struct Connection {
     pub(super) queue: Arc<Queue>,
     /// The rooms it follows.
     pub(super) joined: HashMap<Uuid, Followed>,
-    socket: WebSocket,
+    wire: Wire,
     place: Attached,
     /// A hello has been answered with ok. One that failed may be said again.
     said_hello: bool,
@@ -119,7 +142,7 @@ pub(super) struct Connection {
     /// Sends whose answers have not been written.
     in_flight: usize,
     /// Room for what is queued, used again and again.
-    spare: VecDeque<(Weight, Frame)>,
+    spare: VecDeque<(Weight, Bytes)>,
 }
 
 impl Drop for Connection {
@@ -158,20 +181,30 @@ impl Connection {
                     if let Err(end) = self.drain().await { return end }
                     continue;
                 }
-                said = self.socket.recv(), if self.in_flight < IN_FLIGHT => said,
+                said = self.wire.next(), if self.in_flight < IN_FLIGHT => said,
                 _ = beat.tick() => {
                     if heard.elapsed() >= SILENCE { return End::Gone }
-                    if let Err(end) = self.write([Message::Ping(axum::body::Bytes::new())]).await { return end }
+                    if let Err(end) = self.write([codec::ping()]).await { return end }
                     continue;
                 }
             };
             heard = Instant::now();
-            let text = match text_of(said) {
-                Ok(Some(text)) => text,
-                Ok(None) => continue,
-                Err(end) => return end,
+            let read = match said {
+                Ok(Said::Text) => match self.wire.text() {
+                    Ok(text) => frames::read(text),
+                    Err(violation) => return violation.into(),
+                },
+                // Read as what it is here: no JSON.
+                Ok(Said::Binary) => None,
+                Ok(Said::Pong) => continue,
+                Ok(Said::Ping(payload)) => match self.pong(&payload).await {
+                    Ok(()) => continue,
+                    Err(end) => return end,
+                },
+                Ok(Said::Close(code)) => return End::Closed(code),
+                Err(broken) => return broken.into(),
             };
-            let Some(read) = frames::read(&text) else {
+            let Some(read) = read else {
                 strikes += 1;
                 let why = Error::bad_frame("A frame is a JSON object with an 'id' (a whole number) and a 'type'.");
                 if let Err(end) = self.say(frames::refusal(None, &why)).await {
@@ -200,10 +233,22 @@ impl Connection {
         }
     }
 
+    /// Answers a ping. They count as frames do, and who floods with them is let go of.
+    async fn pong(&mut self, payload: &[u8]) -> Result<(), End> {
+        if self.count_frame().is_err() {
+            return Err(End::because(4400, "too many pings"));
+        }
+        self.write([codec::pong(payload)]).await
+    }
+
+    fn count_frame(&self) -> Result<()> {
+        self.app.limits.take(Bucket::Frames, Key::Visitor(self.who.id))?;
+        self.app.limits.take(Bucket::PrefixFrames, Key::Prefix(self.prefix))
+    }
+
     /// What every frame passes: its shape, the rate limits, and hello first and once.
     fn admit(&self, frame: Result<ClientFrame>) -> Result<ClientFrame> {
-        self.app.limits.take(Bucket::Frames, Key::Visitor(self.who.id))?;
-        self.app.limits.take(Bucket::PrefixFrames, Key::Prefix(self.prefix))?;
+        self.count_frame()?;
         let frame = frame?;
         match (&frame, self.said_hello) {
             (ClientFrame::Hello { .. }, true) => Err(Error::bad_frame("Hello has been said on this socket.")),
@@ -223,7 +268,8 @@ impl Connection {
             None => Box::pin(within(rooms::place(&self.app, &self.who, room))).await?,
         };
         let queue = self.queue.clone();
-        rooms::submit(&self.app, place, post, Box::new(move |outcome| queue.push(Weight::Answer, sent(id, outcome))))?;
+        let answer = move |outcome| queue.push(Weight::Answer, sent(id, outcome).into_wire());
+        rooms::submit(&self.app, place, post, Box::new(answer))?;
         self.in_flight += 1;
         Ok(())
     }
@@ -265,7 +311,7 @@ impl Connection {
                 followed.seen = seen;
             }
             match step {
-                Ok(Step::Page(frames)) => self.write(frames.into_iter().map(Message::Text)).await?,
+                Ok(Step::Page(frames)) => self.write(frames.into_iter().map(Frame::into_wire)).await?,
                 Ok(Step::Following) => return Ok(()),
                 Ok(Step::Resync(head)) => return self.say(rooms::RoomEvent::Resync { room, head }.encode()).await,
                 Err(why) => {
@@ -292,7 +338,7 @@ impl Connection {
                 Weight::Passing | Weight::Kept => {}
             }
         }
-        self.write(taken.drain(..).map(|(_, frame)| Message::Text(frame))).await?;
+        self.write(taken.drain(..).map(|(_, bytes)| bytes)).await?;
         if taken.capacity() <= SPARE {
             self.spare = taken;
         }
@@ -318,19 +364,12 @@ impl Connection {
     }
 
     async fn say(&mut self, frame: Frame) -> Result<(), End> {
-        self.write([Message::Text(frame)]).await
+        self.write([frame.into_wire()]).await
     }
 
-    /// Feeds and flushes once. A socket that takes too long is too slow; its queue drops what can be read again meanwhile.
-    async fn write(&mut self, messages: impl IntoIterator<Item = Message>) -> Result<(), End> {
-        let socket = &mut self.socket;
-        let writing = async {
-            for message in messages {
-                socket.feed(message).await?;
-            }
-            socket.flush().await
-        };
-        match timeout(WRITE, writing).await {
+    /// A socket that takes too long to take it is too slow; its queue drops what can be read again meanwhile.
+    async fn write(&mut self, pieces: impl IntoIterator<Item = Bytes>) -> Result<(), End> {
+        match timeout(WRITE, self.wire.write(pieces)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(End::Gone),
             Err(_) => Err(End::because(4408, "too slow")),
@@ -348,26 +387,14 @@ impl Connection {
         }
         let mut rest = VecDeque::new();
         queue.take_into(&mut rest);
-        let mut last: Vec<_> = rest.into_iter().map(|(_, frame)| Message::Text(frame)).collect();
-        last.push(Message::Text(Notice::Notice { kind: NoticeKind::Restart }.encode()));
+        let mut last: Vec<_> = rest.into_iter().map(|(_, bytes)| bytes).collect();
+        last.push(Notice::Notice { kind: NoticeKind::Restart }.encode().into_wire());
         if let Err(end) = self.write(last).await {
             return end;
         }
         // Spread over seconds, so that those who come back do not come at once.
         let delay = rand::rng().random_range(200..=2_000);
-        End::Close(1012, format!(r#"{{"delay_ms":{delay}}}"#).into())
-    }
-
-    /// Says why, and reads on until the other side has heard it: closing with unread bytes would reset it away.
-    async fn farewell(&mut self, end: End) {
-        let End::Close(code, reason) = end else { return };
-        let close = Message::Close(Some(CloseFrame { code, reason }));
-        let _ = timeout(FAREWELL, async {
-            if self.socket.send(close).await.is_ok() {
-                while let Some(Ok(_)) = self.socket.recv().await {}
-            }
-        })
-        .await;
+        End::Close(1012, Cow::Owned(format!(r#"{{"delay_ms":{delay}}}"#)))
     }
 
     /// Whether it is a minute since the visitor was last noted to be there, by this socket.
@@ -384,20 +411,6 @@ impl Connection {
     }
 }
 
-/// The text of a frame; None for a sign of life. A binary frame reads as no JSON.
-fn text_of(said: Option<Result<Message, axum::Error>>) -> Result<Option<Utf8Bytes>, End> {
-    match said {
-        Some(Ok(Message::Text(text))) if text.len() > FRAME => Err(too_large()),
-        Some(Ok(Message::Binary(bytes))) if bytes.len() > FRAME => Err(too_large()),
-        Some(Ok(Message::Text(text))) => Ok(Some(text)),
-        Some(Ok(Message::Binary(_))) => Ok(Some(Utf8Bytes::default())),
-        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
-        // The library breaks off at its own limit; anything else is a connection that broke.
-        Some(Err(why)) if why.to_string().contains("too long") => Err(too_large()),
-        Some(Err(_) | Ok(Message::Close(_))) | None => Err(End::Gone),
-    }
-}
-
 fn sent(re: u64, outcome: Result<Posted>) -> Frame {
     match outcome {
         Ok(posted) => frames::ok(re, &SendOk { seq: posted.seq, at: stamp(posted.at) }),
@@ -408,8 +421,4 @@ fn sent(re: u64, outcome: Result<Posted>) -> Frame {
 /// A verb that hangs is answered `unavailable`.
 async fn within<T>(verb: impl Future<Output = Result<T>>) -> Result<T> {
     timeout(VERB, verb).await.unwrap_or(Err(Error::Unavailable))
-}
-
-fn too_large() -> End {
-    End::because(1009, "a frame holds at most 16 KiB")
 }

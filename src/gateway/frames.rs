@@ -252,7 +252,7 @@ pub(super) enum NoticeKind {
 impl Notice {
     /// The frame's text.
     pub(super) fn encode(&self) -> Frame {
-        text(self)
+        Frame::json(self)
     }
 }
 
@@ -283,7 +283,7 @@ pub(super) struct WireError<'a> {
 
 /// The answer to frame `re`.
 pub(super) fn ok<T: Serialize>(re: u64, answer: &T) -> Frame {
-    text(&Ok { re, ok: answer })
+    Frame::json(&Ok { re, ok: answer })
 }
 
 /// The refusal of frame `re`; None for one without a usable id.
@@ -292,12 +292,7 @@ pub(super) fn refusal(re: Option<u64>, why: &Error) -> Frame {
     let message = why.to_string();
     let error =
         WireError { code: why.code(), message: &message, retry_after_ms: why.retry_after_ms(), field: why.field() };
-    text(&Failed { re, error })
-}
-
-fn text<T: Serialize>(frame: &T) -> Frame {
-    // Structs with string keys and finite numbers always encode.
-    serde_json::to_string(frame).unwrap_or_default().into()
+    Frame::json(&Failed { re, error })
 }
 
 #[cfg(test)]

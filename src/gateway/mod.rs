@@ -1,15 +1,16 @@
 //! The gateway: the WebSocket. It turns frames into verbs and carries what they publish; it holds no rule of a noun.
+mod codec;
 mod connection;
 mod frames;
 #[cfg(test)]
 mod generated;
+mod handshake;
 #[cfg(test)]
 mod tests;
 mod verbs;
+mod wire;
 
-use axum::extract::State;
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tower_sessions::Session;
@@ -21,27 +22,15 @@ use crate::http::{Bucket, ClientIp, Key};
 
 /// The subprotocol: this version of the wire.
 const PROTOCOL: &str = "maju.v1";
-/// Bytes read ahead a socket, and bytes gathered before they are written (the library's defaults cost 128 KiB).
-const READ_BUFFER: usize = 1024;
-const WRITE_BUFFER: usize = 16 * 1024;
-const WRITE_MOST: usize = 64 * 1024;
-/// Bytes at which the library breaks off. Ours ([`connection::FRAME`]) is lower and says why in a close frame.
-const HARD_LIMIT: usize = 256 * 1024;
-
 /// `GET /ws`. Checked in this order: origin (403), subprotocol (400), the visitor's cookie (401).
-pub async fn upgrade(
-    State(app): State<App>,
-    address: ClientIp,
-    headers: HeaderMap,
-    session: Session,
-    socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Response {
+pub async fn upgrade(State(app): State<App>, address: ClientIp, session: Session, mut request: Request) -> Response {
+    let headers = request.headers();
     let own = |value: &str| app.config.site.is_own_origin(value);
     let mut origins = headers.get_all(header::ORIGIN).iter().map(|value| value.to_str().unwrap_or_default());
     if !matches!((origins.next(), origins.next()), (Some(origin), None) if own(origin)) {
         return Error::Forbidden("This has to come from a page of this site.").into_response();
     }
-    if !offers_protocol(&headers) {
+    if !offers_protocol(headers) {
         let why = format!("Name the subprotocol: Sec-WebSocket-Protocol: {PROTOCOL}");
         return problem(StatusCode::BAD_REQUEST, "bad_frame", why, None, None);
     }
@@ -53,27 +42,25 @@ pub async fn upgrade(
         Ok(who) => who,
         Err(why) => return why.into_response(),
     };
-    let socket = match socket {
-        Ok(socket) => socket,
-        Err(why) => {
-            return problem(why.status(), "bad_frame", why.body_text(), None, None);
-        }
+    let handshake = match handshake::Handshake::read(&mut request) {
+        Ok(handshake) => handshake,
+        Err(answer) => return *answer,
     };
     if app.is_stopping() {
         return Error::Unavailable.into_response();
     }
-    socket
-        .protocols([PROTOCOL])
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(WRITE_MOST)
-        .max_message_size(HARD_LIMIT)
-        .max_frame_size(HARD_LIMIT)
-        .on_failed_upgrade(|why| tracing::debug!(error.cause = %why, "a socket was not upgraded"))
-        .on_upgrade(move |socket| {
-            let tasks = app.tasks.clone();
-            tasks.hold(connection::run(app, who, prefix, socket))
-        })
+    let (answer, upgraded) = handshake.accept();
+    let socket = app.clone();
+    app.tasks.spawn(
+        "gateway.socket",
+        app.tasks.hold(async move {
+            match upgraded.await {
+                Ok(upgraded) => connection::run(socket, who, prefix, upgraded).await,
+                Err(why) => tracing::debug!(error.cause = %why, "a socket was not upgraded"),
+            }
+        }),
+    );
+    answer
 }
 
 fn offers_protocol(headers: &HeaderMap) -> bool {

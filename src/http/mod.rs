@@ -15,6 +15,7 @@ pub use body::{Json, Path, Query};
 pub use client_ip::{ClientIp, Prefix};
 pub use limits::{Bucket, Key, Limits};
 pub use origin::same_origin;
+pub use socket::Socket;
 
 use axum::Router;
 use tokio::net::TcpListener;

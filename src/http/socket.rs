@@ -81,7 +81,7 @@ impl SharedPhase {
 }
 
 /// The TCP stream of a connection that was let in.
-pub(super) struct Socket {
+pub struct Socket {
     stream: TcpStream,
     phase: SharedPhase,
     /// Held until the stream is closed, whatever it was upgraded to.

@@ -221,8 +221,7 @@ const ENDED: &str = r#"{"type":"ended""#;
 impl TalkEvent {
     /// The frame's text.
     pub fn encode(&self) -> Frame {
-        // Maps with string keys and finite numbers always encode.
-        serde_json::to_string(self).unwrap_or_default().into()
+        Frame::json(self)
     }
 
     /// Whether a frame that another node encoded is a `found`.

@@ -184,7 +184,7 @@ async fn relayed(app: App) {
                 let cancelled = frame.strip_prefix(CANCELLED).and_then(|visitor| visitor.parse().ok());
                 if let Some(visitor) = cancelled {
                     app.matching.registry.release(visitor);
-                } else if frame.as_str() == WAKE {
+                } else if *frame == *WAKE {
                     app.matching.matcher.wake();
                 }
             }

@@ -3,10 +3,14 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
+
 use super::{Frame, Queue, Relay, Topic, Weight};
 
 /// Shards keep publishers of different topics out of each other's way.
 const SHARDS: usize = 32;
+/// Bytes of entries that are handed over in one piece: half of what a queue holds.
+const PIECE: usize = 32 * 1024;
 
 /// The listeners of this node, by topic.
 pub struct Hub {
@@ -66,17 +70,23 @@ impl Hub {
         let Some(listeners) = shard.get(&topic) else { return };
         for queue in listeners {
             if !except.is_some_and(|other| Arc::ptr_eq(queue, other)) {
-                queue.push(weight, frame.clone());
+                queue.push(weight, frame.wire().clone());
             }
         }
     }
 
-    /// Hands entries of a room's log, in order, to everybody who follows the room on this node. Each wakes once.
+    /// Hands entries of a room's log, in order, to everybody who follows the room on this node. Each wakes once, and gets
+    /// them in as few pieces as the bound of its queue allows.
     pub fn publish_entries(&self, room: i64, entries: &[(i64, Frame)]) {
         let topic = Topic::Room(room);
         let shard = self.shard(topic);
-        for queue in shard.get(&topic).into_iter().flatten() {
-            queue.push_all(entries.iter().map(|(seq, frame)| (Weight::Entry { room, seq: *seq }, frame.clone())));
+        let Some(listeners) = shard.get(&topic) else { return };
+        let pieces: Vec<(Weight, Bytes)> = match entries {
+            [(seq, frame)] => vec![(Weight::Entry { room, seq: *seq }, frame.wire().clone())],
+            _ => pieces(room, entries),
+        };
+        for queue in listeners {
+            queue.push_all(pieces.iter().cloned());
         }
     }
 
@@ -103,12 +113,30 @@ impl Hub {
     }
 }
 
+/// Entries in pieces of [`PIECE`] bytes, or of one entry that is longer.
+fn pieces(room: i64, entries: &[(i64, Frame)]) -> Vec<(Weight, Bytes)> {
+    let mut bytes = 0;
+    let runs = entries.chunk_by(|(_, one), (_, next)| {
+        bytes += one.wire().len();
+        let fits = bytes + next.wire().len() <= PIECE;
+        if !fits {
+            bytes = 0;
+        }
+        fits
+    });
+    let piece = |run: &[(i64, Frame)]| {
+        let seq = run.last().map_or(0, |(seq, _)| *seq);
+        (Weight::Entry { room, seq }, Frame::joined(run.iter().map(|(_, frame)| frame)))
+    };
+    runs.map(piece).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
     use std::sync::Arc;
 
-    use super::{Hub, Queue, Topic};
+    use super::{Frame, Hub, Queue, Topic};
     use crate::realtime::Relay;
 
     #[test]
@@ -127,7 +155,10 @@ mod tests {
         };
         assert_eq!((taken(&one), taken(&two)), (1, 0));
         hub.publish_entries(1, &[(4, "four".into()), (5, "five".into())]);
-        assert_eq!((taken(&one), taken(&two)), (2, 2));
+        assert_eq!((taken(&one), taken(&two)), (1, 1), "in one piece");
+        let long: Vec<(i64, Frame)> = (6..12).map(|seq| (seq, "x".repeat(10_000).as_str().into())).collect();
+        hub.publish_entries(1, &long);
+        assert_eq!((taken(&one), taken(&two)), (2, 2), "three fit into one");
         assert_eq!(hub.unsubscribe(Topic::Room(1), &one), 1);
         assert_eq!(hub.unsubscribe(Topic::Room(1), &two), 0);
         assert_eq!(hub.listeners(Topic::Room(1)), 0);

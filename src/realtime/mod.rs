@@ -1,13 +1,15 @@
 //! Realtime: carries bytes to the sockets that listen to a topic, here and on other nodes. Knows no noun.
+mod frame;
 mod hub;
 mod queue;
 mod relay;
 
+pub use frame::Frame;
+#[cfg(test)]
+pub use frame::texts;
 pub use hub::Hub;
 pub use queue::{Queue, Weight};
 pub use relay::{CAUGHT_UP, Relay, Relayed};
-
-use axum::extract::ws::Utf8Bytes;
 
 /// What sockets listen to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +21,3 @@ pub enum Topic {
     /// What is meant for the nodes themselves.
     Nodes,
 }
-
-/// A frame's text, encoded once and shared by every socket it goes to.
-pub type Frame = Utf8Bytes;

@@ -2,9 +2,8 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use tokio::sync::Notify;
-
-use super::Frame;
 
 /// Queued bytes at which a socket lags (DESIGN.md 4).
 const LIMIT: usize = 64 * 1024;
@@ -14,7 +13,7 @@ const KEPT: usize = 64;
 /// What a frame is to the socket that may have to do without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weight {
-    /// An entry of a room's log: one that is dropped can be read again.
+    /// Entries of a room's log up to `seq`, one or more in one piece: what is dropped can be read again.
     Entry { room: i64, seq: i64 },
     /// Typing, presence, reading: nobody misses it.
     Passing,
@@ -33,13 +32,13 @@ pub struct Queue {
 
 #[derive(Default)]
 struct State {
-    frames: VecDeque<(Weight, Frame)>,
+    frames: VecDeque<(Weight, Bytes)>,
     bytes: usize,
     lagging: bool,
 }
 
 impl State {
-    fn add(&mut self, weight: Weight, frame: Frame) {
+    fn add(&mut self, weight: Weight, frame: Bytes) {
         if !self.lagging && self.bytes + frame.len() > LIMIT && !self.frames.is_empty() {
             self.lagging = true;
             self.frames.retain(|(weight, _)| matches!(weight, Weight::Kept | Weight::Answer));
@@ -65,12 +64,12 @@ impl Queue {
 
     /// Adds a frame. Past the limit the queue lags: it drops what can be read again, and goes on doing so until the
     /// socket has caught up.
-    pub fn push(&self, weight: Weight, frame: Frame) {
+    pub fn push(&self, weight: Weight, frame: Bytes) {
         self.push_all(std::iter::once((weight, frame)));
     }
 
     /// Adds frames that belong together: their socket wakes once.
-    pub fn push_all(&self, frames: impl IntoIterator<Item = (Weight, Frame)>) {
+    pub fn push_all(&self, frames: impl IntoIterator<Item = (Weight, Bytes)>) {
         let mut state = self.lock();
         let was_idle = state.frames.is_empty() && !state.lagging;
         for (weight, frame) in frames {
@@ -85,7 +84,7 @@ impl Queue {
 
     /// Everything that is queued, without waiting. `into` is empty, and its room is used by what is queued next. True: the
     /// queue lags, entries were dropped, and the socket has to read them again; it calls [`Queue::caught_up`] before it does.
-    pub fn take_into(&self, into: &mut VecDeque<(Weight, Frame)>) -> bool {
+    pub fn take_into(&self, into: &mut VecDeque<(Weight, Bytes)>) -> bool {
         let mut state = self.lock();
         std::mem::swap(&mut state.frames, into);
         state.bytes = 0;
@@ -120,6 +119,8 @@ impl Queue {
 mod tests {
     use std::collections::VecDeque;
 
+    use bytes::Bytes;
+
     use super::{KEPT, LIMIT, Queue, Weight};
 
     fn entry(seq: i64) -> Weight {
@@ -129,7 +130,7 @@ mod tests {
     fn take(queue: &Queue) -> (Vec<String>, bool) {
         let mut taken = VecDeque::new();
         let lagging = queue.take_into(&mut taken);
-        (taken.into_iter().map(|(_, frame)| frame.to_string()).collect(), lagging)
+        (taken.into_iter().map(|(_, frame)| String::from_utf8(frame.to_vec()).unwrap()).collect(), lagging)
     }
 
     #[tokio::test]
@@ -145,14 +146,14 @@ mod tests {
     #[tokio::test]
     async fn past_the_limit_only_what_cannot_be_read_again_is_kept() {
         let queue = Queue::new(1);
-        let half = "x".repeat(LIMIT / 2);
-        queue.push(entry(1), half.as_str().into());
-        queue.push(entry(2), half.as_str().into());
+        let half = Bytes::from("x".repeat(LIMIT / 2));
+        queue.push(entry(1), half.clone());
+        queue.push(entry(2), half.clone());
         let (frames, lagging) = take(&queue);
         assert_eq!((frames.len(), lagging), (2, false), "exactly the limit fits");
-        queue.push(entry(3), half.as_str().into());
+        queue.push(entry(3), half.clone());
         queue.push(Weight::Kept, "found".into());
-        queue.push(entry(4), half.as_str().into());
+        queue.push(entry(4), half.clone());
         queue.push(entry(5), "late".into());
         queue.push(Weight::Answer, "ok".into());
         queue.ready().await;
@@ -167,10 +168,10 @@ mod tests {
     #[tokio::test]
     async fn a_socket_wakes_when_its_queue_begins_to_lag() {
         let queue = Queue::new(1);
-        queue.push(entry(1), "x".repeat(LIMIT).as_str().into());
+        queue.push(entry(1), "x".repeat(LIMIT).into());
         let mut taken = VecDeque::new();
         queue.take_into(&mut taken);
-        queue.push_all((2..4).map(|seq| (entry(seq), "x".repeat(LIMIT).as_str().into())));
+        queue.push_all((2..4).map(|seq| (entry(seq), "x".repeat(LIMIT).into())));
         queue.ready().await;
         assert!(take(&queue).1);
     }
@@ -179,7 +180,7 @@ mod tests {
     fn what_is_kept_has_its_bound_too() {
         let queue = Queue::new(1);
         queue.push(entry(1), "x".into());
-        queue.push(entry(2), "x".repeat(LIMIT).as_str().into());
+        queue.push(entry(2), "x".repeat(LIMIT).into());
         for _ in 0..3 * KEPT {
             queue.push(Weight::Kept, "x".into());
         }

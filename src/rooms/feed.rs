@@ -25,6 +25,12 @@ const RECENT_BYTES: usize = 64 * 1024;
 const EARLY: Duration = Duration::from_millis(100);
 /// How often heads are compared.
 const LOOK: Duration = Duration::from_secs(2);
+/// What writing an entry to one socket costs, roughly: a room is written to at most every so often for each of its sockets,
+/// and entries that come faster go out together. So no room takes more than about half of one core.
+const COST: Duration = Duration::from_micros(8);
+/// The longest that an entry is held for that, and a wait that is not worth a timer.
+const HOLD: Duration = Duration::from_millis(10);
+const AT_ONCE: Duration = Duration::from_millis(1);
 /// How long a room without local members is remembered, for those who come back.
 const KEEP: Duration = Duration::from_secs(60);
 /// Entries a replay brings at most; past it the client is told to page (DESIGN.md 4).
@@ -46,6 +52,10 @@ struct RoomFeed {
     recent_bytes: usize,
     early: BTreeMap<i64, Frame>,
     early_since: Option<Instant>,
+    /// Delivered and remembered, and handed to the sockets in a moment.
+    held: Vec<(i64, Frame)>,
+    /// When sockets were last written to.
+    written: Option<Instant>,
     used: Instant,
 }
 
@@ -104,7 +114,7 @@ impl RoomFeed {
     fn take_all(&mut self, app: &App, entries: &mut Vec<(i64, Frame)>) {
         let first = entries.first().map(|(seq, _)| *seq);
         if self.early.is_empty() && self.delivered.map(|delivered| delivered + 1) == first {
-            app.hub.publish_entries(self.room.id, entries);
+            self.write(app, entries);
             for (seq, frame) in entries.drain(..) {
                 self.remember(seq, frame);
             }
@@ -116,8 +126,42 @@ impl RoomFeed {
     }
 
     fn deliver(&mut self, app: &App, seq: i64, frame: Frame) {
-        app.hub.publish_entries(self.room.id, &[(seq, frame.clone())]);
+        self.write(app, &[(seq, frame.clone())]);
         self.remember(seq, frame);
+    }
+
+    /// Hands entries to the sockets, or holds them for a moment when a large room is written to faster than it can be.
+    fn write(&mut self, app: &App, entries: &[(i64, Frame)]) {
+        if !self.held.is_empty() {
+            self.held.extend_from_slice(entries);
+            return;
+        }
+        let sockets = app.hub.listeners(Topic::Room(self.room.id));
+        let pace = COST.saturating_mul(u32::try_from(sockets).unwrap_or(u32::MAX)).min(HOLD);
+        match self.written.filter(|at| pace > AT_ONCE && at.elapsed() < pace) {
+            None => {
+                app.hub.publish_entries(self.room.id, entries);
+                self.written = Some(Instant::now());
+            }
+            Some(at) => {
+                self.held.extend_from_slice(entries);
+                let (app, room) = (app.clone(), self.room.id);
+                app.clone().tasks.spawn("rooms.pace", async move {
+                    tokio::time::sleep_until(at + pace).await;
+                    if let Some(feed) = app.rooms.feed.lock().get_mut(&room) {
+                        feed.write_held(&app);
+                    }
+                });
+            }
+        }
+    }
+
+    /// Hands over what is held. Who begins to listen calls it before: it has read these entries from the memory.
+    fn write_held(&mut self, app: &App) {
+        if !self.held.is_empty() {
+            app.hub.publish_entries(self.room.id, &std::mem::take(&mut self.held));
+            self.written = Some(Instant::now());
+        }
     }
 
     fn remember(&mut self, seq: i64, frame: Frame) {
@@ -173,6 +217,8 @@ pub(super) async fn open(app: &App, room: &Arc<ChatRoom>) -> Result<i64> {
             recent_bytes: 0,
             early: BTreeMap::new(),
             early_since: None,
+            held: Vec::new(),
+            written: None,
             used: Instant::now(),
         });
         feed.used = Instant::now();
@@ -251,6 +297,7 @@ impl Replay {
             let delivered = feed.delivered.unwrap_or_default();
             if self.next > delivered || self.left <= 0 {
                 // Under the lock: nothing is delivered between the check and the subscription.
+                feed.write_held(app);
                 app.hub.subscribe(Topic::Room(self.room.id), queue);
                 return Ok(if self.next > delivered { Step::Following } else { Step::Resync(delivered) });
             }
@@ -388,7 +435,7 @@ async fn relayed(app: App) {
                 None if presence::heard(&app, node, room, &frame) => {}
                 None => app.hub.publish(Topic::Room(room), &frame, None),
             },
-            Ok(Relayed { topic: Topic::Nodes, frame, .. }) if frame.as_str() == CAUGHT_UP => report(look(&app).await),
+            Ok(Relayed { topic: Topic::Nodes, frame, .. }) if *frame == *CAUGHT_UP => report(look(&app).await),
             Ok(_) => {}
             Err(RecvError::Lagged(missed)) => {
                 tracing::warn!(relay.missed = missed, "the relay was too fast; looking everything up");

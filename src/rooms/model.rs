@@ -173,8 +173,7 @@ pub enum RoomEvent {
 impl RoomEvent {
     /// The frame's text.
     pub fn encode(&self) -> crate::realtime::Frame {
-        // Maps with string keys and finite numbers always encode.
-        serde_json::to_string(self).unwrap_or_default().into()
+        crate::realtime::Frame::json(self)
     }
 }
 

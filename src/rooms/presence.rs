@@ -109,7 +109,7 @@ pub(super) fn tell(app: &App) {
 fn say(app: &App, id: i64, room: Uuid) {
     if app.relay.has_others() {
         let here = Here { here: app.hub.owners(Topic::Room(id)), room };
-        let frame = serde_json::to_string(&here).unwrap_or_default().into();
+        let frame = Frame::json(&here);
         app.relay.publish(Relayed { node: app.node, topic: Topic::Room(id), seq: None, frame });
     }
 }

@@ -18,7 +18,7 @@ use super::model::{Seek, Ticket};
 use crate::accounts::Visitor;
 use crate::app::App;
 use crate::error::Result;
-use crate::realtime::{Queue, Topic};
+use crate::realtime::{Queue, Topic, texts};
 use crate::rooms;
 use crate::testing::{Node, PATIENCE};
 
@@ -95,7 +95,9 @@ impl Client {
         let Some(queue) = &self.queue else { return };
         let mut frames = std::collections::VecDeque::new();
         queue.take_into(&mut frames);
-        self.heard.extend(frames.iter().map(|(_, frame)| serde_json::from_str::<Value>(frame).unwrap()));
+        self.heard.extend(
+            frames.iter().flat_map(|(_, bytes)| texts(bytes)).map(|text| serde_json::from_str::<Value>(&text).unwrap()),
+        );
     }
 
     /// The next event, which must be of a type.

@@ -97,7 +97,7 @@ fn frames_are_as_documented() {
         Ending { reason: EndReason::Lost, by: None, free: Some(Slot::A) },
         Some(Uuid::from_u128(3)),
     );
-    let frames: Vec<String> = told.iter().map(|(to, event)| format!("{to} {}", event.encode())).collect();
+    let frames: Vec<String> = told.iter().map(|(to, event)| format!("{to} {}", &*event.encode())).collect();
     assert_eq!(
         frames,
         [

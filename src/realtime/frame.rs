@@ -1,0 +1,123 @@
+//! A frame: one text message in the bytes that go over a socket, made once for all the sockets that it goes to.
+use std::ops::Deref;
+
+use bytes::{Bytes, BytesMut};
+use serde::Serialize;
+
+/// The most a frame's head takes: two bytes, and eight for a long length (RFC 6455, 5.2).
+const HEAD: usize = 10;
+/// A whole text message that a server sends: not masked.
+const TEXT: u8 = 0x81;
+
+/// A text message with its head. Cheap to clone: every socket gets the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame(Bytes);
+
+impl Frame {
+    /// Encodes a message. What it is made of has string keys and finite numbers, which always encode.
+    pub fn json<T: Serialize>(message: &T) -> Self {
+        let mut bytes = Vec::with_capacity(512);
+        bytes.resize(HEAD, 0);
+        let _ = serde_json::to_writer(&mut bytes, message);
+        Self::headed(bytes)
+    }
+
+    /// Puts the head right before the text, which begins at [`HEAD`].
+    fn headed(mut bytes: Vec<u8>) -> Self {
+        let length = bytes.len() - HEAD;
+        let long = (length as u64).to_be_bytes();
+        let (start, short, rest) = match length {
+            0..126 => (HEAD - 2, u8::try_from(length).unwrap_or_default(), 8),
+            126..=0xffff => (HEAD - 4, 126, 6),
+            _ => (0, 127, 0),
+        };
+        bytes[start] = TEXT;
+        bytes[start + 1] = short;
+        bytes[start + 2..HEAD].copy_from_slice(&long[rest..]);
+        Self(Bytes::from(bytes).slice(start..))
+    }
+
+    /// What goes over the socket.
+    pub fn wire(&self) -> &Bytes {
+        &self.0
+    }
+
+    /// The same, without another reference to it.
+    pub fn into_wire(self) -> Bytes {
+        self.0
+    }
+
+    /// Several messages, one behind the other, in one piece of bytes: a socket that gets all of them copies and counts once.
+    pub fn joined<'a>(frames: impl Iterator<Item = &'a Self> + Clone) -> Bytes {
+        let mut bytes = BytesMut::with_capacity(frames.clone().map(|frame| frame.0.len()).sum());
+        for frame in frames {
+            bytes.extend_from_slice(&frame.0);
+        }
+        bytes.freeze()
+    }
+}
+
+/// The text.
+impl Deref for Frame {
+    type Target = str;
+    fn deref(&self) -> &str {
+        let head = match self.0[1] {
+            127 => 10,
+            126 => 4,
+            _ => 2,
+        };
+        // Made of a string: it is one.
+        std::str::from_utf8(&self.0[head..]).unwrap_or_default()
+    }
+}
+
+impl From<&str> for Frame {
+    fn from(text: &str) -> Self {
+        let mut bytes = Vec::with_capacity(HEAD + text.len());
+        bytes.resize(HEAD, 0);
+        bytes.extend_from_slice(text.as_bytes());
+        Self::headed(bytes)
+    }
+}
+
+/// The texts of what went over a socket (tests).
+#[cfg(test)]
+pub fn texts(wire: &Bytes) -> Vec<String> {
+    let mut rest = wire.clone();
+    let mut texts = Vec::new();
+    while !rest.is_empty() {
+        let (head, length) = match rest[1] {
+            127 => (10, rest[2..10].iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte))),
+            126 => (4, usize::from(rest[2]) << 8 | usize::from(rest[3])),
+            short => (2, usize::from(short)),
+        };
+        texts.push(String::from_utf8(rest[head..head + length].to_vec()).unwrap());
+        rest = rest.slice(head + length..);
+    }
+    texts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Frame, texts};
+
+    #[test]
+    fn the_head_says_how_long_the_text_is() {
+        for (length, head) in [
+            (0, vec![0x81, 0]),
+            (125, vec![0x81, 125]),
+            (126, vec![0x81, 126, 0, 126]),
+            (65_535, vec![0x81, 126, 0xff, 0xff]),
+            (65_536, vec![0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+        ] {
+            let text = "x".repeat(length);
+            let frame = Frame::from(text.as_str());
+            assert_eq!(frame.wire()[..head.len()], head, "{length}");
+            assert_eq!((frame.wire().len(), &*frame), (head.len() + length, text.as_str()));
+        }
+        assert_eq!(&*Frame::json(&["안녕"]), r#"["안녕"]"#);
+        let joined = Frame::joined([Frame::from("a"), "b".into()].iter());
+        assert_eq!(joined, vec![0x81, 1, b'a', 0x81, 1, b'b']);
+        assert_eq!(texts(&joined), ["a", "b"]);
+    }
+}
