@@ -10,15 +10,15 @@ use rand::RngExt as _;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use uuid::Uuid;
 
-use super::frames::{self, ClientFrame, Notice, NoticeKind, SendOk};
+use super::frames::{self, ClientFrame, SendOk};
 use super::verbs;
 use crate::accounts::Visitor;
 use crate::app::{App, stamp};
 use crate::error::{Error, Result};
 use crate::http::{Bucket, Key, Prefix};
-use crate::matching;
-use crate::realtime::{Frame, Queue, Topic, Weight};
+use crate::realtime::{Dismissal, Frame, Notice, NoticeKind, Queue, Topic, Weight};
 use crate::rooms::{self, Place, Posted, Replay, Step};
+use crate::{matching, moderation};
 
 /// Bytes of a frame at most; a larger one closes 1009.
 pub(super) const FRAME: usize = 16 * 1024;
@@ -81,6 +81,14 @@ pub(super) async fn run(app: App, who: Visitor, prefix: Prefix, socket: WebSocke
     };
     let end = connection.serve().await;
     connection.farewell(end).await;
+}
+
+/// A socket that has been upgraded and is not to be served: it is told why, and closed.
+pub(super) async fn turn_away(mut socket: WebSocket, why: Dismissal) {
+    let told = timeout(WRITE, socket.send(Message::Text(why.last))).await;
+    if matches!(told, Ok(Ok(()))) {
+        close(&mut socket, why.code, Utf8Bytes::from_static(why.reason)).await;
+    }
 }
 
 /// What the rest of the node knows of a socket; taken back when the socket's task ends, however it ends.
@@ -252,13 +260,31 @@ impl Connection {
                 Ok(())
             }
             Err(Error::SessionEnded) => Err(End::because(4401, "the session has ended")),
-            Err(why) => self.say(frames::refusal(Some(id), &why)).await,
+            Err(why) => {
+                self.say(frames::refusal(Some(id), &why)).await?;
+                if matches!(why, Error::Banned { .. }) {
+                    self.dismiss().await;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A ban was found by what it forbids, before this node saw it: the socket ends as it would have then.
+    async fn dismiss(&mut self) {
+        match moderation::dismissal(&self.app, self.who.id).await {
+            Ok(Some(why)) => self.queue.dismiss(&why),
+            Ok(None) => {} // lifted meanwhile
+            Err(why) => why.log(),
         }
     }
 
     /// Writes what a room's log holds behind the client's position, page by page as the socket drains, then follows it.
     async fn replay(&mut self, (room, mut replay): (Uuid, Replay)) -> Result<(), End> {
         loop {
+            if self.queue.dismissed().is_some() {
+                return Ok(()); // what is queued is written next, and the end with it
+            }
             let step = within(replay.step(&self.app, &self.queue)).await;
             let seen = if let Ok(Step::Resync(head)) = &step { *head } else { replay.reached() };
             if let Some(followed) = self.joined.get_mut(&room) {
@@ -268,6 +294,10 @@ impl Connection {
                 Ok(Step::Page(frames)) => self.write(frames.into_iter().map(Message::Text)).await?,
                 Ok(Step::Following) => return Ok(()),
                 Ok(Step::Resync(head)) => return self.say(rooms::RoomEvent::Resync { room, head }.encode()).await,
+                Err(Error::NotFound) => {
+                    self.joined.remove(&room); // the place was lost meanwhile
+                    return Ok(());
+                }
                 Err(why) => {
                     // The client resumes on a new socket rather than living with a hole.
                     why.log();
@@ -295,6 +325,10 @@ impl Connection {
         self.write(taken.drain(..).map(|(_, frame)| Message::Text(frame))).await?;
         if taken.capacity() <= SPARE {
             self.spare = taken;
+        }
+        if let Some(why) = self.queue.dismissed() {
+            self.say(why.last).await?;
+            return Err(End::because(why.code, why.reason));
         }
         if lagging { Box::pin(self.catch_up()).await } else { Ok(()) }
     }
@@ -349,7 +383,7 @@ impl Connection {
         let mut rest = VecDeque::new();
         queue.take_into(&mut rest);
         let mut last: Vec<_> = rest.into_iter().map(|(_, frame)| Message::Text(frame)).collect();
-        last.push(Message::Text(Notice::Notice { kind: NoticeKind::Restart }.encode()));
+        last.push(Message::Text(Notice::of(NoticeKind::Restart).encode()));
         if let Err(end) = self.write(last).await {
             return end;
         }
@@ -358,16 +392,10 @@ impl Connection {
         End::Close(1012, format!(r#"{{"delay_ms":{delay}}}"#).into())
     }
 
-    /// Says why, and reads on until the other side has heard it: closing with unread bytes would reset it away.
     async fn farewell(&mut self, end: End) {
-        let End::Close(code, reason) = end else { return };
-        let close = Message::Close(Some(CloseFrame { code, reason }));
-        let _ = timeout(FAREWELL, async {
-            if self.socket.send(close).await.is_ok() {
-                while let Some(Ok(_)) = self.socket.recv().await {}
-            }
-        })
-        .await;
+        if let End::Close(code, reason) = end {
+            close(&mut self.socket, code, reason).await;
+        }
     }
 
     /// Whether it is a minute since the visitor was last noted to be there, by this socket.
@@ -382,6 +410,17 @@ impl Connection {
             tracing::debug!(error.cause = %why, "a visitor's last use is noted in a minute");
         }
     }
+}
+
+/// Says why, and reads on until the other side has heard it: closing with unread bytes would reset it away.
+async fn close(socket: &mut WebSocket, code: u16, reason: Utf8Bytes) {
+    let frame = Message::Close(Some(CloseFrame { code, reason }));
+    let _ = timeout(FAREWELL, async {
+        if socket.send(frame).await.is_ok() {
+            while let Some(Ok(_)) = socket.recv().await {}
+        }
+    })
+    .await;
 }
 
 /// The text of a frame; None for a sign of life. A binary frame reads as no JSON.

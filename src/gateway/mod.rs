@@ -14,10 +14,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tower_sessions::Session;
 
-use crate::accounts;
 use crate::app::App;
 use crate::error::{Error, problem};
 use crate::http::{Bucket, ClientIp, Key};
+use crate::{accounts, moderation};
 
 /// The subprotocol: this version of the wire.
 const PROTOCOL: &str = "maju.v1";
@@ -28,7 +28,8 @@ const WRITE_MOST: usize = 64 * 1024;
 /// Bytes at which the library breaks off. Ours ([`connection::FRAME`]) is lower and says why in a close frame.
 const HARD_LIMIT: usize = 256 * 1024;
 
-/// `GET /ws`. Checked in this order: origin (403), subprotocol (400), the visitor's cookie (401).
+/// `GET /ws`. Checked in this order: origin (403), subprotocol (400), the visitor's cookie (401). Whoever is banned is
+/// upgraded, told so and closed with 4403: a page cannot read the status of an upgrade that failed.
 pub async fn upgrade(
     State(app): State<App>,
     address: ClientIp,
@@ -62,6 +63,7 @@ pub async fn upgrade(
     if app.is_stopping() {
         return Error::Unavailable.into_response();
     }
+    let banned = who.ban.as_ref().map(moderation::dismissal_of);
     socket
         .protocols([PROTOCOL])
         .read_buffer_size(READ_BUFFER)
@@ -72,7 +74,12 @@ pub async fn upgrade(
         .on_failed_upgrade(|why| tracing::debug!(error.cause = %why, "a socket was not upgraded"))
         .on_upgrade(move |socket| {
             let tasks = app.tasks.clone();
-            tasks.hold(connection::run(app, who, prefix, socket))
+            tasks.hold(async move {
+                match banned {
+                    Some(why) => connection::turn_away(socket, why).await,
+                    None => connection::run(app, who, prefix, socket).await,
+                }
+            })
         })
 }
 

@@ -1,10 +1,12 @@
 //! Realtime: carries bytes to the sockets that listen to a topic, here and on other nodes. Knows no noun.
 mod hub;
+mod notice;
 mod queue;
 mod relay;
 
 pub use hub::Hub;
-pub use queue::{Queue, Weight};
+pub use notice::{Notice, NoticeKind};
+pub use queue::{Dismissal, Queue, Weight};
 pub use relay::{CAUGHT_UP, Relay, Relayed};
 
 use axum::extract::ws::Utf8Bytes;
