@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::config::Config;
 use crate::error::Result;
 use crate::realtime::{Hub, Relay};
-use crate::{accounts, cms, http, matching, rooms};
+use crate::{accounts, cms, http, matching, moderation, rooms};
 
 /// A node of the service. Cheap to clone.
 #[derive(Clone)]
@@ -31,6 +31,7 @@ pub struct Parts {
     pub relay: Relay,
     pub limits: http::Limits,
     pub accounts: accounts::State,
+    pub moderation: moderation::State,
     pub rooms: rooms::State,
     pub matching: matching::State,
     pub cms: cms::State,
@@ -53,6 +54,7 @@ impl App {
             hub: Hub::new(relay.clone()),
             limits: http::Limits::new(&config),
             accounts: accounts::State::new(&db).await?,
+            moderation: moderation::State::new(&db).await?,
             matching: matching::State::default(),
             cms: cms::State::default(),
             rooms,
@@ -64,6 +66,7 @@ impl App {
         if let Some(carrying) = app.relay.enter(app.tasks.stopping.clone()) {
             app.tasks.spawn("relay", carrying);
         }
+        moderation::run(&app);
         rooms::run(&app, writer);
         matching::run(&app);
         accounts::run(&app);

@@ -31,6 +31,10 @@ pub enum Error {
     AlreadyInSession,
     #[error("Confirm your age and the rules first.")]
     AgeGate,
+    #[error("A moderator has taken your right to write for now.")]
+    Muted { after: Option<Duration> },
+    #[error("You can't chat here: a moderator has banned you.")]
+    Banned { after: Option<Duration> },
     #[error("Your session has ended. Load the page again for a new one.")]
     SessionEnded,
     #[error("We can't do this right now. Nothing was lost; try again in a moment.")]
@@ -73,6 +77,8 @@ impl Error {
             Self::Conflict(_) => "conflict",
             Self::AlreadyInSession => "already_in_session",
             Self::AgeGate => "age_gate",
+            Self::Muted { .. } => "muted",
+            Self::Banned { .. } => "banned",
             Self::SessionEnded => "session_ended",
             Self::Unavailable => "unavailable",
             Self::Internal(_) => "internal",
@@ -90,7 +96,9 @@ impl Error {
     /// How long to wait before trying again, in milliseconds, when waiting helps.
     pub fn retry_after_ms(&self) -> Option<u64> {
         match self {
-            Self::RateLimited { after } => Some(u64::try_from(after.as_millis()).unwrap_or(u64::MAX).max(1)),
+            Self::RateLimited { after } | Self::Muted { after: Some(after) } | Self::Banned { after: Some(after) } => {
+                Some(u64::try_from(after.as_millis()).unwrap_or(u64::MAX).max(1))
+            }
             Self::Unavailable => Some(1_000),
             _ => None,
         }
@@ -102,7 +110,7 @@ impl Error {
             Self::BadFrame { .. } => StatusCode::BAD_REQUEST,
             Self::BadPayload { .. } | Self::TooLong { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Forbidden(_) | Self::AgeGate => StatusCode::FORBIDDEN,
+            Self::Forbidden(_) | Self::AgeGate | Self::Muted { .. } | Self::Banned { .. } => StatusCode::FORBIDDEN,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Closed | Self::Conflict(_) | Self::AlreadyInSession => StatusCode::CONFLICT,
             Self::SessionEnded => StatusCode::UNAUTHORIZED,

@@ -159,10 +159,11 @@ impl Node {
     /// A visitor who has accepted the rules, without a cookie (for verbs).
     pub(crate) async fn visitor(&self, locale: &str) -> Visitor {
         let who = self.guest(locale).await;
-        self.app_visitor(&who).await
+        self.visitor_of(&who).await
     }
 
-    async fn app_visitor(&self, guest: &Guest) -> Visitor {
+    /// The visitor behind a guest, for verbs.
+    pub(crate) async fn visitor_of(&self, guest: &Guest) -> Visitor {
         let id: i64 = sqlx::query_scalar("SELECT id FROM visitor WHERE public_id = $1::uuid")
             .bind(&guest.id)
             .fetch_one(&self.app.db)

@@ -24,7 +24,7 @@ use crate::http::Prefix;
 pub use crate::locale::Locale;
 #[cfg(test)]
 pub use model::RULES;
-pub use model::{Visitor, VisitorView};
+pub use model::{Ban, Visitor, VisitorView};
 pub use names::Alias;
 #[cfg(test)]
 pub use names::colors;
@@ -69,15 +69,20 @@ pub fn session_layer(db: &PgPool, site: &Site) -> SessionManagerLayer<Sessions> 
         .with_expiry(Expiry::OnInactivity(SILENCE))
 }
 
-/// The visitor of a session. Errors: `session_ended` when there is none (any more).
+/// The visitor of a session, banned or not: [`Visitor::admitted`] tells. Errors: `session_ended` when there is none (any more).
 pub async fn visitor(app: &App, session: &Session) -> Result<Visitor> {
     let id = session_visitor(session).await?.ok_or(Error::SessionEnded)?;
     store::visitor(&app.db, id).await?.ok_or(Error::SessionEnded)
 }
 
-/// A visitor as it is stored now. Errors: `session_ended` when it is gone.
+/// A visitor as it is stored now. Errors: `session_ended` when it is gone, `banned`.
 pub async fn by_id(app: &App, id: i64) -> Result<Visitor> {
-    store::visitor(&app.db, id).await?.ok_or(Error::SessionEnded)
+    store::visitor(&app.db, id).await?.ok_or(Error::SessionEnded)?.admitted()
+}
+
+/// The ban that keeps a visitor away now.
+pub async fn ban(app: &App, visitor: i64) -> Result<Option<Ban>> {
+    Ok(store::visitor(&app.db, visitor).await?.and_then(|known| known.ban))
 }
 
 /// The visitor of a session, made when there is none. The cookie is set with the answer.

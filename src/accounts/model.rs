@@ -1,6 +1,9 @@
 //! Visitor: types and rules, no I/O.
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use time::OffsetDateTime;
 use ts_rs::TS;
 use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
@@ -28,6 +31,18 @@ pub struct Visitor {
     pub settings: Map<String, Value>,
     /// The version of the rules that was accepted, with the age gate.
     pub rules_accepted: Option<String>,
+    /// What keeps this visitor from coming at all, when it was read.
+    pub ban: Option<Ban>,
+}
+
+/// A ban in force everywhere.
+#[derive(Clone, Debug)]
+pub struct Ban {
+    /// Its end, and how far that is away by the database's clock; None: until it is lifted.
+    pub until: Option<OffsetDateTime>,
+    pub after: Option<Duration>,
+    /// What the visitor is told.
+    pub reason: String,
 }
 
 /// A visitor as it is shown to itself.
@@ -67,6 +82,14 @@ impl Visitor {
     /// The visitor's own name: the chosen one, else the alias in the visitor's language.
     pub fn display_name(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.alias.in_words(self.locale))
+    }
+
+    /// Whoever is banned may look at the landing page and at itself, and do nothing else. Errors: `banned`.
+    pub fn admitted(self) -> Result<Self> {
+        match self.ban {
+            Some(Ban { after, .. }) => Err(Error::Banned { after }),
+            None => Ok(self),
+        }
     }
 
     /// The age gate: adult and the current rules. Errors: `age_gate`.

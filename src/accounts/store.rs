@@ -6,13 +6,15 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::model::Change;
+use super::model::{Ban, Change};
 use super::{Alias, Locale, Visitor};
 
 /// A visitor by its inner id.
 pub(super) async fn visitor(db: &PgPool, id: i64) -> Result<Option<Visitor>, sqlx::Error> {
     let row = sqlx::query!(
-        "SELECT id, public_id, color, animal, name, locale, settings, rules_accepted FROM visitor WHERE id = $1",
+        r#"SELECT v.id, v.public_id, v.color, v.animal, v.name, v.locale, v.settings, v.rules_accepted,
+                  bar.kind = 'ban' AS banned, bar.until, bar.ends_in_ms, bar.reason
+           FROM visitor v LEFT JOIN LATERAL barred(v.id, NULL) bar ON true WHERE v.id = $1"#,
         id
     )
     .fetch_optional(db)
@@ -25,6 +27,11 @@ pub(super) async fn visitor(db: &PgPool, id: i64) -> Result<Option<Visitor>, sql
         locale: Locale::of_tag(&row.locale).unwrap_or_default(),
         settings: object(row.settings),
         rules_accepted: row.rules_accepted,
+        ban: row.banned.unwrap_or_default().then(|| Ban {
+            until: row.until,
+            after: row.ends_in_ms.map(|ms| Duration::from_millis(ms.unsigned_abs())),
+            reason: row.reason.unwrap_or_default(),
+        }),
     }))
 }
 
@@ -41,7 +48,7 @@ pub(super) async fn make_visitor(db: &PgPool, alias: &Alias, locale: Locale) -> 
     .fetch_one(db)
     .await?;
     let alias = alias.clone();
-    Ok(Visitor { id, public_id, alias, name: None, locale, settings: Map::new(), rules_accepted: None })
+    Ok(Visitor { id, public_id, alias, name: None, locale, settings: Map::new(), rules_accepted: None, ban: None })
 }
 
 /// Writes a checked change.
@@ -97,6 +104,7 @@ pub(super) async fn sweep(db: &PgPool) -> Result<u64, sqlx::Error> {
                    OR NOT EXISTS (SELECT 1 FROM session s WHERE s.visitor_id = v.id))
               AND NOT EXISTS (SELECT 1 FROM membership m WHERE m.visitor_id = v.id)
               AND NOT EXISTS (SELECT 1 FROM random_session r WHERE r.a = v.id OR r.b = v.id)
+              AND NOT EXISTS (SELECT 1 FROM sanction s WHERE s.visitor_id = v.id)
             ORDER BY v.last_used_at LIMIT 5000 FOR UPDATE SKIP LOCKED)"
     )
     .execute(db)

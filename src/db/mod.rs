@@ -17,11 +17,12 @@ const POOL: u32 = 16;
 /// How long a request waits for a connection before it is `unavailable`.
 const ACQUIRE: Duration = Duration::from_secs(2);
 
-/// The pool of a node. Statements are cut off after 5 s, an idle transaction after 10 s, so that nobody hangs the rest.
+/// The pool of a node. Statements are cut off after 5 s, an idle transaction after 2 s, so that nobody hangs the rest: a
+/// request may hold the head of a room.
 pub fn pool(options: PgConnectOptions) -> PgPool {
     let options = options.application_name("maju").log_statements(tracing::log::LevelFilter::Trace).options([
         ("statement_timeout", "5s"),
-        ("idle_in_transaction_session_timeout", "10s"),
+        ("idle_in_transaction_session_timeout", "2s"),
         ("lock_timeout", "3s"),
     ]);
     PgPoolOptions::new()

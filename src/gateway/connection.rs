@@ -12,16 +12,16 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use uuid::Uuid;
 
 use super::codec::{self, Said, Violation};
-use super::frames::{self, ClientFrame, Notice, NoticeKind, SendOk};
+use super::frames::{self, ClientFrame, SendOk};
 use super::verbs;
 use super::wire::{Broken, Wire};
 use crate::accounts::Visitor;
 use crate::app::{App, stamp};
 use crate::error::{Error, Result};
 use crate::http::{Bucket, Key, Prefix};
-use crate::matching;
-use crate::realtime::{Frame, Queue, Topic, Weight};
+use crate::realtime::{Dismissal, Frame, Notice, NoticeKind, Queue, Topic, Weight};
 use crate::rooms::{self, Place, Posted, Replay, Step};
+use crate::{matching, moderation};
 
 /// Bytes of a frame at most; a larger one closes 1009.
 pub(super) const FRAME: usize = 16 * 1024;
@@ -103,6 +103,14 @@ pub(super) async fn run(app: App, who: Visitor, prefix: Prefix, upgraded: Upgrad
         End::Gone => {}
         End::Closed(code) => connection.wire.closed(code).await,
         End::Close(code, reason) => connection.wire.close(code, &reason).await,
+    }
+}
+
+/// A socket that has been upgraded and is not to be served: it is told why, and closed.
+pub(super) async fn turn_away(upgraded: Upgraded, why: Dismissal) {
+    let Some(mut wire) = Wire::new(upgraded, FRAME) else { return };
+    if matches!(timeout(WRITE, wire.write([why.last.into_wire()])).await, Ok(Ok(()))) {
+        wire.close(why.code, why.reason).await;
     }
 }
 
@@ -298,13 +306,31 @@ impl Connection {
                 Ok(())
             }
             Err(Error::SessionEnded) => Err(End::because(4401, "the session has ended")),
-            Err(why) => self.say(frames::refusal(Some(id), &why)).await,
+            Err(why) => {
+                self.say(frames::refusal(Some(id), &why)).await?;
+                if matches!(why, Error::Banned { .. }) {
+                    self.dismiss().await;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A ban was found by what it forbids, before this node saw it: the socket ends as it would have then.
+    async fn dismiss(&mut self) {
+        match moderation::dismissal(&self.app, self.who.id).await {
+            Ok(Some(why)) => self.queue.dismiss(&why),
+            Ok(None) => {} // lifted meanwhile
+            Err(why) => why.log(),
         }
     }
 
     /// Writes what a room's log holds behind the client's position, page by page as the socket drains, then follows it.
     async fn replay(&mut self, (room, mut replay): (Uuid, Replay)) -> Result<(), End> {
         loop {
+            if self.queue.dismissed().is_some() {
+                return Ok(()); // what is queued is written next, and the end with it
+            }
             let step = within(replay.step(&self.app, &self.queue)).await;
             let seen = if let Ok(Step::Resync(head)) = &step { *head } else { replay.reached() };
             if let Some(followed) = self.joined.get_mut(&room) {
@@ -314,6 +340,10 @@ impl Connection {
                 Ok(Step::Page(frames)) => self.write(frames.into_iter().map(Frame::into_wire)).await?,
                 Ok(Step::Following) => return Ok(()),
                 Ok(Step::Resync(head)) => return self.say(rooms::RoomEvent::Resync { room, head }.encode()).await,
+                Err(Error::NotFound) => {
+                    self.joined.remove(&room); // the place was lost meanwhile
+                    return Ok(());
+                }
                 Err(why) => {
                     // The client resumes on a new socket rather than living with a hole.
                     why.log();
@@ -341,6 +371,10 @@ impl Connection {
         self.write(taken.drain(..).map(|(_, bytes)| bytes)).await?;
         if taken.capacity() <= SPARE {
             self.spare = taken;
+        }
+        if let Some(why) = self.queue.dismissed() {
+            self.say(why.last).await?;
+            return Err(End::because(why.code, why.reason));
         }
         if lagging { Box::pin(self.catch_up()).await } else { Ok(()) }
     }
@@ -388,7 +422,7 @@ impl Connection {
         let mut rest = VecDeque::new();
         queue.take_into(&mut rest);
         let mut last: Vec<_> = rest.into_iter().map(|(_, bytes)| bytes).collect();
-        last.push(Notice::Notice { kind: NoticeKind::Restart }.encode().into_wire());
+        last.push(Notice::of(NoticeKind::Restart).encode().into_wire());
         if let Err(end) = self.write(last).await {
             return end;
         }

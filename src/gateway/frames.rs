@@ -234,28 +234,6 @@ pub(super) struct PingOk {
 #[derive(Serialize, TS)]
 pub(super) struct Done {}
 
-/// What is said to a socket that concerns neither a room nor a talk.
-#[derive(Serialize, TS)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Notice {
-    Notice { kind: NoticeKind },
-}
-
-/// Why somebody is told something.
-#[derive(Serialize, TS)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum NoticeKind {
-    /// The node stops; a 1012 close follows.
-    Restart,
-}
-
-impl Notice {
-    /// The frame's text.
-    pub(super) fn encode(&self) -> Frame {
-        Frame::json(self)
-    }
-}
-
 #[derive(Serialize)]
 struct Ok<'a, T> {
     re: u64,

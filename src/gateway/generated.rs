@@ -4,7 +4,7 @@ use std::path::Path;
 use ts_rs::{Config, TS};
 
 use super::frames;
-use crate::{accounts, locale, matching, moderation, rooms};
+use crate::{accounts, locale, matching, moderation, realtime, rooms};
 
 const FILE: &str = "web/src/wire/generated/frames.ts";
 
@@ -61,8 +61,8 @@ fn typescript() -> String {
         declared::<frames::ReportOk>(&config),
         declared::<frames::PingOk>(&config),
         declared::<frames::Done>(&config),
-        declared::<frames::NoticeKind>(&config),
-        declared::<frames::Notice>(&config),
+        declared::<realtime::NoticeKind>(&config),
+        declared::<realtime::Notice>(&config),
         declared::<frames::WireError<'static>>(&config),
     ];
     let colors = format!("export type Color = {};\n", colors.join(" | "));

@@ -15,14 +15,15 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tower_sessions::Session;
 
-use crate::accounts;
 use crate::app::App;
 use crate::error::{Error, problem};
 use crate::http::{Bucket, ClientIp, Key};
+use crate::{accounts, moderation};
 
 /// The subprotocol: this version of the wire.
 const PROTOCOL: &str = "maju.v1";
-/// `GET /ws`. Checked in this order: origin (403), subprotocol (400), the visitor's cookie (401).
+/// `GET /ws`. Checked in this order: origin (403), subprotocol (400), the visitor's cookie (401). Whoever is banned is
+/// upgraded, told so and closed with 4403: a page cannot read the status of an upgrade that failed.
 pub async fn upgrade(State(app): State<App>, address: ClientIp, session: Session, mut request: Request) -> Response {
     let headers = request.headers();
     let own = |value: &str| app.config.site.is_own_origin(value);
@@ -49,14 +50,16 @@ pub async fn upgrade(State(app): State<App>, address: ClientIp, session: Session
     if app.is_stopping() {
         return Error::Unavailable.into_response();
     }
+    let banned = who.ban.as_ref().map(moderation::dismissal_of);
     let (answer, upgraded) = handshake.accept();
     let socket = app.clone();
     app.tasks.spawn(
         "gateway.socket",
         app.tasks.hold(async move {
-            match upgraded.await {
-                Ok(upgraded) => connection::run(socket, who, prefix, upgraded).await,
-                Err(why) => tracing::debug!(error.cause = %why, "a socket was not upgraded"),
+            match (upgraded.await, banned) {
+                (Ok(upgraded), None) => connection::run(socket, who, prefix, upgraded).await,
+                (Ok(upgraded), Some(why)) => connection::turn_away(upgraded, why).await,
+                (Err(why), _) => tracing::debug!(error.cause = %why, "a socket was not upgraded"),
             }
         }),
     );

@@ -91,6 +91,8 @@ fn reply<T: Serialize>(id: u64, answer: &T) -> Result<Reply> {
 
 async fn hello(socket: &mut Connection, id: u64, resume: &[ResumeFrom]) -> Result<Reply> {
     let app = socket.app.clone();
+    // This socket listens for a ban by now; one that was committed before is found here.
+    socket.who = accounts::by_id(&app, socket.who.id).await?;
     let (mut resumed, mut replays) = (Vec::with_capacity(resume.len()), Vec::new());
     for from in resume {
         let entry = match rooms::place(&app, &socket.who, from.room).await {

@@ -255,6 +255,12 @@ impl Rounds {
         let visitors: Vec<i64> = waiting.keys().copied().collect();
         let blocked: HashSet<(i64, i64)> = moderation::blocks_among(&mut *tx, &visitors).await?.into_iter().collect();
         let mut take = Vec::with_capacity(ids.len());
+        waiting.retain(|_, one| {
+            if one.banned {
+                take.push(one.ticket.id); // a ban that commits from here on finds the talk and ends it
+            }
+            !one.banned
+        });
         for busy in store::in_talk(&mut *tx, &visitors).await? {
             take.extend(waiting.remove(&busy).map(|one| one.ticket.id)); // somebody in a talk does not seek
         }

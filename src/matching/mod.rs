@@ -3,6 +3,7 @@ mod matcher;
 mod model;
 mod pair;
 mod registry;
+mod sanctions;
 mod store;
 mod talks;
 #[cfg(test)]
@@ -76,11 +77,12 @@ pub fn run(app: &App) {
     writer::run(app);
     upkeep::run(app);
     matcher::run(app);
+    sanctions::run(app);
 }
 
 /// Waits for a stranger; a second seek replaces the first. Answers after the commit of the ticket.
 ///
-/// Errors: `bad_frame`, `age_gate`, `already_in_session`, `unavailable`.
+/// Errors: `bad_frame`, `age_gate`, `already_in_session`, `banned`, `muted`, `unavailable`.
 pub async fn seek(app: &App, who: &Visitor, seek: Seek) -> Result<Seeking> {
     who.require_rules()?;
     let seek = seek.checked()?;

@@ -152,6 +152,21 @@ pub(super) async fn cancel(db: &PgPool, visitor: i64, node: Uuid) -> Result<()> 
     Ok(())
 }
 
+/// Who is banned now and was revoked after a version of the fence; if None, who of those that seek or are in a talk.
+pub(super) async fn banned(db: &PgPool, after: Option<i64>) -> Result<Vec<i64>> {
+    sqlx::query_scalar!(
+        r#"SELECT DISTINCT asked.id AS "visitor!"
+           FROM (SELECT visitor_id FROM revocation WHERE version > $1
+                 UNION ALL SELECT visitor_id FROM random_ticket WHERE $1::bigint IS NULL
+                 UNION ALL SELECT visitor_id FROM membership
+                           WHERE $1::bigint IS NULL AND slot IS NOT NULL AND left_at IS NULL) AS asked(id)
+           CROSS JOIN LATERAL barred(asked.id, NULL) bar WHERE bar.kind = 'ban'"#,
+        after
+    )
+    .fetch_all(db)
+    .await
+}
+
 /// Deletes tickets that this node answers for and nobody waits for any more.
 pub(super) async fn delete_own(db: &PgPool, node: Uuid, visitors: &[i64], tickets: &[Uuid]) -> Result<()> {
     sqlx::query!(
@@ -279,20 +294,24 @@ pub(super) async fn sweep_tickets(db: &PgPool) -> Result<u64> {
 pub(super) struct Locked {
     pub ticket: Ticket,
     pub locale: Locale,
+    /// Banned since the ticket was written: it is not to be paired.
+    pub banned: bool,
 }
 
 /// Locks tickets that still wait, in id order.
 pub(super) async fn lock_tickets(tx: &mut PgConnection, ids: &[i64]) -> Result<Vec<Locked>> {
     let rows = sqlx::query!(
-        "SELECT t.id, t.public_id, t.visitor_id, t.interests, t.languages, t.translate, t.since, v.locale
-         FROM random_ticket t JOIN visitor v ON v.id = t.visitor_id
-         WHERE t.id = ANY($1) AND t.cancelled_at IS NULL ORDER BY t.id FOR UPDATE OF t",
+        r#"SELECT t.id, t.public_id, t.visitor_id, t.interests, t.languages, t.translate, t.since, v.locale,
+                  EXISTS (SELECT 1 FROM barred(t.visitor_id, NULL) bar WHERE bar.kind = 'ban') AS "banned!"
+           FROM random_ticket t JOIN visitor v ON v.id = t.visitor_id
+           WHERE t.id = ANY($1) AND t.cancelled_at IS NULL ORDER BY t.id FOR UPDATE OF t"#,
         ids
     )
     .fetch_all(tx)
     .await?;
     let locked = rows.into_iter().map(|row| Locked {
         locale: Locale::of_tag(&row.locale).unwrap_or_default(),
+        banned: row.banned,
         ticket: Ticket {
             id: row.id,
             public_id: row.public_id,

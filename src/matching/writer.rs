@@ -14,8 +14,9 @@ use super::registry::Seeker;
 use super::store::{self, Written};
 use crate::accounts;
 use crate::app::App;
-use crate::db;
+use crate::db::{self, fence};
 use crate::error::{Error, Result};
+use crate::moderation::{self, Bar};
 
 /// Seeks waiting to be written at most; past it a seeker is told `unavailable`.
 const QUEUE: usize = 4_096;
@@ -42,6 +43,13 @@ struct Draft {
     answer: oneshot::Sender<Result<Uuid>>,
 }
 
+/// Why a seek is not written.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    InTalk,
+    Barred(Bar),
+}
+
 /// Where seeks are handed in.
 pub(super) struct Writer {
     drafts: mpsc::Sender<Draft>,
@@ -57,7 +65,7 @@ impl Default for Writer {
 
 /// Writes a ticket, in place of the visitor's earlier one, and answers its public id after the commit.
 ///
-/// Errors: `already_in_session`, `unavailable`.
+/// Errors: `already_in_session`, `banned`, `muted`, `unavailable`.
 pub(super) async fn write(app: &App, visitor: i64, seek: Seek) -> Result<Uuid> {
     let (answer, written) = oneshot::channel();
     let draft = Draft { visitor, ticket: Uuid::new_v4(), seek, since: app.clock.now(), answer };
@@ -125,18 +133,25 @@ impl Lane {
         batch.refuse();
     }
 
-    /// One transaction: keep the visitors, lock their tickets, refuse those in a talk, write. Answers who was refused.
-    async fn attempt(&mut self, batch: &Written) -> Result<HashSet<i64>> {
+    /// One transaction: the fence, keep the visitors, lock their tickets, refuse those in a talk and those who may not seek,
+    /// write. Answers who was refused, and why.
+    async fn attempt(&mut self, batch: &Written) -> Result<HashMap<i64, Refusal>> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             empty => empty.insert(db::connect(&self.app.db, SESSION).await?),
         };
         let mut tx = connection.begin().await?;
+        // No ticket is written after the commit of its visitor's ban.
+        fence::share(&mut tx).await?;
         accounts::keep(&mut tx, &batch.visitors).await?;
         // Under these locks no pair with them is committed; a pair that was is seen by the next statement.
         store::lock_tickets_of(&mut tx, &batch.visitors).await?;
-        let refused: HashSet<i64> = store::in_talk(&mut tx, &batch.visitors).await?.into_iter().collect();
-        store::write_tickets(&mut tx, self.app.node, &batch.without(&refused)).await?;
+        let busy = store::in_talk(&mut tx, &batch.visitors).await?.into_iter();
+        let mut refused: HashMap<i64, Refusal> = busy.map(|visitor| (visitor, Refusal::InTalk)).collect();
+        let bars = moderation::bars(&mut tx, &batch.visitors, None).await?.into_iter();
+        refused.extend(bars.map(|(visitor, bar)| (visitor, Refusal::Barred(bar))));
+        let without: HashSet<i64> = refused.keys().copied().collect();
+        store::write_tickets(&mut tx, self.app.node, &batch.without(&without)).await?;
         tx.commit().await?;
         Ok(refused)
     }
@@ -165,12 +180,12 @@ impl Batch {
     }
 
     /// After the commit: this node answers for the tickets, then their seekers hear of them.
-    fn answer(self, app: &App, refused: &HashSet<i64>) {
+    fn answer(self, app: &App, refused: &HashMap<i64, Refusal>) {
         let now = app.clock.now();
         let tickets: HashMap<i64, Uuid> =
             self.seekers.iter().map(|(visitor, seeker)| (*visitor, seeker.ticket)).collect();
         for (visitor, seeker) in self.seekers {
-            if refused.contains(&visitor) {
+            if refused.contains_key(&visitor) {
                 app.matching.registry.release(visitor);
             } else {
                 app.matching.registry.hold(visitor, seeker, now);
@@ -178,9 +193,13 @@ impl Batch {
         }
         app.matching.wake(app);
         for (visitor, answer) in self.answers {
-            let ticket = tickets.get(&visitor).filter(|_| !refused.contains(&visitor));
+            let outcome = match (refused.get(&visitor), tickets.get(&visitor)) {
+                (Some(Refusal::Barred(bar)), _) => Err((*bar).into()),
+                (None, Some(ticket)) => Ok(*ticket),
+                (Some(Refusal::InTalk), _) | (None, None) => Err(Error::AlreadyInSession),
+            };
             // A seeker that has gone does not need the answer; its ticket lapses.
-            let _ = answer.send(ticket.copied().ok_or(Error::AlreadyInSession));
+            let _ = answer.send(outcome);
         }
     }
 

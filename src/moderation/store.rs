@@ -3,6 +3,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::NewReport;
+use super::model::{Bar, Imposed, NewSanction, Penalty};
 
 /// Stores a report with its evidence.
 pub(super) async fn insert_report(tx: &mut PgConnection, report: &NewReport<'_>) -> Result<Uuid, sqlx::Error> {
@@ -48,4 +49,71 @@ pub(super) async fn blocks_among(tx: &mut PgConnection, visitors: &[i64]) -> Res
         .fetch_all(tx)
         .await?;
     Ok(rows.into_iter().map(|row| (row.low, row.high)).collect())
+}
+
+/// Stores a sanction; a room of None is everywhere.
+pub(super) async fn insert_sanction(
+    tx: &mut PgConnection,
+    penalty: Penalty,
+    room: Option<i64>,
+    new: &NewSanction<'_>,
+) -> Result<Imposed, sqlx::Error> {
+    sqlx::query_as!(
+        Imposed,
+        "INSERT INTO sanction (public_id, visitor_id, room_id, kind, reason, author_id, until)
+         VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7)) RETURNING public_id, until",
+        Uuid::new_v4(),
+        new.visitor,
+        room,
+        penalty.as_str(),
+        new.reason,
+        new.author,
+        new.lasts.map(|lasts| lasts.as_secs_f64())
+    )
+    .fetch_one(tx)
+    .await
+}
+
+/// Whom a sanction that stands is against. The row is locked.
+pub(super) async fn standing(tx: &mut PgConnection, sanction: Uuid) -> Result<Option<Standing>, sqlx::Error> {
+    sqlx::query_as!(
+        Standing,
+        "SELECT visitor_id, room_id FROM sanction WHERE public_id = $1 AND lifted_at IS NULL FOR UPDATE",
+        sanction
+    )
+    .fetch_optional(tx)
+    .await
+}
+
+/// A sanction that was not lifted.
+pub(super) struct Standing {
+    pub visitor_id: i64,
+    /// None: everywhere.
+    pub room_id: Option<i64>,
+}
+
+/// Notes that a sanction was lifted.
+pub(super) async fn lift(tx: &mut PgConnection, sanction: Uuid, by: Option<i64>) -> Result<(), sqlx::Error> {
+    sqlx::query!("UPDATE sanction SET lifted_at = now(), lifted_by = $2 WHERE public_id = $1", sanction, by)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// What keeps visitors from something everywhere, or in a room if one is named.
+pub(super) async fn bars(
+    db: &mut PgConnection,
+    visitors: &[i64],
+    room: Option<i64>,
+) -> Result<Vec<(i64, Bar)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT asked.id AS "visitor!", bar.kind, bar.in_room, bar.ends_in_ms
+           FROM UNNEST($1::bigint[]) AS asked(id) CROSS JOIN LATERAL barred(asked.id, $2) bar"#,
+        visitors,
+        room
+    )
+    .fetch_all(db)
+    .await?;
+    let bars = rows.into_iter();
+    Ok(bars.filter_map(|row| Some((row.visitor, Bar::of(row.kind.as_deref(), row.in_room, row.ends_in_ms)?))).collect())
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::{Frame, Queue, Relay, Topic, Weight};
+use super::{Dismissal, Frame, Queue, Relay, Topic, Weight};
 
 /// Shards keep publishers of different topics out of each other's way.
 const SHARDS: usize = 32;
@@ -63,6 +63,13 @@ impl Hub {
         }
     }
 
+    /// Ends every socket of this node that listens to the topic.
+    pub fn dismiss(&self, topic: Topic, why: &Dismissal) {
+        for queue in self.shard(topic).get(&topic).into_iter().flatten() {
+            queue.dismiss(why);
+        }
+    }
+
     /// Hands a frame to everybody who listens to the topic on this node, but one queue if it is named.
     pub fn publish(&self, topic: Topic, frame: &Frame, except: Option<&Arc<Queue>>) {
         let weight = if matches!(topic, Topic::Visitor(_)) { Weight::Kept } else { Weight::Passing };
@@ -95,11 +102,9 @@ impl Hub {
         self.shard(topic).get(&topic).map_or(0, Vec::len)
     }
 
-    /// How many different owners listen to the topic on this node.
-    pub fn owners(&self, topic: Topic) -> usize {
-        let shard = self.shard(topic);
-        let owners: HashSet<i64> = shard.get(&topic).into_iter().flatten().map(|queue| queue.owner()).collect();
-        owners.len()
+    /// The different owners of the sockets that listen to the topic on this node.
+    pub fn owners(&self, topic: Topic) -> HashSet<i64> {
+        self.shard(topic).get(&topic).into_iter().flatten().map(|queue| queue.owner()).collect()
     }
 
     /// Whether any socket of this owner listens to the topic on this node.

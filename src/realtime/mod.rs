@@ -1,6 +1,7 @@
 //! Realtime: carries bytes to the sockets that listen to a topic, here and on other nodes. Knows no noun.
 mod frame;
 mod hub;
+mod notice;
 mod queue;
 mod relay;
 
@@ -8,7 +9,8 @@ pub use frame::Frame;
 #[cfg(test)]
 pub use frame::texts;
 pub use hub::Hub;
-pub use queue::{Queue, Weight};
+pub use notice::{Notice, NoticeKind};
+pub use queue::{Dismissal, Queue, Weight};
 pub use relay::{CAUGHT_UP, Relay, Relayed};
 
 /// What sockets listen to.

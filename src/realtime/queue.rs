@@ -5,6 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use super::Frame;
+
 /// Queued bytes at which a socket lags (DESIGN.md 4).
 const LIMIT: usize = 64 * 1024;
 /// Frames of the visitor's own that a lagging socket still keeps: they are in no log.
@@ -35,6 +37,16 @@ struct State {
     frames: VecDeque<(Weight, Bytes)>,
     bytes: usize,
     lagging: bool,
+    dismissed: Option<Dismissal>,
+}
+
+/// Why a socket is to end: the last frame it writes, then the close.
+#[derive(Clone, Debug)]
+pub struct Dismissal {
+    pub last: Frame,
+    /// A close code of docs/WIRE.md.
+    pub code: u16,
+    pub reason: &'static str,
 }
 
 impl State {
@@ -82,6 +94,17 @@ impl Queue {
         }
     }
 
+    /// Ends the socket: it writes what is queued and the last frame, and closes. The first dismissal stands.
+    pub fn dismiss(&self, why: &Dismissal) {
+        self.lock().dismissed.get_or_insert_with(|| why.clone());
+        self.wake.notify_one();
+    }
+
+    /// Whether, and how, the socket is to end.
+    pub fn dismissed(&self) -> Option<Dismissal> {
+        self.lock().dismissed.clone()
+    }
+
     /// Everything that is queued, without waiting. `into` is empty, and its room is used by what is queued next. True: the
     /// queue lags, entries were dropped, and the socket has to read them again; it calls [`Queue::caught_up`] before it does.
     pub fn take_into(&self, into: &mut VecDeque<(Weight, Bytes)>) -> bool {
@@ -96,13 +119,13 @@ impl Queue {
         self.lock().lagging = false;
     }
 
-    /// Waits until something is queued or the queue lags.
+    /// Waits until something is queued, the queue lags, or the socket is to end.
     pub async fn ready(&self) {
         loop {
             let notified = self.wake.notified();
             {
                 let state = self.lock();
-                if state.lagging || !state.frames.is_empty() {
+                if state.lagging || !state.frames.is_empty() || state.dismissed.is_some() {
                     return;
                 }
             }
@@ -121,7 +144,7 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::{KEPT, LIMIT, Queue, Weight};
+    use super::{Dismissal, KEPT, LIMIT, Queue, Weight};
 
     fn entry(seq: i64) -> Weight {
         Weight::Entry { room: 7, seq }
@@ -174,6 +197,18 @@ mod tests {
         queue.push_all((2..4).map(|seq| (entry(seq), "x".repeat(LIMIT).into())));
         queue.ready().await;
         assert!(take(&queue).1);
+    }
+
+    #[tokio::test]
+    async fn a_dismissal_wakes_and_the_first_one_stands() {
+        let queue = Queue::new(1);
+        assert!(queue.dismissed().is_none());
+        for (last, code) in [("banned", 4403), ("later", 4401)] {
+            queue.dismiss(&Dismissal { last: last.into(), code, reason: "" });
+        }
+        queue.ready().await;
+        let dismissed = queue.dismissed().unwrap();
+        assert_eq!((&*dismissed.last, dismissed.code), ("banned", 4403));
     }
 
     #[test]

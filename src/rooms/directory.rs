@@ -1,6 +1,7 @@
 //! What a node remembers of rooms and places, so that a send needs no query before its batch. The batch checks it again.
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -16,6 +17,16 @@ pub struct Place {
     pub member: Arc<Member>,
     /// The version of the room's rights this was read at.
     pub rights: i64,
+    /// The fence's version this was read at.
+    pub fence: i64,
+    /// The right to write is taken away for now, here or everywhere.
+    pub muted: Option<Mute>,
+}
+
+/// A mute, and how long it still lasts; None: until it is lifted.
+#[derive(Clone, Copy, Debug)]
+pub struct Mute {
+    pub after: Option<Duration>,
 }
 
 /// Places by room and visitor.
@@ -30,8 +41,11 @@ impl Directory {
         self.lock().get(&room)?.get(&visitor).cloned()
     }
 
-    /// Remembers a place.
+    /// Remembers a place. One without the right to write is not remembered: it ends by the database's clock.
     pub(super) fn remember(&self, place: &Place) {
+        if place.muted.is_some() {
+            return;
+        }
         let mut rooms = self.lock();
         if rooms.len() >= ROOMS && !rooms.contains_key(&place.room.public_id) {
             rooms.clear();

@@ -11,9 +11,10 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::Place;
 use super::model::{ChatRoom, Kind, RoomEvent};
-use super::presence;
 use super::store::{self, Window};
+use super::{presence, rights};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::realtime::{CAUGHT_UP, Frame, Queue, Relayed, Topic};
@@ -48,6 +49,8 @@ struct RoomFeed {
     room: Arc<ChatRoom>,
     /// The last seq handed to the sockets; None until the head was read.
     delivered: Option<i64>,
+    /// The version of the room's rights that its listeners here have been checked against; None until the head was read.
+    rights: Option<i64>,
     recent: VecDeque<(i64, Frame)>,
     recent_bytes: usize,
     early: BTreeMap<i64, Frame>,
@@ -70,6 +73,23 @@ impl Feed {
         let shown = rooms.values().filter(|feed| feed.room.kind != Kind::Talk);
         let heard = shown.filter(|feed| app.hub.listeners(Topic::Room(feed.room.id)) > 0);
         heard.map(|feed| (feed.room.id, feed.room.public_id)).collect()
+    }
+
+    /// The rights of a room have risen by one, and whoever it was about does not listen here any more. False: they had
+    /// risen before by something else, which [`look`] finds.
+    pub(super) fn rights_rose(&self, room: i64, rights: i64) -> bool {
+        let mut rooms = self.lock();
+        let Some(known) = rooms.get_mut(&room).and_then(|feed| feed.rights.as_mut()) else { return false };
+        let next = *known + 1 == rights;
+        if next {
+            *known = rights;
+        }
+        next
+    }
+
+    /// The version of a room's rights that its listeners here have been checked against.
+    pub(super) fn rights(&self, room: i64) -> Option<i64> {
+        self.lock().get(&room)?.rights
     }
 
     /// How many rooms are in use.
@@ -213,6 +233,7 @@ pub(super) async fn open(app: &App, room: &Arc<ChatRoom>) -> Result<i64> {
         let feed = rooms.entry(room.id).or_insert_with(|| RoomFeed {
             room: room.clone(),
             delivered: None,
+            rights: None,
             recent: VecDeque::new(),
             recent_bytes: 0,
             early: BTreeMap::new(),
@@ -229,8 +250,15 @@ pub(super) async fn open(app: &App, room: &Arc<ChatRoom>) -> Result<i64> {
         }
     }
     // Entries committed from here on reach the feed as early ones and are taken up below.
-    let head = store::head(&app.db, room.id).await?.ok_or(Error::NotFound)?;
-    let known = app.rooms.feed.lock().get(&room.id).and_then(|feed| feed.delivered);
+    let (head, rights) = store::head(&app.db, room.id).await?.ok_or(Error::NotFound)?;
+    let known = {
+        let mut rooms = app.rooms.feed.lock();
+        let feed = rooms.get_mut(&room.id);
+        feed.and_then(|feed| {
+            feed.rights.get_or_insert(rights);
+            feed.delivered
+        })
+    };
     match known {
         Some(known) if known < head => repair(app, room.id).await?,
         Some(_) => {}
@@ -256,6 +284,8 @@ fn set_head(app: &App, room: i64, head: i64) {
 /// What is missing between a client and the feed.
 pub struct Replay {
     room: Arc<ChatRoom>,
+    /// The version of the room's rights at which its reader had a place.
+    rights: i64,
     next: i64,
     left: i64,
 }
@@ -271,9 +301,9 @@ pub enum Step {
 }
 
 impl Replay {
-    /// A replay of everything after `after`.
-    pub(super) fn new(room: Arc<ChatRoom>, after: i64) -> Self {
-        Self { room, next: after + 1, left: REPLAY }
+    /// A replay of everything after `after`, for somebody with a place.
+    pub(super) fn new(place: &Place, after: i64) -> Self {
+        Self { room: place.room.clone(), rights: place.rights, next: after + 1, left: REPLAY }
     }
 
     /// The last entry it has brought.
@@ -286,20 +316,39 @@ impl Replay {
         (head + 1 - self.next).max(0)
     }
 
-    /// The next page, or the moment at which the socket has caught up and listens.
+    /// The next page, or the moment at which the socket has caught up and listens. Errors: `not_found` when its reader has
+    /// lost the place meanwhile.
     pub async fn step(&mut self, app: &App, queue: &Arc<Queue>) -> Result<Step> {
         if self.next > open(app, &self.room).await? + 1 {
             repair(app, self.room.id).await?; // the client is ahead: it was on another node
         }
+        loop {
+            match self.try_step(app, queue).await? {
+                Ok(step) => return Ok(step),
+                Err(risen) => {
+                    if rights::is_stranger(app, self.room.id, queue.owner()).await? {
+                        return Err(Error::NotFound);
+                    }
+                    self.rights = risen;
+                }
+            }
+        }
+    }
+
+    /// One step, or the version of the room's rights that its reader has to be checked against before.
+    async fn try_step(&mut self, app: &App, queue: &Arc<Queue>) -> Result<Result<Step, i64>> {
         let upto = {
             let mut rooms = app.rooms.feed.lock();
             let Some(feed) = rooms.get_mut(&self.room.id) else { return Err(Error::Unavailable) };
+            if let Some(risen) = feed.rights.filter(|rights| *rights > self.rights) {
+                return Ok(Err(risen));
+            }
             let delivered = feed.delivered.unwrap_or_default();
             if self.next > delivered || self.left <= 0 {
                 // Under the lock: nothing is delivered between the check and the subscription.
                 feed.write_held(app);
                 app.hub.subscribe(Topic::Room(self.room.id), queue);
-                return Ok(if self.next > delivered { Step::Following } else { Step::Resync(delivered) });
+                return Ok(Ok(if self.next > delivered { Step::Following } else { Step::Resync(delivered) }));
             }
             let page: Vec<Frame> = match feed.recent.front() {
                 Some((oldest, _)) if *oldest <= self.next => {
@@ -309,7 +358,7 @@ impl Replay {
                 _ => Vec::new(),
             };
             if !page.is_empty() {
-                return Ok(Step::Page(self.advance(page)));
+                return Ok(Ok(Step::Page(self.advance(page))));
             }
             delivered
         };
@@ -319,7 +368,7 @@ impl Replay {
         if frames.is_empty() {
             return Err(Error::Unavailable);
         }
-        Ok(Step::Page(self.advance(frames.into_iter().map(|(_, frame)| frame).collect())))
+        Ok(Ok(Step::Page(self.advance(frames.into_iter().map(|(_, frame)| frame).collect()))))
     }
 
     fn advance(&mut self, page: Vec<Frame>) -> Vec<Frame> {
@@ -398,7 +447,8 @@ fn overdue(app: &App) -> Vec<i64> {
 
 /// Compares the heads of the rooms in use in one query, and forgets the rooms out of use.
 async fn look(app: &App) -> Result<()> {
-    let (ids, known): (Vec<i64>, Vec<i64>) = {
+    let (mut ids, mut seqs, mut rights) = (Vec::new(), Vec::new(), Vec::new());
+    {
         let mut rooms = app.rooms.feed.lock();
         rooms.retain(|id, feed| {
             if app.hub.listeners(Topic::Room(*id)) > 0 {
@@ -406,15 +456,48 @@ async fn look(app: &App) -> Result<()> {
             }
             feed.used.elapsed() < KEEP
         });
-        rooms.iter().filter_map(|(id, feed)| Some((*id, feed.delivered?))).unzip()
-    };
+        for (id, feed) in rooms.iter() {
+            let (Some(seq), Some(known)) = (feed.delivered, feed.rights) else { continue };
+            ids.push(*id);
+            seqs.push(seq);
+            rights.push(known);
+        }
+    }
     if ids.is_empty() {
         return Ok(());
     }
-    for (room, _) in store::heads_past(&app.db, &ids, &known).await? {
+    let past = store::heads_past(&app.db, &ids, &seqs, &rights).await?;
+    recheck(app, &past).await?;
+    for (room, _, _) in past {
         repair(app, room).await?;
     }
     Ok(())
+}
+
+/// Rooms whose rights have risen without word of how: whoever listens here without a place is sent away.
+async fn recheck(app: &App, heads: &[(i64, i64, i64)]) -> Result<()> {
+    let mut risen = Vec::new();
+    {
+        let mut rooms = app.rooms.feed.lock();
+        for (room, _, rights) in heads {
+            let Some(feed) = rooms.get_mut(room) else { continue };
+            if feed.rights.is_some_and(|known| known < *rights) {
+                // From here on nobody begins to listen who was not checked against it.
+                risen.push((feed.room.clone(), feed.rights.replace(*rights)));
+            }
+        }
+    }
+    let rooms: Vec<Arc<ChatRoom>> = risen.iter().map(|(room, _)| room.clone()).collect();
+    let checked = rights::send_away(app, &rooms).await;
+    if checked.is_err() {
+        let mut rooms = app.rooms.feed.lock();
+        for (room, before) in risen {
+            if let Some(feed) = rooms.get_mut(&room.id) {
+                feed.rights = before; // looked at again
+            }
+        }
+    }
+    checked
 }
 
 /// Takes up what other nodes published to rooms.
@@ -432,7 +515,7 @@ async fn relayed(app: App) {
                         feed.take(&app, seq, frame);
                     }
                 }
-                None if presence::heard(&app, node, room, &frame) => {}
+                None if presence::heard(&app, node, room, &frame) || rights::heard(&app, room, &frame) => {}
                 None => app.hub.publish(Topic::Room(room), &frame, None),
             },
             Ok(Relayed { topic: Topic::Nodes, frame, .. }) if *frame == *CAUGHT_UP => report(look(&app).await),

@@ -3,7 +3,9 @@ mod directory;
 mod feed;
 mod model;
 mod presence;
+mod rights;
 mod routes;
+mod sanctions;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -23,15 +25,17 @@ use crate::accounts::{Alias, Locale, Visitor};
 use crate::app::App;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::moderation::{self, Reason};
+use crate::moderation::{self, Bar, Reason};
 use crate::realtime::{Queue, Topic};
 
-pub use directory::Place;
+pub use directory::{Mute, Place};
 pub use feed::{REPLAY, Replay, Step};
 #[cfg(test)]
 pub use model::Message;
 pub use model::{ChatRoom, Kind, Naming, RoomEvent, RoomView, Sender, Slot, is_language_tag};
 pub use routes::router;
+#[cfg_attr(not(test), expect(unused_imports, reason = "who may call them, and the pages, come with staff"))]
+pub use sanctions::{kick, mute};
 pub use writer::Lanes;
 
 /// How long both sides may read a talk after its end (DESIGN.md 6).
@@ -123,7 +127,7 @@ pub struct Post {
 
 /// Posts to a room. Answers with a receipt that comes after the commit; the entry is published after it too.
 ///
-/// Errors: `not_found` for a room the visitor is not in, `closed`, `bad_payload`, `too_long`, `unavailable`.
+/// Errors: `not_found` for a room the visitor is not in, `closed`, `muted`, `banned`, `bad_payload`, `too_long`, `unavailable`.
 pub async fn post(app: &App, who: &Visitor, room: Uuid, post: Post) -> Result<Receipt> {
     let place = match known_place(app, who, room) {
         Some(place) => place,
@@ -135,20 +139,24 @@ pub async fn post(app: &App, who: &Visitor, room: Uuid, post: Post) -> Result<Re
     Ok(receipt)
 }
 
-/// The remembered place of a visitor in a room. The batch checks it again.
+/// The remembered place of a visitor in a room, unless rights everywhere were taken away since. The batch checks it again.
 pub fn known_place(app: &App, who: &Visitor, room: Uuid) -> Option<Place> {
-    app.rooms.directory.find(room, who.id)
+    let place = app.rooms.directory.find(room, who.id)?;
+    (!app.moderation.is_revoked_since(who.id, place.fence)).then_some(place)
 }
 
 /// Posts from a place; `answer` is called after the commit, unless this fails. Errors: as [`post`].
 ///
-/// A room that has ended is refused by the writer: a repeat of what was written before its end gets the first answer.
+/// A room that has ended and somebody who is muted are refused by the writer: a repeat of what was written before gets the
+/// first answer.
 pub fn submit(app: &App, place: Place, post: Post, answer: Answer) -> Result<()> {
     let payload = model::Payload::checked(post.payload)?;
     app.rooms.writer.submit(writer::Draft {
         room: place.room,
         member: place.member,
         rights: place.rights,
+        fence: place.fence,
+        refusal: place.muted.map(Into::into),
         client_id: post.client_id,
         payload,
         reply_to: post.reply_to,
@@ -164,21 +172,30 @@ pub async fn receive(receipt: Receipt) -> Result<Posted> {
 
 /// The visitor's place in a room, as committed now.
 ///
-/// Errors: `not_found` for a room that is not there, was left, is not the visitor's, or was a talk whose day is over.
+/// Errors: `not_found` for a room that is not there, was left, is not the visitor's, the visitor was removed from, or was a
+/// talk whose day is over; `banned`.
 pub async fn place(app: &App, who: &Visitor, room: Uuid) -> Result<Place> {
     let mut connection = app.db.acquire().await?;
     let standing = store::standing(&mut connection, room, who.id).await?.ok_or(Error::NotFound)?;
+    let muted = match standing.bar {
+        Some(bar @ (Bar::Banned { .. } | Bar::Kicked)) => return Err(bar.into()),
+        Some(Bar::Muted { after }) => Some(Mute { after }),
+        None => None,
+    };
     let member = standing.member.ok_or(Error::NotFound)?;
     let over = standing.room.closed_at.is_some_and(|at| at + READABLE < app.clock.now());
     if over || (member.left && member.sender.slot.is_none()) {
         return Err(Error::NotFound);
     }
-    let place = Place { room: Arc::new(standing.room), member: Arc::new(member), rights: standing.rights };
+    let (room, member) = (Arc::new(standing.room), Arc::new(member));
+    let place = Place { room, member, rights: standing.rights, fence: standing.fence, muted };
     app.rooms.directory.remember(&place);
     Ok(place)
 }
 
-/// Enters a room: a public one makes a member of whoever comes, the others need a place. Errors: `not_found`, `closed`.
+/// Enters a room: a public one makes a member of whoever comes, the others need a place.
+///
+/// Errors: `not_found`, `closed`, `banned`; `forbidden` for a public room that the visitor was removed from.
 pub async fn enter(app: &App, who: &Visitor, room: Uuid) -> Result<Place> {
     match place(app, who, room).await {
         Err(Error::NotFound) => {}
@@ -193,7 +210,12 @@ pub async fn enter(app: &App, who: &Visitor, room: Uuid) -> Result<Place> {
         return Err(Error::Closed);
     }
     take_place(&mut tx, who, &standing.room, "member").await?;
-    tx.commit().await?;
+    // Under the head's lock that taking a place holds: a kick is committed before and seen here, or comes after and ends it.
+    match moderation::bars(&mut tx, &[who.id], Some(standing.room.id)).await?.remove(&who.id) {
+        Some(Bar::Kicked) => return Err(Error::Forbidden("You were removed from this room.")),
+        Some(bar @ Bar::Banned { .. }) => return Err(bar.into()),
+        Some(Bar::Muted { .. }) | None => tx.commit().await?,
+    }
     app.rooms.directory.forget(room);
     place(app, who, room).await
 }
@@ -216,14 +238,10 @@ async fn take_place(tx: &mut PgConnection, who: &Visitor, room: &ChatRoom, role:
 ///
 /// Errors: `not_found` when there was no place to leave. A talk is ended by matching, not here.
 pub async fn leave(app: &App, who: &Visitor, place: &Place) -> Result<()> {
-    let mut tx = app.db.begin().await?;
-    if !store::leave_place(&mut tx, place.room.id, who.id).await? {
-        return Err(Error::NotFound);
-    }
-    tx.commit().await?;
-    app.rooms.directory.forget(place.room.public_id);
-    app.hub.unsubscribe_owner(Topic::Room(place.room.id), who.id);
-    presence::stir(app, &place.room);
+    let mut connection = app.db.acquire().await?;
+    let rights = store::leave_place(&mut connection, place.room.id, who.id).await?.ok_or(Error::NotFound)?;
+    drop(connection);
+    rights::risen(app, &place.room, rights, Some(who.id));
     Ok(())
 }
 
@@ -242,18 +260,18 @@ pub async fn follow(app: &App, place: &Place, after: Option<i64>) -> Result<(i64
     if after > head || head - after > REPLAY {
         return Ok((head, None));
     }
-    Ok((head, Some(Replay::new(place.room.clone(), after))))
+    Ok((head, Some(Replay::new(place, after))))
 }
 
 /// A replay for a socket that lags: everything after `after`, which it has seen.
 pub fn catch_up(place: &Place, after: i64) -> Replay {
-    Replay::new(place.room.clone(), after)
+    Replay::new(place, after)
 }
 
 /// A replay of nothing: the socket listens from the head on.
 pub async fn follow_head(app: &App, place: &Place) -> Result<(i64, Replay)> {
     let head = feed::open(app, &place.room).await?;
-    Ok((head, Replay::new(place.room.clone(), head)))
+    Ok((head, Replay::new(place, head)))
 }
 
 /// Stops a socket's following of a room.
@@ -272,20 +290,23 @@ pub fn is_followed_by(app: &App, room: &ChatRoom, visitor: i64) -> bool {
     app.hub.listens(Topic::Room(room.id), visitor)
 }
 
-/// Tells the others in the room that the visitor is typing. Errors: `not_found`, `closed`.
+/// Tells the others in the room that the visitor is typing. Errors: `not_found`, `closed`, `muted`, `banned`.
 pub async fn typing(app: &App, who: &Visitor, room: Uuid, own: &Arc<Queue>) -> Result<()> {
-    let place = open_place(app, who, room).await?;
+    let place = current_place(app, who, room).await?;
+    if place.room.closed_at.is_some() {
+        return Err(Error::Closed);
+    }
+    if let Some(Mute { after }) = place.muted {
+        return Err(Error::Muted { after });
+    }
     let sender = place.member.sender.clone();
     feed::pass(app, place.room.id, &RoomEvent::Typing { room, sender }, Some(own));
     Ok(())
 }
 
-/// Records how far the visitor has read, written within a second, and tells a small room. Errors: `not_found`.
+/// Records how far the visitor has read, written within a second, and tells a small room. Errors: `not_found`, `banned`.
 pub async fn read(app: &App, who: &Visitor, room: Uuid, seq: i64, own: &Arc<Queue>) -> Result<()> {
-    let place = match known_place(app, who, room) {
-        Some(place) => place,
-        None => place(app, who, room).await?,
-    };
+    let place = current_place(app, who, room).await?;
     let head = feed::open(app, &place.room).await?;
     if !(0..=head).contains(&seq) {
         return Err(Error::bad_field("seq", "There is no such entry in this room."));
@@ -302,13 +323,18 @@ pub async fn read(app: &App, who: &Visitor, room: Uuid, seq: i64, own: &Arc<Queu
     Ok(())
 }
 
-/// The remembered place, in a room that is open.
-async fn open_place(app: &App, who: &Visitor, room: Uuid) -> Result<Place> {
-    let place = match known_place(app, who, room) {
-        Some(place) => place,
-        None => place(app, who, room).await?,
-    };
-    if place.room.closed_at.is_some() { Err(Error::Closed) } else { Ok(place) }
+/// The place for a frame that passes and that no batch checks again: the remembered one of somebody who follows the room
+/// here, because such a node hears within a second of rights that were taken away; else the committed one.
+async fn current_place(app: &App, who: &Visitor, room: Uuid) -> Result<Place> {
+    match known_place(app, who, room) {
+        Some(place)
+            if is_followed_by(app, &place.room, who.id)
+                && app.rooms.feed.rights(place.room.id).is_some_and(|checked| checked <= place.rights) =>
+        {
+            Ok(place)
+        }
+        _ => place(app, who, room).await,
+    }
 }
 
 /// The last seq a member may not see: those who join a room without history see what comes after them.

@@ -60,7 +60,7 @@ pub(super) fn online(app: &App, room: i64) -> usize {
         .elsewhere
         .get(&room)
         .map_or(0, |nodes| nodes.values().filter(|(_, at)| at.elapsed() < FORGET).map(|(count, _)| count).sum());
-    app.hub.owners(Topic::Room(room)) + elsewhere
+    app.hub.owners(Topic::Room(room)).len() + elsewhere
 }
 
 /// Takes what another node said of a room. False: it is a frame for sockets.
@@ -108,7 +108,7 @@ pub(super) fn tell(app: &App) {
 
 fn say(app: &App, id: i64, room: Uuid) {
     if app.relay.has_others() {
-        let here = Here { here: app.hub.owners(Topic::Room(id)), room };
+        let here = Here { here: app.hub.owners(Topic::Room(id)).len(), room };
         let frame = Frame::json(&here);
         app.relay.publish(Relayed { node: app.node, topic: Topic::Room(id), seq: None, frame });
     }

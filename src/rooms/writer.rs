@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::model::{ChatRoom, Member, Message, Payload, RoomEvent};
+use super::rights::{Refusal, Refused};
 use super::store::{self, Entries};
 use super::{Answer, Posted, feed};
 use crate::app::{App, stamp};
@@ -36,7 +37,7 @@ const ALONE: Duration = Duration::from_secs(60);
 /// Deadlocks and serialization failures a batch is repeated after.
 const REPEATS: usize = 5;
 /// Nobody hangs the rest: the session settings of a lane.
-const SESSION: &[(&str, &str)] = &[
+pub(super) const SESSION: &[(&str, &str)] = &[
     ("idle_in_transaction_session_timeout", "2s"),
     ("statement_timeout", "5s"),
     ("tcp_user_timeout", "5s"),
@@ -47,8 +48,11 @@ const SESSION: &[(&str, &str)] = &[
 pub(super) struct Draft {
     pub room: Arc<ChatRoom>,
     pub member: Arc<Member>,
-    /// The version of the room's rights that the sender was checked against.
+    /// The versions of the room's rights and of the fence that the sender was checked against.
     pub rights: i64,
+    pub fence: i64,
+    /// What the sender may not do, as found when it was checked.
+    pub refusal: Option<Refusal>,
     pub client_id: Uuid,
     pub payload: Payload,
     pub reply_to: Option<i64>,
@@ -189,7 +193,7 @@ impl Lane {
         self.answer_twins(twins).await;
     }
 
-    /// One transaction: the fence, the heads' locks, rights, numbers, rows, heads.
+    /// One transaction: the fence, the heads' locks with the fence's version, rights, numbers, rows, heads.
     async fn attempt(&mut self, batch: &[Draft]) -> std::result::Result<Vec<Verdict>, sqlx::Error> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
@@ -202,27 +206,18 @@ impl Lane {
         rooms.dedup();
         let heads = store::lock_heads(&mut tx, &rooms).await?;
         let at = heads.iter().map(|head| head.now).max().unwrap_or_else(|| self.app.clock.now());
-        let mut heads: HashMap<i64, (i64, i64)> = heads.iter().map(|h| (h.room_id, (h.seq, h.rights))).collect();
-        let refused = recheck(&self.app, &mut tx, batch, &heads).await?;
-        let refusal = |draft: &Draft| match draft.room.closed_at {
-            Some(_) => Some(Refusal::Closed),
-            None => refused.get(&(draft.room.id, draft.member.visitor)).copied(),
-        };
-        let earlier = written_earlier(&mut tx, batch.iter().filter(|draft| refusal(draft).is_some())).await?;
+        let refused = Refused::of(&self.app, &mut tx, batch, &heads).await?;
+        let mut heads: HashMap<i64, i64> = heads.iter().map(|head| (head.room_id, head.seq)).collect();
         let mut entries = Entries::default();
         let mut verdicts = Vec::with_capacity(batch.len());
         for draft in batch {
-            verdicts.push(match (heads.get_mut(&draft.room.id), refusal(draft)) {
+            verdicts.push(match (heads.get_mut(&draft.room.id), refused.verdict(draft)) {
                 (None, _) => Err(Error::NotFound),
-                (_, Some(refusal)) => match (earlier.get(&(draft.room.id, draft.client_id)), refusal) {
-                    (Some(k), _) if k.sender_id == draft.member.visitor => repeat(true, k.seq, k.created_at),
-                    (Some(k), Refusal::Closed) => repeat(false, k.seq, k.created_at),
-                    _ => Err(refusal.into()),
-                },
-                (Some((head, _)), None) if draft.reply_to.is_some_and(|target| !(1..=*head).contains(&target)) => {
+                (_, Some(verdict)) => verdict,
+                (Some(head), None) if draft.reply_to.is_some_and(|target| !(1..=*head).contains(&target)) => {
                     Err(Error::bad_field("reply_to", "There is no such entry in this room."))
                 }
-                (Some((head, _)), None) => {
+                (Some(head), None) => {
                     *head += 1;
                     entries.add(draft, *head);
                     Ok(Posted { seq: *head, at, repeated: false })
@@ -232,7 +227,7 @@ impl Lane {
         if !entries.rooms.is_empty() {
             store::insert(&mut tx, &entries, at).await?;
             let moved: HashSet<i64> = entries.rooms.iter().copied().collect();
-            let (rooms, seqs): (Vec<i64>, Vec<i64>) = moved.iter().map(|room| (*room, heads[room].0)).unzip();
+            let (rooms, seqs): (Vec<i64>, Vec<i64>) = moved.iter().map(|room| (*room, heads[room])).unzip();
             store::move_heads(&mut tx, &rooms, &seqs).await?;
         }
         tx.commit().await?;
@@ -338,70 +333,8 @@ fn publish(app: &App, room: Option<i64>, entries: &mut Vec<(i64, Frame)>, answer
     }
 }
 
-/// Rooms whose rights moved since their senders were checked are checked again, under the heads' locks.
-async fn recheck(
-    app: &App,
-    tx: &mut PgConnection,
-    batch: &[Draft],
-    heads: &HashMap<i64, (i64, i64)>,
-) -> std::result::Result<HashMap<(i64, i64), Refusal>, sqlx::Error> {
-    let stale: HashSet<(i64, i64)> = batch
-        .iter()
-        .filter(|draft| heads.get(&draft.room.id).is_some_and(|(_, rights)| *rights != draft.rights))
-        .map(|draft| (draft.room.id, draft.member.visitor))
-        .collect();
-    if stale.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let (rooms, visitors): (Vec<i64>, Vec<i64>) = stale.iter().copied().unzip();
-    let found = store::rights(tx, &rooms, &visitors).await?;
-    for draft in batch.iter().filter(|draft| stale.contains(&(draft.room.id, draft.member.visitor))) {
-        app.rooms.directory.forget(draft.room.public_id);
-    }
-    let mut refused: HashMap<_, _> = stale.into_iter().map(|key| (key, Refusal::Stranger)).collect();
-    for right in found {
-        let key = (right.room_id, right.visitor_id);
-        if right.member && !right.closed {
-            refused.remove(&key);
-        } else if right.member {
-            refused.insert(key, Refusal::Closed);
-        }
-    }
-    Ok(refused)
-}
-
-/// What senders who are refused now had written before: a repeat gets the first answer, also when the talk has ended
-/// meanwhile. By room and client id.
-async fn written_earlier(
-    tx: &mut PgConnection,
-    refused: impl Iterator<Item = &Draft>,
-) -> std::result::Result<HashMap<(i64, Uuid), store::Known>, sqlx::Error> {
-    let (rooms, ids): (Vec<i64>, Vec<Uuid>) = refused.map(|draft| (draft.room.id, draft.client_id)).unzip();
-    if rooms.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let known = store::known(tx, &rooms, &ids).await?;
-    let sent = known.into_iter().filter(|entry| entry.verb == "send");
-    Ok(sent.map(|one| ((one.room_id, one.client_id), one)).collect())
-}
-
-#[derive(Clone, Copy)]
-enum Refusal {
-    Stranger,
-    Closed,
-}
-
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::Stranger => Self::NotFound,
-            Refusal::Closed => Self::Closed,
-        }
-    }
-}
-
 /// The answer to a repeat: the first answer, or a conflict when the id is somebody else's.
-fn repeat(same: bool, seq: i64, at: OffsetDateTime) -> Result<Posted> {
+pub(super) fn repeat(same: bool, seq: i64, at: OffsetDateTime) -> Result<Posted> {
     if same {
         Ok(Posted { seq, at, repeated: true })
     } else {

@@ -120,6 +120,11 @@ pub(super) fn tell_found(app: &App, views: Vec<store::View>) {
     }
 }
 
+/// The open talks of visitors.
+pub(super) async fn open_ids(app: &App, visitors: &[i64]) -> Result<Vec<i64>> {
+    if visitors.is_empty() { Ok(Vec::new()) } else { Ok(store::open_of(&app.db, visitors).await?) }
+}
+
 /// The open talks of visitors, as each of them sees it.
 pub(super) async fn open_of(app: &App, visitors: &[i64]) -> Result<Vec<(i64, Found)>> {
     let ids = store::open_of(&app.db, visitors).await?;

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::app::stamp;
+use crate::moderation::Bar;
 use crate::rooms::model::{ChatRoom, Message, Sender, Slot};
 
 /// A head as a batch sees it under its lock.
@@ -13,15 +14,18 @@ pub(in crate::rooms) struct Head {
     pub room_id: i64,
     pub seq: i64,
     pub rights: i64,
+    /// The fence's version: under the shared fence it cannot rise, so this statement's snapshot, which is younger than the
+    /// wait for the fence, holds the last one, however long the rows themselves are waited for.
+    pub fence: i64,
     pub now: OffsetDateTime,
 }
 
-/// Locks the heads of a batch, in id order.
+/// Locks the heads of a batch, in id order. The transaction holds the fence since an earlier statement.
 pub(in crate::rooms) async fn lock_heads(tx: &mut PgConnection, rooms: &[i64]) -> Result<Vec<Head>, sqlx::Error> {
     sqlx::query_as!(
         Head,
-        r#"SELECT room_id, seq, rights, clock_timestamp() AS "now!" FROM room_head
-           WHERE room_id = ANY($1) ORDER BY room_id FOR UPDATE"#,
+        r#"SELECT room_id, seq, rights, (SELECT version FROM fence) AS "fence!", clock_timestamp() AS "now!"
+           FROM room_head WHERE room_id = ANY($1) ORDER BY room_id FOR UPDATE"#,
         rooms
     )
     .fetch_all(tx)
@@ -34,6 +38,7 @@ pub(in crate::rooms) struct Right {
     pub visitor_id: i64,
     pub member: bool,
     pub closed: bool,
+    pub bar: Option<Bar>,
 }
 
 /// Reads the rights of `(room, visitor)` pairs.
@@ -42,18 +47,46 @@ pub(in crate::rooms) async fn rights(
     rooms: &[i64],
     visitors: &[i64],
 ) -> Result<Vec<Right>, sqlx::Error> {
-    sqlx::query_as!(
-        Right,
+    let rows = sqlx::query!(
         r#"SELECT m.room_id, m.visitor_id, (m.left_at IS NULL OR m.slot IS NOT NULL) AS "member!",
-                  (r.closed_at IS NOT NULL) AS "closed!"
+                  (r.closed_at IS NOT NULL) AS "closed!", bar.kind, bar.in_room, bar.ends_in_ms
            FROM UNNEST($1::bigint[], $2::bigint[]) AS asked(room, visitor)
            JOIN membership m ON m.room_id = asked.room AND m.visitor_id = asked.visitor
-           JOIN chat_room r ON r.id = m.room_id"#,
+           JOIN chat_room r ON r.id = m.room_id
+           LEFT JOIN LATERAL barred(m.visitor_id, m.room_id) bar ON true"#,
         rooms,
         visitors
     )
     .fetch_all(tx)
-    .await
+    .await?;
+    let rights = rows.into_iter().map(|row| Right {
+        room_id: row.room_id,
+        visitor_id: row.visitor_id,
+        member: row.member,
+        closed: row.closed,
+        bar: Bar::of(row.kind.as_deref(), row.in_room, row.ends_in_ms),
+    });
+    Ok(rights.collect())
+}
+
+/// Which of these `(room, visitor)` pairs have no place, or none any more, that lets them read.
+pub(in crate::rooms) async fn strangers(
+    db: &PgPool,
+    rooms: &[i64],
+    visitors: &[i64],
+) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT asked.room AS "room!", asked.visitor AS "visitor!"
+           FROM UNNEST($1::bigint[], $2::bigint[]) AS asked(room, visitor)
+           LEFT JOIN membership m ON m.room_id = asked.room AND m.visitor_id = asked.visitor
+           LEFT JOIN LATERAL barred(asked.visitor, asked.room) bar ON true
+           WHERE m.room_id IS NULL OR (m.left_at IS NOT NULL AND m.slot IS NULL) OR bar.kind = 'ban'"#,
+        rooms,
+        visitors
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.room, row.visitor)).collect())
 }
 
 /// Numbered entries, column by column.
@@ -227,26 +260,29 @@ impl Row {
     }
 }
 
-/// The heads of rooms that have moved past what is known here.
+/// The heads of rooms whose log or rights have moved past what is known here: `(room, seq, rights)`.
 pub(in crate::rooms) async fn heads_past(
     db: &PgPool,
     rooms: &[i64],
-    known: &[i64],
-) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+    seqs: &[i64],
+    rights: &[i64],
+) -> Result<Vec<(i64, i64, i64)>, sqlx::Error> {
     let rows = sqlx::query!(
-        "SELECT h.room_id, h.seq FROM UNNEST($1::bigint[], $2::bigint[]) AS t(room, known)
-         JOIN room_head h ON h.room_id = t.room WHERE h.seq > t.known",
+        "SELECT h.room_id, h.seq, h.rights FROM UNNEST($1::bigint[], $2::bigint[], $3::bigint[]) AS t(room, seq, rights)
+         JOIN room_head h ON h.room_id = t.room WHERE h.seq > t.seq OR h.rights > t.rights",
         rooms,
-        known
+        seqs,
+        rights
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.room_id, row.seq)).collect())
+    Ok(rows.into_iter().map(|row| (row.room_id, row.seq, row.rights)).collect())
 }
 
-/// The head of one room.
-pub(in crate::rooms) async fn head(db: &PgPool, room: i64) -> Result<Option<i64>, sqlx::Error> {
-    sqlx::query_scalar!("SELECT seq FROM room_head WHERE room_id = $1", room).fetch_optional(db).await
+/// The head of one room: its seq and the version of its rights.
+pub(in crate::rooms) async fn head(db: &PgPool, room: i64) -> Result<Option<(i64, i64)>, sqlx::Error> {
+    let row = sqlx::query!("SELECT seq, rights FROM room_head WHERE room_id = $1", room).fetch_optional(db).await?;
+    Ok(row.map(|row| (row.seq, row.rights)))
 }
 
 /// Writes how far people have read; never backwards, never past the head.

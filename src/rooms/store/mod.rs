@@ -5,9 +5,11 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::model::{ChatRoom, Kind, Member, Naming, NewRoom, Sender, Slot};
+use crate::moderation::Bar;
 
 pub(super) use log::{
-    Entries, Known, Window, entries, head, heads_past, insert, known, lock_heads, move_heads, rights, save_reads,
+    Entries, Head, Known, Window, entries, head, heads_past, insert, known, lock_heads, move_heads, rights, save_reads,
+    strangers,
 };
 
 /// A room, somebody's place in it and the version of its rights.
@@ -15,6 +17,10 @@ pub(super) struct Standing {
     pub room: ChatRoom,
     pub member: Option<Member>,
     pub rights: i64,
+    /// The fence's version in the same snapshot.
+    pub fence: i64,
+    /// What keeps the visitor from something, here or everywhere.
+    pub bar: Option<Bar>,
 }
 
 /// A room by its public id, with the visitor's place in it.
@@ -22,9 +28,11 @@ pub(super) async fn standing(db: &mut PgConnection, room: Uuid, visitor: i64) ->
     let row = sqlx::query!(
         r#"SELECT r.id, r.public_id, r.slug, r.kind, r.naming, r.title, r.topic, r.history, r.language, r.created_at,
                   r.closed_at, h.rights, m.public_id AS "member?", m.slot, m.role AS "role?",
-                  m.color AS "color?", m.animal, m.name AS "name?", m.joined_seq AS "joined_seq?", m.left_at
+                  m.color AS "color?", m.animal, m.name AS "name?", m.joined_seq AS "joined_seq?", m.left_at,
+                  (SELECT version FROM fence) AS "fence!", bar.kind AS bar, bar.in_room, bar.ends_in_ms
            FROM chat_room r JOIN room_head h ON h.room_id = r.id
            LEFT JOIN membership m ON m.room_id = r.id AND m.visitor_id = $2
+           LEFT JOIN LATERAL barred($2, r.id) bar ON true
            WHERE r.public_id = $1"#,
         room,
         visitor
@@ -56,6 +64,8 @@ pub(super) async fn standing(db: &mut PgConnection, room: Uuid, visitor: i64) ->
             closed_at: row.closed_at,
         },
         rights: row.rights,
+        fence: row.fence,
+        bar: Bar::of(row.bar.as_deref(), row.in_room, row.ends_in_ms),
     }))
 }
 
@@ -123,26 +133,27 @@ pub(super) async fn take_place(tx: &mut PgConnection, place: &Place<'_>) -> Resu
     Ok(())
 }
 
-/// Ends a visitor's place; the room's rights rise in the same transaction. False: there was none.
-pub(super) async fn leave_place(tx: &mut PgConnection, room: i64, visitor: i64) -> Result<bool, sqlx::Error> {
-    bump_rights(tx, &[room]).await?;
-    let left = sqlx::query!(
-        "UPDATE membership SET left_at = now() WHERE room_id = $1 AND visitor_id = $2 AND left_at IS NULL",
+/// Ends a visitor's place; the room's rights rise in the same transaction. Answers them; None: there was no place.
+///
+/// One statement: thousands may leave in a second, and the head's row stays locked no longer than it takes. The membership
+/// is joined to the head's update, so that the head is locked first, as everybody does.
+pub(super) async fn leave_place(db: &mut PgConnection, room: i64, visitor: i64) -> Result<Option<i64>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "WITH head AS (UPDATE room_head SET rights = rights + 1 WHERE room_id = $1 RETURNING room_id, rights)
+         UPDATE membership m SET left_at = now() FROM head
+         WHERE m.room_id = head.room_id AND m.visitor_id = $2 AND m.left_at IS NULL RETURNING head.rights",
         room,
         visitor
     )
-    .execute(tx)
-    .await?;
-    Ok(left.rows_affected() == 1)
+    .fetch_optional(db)
+    .await
 }
 
-/// Raises the rights of rooms: every batch that was prepared before is checked again. Locks in id order, as writers do.
-pub(super) async fn bump_rights(tx: &mut PgConnection, rooms: &[i64]) -> Result<(), sqlx::Error> {
-    sqlx::query!("SELECT room_id FROM room_head WHERE room_id = ANY($1) ORDER BY room_id FOR UPDATE", rooms)
-        .fetch_all(&mut *tx)
-        .await?;
-    sqlx::query!("UPDATE room_head SET rights = rights + 1 WHERE room_id = ANY($1)", rooms).execute(tx).await?;
-    Ok(())
+/// Raises the rights of a room, and answers them: every batch that was prepared before is checked again.
+pub(super) async fn bump_rights(tx: &mut PgConnection, room: i64) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!("UPDATE room_head SET rights = rights + 1 WHERE room_id = $1 RETURNING rights", room)
+        .fetch_one(tx)
+        .await
 }
 
 /// Rooms of two people, made by matching: a public id a room, and the other lists hold A and B of each room in turn.
@@ -191,7 +202,7 @@ pub(super) async fn open_talks(tx: &mut PgConnection, talks: &Talks) -> Result<V
 
 /// Closes a room and ends every place in it; its rights rise. False: it was closed already.
 pub(super) async fn close(tx: &mut PgConnection, room: i64) -> Result<bool, sqlx::Error> {
-    bump_rights(tx, &[room]).await?;
+    bump_rights(tx, room).await?;
     let closed = sqlx::query!("UPDATE chat_room SET closed_at = now() WHERE id = $1 AND closed_at IS NULL", room)
         .execute(&mut *tx)
         .await?;

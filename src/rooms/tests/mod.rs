@@ -1,4 +1,8 @@
 //! Rooms over the verbs, the real router and Postgres, on one node and on two.
+mod exact;
+mod hang;
+mod sanctions;
+
 use std::sync::Arc;
 
 use axum::http::{Method, StatusCode};

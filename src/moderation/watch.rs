@@ -1,0 +1,93 @@
+//! What a node does when rights were taken away everywhere: it learns of it, and closes the sockets of whoever is banned.
+//!
+//! The relay wakes it; a look every two seconds finds what the relay lost. Nothing that is written depends on it: the
+//! writers read the fence themselves.
+use std::time::Duration;
+
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::MissedTickBehavior;
+
+use super::{Bar, bars};
+use crate::accounts::{self, Ban};
+use crate::app::{App, stamp};
+use crate::db::fence;
+use crate::error::Result;
+use crate::realtime::{CAUGHT_UP, Dismissal, Notice, NoticeKind, Relayed, Topic};
+
+/// How often a node looks for revocations that nobody told it of.
+const LOOK: Duration = Duration::from_secs(2);
+/// What nodes tell each other.
+const REVOKED: &str = "moderation.revoked";
+/// The close code of whoever is banned (docs/WIRE.md).
+const BANNED: u16 = 4403;
+
+/// Tells this node and the others, after the commit, that there is a revocation. To all of them rather than over the
+/// visitor's topic: a node also forgets what it knew of somebody who has no socket on it.
+pub(super) fn tell(app: &App) {
+    app.moderation.news.notify_one();
+    if app.relay.has_others() {
+        app.relay.publish(Relayed { node: app.node, topic: Topic::Nodes, seq: None, frame: REVOKED.into() });
+    }
+}
+
+/// The last frame and the close of a visitor who is banned now.
+pub async fn dismissal(app: &App, visitor: i64) -> Result<Option<Dismissal>> {
+    Ok(accounts::ban(app, visitor).await?.as_ref().map(dismissal_of))
+}
+
+/// The last frame and the close of whoever has this ban.
+pub fn dismissal_of(ban: &Ban) -> Dismissal {
+    let (at, reason) = (ban.until.map(stamp), Some(ban.reason.clone()));
+    let last = Notice::Notice { kind: NoticeKind::Banned, at, reason, room: None }.encode();
+    Dismissal { last, code: BANNED, reason: "banned" }
+}
+
+/// Starts the watch.
+pub fn run(app: &App) {
+    let node = app.clone();
+    app.tasks.spawn("moderation.watch", async move {
+        let mut relay = node.relay.subscribe();
+        let mut tick = tokio::time::interval(LOOK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = node.tasks.stopping.cancelled() => return,
+                () = node.moderation.news.notified() => {}
+                _ = tick.tick() => {}
+                said = relay.recv() => match said {
+                    Ok(Relayed { topic: Topic::Nodes, frame, .. })
+                        if *frame == *REVOKED || *frame == *CAUGHT_UP => {}
+                    Ok(_) => continue,
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return,
+                },
+            }
+            if let Err(why) = look(&node).await {
+                tracing::debug!(error.cause = ?why, "revocations are looked for again in two seconds");
+            }
+        }
+    });
+}
+
+/// Takes in what is new, closes the sockets of the banned, then says how far it has got.
+async fn look(app: &App) -> Result<()> {
+    loop {
+        let seen = *app.moderation.seen.borrow();
+        let mut connection = app.db.acquire().await?;
+        let rows = fence::revoked_since(&mut connection, seen).await?;
+        let Some((last, _)) = rows.last() else { return Ok(()) };
+        app.moderation.learn(&rows);
+        let visitors: Vec<i64> = rows.iter().map(|(_, visitor)| *visitor).collect();
+        let bars = bars(&mut connection, &visitors, None).await?;
+        drop(connection);
+        for (visitor, bar) in bars {
+            if matches!(bar, Bar::Banned { .. })
+                && app.hub.listeners(Topic::Visitor(visitor)) > 0
+                && let Some(why) = dismissal(app, visitor).await?
+            {
+                app.hub.dismiss(Topic::Visitor(visitor), &why);
+            }
+        }
+        app.moderation.seen.send_replace(*last);
+    }
+}
