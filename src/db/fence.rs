@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 
 /// The advisory lock's key: "maju" in ASCII, then 1.
-const KEY: i64 = 0x6d61_6a75_0000_0001;
+pub const KEY: i64 = 0x6d61_6a75_0000_0001;
 /// Revocations that one read brings at most.
 pub const ROWS: i64 = 1_000;
 

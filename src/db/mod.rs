@@ -1,7 +1,10 @@
 //! The database: pool, checks, migrations, the fence, the private Postgres. Knows no noun.
 pub mod fence;
+mod loader;
 pub mod private;
 pub mod secret;
+
+pub use loader::Loader;
 
 use std::time::Duration;
 

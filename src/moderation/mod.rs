@@ -61,7 +61,8 @@ impl State {
         self.seen.subscribe()
     }
 
-    fn known(&self) -> i64 {
+    /// The last revocation that this node has taken in.
+    pub fn known(&self) -> i64 {
         self.revoked.read().unwrap_or_else(PoisonError::into_inner).known()
     }
 

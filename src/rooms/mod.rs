@@ -1,4 +1,5 @@
 //! Rooms: open, enter, post, leave. A room's entries are numbered without a gap.
+mod batch;
 mod directory;
 mod feed;
 mod model;

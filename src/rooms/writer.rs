@@ -13,11 +13,11 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::model::{ChatRoom, Member, Message, Payload, RoomEvent};
-use super::rights::{Refusal, Refused};
-use super::store::{self, Entries};
-use super::{Answer, Posted, feed};
+use super::rights::Refusal;
+use super::store;
+use super::{Answer, Posted, batch, feed};
 use crate::app::{App, stamp};
-use crate::db::{self, fence};
+use crate::db;
 use crate::error::{Error, Result};
 use crate::realtime::Frame;
 
@@ -100,7 +100,7 @@ struct Lane {
 }
 
 /// What became of a draft inside a transaction that committed.
-type Verdict = Result<Posted>;
+pub(super) type Verdict = Result<Posted>;
 
 impl Lane {
     async fn run(mut self) {
@@ -193,45 +193,13 @@ impl Lane {
         self.answer_twins(twins).await;
     }
 
-    /// One transaction: the fence, the heads' locks with the fence's version, rights, numbers, rows, heads.
+    /// One transaction.
     async fn attempt(&mut self, batch: &[Draft]) -> std::result::Result<Vec<Verdict>, sqlx::Error> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             empty => empty.insert(db::connect(&self.app.db, SESSION).await?),
         };
-        let mut tx = connection.begin().await?;
-        fence::share(&mut tx).await?;
-        let mut rooms: Vec<i64> = batch.iter().map(|draft| draft.room.id).collect();
-        rooms.sort_unstable();
-        rooms.dedup();
-        let heads = store::lock_heads(&mut tx, &rooms).await?;
-        let at = heads.iter().map(|head| head.now).max().unwrap_or_else(|| self.app.clock.now());
-        let refused = Refused::of(&self.app, &mut tx, batch, &heads).await?;
-        let mut heads: HashMap<i64, i64> = heads.iter().map(|head| (head.room_id, head.seq)).collect();
-        let mut entries = Entries::default();
-        let mut verdicts = Vec::with_capacity(batch.len());
-        for draft in batch {
-            verdicts.push(match (heads.get_mut(&draft.room.id), refused.verdict(draft)) {
-                (None, _) => Err(Error::NotFound),
-                (_, Some(verdict)) => verdict,
-                (Some(head), None) if draft.reply_to.is_some_and(|target| !(1..=*head).contains(&target)) => {
-                    Err(Error::bad_field("reply_to", "There is no such entry in this room."))
-                }
-                (Some(head), None) => {
-                    *head += 1;
-                    entries.add(draft, *head);
-                    Ok(Posted { seq: *head, at, repeated: false })
-                }
-            });
-        }
-        if !entries.rooms.is_empty() {
-            store::insert(&mut tx, &entries, at).await?;
-            let moved: HashSet<i64> = entries.rooms.iter().copied().collect();
-            let (rooms, seqs): (Vec<i64>, Vec<i64>) = moved.iter().map(|room| (*room, heads[room])).unzip();
-            store::move_heads(&mut tx, &rooms, &seqs).await?;
-        }
-        tx.commit().await?;
-        Ok(verdicts)
+        batch::write(&self.app, connection, batch).await
     }
 
     /// After the commit: entries are published and their senders answered, in order, a room's run of them at a time: its
@@ -345,18 +313,6 @@ pub(super) fn repeat(same: bool, seq: i64, at: OffsetDateTime) -> Result<Posted>
 fn refuse(batch: Vec<Draft>, why: impl Fn() -> Error) {
     for draft in batch {
         (draft.answer)(Err(why()));
-    }
-}
-
-impl<'a> Entries<'a> {
-    fn add(&mut self, draft: &'a Draft, seq: i64) {
-        self.rooms.push(draft.room.id);
-        self.seqs.push(seq);
-        self.client_ids.push(draft.client_id);
-        self.senders.push(draft.member.visitor);
-        self.replies.push(draft.reply_to);
-        self.payloads.push(draft.payload.json());
-        self.prefixes.push(&draft.prefix);
     }
 }
 

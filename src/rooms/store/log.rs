@@ -89,11 +89,9 @@ pub(in crate::rooms) async fn strangers(
     Ok(rows.into_iter().map(|row| (row.room, row.visitor)).collect())
 }
 
-/// Numbered entries, column by column.
+/// What entries hold, column by column.
 #[derive(Default)]
 pub(in crate::rooms) struct Entries<'a> {
-    pub rooms: Vec<i64>,
-    pub seqs: Vec<i64>,
     pub client_ids: Vec<Uuid>,
     pub senders: Vec<i64>,
     pub replies: Vec<Option<i64>>,
@@ -101,10 +99,59 @@ pub(in crate::rooms) struct Entries<'a> {
     pub prefixes: Vec<&'a [u8]>,
 }
 
-/// Inserts a batch.
+/// A batch as `write_entries` takes it (migrations/0004_write_entries.sql): its rooms in order, and its entries.
+#[derive(Default)]
+pub(in crate::rooms) struct Columns<'a> {
+    pub rooms: Vec<i64>,
+    pub rights: Vec<i64>,
+    pub counts: Vec<i64>,
+    /// The place of an entry's room among the rooms, and the entry's place among that room's, from 1.
+    pub at: Vec<i32>,
+    pub nth: Vec<i64>,
+    pub entries: Entries<'a>,
+}
+
+/// What `write_entries` answers: the heads before the batch, in the order of its rooms.
+pub(in crate::rooms) struct Written {
+    pub heads: Vec<i64>,
+    pub at: OffsetDateTime,
+}
+
+/// Writes a batch in a transaction of its own. None: the fence, a room's rights or a head are not what was expected, and
+/// nothing was written.
+pub(in crate::rooms) async fn write_entries(
+    db: &mut PgConnection,
+    fence_key: i64,
+    fence: i64,
+    batch: &Columns<'_>,
+) -> Result<Option<Written>, sqlx::Error> {
+    sqlx::query_as!(
+        Written,
+        r#"SELECT heads AS "heads!", written_at AS "at!"
+           FROM write_entries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"#,
+        fence_key,
+        fence,
+        &batch.rooms,
+        &batch.rights,
+        &batch.counts,
+        &batch.at,
+        &batch.nth,
+        &batch.entries.client_ids,
+        &batch.entries.senders,
+        &batch.entries.replies as &[Option<i64>],
+        &batch.entries.payloads as &[&str],
+        &batch.entries.prefixes as &[&[u8]],
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Inserts numbered entries.
 pub(in crate::rooms) async fn insert(
     tx: &mut PgConnection,
-    batch: &Entries<'_>,
+    rooms: &[i64],
+    seqs: &[i64],
+    entries: &Entries<'_>,
     at: OffsetDateTime,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
@@ -112,13 +159,13 @@ pub(in crate::rooms) async fn insert(
          SELECT room, seq, client, sender, reply, payload::jsonb, $8, prefix
          FROM UNNEST($1::bigint[], $2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[], $6::text[], $7::bytea[])
               AS t(room, seq, client, sender, reply, payload, prefix)",
-        &batch.rooms,
-        &batch.seqs,
-        &batch.client_ids,
-        &batch.senders,
-        &batch.replies as &[Option<i64>],
-        &batch.payloads as &[&str],
-        &batch.prefixes as &[&[u8]],
+        rooms,
+        seqs,
+        &entries.client_ids,
+        &entries.senders,
+        &entries.replies as &[Option<i64>],
+        &entries.payloads as &[&str],
+        &entries.prefixes as &[&[u8]],
         at
     )
     .execute(tx)

@@ -8,8 +8,8 @@ use super::model::{ChatRoom, Kind, Member, Naming, NewRoom, Sender, Slot};
 use crate::moderation::Bar;
 
 pub(super) use log::{
-    Entries, Head, Known, Window, entries, head, heads_past, insert, known, lock_heads, move_heads, rights, save_reads,
-    strangers,
+    Columns, Entries, Head, Known, Window, entries, head, heads_past, insert, known, lock_heads, move_heads, rights,
+    save_reads, strangers, write_entries,
 };
 
 /// A room, somebody's place in it and the version of its rights.

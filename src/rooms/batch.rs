@@ -1,0 +1,126 @@
+//! A batch of drafts in one transaction: written at once when nothing has changed since their senders were checked, and
+//! with a second look at who may write otherwise.
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use sqlx::{Connection as _, PgConnection};
+
+use super::Posted;
+use super::rights::Refused;
+use super::store::{self, Columns, Entries};
+use super::writer::{Draft, Verdict};
+use crate::app::App;
+use crate::db::fence;
+use crate::error::Error;
+
+/// Writes a batch and answers what became of each draft; committed when it returns. Errors: nothing was written, or it is
+/// not known whether it was.
+pub(super) async fn write(
+    app: &App,
+    connection: &mut PgConnection,
+    batch: &[Draft],
+) -> Result<Vec<Verdict>, sqlx::Error> {
+    match write_at_once(app, connection, batch).await? {
+        Some(verdicts) => Ok(verdicts),
+        None => write_checked(app, connection, batch).await,
+    }
+}
+
+/// One statement, one round trip. None: something has changed, nothing was written.
+async fn write_at_once(
+    app: &App,
+    connection: &mut PgConnection,
+    batch: &[Draft],
+) -> Result<Option<Vec<Verdict>>, sqlx::Error> {
+    let fence = app.moderation.known();
+    let mut rooms: BTreeMap<i64, Share> = BTreeMap::new();
+    for draft in batch {
+        let share = rooms.entry(draft.room.id).or_insert(Share { rights: draft.rights, count: 0, at: 0 });
+        share.count += 1;
+        let is_doubtful = draft.refusal.is_some()
+            || draft.room.closed_at.is_some()
+            || draft.rights != share.rights
+            || app.moderation.is_revoked_since(draft.member.visitor, draft.fence);
+        if is_doubtful {
+            return Ok(None);
+        }
+    }
+    let mut columns = Columns::default();
+    for (share, at) in rooms.values_mut().zip(1..) {
+        share.at = at;
+    }
+    columns.rooms = rooms.keys().copied().collect();
+    columns.rights = rooms.values().map(|share| share.rights).collect();
+    columns.counts = rooms.values().map(|share| share.count).collect();
+    let mut places = Vec::with_capacity(batch.len());
+    let mut given = vec![0; rooms.len() + 1];
+    for draft in batch {
+        let at = rooms.get(&draft.room.id).map_or(0, |share| share.at);
+        given[at] += 1;
+        places.push((at, given[at]));
+        columns.at.push(i32::try_from(at).unwrap_or(i32::MAX));
+        columns.nth.push(given[at]);
+        columns.entries.add(draft);
+    }
+    let Some(written) = store::write_entries(connection, fence::KEY, fence, &columns).await? else { return Ok(None) };
+    let posted = |(at, nth): (usize, i64)| {
+        let head = written.heads.get(at - 1).copied().unwrap_or_default();
+        Ok(Posted { seq: head + nth, at: written.at, repeated: false })
+    };
+    Ok(Some(places.into_iter().map(posted).collect()))
+}
+
+/// What a room gets of a batch, and its place among the batch's rooms, from 1.
+struct Share {
+    rights: i64,
+    count: i64,
+    at: usize,
+}
+
+/// One transaction: the fence, the heads' locks, rights, numbers, rows, heads.
+async fn write_checked(app: &App, connection: &mut PgConnection, batch: &[Draft]) -> Result<Vec<Verdict>, sqlx::Error> {
+    let mut tx = connection.begin().await?;
+    fence::share(&mut tx).await?;
+    let mut rooms: Vec<i64> = batch.iter().map(|draft| draft.room.id).collect();
+    rooms.sort_unstable();
+    rooms.dedup();
+    let heads = store::lock_heads(&mut tx, &rooms).await?;
+    let at = heads.iter().map(|head| head.now).max().unwrap_or_else(|| app.clock.now());
+    let refused = Refused::of(app, &mut tx, batch, &heads).await?;
+    let mut heads: HashMap<i64, i64> = heads.iter().map(|head| (head.room_id, head.seq)).collect();
+    let (mut entries, mut rooms, mut seqs) = (Entries::default(), Vec::new(), Vec::new());
+    let mut verdicts = Vec::with_capacity(batch.len());
+    for draft in batch {
+        verdicts.push(match (heads.get_mut(&draft.room.id), refused.verdict(draft)) {
+            (None, _) => Err(Error::NotFound),
+            (_, Some(verdict)) => verdict,
+            (Some(head), None) if draft.reply_to.is_some_and(|target| !(1..=*head).contains(&target)) => {
+                Err(Error::bad_field("reply_to", "There is no such entry in this room."))
+            }
+            (Some(head), None) => {
+                *head += 1;
+                rooms.push(draft.room.id);
+                seqs.push(*head);
+                entries.add(draft);
+                Ok(Posted { seq: *head, at, repeated: false })
+            }
+        });
+    }
+    if !rooms.is_empty() {
+        store::insert(&mut tx, &rooms, &seqs, &entries, at).await?;
+        let moved: HashSet<i64> = rooms.into_iter().collect();
+        let (rooms, seqs): (Vec<i64>, Vec<i64>) = moved.iter().map(|room| (*room, heads[room])).unzip();
+        store::move_heads(&mut tx, &rooms, &seqs).await?;
+    }
+    tx.commit().await?;
+    Ok(verdicts)
+}
+
+impl<'a> Entries<'a> {
+    fn add(&mut self, draft: &'a Draft) {
+        self.client_ids.push(draft.client_id);
+        self.senders.push(draft.member.visitor);
+        self.replies.push(draft.reply_to);
+        self.payloads.push(draft.payload.json());
+        self.prefixes.push(&draft.prefix);
+    }
+}
