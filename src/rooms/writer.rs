@@ -41,6 +41,8 @@ pub(super) const SESSION: &[(&str, &str)] = &[
     ("idle_in_transaction_session_timeout", "2s"),
     ("statement_timeout", "5s"),
     ("tcp_user_timeout", "5s"),
+    // The statements of a batch are planned once: planning them for each batch again cost more than it found.
+    ("plan_cache_mode", "force_generic_plan"),
     ("application_name", "maju writer"),
 ];
 
