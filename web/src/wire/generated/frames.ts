@@ -120,8 +120,20 @@ export type NextOk = { ticket?: string, };
 export type ReportOk = { report: string, };
 export type PingOk = { server_time: string, };
 export type Done = Record<symbol, never>;
-export type NoticeKind = "restart";
-export type Notice = { "type": "notice", kind: NoticeKind, };
+export type NoticeKind = "restart" | "banned" | "revoked";
+export type Notice = { "type": "notice", kind: NoticeKind, 
+/**
+ * When it ends; absent when it does not.
+ */
+at?: string, 
+/**
+ * In the words of whoever decided it.
+ */
+reason?: string, 
+/**
+ * The room it is about; absent for the whole service.
+ */
+room?: string, };
 export type WireError = { code: string, message: string, retry_after_ms?: number, field?: string, };
 export type Event = RoomEvent | TalkEvent | Notice;
 export type Answer = { re: number | null; ok: Record<string, unknown> } | { re: number | null; error: WireError };
