@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Load on the optimised build, with bare servers beside it in the same run: ratios are what is kept (docs/BENCHMARKS.md).
-// usage: bench.mjs [pairs|match|idle|fanout|latency ...]   (all by default)
+// usage: bench.mjs [pairs|leaves|match|idle|fanout|latency ...]   (all by default)
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -126,6 +126,30 @@ if (does('pairs')) {
   const open = (phases) => phases.filter((phase) => phase.mode === 'open').map((phase) => `${phase.sent_s}/s ${phase.p50_ms}/${phase.p99_ms} ms`);
   say(`  open loop p50/p99: ${open(ours).join(', ')}; axumpg ${open(bares).join(', ')}`);
   await stop(yard);
+}
+
+if (does('leaves')) {
+  // Others, in other rooms.
+  const [rate, seconds, leavers] = [1000, 32, join(work, 'leavers.txt')];
+  await run(process.execPath, [join(import.meta.dirname, 'prepare.mjs'), server.base, 64, 500, leavers]);
+  const common = { ...own, rooms: ROOMS, secs: 3, reps: REPEATS };
+  const [still, leaving, left] = [[], [], []];
+  for (let turn = 0; turn < REPEATS; turn++) {
+    still.push(...(await load('pairs', common)));
+    const child = spawn(bin('leaves'), [leavers, `host=${server.socket} user=maju dbname=maju`, rate, seconds], { stdio: ['ignore', 'pipe', 'inherit'] });
+    started.add(child);
+    let said = '';
+    await new Promise((ready) => child.stdout.on('data', (text) => (said += text).startsWith('ready') && ready()));
+    leaving.push(...(await load('pairs', common)));
+    if (child.exitCode !== null) throw new Error('the leaving ended before the load: its figures are of less');
+    await once(child, 'close');
+    started.delete(child);
+    left.push(JSON.parse(said.trim().split('\n').at(-1)));
+  }
+  const [without, with_] = [of(still, 'closed', 'sent_s'), of(leaving, 'closed', 'sent_s')];
+  say(`persisted pairs, ${ROOMS} rooms: ${without} acked msg/s; ${with_} while ${median(left.map((one) => one.leaves_s))} others a second leave other rooms; ratio ${(with_ / without).toFixed(3)}`);
+  say(`  leave p50/p99: ${left.map((one) => `${one.p50_ms.toFixed(1)}/${one.p99_ms.toFixed(1)} ms`).join(', ')}; failed ${left.reduce((sum, one) => sum + one.failed, 0)}`);
+  say(`  server and Postgres: ${of(still, 'closed', 'cpu_s_per_M').toFixed(1)} µs of CPU a message; ${of(leaving, 'closed', 'cpu_s_per_M').toFixed(1)} with the leaving counted in`);
 }
 
 if (does('fanout')) {

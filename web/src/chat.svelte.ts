@@ -227,8 +227,8 @@ export class Chat {
 
   #told(notice: Extract<Event, { type: 'notice' }>): void {
     if (notice.kind === 'update') this.outdated = true;
-    // A restart is announced by its close code as well, and needs no words.
-    else if (notice.kind !== 'restart') this.notice = notice;
+    // A restart is announced by its close code as well, and needs no words; one room is not the connection.
+    else if (notice.kind !== 'restart' && notice.room === undefined) this.notice = notice;
   }
 
   #deps(room: string): TalkDeps {

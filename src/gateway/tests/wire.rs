@@ -5,7 +5,10 @@ use axum::http::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::accounts::Visitor;
 use crate::gateway::frames;
+use crate::moderation::{self, NewSanction};
+use crate::rooms;
 use crate::testing::{Socket, node};
 
 /// Fields that are there only sometimes.
@@ -37,6 +40,7 @@ fn documented() -> (Vec<String>, BTreeMap<String, Value>) {
 fn name(frame: &Value, asked: &str) -> String {
     match frame["type"].as_str() {
         Some("partner") => format!("partner {}", frame["state"].as_str().unwrap()),
+        Some("notice") => format!("notice {}", frame["kind"].as_str().unwrap()),
         Some(kind) => kind.to_owned(),
         None if frame.get("error").is_some() => "error".to_owned(),
         None => format!("answer to {asked}"),
@@ -141,6 +145,17 @@ async fn walked() -> BTreeMap<String, Value> {
     let public = node.ask(Some(&one), Method::POST, "/api/v1/rooms", Some(body)).await.json();
     a.ok(json!({"type": "join", "room": public["id"]})).await;
     hear(&mut a, &mut kept, "presence").await;
+    let sanction = |who: &Visitor| NewSanction {
+        visitor: who.id,
+        reason: "threats",
+        author: None,
+        lasts: Some(std::time::Duration::from_secs(3_600)),
+    };
+    let room = public["id"].as_str().unwrap().parse().unwrap();
+    rooms::kick(&node.app, room, &sanction(&node.visitor_of(&one).await)).await.unwrap();
+    hear(&mut a, &mut kept, "notice").await;
+    moderation::ban(&node.app, &sanction(&node.visitor_of(&two).await)).await.unwrap();
+    hear(&mut b, &mut kept, "notice").await;
     node.app.tasks.draining.cancel();
     hear(&mut a, &mut kept, "notice").await;
     kept

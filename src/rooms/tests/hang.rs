@@ -73,3 +73,21 @@ async fn a_writer_that_hangs_holds_neither_a_ban_nor_a_kick_nor_the_other_writer
     drop(hung);
     assert_eq!(say(&other, &bob, free, "x").await.unwrap_err().code(), "banned");
 }
+
+#[tokio::test]
+async fn a_request_that_hangs_with_a_head_in_its_hand_holds_nobody_either() {
+    let node = node().await;
+    let other = Node::apart(&node).await;
+    let owner = node.guest("en").await;
+    let id = public_room(&node, &owner).await;
+    let ann = node.visitor("en").await;
+    let room = enter(&node.app, &ann, id).await.unwrap().room.id;
+    let began = Instant::now();
+    let mut hung = node.app.db.begin().await.unwrap();
+    store::bump_rights(&mut hung, room).await.unwrap();
+    while say(&other, &ann, id, "x").await.is_err() {
+        assert!(began.elapsed() < PROMISE, "{:?}", began.elapsed());
+    }
+    assert!(began.elapsed() < PROMISE, "{:?}", began.elapsed());
+    assert!(hung.commit().await.is_err());
+}

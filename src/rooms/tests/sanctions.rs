@@ -36,6 +36,7 @@ async fn a_kicked_visitor_is_out_on_every_node_and_stays_out_for_its_time() {
     for socket in &mut sockets {
         socket.event("message").await;
     }
+    let inner = place_id(&apart, &room);
     let sanction = kick(&first.app, id, &sanction(visitor.id, Some(Duration::from_secs(3_600)))).await.unwrap();
     for socket in &mut sockets[..2] {
         let notice = socket.event("notice").await;
@@ -44,7 +45,8 @@ async fn a_kicked_visitor_is_out_on_every_node_and_stays_out_for_its_time() {
         assert!(notice["at"].is_string());
     }
     // Without a relay the node finds it when it compares the heads.
-    let listens = |node: &Node| node.app.hub.listens(crate::realtime::Topic::Room(place_id(node, &room)), visitor.id);
+    let topic = crate::realtime::Topic::Room(inner);
+    let listens = |node: &Node| node.app.hub.listens(topic, visitor.id);
     crate::testing::eventually("the node that hears nothing sends it away", || async { !listens(&apart) }).await;
     speaker.text(&room, "after").await;
     let send =
@@ -66,10 +68,30 @@ async fn a_kicked_visitor_is_out_on_every_node_and_stays_out_for_its_time() {
     sockets[2].text(&room, "back").await;
 }
 
+#[tokio::test]
+async fn who_leaves_on_one_node_hears_no_more_on_another() {
+    for joined in [true, false] {
+        let first = node().await;
+        let second = if joined { Node::beside(&first).await } else { Node::apart(&first).await };
+        let (owner, guest) = (first.guest("en").await, first.guest("ko").await);
+        let room = public_room(&first, &owner).await.to_string();
+        let (mut here, mut there) = (first.socket(&guest).await, second.socket(&guest).await);
+        for socket in [&mut here, &mut there] {
+            socket.ok(json!({"type": "join", "room": room})).await;
+            socket.ok(json!({"type": "ping"})).await; // by now it listens
+        }
+        let (id, visitor) = (place_id(&second, &room), second.visitor_of(&guest).await.id);
+        here.ok(json!({"type": "leave", "room": room})).await;
+        let topic = crate::realtime::Topic::Room(id);
+        crate::testing::eventually("it listens no more", || async { !second.app.hub.listens(topic, visitor) }).await;
+        assert_eq!(there.refused(json!({"type": "typing", "room": room})).await, "not_found");
+    }
+}
+
 /// The inner id of a room that is in use.
 fn place_id(node: &Node, room: &str) -> i64 {
     let known = node.app.rooms.feed.with_listeners(&node.app);
-    known.iter().find(|(_, id)| id.to_string() == room).map_or(-1, |(id, _)| *id)
+    known.iter().find(|(_, id)| id.to_string() == room).expect("somebody listens").0
 }
 
 #[tokio::test]

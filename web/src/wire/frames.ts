@@ -55,6 +55,8 @@ type LaterNotice = {
   kind: 'session_expiring' | 'signed_in_elsewhere' | 'revoked' | 'banned' | 'restart' | 'update';
   at?: string;
   reason?: string;
+  /** The room it is about; absent for the whole service. */
+  room?: string;
 };
 
 export type Entry = MessageEvent | EditedEvent | DeletedEvent | ReactedEvent;
