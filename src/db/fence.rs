@@ -4,11 +4,16 @@
 //! the one that reads the version: a statement's snapshot is older than its wait for a lock.
 use sqlx::PgConnection;
 
+use crate::faults::{self, Fault};
+
 /// The advisory lock's key: "maju" in ASCII, then 1.
 const KEY: i64 = 0x6d61_6a75_0000_0001;
 
 /// Takes the fence shared until the transaction ends. A later statement may read [`version`].
 pub async fn share(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
+    if faults::on(Fault::FenceNotTaken) {
+        return Ok(());
+    }
     sqlx::query!("SELECT pg_advisory_xact_lock_shared($1)", KEY).execute(tx).await?;
     Ok(())
 }
@@ -33,7 +38,9 @@ pub async fn revoked_since(tx: &mut PgConnection, known: i64) -> Result<Vec<(i64
 #[cfg_attr(not(test), expect(dead_code, reason = "bans and sign-outs come with accounts"))]
 pub async fn revoke(tx: &mut PgConnection, visitor: i64) -> Result<i64, sqlx::Error> {
     sqlx::query!("SET LOCAL lock_timeout = '2s'").execute(&mut *tx).await?;
-    sqlx::query!("SELECT pg_advisory_xact_lock($1)", KEY).execute(&mut *tx).await?;
+    if !faults::on(Fault::FenceNotExclusive) {
+        sqlx::query!("SELECT pg_advisory_xact_lock($1)", KEY).execute(&mut *tx).await?;
+    }
     let version =
         sqlx::query_scalar!("UPDATE fence SET version = version + 1 RETURNING version").fetch_one(&mut *tx).await?;
     sqlx::query!("INSERT INTO revocation (version, visitor_id) VALUES ($1, $2)", version, visitor).execute(tx).await?;

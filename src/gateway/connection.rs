@@ -15,6 +15,7 @@ use super::verbs;
 use crate::accounts::Visitor;
 use crate::app::{App, stamp};
 use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
 use crate::http::{Bucket, Key, Prefix};
 use crate::matching;
 use crate::realtime::{Frame, Queue, Topic, Weight};
@@ -151,7 +152,7 @@ impl Connection {
             let said = tokio::select! {
                 biased;
                 () = &mut draining => return self.restart().await,
-                () = &mut hello_by, if !self.place.counted => {
+                () = &mut hello_by, if !self.place.counted && !faults::on(Fault::HelloNeverDue) => {
                     return End::because(4400, "hello was expected");
                 }
                 () = queue.ready() => {
@@ -333,6 +334,7 @@ impl Connection {
         match timeout(WRITE, writing).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(End::Gone),
+            Err(_) if faults::on(Fault::SlowSocketKept) => Ok(()),
             Err(_) => Err(End::because(4408, "too slow")),
         }
     }
@@ -340,7 +342,8 @@ impl Connection {
     /// The node stops: what was sent is answered, then the client is told when to come back.
     async fn restart(&mut self) -> End {
         let queue = self.queue.clone();
-        let until = Instant::now() + LAST_ANSWERS;
+        let patience = if faults::on(Fault::StopForgetsAnswers) { Duration::ZERO } else { LAST_ANSWERS };
+        let until = Instant::now() + patience;
         while self.in_flight > 0 && tokio::time::timeout_at(until, queue.ready()).await.is_ok() {
             if let Err(end) = self.drain().await {
                 return end;
@@ -387,7 +390,9 @@ impl Connection {
 /// The text of a frame; None for a sign of life. A binary frame reads as no JSON.
 fn text_of(said: Option<Result<Message, axum::Error>>) -> Result<Option<Utf8Bytes>, End> {
     match said {
-        Some(Ok(Message::Text(text))) if text.len() > FRAME => Err(too_large()),
+        Some(Ok(Message::Text(text))) if text.len() > FRAME && !faults::on(Fault::LargeFrameAccepted) => {
+            Err(too_large())
+        }
         Some(Ok(Message::Binary(bytes))) if bytes.len() > FRAME => Err(too_large()),
         Some(Ok(Message::Text(text))) => Ok(Some(text)),
         Some(Ok(Message::Binary(_))) => Ok(Some(Utf8Bytes::default())),

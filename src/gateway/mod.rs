@@ -17,6 +17,7 @@ use tower_sessions::Session;
 use crate::accounts;
 use crate::app::App;
 use crate::error::{Error, problem};
+use crate::faults::{self, Fault};
 use crate::http::{Bucket, ClientIp, Key};
 
 /// The subprotocol: this version of the wire.
@@ -36,7 +37,7 @@ pub async fn upgrade(
     session: Session,
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let own = |value: &str| app.config.site.is_own_origin(value);
+    let own = |value: &str| faults::on(Fault::OriginNotChecked) || app.config.site.is_own_origin(value);
     let mut origins = headers.get_all(header::ORIGIN).iter().map(|value| value.to_str().unwrap_or_default());
     if !matches!((origins.next(), origins.next()), (Some(origin), None) if own(origin)) {
         return Error::Forbidden("This has to come from a page of this site.").into_response();
@@ -49,7 +50,11 @@ pub async fn upgrade(
     if let Err(why) = app.limits.take(Bucket::Sockets, Key::Prefix(prefix)) {
         return why.into_response();
     }
-    let who = match accounts::visitor(&app, &session).await {
+    let mut who = accounts::visitor(&app, &session).await;
+    if faults::on(Fault::CookieNotChecked) {
+        who = accounts::by_id(&app, 1).await;
+    }
+    let who = match who {
         Ok(who) => who,
         Err(why) => return why.into_response(),
     };

@@ -16,6 +16,7 @@ use super::presence;
 use super::store::{self, Window};
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
 use crate::realtime::{CAUGHT_UP, Frame, Queue, Relayed, Topic};
 
 /// Entries and bytes a room's memory holds.
@@ -74,7 +75,7 @@ impl RoomFeed {
     fn take(&mut self, app: &App, seq: i64, frame: Frame) {
         match self.delivered {
             Some(delivered) if seq <= delivered => {}
-            Some(delivered) if seq == delivered + 1 => {
+            Some(delivered) if seq == delivered + 1 || faults::on(Fault::GapIgnored) => {
                 self.deliver(app, seq, frame);
                 while let Some(entry) = self.early.first_entry() {
                     let next = self.delivered.unwrap_or_default() + 1;
@@ -158,7 +159,8 @@ pub(super) fn pass(app: &App, room: i64, event: &RoomEvent, except: Option<&Arc<
     let frame = event.encode();
     app.hub.publish(Topic::Room(room), &frame, except);
     if app.relay.has_others() {
-        app.relay.publish(Relayed { node: app.node, topic: Topic::Room(room), seq: None, frame });
+        let node = if faults::on(Fault::RelayEchoes) { Uuid::nil() } else { app.node };
+        app.relay.publish(Relayed { node, topic: Topic::Room(room), seq: None, frame });
     }
 }
 
@@ -227,7 +229,7 @@ pub enum Step {
 impl Replay {
     /// A replay of everything after `after`.
     pub(super) fn new(room: Arc<ChatRoom>, after: i64) -> Self {
-        Self { room, next: after + 1, left: REPLAY }
+        Self { room, next: after + 1 + i64::from(faults::on(Fault::ReplaySkipsOne)), left: REPLAY }
     }
 
     /// The last entry it has brought.
@@ -328,7 +330,7 @@ pub(super) fn run(app: &App) {
             for room in overdue(&node) {
                 report(repair(&node, room).await);
             }
-            if looked.elapsed() >= LOOK {
+            if looked.elapsed() >= LOOK && !faults::on(Fault::HeadsNotCompared) {
                 looked = Instant::now();
                 report(look(&node).await);
             }

@@ -18,6 +18,7 @@ use super::{Answer, Posted, feed};
 use crate::app::{App, stamp};
 use crate::db::{self, fence};
 use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
 use crate::realtime::Frame;
 
 /// Lanes a node.
@@ -163,7 +164,7 @@ impl Lane {
             if db::constraint(&why) == Some("message_client_id_key") && repeats < REPEATS {
                 repeats += 1;
                 batch = self.answer_known(batch, give_up).await;
-            } else if db::is_retryable(&why) && repeats < REPEATS {
+            } else if db::is_retryable(&why) && repeats < REPEATS && !faults::on(Fault::SerializationNotRepeated) {
                 repeats += 1;
             } else if db::is_unreachable(&why) {
                 // The outcome may be unknown: whoever repeats it gets the answer of what is stored.
@@ -173,7 +174,7 @@ impl Lane {
                     refuse(std::mem::take(&mut batch), || Error::Unavailable);
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
-            } else if batch.len() > 1 {
+            } else if batch.len() > 1 && !faults::on(Fault::PoisonFailsTheBatch) {
                 // Something in it cannot be stored: each on its own, so that it fails alone.
                 tracing::error!(error.cause = %why, batch.rows = batch.len(), "a batch failed; writing its entries alone");
                 self.connection = None;
@@ -201,6 +202,10 @@ impl Lane {
         rooms.sort_unstable();
         rooms.dedup();
         let heads = store::lock_heads(&mut tx, &rooms).await?;
+        if faults::on(Fault::HeadsUnlockedTooEarly) {
+            tx.commit().await?;
+            tx = connection.begin().await?;
+        }
         let at = heads.iter().map(|head| head.now).max().unwrap_or_else(|| self.app.clock.now());
         let mut heads: HashMap<i64, (i64, i64)> = heads.iter().map(|h| (h.room_id, (h.seq, h.rights))).collect();
         let refused = recheck(&self.app, &mut tx, batch, &heads).await?;
@@ -235,7 +240,13 @@ impl Lane {
             let (rooms, seqs): (Vec<i64>, Vec<i64>) = moved.iter().map(|room| (*room, heads[room].0)).unzip();
             store::move_heads(&mut tx, &rooms, &seqs).await?;
         }
-        tx.commit().await?;
+        if faults::on(Fault::AckWithoutCommit) {
+            return Ok(verdicts);
+        }
+        if faults::on(Fault::AnswersInWrongOrder) {
+            verdicts.reverse();
+        }
+        tx.commit().await.or_else(|why| if faults::on(Fault::FailedCommitIsAcked) { Ok(()) } else { Err(why) })?;
         Ok(verdicts)
     }
 
@@ -350,7 +361,7 @@ async fn recheck(
         .filter(|draft| heads.get(&draft.room.id).is_some_and(|(_, rights)| *rights != draft.rights))
         .map(|draft| (draft.room.id, draft.member.visitor))
         .collect();
-    if stale.is_empty() {
+    if stale.is_empty() || faults::on(Fault::RightsNotRechecked) {
         return Ok(HashMap::new());
     }
     let (rooms, visitors): (Vec<i64>, Vec<i64>) = stale.iter().copied().unzip();
@@ -361,7 +372,7 @@ async fn recheck(
     let mut refused: HashMap<_, _> = stale.into_iter().map(|key| (key, Refusal::Stranger)).collect();
     for right in found {
         let key = (right.room_id, right.visitor_id);
-        if right.member && !right.closed {
+        if right.member && (!right.closed || faults::on(Fault::ClosedTalkAccepts)) {
             refused.remove(&key);
         } else if right.member {
             refused.insert(key, Refusal::Closed);
@@ -402,7 +413,7 @@ impl From<Refusal> for Error {
 
 /// The answer to a repeat: the first answer, or a conflict when the id is somebody else's.
 fn repeat(same: bool, seq: i64, at: OffsetDateTime) -> Result<Posted> {
-    if same {
+    if same || faults::on(Fault::ConflictAccepted) {
         Ok(Posted { seq, at, repeated: true })
     } else {
         Err(Error::Conflict("This client_id is taken in this room. Use a fresh UUID for every entry."))
@@ -419,7 +430,7 @@ impl<'a> Entries<'a> {
     fn add(&mut self, draft: &'a Draft, seq: i64) {
         self.rooms.push(draft.room.id);
         self.seqs.push(seq);
-        self.client_ids.push(draft.client_id);
+        self.client_ids.push(if faults::on(Fault::ClientIdNotStored) { Uuid::new_v4() } else { draft.client_id });
         self.senders.push(draft.member.visitor);
         self.replies.push(draft.reply_to);
         self.payloads.push(draft.payload.json());

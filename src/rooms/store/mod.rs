@@ -5,6 +5,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::model::{ChatRoom, Kind, Member, Naming, NewRoom, Sender, Slot};
+use crate::faults::{self, Fault};
 
 pub(super) use log::{
     Entries, Known, Window, entries, head, heads_past, insert, known, lock_heads, move_heads, rights, save_reads,
@@ -138,6 +139,9 @@ pub(super) async fn leave_place(tx: &mut PgConnection, room: i64, visitor: i64) 
 
 /// Raises the rights of rooms: every batch that was prepared before is checked again. Locks in id order, as writers do.
 pub(super) async fn bump_rights(tx: &mut PgConnection, rooms: &[i64]) -> Result<(), sqlx::Error> {
+    if faults::on(Fault::RightsNotRaised) {
+        return Ok(());
+    }
     sqlx::query!("SELECT room_id FROM room_head WHERE room_id = ANY($1) ORDER BY room_id FOR UPDATE", rooms)
         .fetch_all(&mut *tx)
         .await?;
@@ -172,7 +176,10 @@ pub(super) async fn open_talks(tx: &mut PgConnection, talks: &Talks) -> Result<V
         .execute(&mut *tx)
         .await?;
     let both: Vec<i64> = rooms.iter().flat_map(|room| [*room, *room]).collect();
-    let member_ids: Vec<Uuid> = both.iter().map(|_| Uuid::new_v4()).collect();
+    let mut member_ids: Vec<Uuid> = both.iter().map(|_| Uuid::new_v4()).collect();
+    if faults::on(Fault::SameIdInAllRooms) {
+        member_ids = talks.visitors.iter().map(|visitor| Uuid::from_u64_pair(0, visitor.unsigned_abs())).collect();
+    }
     sqlx::query!(
         "INSERT INTO membership (room_id, visitor_id, public_id, slot, color, animal, name)
          SELECT * FROM UNNEST($1::bigint[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[])",

@@ -1,4 +1,6 @@
 //! Rooms over the verbs, the real router and Postgres, on one node and on two.
+mod promises;
+
 use std::sync::Arc;
 
 use axum::http::{Method, StatusCode};
