@@ -50,8 +50,10 @@ const SOCKETS: usize = 20;
 
 /// Why a socket ends. The numbers are of docs/WIRE.md.
 pub(super) enum End {
-    /// The client closed or is gone; nothing more can be said.
+    /// The client is gone; nothing more can be said.
     Gone,
+    /// The client closed. The library has an answer ready, which is written when the socket is next read.
+    Closed,
     Close(u16, Utf8Bytes),
 }
 
@@ -363,12 +365,19 @@ impl Connection {
 
     /// Says why, and reads on until the other side has heard it: closing with unread bytes would reset it away.
     async fn farewell(&mut self, end: End) {
-        let End::Close(code, reason) = end else { return };
-        let close = Message::Close(Some(CloseFrame { code, reason }));
+        let last = match end {
+            End::Gone => return,
+            End::Closed => None,
+            End::Close(code, reason) => Some(Message::Close(Some(CloseFrame { code, reason }))),
+        };
         let _ = timeout(FAREWELL, async {
-            if self.socket.send(close).await.is_ok() {
-                while let Some(Ok(_)) = self.socket.recv().await {}
+            if let Some(close) = last {
+                self.socket.send(close).await?;
             }
+            while let Some(said) = self.socket.recv().await {
+                said?;
+            }
+            Ok::<_, axum::Error>(())
         })
         .await;
     }
@@ -397,9 +406,25 @@ fn text_of(said: Option<Result<Message, axum::Error>>) -> Result<Option<Utf8Byte
         Some(Ok(Message::Text(text))) => Ok(Some(text)),
         Some(Ok(Message::Binary(_))) => Ok(Some(Utf8Bytes::default())),
         Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
-        // The library breaks off at its own limit; anything else is a connection that broke.
-        Some(Err(why)) if why.to_string().contains("too long") => Err(too_large()),
-        Some(Err(_) | Ok(Message::Close(_))) | None => Err(End::Gone),
+        Some(Ok(Message::Close(_))) if faults::on(Fault::CloseNotAnswered) => Err(End::Gone),
+        Some(Ok(Message::Close(_))) => Err(End::Closed),
+        Some(Err(why)) => Err(failed(&why.to_string())),
+        None => Err(End::Gone),
+    }
+}
+
+/// What a client hears whose bytes the library gave up on (RFC 6455, 7.4.1). The library says why in words only; the cases
+/// of src/gateway/tests/protocol know them all.
+fn failed(why: &str) -> End {
+    let is = |start: &str| why.starts_with(start);
+    if is("Space limit exceeded") {
+        too_large()
+    } else if is("UTF-8 encoding error") {
+        End::because(1007, "a text is UTF-8")
+    } else if is("WebSocket protocol error") && !why.ends_with("Connection reset without closing handshake") {
+        End::because(1002, "this breaks the WebSocket protocol")
+    } else {
+        End::Gone // the connection broke
     }
 }
 

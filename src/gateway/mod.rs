@@ -10,7 +10,7 @@ mod verbs;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tower_sessions::Session;
 
@@ -60,10 +60,12 @@ pub async fn upgrade(
     };
     let socket = match socket {
         Ok(socket) => socket,
-        Err(why) => {
-            return problem(why.status(), "bad_frame", why.body_text(), None, None);
-        }
+        Err(why) => return not_upgraded(&why),
     };
+    if !has_key(&headers) {
+        let why = "Sec-WebSocket-Key is 16 bytes in base64.".to_owned();
+        return problem(StatusCode::BAD_REQUEST, "bad_frame", why, None, None);
+    }
     if app.is_stopping() {
         return Error::Unavailable.into_response();
     }
@@ -79,6 +81,24 @@ pub async fn upgrade(
             let tasks = app.tasks.clone();
             tasks.hold(connection::run(app, who, prefix, socket))
         })
+}
+
+/// A request that is no WebSocket's. Another version hears which one is spoken here (RFC 6455, 4.2.2).
+fn not_upgraded(why: &WebSocketUpgradeRejection) -> Response {
+    let is_version = matches!(why, WebSocketUpgradeRejection::InvalidWebSocketVersionHeader(_));
+    let status = if is_version { StatusCode::UPGRADE_REQUIRED } else { why.status() };
+    let mut refusal = problem(status, "bad_frame", why.body_text(), None, None);
+    if is_version {
+        refusal.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    }
+    refusal
+}
+
+/// Whether the key is what every client sends: 16 bytes in base64. The library answers anything.
+fn has_key(headers: &HeaderMap) -> bool {
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).unwrap_or_default();
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    key.strip_suffix(b"==").is_some_and(|digits| digits.len() == 22 && digits.iter().all(is_base64))
 }
 
 fn offers_protocol(headers: &HeaderMap) -> bool {

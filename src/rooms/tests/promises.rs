@@ -81,14 +81,15 @@ async fn two_nodes_that_write_at_once_number_one_log() {
     let room = public_room(&node, &owner).await;
     let who = node.visitor("en").await;
     enter(&node.app, &who, room).await.unwrap();
-    let (who, mut seqs) = (&who, Vec::new());
-    for _ in 0..25 {
-        let each = (0..8).map(|n| {
-            let node = if n % 2 == 0 { &node } else { &other };
-            async move { say(node, who, room, "x").await.unwrap() }
-        });
-        seqs.extend(futures_util::future::join_all(each).await);
-    }
+    // Each goes on at its own pace, so that batches of the two nodes meet in every possible way.
+    let each = [&node, &other, &node, &other].map(async |node| {
+        let mut seqs = Vec::new();
+        for _ in 0..50 {
+            seqs.push(say(node, &who, room, "x").await.unwrap());
+        }
+        seqs
+    });
+    let mut seqs = futures_util::future::join_all(each).await.concat();
     seqs.sort_unstable();
     assert_eq!(seqs, (1..=200).collect::<Vec<_>>());
 }
@@ -178,6 +179,16 @@ async fn an_entry_that_comes_early_waits_for_the_one_before_it() {
     for seq in [1, 2] {
         assert_eq!(b.event("message").await["seq"], seq);
     }
+}
+
+#[tokio::test]
+async fn the_last_entry_before_a_silence_is_found_without_a_relay() {
+    let node = node().await;
+    let other = Node::apart(&node).await;
+    let (room, mut a, mut b) = pair_of(&node, &other).await;
+    assert_eq!(b.text(&room, "and then nothing more").await["seq"], 1);
+    // Nothing else is written, so nothing but comparing the heads can bring it.
+    assert_eq!(a.event("message").await["seq"], 1);
 }
 
 #[tokio::test]
