@@ -57,6 +57,7 @@ const caughtBy = {
   slow_socket_kept: ['gateway::tests::life::a_socket_that_does_not_read_is_closed_and_others_go_on'],
   stop_forgets_answers: ['gateway::tests::life::a_node_that_stops_waits_for_what_is_being_written'],
   close_not_answered: ['gateway::tests::protocol::every_case_is_answered_as_the_protocol_says'],
+  unread_bytes_reset: ['gateway::tests::protocol::every_case_is_answered_as_the_protocol_says'],
   // Matching.
   matcher_without_lock: ['matching::tests::faults::one_node_pairs_at_a_time'],
   found_told_before_commit: ['matching::tests::faults::nobody_is_told_of_a_pair_before_it_is_committed'],
@@ -65,6 +66,8 @@ const caughtBy = {
   away_not_told: ['matching::tests::ends::a_dropped_side_has_half_a_minute'],
   blocks_not_read: ['matching::tests::ends::a_block_is_mutual_and_works_after_the_end'],
   open_talk_not_seen: ['gateway::tests::messages::two_strangers_meet_in_a_and_b_and_talk'],
+  open_talk_index_dropped: ['matching::tests::faults::the_database_forbids_what_the_code_never_does'],
+  oneself_allowed: ['matching::tests::faults::the_database_forbids_what_the_code_never_does'],
   met_lately_forgotten: ['matching::tests::pairing::who_met_lately_waits_for_others_first'],
   cancel_ignored: ['matching::tests::verbs::a_cancelled_seek_is_met_by_nobody'],
   lost_ticket_stays_lost: ['matching::tests::faults::tickets_are_written_again_after_a_crash_of_postgres'],

@@ -52,6 +52,7 @@ pub enum Fault {
     SlowSocketKept,
     StopForgetsAnswers,
     CloseNotAnswered,
+    UnreadBytesReset,
     // Matching.
     MatcherWithoutLock,
     FoundToldBeforeCommit,
@@ -60,6 +61,8 @@ pub enum Fault {
     AwayNotTold,
     BlocksNotRead,
     OpenTalkNotSeen,
+    OpenTalkIndexDropped,
+    OneselfAllowed,
     MetLatelyForgotten,
     CancelIgnored,
     LostTicketStaysLost,

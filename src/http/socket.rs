@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 
 use super::gate::Permit;
 use crate::app::Tasks;
+use crate::faults::{self, Fault};
 
 /// How long, and for how many bytes, a closed connection is listened to.
 const LINGER: Duration = Duration::from_secs(2);
@@ -109,7 +110,7 @@ impl Drop for Socket {
     /// listened to until it ends the connection too, for a moment.
     fn drop(&mut self) {
         let is_answered = matches!(self.phase.get(), Phase::Busy | Phase::Answered(_));
-        if self.ended || !is_answered || self.tasks.stopping.is_cancelled() {
+        if self.ended || !is_answered || self.tasks.stopping.is_cancelled() || faults::on(Fault::UnreadBytesReset) {
             return;
         }
         let Ok(rest) = self.stream.as_fd().try_clone_to_owned() else { return };

@@ -201,3 +201,25 @@ async fn one_node_pairs_at_a_time() {
     tokio::time::sleep(Duration::from_millis(2_500)).await; // the other one asks each second
     assert_eq!(leaders(), 1);
 }
+
+#[tokio::test]
+async fn the_database_forbids_what_the_code_never_does() {
+    let node = testing::node().await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
+    meet(&mut one, &mut other).await;
+    let second =
+        "INSERT INTO chat_room (public_id, kind, naming) VALUES (gen_random_uuid(), 'talk', 'anonymous') RETURNING id";
+    let room: i64 = sqlx::query_scalar(second).fetch_one(&node.app.db).await.unwrap();
+    for (sql, expected) in [
+        (
+            "INSERT INTO membership (room_id, visitor_id, public_id, slot, color, name)
+             VALUES ($1, $2, gen_random_uuid(), 'A', 'pine', 'x')",
+            "membership_one_open_talk",
+        ),
+        ("UPDATE random_session SET b = a WHERE $1 + $2 > 0", "random_session_two_people"),
+    ] {
+        let outcome = sqlx::query(sql).bind(room).bind(one.who.id).execute(&node.app.db).await;
+        let why = outcome.expect_err(expected);
+        assert_eq!(crate::db::constraint(&why), Some(expected), "{why}");
+    }
+}
