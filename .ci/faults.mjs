@@ -14,7 +14,7 @@ const caughtBy = {
   ack_without_commit: ['rooms::tests::promises::an_entry_whose_commit_fails_is_neither_answered_nor_heard_and_fails_alone'],
   failed_commit_is_acked: ['rooms::tests::promises::an_entry_whose_commit_fails_is_neither_answered_nor_heard_and_fails_alone'],
   answers_in_wrong_order: ['gateway::tests::messages::many_writers_make_one_dense_log_that_everybody_sees_in_order'],
-  heads_unlocked_too_early: ['rooms::tests::promises::two_nodes_that_write_at_once_number_one_log'],
+  heads_unlocked_too_early: ['rooms::tests::promises::a_head_is_locked_until_its_batch_is_committed'],
   head_not_moved: ['rooms::tests::two_nodes_deliver_one_log_in_order_with_and_without_a_relay'],
   client_id_not_stored: ['rooms::tests::a_repeat_that_no_memory_holds_is_answered_by_the_database'],
   client_id_key_dropped: ['rooms::tests::a_repeat_that_no_memory_holds_is_answered_by_the_database'],

@@ -95,6 +95,41 @@ async fn two_nodes_that_write_at_once_number_one_log() {
 }
 
 #[tokio::test]
+async fn a_head_is_locked_until_its_batch_is_committed() {
+    let node = node().await;
+    let owner = node.guest("en").await;
+    let room = public_room(&node, &owner).await;
+    let who = node.visitor("en").await;
+    enter(&node.app, &who, room).await.unwrap();
+    // An insert waits as long as this test holds a lock of its own.
+    let sql = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                  PERFORM pg_advisory_xact_lock(7);
+                  RETURN NEW;
+               END $$;
+               CREATE TRIGGER wait BEFORE INSERT ON message FOR EACH ROW EXECUTE FUNCTION wait();";
+    sqlx::raw_sql(sql).execute(&node.app.db).await.unwrap();
+    let mut holding = node.app.db.begin().await.unwrap();
+    sqlx::query("SELECT pg_advisory_xact_lock(7)").execute(&mut *holding).await.unwrap();
+    let id = Uuid::new_v4();
+    let receipt = post(&node.app, &who, room, text(id, "x")).await.unwrap();
+    let count = async |sql: &'static str| sqlx::query_scalar::<_, i64>(sql).fetch_one(&node.app.db).await.unwrap();
+    eventually("the batch is being written", || async {
+        let waiting = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                       WHERE datname = current_database() AND locktype = 'advisory' AND objid = 7 AND NOT granted";
+        count(waiting).await == 1
+    })
+    .await;
+    let free = "SELECT count(*) FROM (SELECT 1 FROM room_head FOR UPDATE SKIP LOCKED) AS free";
+    assert_eq!(count(free).await, 0, "somebody else could number now");
+    holding.rollback().await.unwrap();
+    drop(receipt);
+    eventually("it is written", || async {
+        receive(post(&node.app, &who, room, text(id, "x")).await.unwrap()).await.is_ok_and(|posted| posted.seq == 1)
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn nothing_is_written_while_rights_are_taken_everywhere() {
     let node = node().await;
     let owner = node.guest("en").await;
