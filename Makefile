@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 NPM := npm --prefix web
-.PHONY: help run build test check fix gen e2e bench chaos needs clean
+.PHONY: help run build test check fix gen e2e bench chaos faults needs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ chaos: ## Ten minutes of faults on two nodes, and a checker; SECONDS=60 SEED=7 c
 	$(CARGO) build --locked
 	$(CARGO) run --locked -p sim --bin chaos -- --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED)) \
 		--bin "$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/maju"
+
+faults: ## Plant a mistake in the server, again and again, and see that a test catches each; ONLY=a,b chooses
+	@.ci/faults.mjs
 
 needs: ## Install what only tests need, where that is allowed
 	@.ci/needs

@@ -6,6 +6,7 @@ mod cms;
 mod config;
 mod db;
 mod error;
+mod faults;
 mod gateway;
 mod http;
 mod locale;

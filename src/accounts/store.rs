@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::model::{Ban, Change};
 use super::{Alias, Locale, Visitor};
+use crate::faults::{self, Fault};
 
 /// A visitor by its inner id.
 pub(super) async fn visitor(db: &PgPool, id: i64) -> Result<Option<Visitor>, sqlx::Error> {
@@ -144,6 +145,9 @@ pub(super) async fn save_session(
     visitor: Option<i64>,
     stored: &StoredSession,
 ) -> Result<bool, sqlx::Error> {
+    if faults::on(Fault::LateSaveRevives) {
+        return create_session(db, id_hash, visitor, stored).await;
+    }
     let saved = sqlx::query!(
         "UPDATE session SET visitor_id = $2, data = $3, expires_at = $4, last_used_at = now() WHERE id_hash = $1",
         id_hash,

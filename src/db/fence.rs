@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 
+use crate::faults::{self, Fault};
+
 /// The advisory lock's key: "maju" in ASCII, then 1.
 pub const KEY: i64 = 0x6d61_6a75_0000_0001;
 /// Revocations that one read brings at most.
@@ -13,6 +15,9 @@ pub const ROWS: i64 = 1_000;
 
 /// Takes the fence shared until the transaction ends. A later statement may read [`version`].
 pub async fn share(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
+    if faults::on(Fault::FenceNotTaken) {
+        return Ok(());
+    }
     sqlx::query!("SELECT pg_advisory_xact_lock_shared($1)", KEY).execute(tx).await?;
     Ok(())
 }
@@ -43,7 +48,9 @@ pub async fn revoked_since(db: &mut PgConnection, known: i64) -> Result<Vec<(i64
 pub async fn revoke(tx: &mut PgConnection, visitor: i64, patience: Duration) -> Result<i64, sqlx::Error> {
     let patience = format!("{}ms", patience.as_millis().max(1));
     sqlx::query!("SELECT set_config('lock_timeout', $1, true)", patience).fetch_one(&mut *tx).await?;
-    sqlx::query!("SELECT pg_advisory_xact_lock($1)", KEY).execute(&mut *tx).await?;
+    if !faults::on(Fault::FenceNotExclusive) {
+        sqlx::query!("SELECT pg_advisory_xact_lock($1)", KEY).execute(&mut *tx).await?;
+    }
     let version =
         sqlx::query_scalar!("UPDATE fence SET version = version + 1 RETURNING version").fetch_one(&mut *tx).await?;
     sqlx::query!("INSERT INTO revocation (version, visitor_id) VALUES ($1, $2)", version, visitor).execute(tx).await?;

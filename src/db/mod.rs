@@ -12,6 +12,8 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
+use crate::faults::{self, Fault};
+
 /// The schema, numbered for the founding one. Runs at start under sqlx's advisory lock.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -39,7 +41,10 @@ pub fn pool(options: PgConnectOptions) -> PgPool {
 
 /// A connection of its own, outside the pool, with the given session settings (`idle_in_transaction_session_timeout`, …).
 pub async fn connect(pool: &PgPool, settings: &[(&'static str, &'static str)]) -> Result<PgConnection, sqlx::Error> {
-    let options = (*pool.connect_options()).clone().options(settings.iter().copied());
+    let mut options = (*pool.connect_options()).clone().options(settings.iter().copied());
+    if faults::on(Fault::CommitNotSynchronous) {
+        options = options.options([("synchronous_commit", "off")]);
+    }
     tokio::time::timeout(ACQUIRE, PgConnection::connect_with(&options)).await.map_err(|_| sqlx::Error::PoolTimedOut)?
 }
 
@@ -52,7 +57,7 @@ pub async fn check(pool: &PgPool, accept_unsafe: bool) -> Result<(), String> {
     }
     for name in ["fsync", "full_page_writes", "synchronous_commit"] {
         let value = setting(&mut connection, name).await?;
-        if value == "off" {
+        if value == "off" && !faults::on(Fault::UnsafeDatabaseAccepted) {
             let line = format!("Postgres runs with {name} = off: a crash could lose acknowledged messages");
             if !accept_unsafe {
                 return Err(format!("{line}. Turn it on, or start with --unsafe-database if that is what you want"));
@@ -96,6 +101,17 @@ pub async fn migrate(pool: &PgPool) -> Result<(), String> {
         .await
         .map_err(|why| format!("cannot reach Postgres: {why}"))?;
     MIGRATIONS.run(&mut connection).await.map_err(|why| format!("the migration failed: {why}"))?;
+    // Each asks for itself: a list of them would stay in what is shipped.
+    if faults::on(Fault::ClientIdKeyDropped) {
+        let _ = sqlx::query("ALTER TABLE message DROP CONSTRAINT message_client_id_key").execute(&mut connection).await;
+    }
+    if faults::on(Fault::OpenTalkIndexDropped) {
+        let _ = sqlx::query("DROP INDEX membership_one_open_talk").execute(&mut connection).await;
+    }
+    if faults::on(Fault::OneselfAllowed) {
+        let sql = "ALTER TABLE random_session DROP CONSTRAINT random_session_two_people";
+        let _ = sqlx::query(sql).execute(&mut connection).await;
+    }
     connection.close().await.map_err(|why| format!("the migration failed at its end: {why}"))
 }
 
@@ -126,5 +142,33 @@ pub fn constraint(error: &sqlx::Error) -> Option<&str> {
     match error {
         sqlx::Error::Database(said) => said.constraint(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check, connect};
+    use crate::testing;
+
+    #[tokio::test]
+    async fn a_database_that_may_lose_what_it_acknowledged_is_refused_unless_it_is_wanted() {
+        let pool = testing::database().await; // made for speed: all three settings are off
+        let refusal = check(&pool, false).await.unwrap_err();
+        assert!(refusal.contains("fsync = off") && refusal.contains("--unsafe-database"), "{refusal}");
+        check(&pool, true).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_connection_of_ones_own_is_as_durable_as_the_server() {
+        let pool = testing::database().await;
+        let mut connection = connect(&pool, &[("statement_timeout", "5s")]).await.unwrap();
+        let ours: Vec<String> = sqlx::query_scalar(
+            "SELECT name FROM pg_settings WHERE source = 'client'
+             AND name IN ('fsync', 'full_page_writes', 'synchronous_commit', 'commit_delay')",
+        )
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+        assert!(ours.is_empty(), "{ours:?}");
     }
 }

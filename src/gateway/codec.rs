@@ -184,6 +184,10 @@ impl Decoder {
         self.message.extend_from_slice(&self.bytes[head.payload.clone()]);
         let open = self.open.get_or_insert(Open { text: head.opcode == TEXT, fragments: 0 });
         open.fragments += 1;
+        let is_text = |error: std::str::Utf8Error| error.error_len().is_none(); // cut within a character
+        if open.text && !std::str::from_utf8(&self.message).map_or_else(is_text, |_| true) {
+            return Err(Violation::NotText);
+        }
         if !head.fin {
             return if open.fragments >= FRAGMENTS { Err(Violation::TooSlow) } else { Ok(None) };
         }
@@ -340,6 +344,7 @@ mod tests {
         }
         assert_eq!(all(&frame(0x88, &[3, 232, 0xff])), [Err(Violation::NotText)]);
         assert_eq!(all(&frame(0x81, &[b'x', 0xff])), [Err(Violation::NotText)]);
+        assert_eq!(all(&frame(0x01, &[b'x', 0xff])), [Err(Violation::NotText)], "before the rest has come");
         assert_eq!(all(&frame(0x81, &[b'x'; 1_001])[..4]), [Err(Violation::TooLarge)], "by its head alone");
         assert_eq!(all(&[frame(0x01, &[b'x'; 900]), frame(0x80, &[b'x'; 101])].concat()), [Err(Violation::TooLarge)]);
         assert_eq!(all(&[0x81, 0xff, 255, 255, 255, 255, 255, 255, 255, 255]), [Err(Violation::TooLarge)]);

@@ -18,6 +18,7 @@ use super::wire::{Broken, Wire};
 use crate::accounts::Visitor;
 use crate::app::{App, stamp};
 use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
 use crate::http::{Bucket, Key, Prefix};
 use crate::realtime::{Dismissal, Frame, Notice, NoticeKind, Queue, Topic, Weight};
 use crate::rooms::{self, Place, Posted, Replay, Step};
@@ -81,7 +82,8 @@ impl From<Broken> for End {
 
 /// A socket that has been upgraded, until it ends.
 pub(super) async fn run(app: App, who: Visitor, prefix: Prefix, upgraded: Upgraded) {
-    let Some(wire) = Wire::new(upgraded, FRAME) else { return };
+    let limit = if faults::on(Fault::LargeFrameAccepted) { 16 * FRAME } else { FRAME };
+    let Some(wire) = Wire::new(upgraded, limit) else { return };
     let queue = Arc::new(Queue::new(who.id));
     let place = Attached { app: app.clone(), visitor: who.id, queue: queue.clone(), counted: false };
     let prefix_hash = app.accounts.prefix_hash(prefix);
@@ -182,7 +184,7 @@ impl Connection {
             let said = tokio::select! {
                 biased;
                 () = &mut draining => return self.restart().await,
-                () = &mut hello_by, if !self.place.counted => {
+                () = &mut hello_by, if !self.place.counted && !faults::on(Fault::HelloNeverDue) => {
                     return End::because(4400, "hello was expected");
                 }
                 () = queue.ready() => {
@@ -209,6 +211,7 @@ impl Connection {
                     Ok(()) => continue,
                     Err(end) => return end,
                 },
+                Ok(Said::Close(_)) if faults::on(Fault::CloseNotAnswered) => return End::Gone,
                 Ok(Said::Close(code)) => return End::Closed(code),
                 Err(broken) => return broken.into(),
             };
@@ -406,6 +409,7 @@ impl Connection {
         match timeout(WRITE, self.wire.write(pieces)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(End::Gone),
+            Err(_) if faults::on(Fault::SlowSocketKept) => Ok(()),
             Err(_) => Err(End::because(4408, "too slow")),
         }
     }
@@ -413,7 +417,8 @@ impl Connection {
     /// The node stops: what was sent is answered, then the client is told when to come back.
     async fn restart(&mut self) -> End {
         let queue = self.queue.clone();
-        let until = Instant::now() + LAST_ANSWERS;
+        let patience = if faults::on(Fault::StopForgetsAnswers) { Duration::ZERO } else { LAST_ANSWERS };
+        let until = Instant::now() + patience;
         while self.in_flight > 0 && tokio::time::timeout_at(until, queue.ready()).await.is_ok() {
             if let Err(end) = self.drain().await {
                 return end;

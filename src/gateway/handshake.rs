@@ -38,7 +38,8 @@ impl Handshake {
             return refused(bad, "A socket is asked for with 'Upgrade: websocket'.");
         }
         if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != VERSION) {
-            let mut answer = refused(bad, "A socket is asked for with 'Sec-WebSocket-Version: 13'.");
+            let mut answer =
+                refused(StatusCode::UPGRADE_REQUIRED, "A socket is asked for with 'Sec-WebSocket-Version: 13'.");
             if let Err(answer) = &mut answer {
                 answer.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
             }

@@ -17,6 +17,7 @@ use tower_sessions::Session;
 
 use crate::app::App;
 use crate::error::{Error, problem};
+use crate::faults::{self, Fault};
 use crate::http::{Bucket, ClientIp, Key};
 use crate::{accounts, moderation};
 
@@ -26,7 +27,7 @@ const PROTOCOL: &str = "maju.v1";
 /// upgraded, told so and closed with 4403: a page cannot read the status of an upgrade that failed.
 pub async fn upgrade(State(app): State<App>, address: ClientIp, session: Session, mut request: Request) -> Response {
     let headers = request.headers();
-    let own = |value: &str| app.config.site.is_own_origin(value);
+    let own = |value: &str| faults::on(Fault::OriginNotChecked) || app.config.site.is_own_origin(value);
     let mut origins = headers.get_all(header::ORIGIN).iter().map(|value| value.to_str().unwrap_or_default());
     if !matches!((origins.next(), origins.next()), (Some(origin), None) if own(origin)) {
         return Error::Forbidden("This has to come from a page of this site.").into_response();
@@ -39,7 +40,11 @@ pub async fn upgrade(State(app): State<App>, address: ClientIp, session: Session
     if let Err(why) = app.limits.take(Bucket::Sockets, Key::Prefix(prefix)) {
         return why.into_response();
     }
-    let who = match accounts::visitor(&app, &session).await {
+    let mut who = accounts::visitor(&app, &session).await;
+    if faults::on(Fault::CookieNotChecked) {
+        who = accounts::by_id(&app, 1).await;
+    }
+    let who = match who {
         Ok(who) => who,
         Err(why) => return why.into_response(),
     };

@@ -129,7 +129,7 @@ impl Server {
                 answer as Result<_, Infallible>
             }
         });
-        let socket = TokioIo::new(Socket::new(stream, phase.clone(), permit));
+        let socket = TokioIo::new(Socket::new(stream, phase.clone(), permit, self.tasks.clone()));
         // The watch below tells a head that dawdles from a connection that idles; hyper's timer cannot, and stands
         // behind it.
         let connection = http1::Builder::new()

@@ -1,15 +1,23 @@
 //! A connection's bytes, and what the connection is doing: that decides how long it may go on.
 use std::io;
+use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::gate::Permit;
+use crate::app::Tasks;
+use crate::faults::{self, Fault};
+
+/// How long, and for how many bytes, a closed connection is listened to.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: u64 = 1024 * 1024;
 
 /// How long a connection may take over each thing.
 #[derive(Clone, Copy, Debug)]
@@ -84,24 +92,57 @@ impl SharedPhase {
 pub struct Socket {
     stream: TcpStream,
     phase: SharedPhase,
+    /// The other side has said its last, or is gone.
+    ended: bool,
     /// Held until the stream is closed, whatever it was upgraded to.
-    _permit: Permit,
+    permit: Option<Permit>,
+    tasks: Tasks,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, phase: SharedPhase, permit: Permit) -> Self {
-        Self { stream, phase, _permit: permit }
+    pub(super) fn new(stream: TcpStream, phase: SharedPhase, permit: Permit, tasks: Tasks) -> Self {
+        Self { stream, phase, ended: false, permit: Some(permit), tasks }
+    }
+}
+
+impl Drop for Socket {
+    /// Closing with bytes unread would reset the connection, and take away what was said last. So who has been answered is
+    /// listened to until it ends the connection too, for a moment.
+    fn drop(&mut self) {
+        let is_answered = matches!(self.phase.get(), Phase::Busy | Phase::Answered(_));
+        if self.ended || !is_answered || self.tasks.stopping.is_cancelled() || faults::on(Fault::UnreadBytesReset) {
+            return;
+        }
+        let Ok(rest) = self.stream.as_fd().try_clone_to_owned() else { return };
+        let (rest, permit) = (std::net::TcpStream::from(rest), self.permit.take());
+        if rest.shutdown(Shutdown::Write).is_err() {
+            return;
+        }
+        let stopping = self.tasks.stopping.clone();
+        self.tasks.spawn("http.linger", async move {
+            let listening = async {
+                let rest = TcpStream::from_std(rest)?;
+                tokio::io::copy(&mut rest.take(LINGER_BYTES), &mut tokio::io::sink()).await
+            };
+            tokio::select! {
+                _ = timeout(LINGER, listening) => {}
+                () = stopping.cancelled() => {}
+            }
+            drop(permit);
+        });
     }
 }
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let outcome = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
         if buf.filled().len() > before {
             self.phase.heard();
+        } else {
+            self.ended |= outcome.is_err() || buf.remaining() > 0;
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(outcome)
     }
 }
 

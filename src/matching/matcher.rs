@@ -13,6 +13,7 @@ use super::pair::{Match, Met, pair};
 use super::store::{self, Locked};
 use super::talks::{self, NewTalk, View};
 use crate::app::App;
+use crate::faults::{self, Fault};
 use crate::rooms::{self, Pair, Seat};
 use crate::{db, moderation};
 
@@ -87,6 +88,7 @@ async fn pause(app: &App, how_long: Duration) {
 }
 
 async fn sweep(app: &App, leases: bool) -> crate::error::Result<()> {
+    let leases = leases && !faults::on(Fault::LeaseNeverExpires);
     if leases {
         store::sweep_tickets(&app.db).await?;
     }
@@ -282,6 +284,9 @@ impl Rounds {
         made.retain(|(_, a, b)| taken.contains(&a.ticket.id) && taken.contains(&b.ticket.id));
         outcome.taken = made.iter().flat_map(|(_, a, b)| [a.ticket.visitor, b.ticket.visitor]).collect();
         outcome.views = open(app, tx, &made).await?;
+        if faults::on(Fault::FoundToldBeforeCommit) {
+            talks::tell_found(app, std::mem::take(&mut outcome.views));
+        }
         Ok(outcome)
     }
 }

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use time::{Duration, OffsetDateTime};
 
 use super::model::{Seek, Ticket};
+use crate::faults::{self, Fault};
 
 /// How long people who met are kept apart while anybody else could be met (DESIGN.md 6).
 pub(super) const APART: Duration = Duration::minutes(10);
@@ -56,6 +57,7 @@ impl Met {
     pub(super) fn is_recent(&self, one: i64, other: i64, now: OffsetDateTime) -> bool {
         let at = |from, to| self.lately.get(&from).and_then(|met: &HashMap<_, _>| met.get(&to));
         at(one, other).or_else(|| at(other, one)).is_some_and(|at| now - *at < APART)
+            && !faults::on(Fault::MetLatelyForgotten)
     }
 }
 

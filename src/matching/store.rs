@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::model::{LEASE_SECS, Row, Seek, Ticket};
+use crate::faults::{self, Fault};
 use crate::locale::Locale;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
@@ -82,6 +83,9 @@ pub(super) async fn lock_tickets_of(tx: &mut PgConnection, visitors: &[i64]) -> 
 
 /// Who of these is in an open talk.
 pub(super) async fn in_talk(tx: &mut PgConnection, visitors: &[i64]) -> Result<Vec<i64>> {
+    if faults::on(Fault::OpenTalkNotSeen) {
+        return Ok(Vec::new());
+    }
     sqlx::query_scalar!(
         "SELECT visitor_id FROM membership WHERE visitor_id = ANY($1) AND slot IS NOT NULL AND left_at IS NULL",
         visitors
@@ -139,6 +143,9 @@ pub(super) async fn restore_tickets(db: &PgPool, node: Uuid, lost: &Written) -> 
 /// Marks a visitor's ticket as cancelled. The mark is left even where there is no ticket: another node may be about to
 /// write a missing one again.
 pub(super) async fn cancel(db: &PgPool, visitor: i64, node: Uuid) -> Result<()> {
+    if faults::on(Fault::CancelIgnored) {
+        return Ok(());
+    }
     sqlx::query!(
         "INSERT INTO random_ticket (public_id, visitor_id, node, interests, languages, translate, since, cancelled_at)
          VALUES ($1, $2, $3, '{}', '{}', false, now(), now())
@@ -247,6 +254,9 @@ pub(super) async fn waiting(db: &PgPool) -> Result<i64> {
 
 /// Becomes the one who pairs, if nobody else is. Held until the connection ends.
 pub(super) async fn try_lead(db: &mut PgConnection) -> Result<bool> {
+    if faults::on(Fault::MatcherWithoutLock) {
+        return Ok(true);
+    }
     sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "held!""#, MATCHER).fetch_one(db).await
 }
 

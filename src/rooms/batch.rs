@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
 
 use super::Posted;
 use super::rights::Refused;
@@ -11,6 +12,7 @@ use super::writer::{Draft, Verdict};
 use crate::app::App;
 use crate::db::fence;
 use crate::error::Error;
+use crate::faults::{self, Fault};
 
 /// Writes a batch and answers what became of each draft; committed when it returns. Errors: nothing was written, or it is
 /// not known whether it was.
@@ -19,11 +21,22 @@ pub(super) async fn write(
     connection: &mut PgConnection,
     batch: &[Draft],
 ) -> Result<Vec<Verdict>, sqlx::Error> {
-    match write_at_once(app, connection, batch).await? {
+    let written = if STEPS.into_iter().any(faults::on) { None } else { write_at_once(app, connection, batch).await? };
+    match written {
         Some(verdicts) => Ok(verdicts),
         None => write_checked(app, connection, batch).await,
     }
 }
+
+/// Mistakes that can be made only where a batch is written step by step.
+const STEPS: [Fault; 6] = [
+    Fault::HeadsUnlockedTooEarly,
+    Fault::HeadNotMoved,
+    Fault::AckWithoutCommit,
+    Fault::FailedCommitIsAcked,
+    Fault::AnswersInWrongOrder,
+    Fault::FenceNotTaken,
+];
 
 /// One statement, one round trip. None: something has changed, nothing was written.
 async fn write_at_once(
@@ -84,6 +97,10 @@ async fn write_checked(app: &App, connection: &mut PgConnection, batch: &[Draft]
     rooms.sort_unstable();
     rooms.dedup();
     let heads = store::lock_heads(&mut tx, &rooms).await?;
+    if faults::on(Fault::HeadsUnlockedTooEarly) {
+        tx.commit().await?;
+        tx = connection.begin().await?;
+    }
     let at = heads.iter().map(|head| head.now).max().unwrap_or_else(|| app.clock.now());
     let refused = Refused::of(app, &mut tx, batch, &heads).await?;
     let mut heads: HashMap<i64, i64> = heads.iter().map(|head| (head.room_id, head.seq)).collect();
@@ -111,13 +128,19 @@ async fn write_checked(app: &App, connection: &mut PgConnection, batch: &[Draft]
         let (rooms, seqs): (Vec<i64>, Vec<i64>) = moved.iter().map(|room| (*room, heads[room])).unzip();
         store::move_heads(&mut tx, &rooms, &seqs).await?;
     }
-    tx.commit().await?;
+    if faults::on(Fault::AckWithoutCommit) {
+        return Ok(verdicts);
+    }
+    if faults::on(Fault::AnswersInWrongOrder) {
+        verdicts.reverse();
+    }
+    tx.commit().await.or_else(|why| if faults::on(Fault::FailedCommitIsAcked) { Ok(()) } else { Err(why) })?;
     Ok(verdicts)
 }
 
 impl<'a> Entries<'a> {
     fn add(&mut self, draft: &'a Draft) {
-        self.client_ids.push(draft.client_id);
+        self.client_ids.push(if faults::on(Fault::ClientIdNotStored) { Uuid::new_v4() } else { draft.client_id });
         self.senders.push(draft.member.visitor);
         self.replies.push(draft.reply_to);
         self.payloads.push(draft.payload.json());

@@ -11,12 +11,12 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::Place;
 use super::model::{ChatRoom, Kind, RoomEvent};
 use super::store::{self, Window};
 use super::{presence, rights};
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
 use crate::realtime::{CAUGHT_UP, Frame, Queue, Relayed, Topic};
 
 /// Entries and bytes a room's memory holds.
@@ -34,10 +34,8 @@ const HOLD: Duration = Duration::from_millis(10);
 const AT_ONCE: Duration = Duration::from_millis(1);
 /// How long a room without local members is remembered, for those who come back.
 const KEEP: Duration = Duration::from_secs(60);
-/// Entries a replay brings at most; past it the client is told to page (DESIGN.md 4).
-pub const REPLAY: i64 = 500;
-/// Entries of one page of a replay.
-const PAGE: i64 = 100;
+/// Entries that are read from Postgres at a time.
+pub(super) const PAGE: i64 = 100;
 
 /// The rooms in use on this node, by inner id.
 #[derive(Default)]
@@ -45,13 +43,14 @@ pub(super) struct Feed {
     rooms: Mutex<HashMap<i64, RoomFeed>>,
 }
 
-struct RoomFeed {
+/// A room in use.
+pub(super) struct RoomFeed {
     room: Arc<ChatRoom>,
     /// The last seq handed to the sockets; None until the head was read.
-    delivered: Option<i64>,
+    pub(super) delivered: Option<i64>,
     /// The version of the room's rights that its listeners here have been checked against; None until the head was read.
-    rights: Option<i64>,
-    recent: VecDeque<(i64, Frame)>,
+    pub(super) rights: Option<i64>,
+    pub(super) recent: VecDeque<(i64, Frame)>,
     recent_bytes: usize,
     early: BTreeMap<i64, Frame>,
     early_since: Option<Instant>,
@@ -63,7 +62,7 @@ struct RoomFeed {
 }
 
 impl Feed {
-    fn lock(&self) -> MutexGuard<'_, HashMap<i64, RoomFeed>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<i64, RoomFeed>> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -104,7 +103,7 @@ impl RoomFeed {
     fn take(&mut self, app: &App, seq: i64, frame: Frame) {
         match self.delivered {
             Some(delivered) if seq <= delivered => {}
-            Some(delivered) if seq == delivered + 1 => {
+            Some(delivered) if seq == delivered + 1 || faults::on(Fault::GapIgnored) => {
                 self.deliver(app, seq, frame);
                 while let Some(entry) = self.early.first_entry() {
                     let next = self.delivered.unwrap_or_default() + 1;
@@ -177,7 +176,7 @@ impl RoomFeed {
     }
 
     /// Hands over what is held. Who begins to listen calls it before: it has read these entries from the memory.
-    fn write_held(&mut self, app: &App) {
+    pub(super) fn write_held(&mut self, app: &App) {
         if !self.held.is_empty() {
             app.hub.publish_entries(self.room.id, &std::mem::take(&mut self.held));
             self.written = Some(Instant::now());
@@ -222,7 +221,8 @@ pub(super) fn pass(app: &App, room: i64, event: &RoomEvent, except: Option<&Arc<
     let frame = event.encode();
     app.hub.publish(Topic::Room(room), &frame, except);
     if app.relay.has_others() {
-        app.relay.publish(Relayed { node: app.node, topic: Topic::Room(room), seq: None, frame });
+        let node = if faults::on(Fault::RelayEchoes) { Uuid::nil() } else { app.node };
+        app.relay.publish(Relayed { node, topic: Topic::Room(room), seq: None, frame });
     }
 }
 
@@ -281,105 +281,8 @@ fn set_head(app: &App, room: i64, head: i64) {
     }
 }
 
-/// What is missing between a client and the feed.
-pub struct Replay {
-    room: Arc<ChatRoom>,
-    /// The version of the room's rights at which its reader had a place.
-    rights: i64,
-    next: i64,
-    left: i64,
-}
-
-/// One step of a replay.
-pub enum Step {
-    /// Frames to write now, in order; then ask again.
-    Page(Vec<Frame>),
-    /// The socket listens from here on and has missed nothing.
-    Following,
-    /// More than a replay may bring happened meanwhile: the socket listens from `head` on, and the client pages.
-    Resync(i64),
-}
-
-impl Replay {
-    /// A replay of everything after `after`, for somebody with a place.
-    pub(super) fn new(place: &Place, after: i64) -> Self {
-        Self { room: place.room.clone(), rights: place.rights, next: after + 1, left: REPLAY }
-    }
-
-    /// The last entry it has brought.
-    pub fn reached(&self) -> i64 {
-        self.next - 1
-    }
-
-    /// How many entries lie between its start and a head.
-    pub fn entries(&self, head: i64) -> i64 {
-        (head + 1 - self.next).max(0)
-    }
-
-    /// The next page, or the moment at which the socket has caught up and listens. Errors: `not_found` when its reader has
-    /// lost the place meanwhile.
-    pub async fn step(&mut self, app: &App, queue: &Arc<Queue>) -> Result<Step> {
-        if self.next > open(app, &self.room).await? + 1 {
-            repair(app, self.room.id).await?; // the client is ahead: it was on another node
-        }
-        loop {
-            match self.try_step(app, queue).await? {
-                Ok(step) => return Ok(step),
-                Err(risen) => {
-                    if rights::is_stranger(app, self.room.id, queue.owner()).await? {
-                        return Err(Error::NotFound);
-                    }
-                    self.rights = risen;
-                }
-            }
-        }
-    }
-
-    /// One step, or the version of the room's rights that its reader has to be checked against before.
-    async fn try_step(&mut self, app: &App, queue: &Arc<Queue>) -> Result<Result<Step, i64>> {
-        let upto = {
-            let mut rooms = app.rooms.feed.lock();
-            let Some(feed) = rooms.get_mut(&self.room.id) else { return Err(Error::Unavailable) };
-            if let Some(risen) = feed.rights.filter(|rights| *rights > self.rights) {
-                return Ok(Err(risen));
-            }
-            let delivered = feed.delivered.unwrap_or_default();
-            if self.next > delivered || self.left <= 0 {
-                // Under the lock: nothing is delivered between the check and the subscription.
-                feed.write_held(app);
-                app.hub.subscribe(Topic::Room(self.room.id), queue);
-                return Ok(Ok(if self.next > delivered { Step::Following } else { Step::Resync(delivered) }));
-            }
-            let page: Vec<Frame> = match feed.recent.front() {
-                Some((oldest, _)) if *oldest <= self.next => {
-                    let wanted = feed.recent.iter().skip_while(|(seq, _)| *seq < self.next);
-                    wanted.take(usize::try_from(PAGE).unwrap_or(100)).map(|(_, frame)| frame.clone()).collect()
-                }
-                _ => Vec::new(),
-            };
-            if !page.is_empty() {
-                return Ok(Ok(Step::Page(self.advance(page))));
-            }
-            delivered
-        };
-        // Not past what the feed has delivered: what comes after it reaches the socket through the hub.
-        let limit = PAGE.min(upto + 1 - self.next);
-        let frames = read(app, &self.room, self.next - 1, limit).await?;
-        if frames.is_empty() {
-            return Err(Error::Unavailable);
-        }
-        Ok(Ok(Step::Page(self.advance(frames.into_iter().map(|(_, frame)| frame).collect()))))
-    }
-
-    fn advance(&mut self, page: Vec<Frame>) -> Vec<Frame> {
-        let count = i64::try_from(page.len()).unwrap_or(PAGE);
-        self.next += count;
-        self.left -= count;
-        page
-    }
-}
-
-async fn read(app: &App, room: &ChatRoom, after: i64, limit: i64) -> Result<Vec<(i64, Frame)>> {
+/// Entries after `after`, as they go over a socket.
+pub(super) async fn read(app: &App, room: &ChatRoom, after: i64, limit: i64) -> Result<Vec<(i64, Frame)>> {
     let window = Window { after, before: i64::MAX, limit, newest: false };
     let entries = store::entries(&app.db, room, window).await?;
     Ok(entries.into_iter().map(|entry| (entry.seq, RoomEvent::Message(entry).encode())).collect())
@@ -424,7 +327,7 @@ pub(super) fn run(app: &App) {
             for room in overdue(&node) {
                 report(repair(&node, room).await);
             }
-            if looked.elapsed() >= LOOK {
+            if looked.elapsed() >= LOOK && !faults::on(Fault::HeadsNotCompared) {
                 looked = Instant::now();
                 report(look(&node).await);
             }

@@ -4,6 +4,7 @@ mod directory;
 mod feed;
 mod model;
 mod presence;
+mod replay;
 mod rights;
 mod routes;
 mod sanctions;
@@ -26,14 +27,15 @@ use crate::accounts::{Alias, Locale, Visitor};
 use crate::app::App;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
 use crate::moderation::{self, Bar, Reason};
 use crate::realtime::{Queue, Topic};
 
 pub use directory::{Mute, Place};
-pub use feed::{REPLAY, Replay, Step};
 #[cfg(test)]
 pub use model::Message;
 pub use model::{ChatRoom, Kind, Naming, RoomEvent, RoomView, Sender, Slot, is_language_tag};
+pub use replay::{REPLAY, Replay, Step};
 pub use routes::router;
 #[cfg_attr(not(test), expect(unused_imports, reason = "who may call them, and the pages, come with staff"))]
 pub use sanctions::{kick, mute};
@@ -185,7 +187,7 @@ pub async fn place(app: &App, who: &Visitor, room: Uuid) -> Result<Place> {
     };
     let member = standing.member.ok_or(Error::NotFound)?;
     let over = standing.room.closed_at.is_some_and(|at| at + READABLE < app.clock.now());
-    if over || (member.left && member.sender.slot.is_none()) {
+    if over || (member.left && member.sender.slot.is_none() && !faults::on(Fault::LeaverStillReads)) {
         return Err(Error::NotFound);
     }
     let (room, member) = (Arc::new(standing.room), Arc::new(member));
@@ -204,7 +206,7 @@ pub async fn enter(app: &App, who: &Visitor, room: Uuid) -> Result<Place> {
     }
     let mut tx = app.db.begin().await?;
     let standing = store::standing(&mut tx, room, who.id).await?.ok_or(Error::NotFound)?;
-    if standing.room.kind != Kind::Public {
+    if standing.room.kind != Kind::Public && !faults::on(Fault::StrangerEnters) {
         return Err(Error::NotFound);
     }
     if standing.room.closed_at.is_some() {
@@ -251,14 +253,14 @@ pub async fn leave(app: &App, who: &Visitor, place: &Place) -> Result<()> {
 pub async fn follow(app: &App, place: &Place, after: Option<i64>) -> Result<(i64, Option<Replay>)> {
     let mut head = feed::open(app, &place.room).await?;
     let floor = visible_after(place);
-    let after = after.map_or(head, |after| after.max(floor));
+    let after = after.filter(|_| !faults::on(Fault::ResumeIgnoresAfter)).map_or(head, |after| after.max(floor));
     if after > head {
         // It saw more on another node than has reached this one.
         feed::repair(app, place.room.id).await?;
         head = feed::open(app, &place.room).await?;
     }
     presence::stir(app, &place.room);
-    if after > head || head - after > REPLAY {
+    if (after > head || head - after > REPLAY) && !faults::on(Fault::ResyncNeverSaid) {
         return Ok((head, None));
     }
     Ok((head, Some(Replay::new(place, after))))
@@ -340,7 +342,7 @@ async fn current_place(app: &App, who: &Visitor, room: Uuid) -> Result<Place> {
 
 /// The last seq a member may not see: those who join a room without history see what comes after them.
 fn visible_after(place: &Place) -> i64 {
-    if place.room.history { 0 } else { place.member.joined_seq }
+    if place.room.history || faults::on(Fault::HistoryShownToNewcomers) { 0 } else { place.member.joined_seq }
 }
 
 /// Two people who are put into a talk.

@@ -10,6 +10,7 @@ use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
 
 /// Unicode scalar values of a text at most, after NFC and trimming.
 const TEXT: usize = 2_000;
@@ -263,6 +264,9 @@ fn checked_text(text: &str) -> Result<String> {
 }
 
 fn is_forbidden(c: char) -> bool {
+    if faults::on(Fault::ControlCharactersAccepted) {
+        return false;
+    }
     (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::model::{ChatRoom, Kind, RoomEvent};
 use crate::app::App;
+use crate::faults::{self, Fault};
 use crate::realtime::{Frame, Relayed, Topic};
 
 /// How often a node says again how many it has: one that has died is forgotten after twice as long.
@@ -80,6 +81,9 @@ pub(super) fn heard(app: &App, node: Uuid, room: i64, frame: &Frame) -> bool {
 
 /// Once a second: tells the sockets of rooms that changed, and the other nodes what changed here.
 pub(super) fn tell(app: &App) {
+    if faults::on(Fault::PresenceNeverTold) {
+        return;
+    }
     let (stirred, announce) = {
         let mut inner = app.rooms.presence.lock();
         let announce = app.relay.has_others() && inner.announced.is_none_or(|at| at.elapsed() >= AGAIN);

@@ -19,6 +19,7 @@ use super::{Answer, Posted, batch, feed};
 use crate::app::{App, stamp};
 use crate::db;
 use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
 use crate::realtime::Frame;
 
 /// Lanes a node.
@@ -169,7 +170,7 @@ impl Lane {
             if db::constraint(&why) == Some("message_client_id_key") && repeats < REPEATS {
                 repeats += 1;
                 batch = self.answer_known(batch, give_up).await;
-            } else if db::is_retryable(&why) && repeats < REPEATS {
+            } else if db::is_retryable(&why) && repeats < REPEATS && !faults::on(Fault::SerializationNotRepeated) {
                 repeats += 1;
             } else if db::is_unreachable(&why) {
                 // The outcome may be unknown: whoever repeats it gets the answer of what is stored.
@@ -179,7 +180,7 @@ impl Lane {
                     refuse(std::mem::take(&mut batch), || Error::Unavailable);
                 }
                 tokio::time::sleep(Duration::from_millis(100)).await;
-            } else if batch.len() > 1 {
+            } else if batch.len() > 1 && !faults::on(Fault::PoisonFailsTheBatch) {
                 // Something in it cannot be stored: each on its own, so that it fails alone.
                 tracing::error!(error.cause = %why, batch.rows = batch.len(), "a batch failed; writing its entries alone");
                 self.connection = None;
@@ -305,7 +306,7 @@ fn publish(app: &App, room: Option<i64>, entries: &mut Vec<(i64, Frame)>, answer
 
 /// The answer to a repeat: the first answer, or a conflict when the id is somebody else's.
 pub(super) fn repeat(same: bool, seq: i64, at: OffsetDateTime) -> Result<Posted> {
-    if same {
+    if same || faults::on(Fault::ConflictAccepted) {
         Ok(Posted { seq, at, repeated: true })
     } else {
         Err(Error::Conflict("This client_id is taken in this room. Use a fresh UUID for every entry."))

@@ -110,6 +110,25 @@ async fn a_node_that_stops_answers_what_it_has_and_says_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn a_node_that_stops_waits_for_what_is_being_written() {
+    let node = node().await;
+    let (one, two) = (node.guest("ko").await, node.guest("en").await);
+    let mut talk = node.talk(&one, &two).await;
+    // Somebody else holds the room's head, so that the commit takes its time.
+    let mut holding = node.app.db.begin().await.unwrap();
+    sqlx::query("SELECT seq FROM room_head FOR UPDATE").fetch_all(&mut *holding).await.unwrap();
+    let payload = json!({"kind": "text", "text": "x"});
+    let send = json!({"type": "send", "room": talk.room, "client_id": Uuid::new_v4(), "payload": payload});
+    let asked = talk.a.say(send).await;
+    talk.a.ok(json!({"type": "ping"})).await;
+    node.app.tasks.draining.cancel();
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    holding.rollback().await.unwrap();
+    assert!(talk.a.answer(asked).await.get("re").is_some());
+    assert_eq!(talk.a.closed().await, 1012);
+}
+
+#[tokio::test]
 async fn the_close_reason_holds_the_delay() {
     let node = node().await;
     let guest = node.guest("en").await;

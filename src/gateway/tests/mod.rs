@@ -2,6 +2,7 @@
 mod life;
 mod messages;
 mod nodes;
+mod protocol;
 mod refusals;
 mod resume;
 mod wire;

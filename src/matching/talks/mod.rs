@@ -12,6 +12,7 @@ use super::model::{
 use super::pair::APART;
 use crate::app::{App, stamp};
 use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
 use crate::matching::registry::Seeker;
 use crate::matching::store::{self as tickets, Written};
 use crate::realtime::{Relayed, Topic};
@@ -59,11 +60,14 @@ pub(super) async fn end_in(
     {
         let (side, again) = (talk.side(slot), Uuid::new_v4());
         let mut front = Written::default();
-        front.add(side.visitor, again, &side.seek, side.since);
+        let since = if faults::on(Fault::FreedSideLosesItsPlace) { now } else { side.since };
+        front.add(side.visitor, again, &side.seek, since);
         tickets::write_tickets(&mut *tx, node, &front).await?;
         ticket = Some(again);
     }
-    rooms::close(tx, talk.room_id).await?;
+    if !faults::on(Fault::RoomStaysOpen) {
+        rooms::close(tx, talk.room_id).await?;
+    }
     Ok(Some(Ended { talk, ending, ticket }))
 }
 
@@ -72,6 +76,9 @@ pub(super) fn ended(app: &App, ended: &Ended) {
     rooms::closed(app, ended.talk.room);
     for (visitor, event) in farewells(&ended.talk, ended.ending, ended.ticket) {
         app.matching.registry.left(visitor);
+        if faults::on(Fault::EndNotTold) {
+            continue;
+        }
         tell(app, visitor, &event);
     }
     if let (Some(ticket), Some(slot)) = (ended.ticket, ended.ending.free) {
@@ -89,6 +96,9 @@ pub(super) fn ended(app: &App, ended: &Ended) {
 pub(super) async fn end(app: &App, id: i64, how: impl FnOnce(&Talk) -> Option<Ending>) -> Result<bool> {
     let mut tx = app.db.begin().await?;
     let over = end_in(&mut tx, id, app.clock.now(), how).await?;
+    if faults::on(Fault::EndToldBeforeCommit) {
+        over.iter().for_each(|over| ended(app, over));
+    }
     tx.commit().await?;
     if let Some(over) = &over {
         ended(app, over);
@@ -224,7 +234,7 @@ pub(super) async fn sweep(app: &App, leases: bool) -> Result<()> {
 }
 
 fn tell_away(app: &App, marked: Vec<store::Marked>, now: OffsetDateTime) {
-    for talk in marked {
+    for talk in marked.into_iter().filter(|_| !faults::on(Fault::AwayNotTold)) {
         let (session, until) = (talk.public_id, Some(stamp(now + RETURN)));
         let away = TalkEvent::Partner { session, state: PartnerState::Away, until };
         if talk.a_marked {

@@ -145,3 +145,81 @@ async fn a_seeker_in_a_talk_is_never_paired() {
     other.hears("partner").await;
     assert_eq!(count(&node, WAITING).await, 1, "only the third waits");
 }
+
+/// Lets every transaction that writes `event` to `random_session` fail at its commit; dropping the trigger ends it.
+async fn fail_commits(node: &Node, event: &str) {
+    let sql = format!(
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not now'; END $$;
+         CREATE CONSTRAINT TRIGGER fail AFTER {event} ON random_session DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION fail()"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&node.app.db).await.unwrap();
+}
+
+async fn let_commit(node: &Node) {
+    eventually("the trigger goes", || async {
+        sqlx::query("DROP TRIGGER IF EXISTS fail ON random_session").execute(&node.app.db).await.is_ok()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nobody_is_told_of_a_pair_before_it_is_committed() {
+    let node = testing::node().await;
+    fail_commits(&node, "INSERT").await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
+    one.seek(&[], &["ko"]).await.unwrap();
+    other.seek(&[], &["ko"]).await.unwrap();
+    one.hears_nothing(1_500).await;
+    other.hears_nothing(0).await;
+    let_commit(&node).await;
+    one.hears("found").await;
+    other.hears("found").await;
+    one.hears_nothing(300).await;
+}
+
+#[tokio::test]
+async fn nobody_is_told_of_an_end_before_it_is_committed() {
+    let node = testing::node().await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
+    let (mine, _) = meet(&mut one, &mut other).await;
+    fail_commits(&node, "UPDATE").await;
+    let talk = id(&mine["session"]);
+    assert!(matching::next(&node.app, &one.who, talk, false).await.is_err());
+    other.hears_nothing(300).await;
+    let_commit(&node).await;
+    matching::next(&node.app, &one.who, talk, false).await.unwrap();
+    assert_eq!(other.hears("partner").await["state"], "left");
+}
+
+#[tokio::test]
+async fn one_node_pairs_at_a_time() {
+    let node = testing::node().await;
+    let second = Node::beside(&node).await;
+    let leaders = || [&node, &second].iter().filter(|node| node.app.matching.matcher.leads_for().is_some()).count();
+    eventually("one pairs", || async { leaders() > 0 }).await;
+    tokio::time::sleep(Duration::from_millis(2_500)).await; // the other one asks each second
+    assert_eq!(leaders(), 1);
+}
+
+#[tokio::test]
+async fn the_database_forbids_what_the_code_never_does() {
+    let node = testing::node().await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
+    meet(&mut one, &mut other).await;
+    let second =
+        "INSERT INTO chat_room (public_id, kind, naming) VALUES (gen_random_uuid(), 'talk', 'anonymous') RETURNING id";
+    let room: i64 = sqlx::query_scalar(second).fetch_one(&node.app.db).await.unwrap();
+    for (sql, expected) in [
+        (
+            "INSERT INTO membership (room_id, visitor_id, public_id, slot, color, name)
+             VALUES ($1, $2, gen_random_uuid(), 'A', 'pine', 'x')",
+            "membership_one_open_talk",
+        ),
+        ("UPDATE random_session SET b = a WHERE $1 + $2 > 0", "random_session_two_people"),
+    ] {
+        let outcome = sqlx::query(sql).bind(room).bind(one.who.id).execute(&node.app.db).await;
+        let why = outcome.expect_err(expected);
+        assert_eq!(crate::db::constraint(&why), Some(expected), "{why}");
+    }
+}

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::app::stamp;
+use crate::faults::{self, Fault};
 use crate::moderation::Bar;
 use crate::rooms::model::{ChatRoom, Message, Sender, Slot};
 
@@ -179,6 +180,9 @@ pub(in crate::rooms) async fn move_heads(
     rooms: &[i64],
     seqs: &[i64],
 ) -> Result<(), sqlx::Error> {
+    if faults::on(Fault::HeadNotMoved) {
+        return Ok(());
+    }
     sqlx::query!(
         "UPDATE room_head h SET seq = t.seq FROM UNNEST($1::bigint[], $2::bigint[]) AS t(room, seq)
          WHERE h.room_id = t.room",

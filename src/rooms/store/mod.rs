@@ -5,6 +5,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::model::{ChatRoom, Kind, Member, Naming, NewRoom, Sender, Slot};
+use crate::faults::{self, Fault};
 use crate::moderation::Bar;
 
 pub(super) use log::{
@@ -151,6 +152,9 @@ pub(super) async fn leave_place(db: &mut PgConnection, room: i64, visitor: i64) 
 
 /// Raises the rights of a room, and answers them: every batch that was prepared before is checked again.
 pub(super) async fn bump_rights(tx: &mut PgConnection, room: i64) -> Result<i64, sqlx::Error> {
+    if faults::on(Fault::RightsNotRaised) {
+        return Ok(0);
+    }
     sqlx::query_scalar!("UPDATE room_head SET rights = rights + 1 WHERE room_id = $1 RETURNING rights", room)
         .fetch_one(tx)
         .await
@@ -183,7 +187,10 @@ pub(super) async fn open_talks(tx: &mut PgConnection, talks: &Talks) -> Result<V
         .execute(&mut *tx)
         .await?;
     let both: Vec<i64> = rooms.iter().flat_map(|room| [*room, *room]).collect();
-    let member_ids: Vec<Uuid> = both.iter().map(|_| Uuid::new_v4()).collect();
+    let mut member_ids: Vec<Uuid> = both.iter().map(|_| Uuid::new_v4()).collect();
+    if faults::on(Fault::SameIdInAllRooms) {
+        member_ids = talks.visitors.iter().map(|visitor| Uuid::from_u64_pair(0, visitor.unsigned_abs())).collect();
+    }
     sqlx::query!(
         "INSERT INTO membership (room_id, visitor_id, public_id, slot, color, animal, name)
          SELECT * FROM UNNEST($1::bigint[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[])",
