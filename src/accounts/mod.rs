@@ -7,6 +7,8 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
@@ -17,7 +19,7 @@ use tower_sessions::{Expiry, Session, SessionManagerLayer};
 
 use crate::app::App;
 use crate::config::Site;
-use crate::db;
+use crate::db::{self, Loader};
 use crate::error::{Error, Result};
 use crate::http::Prefix;
 
@@ -41,12 +43,20 @@ const TOUCH: Duration = Duration::from_secs(60);
 /// What this noun keeps on a node.
 pub struct State {
     address_key: [u8; 32],
+    visitors: Loader<i64, Visitor>,
+    /// Who was active since that was last written.
+    active: Mutex<HashSet<i64>>,
 }
 
 impl State {
     /// Loads the key of the address hashes.
     pub async fn new(db: &PgPool) -> Result<Self> {
-        Ok(Self { address_key: db::secret::shared(db, "address").await? })
+        let address_key = db::secret::shared(db, "address").await?;
+        Ok(Self { address_key, visitors: Loader::default(), active: Mutex::default() })
+    }
+
+    fn active(&self) -> MutexGuard<'_, HashSet<i64>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A keyed hash of an address prefix (16 bytes): what audit columns keep instead of an address.
@@ -72,23 +82,23 @@ pub fn session_layer(db: &PgPool, site: &Site) -> SessionManagerLayer<Sessions> 
 /// The visitor of a session, banned or not: [`Visitor::admitted`] tells. Errors: `session_ended` when there is none (any more).
 pub async fn visitor(app: &App, session: &Session) -> Result<Visitor> {
     let id = session_visitor(session).await?.ok_or(Error::SessionEnded)?;
-    store::visitor(&app.db, id).await?.ok_or(Error::SessionEnded)
+    find(app, id).await?.ok_or(Error::SessionEnded)
 }
 
 /// A visitor as it is stored now. Errors: `session_ended` when it is gone, `banned`.
 pub async fn by_id(app: &App, id: i64) -> Result<Visitor> {
-    store::visitor(&app.db, id).await?.ok_or(Error::SessionEnded)?.admitted()
+    find(app, id).await?.ok_or(Error::SessionEnded)?.admitted()
 }
 
 /// The ban that keeps a visitor away now.
 pub async fn ban(app: &App, visitor: i64) -> Result<Option<Ban>> {
-    Ok(store::visitor(&app.db, visitor).await?.and_then(|known| known.ban))
+    Ok(find(app, visitor).await?.and_then(|known| known.ban))
 }
 
 /// The visitor of a session, made when there is none. The cookie is set with the answer.
 pub async fn visitor_or_new(app: &App, session: &Session, locale: Locale) -> Result<Visitor> {
     if let Some(id) = session_visitor(session).await?
-        && let Some(known) = store::visitor(&app.db, id).await?
+        && let Some(known) = find(app, id).await?
     {
         return Ok(known);
     }
@@ -98,9 +108,25 @@ pub async fn visitor_or_new(app: &App, session: &Session, locale: Locale) -> Res
     Ok(made)
 }
 
-/// Records that a visitor was active, at most once a minute a visitor (the statement itself says so).
-pub async fn touch(app: &App, visitor: i64) -> Result<()> {
-    Ok(store::touch(&app.db, visitor, TOUCH).await?)
+/// Records that a visitor was active: written within a second, at most once a minute a visitor.
+pub fn touch(app: &App, visitor: i64) {
+    app.accounts.active().insert(visitor);
+}
+
+async fn find(app: &App, id: i64) -> Result<Option<Visitor>> {
+    app.accounts.visitors.load(id, |ids| store::visitors(&app.db, ids)).await
+}
+
+/// Writes who was active. What fails is written with the next.
+async fn write_active(app: &App) {
+    let active: Vec<i64> = std::mem::take(&mut *app.accounts.active()).into_iter().collect();
+    if active.is_empty() {
+        return;
+    }
+    if let Err(why) = store::touch(&app.db, &active, TOUCH).await {
+        tracing::debug!(error.cause = %why, "who was active is written with the next tick");
+        app.accounts.active().extend(active);
+    }
 }
 
 /// Locks visitors against being swept while a transaction gives them something to keep.
@@ -108,8 +134,17 @@ pub async fn keep(tx: &mut PgConnection, visitors: &[i64]) -> Result<()> {
     Ok(store::keep(tx, visitors).await?)
 }
 
-/// Starts the sweeper: sessions silent for 30 days, and visitors that never did anything for a day.
+/// Starts what writes who was active, and the sweeper: sessions silent for 30 days, and visitors that never did anything for a day.
 pub fn run(app: &App) {
+    let node = app.clone();
+    app.tasks.spawn("accounts.active", async move {
+        let mut second = tokio::time::interval(Duration::from_secs(1));
+        second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        while node.tasks.stopping.run_until_cancelled(second.tick()).await.is_some() {
+            write_active(&node).await;
+        }
+        write_active(&node).await;
+    });
     let node = app.clone();
     app.tasks.spawn("accounts.sweep", async move {
         let mut hourly = tokio::time::interval(Duration::from_secs(3_600));

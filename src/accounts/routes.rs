@@ -73,7 +73,7 @@ async fn me(State(app): State<App>, address: ClientIp, session: Session, headers
     };
     let visitor = match known {
         Some(visitor) => {
-            super::touch(&app, visitor.id).await?;
+            super::touch(&app, visitor.id);
             visitor
         }
         None => {
@@ -90,6 +90,6 @@ async fn me(State(app): State<App>, address: ClientIp, session: Session, headers
 async fn change_me(State(app): State<App>, who: Visitor, Json(change): Json<Change>) -> Result<Json<Me>> {
     let change = change.checked()?;
     store::change(&app.db, who.id, &change).await?;
-    let visitor = store::visitor(&app.db, who.id).await?.ok_or(Error::SessionEnded)?;
+    let visitor = super::find(&app, who.id).await?.ok_or(Error::SessionEnded)?;
     Ok(Json(visitor.into()))
 }

@@ -1,4 +1,7 @@
 //! The cookie's record on our own Postgres (tower-sessions' `SessionStore`). Only a hash of the identifier is stored.
+use std::fmt;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -7,19 +10,27 @@ use tower_sessions::SessionStore;
 use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{Error, Result};
 
-use super::store::{self, StoredSession};
+use super::store::{self, IdHash, StoredSession};
 use super::{SILENCE, VISITOR};
+use crate::db::Loader;
 
 /// Sessions in Postgres.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sessions {
     db: PgPool,
+    loader: Arc<Loader<IdHash, StoredSession>>,
+}
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sessions")
+    }
 }
 
 impl Sessions {
     /// A store over the node's pool.
     pub fn new(db: PgPool) -> Self {
-        Self { db }
+        Self { db, loader: Arc::default() }
     }
 }
 
@@ -44,9 +55,9 @@ impl SessionStore for Sessions {
     }
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
-        let Some(found) = store::load_session(&self.db, &hash(id), SILENCE).await.map_err(backend)? else {
-            return Ok(None);
-        };
+        let fetch = |hashes| store::load_sessions(&self.db, hashes, SILENCE);
+        let found = self.loader.load(hash(id), fetch).await.map_err(|why| Error::Backend(why.to_string()))?;
+        let Some(found) = found else { return Ok(None) };
         let data = serde_json::from_value(found.data).map_err(|why| Error::Decode(why.to_string()))?;
         Ok(Some(Record { id: *id, data, expiry_date: found.expires_at }))
     }
@@ -62,7 +73,7 @@ fn stored(record: &Record) -> Result<(Option<i64>, StoredSession)> {
     Ok((visitor, StoredSession { data, expires_at: record.expiry_date }))
 }
 
-fn hash(id: &Id) -> [u8; 32] {
+fn hash(id: &Id) -> IdHash {
     Sha256::digest(id.0.to_le_bytes()).into()
 }
 

@@ -1,4 +1,5 @@
 //! Accounts: all its SQL.
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -10,17 +11,17 @@ use super::model::{Ban, Change};
 use super::{Alias, Locale, Visitor};
 use crate::faults::{self, Fault};
 
-/// A visitor by its inner id.
-pub(super) async fn visitor(db: &PgPool, id: i64) -> Result<Option<Visitor>, sqlx::Error> {
-    let row = sqlx::query!(
+/// Visitors by their inner ids.
+pub(super) async fn visitors(db: &PgPool, ids: Vec<i64>) -> Result<HashMap<i64, Visitor>, sqlx::Error> {
+    let rows = sqlx::query!(
         r#"SELECT v.id, v.public_id, v.color, v.animal, v.name, v.locale, v.settings, v.rules_accepted,
                   bar.kind = 'ban' AS banned, bar.until, bar.ends_in_ms, bar.reason
-           FROM visitor v LEFT JOIN LATERAL barred(v.id, NULL) bar ON true WHERE v.id = $1"#,
-        id
+           FROM visitor v LEFT JOIN LATERAL barred(v.id, NULL) bar ON true WHERE v.id = ANY($1)"#,
+        &ids
     )
-    .fetch_optional(db)
+    .fetch_all(db)
     .await?;
-    Ok(row.map(|row| Visitor {
+    let visitors = rows.into_iter().map(|row| Visitor {
         id: row.id,
         public_id: row.public_id,
         alias: Alias { color: row.color, animal: row.animal },
@@ -33,7 +34,8 @@ pub(super) async fn visitor(db: &PgPool, id: i64) -> Result<Option<Visitor>, sql
             after: row.ends_in_ms.map(|ms| Duration::from_millis(ms.unsigned_abs())),
             reason: row.reason.unwrap_or_default(),
         }),
-    }))
+    });
+    Ok(visitors.map(|visitor| (visitor.id, visitor)).collect())
 }
 
 /// Makes a visitor.
@@ -76,11 +78,13 @@ pub(super) async fn change(db: &PgPool, id: i64, change: &Change) -> Result<(), 
     Ok(())
 }
 
-/// Notes that a visitor was active, unless that was noted within `every`.
-pub(super) async fn touch(db: &PgPool, id: i64, every: Duration) -> Result<(), sqlx::Error> {
+/// Notes that visitors were active, but those of whom that was noted within `every`, or whose row is in use.
+pub(super) async fn touch(db: &PgPool, ids: &[i64], every: Duration) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE visitor SET last_used_at = now() WHERE id = $1 AND last_used_at < now() - make_interval(secs => $2)",
-        id,
+        "UPDATE visitor SET last_used_at = now() WHERE id IN (
+            SELECT id FROM visitor WHERE id = ANY($1) AND last_used_at < now() - make_interval(secs => $2)
+            FOR UPDATE SKIP LOCKED)",
+        ids,
         every.as_secs_f64()
     )
     .execute(db)
@@ -113,7 +117,11 @@ pub(super) async fn sweep(db: &PgPool) -> Result<u64, sqlx::Error> {
     Ok(swept.rows_affected())
 }
 
+/// What a session is found by: its identifier is not stored.
+pub(super) type IdHash = [u8; 32];
+
 /// A session's record as it is stored.
+#[derive(Clone)]
 pub(super) struct StoredSession {
     pub data: Value,
     pub expires_at: OffsetDateTime,
@@ -160,30 +168,36 @@ pub(super) async fn save_session(
     Ok(saved.rows_affected() == 1)
 }
 
-/// Reads a session that has not expired. Its use pushes the end out, written at most once an hour.
-pub(super) async fn load_session(
+/// Reads sessions that have not expired. Their use pushes the end out, written at most once an hour.
+pub(super) async fn load_sessions(
     db: &PgPool,
-    id_hash: &[u8],
+    hashes: Vec<IdHash>,
     silence: time::Duration,
-) -> Result<Option<StoredSession>, sqlx::Error> {
-    let row = sqlx::query!(
-        "SELECT data, expires_at, last_used_at < now() - interval '1 hour' AS \"stale!\"
-         FROM session WHERE id_hash = $1 AND expires_at > now()",
-        id_hash
+) -> Result<HashMap<IdHash, StoredSession>, sqlx::Error> {
+    let hashes: Vec<&[u8]> = hashes.iter().map(|hash| &hash[..]).collect();
+    let rows = sqlx::query!(
+        r#"SELECT id_hash, data, expires_at, last_used_at < now() - interval '1 hour' AS "stale!"
+           FROM session WHERE id_hash = ANY($1) AND expires_at > now()"#,
+        &hashes as &[&[u8]]
     )
-    .fetch_optional(db)
+    .fetch_all(db)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    if row.stale {
+    let stale: Vec<&[u8]> = rows.iter().filter(|row| row.stale).map(|row| &row.id_hash[..]).collect();
+    if !stale.is_empty() {
         sqlx::query!(
-            "UPDATE session SET last_used_at = now(), expires_at = now() + make_interval(secs => $2) WHERE id_hash = $1",
-            id_hash,
+            "UPDATE session SET last_used_at = now(), expires_at = now() + make_interval(secs => $2)
+             WHERE id_hash IN (SELECT id_hash FROM session WHERE id_hash = ANY($1) FOR UPDATE SKIP LOCKED)",
+            &stale as &[&[u8]],
             silence.as_seconds_f64()
         )
         .execute(db)
         .await?;
     }
-    Ok(Some(StoredSession { data: row.data, expires_at: row.expires_at }))
+    let session = |data, expires_at| StoredSession { data, expires_at };
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| Some((row.id_hash.try_into().ok()?, session(row.data, row.expires_at))))
+        .collect())
 }
 
 /// Deletes a session.

@@ -15,7 +15,7 @@ use super::codec::{self, Said, Violation};
 use super::frames::{self, ClientFrame, SendOk};
 use super::verbs;
 use super::wire::{Broken, Wire};
-use crate::accounts::Visitor;
+use crate::accounts::{self, Visitor};
 use crate::app::{App, stamp};
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
@@ -272,7 +272,7 @@ impl Connection {
     async fn post(&mut self, id: u64, room: Uuid, post: rooms::Post) -> Result<()> {
         self.app.limits.take(Bucket::Sends, Key::Visitor(self.who.id))?;
         if self.is_untouched() {
-            Box::pin(self.touch()).await;
+            self.touch();
         }
         let place = match rooms::known_place(&self.app, &self.who, room) {
             Some(place) => place,
@@ -297,7 +297,7 @@ impl Connection {
             matching::connected(&self.app, self.who.id);
         }
         if self.is_untouched() {
-            self.touch().await;
+            self.touch();
         }
         match within(verbs::act(self, id, frame)).await {
             Ok(reply) => {
@@ -442,11 +442,9 @@ impl Connection {
     }
 
     /// Notes that the visitor is there.
-    async fn touch(&mut self) {
+    fn touch(&mut self) {
         self.touched = Some(Instant::now());
-        if let Err(why) = crate::accounts::touch(&self.app, self.who.id).await {
-            tracing::debug!(error.cause = %why, "a visitor's last use is noted in a minute");
-        }
+        accounts::touch(&self.app, self.who.id);
     }
 }
 

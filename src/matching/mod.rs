@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use crate::accounts::Visitor;
 use crate::app::App;
+use crate::db::Loader;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::moderation::{self, Reason};
@@ -42,6 +43,8 @@ pub struct State {
     writer: writer::Writer,
     registry: registry::Registry,
     matcher: matcher::Matcher,
+    open_talks: Loader<i64, i64>,
+    tickets: Loader<i64, ()>,
     waiting: AtomicI64,
     /// The median wait plus one, in milliseconds; 0 while there is none.
     median: AtomicI64,
@@ -250,6 +253,10 @@ fn tell_nodes(app: &App, what: &str) {
 
 /// Holds a visitor's waiting ticket on this node, and answers it.
 async fn take_up(app: &App, visitor: i64) -> Result<Option<Uuid>> {
+    // Most who come do not wait: asked together with the others who come, and without a lock.
+    if app.matching.tickets.load(visitor, |visitors| store::waits(&app.db, visitors)).await?.is_none() {
+        return Ok(None);
+    }
     let Some(held) = store::take_over(&app.db, app.node, visitor).await? else { return Ok(None) };
     let ticket = held.row.ticket;
     let seeker = registry::Seeker { ticket, seek: held.seek, since: held.since };

@@ -1,5 +1,5 @@
 //! Matching: the SQL of tickets and leases, and no rules.
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
@@ -221,6 +221,17 @@ pub(super) async fn rows(db: &PgPool, node: Uuid, visitors: &[i64]) -> Result<Ve
         row: Row { ticket: row.public_id, cancelled: row.cancelled },
     });
     Ok(held.collect())
+}
+
+/// Which of these visitors wait, on whatever node.
+pub(super) async fn waits(db: &PgPool, visitors: Vec<i64>) -> Result<HashMap<i64, ()>> {
+    let found = sqlx::query_scalar!(
+        "SELECT visitor_id FROM random_ticket WHERE visitor_id = ANY($1) AND cancelled_at IS NULL",
+        &visitors
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(found.into_iter().map(|visitor| (visitor, ())).collect())
 }
 
 /// Takes a visitor's waiting ticket over to this node.

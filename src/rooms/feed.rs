@@ -250,7 +250,8 @@ pub(super) async fn open(app: &App, room: &Arc<ChatRoom>) -> Result<i64> {
         }
     }
     // Entries committed from here on reach the feed as early ones and are taken up below.
-    let (head, rights) = store::head(&app.db, room.id).await?.ok_or(Error::NotFound)?;
+    let found = app.rooms.heads.load(room.id, |ids| store::heads(&app.db, ids)).await?;
+    let (head, rights) = found.ok_or(Error::NotFound)?;
     let known = {
         let mut rooms = app.rooms.feed.lock();
         let feed = rooms.get_mut(&room.id);

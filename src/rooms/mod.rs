@@ -26,6 +26,7 @@ use uuid::Uuid;
 use crate::accounts::{Alias, Locale, Visitor};
 use crate::app::App;
 use crate::config::Config;
+use crate::db::Loader;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::moderation::{self, Bar, Reason};
@@ -51,6 +52,8 @@ const EVIDENCE: i64 = 50;
 /// What this noun keeps on a node.
 pub struct State {
     feed: feed::Feed,
+    standings: Loader<(Uuid, i64), store::Standing>,
+    heads: Loader<i64, (i64, i64)>,
     directory: directory::Directory,
     writer: writer::Writer,
     /// How far people have read, not yet written: `(room, visitor)` to seq.
@@ -64,6 +67,8 @@ impl State {
         let (writer, lanes) = writer::Writer::new();
         let state = Self {
             feed: feed::Feed::default(),
+            standings: Loader::default(),
+            heads: Loader::default(),
             directory: directory::Directory::default(),
             writer,
             reads: Mutex::default(),
@@ -178,8 +183,8 @@ pub async fn receive(receipt: Receipt) -> Result<Posted> {
 /// Errors: `not_found` for a room that is not there, was left, is not the visitor's, the visitor was removed from, or was a
 /// talk whose day is over; `banned`.
 pub async fn place(app: &App, who: &Visitor, room: Uuid) -> Result<Place> {
-    let mut connection = app.db.acquire().await?;
-    let standing = store::standing(&mut connection, room, who.id).await?.ok_or(Error::NotFound)?;
+    let fetch = |asked: Vec<_>| async move { store::standings(&mut *app.db.acquire().await?, &asked).await };
+    let standing = app.rooms.standings.load((room, who.id), fetch).await?.ok_or(Error::NotFound)?;
     let muted = match standing.bar {
         Some(bar @ (Bar::Banned { .. } | Bar::Kicked)) => return Err(bar.into()),
         Some(Bar::Muted { after }) => Some(Mute { after }),

@@ -149,12 +149,10 @@ pub(super) async fn open_of(app: &App, visitors: &[i64]) -> Result<Vec<(i64, Fou
 
 /// The open talk of a visitor with its partner's state, for `hello`.
 pub(super) async fn standing(app: &App, visitor: i64) -> Result<Option<OpenSession>> {
-    let ids = store::open_of(&app.db, &[visitor]).await?;
-    if ids.is_empty() {
-        return Ok(None);
-    }
+    let fetch = |visitors| store::open_by_visitor(&app.db, visitors);
+    let Some(id) = app.matching.open_talks.load(visitor, fetch).await? else { return Ok(None) };
     let mut connection = app.db.acquire().await?;
-    let Some(view) = store::views(&mut connection, &ids).await?.pop() else { return Ok(None) };
+    let Some(view) = store::views(&mut connection, &[id]).await?.pop() else { return Ok(None) };
     let (found, away_since) =
         if view.a.0 == visitor { (view.a.1, view.b_away_since) } else { (view.b.1, view.a_away_since) };
     let state = if away_since.is_some() { TalkState::Away } else { TalkState::Open };

@@ -1,4 +1,6 @@
 //! Talks: all their SQL, and no rules.
+use std::collections::HashMap;
+
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
@@ -143,6 +145,18 @@ pub(in crate::matching) async fn open_of(db: &PgPool, visitors: &[i64]) -> Resul
     )
     .fetch_all(db)
     .await
+}
+
+/// The open talk of each of these visitors.
+pub(in crate::matching) async fn open_by_visitor(db: &PgPool, visitors: Vec<i64>) -> Result<HashMap<i64, i64>> {
+    let rows = sqlx::query!(
+        r#"SELECT a AS "visitor!", id AS "id!" FROM random_session WHERE a = ANY($1) AND ended_at IS NULL
+           UNION ALL SELECT b, id FROM random_session WHERE b = ANY($1) AND ended_at IS NULL"#,
+        &visitors
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.visitor, row.id)).collect())
 }
 
 /// A talk as each side sees it.

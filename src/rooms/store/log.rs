@@ -1,4 +1,6 @@
 //! Rooms: the SQL of the log: heads, entries, how far people have read.
+use std::collections::HashMap;
+
 use serde_json::value::RawValue;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
@@ -330,10 +332,12 @@ pub(in crate::rooms) async fn heads_past(
     Ok(rows.into_iter().map(|row| (row.room_id, row.seq, row.rights)).collect())
 }
 
-/// The head of one room: its seq and the version of its rights.
-pub(in crate::rooms) async fn head(db: &PgPool, room: i64) -> Result<Option<(i64, i64)>, sqlx::Error> {
-    let row = sqlx::query!("SELECT seq, rights FROM room_head WHERE room_id = $1", room).fetch_optional(db).await?;
-    Ok(row.map(|row| (row.seq, row.rights)))
+/// The heads of rooms: their seq and the version of their rights.
+pub(in crate::rooms) async fn heads(db: &PgPool, rooms: Vec<i64>) -> Result<HashMap<i64, (i64, i64)>, sqlx::Error> {
+    let rows = sqlx::query!("SELECT room_id, seq, rights FROM room_head WHERE room_id = ANY($1)", &rooms)
+        .fetch_all(db)
+        .await?;
+    Ok(rows.into_iter().map(|row| (row.room_id, (row.seq, row.rights))).collect())
 }
 
 /// Writes how far people have read; never backwards, never past the head.

@@ -1,6 +1,8 @@
 //! Rooms: all its SQL, and no rules.
 mod log;
 
+use std::collections::HashMap;
+
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -9,11 +11,12 @@ use crate::faults::{self, Fault};
 use crate::moderation::Bar;
 
 pub(super) use log::{
-    Columns, Entries, Head, Known, Window, entries, head, heads_past, insert, known, lock_heads, move_heads, rights,
+    Columns, Entries, Head, Known, Window, entries, heads, heads_past, insert, known, lock_heads, move_heads, rights,
     save_reads, strangers, write_entries,
 };
 
 /// A room, somebody's place in it and the version of its rights.
+#[derive(Clone)]
 pub(super) struct Standing {
     pub room: ChatRoom,
     pub member: Option<Member>,
@@ -26,48 +29,70 @@ pub(super) struct Standing {
 
 /// A room by its public id, with the visitor's place in it.
 pub(super) async fn standing(db: &mut PgConnection, room: Uuid, visitor: i64) -> Result<Option<Standing>, sqlx::Error> {
-    let row = sqlx::query!(
+    Ok(standings(db, &[(room, visitor)]).await?.remove(&(room, visitor)))
+}
+
+/// Rooms by their public ids, each with a visitor's place in it. What is not there is left out.
+pub(super) async fn standings(
+    db: &mut PgConnection,
+    asked: &[(Uuid, i64)],
+) -> Result<HashMap<(Uuid, i64), Standing>, sqlx::Error> {
+    let (rooms, visitors): (Vec<Uuid>, Vec<i64>) = asked.iter().copied().unzip();
+    let rows = sqlx::query!(
         r#"SELECT r.id, r.public_id, r.slug, r.kind, r.naming, r.title, r.topic, r.history, r.language, r.created_at,
                   r.closed_at, h.rights, m.public_id AS "member?", m.slot, m.role AS "role?",
                   m.color AS "color?", m.animal, m.name AS "name?", m.joined_seq AS "joined_seq?", m.left_at,
-                  (SELECT version FROM fence) AS "fence!", bar.kind AS bar, bar.in_room, bar.ends_in_ms
-           FROM chat_room r JOIN room_head h ON h.room_id = r.id
-           LEFT JOIN membership m ON m.room_id = r.id AND m.visitor_id = $2
-           LEFT JOIN LATERAL barred($2, r.id) bar ON true
-           WHERE r.public_id = $1"#,
-        room,
-        visitor
+                  (SELECT version FROM fence) AS "fence!", bar.kind AS bar, bar.in_room, bar.ends_in_ms,
+                  asked.visitor AS "visitor!"
+           FROM UNNEST($1::uuid[], $2::bigint[]) AS asked(room, visitor)
+           JOIN chat_room r ON r.public_id = asked.room JOIN room_head h ON h.room_id = r.id
+           LEFT JOIN membership m ON m.room_id = r.id AND m.visitor_id = asked.visitor
+           LEFT JOIN LATERAL barred(asked.visitor, r.id) bar ON true"#,
+        &rooms,
+        &visitors
     )
-    .fetch_optional(db)
+    .fetch_all(db)
     .await?;
-    Ok(row.map(|row| Standing {
-        member: match (row.member, row.role, row.color, row.name, row.joined_seq) {
-            (Some(id), Some(role), Some(color), Some(name), Some(joined_seq)) => Some(Member {
-                visitor,
-                role,
-                joined_seq,
-                left: row.left_at.is_some(),
-                sender: Sender { id, name, slot: row.slot.as_deref().map(Slot::of_str), color, animal: row.animal },
-            }),
-            _ => None,
-        },
-        room: ChatRoom {
-            id: row.id,
-            public_id: row.public_id,
-            slug: row.slug,
-            kind: Kind::of_str(&row.kind),
-            naming: naming(&row.naming),
-            title: row.title,
-            topic: row.topic,
-            history: row.history,
-            language: row.language,
-            created_at: row.created_at,
-            closed_at: row.closed_at,
-        },
-        rights: row.rights,
-        fence: row.fence,
-        bar: Bar::of(row.bar.as_deref(), row.in_room, row.ends_in_ms),
-    }))
+    let standing = rows.into_iter().map(|row| {
+        (
+            (row.public_id, row.visitor),
+            Standing {
+                member: match (row.member, row.role, row.color, row.name, row.joined_seq) {
+                    (Some(id), Some(role), Some(color), Some(name), Some(joined_seq)) => Some(Member {
+                        visitor: row.visitor,
+                        role,
+                        joined_seq,
+                        left: row.left_at.is_some(),
+                        sender: Sender {
+                            id,
+                            name,
+                            slot: row.slot.as_deref().map(Slot::of_str),
+                            color,
+                            animal: row.animal,
+                        },
+                    }),
+                    _ => None,
+                },
+                room: ChatRoom {
+                    id: row.id,
+                    public_id: row.public_id,
+                    slug: row.slug,
+                    kind: Kind::of_str(&row.kind),
+                    naming: naming(&row.naming),
+                    title: row.title,
+                    topic: row.topic,
+                    history: row.history,
+                    language: row.language,
+                    created_at: row.created_at,
+                    closed_at: row.closed_at,
+                },
+                rights: row.rights,
+                fence: row.fence,
+                bar: Bar::of(row.bar.as_deref(), row.in_room, row.ends_in_ms),
+            },
+        )
+    });
+    Ok(standing.collect())
 }
 
 /// The public id behind a slug.
