@@ -30,8 +30,11 @@ const SILENCE: Duration = Duration::from_secs(60);
 const HELLO: Duration = Duration::from_secs(10);
 /// How long one write may take before the socket counts as too slow.
 const WRITE: Duration = Duration::from_secs(10);
-/// How long a verb may take; the database's own limits are lower.
-const VERB: Duration = Duration::from_secs(10);
+/// How long a verb may take, so that what is sent after it is answered soon too, when Postgres is away.
+const VERB: Duration = Duration::from_secs(2);
+/// The same for those that come before anything is sent: many rooms are resumed at once, and a ticket waits for its writer,
+/// which answers within 4 s.
+const LONG_VERB: Duration = Duration::from_secs(5);
 /// How long a close waits for the other side.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Sends of one socket that wait for their commit; past it the socket is not read.
@@ -184,7 +187,8 @@ impl Connection {
             };
             let outcome = match self.admit(read.frame) {
                 Ok(ClientFrame::Send { room, client_id, payload, reply_to }) => {
-                    let post = rooms::Post { client_id, payload, reply_to, prefix: self.prefix_hash.clone() };
+                    let prefix = self.prefix_hash.clone();
+                    let post = rooms::Post { client_id, payload, reply_to, prefix, asked: heard };
                     match self.post(read.id, room, post).await {
                         Ok(()) => Ok(()),
                         Err(why) => self.say(frames::refusal(Some(read.id), &why)).await,
@@ -216,11 +220,11 @@ impl Connection {
     async fn post(&mut self, id: u64, room: Uuid, post: rooms::Post) -> Result<()> {
         self.app.limits.take(Bucket::Sends, Key::Visitor(self.who.id))?;
         if self.is_untouched() {
-            Box::pin(self.touch()).await;
+            self.touch();
         }
         let place = match rooms::known_place(&self.app, &self.who, room) {
             Some(place) => place,
-            None => Box::pin(within(rooms::place(&self.app, &self.who, room))).await?,
+            None => Box::pin(rooms::place_by(&self.app, &self.who, room, post.asked)).await?,
         };
         let queue = self.queue.clone();
         rooms::submit(&self.app, place, post, Box::new(move |outcome| queue.push(Weight::Answer, sent(id, outcome))))?;
@@ -240,9 +244,13 @@ impl Connection {
             matching::connected(&self.app, self.who.id);
         }
         if self.is_untouched() {
-            self.touch().await;
+            self.touch();
         }
-        match within(verbs::act(self, id, frame)).await {
+        let limit = match &frame {
+            ClientFrame::Hello { .. } | ClientFrame::Seek { .. } | ClientFrame::Next { .. } => LONG_VERB,
+            _ => VERB,
+        };
+        match timeout(limit, verbs::act(self, id, frame)).await.unwrap_or(Err(Error::Unavailable)) {
             Ok(reply) => {
                 self.said_hello |= is_hello;
                 self.say(reply.answer).await?;
@@ -375,12 +383,15 @@ impl Connection {
         self.touched.is_none_or(|at| at.elapsed() >= TOUCH)
     }
 
-    /// Notes that the visitor is there.
-    async fn touch(&mut self) {
+    /// Notes that the visitor is there. Beside the socket, which does not wait for Postgres here.
+    fn touch(&mut self) {
         self.touched = Some(Instant::now());
-        if let Err(why) = crate::accounts::touch(&self.app, self.who.id).await {
-            tracing::debug!(error.cause = %why, "a visitor's last use is noted in a minute");
-        }
+        let (app, who) = (self.app.clone(), self.who.id);
+        self.app.tasks.spawn("gateway.touch", async move {
+            if let Err(why) = within(crate::accounts::touch(&app, who)).await {
+                tracing::debug!(error.cause = %why, "a visitor's last use is noted in a minute");
+            }
+        });
     }
 }
 

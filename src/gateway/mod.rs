@@ -59,9 +59,7 @@ pub async fn upgrade(
             return problem(why.status(), "bad_frame", why.body_text(), None, None);
         }
     };
-    if app.is_stopping() {
-        return Error::Unavailable.into_response();
-    }
+    // A node that stops upgrades too: the socket says when to come back, where a refusal would look like a fault.
     socket
         .protocols([PROTOCOL])
         .read_buffer_size(READ_BUFFER)

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Post, enter, leave, place, post, receive};
@@ -20,7 +21,7 @@ async fn public_room(node: &Node, owner: &Guest) -> Uuid {
 
 fn text(client_id: Uuid, text: &str) -> Post {
     let Value::Object(payload) = json!({"kind": "text", "text": text}) else { unreachable!() };
-    Post { client_id, payload, reply_to: None, prefix: vec![0; 16] }
+    Post { client_id, payload, reply_to: None, prefix: vec![0; 16], asked: Instant::now() }
 }
 
 /// Posts and waits for the commit.
@@ -255,7 +256,8 @@ async fn a_batch_that_cannot_be_stored_fails_alone() {
     let who = node.visitor("en").await;
     enter(&node.app, &who, room).await.unwrap();
     let Value::Object(bad) = json!({"kind": "text", "text": "x"}) else { unreachable!() };
-    let bad = Post { client_id: Uuid::new_v4(), payload: bad, reply_to: Some(99), prefix: Vec::new() };
+    let bad =
+        Post { client_id: Uuid::new_v4(), payload: bad, reply_to: Some(99), prefix: Vec::new(), asked: Instant::now() };
     let before = post(&node.app, &who, room, text(Uuid::new_v4(), "a")).await.unwrap();
     let wrong = post(&node.app, &who, room, bad).await.unwrap();
     let after = post(&node.app, &who, room, text(Uuid::new_v4(), "b")).await.unwrap();

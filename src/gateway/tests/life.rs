@@ -1,5 +1,8 @@
 //! Sockets' lives: nothing is left behind, the slow are let go, a node that stops says when to come back.
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
@@ -128,6 +131,60 @@ async fn the_close_reason_holds_the_delay() {
     assert!((200..=2_000).contains(&delay), "{delay}");
     assert_eq!(node.get("/readyz").await.status, 503);
     assert_eq!(node.get("/livez").await.status, 200);
+}
+
+/// Something that waits for a table, and the lock that it waits for.
+async fn held_up(node: &crate::testing::Node) -> sqlx::Transaction<'static, sqlx::Postgres> {
+    let mut tx = node.app.db.begin().await.unwrap();
+    sqlx::query("LOCK TABLE visitor IN ACCESS EXCLUSIVE MODE").execute(&mut *tx).await.unwrap();
+    tx
+}
+
+async fn is_waited_for(node: &crate::testing::Node) -> bool {
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FROM visitor WHERE id = $1'";
+    sqlx::query_scalar::<_, i64>(waiting).fetch_one(&node.app.db).await.unwrap() > 0
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_the_requests_in_hand() {
+    let node = node().await;
+    let guest = node.guest("en").await;
+    let lock = held_up(&node).await;
+    // Over a real connection: what is asked of the router itself passes no listener.
+    let mut stream = tokio::net::TcpStream::connect(node.address).await.unwrap();
+    let (host, cookie) = (node.address, &guest.cookie);
+    let request = format!("GET /api/v1/me HTTP/1.1\r\nhost: {host}\r\ncookie: {cookie}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    eventually("the request is in hand", || is_waited_for(&node)).await;
+    node.app.tasks.draining.cancel();
+    assert!(!node.app.tasks.let_go(Duration::from_millis(400)).await, "a request is still in hand");
+    lock.rollback().await.unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 200") && said.contains("connection: close"), "{said}");
+    assert!(node.app.tasks.let_go(crate::testing::PATIENCE).await);
+}
+
+#[tokio::test]
+async fn a_socket_that_comes_during_a_stop_is_told_when_to_come_back() {
+    let node = node().await;
+    let guest = node.guest("en").await;
+    let lock = held_up(&node).await;
+    let request = node.upgrade(Some(&node.origin()), Some("maju.v1"), Some(&guest));
+    let opening = tokio::spawn(tokio_tungstenite::connect_async(request));
+    eventually("the upgrade is in hand", || is_waited_for(&node)).await;
+    node.app.tasks.draining.cancel();
+    lock.rollback().await.unwrap();
+    let (mut stream, _) = opening.await.unwrap().expect("an upgrade, not a 503 that a person would see");
+    let code = loop {
+        match futures_util::StreamExt::next(&mut stream).await {
+            Some(Ok(Message::Close(Some(frame)))) => break u16::from(frame.code),
+            Some(Ok(_)) => {}
+            other => panic!("no close frame: {other:?}"),
+        }
+    };
+    assert_eq!(code, 1012);
 }
 
 #[tokio::test]

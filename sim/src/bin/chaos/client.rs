@@ -8,6 +8,9 @@ use crate::context::{Context, Guest, Phase};
 use crate::http;
 use crate::line::{Line, Lost, Manner};
 
+/// A turn of one who talks takes no longer.
+const TURN: Duration = Duration::from_millis(300);
+
 /// A visitor who has accepted the rules.
 pub async fn guest(shared: &Context, who: usize) -> Guest {
     guest_at(shared, who, who % 2).await.expect("a visitor")
@@ -34,27 +37,37 @@ pub async fn room(shared: &Context, owner: &Guest, number: usize) -> String {
 /// Listens in all its rooms and, with a pace in milliseconds, writes to them in turn.
 pub async fn talk(mut line: Line, rooms: Vec<String>, pace: Option<u64>) {
     let (who, shared) = (line.guest.who, line.shared.clone());
-    let mut said = 0_usize;
+    let (mut said, mut due) = (0_usize, Instant::now());
     while shared.phase() < Phase::Over {
         if !line.is_up() && line.open().await.is_err() {
             continue;
         }
-        if turn_of_talk(&mut line, &rooms, pace, &mut said).await.is_err() {
+        if turn_of_talk(&mut line, &rooms, pace, &mut said, &mut due).await.is_err() {
             line.drop_socket();
         }
         shared.set_waits(who, line.waits() + rooms.len() - line.rooms.len() + usize::from(!line.is_up()));
     }
 }
 
-async fn turn_of_talk(line: &mut Line, rooms: &[String], pace: Option<u64>, said: &mut usize) -> Result<(), Lost> {
+/// One turn: joins what is missing, listens, and writes when it is due. Lost sockets do not put off what is due.
+async fn turn_of_talk(
+    line: &mut Line,
+    rooms: &[String],
+    pace: Option<u64>,
+    said: &mut usize,
+    due: &mut Instant,
+) -> Result<(), Lost> {
     for room in rooms {
         if !line.rooms.contains(room) {
             line.join(room).await?;
         }
     }
+    line.listen(due.saturating_duration_since(Instant::now()).min(TURN)).await?;
+    if Instant::now() < *due {
+        return Ok(());
+    }
     let pace_now = pace.unwrap_or(300);
-    let pause = line.rng.millis(pace_now / 2, pace_now * 3 / 2 + 1);
-    line.listen(pause).await?;
+    *due = Instant::now() + line.rng.millis(pace_now / 2, pace_now * 3 / 2 + 1);
     // A listener goes away for longer, so that more is missed than a replay brings when much is written.
     if pace.is_none() && line.shared.phase() == Phase::Run && line.rng.chance(1) {
         line.drop_socket();

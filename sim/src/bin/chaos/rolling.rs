@@ -17,8 +17,8 @@ use crate::{Args, checker, http};
 const STOP: Duration = Duration::from_secs(25);
 /// How long it may take to be ready again, and to be found so by the balancer.
 const START: Duration = Duration::from_secs(30);
-/// Quiet between two restarts.
-const GAP: Duration = Duration::from_secs(1);
+/// Quiet between two restarts: longer than a node tells its sockets to stay away.
+const GAP: Duration = Duration::from_millis(2_500);
 /// From the first try of a send until somebody hears it, for 99 of a hundred.
 const DELAY_MS: u32 = 3_000;
 /// Those who look at pages and lists meanwhile.
