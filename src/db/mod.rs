@@ -35,7 +35,11 @@ pub fn pool(options: PgConnectOptions) -> PgPool {
 
 /// A connection of its own, outside the pool, with the given session settings (`idle_in_transaction_session_timeout`, …).
 pub async fn connect(pool: &PgPool, settings: &[(&'static str, &'static str)]) -> Result<PgConnection, sqlx::Error> {
-    let options = (*pool.connect_options()).clone().options(settings.iter().copied());
+    let mut options = (*pool.connect_options()).clone().options(settings.iter().copied());
+    // Said as an option, the pool's own name would win.
+    if let Some((_, name)) = settings.iter().find(|(setting, _)| *setting == "application_name") {
+        options = options.application_name(name);
+    }
     tokio::time::timeout(ACQUIRE, PgConnection::connect_with(&options)).await.map_err(|_| sqlx::Error::PoolTimedOut)?
 }
 
@@ -122,5 +126,16 @@ pub fn constraint(error: &sqlx::Error) -> Option<&str> {
     match error {
         sqlx::Error::Database(said) => said.constraint(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[tokio::test]
+    async fn a_connection_of_its_own_has_a_name_of_its_own() {
+        let pool = crate::testing::database().await;
+        let mut own = super::connect(&pool, &[("application_name", "maju matcher")]).await.unwrap();
+        let name = super::setting(&mut own, "application_name").await.unwrap();
+        assert_eq!(name, "maju matcher", "who looks into pg_stat_activity tells them apart");
     }
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use uuid::Uuid;
 
 use super::frames::{self, ClientFrame, Notice, NoticeKind, SendOk};
-use super::verbs;
+use super::verbs::{self, Reply};
 use crate::accounts::Visitor;
 use crate::app::{App, stamp};
 use crate::error::{Error, Result};
@@ -30,11 +30,12 @@ const SILENCE: Duration = Duration::from_secs(60);
 const HELLO: Duration = Duration::from_secs(10);
 /// How long one write may take before the socket counts as too slow.
 const WRITE: Duration = Duration::from_secs(10);
-/// How long a verb may take, so that what is sent after it is answered soon too, when Postgres is away.
+/// How long a verb may take: what is sent after it waits for it, also when Postgres is away.
 const VERB: Duration = Duration::from_secs(2);
-/// The same for those that come before anything is sent: many rooms are resumed at once, and a ticket waits for its writer,
-/// which answers within 4 s.
-const LONG_VERB: Duration = Duration::from_secs(5);
+/// The same for hello, before which nothing is sent, and which resumes many rooms at once.
+const FIRST_VERB: Duration = Duration::from_secs(5);
+/// How often answers are looked for while a verb runs.
+const MEANWHILE: Duration = Duration::from_millis(100);
 /// How long a close waits for the other side.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Sends of one socket that wait for their commit; past it the socket is not read.
@@ -73,7 +74,7 @@ pub(super) async fn run(app: App, who: Visitor, prefix: Prefix, socket: WebSocke
         who,
         prefix,
         prefix_hash,
-        socket,
+        socket: Some(socket),
         queue,
         joined: HashMap::new(),
         place,
@@ -114,7 +115,8 @@ pub(super) struct Connection {
     pub(super) queue: Arc<Queue>,
     /// The rooms it follows.
     pub(super) joined: HashMap<Uuid, Followed>,
-    socket: WebSocket,
+    /// Away while a verb runs: answers are written meanwhile.
+    socket: Option<WebSocket>,
     place: Attached,
     /// A hello has been answered with ok. One that failed may be said again.
     said_hello: bool,
@@ -161,7 +163,7 @@ impl Connection {
                     if let Err(end) = self.drain().await { return end }
                     continue;
                 }
-                said = self.socket.recv(), if self.in_flight < IN_FLIGHT => said,
+                said = recv(self.socket.as_mut()), if self.in_flight < IN_FLIGHT => said,
                 _ = beat.tick() => {
                     if heard.elapsed() >= SILENCE { return End::Gone }
                     if let Err(end) = self.write([Message::Ping(axum::body::Bytes::new())]).await { return end }
@@ -247,10 +249,10 @@ impl Connection {
             self.touch();
         }
         let limit = match &frame {
-            ClientFrame::Hello { .. } | ClientFrame::Seek { .. } | ClientFrame::Next { .. } => LONG_VERB,
+            ClientFrame::Hello { .. } => FIRST_VERB,
             _ => VERB,
         };
-        match timeout(limit, verbs::act(self, id, frame)).await.unwrap_or(Err(Error::Unavailable)) {
+        match self.verb(id, frame, limit).await? {
             Ok(reply) => {
                 self.said_hello |= is_hello;
                 self.say(reply.answer).await?;
@@ -331,18 +333,38 @@ impl Connection {
 
     /// Feeds and flushes once. A socket that takes too long is too slow; its queue drops what can be read again meanwhile.
     async fn write(&mut self, messages: impl IntoIterator<Item = Message>) -> Result<(), End> {
-        let socket = &mut self.socket;
-        let writing = async {
-            for message in messages {
-                socket.feed(message).await?;
+        write(self.socket.as_mut(), messages).await
+    }
+
+    /// Runs a verb. Answers to what was sent before do not wait for it; entries do, since it may begin to follow their room.
+    async fn verb(&mut self, id: u64, frame: ClientFrame, limit: Duration) -> Result<Result<Reply>, End> {
+        let (queue, mut socket) = (self.queue.clone(), self.socket.take());
+        let mut written = 0;
+        let outcome = {
+            let mut verb = pin!(timeout(limit, verbs::act(self, id, frame)));
+            loop {
+                tokio::select! {
+                    biased;
+                    outcome = &mut verb => break Ok(outcome),
+                    () = tokio::time::sleep(MEANWHILE) => {}
+                }
+                let answers = queue.take_answers();
+                if answers.is_empty() {
+                    continue;
+                }
+                written += answers.len();
+                let mut writing = pin!(write(socket.as_mut(), answers.into_iter().map(Message::Text)));
+                tokio::select! {
+                    biased;
+                    wrote = &mut writing => if let Err(end) = wrote { break Err(end) },
+                    // What has been begun is written whole.
+                    outcome = &mut verb => break writing.await.map(|()| outcome),
+                }
             }
-            socket.flush().await
         };
-        match timeout(WRITE, writing).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(End::Gone),
-            Err(_) => Err(End::because(4408, "too slow")),
-        }
+        self.socket = socket;
+        self.in_flight = self.in_flight.saturating_sub(written);
+        outcome.map(|outcome| outcome.unwrap_or(Err(Error::Unavailable)))
     }
 
     /// The node stops: what was sent is answered, then the client is told when to come back.
@@ -370,9 +392,10 @@ impl Connection {
     async fn farewell(&mut self, end: End) {
         let End::Close(code, reason) = end else { return };
         let close = Message::Close(Some(CloseFrame { code, reason }));
+        let Some(socket) = &mut self.socket else { return };
         let _ = timeout(FAREWELL, async {
-            if self.socket.send(close).await.is_ok() {
-                while let Some(Ok(_)) = self.socket.recv().await {}
+            if socket.send(close).await.is_ok() {
+                while let Some(Ok(_)) = socket.recv().await {}
             }
         })
         .await;
@@ -392,6 +415,26 @@ impl Connection {
                 tracing::debug!(error.cause = %why, "a visitor's last use is noted in a minute");
             }
         });
+    }
+}
+
+async fn recv(socket: Option<&mut WebSocket>) -> Option<Result<Message, axum::Error>> {
+    socket?.recv().await
+}
+
+/// Feeds and flushes once, within the time that a socket has for it.
+async fn write(socket: Option<&mut WebSocket>, messages: impl IntoIterator<Item = Message>) -> Result<(), End> {
+    let Some(socket) = socket else { return Err(End::Gone) };
+    let writing = async {
+        for message in messages {
+            socket.feed(message).await?;
+        }
+        socket.flush().await
+    };
+    match timeout(WRITE, writing).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(End::Gone),
+        Err(_) => Err(End::because(4408, "too slow")),
     }
 }
 

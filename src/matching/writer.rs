@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 const QUEUE: usize = 4_096;
 /// Seeks of one transaction at most.
 const ROWS: usize = 500;
-/// A batch that has not committed by then is answered `unavailable`.
+/// What has not committed by then, since it was asked, is answered `unavailable`.
 const PATIENCE: Duration = Duration::from_millis(1_800);
 /// Deadlocks and serialization failures a batch is repeated after.
 const REPEATS: usize = 5;
@@ -39,6 +39,7 @@ struct Draft {
     ticket: Uuid,
     seek: Seek,
     since: OffsetDateTime,
+    asked: Instant,
     answer: oneshot::Sender<Result<Uuid>>,
 }
 
@@ -60,7 +61,7 @@ impl Default for Writer {
 /// Errors: `already_in_session`, `unavailable`.
 pub(super) async fn write(app: &App, visitor: i64, seek: Seek) -> Result<Uuid> {
     let (answer, written) = oneshot::channel();
-    let draft = Draft { visitor, ticket: Uuid::new_v4(), seek, since: app.clock.now(), answer };
+    let draft = Draft { visitor, ticket: Uuid::new_v4(), seek, since: app.clock.now(), asked: Instant::now(), answer };
     app.matching.writer.drafts.try_send(draft).map_err(|_| Error::Unavailable)?;
     written.await.map_err(|_| Error::Unavailable)?
 }
@@ -103,8 +104,9 @@ impl Lane {
 
     /// Answers every seek of a batch, whatever happens.
     async fn settle(&mut self, batch: Vec<Draft>) {
-        let batch = Batch::of(batch);
-        let give_up = Instant::now() + PATIENCE;
+        // Nobody waits for another's time: the one that was asked first decides.
+        let asked = batch.iter().map(|draft| draft.asked).min().unwrap_or_else(Instant::now);
+        let (batch, give_up) = (Batch::of(batch), asked + PATIENCE);
         let mut repeats = 0;
         let why = loop {
             match tokio::time::timeout_at(give_up, self.attempt(&batch.written)).await {
@@ -177,10 +179,19 @@ impl Batch {
             }
         }
         app.matching.wake(app);
+        let mut heard = HashSet::new();
         for (visitor, answer) in self.answers {
             let ticket = tickets.get(&visitor).filter(|_| !refused.contains(&visitor));
-            // A seeker that has gone does not need the answer; its ticket lapses.
-            let _ = answer.send(ticket.copied().ok_or(Error::AlreadyInSession));
+            if answer.send(ticket.copied().ok_or(Error::AlreadyInSession)).is_ok() {
+                heard.insert(visitor);
+            }
+        }
+        // Whoever has gone, or was told `unavailable` because it took too long, must not be waiting without knowing.
+        for (visitor, ticket) in tickets.into_iter().filter(|(visitor, _)| !heard.contains(visitor)) {
+            if !refused.contains(&visitor) {
+                app.matching.registry.release(visitor);
+                app.matching.registry.doubt([ticket]);
+            }
         }
     }
 

@@ -188,6 +188,29 @@ async fn a_socket_that_comes_during_a_stop_is_told_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn an_answer_does_not_wait_for_the_verb_behind_it() {
+    let node = node().await;
+    let (one, two) = (node.guest("en").await, node.guest("en").await);
+    let mut talk = node.talk(&one, &two).await;
+    let mut tx = node.app.db.begin().await.unwrap();
+    sqlx::query("LOCK TABLE random_session IN ACCESS EXCLUSIVE MODE").execute(&mut *tx).await.unwrap();
+    let payload = json!({"kind": "text", "text": "before I go"});
+    let send = json!({"type": "send", "room": talk.room, "client_id": Uuid::new_v4(), "payload": payload});
+    let sent = talk.a.say(send).await;
+    let left = talk.a.say(json!({"type": "leave", "room": talk.room})).await;
+    let first = loop {
+        let said = talk.a.next().await.unwrap();
+        if said.get("re").is_some() {
+            break said;
+        }
+    };
+    assert_eq!(first["re"], sent, "{first}");
+    assert!(first["ok"]["seq"].is_u64(), "{first}");
+    assert_eq!(talk.a.answer(left).await["error"]["code"], "unavailable");
+    tx.rollback().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_hello_that_failed_may_be_said_again() {
     let node = node().await;
     let guest = node.guest("en").await;

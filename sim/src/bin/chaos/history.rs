@@ -213,7 +213,8 @@ impl History {
         self.lock().answers.push(length.as_millis() as u32);
         if length > ANSWER {
             let how = if answered { "was answered after" } else { "had no answer for" };
-            self.problem("slow answer", format!("{client_id} {how} {} ms", length.as_millis()));
+            let who = self.lock().sent.get(client_id).map(|sent| sent.who);
+            self.problem("slow answer", format!("{client_id} of client {who:?} {how} {} ms", length.as_millis()));
         }
     }
 
