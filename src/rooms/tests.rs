@@ -277,3 +277,31 @@ async fn rooms_out_of_use_are_forgotten_by_the_feed() {
     socket.ok(json!({"type": "leave", "room": room})).await;
     assert_eq!(node.app.hub.listeners(crate::realtime::Topic::Room(1)), 0);
 }
+
+#[tokio::test]
+async fn a_send_that_queues_behind_a_hanging_batch_is_answered_as_soon() {
+    let node = node().await;
+    let owner = node.guest("en").await;
+    let room = public_room(&node, &owner).await;
+    let who = crate::accounts::by_id(&node.app, 1).await.unwrap();
+    let before = Uuid::new_v4();
+    receive(post(&node.app, &who, room, text(before, "before")).await.unwrap()).await.unwrap();
+    let mut tx = node.app.db.begin().await.unwrap();
+    sqlx::query("LOCK TABLE room_head IN ACCESS EXCLUSIVE MODE").execute(&mut *tx).await.unwrap();
+    let mut waiting = Vec::new();
+    for n in 0..3 {
+        let began = Instant::now();
+        let receipt = post(&node.app, &who, room, text(Uuid::new_v4(), &format!("{n}"))).await.unwrap();
+        waiting.push(async move { (receive(receipt).await, began.elapsed()) });
+        // The first is in hand, the others wait for its lane.
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    for (outcome, took) in futures_util::future::join_all(waiting).await {
+        assert_eq!(outcome.unwrap_err().code(), "unavailable");
+        assert!(took < std::time::Duration::from_secs(3), "two seconds are promised, {took:?} were taken");
+    }
+    tx.rollback().await.unwrap();
+    let (again, later) = (text(before, "before"), text(Uuid::new_v4(), "later"));
+    assert_eq!(receive(post(&node.app, &who, room, again).await.unwrap()).await.unwrap().seq, 1);
+    assert_eq!(receive(post(&node.app, &who, room, later).await.unwrap()).await.unwrap().seq, 2);
+}

@@ -172,11 +172,13 @@ async fn a_socket_that_comes_during_a_stop_is_told_when_to_come_back() {
     let guest = node.guest("en").await;
     let lock = held_up(&node).await;
     let request = node.upgrade(Some(&node.origin()), Some("maju.v1"), Some(&guest));
-    let opening = tokio::spawn(tokio_tungstenite::connect_async(request));
-    eventually("the upgrade is in hand", || is_waited_for(&node)).await;
-    node.app.tasks.draining.cancel();
-    lock.rollback().await.unwrap();
-    let (mut stream, _) = opening.await.unwrap().expect("an upgrade, not a 503 that a person would see");
+    let stopping = async {
+        eventually("the upgrade is in hand", || is_waited_for(&node)).await;
+        node.app.tasks.draining.cancel();
+        lock.rollback().await.unwrap();
+    };
+    let (opened, ()) = tokio::join!(tokio_tungstenite::connect_async(request), stopping);
+    let (mut stream, _) = opened.expect("an upgrade, not a 503 that a person would see");
     let code = loop {
         match futures_util::StreamExt::next(&mut stream).await {
             Some(Ok(Message::Close(Some(frame)))) => break u16::from(frame.code),

@@ -337,3 +337,20 @@ async fn hold_back(proxy: &Proxy, mode: Mode, hold: Duration) {
     sleep(hold).await;
     proxy.set(Mode::Pass);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Fault, Length, plan};
+
+    #[test]
+    fn twice_is_two_of_each() {
+        let kinds = Fault::ALL.map(|known| known.1);
+        for seed in 0..50 {
+            let steps = plan(seed, &kinds, Length::Each(2), 0);
+            assert_eq!(steps.len(), 2 * kinds.len());
+            for (name, kind) in Fault::ALL {
+                assert_eq!(steps.iter().filter(|step| step.fault == kind).count(), 2, "{name} of seed {seed}");
+            }
+        }
+    }
+}
