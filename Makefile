@@ -2,7 +2,8 @@
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 NPM := npm --prefix web
-.PHONY: help run build test check fix gen e2e bench chaos faults needs clean
+BUILT := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/debug
+.PHONY: help run build test check fix gen e2e bench chaos rolling faults needs clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +19,7 @@ build: ## Build what is deployed: target/release/maju, one file with everything 
 	@$(CARGO) build --locked --release
 	@echo "Done: target/release/maju"
 
-test: needs web/node_modules/.maju-lock ## Run all tests: Rust, web client, a real browser; print how much they reach
+test: needs web/node_modules/.maju-lock ## Run all tests: Rust, web client, a real browser, two minutes of faults; print how much they reach
 	@.ci/test
 
 check: web/node_modules/.maju-lock ## Format, lints, types, and that generated files are in step
@@ -46,10 +47,17 @@ bench: build ## Measure the optimised build, with bare servers beside it in the 
 	$(CARGO) build --locked --release -p sim
 	@node sim/bench.mjs
 
-chaos: ## Ten minutes of faults on two nodes, and a checker; SECONDS=60 SEED=7 choose another run
-	$(CARGO) build --locked
-	$(CARGO) run --locked -p sim --bin chaos -- --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED)) \
-		--bin "$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/maju"
+# Five sixths of the time Postgres stands aside and each node's way to it can be cut; then one of the nodes runs it.
+chaos: needs ## An hour of faults on two nodes, and a checker; SHORT=1 ten minutes; SECONDS=60 SEED=7 choose another run
+	$(CARGO) build --locked --workspace
+	@all=$(or $(SECONDS),$(if $(SHORT),600,3600)); for run in "aside $$((all * 5 / 6))" "owned $$((all / 6))"; do \
+		set -- $$run; \
+		"$(BUILT)/chaos" --postgres $$1 --seconds $$2 $(if $(SEED),--seed $(SEED)) --bin "$(BUILT)/maju" || exit 1; \
+	done
+
+rolling: needs ## Forty restarts of two nodes behind a balancer, under load; CLIENTS=2000 ROUNDS=3 choose another run
+	$(CARGO) build --locked --workspace
+	@"$(BUILT)/chaos" rolling --rounds $(or $(ROUNDS),20) $(if $(CLIENTS),--clients $(CLIENTS)) $(if $(SEED),--seed $(SEED)) --bin "$(BUILT)/maju"
 
 faults: ## Plant a mistake in the server, again and again, and see that a test catches each; ONLY=a,b chooses
 	@.ci/faults.mjs

@@ -6,12 +6,14 @@
 -- `rooms` are distinct and in order, `expected` their rights, `counts` how many entries each gets. Of the rows, `at` is the
 -- place of the row's room in `rooms`, from 1, and `nth` its place among the room's entries, from 1.
 CREATE FUNCTION write_entries(
-    fence_key bigint, known_fence bigint, rooms bigint[], expected bigint[], counts bigint[],
+    patience_ms integer, fence_key bigint, known_fence bigint, rooms bigint[], expected bigint[], counts bigint[],
     at integer[], nth bigint[], client_ids uuid[], senders bigint[], replies bigint[], payloads text[], prefixes bytea[]
 ) RETURNS TABLE (heads bigint[], written_at timestamptz) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     found_rights bigint[];
 BEGIN
+    -- The writer gives up soon afterwards: what it answers `unavailable` should not be written behind its back.
+    PERFORM set_config('lock_timeout', patience_ms || 'ms', true);
     PERFORM pg_advisory_xact_lock_shared(fence_key);
     IF (SELECT f.version FROM fence f) <> known_fence THEN
         RETURN;

@@ -149,7 +149,7 @@ impl Tasks {
         });
     }
 
-    /// Counts a task that somebody else drives and that ends by itself when the node drains (a socket).
+    /// Counts a task that somebody else drives and that ends by itself when the node drains (a socket, the listener).
     pub fn hold<F: Future<Output = ()>>(&self, task: F) -> impl Future<Output = ()> + use<F> {
         self.held.track_future(self.tracker.track_future(task))
     }

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::{accounts, cms, gateway, http, rooms, spa};
 
 /// How long the database may take to say that it is there.
-const READY: Duration = Duration::from_secs(2);
+const READY: Duration = Duration::from_millis(1_200);
 
 #[derive(OpenApi)]
 #[openapi(info(

@@ -191,6 +191,14 @@ impl Node {
         Guest { cookie, id: answer.json()["visitor"]["id"].as_str().unwrap().to_owned() }
     }
 
+    /// Keeps everybody away from a table until the connection is dropped, for as long as it takes.
+    pub(crate) async fn lock(&self, table: &str) -> sqlx::PgConnection {
+        let mut own = db::connect(&self.app.db, &[("idle_in_transaction_session_timeout", "0")]).await.unwrap();
+        let sql = format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut own).await.unwrap();
+        own
+    }
+
     /// A GET without a cookie.
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.ask(None, Method::GET, path, None).await

@@ -42,6 +42,10 @@ pub fn pool(options: PgConnectOptions) -> PgPool {
 /// A connection of its own, outside the pool, with the given session settings (`idle_in_transaction_session_timeout`, …).
 pub async fn connect(pool: &PgPool, settings: &[(&'static str, &'static str)]) -> Result<PgConnection, sqlx::Error> {
     let mut options = (*pool.connect_options()).clone().options(settings.iter().copied());
+    // Said as an option, the pool's own name would win.
+    if let Some((_, name)) = settings.iter().find(|(setting, _)| *setting == "application_name") {
+        options = options.application_name(name);
+    }
     if faults::on(Fault::CommitNotSynchronous) {
         options = options.options([("synchronous_commit", "off")]);
     }
@@ -170,5 +174,13 @@ mod tests {
         .await
         .unwrap();
         assert!(ours.is_empty(), "{ours:?}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_of_its_own_has_a_name_of_its_own() {
+        let pool = testing::database().await;
+        let mut own = connect(&pool, &[("application_name", "maju matcher")]).await.unwrap();
+        let name = super::setting(&mut own, "application_name").await.unwrap();
+        assert_eq!(name, "maju matcher", "who looks into pg_stat_activity tells them apart");
     }
 }

@@ -11,9 +11,10 @@ use rand::RngExt as _;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use uuid::Uuid;
 
-use super::codec::{self, Said, Violation};
-use super::frames::{self, ClientFrame, SendOk};
-use super::verbs;
+use super::codec::{self, Said};
+use super::end::End;
+use super::frames::{self, ClientFrame, Read, SendOk};
+use super::verbs::{self, Reply};
 use super::wire::{Broken, Wire};
 use crate::accounts::{self, Visitor};
 use crate::app::{App, stamp};
@@ -34,8 +35,12 @@ const SILENCE: Duration = Duration::from_secs(60);
 const HELLO: Duration = Duration::from_secs(10);
 /// How long one write may take before the socket counts as too slow.
 const WRITE: Duration = Duration::from_secs(10);
-/// How long a verb may take; the database's own limits are lower.
-const VERB: Duration = Duration::from_secs(10);
+/// How long a verb may take: what is sent after it waits for it, also when Postgres is away.
+const VERB: Duration = Duration::from_secs(2);
+/// The same for hello, before which nothing is sent, and which resumes many rooms at once.
+const FIRST_VERB: Duration = Duration::from_secs(5);
+/// How often answers are looked for while a verb runs.
+const MEANWHILE: Duration = Duration::from_millis(100);
 /// Sends of one socket that wait for their commit; past it the socket is not read.
 const IN_FLIGHT: usize = 64;
 /// How long a node that stops waits for the answers to what was sent.
@@ -49,37 +54,6 @@ const STRIKES: u32 = 3;
 /// Sockets of one visitor on this node.
 const SOCKETS: usize = 20;
 
-/// Why a socket ends. The numbers are of docs/WIRE.md.
-pub(super) enum End {
-    /// The client is gone; nothing more can be said.
-    Gone,
-    /// The client closed.
-    Closed(Option<u16>),
-    Close(u16, Cow<'static, str>),
-}
-
-impl End {
-    fn because(code: u16, why: &'static str) -> Self {
-        Self::Close(code, Cow::Borrowed(why))
-    }
-}
-
-impl From<Violation> for End {
-    fn from(violation: Violation) -> Self {
-        let (code, why) = violation.close();
-        Self::because(code, why)
-    }
-}
-
-impl From<Broken> for End {
-    fn from(broken: Broken) -> Self {
-        match broken {
-            Broken::Gone => Self::Gone,
-            Broken::Violated(violation) => violation.into(),
-        }
-    }
-}
-
 /// A socket that has been upgraded, until it ends.
 pub(super) async fn run(app: App, who: Visitor, prefix: Prefix, upgraded: Upgraded) {
     let limit = if faults::on(Fault::LargeFrameAccepted) { 16 * FRAME } else { FRAME };
@@ -92,7 +66,7 @@ pub(super) async fn run(app: App, who: Visitor, prefix: Prefix, upgraded: Upgrad
         who,
         prefix,
         prefix_hash,
-        wire,
+        wire: Some(wire),
         queue,
         joined: HashMap::new(),
         place,
@@ -101,10 +75,12 @@ pub(super) async fn run(app: App, who: Visitor, prefix: Prefix, upgraded: Upgrad
         in_flight: 0,
         spare: VecDeque::new(),
     };
-    match connection.serve().await {
+    let end = connection.serve().await;
+    let Some(wire) = &mut connection.wire else { return };
+    match end {
         End::Gone => {}
-        End::Closed(code) => connection.wire.closed(code).await,
-        End::Close(code, reason) => connection.wire.close(code, &reason).await,
+        End::Closed(code) => wire.closed(code).await,
+        End::Close(code, reason) => wire.close(code, &reason).await,
     }
 }
 
@@ -144,7 +120,8 @@ pub(super) struct Connection {
     pub(super) queue: Arc<Queue>,
     /// The rooms it follows.
     pub(super) joined: HashMap<Uuid, Followed>,
-    wire: Wire,
+    /// Away while a verb runs: answers are written meanwhile.
+    wire: Option<Wire>,
     place: Attached,
     /// A hello has been answered with ok. One that failed may be said again.
     said_hello: bool,
@@ -191,7 +168,7 @@ impl Connection {
                     if let Err(end) = self.drain().await { return end }
                     continue;
                 }
-                said = self.wire.next(), if self.in_flight < IN_FLIGHT => said,
+                said = next(self.wire.as_mut()), if self.in_flight < IN_FLIGHT => said,
                 _ = beat.tick() => {
                     if heard.elapsed() >= SILENCE { return End::Gone }
                     if let Err(end) = self.write([codec::ping()]).await { return end }
@@ -199,21 +176,10 @@ impl Connection {
                 }
             };
             heard = Instant::now();
-            let read = match said {
-                Ok(Said::Text) => match self.wire.text() {
-                    Ok(text) => frames::read(text),
-                    Err(violation) => return violation.into(),
-                },
-                // Read as what it is here: no JSON.
-                Ok(Said::Binary) => None,
-                Ok(Said::Pong) => continue,
-                Ok(Said::Ping(payload)) => match self.pong(&payload).await {
-                    Ok(()) => continue,
-                    Err(end) => return end,
-                },
-                Ok(Said::Close(_)) if faults::on(Fault::CloseNotAnswered) => return End::Gone,
-                Ok(Said::Close(code)) => return End::Closed(code),
-                Err(broken) => return broken.into(),
+            let read = match self.heard(said).await {
+                Ok(Some(read)) => read,
+                Ok(None) => continue,
+                Err(end) => return end,
             };
             let Some(read) = read else {
                 strikes += 1;
@@ -228,7 +194,8 @@ impl Connection {
             };
             let outcome = match self.admit(read.frame) {
                 Ok(ClientFrame::Send { room, client_id, payload, reply_to }) => {
-                    let post = rooms::Post { client_id, payload, reply_to, prefix: self.prefix_hash.clone() };
+                    let prefix = self.prefix_hash.clone();
+                    let post = rooms::Post { client_id, payload, reply_to, prefix, asked: heard };
                     match self.post(read.id, room, post).await {
                         Ok(()) => Ok(()),
                         Err(why) => self.say(frames::refusal(Some(read.id), &why)).await,
@@ -241,6 +208,22 @@ impl Connection {
             if let Err(end) = outcome {
                 return end;
             }
+        }
+    }
+
+    /// What the client said: None for a sign of life, within it None for what cannot be read.
+    async fn heard(&mut self, said: Result<Said, Broken>) -> Result<Option<Option<Read>>, End> {
+        match said? {
+            Said::Text => {
+                let text = self.wire.as_ref().map_or(Ok(""), Wire::text)?;
+                Ok(Some(frames::read(text)))
+            }
+            // Read as what it is here: no JSON.
+            Said::Binary => Ok(Some(None)),
+            Said::Ping(payload) => self.pong(&payload).await.map(|()| None),
+            Said::Pong => Ok(None),
+            Said::Close(_) if faults::on(Fault::CloseNotAnswered) => Err(End::Gone),
+            Said::Close(code) => Err(End::Closed(code)),
         }
     }
 
@@ -276,7 +259,7 @@ impl Connection {
         }
         let place = match rooms::known_place(&self.app, &self.who, room) {
             Some(place) => place,
-            None => Box::pin(within(rooms::place(&self.app, &self.who, room))).await?,
+            None => Box::pin(rooms::place_by(&self.app, &self.who, room, post.asked)).await?,
         };
         let queue = self.queue.clone();
         let answer = move |outcome| queue.push(Weight::Answer, sent(id, outcome).into_wire());
@@ -299,7 +282,11 @@ impl Connection {
         if self.is_untouched() {
             self.touch();
         }
-        match within(verbs::act(self, id, frame)).await {
+        let limit = match &frame {
+            ClientFrame::Hello { .. } => FIRST_VERB,
+            _ => VERB,
+        };
+        match self.verb(id, frame, limit).await? {
             Ok(reply) => {
                 self.said_hello |= is_hello;
                 self.say(reply.answer).await?;
@@ -404,14 +391,39 @@ impl Connection {
         self.write([frame.into_wire()]).await
     }
 
-    /// A socket that takes too long to take it is too slow; its queue drops what can be read again meanwhile.
     async fn write(&mut self, pieces: impl IntoIterator<Item = Bytes>) -> Result<(), End> {
-        match timeout(WRITE, self.wire.write(pieces)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(End::Gone),
-            Err(_) if faults::on(Fault::SlowSocketKept) => Ok(()),
-            Err(_) => Err(End::because(4408, "too slow")),
-        }
+        write(self.wire.as_mut(), pieces).await
+    }
+
+    /// Runs a verb. Answers to what was sent before do not wait for it; entries do, since it may begin to follow their room.
+    async fn verb(&mut self, id: u64, frame: ClientFrame, limit: Duration) -> Result<Result<Reply>, End> {
+        let (queue, mut wire) = (self.queue.clone(), self.wire.take());
+        let mut written = 0;
+        let outcome = {
+            let mut verb = pin!(timeout(limit, verbs::act(self, id, frame)));
+            loop {
+                tokio::select! {
+                    biased;
+                    outcome = &mut verb => break Ok(outcome),
+                    () = tokio::time::sleep(MEANWHILE) => {}
+                }
+                let answers = queue.take_answers();
+                if answers.is_empty() {
+                    continue;
+                }
+                written += answers.len();
+                let mut writing = pin!(write(wire.as_mut(), answers));
+                tokio::select! {
+                    biased;
+                    wrote = &mut writing => if let Err(end) = wrote { break Err(end) },
+                    // What has been begun is written whole.
+                    outcome = &mut verb => break writing.await.map(|()| outcome),
+                }
+            }
+        };
+        self.wire = wire;
+        self.in_flight = self.in_flight.saturating_sub(written);
+        outcome.map(|outcome| outcome.unwrap_or(Err(Error::Unavailable)))
     }
 
     /// The node stops: what was sent is answered, then the client is told when to come back.
@@ -445,6 +457,25 @@ impl Connection {
     fn touch(&mut self) {
         self.touched = Some(Instant::now());
         accounts::touch(&self.app, self.who.id);
+    }
+}
+
+async fn next(wire: Option<&mut Wire>) -> Result<Said, Broken> {
+    match wire {
+        Some(wire) => wire.next().await,
+        None => Err(Broken::Gone),
+    }
+}
+
+/// Writes within the time that a socket has for it. One that takes longer is too slow; its queue drops what can be read
+/// again meanwhile.
+async fn write(wire: Option<&mut Wire>, pieces: impl IntoIterator<Item = Bytes>) -> Result<(), End> {
+    let Some(wire) = wire else { return Err(End::Gone) };
+    match timeout(WRITE, wire.write(pieces)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(End::Gone),
+        Err(_) if faults::on(Fault::SlowSocketKept) => Ok(()),
+        Err(_) => Err(End::because(4408, "too slow")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The gateway: the WebSocket. It turns frames into verbs and carries what they publish; it holds no rule of a noun.
 mod codec;
 mod connection;
+mod end;
 mod frames;
 #[cfg(test)]
 mod generated;
@@ -52,9 +53,7 @@ pub async fn upgrade(State(app): State<App>, address: ClientIp, session: Session
         Ok(handshake) => handshake,
         Err(answer) => return *answer,
     };
-    if app.is_stopping() {
-        return Error::Unavailable.into_response();
-    }
+    // A node that stops upgrades too: the socket says when to come back, where a refusal would look like a fault.
     let banned = who.ban.as_ref().map(moderation::dismissal_of);
     let (answer, upgraded) = handshake.accept();
     let socket = app.clone();

@@ -12,6 +12,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -79,8 +80,9 @@ impl Server {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = &mut last_call => return,
+                // Before the last call's end: whoever is in the queue by then would be reset.
                 accepted = listener.accept() => accepted,
+                () = &mut last_call => return,
             };
             match accepted {
                 Ok((stream, peer)) => self.admit(stream, peer, connections, &refusals),
@@ -114,19 +116,22 @@ impl Server {
     /// One connection, until it is closed or upgraded.
     async fn serve(self, stream: TcpStream, peer: SocketAddr, permit: Permit) {
         let phase = SharedPhase::new();
-        let (router, serving) = (self.router, phase.clone());
+        let (router, serving, draining) = (self.router, phase.clone(), self.tasks.draining.clone());
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             serving.set(Phase::Busy);
             request.extensions_mut().insert(ConnectInfo(peer));
             let answer = router.clone().call(request.map(Body::new));
-            let serving = serving.clone();
+            let (serving, draining) = (serving.clone(), draining.clone());
             async move {
-                let answer = answer.await;
+                let Ok(mut answer): Result<_, Infallible> = answer.await;
                 // An upgrade leaves HTTP's clock for good.
-                if !matches!(&answer, Ok(response) if response.status() == hyper::StatusCode::SWITCHING_PROTOCOLS) {
+                if answer.status() != hyper::StatusCode::SWITCHING_PROTOCOLS {
                     serving.set(Phase::Answered(Instant::now()));
+                    if draining.is_cancelled() {
+                        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                    }
                 }
-                answer as Result<_, Infallible>
+                Ok::<_, Infallible>(answer)
             }
         });
         let socket = TokioIo::new(Socket::new(stream, phase.clone(), permit, self.tasks.clone()));
@@ -155,17 +160,22 @@ where
 {
     let mut timer = pin!(sleep(limits.first_byte));
     let mut draining = pin!(tasks.draining.cancelled());
-    // Since when the connection has been asked to end, and whether its idle time was why.
+    // Since when the node drains; whether the connection has been asked to end; whether its idle time was why.
     let mut drained: Option<Instant> = None;
-    let mut retired = false;
+    let (mut ended, mut retired) = (false, false);
     poll_fn(|cx| {
         if drained.is_none() && draining.as_mut().poll(cx).is_ready() {
             drained = Some(Instant::now());
-            connection.as_mut().graceful_shutdown();
         }
         loop {
             if connection.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
+            }
+            // Between two requests only: hyper would turn an upgrade that is in hand into a plain answer.
+            if drained.is_some() && !ended && matches!(phase.get(), Phase::Answered(_)) {
+                ended = true;
+                connection.as_mut().graceful_shutdown();
+                continue;
             }
             // The poll above may have changed the phase, in this same task: nobody else has to wake us for it.
             let phase = phase.get();

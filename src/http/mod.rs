@@ -35,7 +35,8 @@ pub async fn serve(app: App, listener: TcpListener, router: Router) {
         gate: gate::Gate::new(&app.config),
         timeouts: socket::Timeouts::default(),
     };
-    server.run(listener).await;
+    // A stop waits for what is in hand here, as it does for sockets.
+    app.tasks.hold(server.run(listener)).await;
 }
 
 /// Puts the layers that every route needs around a finished router.

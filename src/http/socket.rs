@@ -43,7 +43,8 @@ impl Default for Timeouts {
             head: Duration::from_secs(10),
             idle: Duration::from_secs(60),
             slow_answer: Duration::from_secs(60),
-            last_call: Duration::from_millis(100),
+            // A balancer that asks twice a second has heard by then.
+            last_call: Duration::from_millis(500),
             refusal: Duration::from_secs(1),
         }
     }

@@ -22,7 +22,7 @@ use crate::moderation::{self, Bar};
 const QUEUE: usize = 4_096;
 /// Seeks of one transaction at most.
 const ROWS: usize = 500;
-/// A batch that has not committed by then is answered `unavailable`.
+/// What has not committed by then, since it was asked, is answered `unavailable`.
 const PATIENCE: Duration = Duration::from_millis(1_800);
 /// Deadlocks and serialization failures a batch is repeated after.
 const REPEATS: usize = 5;
@@ -40,6 +40,7 @@ struct Draft {
     ticket: Uuid,
     seek: Seek,
     since: OffsetDateTime,
+    asked: Instant,
     answer: oneshot::Sender<Result<Uuid>>,
 }
 
@@ -68,7 +69,7 @@ impl Default for Writer {
 /// Errors: `already_in_session`, `banned`, `muted`, `unavailable`.
 pub(super) async fn write(app: &App, visitor: i64, seek: Seek) -> Result<Uuid> {
     let (answer, written) = oneshot::channel();
-    let draft = Draft { visitor, ticket: Uuid::new_v4(), seek, since: app.clock.now(), answer };
+    let draft = Draft { visitor, ticket: Uuid::new_v4(), seek, since: app.clock.now(), asked: Instant::now(), answer };
     app.matching.writer.drafts.try_send(draft).map_err(|_| Error::Unavailable)?;
     written.await.map_err(|_| Error::Unavailable)?
 }
@@ -111,8 +112,9 @@ impl Lane {
 
     /// Answers every seek of a batch, whatever happens.
     async fn settle(&mut self, batch: Vec<Draft>) {
-        let batch = Batch::of(batch);
-        let give_up = Instant::now() + PATIENCE;
+        // Nobody waits for another's time: the one that was asked first decides.
+        let asked = batch.iter().map(|draft| draft.asked).min().unwrap_or_else(Instant::now);
+        let (batch, give_up) = (Batch::of(batch), asked + PATIENCE);
         let mut repeats = 0;
         let why = loop {
             match tokio::time::timeout_at(give_up, self.attempt(&batch.written)).await {
@@ -192,14 +194,23 @@ impl Batch {
             }
         }
         app.matching.wake(app);
+        let mut heard = HashSet::new();
         for (visitor, answer) in self.answers {
             let outcome = match (refused.get(&visitor), tickets.get(&visitor)) {
                 (Some(Refusal::Barred(bar)), _) => Err((*bar).into()),
                 (None, Some(ticket)) => Ok(*ticket),
                 (Some(Refusal::InTalk), _) | (None, None) => Err(Error::AlreadyInSession),
             };
-            // A seeker that has gone does not need the answer; its ticket lapses.
-            let _ = answer.send(outcome);
+            if answer.send(outcome).is_ok() {
+                heard.insert(visitor);
+            }
+        }
+        // Whoever has gone, or was told `unavailable` because it took too long, must not be waiting without knowing.
+        for (visitor, ticket) in tickets.into_iter().filter(|(visitor, _)| !heard.contains(visitor)) {
+            if !refused.contains_key(&visitor) {
+                app.matching.registry.release(visitor);
+                app.matching.registry.doubt([ticket]);
+            }
         }
     }
 

@@ -115,6 +115,19 @@ impl Queue {
         state.lagging
     }
 
+    /// The answers that are queued, without waiting; all else stays.
+    pub fn take_answers(&self) -> Vec<Bytes> {
+        let mut state = self.lock();
+        if !state.frames.iter().any(|(weight, _)| *weight == Weight::Answer) {
+            return Vec::new();
+        }
+        let (answers, rest): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut state.frames).into_iter().partition(|(weight, _)| *weight == Weight::Answer);
+        state.frames = rest;
+        state.bytes = state.frames.iter().map(|(_, frame)| frame.len()).sum();
+        answers.into_iter().map(|(_, frame)| frame).collect()
+    }
+
     /// The socket listens to no room any more and reads again what was dropped: from here on entries are queued.
     pub fn caught_up(&self) {
         self.lock().lagging = false;
@@ -165,6 +178,16 @@ mod tests {
         queue.ready().await;
         assert_eq!(take(&queue), (vec!["four".into(), "typing".into(), "five".into()], false));
         assert!(take(&queue).0.is_empty());
+    }
+
+    #[tokio::test]
+    async fn answers_can_be_taken_before_the_rest() {
+        let queue = Queue::new(1);
+        queue.push_all([(entry(4), "four".into()), (Weight::Answer, "ok".into()), (entry(5), "five".into())]);
+        assert_eq!(queue.take_answers(), ["ok"]);
+        assert!(queue.take_answers().is_empty());
+        queue.ready().await;
+        assert_eq!(take(&queue), (vec!["four".into(), "five".into()], false));
     }
 
     #[tokio::test]

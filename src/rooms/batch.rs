@@ -1,8 +1,10 @@
 //! A batch of drafts in one transaction: written at once when nothing has changed since their senders were checked, and
 //! with a second look at who may write otherwise.
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Posted;
@@ -14,14 +16,20 @@ use crate::db::fence;
 use crate::error::Error;
 use crate::faults::{self, Fault};
 
+/// How much sooner than its writer a batch stops waiting for a lock.
+const MARGIN: Duration = Duration::from_millis(50);
+
 /// Writes a batch and answers what became of each draft; committed when it returns. Errors: nothing was written, or it is
-/// not known whether it was.
+/// not known whether it was. Nobody waits for it after `give_up`.
 pub(super) async fn write(
     app: &App,
     connection: &mut PgConnection,
     batch: &[Draft],
+    give_up: Instant,
 ) -> Result<Vec<Verdict>, sqlx::Error> {
-    let written = if STEPS.into_iter().any(faults::on) { None } else { write_at_once(app, connection, batch).await? };
+    let patience = give_up.saturating_duration_since(Instant::now() + MARGIN);
+    let written =
+        if STEPS.into_iter().any(faults::on) { None } else { write_at_once(app, connection, batch, patience).await? };
     match written {
         Some(verdicts) => Ok(verdicts),
         None => write_checked(app, connection, batch).await,
@@ -43,6 +51,7 @@ async fn write_at_once(
     app: &App,
     connection: &mut PgConnection,
     batch: &[Draft],
+    patience: Duration,
 ) -> Result<Option<Vec<Verdict>>, sqlx::Error> {
     let fence = app.moderation.known();
     let mut rooms: BTreeMap<i64, Share> = BTreeMap::new();
@@ -74,7 +83,9 @@ async fn write_at_once(
         columns.nth.push(given[at]);
         columns.entries.add(draft);
     }
-    let Some(written) = store::write_entries(connection, fence::KEY, fence, &columns).await? else { return Ok(None) };
+    let Some(written) = store::write_entries(connection, patience, fence::KEY, fence, &columns).await? else {
+        return Ok(None);
+    };
     let posted = |(at, nth): (usize, i64)| {
         let head = written.heads.get(at - 1).copied().unwrap_or_default();
         Ok(Posted { seq: head + nth, at: written.at, repeated: false })

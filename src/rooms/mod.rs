@@ -21,6 +21,7 @@ use serde_json::{Map, Value};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
 use crate::accounts::{Alias, Locale, Visitor};
@@ -131,6 +132,8 @@ pub struct Post {
     pub reply_to: Option<i64>,
     /// The keyed hash of the sender's address prefix.
     pub prefix: Vec<u8>,
+    /// When it was asked: it is answered within two seconds of it, whatever happens to Postgres.
+    pub asked: Instant,
 }
 
 /// Posts to a room. Answers with a receipt that comes after the commit; the entry is published after it too.
@@ -139,7 +142,7 @@ pub struct Post {
 pub async fn post(app: &App, who: &Visitor, room: Uuid, post: Post) -> Result<Receipt> {
     let place = match known_place(app, who, room) {
         Some(place) => place,
-        None => place(app, who, room).await?,
+        None => place_by(app, who, room, post.asked).await?,
     };
     let (answer, receipt) = oneshot::channel();
     // Who has gone does not need the answer; the entry stands.
@@ -151,6 +154,11 @@ pub async fn post(app: &App, who: &Visitor, room: Uuid, post: Post) -> Result<Re
 pub fn known_place(app: &App, who: &Visitor, room: Uuid) -> Option<Place> {
     let place = app.rooms.directory.find(room, who.id)?;
     (!app.moderation.is_revoked_since(who.id, place.fence)).then_some(place)
+}
+
+/// The visitor's place for something that was asked then. Errors: as [`place`]; `unavailable` when Postgres takes too long.
+pub async fn place_by(app: &App, who: &Visitor, room: Uuid, asked: Instant) -> Result<Place> {
+    timeout_at(asked + writer::PATIENCE, place(app, who, room)).await.unwrap_or(Err(Error::Unavailable))
 }
 
 /// Posts from a place; `answer` is called after the commit, unless this fails. Errors: as [`post`].
@@ -169,6 +177,7 @@ pub fn submit(app: &App, place: Place, post: Post, answer: Answer) -> Result<()>
         payload,
         reply_to: post.reply_to,
         prefix: post.prefix,
+        asked: post.asked,
         answer,
     })
 }

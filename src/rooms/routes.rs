@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -185,7 +186,8 @@ async fn post(
 ) -> Result<Response> {
     app.limits.take(Bucket::Sends, Key::Visitor(who.id))?;
     let prefix = app.accounts.prefix_hash(address.prefix());
-    let post = Post { client_id: new.client_id, payload: new.payload, reply_to: new.reply_to, prefix };
+    let asked = Instant::now();
+    let post = Post { client_id: new.client_id, payload: new.payload, reply_to: new.reply_to, prefix, asked };
     let room = named(&app, &room).await?;
     let posted = super::receive(super::post(&app, &who, room, post).await?).await?;
     let status = if posted.repeated { StatusCode::OK } else { StatusCode::CREATED };

@@ -29,8 +29,12 @@ const QUEUE: usize = 4_096;
 /// Rows and bytes of one transaction.
 const ROWS: usize = 500;
 const BYTES: usize = 1024 * 1024;
-/// A batch that has not committed by then is answered `unavailable`; its senders repeat it under the same ids.
-const PATIENCE: Duration = Duration::from_millis(1_800);
+/// What has not committed by then, since it was asked, is answered `unavailable`; its senders repeat it under the same ids.
+pub(super) const PATIENCE: Duration = Duration::from_millis(1_800);
+/// What has less time left than this is not begun: a lane that lags sheds it and keeps its time for the rest.
+const TOO_LATE: Duration = Duration::from_millis(200);
+/// How soon a batch is tried again when Postgres could not be reached.
+const AGAIN: Duration = Duration::from_millis(100);
 /// Recent client ids a lane remembers.
 const MEMORY: usize = 20_000;
 /// How long a visitor whose repeats failed a batch writes alone.
@@ -60,6 +64,7 @@ pub(super) struct Draft {
     pub payload: Payload,
     pub reply_to: Option<i64>,
     pub prefix: Vec<u8>,
+    pub asked: Instant,
     pub answer: Answer,
 }
 
@@ -154,11 +159,11 @@ impl Lane {
 
     /// Answers every draft of a batch, whatever happens.
     async fn settle(&mut self, batch: Vec<Draft>) {
-        let (mut batch, twins) = self.memory.split(batch);
-        let give_up = Instant::now() + PATIENCE;
+        let (batch, twins) = self.memory.split(batch);
+        let (mut batch, mut give_up) = in_time(batch);
         let mut repeats = 0;
         while !batch.is_empty() {
-            let outcome = tokio::time::timeout_at(give_up, self.attempt(&batch)).await;
+            let outcome = tokio::time::timeout_at(give_up, self.attempt(&batch, give_up)).await;
             let why = match outcome {
                 Ok(Ok(verdicts)) => {
                     self.finish(std::mem::take(&mut batch), verdicts);
@@ -175,11 +180,14 @@ impl Lane {
             } else if db::is_unreachable(&why) {
                 // The outcome may be unknown: whoever repeats it gets the answer of what is stored.
                 self.connection = None;
-                if Instant::now() + Duration::from_millis(200) >= give_up {
-                    tracing::warn!(error.cause = %why, batch.rows = batch.len(), "a batch could not be written");
-                    refuse(std::mem::take(&mut batch), || Error::Unavailable);
+                let rows = batch.len();
+                (batch, give_up) = in_time(batch);
+                if batch.len() < rows {
+                    tracing::warn!(error.cause = %why, batch.rows = rows - batch.len(), "entries could not be written");
                 }
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                if !batch.is_empty() {
+                    tokio::time::sleep(AGAIN).await;
+                }
             } else if batch.len() > 1 && !faults::on(Fault::PoisonFailsTheBatch) {
                 // Something in it cannot be stored: each on its own, so that it fails alone.
                 tracing::error!(error.cause = %why, batch.rows = batch.len(), "a batch failed; writing its entries alone");
@@ -197,12 +205,12 @@ impl Lane {
     }
 
     /// One transaction.
-    async fn attempt(&mut self, batch: &[Draft]) -> std::result::Result<Vec<Verdict>, sqlx::Error> {
+    async fn attempt(&mut self, batch: &[Draft], give_up: Instant) -> std::result::Result<Vec<Verdict>, sqlx::Error> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             empty => empty.insert(db::connect(&self.app.db, SESSION).await?),
         };
-        batch::write(&self.app, connection, batch).await
+        batch::write(&self.app, connection, batch, give_up).await
     }
 
     /// After the commit: entries are published and their senders answered, in order, a room's run of them at a time: its
@@ -311,6 +319,15 @@ pub(super) fn repeat(same: bool, seq: i64, at: OffsetDateTime) -> Result<Posted>
     } else {
         Err(Error::Conflict("This client_id is taken in this room. Use a fresh UUID for every entry."))
     }
+}
+
+/// Refuses what has no time left. Answers the rest, and until when it is tried: whoever asked first does not wait for others.
+fn in_time(batch: Vec<Draft>) -> (Vec<Draft>, Instant) {
+    let now = Instant::now();
+    let (late, rest): (Vec<_>, Vec<_>) = batch.into_iter().partition(|draft| draft.asked + PATIENCE < now + TOO_LATE);
+    refuse(late, || Error::Unavailable);
+    let give_up = rest.iter().map(|draft| draft.asked).min().unwrap_or(now) + PATIENCE;
+    (rest, give_up)
 }
 
 fn refuse(batch: Vec<Draft>, why: impl Fn() -> Error) {

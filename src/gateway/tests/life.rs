@@ -1,5 +1,8 @@
 //! Sockets' lives: nothing is left behind, the slow are let go, a node that stops says when to come back.
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
@@ -147,6 +150,77 @@ async fn the_close_reason_holds_the_delay() {
     assert!((200..=2_000).contains(&delay), "{delay}");
     assert_eq!(node.get("/readyz").await.status, 503);
     assert_eq!(node.get("/livez").await.status, 200);
+}
+
+async fn is_waited_for(node: &crate::testing::Node) -> bool {
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FROM visitor %'";
+    sqlx::query_scalar::<_, i64>(waiting).fetch_one(&node.app.db).await.unwrap() > 0
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_the_requests_in_hand() {
+    let node = node().await;
+    let guest = node.guest("en").await;
+    let lock = node.lock("visitor").await;
+    // Over a real connection: what is asked of the router itself passes no listener.
+    let mut stream = tokio::net::TcpStream::connect(node.address).await.unwrap();
+    let (host, cookie) = (node.address, &guest.cookie);
+    let request = format!("GET /api/v1/me HTTP/1.1\r\nhost: {host}\r\ncookie: {cookie}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    eventually("the request is in hand", || is_waited_for(&node)).await;
+    node.app.tasks.draining.cancel();
+    assert!(!node.app.tasks.let_go(Duration::from_millis(400)).await, "a request is still in hand");
+    drop(lock);
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 200") && said.contains("connection: close"), "{said}");
+    assert!(node.app.tasks.let_go(crate::testing::PATIENCE).await);
+}
+
+#[tokio::test]
+async fn a_socket_that_comes_during_a_stop_is_told_when_to_come_back() {
+    let node = node().await;
+    let guest = node.guest("en").await;
+    let lock = node.lock("visitor").await;
+    let request = node.upgrade(Some(&node.origin()), Some("maju.v1"), Some(&guest));
+    let stopping = async {
+        eventually("the upgrade is in hand", || is_waited_for(&node)).await;
+        node.app.tasks.draining.cancel();
+        drop(lock);
+    };
+    let (opened, ()) = tokio::join!(tokio_tungstenite::connect_async(request), stopping);
+    let (mut stream, _) = opened.expect("an upgrade, not a 503 that a person would see");
+    let code = loop {
+        match futures_util::StreamExt::next(&mut stream).await {
+            Some(Ok(Message::Close(Some(frame)))) => break u16::from(frame.code),
+            Some(Ok(_)) => {}
+            other => panic!("no close frame: {other:?}"),
+        }
+    };
+    assert_eq!(code, 1012);
+}
+
+#[tokio::test]
+async fn an_answer_does_not_wait_for_the_verb_behind_it() {
+    let node = node().await;
+    let (one, two) = (node.guest("en").await, node.guest("en").await);
+    let mut talk = node.talk(&one, &two).await;
+    let lock = node.lock("random_session").await;
+    let payload = json!({"kind": "text", "text": "before I go"});
+    let send = json!({"type": "send", "room": talk.room, "client_id": Uuid::new_v4(), "payload": payload});
+    let sent = talk.a.say(send).await;
+    let left = talk.a.say(json!({"type": "leave", "room": talk.room})).await;
+    let first = loop {
+        let said = talk.a.next().await.unwrap();
+        if said.get("re").is_some() {
+            break said;
+        }
+    };
+    assert_eq!(first["re"], sent, "{first}");
+    assert!(first["ok"]["seq"].is_u64(), "{first}");
+    assert_eq!(talk.a.answer(left).await["error"]["code"], "unavailable");
+    drop(lock);
 }
 
 #[tokio::test]

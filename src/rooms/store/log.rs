@@ -1,5 +1,6 @@
 //! Rooms: the SQL of the log: heads, entries, how far people have read.
 use std::collections::HashMap;
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 use sqlx::types::Json;
@@ -121,9 +122,10 @@ pub(in crate::rooms) struct Written {
 }
 
 /// Writes a batch in a transaction of its own. None: the fence, a room's rights or a head are not what was expected, and
-/// nothing was written.
+/// nothing was written. Errors: `55P03` when a lock was waited for longer than `patience`.
 pub(in crate::rooms) async fn write_entries(
     db: &mut PgConnection,
+    patience: Duration,
     fence_key: i64,
     fence: i64,
     batch: &Columns<'_>,
@@ -131,7 +133,8 @@ pub(in crate::rooms) async fn write_entries(
     sqlx::query_as!(
         Written,
         r#"SELECT heads AS "heads!", written_at AS "at!"
-           FROM write_entries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"#,
+           FROM write_entries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"#,
+        i32::try_from(patience.as_millis()).unwrap_or(i32::MAX).max(1),
         fence_key,
         fence,
         &batch.rooms,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Post, enter, leave, place, post, receive};
@@ -26,7 +27,7 @@ async fn public_room(node: &Node, owner: &Guest) -> Uuid {
 
 fn text(client_id: Uuid, text: &str) -> Post {
     let Value::Object(payload) = json!({"kind": "text", "text": text}) else { unreachable!() };
-    Post { client_id, payload, reply_to: None, prefix: vec![0; 16] }
+    Post { client_id, payload, reply_to: None, prefix: vec![0; 16], asked: Instant::now() }
 }
 
 /// Posts and waits for the commit.
@@ -261,7 +262,8 @@ async fn a_batch_that_cannot_be_stored_fails_alone() {
     let who = node.visitor("en").await;
     enter(&node.app, &who, room).await.unwrap();
     let Value::Object(bad) = json!({"kind": "text", "text": "x"}) else { unreachable!() };
-    let bad = Post { client_id: Uuid::new_v4(), payload: bad, reply_to: Some(99), prefix: Vec::new() };
+    let bad =
+        Post { client_id: Uuid::new_v4(), payload: bad, reply_to: Some(99), prefix: Vec::new(), asked: Instant::now() };
     let before = post(&node.app, &who, room, text(Uuid::new_v4(), "a")).await.unwrap();
     let wrong = post(&node.app, &who, room, bad).await.unwrap();
     let after = post(&node.app, &who, room, text(Uuid::new_v4(), "b")).await.unwrap();
@@ -317,4 +319,31 @@ async fn a_large_room_that_is_written_to_in_haste_loses_and_doubles_nothing() {
     for seq in 1..=63 {
         assert_eq!(b.event("message").await["seq"], seq);
     }
+}
+
+#[tokio::test]
+async fn a_send_that_queues_behind_a_hanging_batch_is_answered_as_soon() {
+    let node = node().await;
+    let owner = node.guest("en").await;
+    let room = public_room(&node, &owner).await;
+    let who = crate::accounts::by_id(&node.app, 1).await.unwrap();
+    let before = Uuid::new_v4();
+    receive(post(&node.app, &who, room, text(before, "before")).await.unwrap()).await.unwrap();
+    let lock = node.lock("room_head").await;
+    let mut waiting = Vec::new();
+    for n in 0..3 {
+        let began = Instant::now();
+        let receipt = post(&node.app, &who, room, text(Uuid::new_v4(), &format!("{n}"))).await.unwrap();
+        waiting.push(async move { (receive(receipt).await, began.elapsed()) });
+        // The first is in hand, the others wait for its lane.
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    for (outcome, took) in futures_util::future::join_all(waiting).await {
+        assert_eq!(outcome.unwrap_err().code(), "unavailable");
+        assert!(took < std::time::Duration::from_secs(3), "two seconds are promised, {took:?} were taken");
+    }
+    drop(lock);
+    let (again, later) = (text(before, "before"), text(Uuid::new_v4(), "later"));
+    assert_eq!(receive(post(&node.app, &who, room, again).await.unwrap()).await.unwrap().seq, 1);
+    assert_eq!(receive(post(&node.app, &who, room, later).await.unwrap()).await.unwrap().seq, 2);
 }

@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::Client;
 
 use crate::context::{Context, Guest};
 use crate::history::{Outcome, digest};
@@ -49,11 +49,7 @@ pub struct Found {
 
 /// Connects as the operator would look inside.
 pub async fn connect(shared: &Context) -> Result<Client, tokio_postgres::Error> {
-    let mut config = Config::new();
-    config.host_path(shared.world.socket_folder()).user("maju").dbname("maju");
-    let (client, connection) = config.connect(NoTls).await?;
-    tokio::spawn(connection);
-    Ok(client)
+    crate::postgres::connect(&shared.world.socket_folder(), "checker").await
 }
 
 /// Checks everything. `rooms` are the public ones, `listeners` who follows which of them to the end.

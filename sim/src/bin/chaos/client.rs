@@ -6,19 +6,24 @@ use serde_json::{Value, json};
 
 use crate::context::{Context, Guest, Phase};
 use crate::http;
-use crate::line::{Line, Lost};
+use crate::line::{Line, Lost, Manner};
+
+/// A turn of one who talks takes no longer.
+const TURN: Duration = Duration::from_millis(300);
 
 /// A visitor who has accepted the rules.
 pub async fn guest(shared: &Context, who: usize) -> Guest {
+    guest_at(shared, who, who % 2).await.expect("a visitor")
+}
+
+/// The same, made by a node of one's choice. None when it does not answer as it should.
+pub async fn guest_at(shared: &Context, who: usize, node: usize) -> Option<Guest> {
     let world = &shared.world;
-    let made = http::ask(world.to(who % 2, ""), "GET", "/api/v1/me", None).await.expect("a visitor");
-    let cookie = made.cookie.expect("a cookie");
-    let id = made.json["visitor"]["id"].as_str().expect("an id").to_owned();
+    let made = http::ask(world.to(node, ""), "GET", "/api/v1/me", None).await?;
+    let (cookie, id) = (made.cookie?, made.json["visitor"]["id"].as_str()?.to_owned());
     let accept = json!({"rules": made.json["rules"]["current"], "adult": true});
-    let accepted =
-        http::ask(world.to(who % 2, &cookie), "PATCH", "/api/v1/me", Some(&accept)).await.expect("an answer");
-    assert_eq!(accepted.status, 200, "{}", accepted.json);
-    Guest { who, cookie, id }
+    let accepted = http::ask(world.to(node, &cookie), "PATCH", "/api/v1/me", Some(&accept)).await?;
+    (accepted.status == 200).then_some(Guest { who, cookie, id })
 }
 
 /// A public room of a guest's.
@@ -30,30 +35,39 @@ pub async fn room(shared: &Context, owner: &Guest, number: usize) -> String {
 }
 
 /// Listens in all its rooms and, with a pace in milliseconds, writes to them in turn.
-pub async fn talk(shared: Arc<Context>, guest: Guest, rooms: Vec<String>, pace: Option<u64>) {
-    let who = guest.who;
-    let mut line = Line::new(shared.clone(), guest, Vec::new());
-    let mut said = 0_usize;
+pub async fn talk(mut line: Line, rooms: Vec<String>, pace: Option<u64>) {
+    let (who, shared) = (line.guest.who, line.shared.clone());
+    let (mut said, mut due) = (0_usize, Instant::now());
     while shared.phase() < Phase::Over {
         if !line.is_up() && line.open().await.is_err() {
             continue;
         }
-        if turn_of_talk(&mut line, &rooms, pace, &mut said).await.is_err() {
+        if turn_of_talk(&mut line, &rooms, pace, &mut said, &mut due).await.is_err() {
             line.drop_socket();
         }
         shared.set_waits(who, line.waits() + rooms.len() - line.rooms.len() + usize::from(!line.is_up()));
     }
 }
 
-async fn turn_of_talk(line: &mut Line, rooms: &[String], pace: Option<u64>, said: &mut usize) -> Result<(), Lost> {
+/// One turn: joins what is missing, listens, and writes when it is due. Lost sockets do not put off what is due.
+async fn turn_of_talk(
+    line: &mut Line,
+    rooms: &[String],
+    pace: Option<u64>,
+    said: &mut usize,
+    due: &mut Instant,
+) -> Result<(), Lost> {
     for room in rooms {
         if !line.rooms.contains(room) {
             line.join(room).await?;
         }
     }
+    line.listen(due.saturating_duration_since(Instant::now()).min(TURN)).await?;
+    if Instant::now() < *due {
+        return Ok(());
+    }
     let pace_now = pace.unwrap_or(300);
-    let pause = line.rng.millis(pace_now / 2, pace_now * 3 / 2 + 1);
-    line.listen(pause).await?;
+    *due = Instant::now() + line.rng.millis(pace_now / 2, pace_now * 3 / 2 + 1);
     // A listener goes away for longer, so that more is missed than a replay brings when much is written.
     if pace.is_none() && line.shared.phase() == Phase::Run && line.rng.chance(1) {
         line.drop_socket();
@@ -73,7 +87,7 @@ async fn turn_of_talk(line: &mut Line, rooms: &[String], pace: Option<u64>, said
     let text = text(line, *said);
     line.post(&rooms[*said % rooms.len()], text).await?;
     // Now and then a browser goes away with its sends on their way.
-    if line.rng.chance(1) { Err(Lost) } else { Ok(()) }
+    if line.manner != Manner::Browser && line.rng.chance(1) { Err(Lost) } else { Ok(()) }
 }
 
 fn text(line: &mut Line, number: usize) -> String {
@@ -83,7 +97,7 @@ fn text(line: &mut Line, number: usize) -> String {
 
 /// Where a seeker is.
 #[derive(Default)]
-struct Place {
+pub struct Place {
     /// The session and room of its talk.
     talk: Option<(String, String)>,
     seeking: bool,
@@ -264,7 +278,7 @@ async fn stay(line: &mut Line, place: &mut Place) -> Result<bool, Lost> {
 }
 
 /// Leaves and cancels. True once a new socket says that there is neither a talk nor a ticket.
-async fn stop(line: &mut Line, place: &mut Place) -> Result<bool, Lost> {
+pub async fn stop(line: &mut Line, place: &mut Place) -> Result<bool, Lost> {
     place.open(line).await?;
     if let Some((_, room)) = place.talk.clone() {
         let answer = line.ask(json!({"type": "leave", "room": room})).await?;

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::history::History;
+use crate::watch::Watch;
 use crate::world::World;
 
 /// Where the run is.
@@ -25,12 +26,13 @@ pub struct Context {
     waits: Mutex<HashMap<usize, usize>>,
     /// Seekers that have settled, by their visitor's public id: whether they go on waiting (or talking).
     pub settled: Mutex<HashMap<String, bool>>,
+    pub watch: Watch,
 }
 
 impl Context {
     pub fn new(world: World, seed: u64) -> Self {
-        let (waits, settled) = Default::default();
-        Self { world, history: History::new(), seed, phase: AtomicU8::new(0), waits, settled }
+        let (waits, settled, watch) = Default::default();
+        Self { world, history: History::new(), seed, phase: AtomicU8::new(0), waits, settled, watch }
     }
 
     pub fn set_waits(&self, who: usize, count: usize) {

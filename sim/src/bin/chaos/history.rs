@@ -1,6 +1,6 @@
 //! What every client said and heard, and how each send ended: ok, fail, or unknown.
-use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -24,7 +24,8 @@ pub struct Sent {
     pub outcome: Outcome,
     /// Tries that ended before their answer, or with an answer that leaves it open.
     pub unknown: u32,
-    /// When the last try was made, in milliseconds since 1970.
+    /// When the first and the last try were made, in milliseconds since 1970.
+    pub first_ms: i64,
     pub tried_ms: i64,
 }
 
@@ -38,7 +39,7 @@ pub struct View {
 }
 
 /// Kinds of broken promises, in the order of the summary.
-pub const KINDS: [&str; 11] = [
+pub const KINDS: [&str; 18] = [
     "lost",
     "doubled",
     "gap",
@@ -52,7 +53,22 @@ pub const KINDS: [&str; 11] = [
     "repeat",
     "process",
     "liveness",
+    // A send that had no answer, not even an error, for too long.
+    "slow answer",
+    // `/livez` that was not 200, or `/readyz` that was not 503 in time.
+    "probe",
+    // No ack in time after Postgres was back.
+    "recovery",
+    // Nobody matched in time while the node that pairs hung.
+    "takeover",
+    "memory",
+    // Rolling restarts: what a person saw other than a reconnect, and what took too long to be heard.
+    "seen",
+    "delay",
 ];
+
+/// Longest time a send may wait for any answer while its node is left alone.
+const ANSWER: Duration = Duration::from_millis(2_500);
 
 #[derive(Default)]
 struct Inner {
@@ -61,7 +77,23 @@ struct Inner {
     problems: Vec<(&'static str, String)>,
     counts: HashMap<&'static str, u64>,
     last_ack: Option<Instant>,
+    /// By node.
+    last_acks: [Option<Instant>; 2],
     longest: Duration,
+    /// What answers to sends took, in milliseconds, on nodes that were left alone.
+    answers: Vec<u32>,
+    /// From the first try of a send until somebody heard it, in milliseconds.
+    delays: Vec<u32>,
+    /// The longest of what is measured, by its name.
+    most: BTreeMap<&'static str, Duration>,
+}
+
+/// The 99th of a hundred and the largest, in milliseconds.
+fn tail(values: &[u32]) -> (u32, u32) {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    let at = |share: usize| sorted.get((sorted.len() * share / 100).min(sorted.len().saturating_sub(1))).copied();
+    (at(99).unwrap_or_default(), at(100).unwrap_or_default())
 }
 
 /// The histories of all clients.
@@ -129,6 +161,7 @@ impl History {
             text: text.to_owned(),
             outcome: Outcome::Unknown,
             unknown: 0,
+            first_ms: now_ms(),
             tried_ms: 0,
         });
         sent.tried_ms = now_ms();
@@ -147,9 +180,13 @@ impl History {
         }
     }
 
-    pub fn acked(&self, client_id: &str, seq: i64) {
+    /// A send that was acknowledged by a node; None where a balancer chose it.
+    pub fn acked(&self, client_id: &str, seq: i64, node: Option<usize>) {
         let mut inner = self.lock();
         let now = Instant::now();
+        if let Some(node) = node {
+            inner.last_acks[node] = Some(now);
+        }
         let gap = inner.last_ack.replace(now).map_or(Duration::ZERO, |last| now - last);
         inner.longest = inner.longest.max(gap);
         let Some(sent) = inner.sent.get_mut(client_id) else { return };
@@ -166,6 +203,45 @@ impl History {
         }
     }
 
+    /// When a node last acknowledged anything.
+    pub fn last_ack(&self, node: usize) -> Option<Instant> {
+        self.lock().last_acks[node]
+    }
+
+    /// A send waited for its answer this long, on a node that was left alone; it may have given up then.
+    pub fn waited(&self, client_id: &str, length: Duration, answered: bool) {
+        self.lock().answers.push(length.as_millis() as u32);
+        if length > ANSWER {
+            let how = if answered { "was answered after" } else { "had no answer for" };
+            let who = self.lock().sent.get(client_id).map(|sent| sent.who);
+            self.problem("slow answer", format!("{client_id} of client {who:?} {how} {} ms", length.as_millis()));
+        }
+    }
+
+    /// The 99th of a hundred and the longest time that a send waited for any answer, in milliseconds.
+    pub fn answers(&self) -> (u32, u32) {
+        tail(&self.lock().answers)
+    }
+
+    /// How many entries were heard, the 99th of a hundred and the longest delay from first try to heard, in milliseconds.
+    pub fn delays(&self) -> (usize, u32, u32) {
+        let inner = self.lock();
+        let (p99, most) = tail(&inner.delays);
+        (inner.delays.len(), p99, most)
+    }
+
+    /// Keeps the longest of what is measured under a name.
+    pub fn measured(&self, what: &'static str, length: Duration) {
+        let mut inner = self.lock();
+        let most = inner.most.entry(what).or_default();
+        *most = length.max(*most);
+    }
+
+    /// The longest of each thing that was measured.
+    pub fn most(&self) -> Vec<(&'static str, Duration)> {
+        self.lock().most.iter().map(|(what, length)| (*what, *length)).collect()
+    }
+
     /// The longest time without any ack, up to the last one.
     pub fn longest_silence(&self) -> Duration {
         self.lock().longest
@@ -180,8 +256,13 @@ impl History {
     pub fn heard(&self, who: usize, event: &Value, how: &str) {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (room, seq) = (text(&event["room"]), event["seq"].as_i64().unwrap_or_default());
-        let digest = digest(&text(&event["client_id"]), &text(&event["sender"]["id"]), &event["payload"]);
+        let client_id = text(&event["client_id"]);
+        let digest = digest(&client_id, &text(&event["sender"]["id"]), &event["payload"]);
         let mut inner = self.lock();
+        if let Some(sent) = inner.sent.get(&client_id) {
+            let delay = (now_ms() - sent.first_ms).max(0) as u32;
+            inner.delays.push(delay);
+        }
         let view = inner.views.entry((who, room.clone())).or_default();
         let seen = view.seen;
         view.entries.push((seq, digest));

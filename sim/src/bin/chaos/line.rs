@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::context::{Context, Guest};
 use crate::http;
@@ -19,6 +19,23 @@ use crate::rng::Rng;
 const OPEN: Duration = Duration::from_secs(3);
 /// Quiet after which a client asks whether the node is still there.
 const QUIET: Duration = Duration::from_secs(2);
+
+/// How long one who is not restless waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// A browser's first and longest wait before it comes back, as web/src/wire/socket.ts has them.
+const FIRST_WAIT_MS: u64 = 500;
+const LONGEST_WAIT_MS: u64 = 30_000;
+
+/// How a client takes what happens to its socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Gives up on a node after seconds of its own choice, goes away by whim, comes back at once.
+    Restless,
+    /// Waits for its answers, and comes back at once.
+    Patient,
+    /// As the web client does it.
+    Browser,
+}
 
 /// The socket is gone, or its node does not answer.
 pub struct Lost;
@@ -56,6 +73,14 @@ pub struct Line {
     node: usize,
     next_id: u64,
     asked: HashMap<u64, (Asked, Instant)>,
+    /// Frames up to this one were not listened for all the time: what their answers took says nothing of the node.
+    deaf_until: u64,
+    /// The only node that it goes to.
+    pub pinned: Option<usize>,
+    pub manner: Manner,
+    /// When a browser comes back: the time that the last close named, else more with every failure.
+    stay_away: Option<Duration>,
+    failures: u32,
     answers: HashMap<u64, Value>,
     pending: HashMap<String, Pending>,
     /// How long this socket's node may leave a frame unanswered.
@@ -78,6 +103,11 @@ impl Line {
             node: 0,
             next_id: 1,
             asked: HashMap::new(),
+            deaf_until: 0,
+            pinned: None,
+            manner: Manner::Restless,
+            stay_away: None,
+            failures: 0,
             answers: HashMap::new(),
             pending: HashMap::new(),
             patience: Duration::ZERO,
@@ -99,8 +129,11 @@ impl Line {
         self.socket = None;
         self.behind.clear();
         self.answers.clear();
-        for (_, (asked, _)) in self.asked.drain() {
+        for (id, (asked, since)) in std::mem::take(&mut self.asked) {
             if let Asked::Send { client_id, .. } = asked {
+                if self.is_measured(id, since) {
+                    self.shared.history.waited(&client_id, since.elapsed(), false);
+                }
                 self.shared.history.unsure(&client_id);
                 if let Some(pending) = self.pending.get_mut(&client_id) {
                     pending.again = Some(Instant::now());
@@ -118,10 +151,15 @@ impl Line {
     /// Opens a socket on a node of its choice and resumes its rooms. Answers the `ok` of hello.
     pub async fn open(&mut self) -> Result<Value, Lost> {
         self.drop_socket();
-        self.node = self.rng.range(0, 2) as usize;
+        let drawn = self.rng.range(0, 2) as usize;
+        self.node = self.pinned.unwrap_or(drawn);
         // Some notice a hanging node sooner than others; some outlast it.
-        self.patience = self.rng.millis(1_500, 8_000);
+        let drawn = self.rng.millis(1_500, 8_000);
+        self.patience = if self.manner == Manner::Restless { drawn } else { PATIENCE };
         let pause = self.rng.millis(50, 500);
+        if self.manner == Manner::Browser {
+            sleep(self.absence()).await;
+        }
         let opened = match timeout(OPEN, self.upgrade()).await {
             Ok(Some(socket)) => {
                 self.socket = Some(socket);
@@ -132,11 +170,24 @@ impl Line {
         };
         if opened.is_err() {
             self.drop_socket();
-            sleep(pause).await;
+            if self.manner != Manner::Browser {
+                sleep(pause).await;
+            }
         } else {
+            self.failures = 0;
             self.shared.history.count("sockets");
         }
         opened
+    }
+
+    /// How long a browser stays away now. As web/src/wire/socket.ts has it.
+    fn absence(&mut self) -> Duration {
+        if let Some(asked) = self.stay_away.take() {
+            return asked;
+        }
+        let most = FIRST_WAIT_MS << self.failures.min(6);
+        self.failures += 1;
+        self.rng.millis(0, most.min(LONGEST_WAIT_MS))
     }
 
     async fn upgrade(&self) -> Option<WebSocketStream<TcpStream>> {
@@ -148,7 +199,17 @@ impl Line {
         for (name, value) in [("origin", &*origin), ("cookie", to.cookie), ("sec-websocket-protocol", "maju.v1")] {
             request.headers_mut().insert(name, value.parse().ok()?);
         }
-        Some(tokio_tungstenite::client_async(request, stream).await.ok()?.0)
+        match tokio_tungstenite::client_async(request, stream).await {
+            Ok((socket, _)) => Some(socket),
+            Err(why) => {
+                if let tungstenite::Error::Http(answer) = &why
+                    && answer.status().is_server_error()
+                {
+                    self.shared.history.count("upgrades answered 5xx");
+                }
+                None
+            }
+        }
     }
 
     async fn hello(&mut self) -> Result<Value, Lost> {
@@ -190,6 +251,9 @@ impl Line {
     pub async fn join(&mut self, room: &str) -> Result<Value, Lost> {
         let after = self.shared.history.seen(self.guest.who, room);
         let said = self.ask(json!({"type": "join", "room": room, "after": after})).await?;
+        if said.get("ok").is_none() {
+            self.shared.history.count("joins refused");
+        }
         if let Some(ok) = said.get("ok") {
             if ok["resync"] == true {
                 self.note_resync(ok);
@@ -285,8 +349,18 @@ impl Line {
                 Ok(())
             }
             Ok(Some(Ok(Message::Close(frame)))) => {
-                match frame.map_or(1005, |frame| frame.code.into()) {
-                    1012 => self.shared.history.count("closed 1012"),
+                let (code, reason) = frame.map_or((1005, None), |frame| (frame.code.into(), Some(frame.reason)));
+                match code {
+                    1012 => {
+                        let said: Value = reason.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+                        let delay = said["delay_ms"].as_u64().unwrap_or(1_000).min(LONGEST_WAIT_MS);
+                        self.stay_away = Some(Duration::from_millis(delay));
+                        self.shared.history.count("closed 1012");
+                    }
+                    4408 if self.manner == Manner::Browser => {
+                        self.stay_away = Some(Duration::ZERO);
+                        self.shared.history.count("closed 4408");
+                    }
                     1013 => self.shared.history.count("closed 1013"),
                     4408 => self.shared.history.count("closed 4408"),
                     1000 | 1001 | 1005 => self.shared.history.count("closed in order"),
@@ -308,7 +382,12 @@ impl Line {
     fn take(&mut self, frame: Value) {
         if let Some(id) = frame["re"].as_u64() {
             match self.asked.remove(&id) {
-                Some((Asked::Send { room, client_id, text }, _)) => self.answered(room, client_id, text, &frame),
+                Some((Asked::Send { room, client_id, text }, since)) => {
+                    if self.is_measured(id, since) {
+                        self.shared.history.waited(&client_id, since.elapsed(), true);
+                    }
+                    self.answered(room, client_id, text, &frame);
+                }
                 _ => drop(self.answers.insert(id, frame)),
             }
             // Pings are answered too, and nobody takes these away.
@@ -328,10 +407,16 @@ impl Line {
         }
     }
 
+    /// Whether what a frame's answer took says something about its node.
+    fn is_measured(&self, id: u64, since: Instant) -> bool {
+        let world = &self.shared.world;
+        id > self.deaf_until && !world.is_balanced() && world.is_calm(self.node, since)
+    }
+
     fn answered(&mut self, room: String, client_id: String, text: String, frame: &Value) {
         let history = &self.shared.history;
         if let Some(seq) = frame["ok"]["seq"].as_i64() {
-            history.acked(&client_id, seq);
+            history.acked(&client_id, seq, (!self.shared.world.is_balanced()).then_some(self.node));
             self.pending.remove(&client_id);
             return;
         }
@@ -360,6 +445,7 @@ impl Line {
     /// Pages through the log where a replay would have been too long, up to where the socket goes on.
     async fn catch_up(&mut self) -> Result<(), Lost> {
         while let Some((room, head)) = self.behind.pop() {
+            self.deaf_until = self.next_id;
             let who = self.guest.who;
             while self.shared.history.seen(who, &room) < head {
                 let after = self.shared.history.seen(who, &room);

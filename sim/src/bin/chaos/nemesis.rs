@@ -1,11 +1,15 @@
 //! The nemesis: a plan of faults drawn from the seed before anything runs, carried out one after the other, some together.
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use crate::history::History;
-use crate::proxy::Mode;
+use crate::context::Context;
+use crate::postgres::{Crowd, connect};
+use crate::proxy::{Mode, Proxy};
 use crate::rng::Rng;
+use crate::takeover;
+use crate::watch::{self, UNREADY};
 use crate::world::{World, signal};
 
 /// How long everything is left alone at first.
@@ -29,10 +33,18 @@ pub enum Fault {
     RedisApart,
     /// Clients and a node do not hear each other, or one of the two.
     ClientsApart,
+    /// A node cannot reach Postgres, or hears nothing from it.
+    PostgresApart,
+    /// Postgres's volume is full.
+    PostgresFull,
+    /// Somebody else has all of Postgres's connections.
+    PostgresCrowd,
+    /// The node that pairs hangs.
+    MatcherHang,
 }
 
 impl Fault {
-    pub const ALL: [(&'static str, Self); 11] = [
+    pub const ALL: [(&'static str, Self); 15] = [
         ("node-kill", Self::NodeKill),
         ("node-hang", Self::NodeHang),
         ("node-term", Self::NodeTerm),
@@ -44,10 +56,36 @@ impl Fault {
         ("pg-hang", Self::PostgresHang),
         ("redis-apart", Self::RedisApart),
         ("clients-apart", Self::ClientsApart),
+        ("pg-apart", Self::PostgresApart),
+        ("pg-full", Self::PostgresFull),
+        ("pg-crowd", Self::PostgresCrowd),
+        ("matcher-hang", Self::MatcherHang),
     ];
 
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|known| known.1 == self).map_or("", |known| known.0)
+    }
+
+    /// What it is done to: two of one family do not come together.
+    fn family(self) -> u8 {
+        match self {
+            Self::NodeKill | Self::NodeHang | Self::NodeTerm | Self::MatcherHang => 0,
+            Self::RedisKill | Self::RedisHang | Self::RedisFlush => 1,
+            Self::RedisApart => 3,
+            Self::ClientsApart => 4,
+            _ => 2,
+        }
+    }
+
+    /// Why it cannot be done to this world.
+    pub fn impossible(self, world: &World) -> Option<String> {
+        match self {
+            Self::PostgresApart | Self::MatcherHang if !world.is_aside() => {
+                Some("the nodes share a Postgres of their own".to_owned())
+            }
+            Self::PostgresFull => world.volume.as_ref().err().cloned(),
+            _ => None,
+        }
     }
 }
 
@@ -66,32 +104,41 @@ pub struct Step {
     joined: bool,
 }
 
-/// What a fault is done to: two of one family do not come together.
-fn family(fault: Fault) -> u8 {
-    match fault {
-        Fault::NodeKill | Fault::NodeHang | Fault::NodeTerm => 0,
-        Fault::RedisKill | Fault::RedisHang | Fault::RedisFlush => 1,
-        Fault::BackendKill | Fault::PostgresKill | Fault::PostgresHang => 2,
-        Fault::RedisApart => 3,
-        Fault::ClientsApart => 4,
-    }
+/// How much is planned.
+#[derive(Clone, Copy, Debug)]
+pub enum Length {
+    For(Duration),
+    /// Every fault so many times, each short.
+    Each(usize),
 }
 
 /// Draws a plan: every kind comes before one comes again. `overlap` of a hundred faults get company.
-pub fn plan(seed: u64, kinds: &[Fault], length: Duration, overlap: u64) -> Vec<Step> {
+pub fn plan(seed: u64, kinds: &[Fault], length: Length, overlap: u64) -> Vec<Step> {
     let mut rng = Rng::of(seed, "nemesis");
     // A stream of its own: the faults of a seed are the same with and without company.
     let mut company = Rng::of(seed, "company");
     let (mut steps, mut bag, mut time) = (Vec::new(), Vec::new(), QUIET);
-    while time < length && !kinds.is_empty() {
+    let goes_on = |time: Duration, steps: usize| match length {
+        // More than fits: those that come together take no time of their own.
+        Length::For(length) => time < 2 * length,
+        Length::Each(times) => steps < times * kinds.len(),
+    };
+    let short = matches!(length, Length::Each(_));
+    while goes_on(time, steps.len()) && !kinds.is_empty() {
         if bag.is_empty() {
             bag = kinds.to_vec();
             rng.shuffle(&mut bag);
         }
         let Some(fault) = bag.pop() else { break };
         let hold = match fault {
-            Fault::NodeKill | Fault::NodeTerm | Fault::RedisKill => rng.millis(0, 3_000),
+            Fault::NodeKill | Fault::NodeTerm | Fault::RedisKill => rng.millis(0, if short { 1_000 } else { 3_000 }),
             Fault::RedisFlush | Fault::BackendKill | Fault::PostgresKill => Duration::ZERO,
+            Fault::MatcherHang => takeover::LIMIT + Duration::from_secs(1),
+            // Long enough to see what the nodes say of themselves meanwhile.
+            Fault::PostgresHang | Fault::PostgresApart | Fault::PostgresFull | Fault::PostgresCrowd if short => {
+                UNREADY + rng.millis(200, 800)
+            }
+            _ if short => rng.millis(1_000, 2_500),
             _ => rng.millis(1_000, 6_000),
         };
         let modes = [Mode::Hold, Mode::HoldUp, Mode::HoldDown, Mode::Cut];
@@ -100,7 +147,7 @@ pub fn plan(seed: u64, kinds: &[Fault], length: Duration, overlap: u64) -> Vec<S
             node: rng.range(0, 2) as usize,
             hold,
             mode: modes[rng.range(0, 4) as usize],
-            gap: rng.millis(800, 3_000),
+            gap: if short { rng.millis(300, 800) } else { rng.millis(800, 3_000) },
             joined: company.chance(overlap),
         };
         time += step.hold + step.gap;
@@ -110,9 +157,10 @@ pub fn plan(seed: u64, kinds: &[Fault], length: Duration, overlap: u64) -> Vec<S
 }
 
 /// Carries the plan out until it or the time is over, then heals everything. Answers what was done.
-pub async fn run(world: &World, history: &History, plan: &[Step], length: Duration) -> Vec<Fault> {
-    let until = Instant::now() + length;
-    sleep(QUIET.min(length)).await;
+pub async fn run(shared: &Arc<Context>, plan: &[Step], length: Length) -> Vec<Fault> {
+    let limit = if let Length::For(length) = length { length } else { Duration::from_secs(3_600) };
+    let until = Instant::now() + limit;
+    sleep(QUIET.min(limit)).await;
     let mut done = Vec::new();
     let mut steps = plan.iter().peekable();
     while let Some(step) = steps.next() {
@@ -120,41 +168,46 @@ pub async fn run(world: &World, history: &History, plan: &[Step], length: Durati
         if left < Duration::from_secs(1) {
             break;
         }
-        say(history, step, "");
+        say(shared, step, "");
         done.push(step.fault);
-        let second = steps.next_if(|next| step.joined && family(next.fault) != family(step.fault));
+        let second = steps.next_if(|next| step.joined && next.fault.family() != step.fault.family());
         if let Some(second) = second {
             done.push(second.fault);
             let later = async {
                 sleep((step.hold / 3).min(left)).await;
-                say(history, second, ", with the one before");
-                act(world, history, second, left).await;
+                say(shared, second, ", with the one before");
+                act(shared, second, left).await;
             };
-            tokio::join!(act(world, history, step, left), later);
+            tokio::join!(act(shared, step, left), later);
         } else {
-            act(world, history, step, left).await;
+            act(shared, step, left).await;
         }
         sleep(step.gap.min(until.saturating_duration_since(Instant::now()))).await;
     }
-    sleep(until.saturating_duration_since(Instant::now())).await;
+    if matches!(length, Length::For(_)) {
+        sleep(until.saturating_duration_since(Instant::now())).await;
+    }
     done
 }
 
-fn say(history: &History, step: &Step, more: &str) {
+fn say(shared: &Context, step: &Step, more: &str) {
+    use Fault::{ClientsApart, NodeHang, NodeKill, NodeTerm, PostgresApart, RedisApart};
     let place = match step.fault {
-        Fault::NodeKill | Fault::NodeHang | Fault::NodeTerm | Fault::RedisApart | Fault::ClientsApart => {
+        NodeKill | NodeHang | NodeTerm | RedisApart | ClientsApart | PostgresApart => {
             format!(" node {}", step.node + 1)
         }
         _ => String::new(),
     };
     let how = match step.fault {
-        Fault::RedisApart | Fault::ClientsApart => format!(" {:?}", step.mode),
+        RedisApart | ClientsApart | PostgresApart => format!(" {:?}", step.mode),
         _ => String::new(),
     };
-    println!("{:7.2} s  {}{place}{how} for {} ms{more}", history.elapsed(), step.fault.name(), step.hold.as_millis());
+    let (at, name, ms) = (shared.history.elapsed(), step.fault.name(), step.hold.as_millis());
+    println!("{at:7.2} s  {name}{place}{how} for {ms} ms{more}");
 }
 
-async fn act(world: &World, history: &History, step: &Step, left: Duration) {
+async fn act(shared: &Arc<Context>, step: &Step, left: Duration) {
+    let (world, history) = (&shared.world, &shared.history);
     let hold = step.hold.min(left);
     let node = &world.nodes[step.node];
     match step.fault {
@@ -163,7 +216,11 @@ async fn act(world: &World, history: &History, step: &Step, left: Duration) {
             sleep(hold).await;
             world.start_node(step.node);
         }
-        Fault::NodeHang => hang(world.pid(step.node).into_iter().collect(), hold).await,
+        Fault::NodeHang => {
+            world.set_upset(step.node, true);
+            hang(world.pid(step.node).into_iter().collect(), hold).await;
+            world.set_upset(step.node, false);
+        }
         Fault::NodeTerm => {
             let began = Instant::now();
             match world.stop_node(step.node, STOP).await {
@@ -185,9 +242,29 @@ async fn act(world: &World, history: &History, step: &Step, left: Duration) {
         Fault::RedisFlush => {
             world.redis_says("FLUSHALL").await;
         }
+        Fault::RedisApart => hold_back(&node.link, step.mode, hold).await,
+        Fault::ClientsApart => {
+            world.set_upset(step.node, true);
+            hold_back(&node.door, step.mode, hold).await;
+            world.set_upset(step.node, false);
+        }
+        Fault::MatcherHang => takeover::hang_matcher(shared, hold).await,
+        _ => {
+            shared.watch.turn();
+            let hurt = postgres(shared, step, hold).await;
+            watch::recovered(shared, &hurt).await;
+            shared.watch.turn();
+        }
+    }
+}
+
+/// A fault of Postgres's, or of the way to it. Answers which nodes it hurt, once it is healed.
+async fn postgres(shared: &Context, step: &Step, hold: Duration) -> Vec<usize> {
+    let (world, both, began) = (&shared.world, [0, 1], Instant::now());
+    match step.fault {
         Fault::BackendKill => {
             // Postgres ends all its sessions after it, and replays its log.
-            if let Some(pid) = world.backends("maju maju").first() {
+            if let Some(pid) = world.backends(" maju [local]").first() {
                 signal(*pid, libc::SIGKILL);
             }
         }
@@ -200,10 +277,50 @@ async fn act(world: &World, history: &History, step: &Step, left: Duration) {
             let mut all: Vec<i32> = world.postmaster().into_iter().collect();
             all.extend(world.backends(""));
             hang(all, hold).await;
+            watch::judge_unready(shared, &both, began);
         }
-        Fault::RedisApart => hold_back(&node.link, step.mode, hold).await,
-        Fault::ClientsApart => hold_back(&node.door, step.mode, hold).await,
+        Fault::PostgresApart => {
+            hold_back(&world.nodes[step.node].well, step.mode, hold).await;
+            watch::judge_unready(shared, &[step.node], began);
+            return vec![step.node];
+        }
+        Fault::PostgresFull => full(shared, hold).await,
+        Fault::PostgresCrowd => {
+            let crowd = Crowd::gather(world.socket_folder());
+            sleep(hold).await;
+            watch::judge_unready(shared, &both, began);
+            drop(crowd);
+        }
+        _ => {}
     }
+    both.to_vec()
+}
+
+/// Fills Postgres's volume and makes Postgres ask for room. It stops, and cannot start until there is space again.
+async fn full(shared: &Context, hold: Duration) {
+    let (world, began) = (&shared.world, Instant::now());
+    let Ok(volume) = &world.volume else { return };
+    let mut away: Option<Instant> = None;
+    while began.elapsed() < hold || (away.is_none() && began.elapsed() < 3 * UNREADY) {
+        volume.fill();
+        if let Ok(inside) = connect(&world.socket_folder(), "chaos").await {
+            // A segment of the log that is full already: the next word needs a new one.
+            let asked = "SELECT pg_logical_emit_message(true, 'chaos', 'full'); SELECT pg_switch_wal()";
+            let _ = tokio::time::timeout(Duration::from_secs(1), inside.batch_execute(asked)).await;
+        } else {
+            away.get_or_insert_with(Instant::now);
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    match away {
+        Some(since) => {
+            shared.history.count("Postgres stopped on a full disk");
+            sleep((since + UNREADY + Duration::from_millis(200)).saturating_duration_since(Instant::now())).await;
+            watch::judge_unready(shared, &[0, 1], since);
+        }
+        None => shared.history.count("Postgres outlived a full disk"),
+    }
+    volume.free();
 }
 
 async fn hang(pids: Vec<i32>, hold: Duration) {
@@ -216,8 +333,25 @@ async fn hang(pids: Vec<i32>, hold: Duration) {
     }
 }
 
-async fn hold_back(proxy: &crate::proxy::Proxy, mode: Mode, hold: Duration) {
+async fn hold_back(proxy: &Proxy, mode: Mode, hold: Duration) {
     proxy.set(mode);
     sleep(hold).await;
     proxy.set(Mode::Pass);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fault, Length, plan};
+
+    #[test]
+    fn twice_is_two_of_each() {
+        let kinds = Fault::ALL.map(|known| known.1);
+        for seed in 0..50 {
+            let steps = plan(seed, &kinds, Length::Each(2), 0);
+            assert_eq!(steps.len(), 2 * kinds.len());
+            for (name, kind) in Fault::ALL {
+                assert_eq!(steps.iter().filter(|step| step.fault == kind).count(), 2, "{name} of seed {seed}");
+            }
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! A TCP proxy that stands for a network: it lets bytes pass, holds them back in one direction or both, or cuts links.
+use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, tcp};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 
 /// What happens to bytes now.
@@ -18,25 +19,50 @@ pub enum Mode {
     Cut,
 }
 
-/// A listening port whose links go on to another port.
+/// Where a proxy's links go on to.
+#[derive(Clone)]
+pub enum Target {
+    /// A port on loopback.
+    Port(u16),
+    /// A Unix socket.
+    Socket(PathBuf),
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+impl Target {
+    async fn connect(&self) -> std::io::Result<Box<dyn Stream>> {
+        Ok(match self {
+            Self::Port(port) => {
+                let stream = TcpStream::connect(("127.0.0.1", *port)).await?;
+                let _ = stream.set_nodelay(true);
+                Box::new(stream)
+            }
+            Self::Socket(path) => Box::new(UnixStream::connect(path).await?),
+        })
+    }
+}
+
+/// A listening port whose links go on to another place.
 pub struct Proxy {
     pub port: u16,
     mode: watch::Sender<Mode>,
 }
 
 impl Proxy {
-    /// Listens on `port` and forwards to `target`, both on loopback.
-    pub async fn start(port: u16, target: u16) -> Self {
+    /// Listens on `port` on loopback and forwards to `target`.
+    pub async fn start(port: u16, target: Target) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a free port");
         let (mode, watched) = watch::channel(Mode::Pass);
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                let watched = watched.clone();
+                let (watched, target) = (watched.clone(), target.clone());
                 tokio::spawn(async move {
                     if *watched.borrow() == Mode::Cut {
                         return;
                     }
-                    if let Ok(far) = TcpStream::connect(("127.0.0.1", target)).await {
+                    if let Ok(far) = target.connect().await {
                         link(near, far, watched).await;
                     }
                 });
@@ -50,10 +76,10 @@ impl Proxy {
     }
 }
 
-async fn link(near: TcpStream, far: TcpStream, mode: watch::Receiver<Mode>) {
-    let _ = (near.set_nodelay(true), far.set_nodelay(true));
-    let (near_read, near_write) = near.into_split();
-    let (far_read, far_write) = far.into_split();
+async fn link(near: TcpStream, far: Box<dyn Stream>, mode: watch::Receiver<Mode>) {
+    let _ = near.set_nodelay(true);
+    let (near_read, near_write) = split(near);
+    let (far_read, far_write) = split(far);
     let mut up =
         tokio::spawn(pump(near_read, far_write, |mode| matches!(mode, Mode::HoldUp | Mode::Hold), mode.clone()));
     let mut down = tokio::spawn(pump(far_read, near_write, |mode| matches!(mode, Mode::HoldDown | Mode::Hold), mode));
@@ -68,8 +94,8 @@ async fn link(near: TcpStream, far: TcpStream, mode: watch::Receiver<Mode>) {
 }
 
 async fn pump(
-    mut from: tcp::OwnedReadHalf,
-    mut to: tcp::OwnedWriteHalf,
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
     holds: fn(Mode) -> bool,
     mut mode: watch::Receiver<Mode>,
 ) {

@@ -1,4 +1,4 @@
-//! A world of its own: two nodes on one data folder, a real Redis, and proxies between all of them.
+//! A world of its own: two nodes, a Postgres, a real Redis, and proxies between all of them.
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -12,7 +12,24 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use crate::http::{self, To};
-use crate::proxy::Proxy;
+use crate::postgres::{self, Postgres};
+use crate::proxy::{Proxy, Target};
+use crate::volume::Volume;
+
+/// What a node that was hung or cut off may take to come to itself, before promises about time hold again.
+const GRACE: Duration = Duration::from_millis(1_500);
+
+/// What a world is made of.
+pub struct Setup {
+    pub bin: PathBuf,
+    /// Postgres stands aside, and each node reaches it over a proxy of its own. Else the nodes share a data folder: one of
+    /// them runs Postgres, and the other takes it over.
+    pub aside: bool,
+    /// Whether the data folder is to be a small volume of its own, or why it cannot be.
+    pub volume: Result<bool, String>,
+    /// The nodes are one site behind a balancer.
+    pub balanced: bool,
+}
 
 /// A node's process: there, or not wanted now.
 #[derive(Default)]
@@ -20,8 +37,12 @@ struct Process {
     child: Option<Child>,
     /// The supervisor starts it again when it ended by itself.
     wanted: bool,
-    /// Whether it was ready since its start: an end before that is a start that failed.
-    was_ready: bool,
+    /// Since when it has been ready; an end before that is a start that failed.
+    ready: Option<Instant>,
+    /// It is stopped or cut off from its clients now.
+    upset: bool,
+    /// Until when it was.
+    upset_until: Option<Instant>,
 }
 
 /// A node and the ways to it.
@@ -31,14 +52,21 @@ pub struct Node {
     pub door: Proxy,
     /// What it connects to for Redis.
     pub link: Proxy,
+    /// What it connects to for Postgres, where that stands aside.
+    pub well: Proxy,
     process: Mutex<Process>,
 }
 
 /// Everything that runs.
 pub struct World {
     pub folder: PathBuf,
-    bin: PathBuf,
+    setup: Setup,
     pub nodes: [Node; 2],
+    /// The balancer's port.
+    pub front: u16,
+    postgres: Option<Postgres>,
+    /// The data folder's volume, or why there is none.
+    pub volume: Result<Volume, String>,
     redis_port: u16,
     redis: Mutex<Option<Child>>,
 }
@@ -73,8 +101,16 @@ fn free_ports(count: usize) -> Vec<u16> {
     ports
 }
 
+/// Lets a program that counts which lines run write where it was told to, and nowhere else.
+pub fn keep_profile(command: &mut Command, folder: &Path) {
+    command.current_dir(folder);
+    if let Some(place) = std::env::var_os("LLVM_PROFILE_FILE") {
+        command.env("LLVM_PROFILE_FILE", place);
+    }
+}
+
 /// Starts a program that ends with us and writes to a log.
-fn launch(command: &mut Command, log: &Path) -> Child {
+pub fn launch(command: &mut Command, log: &Path) -> Child {
     let log: File = OpenOptions::new().create(true).append(true).open(log).expect("a log");
     command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
     // SAFETY: one system call between fork and exec.
@@ -88,25 +124,35 @@ fn launch(command: &mut Command, log: &Path) -> Child {
 }
 
 impl World {
-    /// Makes the folder and the proxies, and starts Redis and both nodes. Answers when both are ready.
-    pub async fn start(bin: PathBuf) -> Self {
+    /// Makes the folder and the proxies, and starts Redis, Postgres and both nodes. Answers when both are ready.
+    pub async fn start(setup: Setup) -> Self {
         let folder = std::env::temp_dir().join(format!("maju-chaos-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder");
         // Postgres may run as another user: it must be able to reach its folder.
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).expect("a folder");
-        let ports = free_ports(7);
-        let redis_port = ports[6];
+        for folder in [&folder, &folder.join("data")] {
+            std::fs::create_dir_all(folder).expect("a folder");
+            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).expect("a folder");
+        }
+        let volume = match &setup.volume {
+            Ok(true) => Volume::mount(&folder.join("data")),
+            Ok(false) => Err("no volume was asked for".to_owned()),
+            Err(why) => Err(why.clone()),
+        };
+        let ports = free_ports(10);
+        let (redis_port, front) = (ports[8], ports[9]);
+        let socket = Target::Socket(folder.join("data/run/.s.PGSQL.5432"));
         let mut nodes = Vec::new();
-        for ports in ports[..6].chunks(3) {
+        for ports in ports[..8].chunks(4) {
             nodes.push(Node {
                 port: ports[0],
-                door: Proxy::start(ports[1], ports[0]).await,
-                link: Proxy::start(ports[2], redis_port).await,
+                door: Proxy::start(ports[1], Target::Port(ports[0])).await,
+                link: Proxy::start(ports[2], Target::Port(redis_port)).await,
+                well: Proxy::start(ports[3], socket.clone()).await,
                 process: Mutex::default(),
             });
         }
         let nodes = <[Node; 2]>::try_from(nodes).ok().expect("two nodes");
-        let world = Self { folder, bin, nodes, redis_port, redis: Mutex::default() };
+        let postgres = if setup.aside { Some(Postgres::start(&setup.bin, &folder).await) } else { None };
+        let world = Self { folder, setup, nodes, front, postgres, volume, redis_port, redis: Mutex::default() };
         world.start_redis().await;
         for node in 0..2 {
             world.start_node(node);
@@ -120,28 +166,69 @@ impl World {
         world
     }
 
-    /// Where the private Postgres's socket is.
+    /// Whether Postgres stands aside.
+    pub fn is_aside(&self) -> bool {
+        self.setup.aside
+    }
+
+    /// Whether a balancer chooses the node.
+    pub fn is_balanced(&self) -> bool {
+        self.setup.balanced
+    }
+
+    /// Starts Postgres again when it has ended and no node looks after it.
+    pub fn tend_postgres(&self) {
+        self.postgres.iter().for_each(Postgres::tend);
+    }
+
+    /// Where Postgres's socket is.
     pub fn socket_folder(&self) -> PathBuf {
         self.folder.join("data/run")
     }
 
     /// Whom a request through a node's door is for.
     pub fn to<'a>(&self, node: usize, cookie: &'a str) -> To<'a> {
+        if self.setup.balanced {
+            return To { door: self.front, port: self.front, cookie };
+        }
         To { door: self.nodes[node].door.port, port: self.nodes[node].port, cookie }
     }
 
     pub fn start_node(&self, node: usize) {
         let place = &self.nodes[node];
-        let mut command = Command::new(&self.bin);
+        let mut command = Command::new(&self.setup.bin);
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("MAJU_LOG_FILTER", "info,maju=debug");
+        keep_profile(&mut command, &self.folder);
         command.args(["serve", "--limits", "off", "--log", "json", "--listen", &format!("127.0.0.1:{}", place.port)]);
-        command.arg("--data-dir").arg(self.folder.join("data"));
+        if self.setup.aside {
+            let (role, port) = (postgres::ROLES[node], place.well.port);
+            command.args(["--database-url", &format!("postgres://{role}@127.0.0.1:{port}/maju?sslmode=disable")]);
+        } else {
+            command.arg("--data-dir").arg(self.folder.join("data"));
+        }
+        if self.setup.balanced {
+            command.args(["--public-url", &format!("http://localhost:{}", self.front)]);
+        }
         command.args(["--redis-url", &format!("redis://127.0.0.1:{}", place.link.port)]);
         let child = launch(&mut command, &self.folder.join(format!("node{}.log", node + 1)));
-        *lock(&place.process) = Process { child: Some(child), wanted: true, was_ready: false };
+        *lock(&place.process) = Process { child: Some(child), wanted: true, ..Process::default() };
+    }
+
+    /// Notes that a node is hung or cut off from its clients, or not any more.
+    pub fn set_upset(&self, node: usize, upset: bool) {
+        let mut process = lock(&self.nodes[node].process);
+        process.upset = upset;
+        process.upset_until = Some(Instant::now());
+    }
+
+    /// Whether nothing has been done to a node itself, or between it and its clients, since then.
+    pub fn is_calm(&self, node: usize, since: Instant) -> bool {
+        let process = lock(&self.nodes[node].process);
+        let before = |at: Instant| at + GRACE <= since;
+        process.wanted && !process.upset && process.ready.is_some_and(before) && process.upset_until.is_none_or(before)
     }
 
     /// A node's process id while it runs.
@@ -152,7 +239,7 @@ impl World {
     /// As `kill -9` does it.
     pub fn kill_node(&self, node: usize) {
         let mut process = lock(&self.nodes[node].process);
-        process.wanted = false;
+        (process.wanted, process.ready) = (false, None);
         if let Some(mut child) = process.child.take() {
             let _ = child.kill();
             let _ = child.wait();
@@ -163,7 +250,7 @@ impl World {
     pub async fn stop_node(&self, node: usize, within: Duration) -> Option<ExitStatus> {
         let pid = {
             let mut process = lock(&self.nodes[node].process);
-            process.wanted = false;
+            (process.wanted, process.ready) = (false, None);
             process.child.as_ref()?.id() as i32
         };
         signal(pid, libc::SIGTERM);
@@ -188,32 +275,42 @@ impl World {
         for node in 0..2 {
             let found = {
                 let mut process = lock(&self.nodes[node].process);
-                let was_ready = process.was_ready;
+                let was_ready = process.ready.is_some();
                 let status = process.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
                 status.filter(|_| process.wanted).map(|status| Ended { node, status, was_ready })
             };
             if let Some(found) = found {
                 ended.push(found);
                 self.start_node(node);
-            } else if !lock(&self.nodes[node].process).was_ready && self.is_ready(node).await {
-                lock(&self.nodes[node].process).was_ready = true;
+            } else if lock(&self.nodes[node].process).ready.is_none() && self.is_ready(node).await {
+                self.set_ready(node);
             }
         }
         ended
     }
 
+    fn set_ready(&self, node: usize) {
+        lock(&self.nodes[node].process).ready.get_or_insert_with(Instant::now);
+    }
+
+    /// Asks a node one of its probes, past the proxies. None: no answer within three seconds.
+    pub async fn probe(&self, node: usize, path: &str) -> Option<u16> {
+        let site = if self.setup.balanced { self.front } else { self.nodes[node].port };
+        let to = To { door: self.nodes[node].port, port: site, cookie: "" };
+        let answer = timeout(Duration::from_secs(3), http::ask(to, "GET", path, None)).await;
+        answer.ok().flatten().map(|answer| answer.status)
+    }
+
     /// Whether a node says that it is ready.
     pub async fn is_ready(&self, node: usize) -> bool {
-        let to = To { door: self.nodes[node].port, port: self.nodes[node].port, cookie: "" };
-        let answer = timeout(Duration::from_secs(1), http::ask(to, "GET", "/readyz", None)).await;
-        answer.ok().flatten().is_some_and(|answer| answer.status == 200)
+        self.probe(node, "/readyz").await == Some(200)
     }
 
     pub async fn ready_within(&self, node: usize, limit: Duration) -> bool {
         let until = Instant::now() + limit;
         while Instant::now() < until {
             if self.is_ready(node).await {
-                lock(&self.nodes[node].process).was_ready = true;
+                self.set_ready(node);
                 return true;
             }
             sleep(Duration::from_millis(50)).await;
@@ -308,6 +405,9 @@ impl World {
             let _ = self.stop_node(node, Duration::from_secs(10)).await;
         }
         self.kill_redis();
+        if let Some(postgres) = &self.postgres {
+            postgres.stop().await;
+        }
     }
 }
 

@@ -1,0 +1,147 @@
+//! Postgres aside: the private one that a node made, started again by this program, so that the way to it can be cut.
+//!
+//! Programs and settings are those of the node, read from the command line that Postgres noted at its last start.
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::time::{sleep, timeout};
+use tokio_postgres::{Client, Config, NoTls};
+
+use crate::world::{launch, signal};
+
+/// The roles that the nodes sign in as, so that Postgres tells them apart.
+pub const ROLES: [&str; 2] = ["node1", "node2"];
+
+/// A Postgres that this program starts, and starts again when it ended.
+pub struct Postgres {
+    command: Vec<String>,
+    database: PathBuf,
+    log: PathBuf,
+    child: Mutex<Option<Child>>,
+}
+
+/// Connects as the operator would look inside.
+pub async fn connect(socket_folder: &Path, name: &str) -> Result<Client, tokio_postgres::Error> {
+    let mut config = Config::new();
+    config.host_path(socket_folder).user("maju").dbname("maju").application_name(name);
+    let (client, connection) = config.connect(NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// Whether Postgres answers, asked past the nodes and the proxies. It has a second for it.
+pub async fn answers(socket_folder: &Path) -> bool {
+    let asked = async { connect(socket_folder, "chaos").await?.simple_query("SELECT 1").await };
+    matches!(timeout(Duration::from_secs(1), asked).await, Ok(Ok(_)))
+}
+
+impl Postgres {
+    /// Lets `maju migrate` make the database, then starts Postgres on it and makes the nodes' roles.
+    pub async fn start(bin: &Path, folder: &Path) -> Self {
+        let (data, log) = (folder.join("data"), folder.join("migrate.log"));
+        let mut command = Command::new(bin);
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        crate::world::keep_profile(&mut command, folder);
+        command.args(["migrate", "--log", "json", "--data-dir"]).arg(&data);
+        let mut migrating = launch(&mut command, &log);
+        let until = Instant::now() + Duration::from_secs(60);
+        let done = loop {
+            if let Ok(Some(status)) = migrating.try_wait() {
+                break status.success();
+            }
+            assert!(Instant::now() < until, "maju migrate did not end: {}", log.display());
+            sleep(Duration::from_millis(20)).await;
+        };
+        assert!(done, "maju migrate failed: {}", log.display());
+        let database = data.join("pg");
+        let noted = std::fs::read_to_string(database.join("postmaster.opts")).expect("a command line");
+        let (program, arguments) =
+            noted.trim().strip_suffix('"').and_then(|line| line.split_once(" \"")).expect("arguments");
+        let command = std::iter::once(program).chain(arguments.split("\" \"")).map(str::to_owned).collect();
+        let postgres = Self { command, database, log: folder.join("postgres.log"), child: Mutex::default() };
+        postgres.tend();
+        let socket_folder = data.join("run");
+        while !answers(&socket_folder).await {
+            assert!(Instant::now() < until, "Postgres did not start: {}", postgres.log.display());
+            postgres.tend();
+            sleep(Duration::from_millis(50)).await;
+        }
+        let inside = connect(&socket_folder, "chaos").await.expect("Postgres");
+        for role in ROLES {
+            inside.batch_execute(&format!("CREATE ROLE {role} SUPERUSER LOGIN")).await.expect("a role");
+        }
+        postgres
+    }
+
+    /// Starts Postgres unless it runs. After `kill -9`, or on a full disk, it takes several tries.
+    pub fn tend(&self) {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        if child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None))) {
+            return;
+        }
+        let Ok(found) = std::fs::metadata(&self.database) else { return };
+        let mut command = Command::new(&self.command[0]);
+        command.args(&self.command[1..]).env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C");
+        command.current_dir("/").stdin(Stdio::null()).process_group(0);
+        // SAFETY: a plain system call.
+        if unsafe { libc::geteuid() } == 0 {
+            command.uid(found.uid()).gid(found.gid());
+        }
+        *child = Some(launch(&mut command, &self.log));
+    }
+
+    /// Stops it fast, and by force after ten seconds.
+    pub async fn stop(&self) {
+        let Some(mut child) = self.child.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        signal(child.id() as i32, libc::SIGINT);
+        let until = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < until {
+            if !matches!(child.try_wait(), Ok(None)) {
+                return;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+const SEND_AWAY: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = 'maju' AND application_name LIKE 'maju%'";
+
+/// Takes every connection that Postgres gives, those of the nodes too, until it is dropped.
+pub struct Crowd {
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Crowd {
+    pub fn gather(socket_folder: PathBuf) -> Self {
+        let task = tokio::spawn(async move {
+            let mut seats: Vec<Client> = Vec::new();
+            loop {
+                let taken = timeout(Duration::from_secs(1), connect(&socket_folder, "crowd")).await;
+                let full = !matches!(taken, Ok(Ok(_)));
+                seats.extend(taken.ok().and_then(Result::ok));
+                if full {
+                    // A node may have been faster: sent away, its place is taken with the next turn.
+                    if let Some(seat) = seats.last() {
+                        let _ = seat.batch_execute(SEND_AWAY).await;
+                    }
+                    seats.retain(|seat| !seat.is_closed());
+                    sleep(Duration::from_millis(20)).await;
+                }
+            }
+        });
+        Self { task }
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,77 @@
+//! A small volume of its own for the data folder, so that it can be filled: a loop file, or memory where there are no loops.
+//!
+//! Mounted in a mount namespace of this process: nobody else sees it, and it is gone when the last of us is.
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Enough for the programs, a database and its log.
+const SIZE: &str = "640M";
+/// Written at a time when the ballast grows.
+const PIECE: usize = 256 * 1024;
+
+/// A mounted volume.
+pub struct Volume {
+    ballast: PathBuf,
+}
+
+/// Parts this process from everybody's mounts. Before any thread is started: a namespace is a thread's.
+///
+/// Errors: one line, where that is not allowed.
+pub fn part() -> Result<(), String> {
+    // SAFETY: plain system calls; `none` and `/` are strings that end.
+    let parted = unsafe {
+        libc::unshare(libc::CLONE_NEWNS) == 0
+            && libc::mount(
+                c"none".as_ptr(),
+                c"/".as_ptr(),
+                std::ptr::null(),
+                libc::MS_REC | libc::MS_PRIVATE,
+                std::ptr::null(),
+            ) == 0
+    };
+    if parted { Ok(()) } else { Err(format!("mounting is not allowed here ({})", std::io::Error::last_os_error())) }
+}
+
+impl Volume {
+    /// Mounts an empty volume over a folder. Errors: one line.
+    pub fn mount(folder: &Path) -> Result<Self, String> {
+        let image = folder.with_extension("volume");
+        let made = run(Command::new("truncate").args(["-s", SIZE]).arg(&image))
+            .and_then(|()| run(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image)))
+            .and_then(|()| run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(folder)));
+        if made.is_err() {
+            let _ = std::fs::remove_file(&image);
+            let size = format!("size={SIZE},mode=755");
+            run(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(folder))?;
+        }
+        let _ = std::fs::remove_dir(folder.join("lost+found"));
+        Ok(Self { ballast: folder.join("ballast") })
+    }
+
+    /// Takes all the space that is left.
+    pub fn fill(&self) {
+        let Ok(mut file) = OpenOptions::new().create(true).append(true).open(&self.ballast) else { return };
+        let mut piece = PIECE;
+        while piece > 0 {
+            if file.write_all(&vec![b'.'; piece]).is_err() {
+                piece /= 4;
+            }
+        }
+        let _ = file.sync_all();
+    }
+
+    /// Gives the space back.
+    pub fn free(&self) {
+        let _ = std::fs::remove_file(&self.ballast);
+        let _ = self.ballast.parent().and_then(|folder| File::open(folder).ok()).map(|folder| folder.sync_all());
+    }
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let done = command.stdin(Stdio::null()).output().map_err(|why| format!("{name}: {why}"))?;
+    let said = String::from_utf8_lossy(&done.stderr);
+    if done.status.success() { Ok(()) } else { Err(format!("{name}: {}", said.lines().next().unwrap_or("failed"))) }
+}
