@@ -21,6 +21,8 @@ const START: Duration = Duration::from_secs(30);
 const GAP: Duration = Duration::from_millis(2_500);
 /// From the first try of a send until somebody hears it, for 99 of a hundred.
 const DELAY_MS: u32 = 3_000;
+/// How many come in a second at first.
+const ARRIVALS: u32 = 200;
 /// Those who look at pages and lists meanwhile.
 const READERS: usize = 8;
 /// What must not have been counted at the end: what a person would see, other than a reconnect.
@@ -55,13 +57,19 @@ pub async fn run(shared: &Arc<Context>, args: &Args) -> bool {
         listeners.push((guest.who, own.clone()));
         let mut line = Line::new(shared.clone(), guest.clone(), Vec::new());
         line.manner = Manner::Browser;
-        people.push(tokio::spawn(client::talk(line, own, Some(pace))));
+        // Until it has joined.
+        shared.set_waits(guest.who, 1);
+        let turn = Duration::from_secs(1) * guest.who as u32 / ARRIVALS;
+        people.push(tokio::spawn(async move {
+            sleep(turn).await;
+            client::talk(line, own, Some(pace)).await;
+        }));
     }
     for number in 0..READERS {
         people.push(tokio::spawn(read(shared.clone(), guests[number % guests.len()].cookie.clone(), rooms[0].clone())));
     }
     let talking = Instant::now();
-    while shared.waits() > 0 && talking.elapsed() < START {
+    while shared.waits() > 0 && talking.elapsed() < 2 * START {
         sleep(Duration::from_millis(50)).await;
     }
     println!("{:7.2} s  everybody talks", shared.history.elapsed());
