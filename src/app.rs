@@ -142,11 +142,9 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let tracked = self.tracker.track_future(task);
-        tokio::spawn(async move {
-            tracked.await;
-            tracing::trace!(task.name = name, "task ended");
-        });
+        tracing::trace!(task.name = name, "task started");
+        // Not within a block of its own, which would hold the task twice: once to be moved, once to be run.
+        tokio::spawn(self.tracker.track_future(task));
     }
 
     /// Counts a task that somebody else drives and that ends by itself when the node drains (a socket, the listener).

@@ -29,6 +29,10 @@ pub fn pool(options: PgConnectOptions) -> PgPool {
         ("statement_timeout", "5s"),
         ("idle_in_transaction_session_timeout", "2s"),
         ("lock_timeout", "3s"),
+        // Lookups by key, planned once a connection: planning them anew for each list of keys cost more than running them
+        // (1,700 and 3,600 connects a second). Such a plan outlives the day when its table was small enough to be scanned.
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
     ]);
     PgPoolOptions::new()
         .max_connections(POOL)

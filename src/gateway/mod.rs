@@ -61,8 +61,9 @@ pub async fn upgrade(State(app): State<App>, address: ClientIp, session: Session
         "gateway.socket",
         app.tasks.hold(async move {
             match (upgraded.await, banned) {
-                (Ok(upgraded), None) => connection::run(socket, who, prefix, upgraded).await,
-                (Ok(upgraded), Some(why)) => connection::turn_away(upgraded, why).await,
+                // Boxed: what has led to the socket is not kept beside it for its life.
+                (Ok(upgraded), None) => Box::pin(connection::run(socket, who, prefix, upgraded)).await,
+                (Ok(upgraded), Some(why)) => Box::pin(connection::turn_away(upgraded, why)).await,
                 (Err(why), _) => tracing::debug!(error.cause = %why, "a socket was not upgraded"),
             }
         }),
