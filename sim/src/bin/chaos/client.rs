@@ -101,6 +101,8 @@ pub struct Place {
     /// The session and room of its talk.
     talk: Option<(String, String)>,
     seeking: bool,
+    /// A cancel had no answer. A node that hung may carry it out seconds later, after a newer seek.
+    unsure: bool,
 }
 
 impl Place {
@@ -226,7 +228,9 @@ async fn turn_of_seek(line: &mut Line, place: &mut Place) -> Result<(), Lost> {
         line.listen(wait).await?;
         place.notice(line);
         if place.talk.is_none() && line.rng.chance(10) {
+            let before = std::mem::replace(&mut place.unsure, true);
             let answer = line.ask(json!({"type": "cancel"})).await?;
+            place.unsure = before;
             place.seeking &= code(&answer).is_some();
         }
         return if line.rng.chance(5) { Err(Lost) } else { Ok(()) };
@@ -263,6 +267,11 @@ async fn turn_of_seek(line: &mut Line, place: &mut Place) -> Result<(), Lost> {
 
 /// Waits or talks on. True once it has a ticket or is in a talk.
 async fn stay(line: &mut Line, place: &mut Place) -> Result<bool, Lost> {
+    if std::mem::take(&mut place.unsure) {
+        // All is healed: whatever was on its way is done soon, and a new socket says what became of it.
+        line.drop_socket();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
     if !line.is_up() {
         place.open(line).await?;
     }
