@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Load on the optimised build, with bare servers beside it in the same run: ratios are what is kept (docs/BENCHMARKS.md).
-// usage: bench.mjs [pairs|leaves|match|idle|fanout|latency ...]   (all by default)
+// usage: bench.mjs [idle|pairs|leaves|fanout|match|nodes ...]   (all by default)
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -47,10 +47,10 @@ async function stop(child) {
   if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
 }
 
-async function maju() {
+async function maju(...more) {
   const port = await freePort();
   const data = join(work, 'data');
-  const child = launch(bin('maju'), ['serve', '--listen', `127.0.0.1:${port}`, '--data-dir', data, '--limits', 'off']);
+  const child = launch(bin('maju'), ['serve', '--listen', `127.0.0.1:${port}`, '--data-dir', data, '--limits', 'off', ...more]);
   const base = `http://127.0.0.1:${port}`;
   while (!(await fetch(`${base}/readyz`).then((answer) => answer.ok).catch(() => false))) {
     if (child.exitCode !== null) throw new Error(fs.readFileSync(join(work, 'log'), 'utf8'));
@@ -155,13 +155,16 @@ if (does('leaves')) {
 if (does('fanout')) {
   const port = await freePort();
   const yard = await bare('axumws', port, 'best');
-  const common = { subs: 1000, win: 8, secs: 2, reps: REPEATS, frac: '0.5' };
+  const common = { subs: 1000, win: 8, secs: 2, reps: REPEATS, frac: '0.5', fixed: 100 };
   const ours = await load('fanout', { ...own, ...common });
   const bares = await load('fanout', { ...common, driver: 'hello', addr: `127.0.0.1:${port}`, pids: yard.pid, label: 'axumws' });
   const rate = (phases) => of(phases, 'closed', 'deliv_s');
   const cpu = (phases) => of(phases, 'closed', 'cpu_s_per_M');
   say(`fan-out 1 x 1,000, persisted, saturated: ${rate(ours)} deliveries/s; axumws best ${rate(bares)} (not persisted)`);
   say(`  ${cpu(ours).toFixed(2)} µs of CPU a delivery; axumws ${cpu(bares).toFixed(2)}; ratio ${(cpu(ours) / cpu(bares)).toFixed(2)}`);
+  const steady = (phases) => phases.filter((phase) => phase.mode === 'open').at(-1);
+  const [slow, bareSlow] = [steady(ours), steady(bares)];
+  say(`fan-out at ${slow.deliv_s} deliveries/s: ${slow.cpu_s_per_M} µs of CPU a delivery; axumws ${bareSlow.cpu_s_per_M}; ratio ${(slow.cpu_s_per_M / bareSlow.cpu_s_per_M).toFixed(2)}; p50/p99 ${slow.p50_ms}/${slow.p99_ms} ms`);
   await stop(yard);
 }
 
@@ -173,6 +176,29 @@ if (does('match')) {
     const [rate, p50, p99] = ['pairs_per_s', 'p50_ms', 'p99_ms'].map((field) => median(rounds.map((round) => round[field])));
     say(`match end to end, ${seekers} seek at once: ${rate} pairs/s, seek to told p50/p99 ${p50}/${p99} ms`);
   }
+}
+
+// Every pair is split: each message has to cross from one node to the other.
+if (does('nodes')) {
+  const redisPort = await freePort();
+  const redis = launch('redis-server', ['--port', redisPort, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']);
+  // Of the same site as the first: its people and rooms are used.
+  const settings = ['--redis-url', `redis://127.0.0.1:${redisPort}`, '--public-url', server.base];
+  const nodes = [await maju(...settings), await maju(...settings)];
+  const common = { ...own, rooms: ROOMS, secs: 3, reps: REPEATS };
+  const both = { ...common, addr: nodes.map((node) => `127.0.0.1:${node.port}`).join(','), pids: nodes.map((node) => node.child.pid).join(','), back: `${server.postmaster},${redis.pid}` };
+  const [one, two] = [[], []];
+  for (let turn = 0; turn < 2; turn++) {
+    one.push(...(await load('pairs', { ...common, pids: server.child.pid, back: '' })));
+    two.push(...(await load('pairs', both)));
+  }
+  // The first node's figure counts Postgres, a child of it; the two share that one, counted beside them with Redis.
+  const alone = of(one, 'closed', 'cpu_s_per_M');
+  const shared = of(two, 'closed', 'cpu_s_per_M') + of(two, 'closed', 'back_cpu_s_per_M');
+  say(`two nodes over Redis, each pair split: ${of(two, 'closed', 'sent_s')} acked msg/s; one node ${of(one, 'closed', 'sent_s')}`);
+  say(`  nodes, Postgres and Redis: ${shared.toFixed(1)} µs of CPU a message; one node ${alone.toFixed(1)}; ${(100 * (shared / alone - 1)).toFixed(0)} % more; delivered ${Math.min(...two.map((phase) => phase.got_pct))} % at least`);
+  for (const node of nodes) await stop(node.child);
+  await stop(redis);
 }
 
 await stop(server.child);
