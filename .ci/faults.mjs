@@ -26,7 +26,7 @@ const caughtBy = {
   // Rights.
   fence_not_taken: ['rooms::tests::promises::nothing_is_written_while_rights_are_taken_everywhere'],
   fence_not_exclusive: ['db::fence::tests::a_revocation_waits_for_the_batches_in_hand'],
-  rights_not_raised: ['rooms::tests::nothing_is_written_after_the_commit_that_took_the_right'],
+  rights_not_raised: ['rooms::tests::exact::nothing_is_written_after_the_commit_that_forbade_it_between_nodes_that_hear_nothing'],
   rights_not_rechecked: ['rooms::tests::nothing_is_written_after_the_commit_that_took_the_right'],
   closed_talk_accepts: ['rooms::tests::promises::what_a_node_remembers_of_a_talk_does_not_outlive_it'],
   room_stays_open: ['gateway::tests::messages::nothing_is_written_after_the_end_and_the_log_stays_readable'],
@@ -57,7 +57,7 @@ const caughtBy = {
   slow_socket_kept: ['gateway::tests::life::a_socket_that_does_not_read_is_closed_and_others_go_on'],
   stop_forgets_answers: ['gateway::tests::life::a_node_that_stops_waits_for_what_is_being_written'],
   close_not_answered: ['gateway::tests::protocol::every_case_is_answered_as_the_protocol_says'],
-  unread_bytes_reset: ['gateway::tests::protocol::every_case_is_answered_as_the_protocol_says'],
+  unread_bytes_reset: ['http::tests::accept::who_was_answered_and_had_more_to_say_is_not_reset'],
   // Matching.
   matcher_without_lock: ['matching::tests::faults::one_node_pairs_at_a_time'],
   found_told_before_commit: ['matching::tests::faults::nobody_is_told_of_a_pair_before_it_is_committed'],

@@ -139,3 +139,21 @@ async fn a_node_that_drains_finishes_what_it_has_in_hand() {
     assert!(server.tasks.finish(Duration::from_secs(20)).await, "the accept loop ended by itself");
     assert!(TcpStream::connect(server.address).await.is_err(), "nobody is let in any more");
 }
+
+#[tokio::test]
+async fn who_was_answered_and_had_more_to_say_is_not_reset() {
+    let server = server(100, None, Timeouts::default()).await;
+    for _ in 0..10 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        // The others are never answered: the first one asks for the end.
+        let asked = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        stream.write_all(asked.as_bytes()).await.unwrap();
+        for _ in 0..5 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            stream.write_all(asked.as_bytes()).await.expect("somebody listens on");
+        }
+        let mut said = Vec::new();
+        stream.read_to_end(&mut said).await.expect("an end, not a reset");
+        assert!(said.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&said));
+    }
+}
