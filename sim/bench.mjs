@@ -98,7 +98,7 @@ if (does('idle')) {
   const before = pss(server.child.pid);
   let most = before;
   const sampling = setInterval(() => (most = Math.max(most, pss(server.child.pid))), 500);
-  const [idle] = await load('idle', { ...own, n: count, rate: 4000, settle: 4 });
+  const [idle] = await load('idle', { ...own, n: count, settle: 4 });
   clearInterval(sampling);
   const each = (most - before) / idle.ready;
   say(`idle joined sockets: ${idle.ready} of ${count}, ${each.toFixed(2)} KiB each (PSS); ${idle.conn_s} connects with hello and join a second`);

@@ -1,4 +1,5 @@
 //! A frame: one text message in the bytes that go over a socket, made once for all the sockets that it goes to.
+use std::cell::RefCell;
 use std::ops::Deref;
 
 use bytes::{Bytes, BytesMut};
@@ -9,6 +10,14 @@ const HEAD: usize = 10;
 /// A whole text message that a server sends: not masked.
 const TEXT: u8 = 0x81;
 
+/// Room for encoding that a thread keeps.
+const SPARE: usize = 64 * 1024;
+
+thread_local! {
+    /// Where messages are encoded before it is known how long they are.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// A text message with its head. Cheap to clone: every socket gets the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame(Bytes);
@@ -16,14 +25,21 @@ pub struct Frame(Bytes);
 impl Frame {
     /// Encodes a message. What it is made of has string keys and finite numbers, which always encode.
     pub fn json<T: Serialize>(message: &T) -> Self {
-        let mut bytes = Vec::with_capacity(512);
-        bytes.resize(HEAD, 0);
-        let _ = serde_json::to_writer(&mut bytes, message);
-        Self::headed(bytes)
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            scratch.resize(HEAD, 0);
+            let _ = serde_json::to_writer(&mut *scratch, message);
+            let frame = Self::headed(scratch);
+            if scratch.capacity() > SPARE {
+                *scratch = Vec::new();
+            }
+            frame
+        })
     }
 
-    /// Puts the head right before the text, which begins at [`HEAD`].
-    fn headed(mut bytes: Vec<u8>) -> Self {
+    /// Copies the text, which begins at [`HEAD`], with its head right before it: a frame that waits in memory takes no more
+    /// than it needs.
+    fn headed(bytes: &mut [u8]) -> Self {
         let length = bytes.len() - HEAD;
         let long = (length as u64).to_be_bytes();
         let (start, short, rest) = match length {
@@ -34,7 +50,7 @@ impl Frame {
         bytes[start] = TEXT;
         bytes[start + 1] = short;
         bytes[start + 2..HEAD].copy_from_slice(&long[rest..]);
-        Self(Bytes::from(bytes).slice(start..))
+        Self(Bytes::copy_from_slice(&bytes[start..]))
     }
 
     /// What goes over the socket.
@@ -76,7 +92,7 @@ impl From<&str> for Frame {
         let mut bytes = Vec::with_capacity(HEAD + text.len());
         bytes.resize(HEAD, 0);
         bytes.extend_from_slice(text.as_bytes());
-        Self::headed(bytes)
+        Self::headed(&mut bytes)
     }
 }
 
