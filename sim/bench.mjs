@@ -23,6 +23,8 @@ process.on('exit', () => {
 const wanted = process.argv.slice(2);
 const does = (name) => wanted.length === 0 || wanted.includes(name);
 const REPEATS = 3;
+/// Comparisons with a bare server, one after the other.
+const TURNS = 5;
 const VISITORS = 4000;
 const ROOMS = 2000;
 
@@ -69,6 +71,10 @@ async function load(scenario, options) {
 const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 const of = (phases, mode, field) => median(phases.filter((phase) => phase.mode === mode).map((phase) => phase[field]));
 const say = (text) => console.log(text);
+/// CPU of a server and of the Postgres beside it.
+const total = (phases) => of(phases, 'closed', 'cpu_s_per_M') + of(phases, 'closed', 'back_cpu_s_per_M');
+/** The middle one of what was measured in turn, and how far apart they were. */
+const spread = (list) => `${median(list).toFixed(2)} (${Math.min(...list).toFixed(2)} to ${Math.max(...list).toFixed(2)})`;
 
 const server = await maju();
 const file = join(work, 'people.txt');
@@ -107,24 +113,24 @@ if (does('idle')) {
 if (does('pairs')) {
   const port = await freePort();
   const yard = await bare('axumpg', port, `host=${server.socket} user=maju dbname=maju`, '4', '500');
-  const common = { rooms: ROOMS, secs: 3, reps: REPEATS };
+  const common = { rooms: ROOMS, secs: 3, reps: 1 };
   const theirs = { ...common, driver: 'hello', addr: `127.0.0.1:${port}`, pids: yard.pid, back: server.postmaster, label: 'axumpg' };
-  // In turn, so that a machine that changes its mind does so to both.
-  const [a1, b1, a2, b2] = [
-    await load('pairs', { ...own, ...common }), await load('pairs', theirs),
-    await load('pairs', { ...own, ...common }), await load('pairs', theirs),
-  ];
-  const [ours, bares] = [[...a1, ...a2], [...b1, ...b2]];
+  // In turn, and each ratio of neighbours: a machine that changes its mind does so to both.
+  const turns = [];
+  for (let turn = 0; turn < TURNS; turn++) turns.push([await load('pairs', { ...own, ...common }), await load('pairs', theirs)]);
+  const [ours, bares] = [turns.flatMap(([one]) => one), turns.flatMap(([, one]) => one)];
   const [rate, bareRate] = [of(ours, 'closed', 'sent_s'), of(bares, 'closed', 'sent_s')];
   // Ours counts its own Postgres, a child of it; the bare server's is counted beside it.
-  const cpu = of(ours, 'closed', 'cpu_s_per_M');
-  const bareCpu = of(bares, 'closed', 'cpu_s_per_M') + of(bares, 'closed', 'back_cpu_s_per_M');
-  say(`persisted pairs, ${ROOMS} rooms: ${rate} acked msg/s; axumpg ${bareRate}; ratio ${(rate / bareRate).toFixed(2)}`);
-  say(`  server and Postgres: ${cpu.toFixed(1)} µs of CPU a message; axumpg ${bareCpu.toFixed(1)}; ratio ${(cpu / bareCpu).toFixed(2)}`);
+  const [cpu, bareCpu] = [total(ours), total(bares)];
+  const ratios = (field) => spread(turns.map(([one, two]) => field(one) / field(two)));
+  say(`persisted pairs, ${ROOMS} rooms: ${rate} acked msg/s; axumpg ${bareRate}; ratio ${ratios((phases) => of(phases, 'closed', 'sent_s'))}`);
+  say(`  server and Postgres: ${cpu.toFixed(1)} µs of CPU a message; axumpg ${bareCpu.toFixed(1)}; ratio ${ratios(total)}`);
   say(`  saturated p50/p99: ${of(ours, 'closed', 'p50_ms')}/${of(ours, 'closed', 'p99_ms')} ms; axumpg ${of(bares, 'closed', 'p50_ms')}/${of(bares, 'closed', 'p99_ms')} ms`);
   say(`  delivered: ${Math.min(...ours.map((phase) => phase.got_pct))} % at least; dead sockets ${ours.reduce((sum, phase) => sum + phase.dead, 0)}`);
-  const open = (phases) => phases.filter((phase) => phase.mode === 'open').map((phase) => `${phase.sent_s}/s ${phase.p50_ms}/${phase.p99_ms} ms`);
-  say(`  open loop p50/p99: ${open(ours).join(', ')}; axumpg ${open(bares).join(', ')}`);
+  // The first open phase of each is the fixed rate.
+  const fixed = (phases) => phases.filter((phase, at) => phase.mode === 'open' && phases[at - 1].mode === 'closed');
+  const open = (phases) => `${median(fixed(phases).map((phase) => phase.p50_ms))}/${median(fixed(phases).map((phase) => phase.p99_ms))} ms`;
+  say(`  at ${median(fixed(ours).map((phase) => phase.sent_s))} a second p50/p99: ${open(ours)}; axumpg ${open(bares)}`);
   await stop(yard);
 }
 

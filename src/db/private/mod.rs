@@ -4,6 +4,7 @@ mod death;
 mod error;
 mod keeper;
 mod lock;
+mod memory;
 mod owner;
 mod postmaster;
 mod programs;

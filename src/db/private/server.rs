@@ -11,6 +11,7 @@ use rustix::process::Signal;
 
 use super::death::dies_with_us;
 use super::error::PrivateError;
+use super::memory;
 use super::owner::Home;
 use super::postmaster::{self, GLANCE};
 use super::programs::Programs;
@@ -212,7 +213,6 @@ fn settings(plan: &Plan<'_>) -> Vec<String> {
         "port=5432", // Only part of the socket's name.
         "unix_socket_permissions=0700",
         "max_connections=120",
-        "shared_buffers=128MB",
         "max_wal_size=1GB",
         "wal_compression=on", // pglz: the programs of npm have no lz4.
         "checkpoint_completion_target=0.9",
@@ -235,6 +235,7 @@ fn settings(plan: &Plan<'_>) -> Vec<String> {
     .map(str::to_owned)
     .into();
     settings.extend(["fsync", "synchronous_commit", "full_page_writes"].map(|name| format!("{name}={on}")));
+    settings.push(format!("shared_buffers={}MB", memory::shared_buffers()));
     settings.push(format!("unix_socket_directories=\"{folder}\""));
     settings
 }
