@@ -103,7 +103,7 @@ pub(in crate::rooms) struct Entries<'a> {
     pub prefixes: Vec<&'a [u8]>,
 }
 
-/// A batch as `write_entries` takes it (migrations/0005_write_entries_once.sql): its rooms in order, and its entries.
+/// A batch as `write_entries` takes it (migrations/0004_write_entries.sql): its rooms in order, and its entries.
 #[derive(Default)]
 pub(in crate::rooms) struct Columns<'a> {
     pub rooms: Vec<i64>,
