@@ -19,7 +19,8 @@ pub(super) fn shared_buffers() -> u64 {
 
 /// From the kernel's words: the total in KiB of a line, and a limit in bytes or `max`. Both may be missing.
 fn buffers_of(meminfo: &str, limit: &str) -> u64 {
-    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok());
+    let total =
+        meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok());
     let machine = total.map(|kib: u64| kib / 1024);
     let container = limit.trim().parse().ok().map(|bytes: u64| bytes / (1024 * 1024));
     let memory = machine.into_iter().chain(container).min();
