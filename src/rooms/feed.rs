@@ -182,6 +182,16 @@ impl RoomFeed {
         }
     }
 
+    /// Goes on at the head when more is missing than the memory holds. For a room that nobody listens to: whoever reads it
+    /// from further back reads Postgres.
+    fn pass_over(&mut self, head: i64) {
+        if self.delivered.is_some_and(|delivered| head - delivered > RECENT as i64) {
+            self.recent.clear();
+            self.recent_bytes = 0;
+            self.delivered = Some(head);
+        }
+    }
+
     fn remember(&mut self, seq: i64, frame: Frame) {
         self.delivered = Some(seq);
         self.recent_bytes += frame.len();
@@ -249,6 +259,9 @@ pub(super) async fn open(app: &App, room: &Arc<ChatRoom>) -> Result<i64> {
         let feed = rooms.get_mut(&room.id);
         feed.and_then(|feed| {
             feed.rights.get_or_insert(rights);
+            if app.hub.listeners(Topic::Room(room.id)) == 0 {
+                feed.pass_over(head);
+            }
             feed.delivered
         })
     };
@@ -342,7 +355,7 @@ fn overdue(app: &App) -> Vec<i64> {
 }
 
 /// Compares the heads of the rooms in use in one query, and forgets the rooms out of use.
-async fn look(app: &App) -> Result<()> {
+pub(super) async fn look(app: &App) -> Result<()> {
     let (mut ids, mut seqs, mut rights) = (Vec::new(), Vec::new(), Vec::new());
     {
         let mut rooms = app.rooms.feed.lock();
@@ -365,7 +378,10 @@ async fn look(app: &App) -> Result<()> {
     let past = store::heads_past(&app.db, &ids, &seqs, &rights).await?;
     recheck(app, &past).await?;
     for (room, _, _) in past {
-        repair(app, room).await?;
+        // Where nobody listens nothing is read: whoever comes back finds the head.
+        if app.hub.listeners(Topic::Room(room)) > 0 {
+            repair(app, room).await?;
+        }
     }
     Ok(())
 }

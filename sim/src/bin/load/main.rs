@@ -1,7 +1,7 @@
 //! Cheap single-threaded epoll load generator for real-time messaging servers (Linux only).
 //! usage: loadgen <idle|fanout|pairs> key=value ...      (one JSON line per measured phase on stdout)
 //!   driver= addr=host:port[,host:port...] row=sockets in a row on one address arg= label= pids=1,2 back=3,4 (CPU/PSS of these process trees)
-//!   idle:   n= rate=      fanout: subs= win= secs= reps= frac=      pairs: rooms= secs= reps= rate=
+//!   idle:   n= rate=      fanout: subs= win= secs= reps= frac=      pairs: rooms= secs= reps= rate= open=0 (closed loop only)
 mod drivers;
 use drivers::*;
 use libc::*;
@@ -698,8 +698,10 @@ fn main() {
             let mut r: Vec<f64> = (0..reps).map(|_| phase(&mut e, &cx, false, n, secs, Some(1), 0.0, true)).collect();
             r.sort_by(|a, b| a.total_cmp(b));
             let m = r[r.len() / 2];
-            phase(&mut e, &cx, false, n, secs, None, (n as f64).min(0.5 * m), true);
-            phase(&mut e, &cx, false, n, secs, None, 0.7 * m, true);
+            if gi("open", 1.0) > 0.0 {
+                phase(&mut e, &cx, false, n, secs, None, (n as f64).min(0.5 * m), true);
+                phase(&mut e, &cx, false, n, secs, None, 0.7 * m, true);
+            }
         }
         _ => panic!("scenario?"),
     }
