@@ -53,6 +53,8 @@ pub(super) struct RoomFeed {
     recent_bytes: usize,
     early: BTreeMap<i64, Frame>,
     early_since: Option<Instant>,
+    /// The head that a look has found, and when: entries up to it are due.
+    due: Option<(i64, Instant)>,
     /// Delivered and remembered, and handed to the sockets in a moment.
     held: Vec<(i64, Frame)>,
     /// When sockets were last written to.
@@ -240,6 +242,7 @@ pub(super) async fn open(app: &App, room: &Arc<ChatRoom>) -> Result<i64> {
             recent_bytes: 0,
             early: BTreeMap::new(),
             early_since: None,
+            due: None,
             held: Vec::new(),
             written: None,
             used: Instant::now(),
@@ -347,14 +350,19 @@ fn report(outcome: Result<()>) {
     }
 }
 
-/// Rooms in which an early entry has waited long enough.
+/// Rooms in which an early entry, or the sockets for a head, have waited long enough.
 fn overdue(app: &App) -> Vec<i64> {
-    let rooms = app.rooms.feed.lock();
-    let late = rooms.iter().filter(|(_, feed)| feed.early_since.is_some_and(|since| since.elapsed() >= EARLY));
-    late.map(|(room, _)| *room).collect()
+    let mut rooms = app.rooms.feed.lock();
+    let late = rooms.iter_mut().filter_map(|(room, feed)| {
+        let early = feed.early_since.is_some_and(|since| since.elapsed() >= EARLY);
+        let due = feed.due.take_if(|(head, since)| feed.delivered >= Some(*head) || since.elapsed() >= EARLY);
+        (early || due.is_some_and(|(head, _)| feed.delivered < Some(head))).then_some(*room)
+    });
+    late.collect()
 }
 
-/// Compares the heads of the rooms in use in one query, and forgets the rooms out of use.
+/// Compares the heads of the rooms in use in one query, and forgets the rooms out of use. What is missing is read soon, unless
+/// it comes by itself.
 pub(super) async fn look(app: &App) -> Result<()> {
     let (mut ids, mut seqs, mut rights) = (Vec::new(), Vec::new(), Vec::new());
     {
@@ -377,10 +385,15 @@ pub(super) async fn look(app: &App) -> Result<()> {
     }
     let past = store::heads_past(&app.db, &ids, &seqs, &rights).await?;
     recheck(app, &past).await?;
-    for (room, _, _) in past {
+    // What was committed a moment ago is still on its way: on a busy node that is something in every other room.
+    let now = Instant::now();
+    let mut rooms = app.rooms.feed.lock();
+    for (room, head, _) in past {
         // Where nobody listens nothing is read: whoever comes back finds the head.
-        if app.hub.listeners(Topic::Room(room)) > 0 {
-            repair(app, room).await?;
+        if let Some(feed) = rooms.get_mut(&room)
+            && app.hub.listeners(Topic::Room(room)) > 0
+        {
+            feed.due.get_or_insert((head, now));
         }
     }
     Ok(())
