@@ -193,16 +193,23 @@ if (does('nodes')) {
   const nodes = [await maju(...settings), await maju(...settings)];
   const common = { ...own, rooms: ROOMS, secs: 3, reps: REPEATS };
   const both = { ...common, addr: nodes.map((node) => `127.0.0.1:${node.port}`).join(','), pids: nodes.map((node) => node.child.pid).join(','), back: `${server.postmaster},${redis.pid}` };
-  const [one, two] = [[], []];
+  const [one, two, near] = [[], [], []];
   for (let turn = 0; turn < 2; turn++) {
     one.push(...(await load('pairs', { ...common, pids: server.child.pid, back: '' })));
     two.push(...(await load('pairs', both)));
+    near.push(...(await load('pairs', { ...both, row: 2 })));
   }
   // The first node's figure counts Postgres, a child of it; the two share that one, counted beside them with Redis.
   const alone = of(one, 'closed', 'cpu_s_per_M');
-  const shared = of(two, 'closed', 'cpu_s_per_M') + of(two, 'closed', 'back_cpu_s_per_M');
+  const all = (phases) => of(phases, 'closed', 'cpu_s_per_M') + of(phases, 'closed', 'back_cpu_s_per_M');
+  const [shared, kept] = [all(two), all(near)];
+  const more = (cpu) => `${(100 * (cpu / alone - 1)).toFixed(0)} % more`;
   say(`two nodes over Redis, each pair split: ${of(two, 'closed', 'sent_s')} acked msg/s; one node ${of(one, 'closed', 'sent_s')}`);
-  say(`  nodes, Postgres and Redis: ${shared.toFixed(1)} µs of CPU a message; one node ${alone.toFixed(1)}; ${(100 * (shared / alone - 1)).toFixed(0)} % more; delivered ${Math.min(...two.map((phase) => phase.got_pct))} % at least`);
+  say(`  nodes, Postgres and Redis: ${shared.toFixed(1)} µs of CPU a message; one node ${alone.toFixed(1)}; ${more(shared)}; delivered ${Math.min(...two.map((phase) => phase.got_pct))} % at least`);
+  say(`  of the two, nodes ${of(two, 'closed', 'cpu_s_per_M')}, Postgres and Redis ${of(two, 'closed', 'back_cpu_s_per_M')}; p50/p99 ${of(two, 'closed', 'p50_ms')}/${of(two, 'closed', 'p99_ms')} ms, one node ${of(one, 'closed', 'p50_ms')}/${of(one, 'closed', 'p99_ms')} ms`);
+  say(`  each pair on one of the two nodes, told to both all the same: ${of(near, 'closed', 'sent_s')} acked msg/s; ${kept.toFixed(1)} µs, ${more(kept)}`);
+  const steady = (phases) => all(phases.filter((phase) => phase.mode === 'open' && phase.sent_s < 4100).map((phase) => ({ ...phase, mode: 'closed' })));
+  say(`  at 4,000 messages a second: ${steady(two).toFixed(0)} µs, each pair on one node ${steady(near).toFixed(0)}, one node ${steady(one.map((phase) => ({ ...phase, back_cpu_s_per_M: 0 }))).toFixed(0)}`);
   for (const node of nodes) await stop(node.child);
   await stop(redis);
 }

@@ -63,7 +63,7 @@ impl App {
             db,
             config,
         }));
-        if let Some(carrying) = app.relay.enter(app.tasks.stopping.clone()) {
+        if let Some(carrying) = app.relay.enter(app.node, app.tasks.stopping.clone()) {
             app.tasks.spawn("relay", carrying);
         }
         moderation::run(&app);

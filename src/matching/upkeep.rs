@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tokio::sync::broadcast::error::RecvError;
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
@@ -14,7 +13,7 @@ use super::{CANCELLED, WAKE, take_up, talks};
 use crate::app::App;
 use crate::error::Result;
 use crate::faults::{self, Fault};
-use crate::realtime::{Relayed, Topic};
+use crate::realtime::{Frame, Heard, Kind, Relayed, Topic};
 
 /// How often sockets that are gone are looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -161,40 +160,48 @@ async fn look_at_waits(app: &App) -> Result<()> {
     Ok(())
 }
 
-/// Takes up what other nodes say to visitors, and that there is a new ticket.
+/// Takes up what other nodes say to visitors, and that there is a new ticket. What is missed is found by the comparison of
+/// each second.
 async fn relayed(app: App) {
-    let mut relay = app.relay.subscribe();
+    let (mut visitors, mut nodes) = (app.relay.listen(Kind::Visitors), app.relay.listen(Kind::Nodes));
     loop {
         let said = tokio::select! {
             () = app.tasks.stopping.cancelled() => return,
-            said = relay.recv() => said,
+            said = visitors.next() => said,
+            said = nodes.next() => said,
         };
-        match said {
-            Ok(Relayed { node, topic: Topic::Visitor(visitor), frame, .. }) if node != app.node => {
-                if TalkEvent::is_found(&frame) {
-                    app.matching.registry.release(visitor);
-                } else if TalkEvent::is_ended(&frame) {
-                    app.matching.registry.left(visitor);
-                }
-                app.hub.publish(Topic::Visitor(visitor), &frame, None);
-                if TalkEvent::puts_back(&frame) && app.matching.registry.is_present(visitor) {
-                    report(take_up(&app, visitor).await.map(|_| ()));
-                }
+        let said = match said {
+            Some(Heard::Said(said)) => said,
+            Some(Heard::Missed) => continue,
+            None => return,
+        };
+        for Relayed { topic, frame, .. } in said.iter().filter(|one| one.node != app.node) {
+            match topic {
+                Topic::Visitor(visitor) => told(&app, *visitor, frame).await,
+                Topic::Nodes => told_nodes(&app, frame),
+                Topic::Room(_) => {}
             }
-            Ok(Relayed { node, topic: Topic::Nodes, frame, .. }) if node != app.node => {
-                let cancelled = frame.strip_prefix(CANCELLED).and_then(|visitor| visitor.parse().ok());
-                if let Some(visitor) = cancelled {
-                    app.matching.registry.release(visitor);
-                } else if *frame == *WAKE {
-                    app.matching.matcher.wake();
-                }
-            }
-            Ok(_) => {}
-            // Every seeker is compared with the table each second: a found that was missed is told then.
-            Err(RecvError::Lagged(missed)) => {
-                tracing::warn!(relay.missed = missed, "the relay was too fast for matching")
-            }
-            Err(RecvError::Closed) => return,
         }
+    }
+}
+
+async fn told(app: &App, visitor: i64, frame: &Frame) {
+    if TalkEvent::is_found(frame) {
+        app.matching.registry.release(visitor);
+    } else if TalkEvent::is_ended(frame) {
+        app.matching.registry.left(visitor);
+    }
+    app.hub.publish(Topic::Visitor(visitor), frame, None);
+    if TalkEvent::puts_back(frame) && app.matching.registry.is_present(visitor) {
+        report(take_up(app, visitor).await.map(|_| ()));
+    }
+}
+
+fn told_nodes(app: &App, frame: &Frame) {
+    let cancelled = frame.strip_prefix(CANCELLED).and_then(|visitor| visitor.parse().ok());
+    if let Some(visitor) = cancelled {
+        app.matching.registry.release(visitor);
+    } else if **frame == *WAKE {
+        app.matching.matcher.wake();
     }
 }

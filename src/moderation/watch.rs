@@ -4,7 +4,6 @@
 //! writers read the fence themselves.
 use std::time::Duration;
 
-use tokio::sync::broadcast::error::RecvError;
 use tokio::time::MissedTickBehavior;
 
 use super::{Bar, bars};
@@ -12,7 +11,7 @@ use crate::accounts::{self, Ban};
 use crate::app::{App, stamp};
 use crate::db::fence;
 use crate::error::Result;
-use crate::realtime::{CAUGHT_UP, Dismissal, Notice, NoticeKind, Relayed, Topic};
+use crate::realtime::{Dismissal, Heard, Kind, Notice, NoticeKind, Relayed, Topic};
 
 /// How often a node looks for revocations that nobody told it of.
 const LOOK: Duration = Duration::from_secs(2);
@@ -46,7 +45,7 @@ pub fn dismissal_of(ban: &Ban) -> Dismissal {
 pub fn run(app: &App) {
     let node = app.clone();
     app.tasks.spawn("moderation.watch", async move {
-        let mut relay = node.relay.subscribe();
+        let mut relay = node.relay.listen(Kind::Nodes);
         let mut tick = tokio::time::interval(LOOK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -54,12 +53,11 @@ pub fn run(app: &App) {
                 () = node.tasks.stopping.cancelled() => return,
                 () = node.moderation.news.notified() => {}
                 _ = tick.tick() => {}
-                said = relay.recv() => match said {
-                    Ok(Relayed { topic: Topic::Nodes, frame, .. })
-                        if *frame == *REVOKED || *frame == *CAUGHT_UP => {}
-                    Ok(_) => continue,
-                    Err(RecvError::Lagged(_)) => {}
-                    Err(RecvError::Closed) => return,
+                said = relay.next() => match said {
+                    Some(Heard::Said(said)) if said.iter().any(|one| *one.frame == *REVOKED) => {}
+                    Some(Heard::Said(_)) => continue,
+                    Some(Heard::Missed) => {}
+                    None => return,
                 },
             }
             if let Err(why) = look(&node).await {

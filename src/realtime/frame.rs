@@ -53,6 +53,42 @@ impl Frame {
         Self(Bytes::copy_from_slice(&bytes[start..]))
     }
 
+    /// How many bytes the first frame of these takes, by its head. None: a text message does not begin so, or its head is cut.
+    pub(super) fn length(bytes: &[u8]) -> Option<usize> {
+        let ([TEXT, short], rest) = bytes.split_first_chunk::<2>()? else { return None };
+        // Only the shortest form of a length is one.
+        let (head, text) = match short {
+            0..126 => (2, u64::from(*short)),
+            126 => (4, u64::from(u16::from_be_bytes(*rest.first_chunk()?))),
+            127 => (10, u64::from_be_bytes(*rest.first_chunk()?)),
+            _ => return None, // masked
+        };
+        let shortest = match head {
+            2 => true,
+            4 => text >= 126,
+            _ => text > 0xffff,
+        };
+        if shortest { usize::try_from(text).ok()?.checked_add(head) } else { None }
+    }
+
+    /// A copy of what another node made. None: it is not one whole text message.
+    pub(super) fn copied(wire: &[u8]) -> Option<Self> {
+        if Self::length(wire)? != wire.len() {
+            return None;
+        }
+        let frame = Self(Bytes::copy_from_slice(wire));
+        std::str::from_utf8(frame.text()).is_ok().then_some(frame)
+    }
+
+    fn text(&self) -> &[u8] {
+        let head = match self.0[1] {
+            127 => 10,
+            126 => 4,
+            _ => 2,
+        };
+        &self.0[head..]
+    }
+
     /// What goes over the socket.
     pub fn wire(&self) -> &Bytes {
         &self.0
@@ -77,13 +113,8 @@ impl Frame {
 impl Deref for Frame {
     type Target = str;
     fn deref(&self) -> &str {
-        let head = match self.0[1] {
-            127 => 10,
-            126 => 4,
-            _ => 2,
-        };
         // Made of a string: it is one.
-        std::str::from_utf8(&self.0[head..]).unwrap_or_default()
+        std::str::from_utf8(self.text()).unwrap_or_default()
     }
 }
 
@@ -130,10 +161,19 @@ mod tests {
             let frame = Frame::from(text.as_str());
             assert_eq!(frame.wire()[..head.len()], head, "{length}");
             assert_eq!((frame.wire().len(), &*frame), (head.len() + length, text.as_str()));
+            assert_eq!(Frame::length(&head), Some(head.len() + length));
+            assert_eq!(Frame::copied(frame.wire()), Some(frame));
         }
         assert_eq!(&*Frame::json(&["안녕"]), r#"["안녕"]"#);
         let joined = Frame::joined([Frame::from("a"), "b".into()].iter());
         assert_eq!(joined, vec![0x81, 1, b'a', 0x81, 1, b'b']);
         assert_eq!(texts(&joined), ["a", "b"]);
+        let long = [0x81, 127, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+        for wrong in [&[][..], &[0x81], &[0x82, 0], &[0x81, 0x80], &[0x81, 126, 0, 125], &[0x81, 126, 1], &long] {
+            assert_eq!(Frame::length(wrong), None, "{wrong:?}");
+        }
+        for wrong in [&[0x81, 1][..], &[0x81, 1, b'a', b'b'], &[0x81, 1, 0xff], &joined] {
+            assert_eq!(Frame::copied(wrong), None, "{wrong:?}");
+        }
     }
 }

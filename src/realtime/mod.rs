@@ -11,7 +11,7 @@ pub use frame::texts;
 pub use hub::Hub;
 pub use notice::{Notice, NoticeKind};
 pub use queue::{Dismissal, Queue, Weight};
-pub use relay::{CAUGHT_UP, Relay, Relayed};
+pub use relay::{Heard, Kind, Relay, Relayed};
 
 /// What sockets listen to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,17 +7,16 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::model::{ChatRoom, Kind, RoomEvent};
+use super::model::{self, ChatRoom, RoomEvent};
 use super::store::{self, Window};
 use super::{presence, rights};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
-use crate::realtime::{CAUGHT_UP, Frame, Queue, Relayed, Topic};
+use crate::realtime::{Frame, Heard, Kind, Queue, Relayed, Topic};
 
 /// Entries and bytes a room's memory holds.
 const RECENT: usize = 128;
@@ -58,6 +57,8 @@ pub(super) struct RoomFeed {
     recent_bytes: usize,
     early: BTreeMap<i64, Frame>,
     early_since: Option<Instant>,
+    /// The head that a look has found, and when: entries up to it are due.
+    due: Option<(i64, Instant)>,
     /// Delivered and remembered, and handed to the sockets in a moment.
     held: Vec<(i64, Frame)>,
     /// When sockets were last written to.
@@ -73,7 +74,7 @@ impl Feed {
     /// Rooms, other than talks, that somebody listens to here.
     pub(super) fn with_listeners(&self, app: &App) -> Vec<(i64, Uuid)> {
         let rooms = self.lock();
-        let shown = rooms.values().filter(|feed| feed.room.kind != Kind::Talk);
+        let shown = rooms.values().filter(|feed| feed.room.kind != model::Kind::Talk);
         let heard = shown.filter(|feed| app.hub.listeners(Topic::Room(feed.room.id)) > 0);
         heard.map(|feed| (feed.room.id, feed.room.public_id)).collect()
     }
@@ -133,10 +134,10 @@ impl RoomFeed {
         }
     }
 
-    /// Takes entries that follow one on another.
+    /// Takes entries that came together: at once when they follow one on another.
     fn take_all(&mut self, app: &App, entries: &mut Vec<(i64, Frame)>) {
-        let first = entries.first().map(|(seq, _)| *seq);
-        if self.early.is_empty() && self.delivered.map(|delivered| delivered + 1) == first {
+        let next = self.delivered.map_or(0, |delivered| delivered + 1);
+        if next > 0 && self.early.is_empty() && entries.iter().map(|(seq, _)| *seq).eq((next..).take(entries.len())) {
             self.write(app, entries);
             for (seq, frame) in entries.drain(..) {
                 self.remember(seq, frame);
@@ -197,6 +198,16 @@ impl RoomFeed {
         }
     }
 
+    /// Goes on at the head when more is missing than the memory holds. For a room that nobody listens to: whoever reads it
+    /// from further back reads Postgres.
+    fn pass_over(&mut self, head: i64) {
+        if self.delivered.is_some_and(|delivered| head - delivered > RECENT as i64) {
+            self.recent.clear();
+            self.recent_bytes = 0;
+            self.delivered = Some(head);
+        }
+    }
+
     fn remember(&mut self, seq: i64, frame: Frame) {
         self.delivered = Some(seq);
         self.recent_bytes += frame.len();
@@ -213,18 +224,11 @@ pub(super) fn is_wanted(app: &App, room: i64) -> bool {
     app.relay.has_others() || app.rooms.feed.lock().contains_key(&room)
 }
 
-/// Entries of a room that this node committed together, one on another: to the sockets here and to the other nodes.
+/// Entries of a room that this node committed together, one on another: to the sockets here.
 pub(super) fn committed(app: &App, room: i64, entries: &mut Vec<(i64, Frame)>) {
-    if entries.is_empty() {
-        return;
-    }
-    if app.relay.has_others() {
-        for (seq, frame) in entries.iter() {
-            let topic = Topic::Room(room);
-            app.relay.publish(Relayed { node: app.node, topic, seq: Some(*seq), frame: frame.clone() });
-        }
-    }
-    if let Some(feed) = app.rooms.feed.lock().get_mut(&room) {
+    if !entries.is_empty()
+        && let Some(feed) = app.rooms.feed.lock().get_mut(&room)
+    {
         feed.take_all(app, entries);
     }
     entries.clear();
@@ -252,6 +256,7 @@ pub(super) async fn open(app: &App, room: &Arc<ChatRoom>) -> Result<i64> {
             recent_bytes: 0,
             early: BTreeMap::new(),
             early_since: None,
+            due: None,
             held: Vec::new(),
             written: None,
             used: Instant::now(),
@@ -271,6 +276,9 @@ pub(super) async fn open(app: &App, room: &Arc<ChatRoom>) -> Result<i64> {
         let feed = rooms.get_mut(&room.id);
         feed.and_then(|feed| {
             feed.rights.get_or_insert(rights);
+            if app.hub.listeners(Topic::Room(room.id)) == 0 {
+                feed.pass_over(head);
+            }
             feed.delivered
         })
     };
@@ -356,15 +364,20 @@ fn report(outcome: Result<()>) {
     }
 }
 
-/// Rooms in which an early entry has waited long enough.
+/// Rooms in which an early entry, or the sockets for a head, have waited long enough.
 fn overdue(app: &App) -> Vec<i64> {
-    let rooms = app.rooms.feed.lock();
-    let late = rooms.iter().filter(|(_, feed)| feed.early_since.is_some_and(|since| since.elapsed() >= EARLY));
-    late.map(|(room, _)| *room).collect()
+    let mut rooms = app.rooms.feed.lock();
+    let late = rooms.iter_mut().filter_map(|(room, feed)| {
+        let early = feed.early_since.is_some_and(|since| since.elapsed() >= EARLY);
+        let due = feed.due.take_if(|(head, since)| feed.delivered >= Some(*head) || since.elapsed() >= EARLY);
+        (early || due.is_some_and(|(head, _)| feed.delivered < Some(head))).then_some(*room)
+    });
+    late.collect()
 }
 
-/// Compares the heads of the rooms in use in one query, and forgets the rooms out of use.
-async fn look(app: &App) -> Result<()> {
+/// Compares the heads of the rooms in use in one query, and forgets the rooms out of use. What is missing is read soon, unless
+/// it comes by itself.
+pub(super) async fn look(app: &App) -> Result<()> {
     let (mut ids, mut seqs, mut rights) = (Vec::new(), Vec::new(), Vec::new());
     {
         let mut rooms = app.rooms.feed.lock();
@@ -386,8 +399,16 @@ async fn look(app: &App) -> Result<()> {
     }
     let past = store::heads_past(&app.db, &ids, &seqs, &rights).await?;
     recheck(app, &past).await?;
-    for (room, _, _) in past {
-        repair(app, room).await?;
+    // What was committed a moment ago is still on its way: on a busy node that is something in every other room.
+    let now = Instant::now();
+    let mut rooms = app.rooms.feed.lock();
+    for (room, head, _) in past {
+        // Where nobody listens nothing is read: whoever comes back finds the head.
+        if let Some(feed) = rooms.get_mut(&room)
+            && app.hub.listeners(Topic::Room(room)) > 0
+        {
+            feed.due.get_or_insert((head, now));
+        }
     }
     Ok(())
 }
@@ -420,29 +441,44 @@ async fn recheck(app: &App, heads: &[(i64, i64, i64)]) -> Result<()> {
 
 /// Takes up what other nodes published to rooms.
 async fn relayed(app: App) {
-    let mut relay = app.relay.subscribe();
+    let mut relay = app.relay.listen(Kind::Rooms);
     loop {
         let said = tokio::select! {
             () = app.tasks.stopping.cancelled() => return,
-            said = relay.recv() => said,
+            said = relay.next() => said,
         };
         match said {
-            Ok(Relayed { node, topic: Topic::Room(room), seq, frame }) if node != app.node => match seq {
-                Some(seq) => {
-                    if let Some(feed) = app.rooms.feed.lock().get_mut(&room) {
-                        feed.take(&app, seq, frame);
-                    }
-                }
-                None if presence::heard(&app, node, room, &frame) || rights::heard(&app, room, &frame) => {}
-                None => app.hub.publish(Topic::Room(room), &frame, None),
-            },
-            Ok(Relayed { topic: Topic::Nodes, frame, .. }) if *frame == *CAUGHT_UP => report(look(&app).await),
-            Ok(_) => {}
-            Err(RecvError::Lagged(missed)) => {
-                tracing::warn!(relay.missed = missed, "the relay was too fast; looking everything up");
-                report(look(&app).await);
-            }
-            Err(RecvError::Closed) => return,
+            Some(Heard::Said(said)) if said.first().is_some_and(|one| one.node != app.node) => take_up(&app, &said),
+            Some(Heard::Said(_)) => {}
+            Some(Heard::Missed) => report(look(&app).await),
+            None => return,
         }
+    }
+}
+
+/// Takes up what came together. The feed is locked once for all entries between two passing frames, and a room's sockets
+/// wake once for its run of them.
+fn take_up(app: &App, said: &[Relayed]) {
+    let mut entries = Vec::new();
+    for alike in said.chunk_by(|one, next| one.seq.is_some() == next.seq.is_some()) {
+        if alike.iter().any(|one| one.seq.is_none()) {
+            alike.iter().for_each(|one| pass_on(app, one));
+            continue;
+        }
+        let mut rooms = app.rooms.feed.lock();
+        for run in alike.chunk_by(|one, next| one.topic == next.topic) {
+            let Some(Relayed { topic: Topic::Room(room), .. }) = run.first() else { continue };
+            let Some(feed) = rooms.get_mut(room) else { continue };
+            entries.extend(run.iter().filter_map(|one| Some((one.seq?, one.frame.clone()))));
+            feed.take_all(app, &mut entries);
+        }
+    }
+}
+
+/// A passing frame of another node: meant for this one, or for the sockets.
+fn pass_on(app: &App, Relayed { node, topic, frame, .. }: &Relayed) {
+    let Topic::Room(room) = *topic else { return };
+    if !presence::heard(app, *node, room, frame) && !rights::heard(app, room, frame) {
+        app.hub.publish(*topic, frame, None);
     }
 }

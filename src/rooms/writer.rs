@@ -21,7 +21,7 @@ use crate::app::{App, stamp};
 use crate::db;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
-use crate::realtime::Frame;
+use crate::realtime::{Frame, Relayed, Topic};
 
 /// Lanes a node: one a core. More make smaller batches, which costs Postgres about a tenth a message.
 const LANES: RangeInclusive<usize> = 2..=4;
@@ -222,6 +222,7 @@ impl Lane {
         let mut entries = Vec::new();
         let mut answers: Vec<(Answer, Posted)> = Vec::new();
         let mut run = None;
+        let mut others = self.app.relay.has_others().then(|| Vec::with_capacity(batch.len()));
         for (draft, verdict) in batch.into_iter().zip(verdicts) {
             if run != Some(draft.room.id) {
                 publish(&self.app, run, &mut entries, &mut answers);
@@ -248,10 +249,17 @@ impl Lane {
                     edited_at: None,
                     deleted: false,
                 };
-                entries.push((seq, RoomEvent::Message(message).encode()));
+                let frame = RoomEvent::Message(message).encode();
+                if let Some(others) = &mut others {
+                    let topic = Topic::Room(draft.room.id);
+                    others.push(Relayed { node: self.app.node, topic, seq: Some(seq), frame: frame.clone() });
+                }
+                entries.push((seq, frame));
             }
         }
         publish(&self.app, run, &mut entries, &mut answers);
+        // The whole batch at once: the other nodes wake once for all its rooms.
+        self.app.relay.publish_all(others.unwrap_or_default());
     }
 
     /// A repeat slipped into the batch: answers what is stored, keeps the rest. Whose repeat it was writes alone for a while.

@@ -1,24 +1,23 @@
 //! The relay: carries what was published on one node to the others. In one process it is a channel; between machines it is
 //! Redis. It is never the truth, and whatever it loses is repaired from Postgres.
+mod outbox;
+mod packing;
 mod redis;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::broadcast;
+use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Frame, Topic};
 use crate::faults::{self, Fault};
 
-/// How many relayed frames a node may lag behind before it is told to look everything up again.
-const BUFFER: usize = 16_384;
+/// How many publishes of other nodes a reader may lag behind before it is told to look everything up.
+const BUFFER: usize = 1_024;
 
-/// What a node hears on [`Topic::Nodes`] when frames may have been missed: look everything up.
-pub const CAUGHT_UP: &str = r#"{"type":"caught_up"}"#;
-
-/// Something another node published.
+/// Something a node published.
 #[derive(Clone, Debug)]
 pub struct Relayed {
     /// The node that published it; own frames are skipped on return.
@@ -29,10 +28,83 @@ pub struct Relayed {
     pub frame: Frame,
 }
 
+/// The kinds of topics: a reader wakes for its own kind only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Rooms,
+    Visitors,
+    Nodes,
+}
+
+impl Topic {
+    fn kind(self) -> Kind {
+        match self {
+            Self::Room(_) => Kind::Rooms,
+            Self::Visitor(_) => Kind::Visitors,
+            Self::Nodes => Kind::Nodes,
+        }
+    }
+}
+
+/// What a reader gets.
+#[derive(Clone, Debug)]
+pub enum Heard {
+    /// What one node published together, in its order.
+    Said(Arc<Vec<Relayed>>),
+    /// Something may have been missed: look everything up.
+    Missed,
+}
+
+/// What is published from now on about one kind of topic.
+pub struct Listener(broadcast::Receiver<Heard>);
+
+impl Listener {
+    /// Waits for the next. None when the relay is gone.
+    pub async fn next(&mut self) -> Option<Heard> {
+        match self.0.recv().await {
+            Ok(heard) => Some(heard),
+            Err(RecvError::Lagged(missed)) => {
+                tracing::warn!(relay.missed = missed, "the relay was too fast; looking everything up");
+                Some(Heard::Missed)
+            }
+            Err(RecvError::Closed) => None,
+        }
+    }
+}
+
+/// Hands what is heard to the readers of its kind.
+#[derive(Clone)]
+struct Readers([broadcast::Sender<Heard>; 3]);
+
+impl Readers {
+    fn new() -> Self {
+        Self(std::array::from_fn(|_| broadcast::channel(BUFFER).0))
+    }
+
+    fn say(&self, relayed: impl IntoIterator<Item = Relayed>) {
+        let mut kinds: [Vec<Relayed>; 3] = Default::default();
+        for one in relayed {
+            kinds[one.topic.kind() as usize].push(one);
+        }
+        for (reader, said) in self.0.iter().zip(kinds) {
+            if !said.is_empty() {
+                // No reader is no error: one node has nobody to tell.
+                let _ = reader.send(Heard::Said(Arc::new(said)));
+            }
+        }
+    }
+
+    fn missed(&self) {
+        for reader in &self.0 {
+            let _ = reader.send(Heard::Missed);
+        }
+    }
+}
+
 /// Carries frames between the nodes that share it.
 #[derive(Clone)]
 pub struct Relay {
-    heard: broadcast::Sender<Relayed>,
+    readers: Readers,
     way: Way,
 }
 
@@ -46,18 +118,18 @@ enum Way {
 impl Relay {
     /// The in-process stand-in: nodes that are given clones of it hear each other.
     pub fn in_process() -> Self {
-        Self { heard: broadcast::channel(BUFFER).0, way: Way::Here(Arc::default()) }
+        Self { readers: Readers::new(), way: Way::Here(Arc::default()) }
     }
 
     /// One node's relay over Redis or Valkey. It need not be there: it is connected to when it is. Errors: a URL that is none.
     pub fn over_redis(url: &str) -> Result<Self, String> {
-        let heard = broadcast::channel(BUFFER).0;
-        let (link, engine) = redis::link(url, heard.clone())?;
-        Ok(Self { heard, way: Way::Redis(link, Arc::new(Mutex::new(Some(engine)))) })
+        let readers = Readers::new();
+        let (link, engine) = redis::link(url, readers.clone())?;
+        Ok(Self { readers, way: Way::Redis(link, Arc::new(Mutex::new(Some(engine)))) })
     }
 
     /// A node joins the others. Answers what has to run until `stopping`, if anything.
-    pub fn enter(&self, stopping: CancellationToken) -> Option<impl Future<Output = ()> + Send + use<>> {
+    pub fn enter(&self, node: Uuid, stopping: CancellationToken) -> Option<impl Future<Output = ()> + Send + use<>> {
         self.follow(Topic::Nodes, true);
         match &self.way {
             Way::Here(nodes) => {
@@ -66,7 +138,7 @@ impl Relay {
             }
             Way::Redis(_, engine) => {
                 let engine = engine.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-                Some(engine.run(stopping))
+                Some(engine.run(node, stopping))
             }
         }
     }
@@ -80,19 +152,23 @@ impl Relay {
 
     /// Sends to the other nodes. Never waits; a lost frame is repaired by sequence.
     pub fn publish(&self, relayed: Relayed) {
-        if faults::on(Fault::RelaySilent) {
+        self.publish_all(vec![relayed]);
+    }
+
+    /// Sends what one node has to say at once, as [`Relay::publish`] does: it wakes the others as seldom as it can.
+    pub fn publish_all(&self, relayed: Vec<Relayed>) {
+        if relayed.is_empty() || faults::on(Fault::RelaySilent) {
             return;
         }
         match &self.way {
-            // No listener is no error: one node has nobody to tell.
-            Way::Here(_) => drop(self.heard.send(relayed)),
-            Way::Redis(link, _) => link.publish(relayed),
+            Way::Here(_) => self.readers.say(relayed),
+            Way::Redis(link, _) => link.publish(&relayed),
         }
     }
 
-    /// What the others publish from now on (own frames too: the reader skips them).
-    pub fn subscribe(&self) -> broadcast::Receiver<Relayed> {
-        self.heard.subscribe()
+    /// What is published about one kind of topic from now on (own frames too: the reader skips them).
+    pub fn listen(&self, kind: Kind) -> Listener {
+        Listener(self.readers.0[kind as usize].subscribe())
     }
 
     /// Whether there may be any other node.
@@ -101,5 +177,32 @@ impl Relay {
             Way::Here(nodes) => nodes.load(Ordering::Relaxed) > 1,
             Way::Redis(..) => true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Heard, Kind, Relay, Relayed, Topic, Uuid};
+
+    #[tokio::test]
+    async fn a_reader_wakes_for_its_kind_only_and_all_hear_that_something_was_missed() {
+        let relay = Relay::in_process();
+        let kinds = [Kind::Rooms, Kind::Visitors, Kind::Nodes];
+        let mut listeners = kinds.map(|kind| relay.listen(kind));
+        let topics = [Topic::Room(1), Topic::Visitor(1), Topic::Room(2), Topic::Nodes];
+        let one = |topic| Relayed { node: Uuid::nil(), topic, seq: None, frame: "x".into() };
+        relay.publish_all(topics.into_iter().map(one).collect());
+        relay.readers.missed();
+        for (kind, listener) in kinds.into_iter().zip(&mut listeners) {
+            let Some(Heard::Said(said)) = listener.next().await else { panic!("nothing said to {kind:?}") };
+            let own: Vec<_> = topics.into_iter().filter(|topic| topic.kind() == kind).collect();
+            assert_eq!(said.iter().map(|one| one.topic).collect::<Vec<_>>(), own, "in one piece, in order");
+            assert!(matches!(listener.next().await, Some(Heard::Missed)));
+        }
+        // Who is too slow is told so.
+        for _ in 0..=super::BUFFER {
+            relay.publish(one(Topic::Nodes));
+        }
+        assert!(matches!(listeners[2].next().await, Some(Heard::Missed)));
     }
 }

@@ -1,72 +1,79 @@
-//! The relay over Redis or Valkey (7 or newer): sharded publish and subscribe, so that a cluster spreads the topics.
+//! The relay over Redis or Valkey (7 or newer): sharded publish and subscribe, over a few channels that the topics share.
 //!
-//! It is never the truth. What is published goes through a bounded queue of its own and is dropped when Redis does not keep
-//! up or is gone; entries are repaired by their sequence, and what is meant for visitors by looking into Postgres.
-use std::collections::{BTreeMap, HashSet};
+//! It is never the truth. What is published goes through a bounded outbox and is dropped when Redis does not keep up or is
+//! gone; entries are repaired by their sequence, and what is meant for visitors by looking into Postgres.
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use fred::clients::{Client, SubscriberClient};
 use fred::interfaces::{ClientLike as _, EventInterface as _, PubsubInterface as _};
-use fred::types::Builder;
 use fred::types::config::{Config, ReconnectPolicy, UnresponsiveConfig};
+use fred::types::{Builder, Message};
+use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Notify, broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{CAUGHT_UP, Relayed};
+use super::outbox::{CHANNELS, Outbox, channel};
+use super::{Readers, Relayed, packing};
 use crate::realtime::Topic;
 
-/// Frames waiting to be published at most; past it they are dropped.
-const QUEUE: usize = 16_384;
-/// Frames of one pipeline.
-const BATCH: usize = 256;
-/// Channels of one subscription.
-const CHANNELS: usize = 512;
-/// What may lie between the connection and the node.
-const BUFFER: usize = 16_384;
+/// Publishes that may lie between the connection and the node.
+const BUFFER: usize = 1_024;
 /// A command that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A connection that is silent for so long while an answer is due is closed and made anew.
 const HANGS: Duration = Duration::from_secs(3);
-/// Hash tags that topics are spread over: a cluster may hold each somewhere else.
-const TAGS: i64 = 256;
 
 /// The sending half, shared by everybody on the node.
 #[derive(Clone)]
 pub(super) struct Link {
-    frames: mpsc::Sender<Relayed>,
+    outbox: Arc<Outbox>,
     wanted: Arc<Wanted>,
 }
 
-/// The topics this node listens to, as they should be.
+/// The topics this node listens to, by channel. A channel is subscribed to while it has any.
 #[derive(Default)]
 struct Wanted {
-    topics: Mutex<HashSet<Topic>>,
+    channels: [Mutex<HashSet<Topic>>; CHANNELS.len()],
     changed: Notify,
 }
 
 impl Wanted {
-    fn lock(&self) -> MutexGuard<'_, HashSet<Topic>> {
-        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self, place: usize) -> MutexGuard<'_, HashSet<Topic>> {
+        self.channels[place].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Listens to a topic, or no longer. True: its channel has its first topic, or lost its last.
+    fn follow(&self, topic: Topic, listens: bool) -> bool {
+        let mut topics = self.lock(channel(topic));
+        let before = topics.is_empty();
+        if listens {
+            topics.insert(topic);
+        } else {
+            topics.remove(&topic);
+        }
+        before != topics.is_empty()
     }
 }
 
 impl Link {
-    /// Hands a frame over, without waiting. A full queue drops it.
-    pub(super) fn publish(&self, relayed: Relayed) {
-        if self.frames.try_send(relayed).is_err() {
-            tracing::debug!("the relay does not keep up; a frame is repaired by its sequence");
+    /// Hands frames over, without waiting. What does not fit is dropped.
+    pub(super) fn publish(&self, relayed: &[Relayed]) {
+        let dropped = self.outbox.put(relayed);
+        if dropped > 0 {
+            tracing::debug!(
+                relay.dropped = dropped,
+                "the relay does not keep up; frames are repaired by their sequence"
+            );
         }
     }
 
     /// Listens to a topic from soon on, or no longer.
     pub(super) fn follow(&self, topic: Topic, listens: bool) {
-        let mut topics = self.wanted.lock();
-        let changed = if listens { topics.insert(topic) } else { topics.remove(&topic) };
-        drop(topics);
-        if changed {
+        if self.wanted.follow(topic, listens) {
             self.wanted.changed.notify_one();
         }
     }
@@ -76,13 +83,13 @@ impl Link {
 pub(super) struct Engine {
     publisher: Client,
     subscriber: SubscriberClient,
-    frames: mpsc::Receiver<Relayed>,
+    outbox: Arc<Outbox>,
     wanted: Arc<Wanted>,
-    heard: broadcast::Sender<Relayed>,
+    readers: Readers,
 }
 
 /// A link that will connect when its engine runs. Errors: what is wrong with the URL.
-pub(super) fn link(url: &str, heard: broadcast::Sender<Relayed>) -> Result<(Link, Engine), String> {
+pub(super) fn link(url: &str, readers: Readers) -> Result<(Link, Engine), String> {
     let config = Config::from_url(url).map_err(|why| why.to_string())?;
     let mut builder = Builder::from_config(config);
     builder
@@ -100,21 +107,21 @@ pub(super) fn link(url: &str, heard: broadcast::Sender<Relayed>) -> Result<(Link
         .set_policy(ReconnectPolicy::new_constant(0, 500));
     let publisher = builder.build().map_err(|why| why.to_string())?;
     let subscriber = builder.build_subscriber_client().map_err(|why| why.to_string())?;
-    let (frames, queue) = mpsc::channel(QUEUE);
-    let wanted = Arc::new(Wanted::default());
-    let link = Link { frames, wanted: wanted.clone() };
-    Ok((link, Engine { publisher, subscriber, frames: queue, wanted, heard }))
+    let (outbox, wanted) = (Arc::new(Outbox::default()), Arc::new(Wanted::default()));
+    let link = Link { outbox: outbox.clone(), wanted: wanted.clone() };
+    Ok((link, Engine { publisher, subscriber, outbox, wanted, readers }))
 }
 
 impl Engine {
     /// Connects, and carries until the node stops. Redis may come and go meanwhile.
-    pub(super) async fn run(self, stopping: CancellationToken) {
-        let Self { publisher, subscriber, frames, wanted, heard } = self;
+    pub(super) async fn run(self, node: Uuid, stopping: CancellationToken) {
+        let Self { publisher, subscriber, outbox, wanted, readers } = self;
         let (sending, listening) = (publisher.connect(), subscriber.connect());
+        let hearing = Hearing { node, subscriber: &subscriber, wanted: &wanted, readers, current: Default::default() };
         tokio::select! {
             () = stopping.cancelled() => {}
-            () = send(&publisher, frames) => {}
-            () = listen(&subscriber, &wanted, &heard) => {}
+            () = send(&publisher, &outbox) => {}
+            () = hearing.run() => {}
         }
         let _ = tokio::time::timeout(PATIENCE, async {
             let _ = publisher.quit().await;
@@ -126,13 +133,12 @@ impl Engine {
     }
 }
 
-/// Publishes what is queued, in batches. What fails is dropped.
-async fn send(publisher: &Client, mut frames: mpsc::Receiver<Relayed>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    while frames.recv_many(&mut batch, BATCH).await > 0 {
+/// Publishes what has queued up, a publish a channel. What comes meanwhile travels with the next. What fails is dropped.
+async fn send(publisher: &Client, outbox: &Outbox) {
+    loop {
         let pipeline = publisher.pipeline();
-        for relayed in batch.drain(..) {
-            let _: Result<(), _> = pipeline.spublish(channel(relayed.topic), pack(&relayed)).await;
+        for (place, publish) in outbox.take().await {
+            let _: Result<(), _> = pipeline.spublish(CHANNELS[place], Bytes::from(publish)).await;
         }
         if let Err(why) = pipeline.last::<i64>().await {
             tracing::debug!(error.cause = %why, "Redis took no frames; they are repaired by their sequence");
@@ -140,163 +146,107 @@ async fn send(publisher: &Client, mut frames: mpsc::Receiver<Relayed>) {
     }
 }
 
-/// Keeps the subscriptions as they should be, and hands on what is heard.
-async fn listen(subscriber: &SubscriberClient, wanted: &Wanted, heard: &broadcast::Sender<Relayed>) {
-    let mut messages = subscriber.message_rx();
-    let mut connected = subscriber.reconnect_rx();
-    let mut current: HashSet<Topic> = HashSet::new();
-    let mut again = tokio::time::interval(PATIENCE);
-    again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            biased;
-            said = connected.recv() => {
-                if matches!(said, Err(RecvError::Closed)) { return }
-                current.clear();
-                if compare(subscriber, wanted, &mut current).await {
-                    // What was said meanwhile is not coming any more.
-                    let _ = heard.send(catch_up());
-                }
-            }
-            () = wanted.changed.notified() => {
-                compare(subscriber, wanted, &mut current).await;
-            }
-            said = messages.recv() => match said {
-                Ok(message) => {
-                    let Some(topic) = topic(&message.channel) else { continue };
-                    if let Some(relayed) = message.value.into_bytes().and_then(|bytes| unpack(topic, &bytes)) {
-                        let _ = heard.send(relayed);
+/// The receiving half.
+struct Hearing<'a> {
+    node: Uuid,
+    subscriber: &'a SubscriberClient,
+    wanted: &'a Wanted,
+    readers: Readers,
+    /// The channels that are subscribed to.
+    current: [bool; CHANNELS.len()],
+}
+
+impl Hearing<'_> {
+    /// Keeps the subscriptions as they should be, and hands on what is heard.
+    async fn run(mut self) {
+        let mut messages = self.subscriber.message_rx();
+        let mut connected = self.subscriber.reconnect_rx();
+        let mut again = tokio::time::interval(PATIENCE);
+        again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                said = connected.recv() => {
+                    if matches!(said, Err(RecvError::Closed)) { return }
+                    self.current = Default::default();
+                    if self.compare().await {
+                        // What was said meanwhile is not coming any more.
+                        self.readers.missed();
                     }
                 }
-                Err(RecvError::Lagged(missed)) => {
-                    tracing::warn!(relay.missed = missed, "Redis was too fast; looking everything up");
-                    let _ = heard.send(catch_up());
+                () = self.wanted.changed.notified() => {
+                    self.compare().await;
                 }
-                Err(RecvError::Closed) => return,
-            },
-            // What failed is tried again.
-            _ = again.tick() => {
-                compare(subscriber, wanted, &mut current).await;
+                said = messages.recv() => match said {
+                    Ok(message) => self.take(message),
+                    Err(RecvError::Lagged(missed)) => {
+                        tracing::warn!(relay.missed = missed, "Redis was too fast; looking everything up");
+                        self.readers.missed();
+                    }
+                    Err(RecvError::Closed) => return,
+                },
+                // What failed is tried again.
+                _ = again.tick() => {
+                    self.compare().await;
+                }
             }
         }
     }
-}
 
-fn catch_up() -> Relayed {
-    Relayed { node: Uuid::nil(), topic: Topic::Nodes, seq: None, frame: CAUGHT_UP.into() }
-}
+    /// Hands on what another node published for topics that somebody follows here.
+    fn take(&self, message: Message) {
+        let Some(place) = CHANNELS.iter().position(|name| *message.channel == **name) else { return };
+        let publish = message.value.into_bytes().unwrap_or_default();
+        if packing::node(&publish) == Some(self.node) {
+            return;
+        }
+        let records = {
+            let wanted = self.wanted.lock(place);
+            packing::unpack(&publish, |topic| wanted.contains(&topic))
+        };
+        match records {
+            Some(records) => self.readers.say(records),
+            None => tracing::debug!(relay.channel = CHANNELS[place], relay.bytes = publish.len(), "not understood"),
+        }
+    }
 
-/// Subscribes to what is missing and lets go of the rest. False: Redis did not answer.
-async fn compare(subscriber: &SubscriberClient, wanted: &Wanted, current: &mut HashSet<Topic>) -> bool {
-    let (add, remove): (Vec<Topic>, Vec<Topic>) = {
-        let wanted = wanted.lock();
-        (wanted.difference(current).copied().collect(), current.difference(&wanted).copied().collect())
-    };
-    for (topics, listens) in [(add, true), (remove, false)] {
-        for group in by_tag(&topics) {
-            let channels: Vec<String> = group.iter().map(|topic| channel(*topic)).collect();
-            let done =
-                if listens { subscriber.ssubscribe(channels).await } else { subscriber.sunsubscribe(channels).await };
+    /// Subscribes to what is missing and lets go of the rest. False: Redis did not answer.
+    async fn compare(&mut self) -> bool {
+        for (place, name) in CHANNELS.into_iter().enumerate() {
+            let wanted = !self.wanted.lock(place).is_empty();
+            if wanted == self.current[place] {
+                continue;
+            }
+            // One command names one channel: a cluster holds each somewhere else.
+            let done = match wanted {
+                true => self.subscriber.ssubscribe(name).await,
+                false => self.subscriber.sunsubscribe(name).await,
+            };
             if let Err(why) = done {
-                tracing::debug!(error.cause = %why, "Redis did not answer; the topics are tried again in a second");
+                tracing::debug!(error.cause = %why, "Redis did not answer; the channels are tried again in a second");
                 return false;
             }
-            for topic in group {
-                if listens {
-                    current.insert(topic)
-                } else {
-                    current.remove(&topic)
-                };
-            }
+            self.current[place] = wanted;
         }
+        true
     }
-    true
-}
-
-/// One command may name channels of one hash tag only.
-fn by_tag(topics: &[Topic]) -> Vec<Vec<Topic>> {
-    let mut groups: BTreeMap<i64, Vec<Topic>> = BTreeMap::new();
-    for topic in topics {
-        groups.entry(tag(*topic)).or_default().push(*topic);
-    }
-    groups.into_values().flat_map(|group| group.chunks(CHANNELS).map(<[Topic]>::to_vec).collect::<Vec<_>>()).collect()
-}
-
-fn tag(topic: Topic) -> i64 {
-    match topic {
-        Topic::Room(id) | Topic::Visitor(id) => id.rem_euclid(TAGS),
-        Topic::Nodes => 0,
-    }
-}
-
-/// The channel of a topic.
-fn channel(topic: Topic) -> String {
-    let tag = tag(topic);
-    match topic {
-        Topic::Room(id) => format!("maju:{{{tag}}}:room:{id}"),
-        Topic::Visitor(id) => format!("maju:{{{tag}}}:visitor:{id}"),
-        Topic::Nodes => format!("maju:{{{tag}}}:nodes"),
-    }
-}
-
-/// The topic of a channel; None for somebody else's.
-fn topic(channel: &str) -> Option<Topic> {
-    let mut parts = channel.strip_prefix("maju:{")?.split_once("}:")?.1.split(':');
-    match (parts.next()?, parts.next()) {
-        ("room", Some(id)) => id.parse().ok().map(Topic::Room),
-        ("visitor", Some(id)) => id.parse().ok().map(Topic::Visitor),
-        ("nodes", None) => Some(Topic::Nodes),
-        _ => None,
-    }
-}
-
-/// A frame as it travels: the node (16 bytes), the seq (8 bytes, 0 for none), the text.
-fn pack(relayed: &Relayed) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(24 + relayed.frame.len());
-    bytes.extend_from_slice(relayed.node.as_bytes());
-    bytes.extend_from_slice(&relayed.seq.unwrap_or_default().to_be_bytes());
-    bytes.extend_from_slice(relayed.frame.as_bytes());
-    bytes
-}
-
-fn unpack(topic: Topic, bytes: &[u8]) -> Option<Relayed> {
-    let (node, rest) = bytes.split_first_chunk::<16>()?;
-    let (seq, text) = rest.split_first_chunk::<8>()?;
-    let seq = Some(i64::from_be_bytes(*seq)).filter(|seq| *seq > 0);
-    Some(Relayed { node: Uuid::from_bytes(*node), topic, seq, frame: std::str::from_utf8(text).ok()?.into() })
 }
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
-    use super::{Relayed, Topic, by_tag, channel, pack, topic, unpack};
+    use super::{Topic, Wanted, channel};
 
     #[test]
-    fn frames_and_topics_survive_the_way() {
-        for one in [Topic::Room(7), Topic::Visitor(i64::MAX), Topic::Nodes] {
-            assert_eq!(topic(&channel(one)), Some(one));
-            for seq in [None, Some(1), Some(i64::MAX)] {
-                let sent = Relayed { node: Uuid::new_v4(), topic: one, seq, frame: "안녕".into() };
-                let got = unpack(one, &pack(&sent)).unwrap();
-                assert_eq!((got.node, got.topic, got.seq, got.frame), (sent.node, sent.topic, sent.seq, sent.frame));
-            }
-        }
-        for foreign in ["", "maju", "maju:{1}:room:x", "other:{1}:room:1", "maju:{1}:room:1x"] {
-            assert_eq!(topic(foreign), None, "{foreign}");
-        }
-        assert!(unpack(Topic::Nodes, &[0; 23]).is_none());
-    }
-
-    #[test]
-    fn one_command_names_one_hash_tag() {
-        let topics: Vec<Topic> = (0..2_000).map(Topic::Room).collect();
-        let groups = by_tag(&topics);
-        assert_eq!(groups.iter().map(Vec::len).sum::<usize>(), 2_000);
-        for group in groups {
-            let tags: Vec<String> =
-                group.iter().map(|one| channel(*one).split(':').nth(1).unwrap().to_owned()).collect();
-            assert!(tags.iter().all(|tag| *tag == tags[0]) && group.len() <= 512);
-        }
+    fn a_channel_is_wanted_from_its_first_topic_to_its_last() {
+        let wanted = Wanted::default();
+        let (one, two) = (Topic::Room(8), Topic::Visitor(16));
+        assert_eq!(channel(one), channel(two));
+        assert!(wanted.follow(one, true));
+        assert!(!wanted.follow(one, true), "twice is once");
+        assert!(!wanted.follow(two, true));
+        assert!(!wanted.follow(one, false));
+        assert!(!wanted.follow(one, false), "and so is leaving");
+        assert!(wanted.follow(two, false));
+        assert!(wanted.lock(channel(one)).is_empty());
     }
 }

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{enter, post, public_room, receive, say, text};
 use crate::db::{self, fence};
 use crate::realtime::{Relayed, Topic};
+use crate::rooms::feed;
 use crate::testing::{Node, PATIENCE, Socket, eventually, node};
 
 /// Lets the commit of an entry fail whose text is `poison`: the statement itself succeeds. With SQLSTATE 40001 only the first
@@ -213,6 +214,54 @@ async fn an_entry_that_comes_early_waits_for_the_one_before_it() {
     }
     for seq in [1, 2] {
         assert_eq!(b.event("message").await["seq"], seq);
+    }
+}
+
+#[tokio::test]
+async fn entries_that_come_together_leave_no_hole() {
+    let node = node().await;
+    let (room, _a, mut b) = pair_of(&node, &node).await;
+    let inner: i64 = sqlx::query_scalar("SELECT id FROM chat_room").fetch_one(&node.app.db).await.unwrap();
+    let other = Uuid::new_v4();
+    // A run of two batches, with one of a third node's between them; then that one.
+    for seqs in [vec![1, 2, 4, 5], vec![3]] {
+        let entry = |seq| {
+            let frame = json!({"type": "message", "room": room, "seq": seq}).to_string().as_str().into();
+            Relayed { node: other, topic: Topic::Room(inner), seq: Some(seq), frame }
+        };
+        node.app.relay.publish_all(seqs.into_iter().map(entry).collect());
+    }
+    for seq in 1..=5 {
+        assert_eq!(b.event("message").await["seq"], seq);
+    }
+}
+
+#[tokio::test]
+async fn a_node_reads_nothing_of_a_room_that_nobody_listens_to_until_somebody_comes_back() {
+    let node = node().await;
+    let other = Node::apart(&node).await;
+    let (room, mut a, mut b) = pair_of(&node, &other).await;
+    b.text(&room, "1").await;
+    assert_eq!(b.event("message").await["seq"], 1);
+    let inner: i64 = sqlx::query_scalar("SELECT id FROM chat_room").fetch_one(&node.app.db).await.unwrap();
+    let delivered = || other.app.rooms.feed.lock()[&inner].delivered;
+    b.ok(json!({"type": "leave", "room": room})).await;
+    for (upto, reads_back) in [(5, true), (205, false)] {
+        let before = delivered();
+        for n in before.unwrap() + 1..=upto {
+            a.text(&room, &format!("{n}")).await;
+        }
+        feed::look(&other.app).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await; // longer than an entry that is due is waited for
+        assert_eq!(delivered(), before);
+        // Few are read into the memory, many are passed over; none is missing.
+        b.ok(json!({"type": "join", "room": room, "after": 1})).await;
+        for seq in 2..=upto {
+            assert_eq!(b.event("message").await["seq"], seq);
+        }
+        assert_eq!(delivered(), Some(upto));
+        assert_eq!(other.app.rooms.feed.lock()[&inner].recent.len() > 1, reads_back);
+        b.ok(json!({"type": "leave", "room": room})).await;
     }
 }
 

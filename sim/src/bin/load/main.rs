@@ -1,7 +1,7 @@
 //! Cheap single-threaded epoll load generator for real-time messaging servers (Linux only).
 //! usage: loadgen <idle|fanout|pairs> key=value ...      (one JSON line per measured phase on stdout)
-//!   driver= addr=host:port[,host:port...] arg= label= pids=1,2 back=3,4 (CPU/PSS of these process trees)
-//!   idle:   n= rate=      fanout: subs= win= secs= reps= frac=      pairs: rooms= secs= reps= rate=
+//!   driver= addr=host:port[,host:port...] row=sockets in a row on one address arg= label= pids=1,2 back=3,4 (CPU/PSS of these process trees)
+//!   idle:   n= rate=      fanout: subs= win= secs= reps= frac=      pairs: rooms= secs= reps= rate= open=0 (closed loop only)
 mod drivers;
 use drivers::*;
 use libc::*;
@@ -71,6 +71,7 @@ struct Eng {
     conns: Vec<Conn>,
     drv: Box<dyn Driver>,
     addrs: Vec<(u32, u16)>,
+    row: usize,
     rbuf: Vec<u8>,
     evs: Vec<epoll_event>,
     ready: usize,
@@ -93,6 +94,9 @@ fn parse_addr(s: &str) -> (u32, u16) {
 }
 
 impl Eng {
+    fn addr(&self, id: usize) -> (u32, u16) {
+        self.addrs[id / self.row % self.addrs.len()]
+    }
     fn connect(&mut self, id: usize, room: u32) {
         unsafe {
             let fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -106,7 +110,7 @@ impl Eng {
             sa.sin_family = AF_INET as u16;
             sa.sin_addr.s_addr = u32::from_ne_bytes([127, 0, 1, 1 + (id % 16) as u8]);
             bind(fd, &sa as *const _ as *const sockaddr, size_of::<sockaddr_in>() as u32);
-            let (ip, port) = self.addrs[id % self.addrs.len()];
+            let (ip, port) = self.addr(id);
             sa.sin_addr.s_addr = ip;
             sa.sin_port = port.to_be();
             let r = connect(fd, &sa as *const _ as *const sockaddr, size_of::<sockaddr_in>() as u32);
@@ -375,7 +379,7 @@ impl Eng {
                 let room = self.conns[id].room;
                 let mut o = Vec::new();
                 if self.drv.ws() {
-                    let a = self.addrs[id % self.addrs.len()];
+                    let a = self.addr(id);
                     o.extend_from_slice(format!("GET {} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{}\r\n", self.drv.path(room, id as u32), a.1, self.drv.headers(id as u32)).as_bytes());
                     self.conns[id].phase = 1;
                 } else {
@@ -620,6 +624,7 @@ fn main() {
         conns: Vec::new(),
         drv: make(&g("driver", "plain"), &g("arg", "")),
         addrs: g("addr", "127.0.0.1:9000").split(',').map(parse_addr).collect(),
+        row: gi("row", 1.0) as usize,
         rbuf: vec![0; 256 << 10],
         evs: vec![epoll_event { events: 0, u64: 0 }; 1024],
         ready: 0,
@@ -693,8 +698,10 @@ fn main() {
             let mut r: Vec<f64> = (0..reps).map(|_| phase(&mut e, &cx, false, n, secs, Some(1), 0.0, true)).collect();
             r.sort_by(|a, b| a.total_cmp(b));
             let m = r[r.len() / 2];
-            phase(&mut e, &cx, false, n, secs, None, (n as f64).min(0.5 * m), true);
-            phase(&mut e, &cx, false, n, secs, None, 0.7 * m, true);
+            if gi("open", 1.0) > 0.0 {
+                phase(&mut e, &cx, false, n, secs, None, (n as f64).min(0.5 * m), true);
+                phase(&mut e, &cx, false, n, secs, None, 0.7 * m, true);
+            }
         }
         _ => panic!("scenario?"),
     }

@@ -1,0 +1,167 @@
+//! The outbox: what waits to be published, packed, by channel. Bounded in bytes; what does not fit is dropped.
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::{Relayed, Topic, packing};
+
+/// Channels of rooms and visitors. All nodes of a service have to agree: the channel of a topic is its id modulo this.
+const SHARED: usize = 8;
+/// Every channel, with the hash tag that lets a cluster hold each somewhere else. The last is that of the nodes themselves.
+pub(super) const CHANNELS: [&str; SHARED + 1] =
+    ["maju:{0}", "maju:{1}", "maju:{2}", "maju:{3}", "maju:{4}", "maju:{5}", "maju:{6}", "maju:{7}", "maju:{nodes}"];
+/// Bytes of one publish, unless a single record is longer.
+const PUBLISH: usize = 64 * 1024;
+/// Bytes that may wait for one channel: about a second of all that a node of two cores can write.
+const LIMIT: usize = 1024 * 1024;
+
+/// The channel of a topic, as its place in [`CHANNELS`].
+pub(super) fn channel(topic: Topic) -> usize {
+    match topic {
+        Topic::Room(id) | Topic::Visitor(id) => usize::try_from(id.rem_euclid(SHARED as i64)).unwrap_or_default(),
+        Topic::Nodes => SHARED,
+    }
+}
+
+/// What waits to be published.
+#[derive(Default)]
+pub(super) struct Outbox {
+    channels: [Mutex<Waiting>; CHANNELS.len()],
+    filled: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    publishes: VecDeque<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Waiting {
+    /// False: it does not fit.
+    fn put(&mut self, one: &Relayed) -> bool {
+        let size = packing::size(one);
+        if self.bytes + size > LIMIT {
+            return false;
+        }
+        let fits = |last: &Vec<u8>| last.len() + size <= PUBLISH && packing::node(last) == Some(one.node);
+        if !self.publishes.back().is_some_and(fits) {
+            let mut publish = Vec::with_capacity(4 * 1024);
+            packing::begin(one.node, &mut publish);
+            self.publishes.push_back(publish);
+        }
+        if let Some(publish) = self.publishes.back_mut() {
+            packing::pack(one, publish);
+        }
+        self.bytes += size;
+        true
+    }
+}
+
+impl Outbox {
+    /// Adds what is to be published together, and wakes who publishes it. Never waits. Answers how many did not fit.
+    pub(super) fn put(&self, relayed: &[Relayed]) -> usize {
+        let dropped = relayed.iter().filter(|one| !self.lock(channel(one.topic)).put(one)).count();
+        self.filled.notify_one();
+        dropped
+    }
+
+    /// Waits for something to publish. Answers one publish a channel, by its place in [`CHANNELS`].
+    pub(super) async fn take(&self) -> Vec<(usize, Vec<u8>)> {
+        loop {
+            let taken: Vec<_> = (0..CHANNELS.len()).filter_map(|place| Some((place, self.pop(place)?))).collect();
+            if !taken.is_empty() {
+                return taken;
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    fn pop(&self, place: usize) -> Option<Vec<u8>> {
+        let mut waiting = self.lock(place);
+        let publish = waiting.publishes.pop_front()?;
+        waiting.bytes -= publish.len() - packing::HEAD;
+        Some(publish)
+    }
+
+    fn lock(&self, place: usize) -> MutexGuard<'_, Waiting> {
+        self.channels[place].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CHANNELS, LIMIT, Outbox, PUBLISH, Relayed, Topic, channel, packing};
+    use uuid::Uuid;
+
+    fn entry(room: i64, seq: i64, length: usize) -> Relayed {
+        let frame = "x".repeat(length).as_str().into();
+        Relayed { node: Uuid::nil(), topic: Topic::Room(room), seq: Some(seq), frame }
+    }
+
+    fn seqs(publish: &[u8], room: i64) -> Vec<i64> {
+        let records = packing::unpack(publish, |topic| topic == Topic::Room(room)).unwrap();
+        records.iter().filter_map(|one| one.seq).collect()
+    }
+
+    #[tokio::test]
+    async fn a_topic_has_one_channel_and_the_nodes_have_their_own() {
+        for id in [i64::MIN, -1, 0, 7, 8, i64::MAX] {
+            assert!(channel(Topic::Room(id)) < CHANNELS.len() - 1);
+            assert_eq!(channel(Topic::Room(id)), channel(Topic::Visitor(id)));
+        }
+        assert_eq!(channel(Topic::Nodes), CHANNELS.len() - 1);
+        let mut names = CHANNELS.to_vec();
+        names.dedup();
+        assert_eq!(names.len(), CHANNELS.len());
+    }
+
+    #[tokio::test]
+    async fn what_queues_up_goes_out_together_in_order_and_in_bounds() {
+        let outbox = Outbox::default();
+        let all: Vec<Relayed> = (1..=300).flat_map(|seq| [entry(3, seq, 500), entry(4, seq, 10)]).collect();
+        let dropped: usize = all.chunks(7).map(|batch| outbox.put(batch)).sum();
+        assert_eq!(dropped, 0);
+        let (mut third, mut fourth, mut rounds) = (Vec::new(), Vec::new(), 0);
+        while third.len() < 300 {
+            rounds += 1;
+            for (place, publish) in outbox.take().await {
+                assert!(publish.len() <= PUBLISH);
+                let into = if place == channel(Topic::Room(3)) { &mut third } else { &mut fourth };
+                into.extend(seqs(&publish, if place == channel(Topic::Room(3)) { 3 } else { 4 }));
+            }
+        }
+        assert_eq!(rounds, 3, "150 KB in publishes of 64 KiB");
+        assert_eq!((third, fourth), ((1..=300).collect(), (1..=300).collect()));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_is_dropped_and_other_channels_go_on() {
+        let outbox = Outbox::default();
+        let whole: Vec<Relayed> = (1..=80).map(|seq| entry(3, seq, LIMIT / 64)).collect();
+        let dropped = outbox.put(&whole);
+        assert!((17..=20).contains(&dropped), "{dropped}");
+        assert_eq!(outbox.put(&[entry(4, 1, 10)]), 0);
+        let mut got = Vec::new();
+        while got.len() < 80 - dropped {
+            for (place, publish) in outbox.take().await {
+                if place == channel(Topic::Room(3)) {
+                    got.extend(seqs(&publish, 3));
+                }
+            }
+        }
+        assert_eq!(got, (1..=80 - i64::try_from(dropped).unwrap()).collect::<Vec<_>>());
+        assert_eq!(outbox.put(&whole), dropped, "taken is room again");
+    }
+
+    #[tokio::test]
+    async fn frames_of_another_node_travel_under_its_name() {
+        let outbox = Outbox::default();
+        let other = Relayed { node: Uuid::max(), ..entry(3, 2, 10) };
+        outbox.put(&[entry(3, 1, 10), other, entry(3, 3, 10)]);
+        for node in [Uuid::nil(), Uuid::max(), Uuid::nil()] {
+            let taken = outbox.take().await;
+            assert_eq!(packing::node(&taken[0].1), Some(node));
+        }
+    }
+}
