@@ -147,8 +147,7 @@ impl Rounds {
             tokio::time::sleep_until(earliest).await;
             self.look(app, connection, whole).await?;
             let thinking = Instant::now();
-            let tickets: Vec<Ticket> = self.tickets.values().cloned().collect();
-            let matches = pair(&tickets, &self.met, app.clock.now());
+            let matches = pair(self.tickets.values(), &self.met, app.clock.now());
             earliest = Instant::now() + (thinking.elapsed() * 4).clamp(GAP, LONGEST_GAP);
             if !matches.is_empty() {
                 self.commit(app, connection, &matches).await?;
