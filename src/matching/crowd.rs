@@ -47,6 +47,7 @@ impl Hasher for NumberHasher {
 }
 
 /// A seeker.
+#[derive(Clone)]
 pub(super) struct Person<'a> {
     pub ticket: &'a Ticket,
     pub visitor: i64,
@@ -111,21 +112,18 @@ pub(super) struct Crowd<'a> {
 impl<'a> Crowd<'a> {
     /// Reads the tickets, one a visitor. `stage` says how far a waiting time has widened somebody's choice.
     pub(super) fn new(tickets: impl IntoIterator<Item = &'a Ticket>, stage: impl Fn(OffsetDateTime) -> u8) -> Self {
-        let of = |ticket: &'a Ticket| (ticket.since.unix_timestamp(), ticket.since.nanosecond(), ticket.id, ticket);
-        let mut order: Vec<(i64, u32, i64, &Ticket)> = tickets.into_iter().map(of).collect();
-        order.sort_unstable_by_key(|(secs, nanos, id, ticket)| (*secs, *nanos, *id, ticket.visitor));
         let mut crowd = Self {
-            people: Vec::with_capacity(order.len()),
-            numbers: Vec::with_capacity(order.len() * 2),
+            people: Vec::new(),
+            numbers: Vec::new(),
             languages: Languages::default(),
             seekers: Vec::new(),
             lists: HashMap::default(),
         };
         let mut interests = Numbers::default();
-        for (_, _, _, ticket) in order {
-            let person = crowd.read(ticket, stage(ticket.since), &mut interests);
-            crowd.people.push(person);
-        }
+        // Read as they lie in memory, and only then put in order.
+        let read = |ticket: &'a Ticket| crowd.read(ticket, stage(ticket.since), &mut interests);
+        let people: Vec<Person<'a>> = tickets.into_iter().map(read).collect();
+        crowd.people = in_order(people);
         crowd.list();
         crowd
     }
@@ -208,6 +206,17 @@ impl<'a> Crowd<'a> {
         let Self { lists, people, .. } = self;
         Some((lists.get_mut(&key(language, interest))?, people))
     }
+}
+
+/// People who have waited longest first.
+fn in_order(people: Vec<Person<'_>>) -> Vec<Person<'_>> {
+    let of = |(at, person): (u32, &Person<'_>)| {
+        let (since, id) = (person.ticket.since, person.ticket.id);
+        (since.unix_timestamp(), since.nanosecond(), id, person.visitor, at)
+    };
+    let mut order: Vec<_> = (0..).zip(&people).map(of).collect();
+    order.sort_unstable();
+    order.into_iter().map(|(.., at)| people[at as usize].clone()).collect()
 }
 
 fn key(language: u32, interest: u32) -> u64 {

@@ -1,8 +1,11 @@
 //! Cheap single-threaded epoll load generator for real-time messaging servers (Linux only).
-//! usage: loadgen <idle|fanout|pairs> key=value ...      (one JSON line per measured phase on stdout)
+//! usage: loadgen <idle|fanout|pairs|storm|slow> key=value ...      (one JSON line per measured phase on stdout)
 //!   driver= addr=host:port[,host:port...] arg= label= pids=1,2 back=3,4 (CPU/PSS of these process trees)
 //!   idle:   n= rate=      fanout: subs= win= secs= reps= frac=      pairs: rooms= secs= reps= rate=
+//!   storm: n= big= missed= missed_pct= at_once= pg=      slow: readers= slow= rate= secs=
 mod drivers;
+mod slow;
+mod storm;
 use drivers::*;
 use libc::*;
 use std::collections::HashMap;
@@ -696,6 +699,29 @@ fn main() {
             phase(&mut e, &cx, false, n, secs, None, (n as f64).min(0.5 * m), true);
             phase(&mut e, &cx, false, n, secs, None, 0.7 * m, true);
         }
+        "storm" => storm::run(
+            &mut e,
+            &g("arg", ""),
+            &storm::Options {
+                sockets: gi("n", 10_000.0) as usize,
+                big: gi("big", 1_000.0) as usize,
+                missed_big: gi("missed", 20.0) as i64,
+                missed_pct: gi("missed_pct", 20.0) as usize,
+                at_once: gi("at_once", 1_000.0) as usize,
+                pg: g("pg", ""),
+                pids: cx.pids.clone(),
+            },
+        ),
+        "slow" => slow::run(
+            &mut e,
+            &slow::Options {
+                readers: gi("readers", 200.0) as usize,
+                slow: gi("slow", 1_000.0) as usize,
+                rate: gi("rate", 50.0),
+                secs,
+                server: cx.pids[0],
+            },
+        ),
         _ => panic!("scenario?"),
     }
 }
