@@ -200,7 +200,7 @@ if (does('slow')) {
   const secs = Number(process.env.SLOW_SECS ?? 60);
   const [slow] = await load('slow', { ...own, readers: 200, slow: 1000, rate: 50, secs });
   const delays = (phase) => `${phase.p50_ms}/${phase.p99_ms} ms, ${phase.heard_pct} % heard`;
-  say(`slow readers: ${slow.slow} that do not read beside ${slow.readers} that do, ${secs} s: p50/p99 ${delays(slow.with)}; without them ${delays(slow.before)}`);
+  say(`slow readers: ${slow.slow} that do not read beside ${slow.readers} that do, ${secs} s: p50/p99 ${delays(slow.some)}; when all ${slow.readers + slow.slow} read ${delays(slow.all)}; the ${slow.readers} alone ${delays(slow.few)}`);
   say(`  let go of ${slow.let_go} in ${slow.rounds} rounds of ${slow.longest_round_s} s at most (${slow.told_4408} read why: 4408); memory ${slow.pss_mib} MiB before, ${slow.most_pss_mib} MiB at most; the kernel's buffers ${slow.most_kernel_mib} MiB at most`);
 }
 

@@ -85,6 +85,8 @@ struct Eng {
     tmp: Vec<u8>,
     collect: bool,
     sent: u64,
+    /// Sockets from this one on hear without being counted.
+    counted: usize,
     first_err: Option<String>,
 }
 
@@ -213,7 +215,8 @@ impl Eng {
                 from = from << 4 | hx(*b) as u32
             }
             hit = true;
-            if from as usize == id {
+            if id >= self.counted {
+            } else if from as usize == id {
                 self.echo += 1
             } else {
                 self.deliv += 1;
@@ -634,6 +637,7 @@ fn main() {
         tmp: Vec::new(),
         collect: false,
         sent: 0,
+        counted: usize::MAX,
         first_err: None,
     };
     let secs = gi("secs", 4.0);

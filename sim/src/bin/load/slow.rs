@@ -3,13 +3,15 @@
 use super::{Eng, Hist, now};
 use libc::*;
 use std::mem::size_of;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 pub struct Options {
     pub readers: usize,
     pub slow: usize,
     /// Messages a second, written by the first reader.
     pub rate: f64,
-    /// Seconds with the slow ones; a third of it, ten at least, is measured without them before.
+    /// Seconds with the slow ones; before, a quarter of it, ten at least, without them, and then with all of them reading.
     pub secs: f64,
     pub server: i32,
 }
@@ -18,6 +20,8 @@ pub struct Options {
 const TOO_SLOW: &[u8] = b"\x11\x38too slow";
 /// Bytes a second that one of ten reads.
 const TRICKLE: usize = 2048;
+/// Slow ones that come in a second.
+const AT_ONCE: usize = 200;
 
 /// One socket that does not read; what it has read of its end.
 #[derive(Default)]
@@ -61,6 +65,27 @@ fn kernel_mib() -> f64 {
     pages.and_then(|pages| pages.parse::<f64>().ok()).unwrap_or(0.0) * 4.0 / 1024.0
 }
 
+/// What the server and the kernel hold, looked at every half second by a thread of its own: looking takes time.
+#[derive(Default)]
+struct Seen {
+    sockets: AtomicUsize,
+    most_kib: AtomicUsize,
+    most_kernel_mib: AtomicUsize,
+}
+
+fn watch(pid: i32) -> &'static Seen {
+    let seen: &'static Seen = Box::leak(Box::default());
+    std::thread::spawn(move || {
+        loop {
+            seen.sockets.store(held(pid), Ordering::Relaxed);
+            seen.most_kib.fetch_max(pss_of(pid) as usize, Ordering::Relaxed);
+            seen.most_kernel_mib.fetch_max(kernel_mib() as usize, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    });
+    seen
+}
+
 /// Sends at a rate for a while and calls `each` every second; answers the deliveries of a message sent, in percent.
 fn speak(engine: &mut Eng, options: &Options, secs: f64, mut each: impl FnMut(&mut Eng)) -> f64 {
     (engine.hist, engine.deliv, engine.sent) = (Hist::new(), 0, 0);
@@ -90,7 +115,7 @@ fn speak(engine: &mut Eng, options: &Options, secs: f64, mut each: impl FnMut(&m
 
 /// Those who have joined stop reading; a small window makes it soon felt.
 fn stop_reading(engine: &mut Eng, from: usize, still: &mut [bool]) {
-    for at in 0..still.len() {
+    for at in 0..still.len().min(engine.conns.len() - from) {
         let conn = &engine.conns[from + at];
         if conn.phase == 3 && !still[at] {
             still[at] = true;
@@ -111,26 +136,45 @@ fn stop_reading(engine: &mut Eng, from: usize, still: &mut [bool]) {
 
 pub fn run(engine: &mut Eng, options: &Options) {
     let Options { readers, slow: count, secs, server, .. } = *options;
+    engine.counted = readers;
     engine.open_all(readers, 4000.0, &|_| 0);
     assert_eq!(engine.ready, readers, "{:?}", engine.first_err);
-    let heard_before = speak(engine, options, (secs / 3.0).max(10.0), |_| ());
-    let before = std::mem::replace(&mut engine.hist, Hist::new());
+    let seen = watch(server);
     let (base_pss, base_held) = (pss_of(server), held(server));
+    let calm = (secs / 4.0).max(10.0);
+    let few = phase(engine, options, calm, |_| ());
+    // As many sockets as later, and all of them read: what differs then is that some do not.
+    for at in 0..count {
+        engine.connect(readers + at, 0);
+        while engine.ready + AT_ONCE < readers + at {
+            engine.poll(1);
+        }
+    }
+    while engine.ready < readers + count && engine.dead == 0 {
+        engine.poll(1);
+    }
+    let all = phase(engine, options, calm, |_| ());
 
     let mut still = vec![false; count];
     let mut slow: Vec<Slow> = (0..count).map(|_| Slow::default()).collect();
-    (0..count).for_each(|at| engine.connect(readers + at, 0));
-    let (mut most_pss, mut most_kernel) = (base_pss, 0.0f64);
+    let mut opened = count;
     let (mut let_go, mut told, mut rounds, mut since, mut longest) = (0, 0, 0, now(), 0.0f64);
-    let heard = speak(engine, options, secs, |engine| {
+    let some = phase(engine, options, secs, |engine| {
+        // They come a few at a time: what is measured is their not reading, not their coming.
+        for at in opened..count.min(opened + AT_ONCE) {
+            engine.connect(readers + at, 0);
+        }
+        opened = count.min(opened + AT_ONCE);
         stop_reading(engine, readers, &mut still);
-        most_pss = most_pss.max(pss_of(server));
-        most_kernel = most_kernel.max(kernel_mib());
         (0..count)
             .step_by(10)
             .filter(|at| still[*at])
             .for_each(|at| sip(engine.conns[readers + at].fd, TRICKLE, &mut slow[at]));
-        if still.iter().all(|one| *one) && held(server) <= base_held + 2 {
+        if opened == count
+            && still.iter().all(|one| *one)
+            && seen.sockets.load(Ordering::Relaxed) <= base_held + 2
+            && (now() - since) > 2_000_000_000 * (1 + count as u64 / AT_ONCE as u64)
+        {
             longest = longest.max((now() - since) as f64 / 1e9);
             rounds += 1;
             for (at, one) in slow.iter_mut().enumerate() {
@@ -145,23 +189,28 @@ pub fn run(engine: &mut Eng, options: &Options) {
             }
             let_go += count;
             still.fill(false);
-            since = now();
-            (0..count).for_each(|at| engine.connect(readers + at, 0));
+            (since, opened) = (now(), 0);
         }
     });
     println!(
-        r#"{{"scen":"slow","readers":{readers},"slow":{count},"secs":{secs},"before":{{"p50_ms":{:.2},"p99_ms":{:.2},"max_ms":{:.1},"heard_pct":{heard_before:.2}}},"with":{{"p50_ms":{:.2},"p99_ms":{:.2},"max_ms":{:.1},"heard_pct":{heard:.2}}},"rounds":{rounds},"let_go":{let_go},"told_4408":{told},"longest_round_s":{longest:.1},"pss_mib":{:.1},"most_pss_mib":{:.1},"most_kernel_mib":{most_kernel:.1},"dead":{},"first_error":{:?}}}"#,
-        before.q(0.5),
-        before.q(0.99),
-        before.max as f64 / 1e6,
-        engine.hist.q(0.5),
-        engine.hist.q(0.99),
-        engine.hist.max as f64 / 1e6,
+        r#"{{"scen":"slow","readers":{readers},"slow":{count},"secs":{secs},"few":{few},"all":{all},"some":{some},"rounds":{rounds},"let_go":{let_go},"told_4408":{told},"longest_round_s":{longest:.1},"pss_mib":{:.1},"most_pss_mib":{:.1},"most_kernel_mib":{},"dead":{},"first_error":{:?}}}"#,
         base_pss / 1024.0,
-        most_pss / 1024.0,
+        seen.most_kib.load(Ordering::Relaxed) as f64 / 1024.0,
+        seen.most_kernel_mib.load(Ordering::Relaxed),
         engine.dead,
         engine.first_err.clone().unwrap_or_default()
     );
+}
+
+/// A measured while: how long the readers waited for what was said, and how much of it they heard.
+fn phase(engine: &mut Eng, options: &Options, secs: f64, each: impl FnMut(&mut Eng)) -> String {
+    let heard = speak(engine, options, secs, each);
+    format!(
+        r#"{{"p50_ms":{:.2},"p99_ms":{:.2},"max_ms":{:.1},"heard_pct":{heard:.2}}}"#,
+        engine.hist.q(0.5),
+        engine.hist.q(0.99),
+        engine.hist.max as f64 / 1e6
+    )
 }
 
 /// The server's own memory, in KiB, without Postgres, a child of it.
