@@ -191,6 +191,7 @@ if (does('storm')) {
   const [count, big, people] = [Number(process.env.STORM ?? 10000), 1000, join(work, 'storm.txt')];
   await run(process.execPath, [join(import.meta.dirname, 'prepare.mjs'), server.base, count, 1 + (count - big) / 2, people]);
   const [storm] = await load('storm', { ...own, arg: people, n: count, big, pg: `host=${server.socket} user=maju dbname=maju` });
+  if (storm.wrong || storm.dead || storm.heard_after_pct < 100) throw new Error(`not everybody got what was missed: ${JSON.stringify(storm)}`);
   say(`storm: ${storm.back} of ${count} sockets back with all they missed ${storm.all_s} s after all were cut (p50/p99 ${storm.p50_s}/${storm.p99_s} s), ${storm.at_once} at a time: ${storm.own_p50_ms}/${storm.own_p99_ms} ms from a socket's connect to the last entry it missed`);
   say(`  ${storm.missed_entries} entries in ${storm.replays} replays, ${storm.from_memory_pct} % from memory; wrong ${storm.wrong}; dead ${storm.dead}; heard the next message: ${storm.heard_after_pct} %`);
   say(`  ${storm.statements_each} transactions of Postgres and ${storm.cpu_us_each} µs of CPU (with Postgres's) a socket`);
