@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Load on the optimised build, with bare servers beside it in the same run: ratios are what is kept (docs/BENCHMARKS.md).
-// usage: bench.mjs [idle|pairs|leaves|fanout|match|nodes ...]   (all by default)
+// usage: bench.mjs [pairing|idle|pairs|leaves|fanout|match|storm|slow|nodes ...]   (all by default)
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -75,6 +75,14 @@ const say = (text) => console.log(text);
 const total = (phases) => of(phases, 'closed', 'cpu_s_per_M') + of(phases, 'closed', 'back_cpu_s_per_M');
 /** The middle one of what was measured in turn, and how far apart they were. */
 const spread = (list) => `${median(list).toFixed(2)} (${Math.min(...list).toFixed(2)} to ${Math.max(...list).toFixed(2)})`;
+
+if (does('pairing')) {
+  const { stdout } = await run(bin('pairing'), []);
+  for (const round of stdout.trim().split('\n').map((line) => JSON.parse(line))) {
+    say(`pairing in memory, ${round.people} wait, ${round.crowd}: ${round.pairs} pairs (${round.shared} share an interest) in ${round.ms} ms: ${round.pairs_s} pairs/s`);
+  }
+  if (wanted.length === 1) process.exit();
+}
 
 const server = await maju();
 const file = join(work, 'people.txt');
@@ -182,6 +190,25 @@ if (does('match')) {
     const [rate, p50, p99] = ['pairs_per_s', 'p50_ms', 'p99_ms'].map((field) => median(rounds.map((round) => round[field])));
     say(`match end to end, ${seekers} seek at once: ${rate} pairs/s, seek to told p50/p99 ${p50}/${p99} ms`);
   }
+}
+
+if (does('storm')) {
+  // As many people as sockets; everybody is cut at once and comes back at once.
+  const [count, big, people] = [Number(process.env.STORM ?? 10000), 1000, join(work, 'storm.txt')];
+  await run(process.execPath, [join(import.meta.dirname, 'prepare.mjs'), server.base, count, 1 + (count - big) / 2, people]);
+  const [storm] = await load('storm', { ...own, arg: people, n: count, big, pg: `host=${server.socket} user=maju dbname=maju` });
+  if (storm.wrong || storm.dead || storm.heard_after_pct < 100) throw new Error(`not everybody got what was missed: ${JSON.stringify(storm)}`);
+  say(`storm: ${storm.back} of ${count} sockets back with all they missed ${storm.all_s} s after all were cut (p50/p99 ${storm.p50_s}/${storm.p99_s} s), ${storm.at_once} at a time: ${storm.own_p50_ms}/${storm.own_p99_ms} ms from a socket's connect to the last entry it missed`);
+  say(`  ${storm.missed_entries} entries in ${storm.replays} replays, ${storm.from_memory_pct} % from memory; wrong ${storm.wrong}; dead ${storm.dead}; heard the next message: ${storm.heard_after_pct} %`);
+  say(`  ${storm.statements_each} transactions of Postgres and ${storm.cpu_us_each} µs of CPU (with Postgres's) a socket`);
+}
+
+if (does('slow')) {
+  const secs = Number(process.env.SLOW_SECS ?? 60);
+  const [slow] = await load('slow', { ...own, readers: 200, slow: 1000, rate: 50, secs });
+  const delays = (phase) => `${phase.p50_ms}/${phase.p99_ms} ms, ${phase.heard_pct} % heard`;
+  say(`slow readers: ${slow.slow} that do not read beside ${slow.readers} that do, ${secs} s: p50/p99 ${delays(slow.some)}; when all ${slow.readers + slow.slow} read ${delays(slow.all)}; the ${slow.readers} alone ${delays(slow.few)}`);
+  say(`  let go of ${slow.let_go} in ${slow.rounds} rounds of ${slow.longest_round_s} s at most (${slow.told_4408} read why: 4408); memory ${slow.pss_mib} MiB before, ${slow.most_pss_mib} MiB at most; the kernel's buffers ${slow.most_kernel_mib} MiB at most`);
 }
 
 // Every pair is split: each message has to cross from one node to the other.

@@ -131,7 +131,7 @@ impl From<sqlx::Error> for Error {
     /// A database that cannot be reached is `unavailable`; anything else it says is ours.
     fn from(error: sqlx::Error) -> Self {
         if crate::db::is_unreachable(&error) {
-            tracing::warn!(error.cause = %error, "the database cannot be reached");
+            crate::db::say_unreachable(&error);
             return Self::Unavailable;
         }
         Self::internal(error)

@@ -1,9 +1,13 @@
 //! Logs: JSON or pretty lines on standard error, dotted fields by noun, never a message's text.
 use tracing_subscriber::EnvFilter;
 
+/// What is said when nothing else is asked for. The cookie's layer would say an error for each request that Postgres could
+/// not answer, and a warning for each that comes with an old cookie; `accounts/sessions.rs` says what is ours to know.
+const USUAL: &str = "info,sqlx=warn,tower_sessions=off,tower_sessions_core=off";
+
 /// Starts logging for the process. `MAJU_LOG_FILTER` chooses levels (`info` by default).
 pub fn init(json: bool) {
-    let filter = EnvFilter::try_from_env("MAJU_LOG_FILTER").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    let filter = EnvFilter::try_from_env("MAJU_LOG_FILTER").unwrap_or_else(|_| usual());
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start in one process (tests) keeps the first.
     if json {
@@ -11,4 +15,9 @@ pub fn init(json: bool) {
     } else {
         let _ = lines.with_target(false).compact().try_init();
     }
+}
+
+/// The levels by default.
+pub(crate) fn usual() -> EnvFilter {
+    EnvFilter::new(USUAL)
 }

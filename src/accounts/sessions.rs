@@ -56,9 +56,12 @@ impl SessionStore for Sessions {
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
         let fetch = |hashes| store::load_sessions(&self.db, hashes, SILENCE);
-        let found = self.loader.load(hash(id), fetch).await.map_err(|why| Error::Backend(why.to_string()))?;
+        let found = self.loader.load(hash(id), fetch).await.map_err(failed)?;
         let Some(found) = found else { return Ok(None) };
-        let data = serde_json::from_value(found.data).map_err(|why| Error::Decode(why.to_string()))?;
+        let data = serde_json::from_value(found.data).map_err(|why| {
+            tracing::error!(error.cause = %why, "a stored session cannot be read");
+            Error::Decode(why.to_string())
+        })?;
         Ok(Some(Record { id: *id, data, expiry_date: found.expires_at }))
     }
 
@@ -78,5 +81,11 @@ fn hash(id: &Id) -> IdHash {
 }
 
 fn backend(why: sqlx::Error) -> Error {
+    failed(why.into())
+}
+
+/// The layer above does not log (`telemetry.rs`): it would for each request.
+fn failed(why: crate::error::Error) -> Error {
+    why.log();
     Error::Backend(why.to_string())
 }

@@ -1,11 +1,18 @@
 //! Accounts over the real router and Postgres.
+use std::io;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use serde_json::json;
+use sqlx::postgres::PgPoolOptions;
+use tower_sessions::Session;
+use tower_sessions::session::Id;
 
-use super::store;
+use super::sessions::Sessions;
+use super::{session_visitor, store};
+use crate::telemetry;
 use crate::testing::{limited_node, node};
 
 #[tokio::test]
@@ -119,4 +126,41 @@ async fn one_address_cannot_make_visitors_without_end() {
     let refused = refused.expect("the limit holds");
     assert_eq!(refused.json()["code"], "rate_limited");
     assert!(refused.headers.contains_key(header::RETRY_AFTER) && !refused.headers.contains_key(header::SET_COOKIE));
+}
+
+/// Keeps what is logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn while_postgres_is_away_it_is_said_once_and_not_for_every_cookie() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let log = tracing_subscriber::fmt().with_env_filter(telemetry::usual()).with_writer(move || writer.clone());
+    let _listening = tracing::subscriber::set_default(log.finish());
+    let nowhere =
+        PgPoolOptions::new().acquire_timeout(Duration::from_millis(20)).connect_lazy("postgres://127.0.0.1:1/x");
+    let store = Arc::new(Sessions::new(nowhere.unwrap()));
+    for _ in 0..20 {
+        let session = Session::new(Some(Id::default()), store.clone(), None);
+        assert_eq!(session_visitor(&session).await.unwrap_err().code(), "unavailable");
+    }
+    let said = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert!(!said.contains("ERROR"), "{said}");
+    // Another test of this process may have said it before.
+    assert!(
+        said.lines().count() <= 1 && said.lines().all(|line| line.contains("the database cannot be reached")),
+        "{said}"
+    );
 }

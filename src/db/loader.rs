@@ -76,6 +76,11 @@ impl<K: Copy + Eq + Hash, V: Clone> Loader<K, V> {
             return;
         }
         let found = fetch(taken.keys().copied().collect()).await;
+        if let Err(why) = &found
+            && super::is_unreachable(why)
+        {
+            super::say_unreachable(why);
+        }
         let failed = |why: &sqlx::Error| {
             if super::is_unreachable(why) { Error::Unavailable } else { Error::internal(why.to_string()) }
         };

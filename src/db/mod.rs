@@ -6,7 +6,8 @@ pub mod secret;
 
 pub use loader::Loader;
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -123,6 +124,38 @@ pub async fn migrate(pool: &PgPool) -> Result<(), String> {
     connection.close().await.map_err(|why| format!("the migration failed at its end: {why}"))
 }
 
+/// Says that the database cannot be reached, once in ten seconds however many ask for it meanwhile.
+pub fn say_unreachable(error: &sqlx::Error) {
+    static SAID: Seldom = Seldom::new();
+    if let Some(others) = SAID.turn(Instant::now()) {
+        tracing::warn!(error.cause = %error, requests.others = others, "the database cannot be reached");
+    }
+}
+
+/// Time between two lines that say the same at least.
+const SELDOM: Duration = Duration::from_secs(10);
+
+/// Something that is said seldom: when it was last, and how many have wanted to since.
+struct Seldom(Mutex<(Option<Instant>, u64)>);
+
+impl Seldom {
+    const fn new() -> Self {
+        Self(Mutex::new((None, 0)))
+    }
+
+    /// How many have held their tongue before this one; None: so does this one.
+    fn turn(&self, now: Instant) -> Option<u64> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, others) = *known;
+        if last.is_some_and(|last| now.saturating_duration_since(last) < SELDOM) {
+            known.1 += 1;
+            return None;
+        }
+        *known = (Some(now), 0);
+        Some(others)
+    }
+}
+
 /// Whether an error says that the database cannot be reached or cannot work now, rather than that a statement was wrong.
 pub fn is_unreachable(error: &sqlx::Error) -> bool {
     match error {
@@ -155,8 +188,20 @@ pub fn constraint(error: &sqlx::Error) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{check, connect};
+    use std::time::{Duration, Instant};
+
+    use super::{Seldom, check, connect};
     use crate::testing;
+
+    #[test]
+    fn what_many_want_to_say_is_said_seldom() {
+        let (line, began) = (Seldom::new(), Instant::now());
+        let at = |secs| began + Duration::from_secs(secs);
+        assert_eq!(line.turn(at(0)), Some(0));
+        assert_eq!([line.turn(at(0)), line.turn(at(9)), line.turn(at(9))], [None; 3]);
+        assert_eq!(line.turn(at(10)), Some(3));
+        assert_eq!([line.turn(at(11)), line.turn(at(20))], [None, Some(1)]);
+    }
 
     #[tokio::test]
     async fn a_database_that_may_lose_what_it_acknowledged_is_refused_unless_it_is_wanted() {

@@ -49,7 +49,9 @@ impl Wire {
     pub(super) fn new(upgraded: Upgraded, limit: usize) -> Option<Self> {
         let parts = upgraded.downcast::<TokioIo<http::Socket>>().ok()?;
         let decoder = Decoder::new(limit, &parts.read_buf);
-        Some(Self { socket: parts.io.into_inner(), decoder, out: VecDeque::new(), torn: false })
+        let socket = parts.io.into_inner();
+        socket.bound_unread();
+        Some(Self { socket, decoder, out: VecDeque::new(), torn: false })
     }
 
     /// The next message. May be given up and asked for again: nothing is lost.

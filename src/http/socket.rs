@@ -19,6 +19,10 @@ use crate::faults::{self, Fault};
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 1024 * 1024;
 
+/// Bytes that the kernel keeps for a client that does not read; it takes as many again for its own books. Left to itself it
+/// takes up to 4 MiB, which nobody sees as the server's memory, and a slow reader is not felt for minutes.
+const UNREAD: usize = 32 * 1024;
+
 /// How long a connection may take over each thing.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeouts {
@@ -103,6 +107,11 @@ pub struct Socket {
 impl Socket {
     pub(super) fn new(stream: TcpStream, phase: SharedPhase, permit: Permit, tasks: Tasks) -> Self {
         Self { stream, phase, ended: false, permit: Some(permit), tasks }
+    }
+
+    /// Bounds what the kernel keeps of what is written and not read: for a connection that stays.
+    pub fn bound_unread(&self) {
+        let _ = rustix::net::sockopt::set_socket_send_buffer_size(&self.stream, UNREAD);
     }
 }
 

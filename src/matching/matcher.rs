@@ -24,6 +24,8 @@ const GAP: Duration = Duration::from_millis(5);
 const LONGEST_GAP: Duration = Duration::from_millis(250);
 /// How long the lock is held before expired leases are acted on: after a crash every node renews its own first.
 const SETTLE: Duration = Duration::from_millis(3_500);
+/// Pairs that one transaction makes at most.
+const TOGETHER: usize = 1_000;
 /// A matcher that hangs loses its connection, and with it the lock.
 const SESSION: &[(&str, &str)] = &[
     ("idle_in_transaction_session_timeout", "3s"),
@@ -147,13 +149,29 @@ impl Rounds {
             tokio::time::sleep_until(earliest).await;
             self.look(app, connection, whole).await?;
             let thinking = Instant::now();
-            let tickets: Vec<Ticket> = self.tickets.values().cloned().collect();
-            let matches = pair(&tickets, &self.met, app.clock.now());
+            let matches = pair(self.tickets.values(), &self.met, app.clock.now());
             earliest = Instant::now() + (thinking.elapsed() * 4).clamp(GAP, LONGEST_GAP);
-            if !matches.is_empty() {
-                self.commit(app, connection, &matches).await?;
+            self.commit_some(app, connection, &matches).await?;
+        }
+    }
+
+    /// Commits the first matches, of those who have waited longest, for a second. The rest is paired anew after a look at
+    /// the table: after a silence a whole crowd is matched at once, and no statement may take long.
+    async fn commit_some(
+        &mut self,
+        app: &App,
+        connection: &mut PgConnection,
+        matches: &[Match],
+    ) -> Result<(), sqlx::Error> {
+        let until = Instant::now() + SCAN;
+        for some in matches.chunks(TOGETHER) {
+            self.commit(app, connection, some).await?;
+            if Instant::now() >= until || app.tasks.stopping.is_cancelled() {
+                app.matching.matcher.wake();
+                break;
             }
         }
+        Ok(())
     }
 
     /// Reads the new tickets, or the whole table (ids may commit out of order), and whom their visitors met.

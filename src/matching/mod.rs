@@ -1,4 +1,5 @@
 //! Matching: seek, cancel, next, leave, report, block. Two strangers meet in slots A and B; nobody is forgotten or met twice.
+mod crowd;
 mod matcher;
 mod model;
 mod pair;

@@ -2,14 +2,15 @@
 //!
 //! Oldest first; a pair must have waited long enough, on both sides, for what it lacks: a shared interest (or somebody open
 //! to anyone) and a language at once, a language alone after 10 s, a translation after 20 s. Among compatible ones: more
-//! shared interests, then the rarest, then the oldest. Seekers are indexed by (language, interest), so that nobody is
-//! compared with everybody.
+//! shared interests, then the rarest, then the oldest. Seekers stand in lists by language and interest (`crowd.rs`), so that
+//! nobody is compared with everybody.
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use time::{Duration, OffsetDateTime};
 
-use super::model::{Seek, Ticket};
+use super::crowd::{ALL, ANY, BRIDGE, ByNumber, Crowd, EVERY, OPEN};
+use super::model::Ticket;
 use crate::faults::{self, Fault};
 
 /// How long people who met are kept apart while anybody else could be met (DESIGN.md 6).
@@ -26,8 +27,8 @@ const LOOK: usize = 32;
 /// Who should not meet again: for now, or ever.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Met {
-    lately: HashMap<i64, HashMap<i64, OffsetDateTime>>,
-    blocked: HashSet<(i64, i64)>,
+    lately: HashMap<i64, HashMap<i64, OffsetDateTime, ByNumber>, ByNumber>,
+    blocked: HashSet<(i64, i64), ByNumber>,
 }
 
 impl Met {
@@ -50,12 +51,18 @@ impl Met {
         self.blocked.retain(|(low, high)| waits(*low) && waits(*high));
     }
 
+    /// Whoever met or blocked anybody, and whom.
+    fn concerned(&self) -> impl Iterator<Item = i64> {
+        let lately = self.lately.iter().flat_map(|(visitor, others)| others.keys().chain([visitor]).copied());
+        lately.chain(self.blocked.iter().flat_map(|(low, high)| [*low, *high]))
+    }
+
     pub(super) fn is_blocked(&self, one: i64, other: i64) -> bool {
         !self.blocked.is_empty() && self.blocked.contains(&(one.min(other), one.max(other)))
     }
 
     pub(super) fn is_recent(&self, one: i64, other: i64, now: OffsetDateTime) -> bool {
-        let at = |from, to| self.lately.get(&from).and_then(|met: &HashMap<_, _>| met.get(&to));
+        let at = |from: i64, to: i64| self.lately.get(&from)?.get(&to);
         at(one, other).or_else(|| at(other, one)).is_some_and(|at| now - *at < APART)
             && !faults::on(Fault::MetLatelyForgotten)
     }
@@ -74,21 +81,18 @@ pub(super) struct Match {
     pub relaxed: bool,
 }
 
-/// The pairs of a round. Nobody is in two, nobody is paired with themselves or somebody blocked.
-pub(super) fn pair(tickets: &[Ticket], met: &Met, now: OffsetDateTime) -> Vec<Match> {
-    if tickets.len() < 2 {
-        return Vec::new();
-    }
+/// The pairs of a round over tickets, one a visitor. Nobody is in two, nobody is paired with themselves or somebody blocked.
+pub(super) fn pair<'a>(tickets: impl IntoIterator<Item = &'a Ticket>, met: &'a Met, now: OffsetDateTime) -> Vec<Match> {
     let mut round = Round::new(tickets, met, now);
-    let mut matches = Vec::new();
-    for x in 0..round.people.len() {
+    let mut matches = Vec::with_capacity(round.free.len() / 2);
+    for x in 0..round.free.len() {
         if round.free[x]
             && let Some(y) = round.best_for(x)
         {
             matches.push(round.join(x, y, false));
         }
     }
-    for x in 0..round.people.len() {
+    for x in 0..round.free.len() {
         if round.free[x]
             && let Some(y) = round.again_for(x)
         {
@@ -103,28 +107,6 @@ pub(super) fn stage(waited: Duration) -> u8 {
     u8::from(waited >= WIDER) + u8::from(waited >= WIDEST)
 }
 
-/// The language itself, without region or script.
-fn primary(tag: &str) -> String {
-    tag.split('-').next().unwrap_or_default().to_ascii_lowercase()
-}
-
-fn languages_of(seek: &Seek) -> Vec<String> {
-    let mut languages: Vec<String> = seek.languages.iter().map(|tag| primary(tag)).collect();
-    languages.sort_unstable();
-    languages.dedup();
-    languages
-}
-
-/// Keys of the index that are nobody's own language: takes any, everybody, welcomes a translation.
-const ANY: u32 = 0;
-const ALL: u32 = 1;
-const BRIDGE: u32 = 2;
-/// Keys of the index that are nobody's own interest: open to anyone, everybody.
-const OPEN: u32 = 0;
-const EVERY: u32 = 1;
-/// The first key that is a language or an interest.
-const FIRST: u32 = 3;
-
 /// Under which languages to look.
 #[derive(Clone, Copy)]
 enum Tongue {
@@ -134,119 +116,83 @@ enum Tongue {
     Bridged,
 }
 
-/// A seeker with interned, sorted interests and languages.
-struct Person<'a> {
-    ticket: &'a Ticket,
-    waited: Duration,
-    stage: u8,
-    interests: Vec<u32>,
-    languages: Vec<u32>,
-}
-
-/// Seekers in the order of their waiting.
-#[derive(Default)]
-struct List(Vec<usize>);
-
-impl List {
-    /// The first `most` who are free and pass, down to a stage. Lists are in order of waiting, so stages only fall.
-    fn look(
-        &mut self,
-        people: &[Person<'_>],
-        free: &[bool],
-        least: u8,
-        most: usize,
-        passes: impl Fn(usize) -> bool,
-    ) -> Vec<usize> {
-        let (mut found, mut taken) = (Vec::new(), 0);
-        for &y in &self.0 {
-            if people[y].stage < least || found.len() == most {
-                break;
-            }
-            if !free[y] {
-                taken += 1;
-            } else if passes(y) {
-                found.push(y);
-            }
-        }
-        if taken > 16 {
-            self.0.retain(|y| free[*y]);
-        }
-        found
-    }
-}
+/// More shared interests first, then the rarest of them, then who has waited longest.
+type Rank = (Reverse<usize>, u32, usize);
 
 struct Round<'a> {
-    people: Vec<Person<'a>>,
+    crowd: Crowd<'a>,
     free: Vec<bool>,
     met: &'a Met,
     now: OffsetDateTime,
-    lists: HashMap<(u32, u32), List>,
-    /// How many seek each interest.
-    seekers: Vec<u32>,
-    by_visitor: HashMap<i64, usize>,
+    /// Those who met or blocked anybody: all others need not be looked up.
+    wary: Vec<bool>,
+    /// Where those stand.
+    by_visitor: HashMap<i64, usize, ByNumber>,
+    /// Whom a look has found.
+    found: Vec<usize>,
 }
 
 impl<'a> Round<'a> {
-    fn new(tickets: &'a [Ticket], met: &'a Met, now: OffsetDateTime) -> Self {
-        let mut order: Vec<&Ticket> = tickets.iter().collect();
-        order.sort_unstable_by_key(|ticket| (ticket.since, ticket.id, ticket.visitor));
-        let (mut interests, mut languages) = (HashMap::new(), HashMap::new());
-        let mut seekers = vec![0; FIRST as usize];
-        let mut people = Vec::with_capacity(order.len());
-        let mut by_visitor = HashMap::with_capacity(order.len());
-        for ticket in order {
-            if by_visitor.contains_key(&ticket.visitor) {
-                continue; // the table allows one ticket a visitor
-            }
-            by_visitor.insert(ticket.visitor, people.len());
-            let mut own: Vec<u32> = ticket.seek.interests.iter().map(|i| intern(&mut interests, i.clone())).collect();
-            own.sort_unstable();
-            own.dedup();
-            seekers.resize(interests.len() + FIRST as usize, 0);
-            own.iter().for_each(|interest| seekers[*interest as usize] += 1);
-            let spoken = languages_of(&ticket.seek).into_iter().map(|tag| intern(&mut languages, tag)).collect();
-            let waited = now - ticket.since;
-            people.push(Person { ticket, waited, stage: stage(waited), interests: own, languages: spoken });
-        }
-        let free = vec![true; people.len()];
-        let lists = index(&people);
-        Self { people, free, met, now, lists, seekers, by_visitor }
+    fn new(tickets: impl IntoIterator<Item = &'a Ticket>, met: &'a Met, now: OffsetDateTime) -> Self {
+        let crowd = Crowd::new(tickets, |since| stage(now - since));
+        let concerned: HashSet<i64, ByNumber> = met.concerned().collect();
+        let is_wary = |visitor| !concerned.is_empty() && concerned.contains(&visitor);
+        let wary: Vec<bool> = crowd.people.iter().map(|person| is_wary(person.visitor)).collect();
+        let places = crowd.people.iter().enumerate().filter(|(at, _)| wary[*at]);
+        let by_visitor = places.map(|(at, person)| (person.visitor, at)).collect();
+        let free = vec![true; crowd.people.len()];
+        Self { crowd, free, met, now, wary, by_visitor, found: Vec::new() }
     }
 
     /// The best candidate whom `x` may meet now and has not met lately.
     fn best_for(&mut self, x: usize) -> Option<usize> {
-        let (stage, open) = (self.people[x].stage, self.people[x].interests.is_empty());
-        let bridges = stage >= 2 && self.people[x].ticket.seek.translate;
-        let mut shared = Vec::new();
-        for at in 0..self.people[x].interests.len() {
-            let interest = self.people[x].interests[at];
-            shared.extend(self.look(x, Tongue::Shared, interest, 0, LOOK));
-            if bridges {
-                shared.extend(self.look(x, Tongue::Bridged, interest, 2, LOOK));
-            }
-        }
-        if let Some(best) = shared.into_iter().min_by_key(|y| self.rank(x, *y)) {
+        let (stage, open) = (self.crowd.people[x].stage, self.crowd.interests(x).is_empty());
+        let bridges = stage >= 2 && self.crowd.people[x].translate;
+        if let Some((_, _, best)) = self.best_sharing(x, bridges) {
             return Some(best);
         }
-        let mut oldest = self.look(x, Tongue::Shared, if open { EVERY } else { OPEN }, 0, 1);
+        self.found.clear();
+        self.look(x, Tongue::Shared, if open { EVERY } else { OPEN }, 0, 1);
         if !open && stage >= 1 {
-            oldest.extend(self.look(x, Tongue::Shared, EVERY, 1, 1));
+            self.look(x, Tongue::Shared, EVERY, 1, 1);
         }
         if bridges {
-            oldest.extend(self.look(x, Tongue::Bridged, EVERY, 2, 1));
+            self.look(x, Tongue::Bridged, EVERY, 2, 1);
         }
-        oldest.into_iter().min()
+        self.found.iter().copied().min()
+    }
+
+    /// The best of those who share an interest.
+    fn best_sharing(&mut self, x: usize, bridges: bool) -> Option<Rank> {
+        let mut best: Option<Rank> = None;
+        for at in 0..self.crowd.interests(x).len() {
+            let interest = self.crowd.interests(x)[at];
+            self.found.clear();
+            self.look(x, Tongue::Shared, interest, 0, LOOK);
+            if bridges {
+                self.look(x, Tongue::Bridged, interest, 2, LOOK);
+            }
+            for &y in &self.found {
+                let most = self.crowd.may_share(x, y);
+                if best.is_some_and(|(Reverse(count), _, _)| count > most) {
+                    continue;
+                }
+                let rank = if most == 1 { (Reverse(1), self.crowd.seekers(interest), y) } else { self.rank(x, y) };
+                best = Some(best.map_or(rank, |best| best.min(rank)));
+            }
+        }
+        best
     }
 
     /// Somebody whom `x` met lately, when neither has anybody else to wait for.
     fn again_for(&mut self, x: usize) -> Option<usize> {
-        if self.people[x].waited < PATIENCE {
+        if !self.wary[x] || self.waited(x) < PATIENCE {
             return None;
         }
-        let lately = self.met.lately.get(&self.people[x].ticket.visitor)?;
+        let lately = self.met.lately.get(&self.crowd.people[x].visitor)?;
         let mut known: Vec<usize> = lately.keys().filter_map(|visitor| self.by_visitor.get(visitor).copied()).collect();
         known.retain(|&y| {
-            y != x && self.free[y] && self.people[y].waited >= PATIENCE && self.may_meet(x, y) && !self.is_blocked(x, y)
+            y != x && self.free[y] && self.waited(y) >= PATIENCE && self.may_meet(x, y) && !self.is_blocked(x, y)
         });
         if known.is_empty() || self.has_another(x) {
             return None;
@@ -257,55 +203,68 @@ impl<'a> Round<'a> {
 
     /// Whether anybody waits whom `x` could meet, now or after waiting longer, and has not met lately.
     fn has_another(&mut self, x: usize) -> bool {
-        !self.look(x, Tongue::Shared, EVERY, 0, 1).is_empty()
-            || (self.people[x].ticket.seek.translate && !self.look(x, Tongue::Bridged, EVERY, 0, 1).is_empty())
+        self.found.clear();
+        self.look(x, Tongue::Shared, EVERY, 0, 1);
+        if self.found.is_empty() && self.crowd.people[x].translate {
+            self.look(x, Tongue::Bridged, EVERY, 0, 1);
+        }
+        !self.found.is_empty()
     }
 
-    /// Free seekers of an interest with a language in common with `x`, or bridged, down to a stage: the oldest of each.
-    fn look(&mut self, x: usize, tongue: Tongue, interest: u32, least: u8, most: usize) -> Vec<usize> {
-        let Self { people, free, met, now, lists, .. } = self;
-        let keys: &[u32] = match tongue {
-            Tongue::Bridged => &[BRIDGE],
-            Tongue::Shared if people[x].languages.is_empty() => &[ALL],
-            Tongue::Shared => &people[x].languages,
-        };
-        let any = if matches!(tongue, Tongue::Shared) && !people[x].languages.is_empty() { Some(ANY) } else { None };
-        let mut found = Vec::new();
-        for language in keys.iter().copied().chain(any) {
-            if let Some(list) = lists.get_mut(&(language, interest)) {
-                found.extend(list.look(people, free, least, most, |y| y != x && !is_apart(people, met, *now, x, y)));
+    /// Finds free seekers of an interest with a language in common with `x`, or bridged, down to a stage: the oldest of each.
+    fn look(&mut self, x: usize, tongue: Tongue, interest: u32, least: u8, most: usize) {
+        match tongue {
+            Tongue::Bridged => self.look_in(x, (BRIDGE, interest), (least, most)),
+            Tongue::Shared if self.crowd.languages(x).is_empty() => self.look_in(x, (ALL, interest), (least, most)),
+            Tongue::Shared => {
+                for at in 0..self.crowd.languages(x).len() {
+                    self.look_in(x, (self.crowd.languages(x)[at], interest), (least, most));
+                }
+                self.look_in(x, (ANY, interest), (least, most));
             }
         }
-        found
+    }
+
+    fn look_in(&mut self, x: usize, (language, interest): (u32, u32), limits: (u8, usize)) {
+        let Self { crowd, free, met, now, wary, found, .. } = self;
+        let Some((list, people)) = crowd.list_of(language, interest) else { return };
+        let is_apart = |y: usize| {
+            let (one, other) = (people[x].visitor, people[y].visitor);
+            met.is_blocked(one, other) || met.is_recent(one, other, *now)
+        };
+        list.look((people, free), limits, |y| y != x && !((wary[x] && wary[y]) && is_apart(y)), found);
     }
 
     /// Whether both have waited long enough for what they lack.
     fn may_meet(&self, x: usize, y: usize) -> bool {
-        let (x, y) = (&self.people[x], &self.people[y]);
         let agree = |mine: &[u32], theirs: &[u32]| {
             mine.is_empty() || theirs.is_empty() || mine.iter().any(|key| theirs.contains(key))
         };
-        let needed = if agree(&x.languages, &y.languages) {
-            u8::from(!agree(&x.interests, &y.interests))
-        } else if x.ticket.seek.translate && y.ticket.seek.translate {
+        let (one, other) = (&self.crowd.people[x], &self.crowd.people[y]);
+        let needed = if agree(self.crowd.languages(x), self.crowd.languages(y)) {
+            u8::from(!agree(self.crowd.interests(x), self.crowd.interests(y)))
+        } else if one.translate && other.translate {
             2
         } else {
             return false;
         };
-        x.stage.min(y.stage) >= needed
+        one.stage.min(other.stage) >= needed
     }
 
     fn is_blocked(&self, x: usize, y: usize) -> bool {
-        self.met.is_blocked(self.people[x].ticket.visitor, self.people[y].ticket.visitor)
+        self.met.is_blocked(self.crowd.people[x].visitor, self.crowd.people[y].visitor)
     }
 
-    /// More shared interests first, then the rarest of them, then who has waited longest.
-    fn rank(&self, x: usize, y: usize) -> (Reverse<usize>, u32, usize) {
-        let (mine, theirs) = (&self.people[x].interests, &self.people[y].interests);
+    fn waited(&self, x: usize) -> Duration {
+        self.now - self.crowd.people[x].ticket.since
+    }
+
+    fn rank(&self, x: usize, y: usize) -> Rank {
+        let (mine, theirs) = (self.crowd.interests(x), self.crowd.interests(y));
         let (mut count, mut rarest) = (0, u32::MAX);
         for interest in mine.iter().filter(|interest| theirs.contains(interest)) {
             count += 1;
-            rarest = rarest.min(self.seekers[*interest as usize]);
+            rarest = rarest.min(self.crowd.seekers(*interest));
         }
         (Reverse(count), rarest, y)
     }
@@ -313,41 +272,19 @@ impl<'a> Round<'a> {
     fn join(&mut self, x: usize, y: usize, relaxed: bool) -> Match {
         self.free[x] = false;
         self.free[y] = false;
-        let (a, b) = (self.people[x.min(y)].ticket, self.people[x.max(y)].ticket);
-        let shared = a.seek.interests.iter().filter(|interest| b.seek.interests.contains(interest)).cloned().collect();
-        let (mut languages, theirs) = (languages_of(&a.seek), languages_of(&b.seek));
-        if languages.is_empty() {
-            languages = theirs;
-        } else if !theirs.is_empty() {
-            languages.retain(|tag| theirs.contains(tag));
+        let (x, y) = (x.min(y), x.max(y));
+        let (mine, theirs) = (self.crowd.languages(x), self.crowd.languages(y));
+        let common = |language: &&u32| mine.is_empty() || theirs.is_empty() || theirs.contains(language);
+        let either = if mine.is_empty() { theirs } else { mine };
+        let mut languages: Vec<String> =
+            either.iter().filter(common).map(|language| self.crowd.language(*language).to_owned()).collect();
+        languages.sort_unstable();
+        let (a, b) = (&self.crowd.people[x], &self.crowd.people[y]);
+        let mut shared = Vec::new();
+        if self.crowd.may_share(x, y) > 0 {
+            let theirs = &b.ticket.seek.interests;
+            shared.extend(a.ticket.seek.interests.iter().filter(|interest| theirs.contains(interest)).cloned());
         }
         Match { a: a.visitor, b: b.visitor, shared, languages, relaxed }
     }
-}
-
-/// Whether two may not meet, or not while anybody else is there.
-fn is_apart(people: &[Person<'_>], met: &Met, now: OffsetDateTime, x: usize, y: usize) -> bool {
-    let (x, y) = (people[x].ticket.visitor, people[y].ticket.visitor);
-    x == y || met.is_blocked(x, y) || met.is_recent(x, y, now)
-}
-
-fn intern(known: &mut HashMap<String, u32>, text: String) -> u32 {
-    let next = u32::try_from(known.len()).unwrap_or(u32::MAX - FIRST) + FIRST;
-    *known.entry(text).or_insert(next)
-}
-
-/// Everybody under each of their languages and interests, in order of waiting.
-fn index(people: &[Person<'_>]) -> HashMap<(u32, u32), List> {
-    let mut lists: HashMap<(u32, u32), List> = HashMap::with_capacity(people.len() * 4);
-    for (at, person) in people.iter().enumerate() {
-        let languages = if person.languages.is_empty() { &[ANY][..] } else { &person.languages };
-        let interests = if person.interests.is_empty() { &[OPEN][..] } else { &person.interests };
-        let bridge = person.ticket.seek.translate.then_some(BRIDGE);
-        for language in languages.iter().copied().chain([ALL]).chain(bridge) {
-            for interest in interests.iter().copied().chain([EVERY]) {
-                lists.entry((language, interest)).or_default().0.push(at);
-            }
-        }
-    }
-    lists
 }

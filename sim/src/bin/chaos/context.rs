@@ -1,7 +1,7 @@
 //! What all clients of a run share.
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use crate::history::History;
 use crate::watch::Watch;
@@ -27,12 +27,23 @@ pub struct Context {
     /// Seekers that have settled, by their visitor's public id: whether they go on waiting (or talking).
     pub settled: Mutex<HashMap<String, bool>>,
     pub watch: Watch,
+    /// Two people who write when a fault needs somebody to, and the room they write to.
+    pub writers: OnceLock<(Vec<Guest>, String)>,
 }
 
 impl Context {
     pub fn new(world: World, seed: u64) -> Self {
         let (waits, settled, watch) = Default::default();
-        Self { world, history: History::new(), seed, phase: AtomicU8::new(0), waits, settled, watch }
+        Self {
+            world,
+            history: History::new(),
+            seed,
+            phase: AtomicU8::new(0),
+            waits,
+            settled,
+            watch,
+            writers: OnceLock::new(),
+        }
     }
 
     pub fn set_waits(&self, who: usize, count: usize) {

@@ -24,6 +24,7 @@ mod postgres;
 mod proxy;
 mod rng;
 mod rolling;
+mod standstill;
 mod takeover;
 mod volume;
 mod watch;
@@ -175,17 +176,20 @@ async fn run(shared: &Arc<Context>, args: &Args) -> bool {
     let (writers, listening) = (args.clients, args.clients.div_ceil(2));
     let mut guests = Vec::new();
     let seekers = writers + listening..writers + listening + args.clients;
-    for who in 0..seekers.end + 2 {
+    for who in 0..seekers.end + 4 {
         guests.push(client::guest(shared, who).await);
     }
     let mut rooms = Vec::new();
     for number in 0..args.rooms {
         rooms.push(client::room(shared, &guests[number % guests.len()], number).await);
     }
+    // Two who write only while a node is hung in the middle of a batch, one on each node.
+    let spare = guests[seekers.end + 2..].to_vec();
+    let _ = shared.writers.set((spare, rooms[0].clone()));
     let mut listeners = Vec::new();
     let pace = (args.clients as u64 * 1_000).div_ceil(args.rate);
     let mut people = Vec::new();
-    for guest in &guests {
+    for guest in &guests[..seekers.end + 2] {
         let who = guest.who;
         if seekers.contains(&who) {
             people.push(tokio::spawn(client::seek(shared.clone(), guest.clone())));

@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::postgres::{Crowd, connect};
 use crate::proxy::{Mode, Proxy};
 use crate::rng::Rng;
+use crate::standstill;
 use crate::takeover;
 use crate::watch::{self, UNREADY};
 use crate::world::{World, signal};
@@ -41,10 +42,12 @@ pub enum Fault {
     PostgresCrowd,
     /// The node that pairs hangs.
     MatcherHang,
+    /// A node hangs in the middle of a batch.
+    WriterHang,
 }
 
 impl Fault {
-    pub const ALL: [(&'static str, Self); 15] = [
+    pub const ALL: [(&'static str, Self); 16] = [
         ("node-kill", Self::NodeKill),
         ("node-hang", Self::NodeHang),
         ("node-term", Self::NodeTerm),
@@ -60,6 +63,7 @@ impl Fault {
         ("pg-full", Self::PostgresFull),
         ("pg-crowd", Self::PostgresCrowd),
         ("matcher-hang", Self::MatcherHang),
+        ("writer-hang", Self::WriterHang),
     ];
 
     pub fn name(self) -> &'static str {
@@ -69,7 +73,7 @@ impl Fault {
     /// What it is done to: two of one family do not come together.
     fn family(self) -> u8 {
         match self {
-            Self::NodeKill | Self::NodeHang | Self::NodeTerm | Self::MatcherHang => 0,
+            Self::NodeKill | Self::NodeHang | Self::NodeTerm | Self::MatcherHang | Self::WriterHang => 0,
             Self::RedisKill | Self::RedisHang | Self::RedisFlush => 1,
             Self::RedisApart => 3,
             Self::ClientsApart => 4,
@@ -80,7 +84,7 @@ impl Fault {
     /// Why it cannot be done to this world.
     pub fn impossible(self, world: &World) -> Option<String> {
         match self {
-            Self::PostgresApart | Self::MatcherHang if !world.is_aside() => {
+            Self::PostgresApart | Self::MatcherHang | Self::WriterHang if !world.is_aside() => {
                 Some("the nodes share a Postgres of their own".to_owned())
             }
             Self::PostgresFull => world.volume.as_ref().err().cloned(),
@@ -134,6 +138,7 @@ pub fn plan(seed: u64, kinds: &[Fault], length: Length, overlap: u64) -> Vec<Ste
             Fault::NodeKill | Fault::NodeTerm | Fault::RedisKill => rng.millis(0, if short { 1_000 } else { 3_000 }),
             Fault::RedisFlush | Fault::BackendKill | Fault::PostgresKill => Duration::ZERO,
             Fault::MatcherHang => takeover::LIMIT + Duration::from_secs(1),
+            Fault::WriterHang => standstill::LIMIT + Duration::from_secs(1),
             // Long enough to see what the nodes say of themselves meanwhile.
             Fault::PostgresHang | Fault::PostgresApart | Fault::PostgresFull | Fault::PostgresCrowd if short => {
                 UNREADY + rng.millis(200, 800)
@@ -191,9 +196,9 @@ pub async fn run(shared: &Arc<Context>, plan: &[Step], length: Length) -> Vec<Fa
 }
 
 fn say(shared: &Context, step: &Step, more: &str) {
-    use Fault::{ClientsApart, NodeHang, NodeKill, NodeTerm, PostgresApart, RedisApart};
+    use Fault::{ClientsApart, NodeHang, NodeKill, NodeTerm, PostgresApart, RedisApart, WriterHang};
     let place = match step.fault {
-        NodeKill | NodeHang | NodeTerm | RedisApart | ClientsApart | PostgresApart => {
+        NodeKill | NodeHang | NodeTerm | WriterHang | RedisApart | ClientsApart | PostgresApart => {
             format!(" node {}", step.node + 1)
         }
         _ => String::new(),
@@ -249,6 +254,7 @@ async fn act(shared: &Arc<Context>, step: &Step, left: Duration) {
             world.set_upset(step.node, false);
         }
         Fault::MatcherHang => takeover::hang_matcher(shared, hold).await,
+        Fault::WriterHang => standstill::hang_writer(shared, step.node, hold).await,
         _ => {
             shared.watch.turn();
             let hurt = postgres(shared, step, hold).await;

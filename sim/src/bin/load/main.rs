@@ -1,8 +1,11 @@
 //! Cheap single-threaded epoll load generator for real-time messaging servers (Linux only).
-//! usage: loadgen <idle|fanout|pairs> key=value ...      (one JSON line per measured phase on stdout)
+//! usage: load <idle|fanout|pairs|storm|slow> key=value ...      (one JSON line per measured phase on stdout)
 //!   driver= addr=host:port[,host:port...] row=sockets in a row on one address arg= label= pids=1,2 back=3,4 (CPU/PSS of these process trees)
 //!   idle:   n= rate=      fanout: subs= win= secs= reps= frac=      pairs: rooms= secs= reps= rate= open=0 (closed loop only)
+//!   storm: n= big= missed= missed_pct= at_once= pg=      slow: readers= slow= rate= secs=
 mod drivers;
+mod slow;
+mod storm;
 use drivers::*;
 use libc::*;
 use std::collections::HashMap;
@@ -83,6 +86,8 @@ struct Eng {
     tmp: Vec<u8>,
     collect: bool,
     sent: u64,
+    /// Sockets from this one on hear without being counted.
+    counted: usize,
     first_err: Option<String>,
 }
 
@@ -214,7 +219,8 @@ impl Eng {
                 from = from << 4 | hx(*b) as u32
             }
             hit = true;
-            if from as usize == id {
+            if id >= self.counted {
+            } else if from as usize == id {
                 self.echo += 1
             } else {
                 self.deliv += 1;
@@ -636,6 +642,7 @@ fn main() {
         tmp: Vec::new(),
         collect: false,
         sent: 0,
+        counted: usize::MAX,
         first_err: None,
     };
     let secs = gi("secs", 4.0);
@@ -703,6 +710,29 @@ fn main() {
                 phase(&mut e, &cx, false, n, secs, None, 0.7 * m, true);
             }
         }
+        "storm" => storm::run(
+            &mut e,
+            &g("arg", ""),
+            &storm::Options {
+                sockets: gi("n", 10_000.0) as usize,
+                big: gi("big", 1_000.0) as usize,
+                missed_big: gi("missed", 20.0) as i64,
+                missed_pct: gi("missed_pct", 20.0) as usize,
+                at_once: gi("at_once", 1_000.0) as usize,
+                pg: g("pg", ""),
+                pids: cx.pids.clone(),
+            },
+        ),
+        "slow" => slow::run(
+            &mut e,
+            &slow::Options {
+                readers: gi("readers", 200.0) as usize,
+                slow: gi("slow", 1_000.0) as usize,
+                rate: gi("rate", 50.0),
+                secs,
+                server: cx.pids[0],
+            },
+        ),
         _ => panic!("scenario?"),
     }
 }
