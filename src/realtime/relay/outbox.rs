@@ -91,8 +91,11 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use super::{CHANNELS, LIMIT, Outbox, PUBLISH, Relayed, Topic, channel, packing};
+    use tokio::time::timeout;
     use uuid::Uuid;
+
+    use super::{CHANNELS, LIMIT, Outbox, PUBLISH, Relayed, Topic, channel, packing};
+    use crate::testing::PATIENCE;
 
     fn entry(room: i64, seq: i64, length: usize) -> Relayed {
         let frame = "x".repeat(length).as_str().into();
@@ -160,7 +163,7 @@ mod tests {
         let other = Relayed { node: Uuid::max(), ..entry(3, 2, 10) };
         outbox.put(&[entry(3, 1, 10), other, entry(3, 3, 10)]);
         for node in [Uuid::nil(), Uuid::max(), Uuid::nil()] {
-            let taken = outbox.take().await;
+            let taken = timeout(PATIENCE, outbox.take()).await.expect("a publish for each change of node");
             assert_eq!(packing::node(&taken[0].1), Some(node));
         }
     }
