@@ -23,7 +23,7 @@ process.on('exit', () => {
 const wanted = process.argv.slice(2);
 const does = (name) => wanted.length === 0 || wanted.includes(name);
 const REPEATS = 3;
-/// Comparisons with a bare server, one after the other.
+// Comparisons with a bare server, one after the other.
 const TURNS = 5;
 const VISITORS = 4000;
 const ROOMS = 2000;
@@ -71,7 +71,7 @@ async function load(scenario, options) {
 const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 const of = (phases, mode, field) => median(phases.filter((phase) => phase.mode === mode).map((phase) => phase[field]));
 const say = (text) => console.log(text);
-/// CPU of a server and of the Postgres beside it.
+/** CPU a message, of a server and of what is counted beside it. */
 const total = (phases) => of(phases, 'closed', 'cpu_s_per_M') + of(phases, 'closed', 'back_cpu_s_per_M');
 /** The middle one of what was measured in turn, and how far apart they were. */
 const spread = (list) => `${median(list).toFixed(2)} (${Math.min(...list).toFixed(2)} to ${Math.max(...list).toFixed(2)})`;
@@ -228,14 +228,13 @@ if (does('nodes')) {
   }
   // The first node's figure counts Postgres, a child of it; the two share that one, counted beside them with Redis.
   const alone = of(one, 'closed', 'cpu_s_per_M');
-  const all = (phases) => of(phases, 'closed', 'cpu_s_per_M') + of(phases, 'closed', 'back_cpu_s_per_M');
-  const [shared, kept] = [all(two), all(near)];
+  const [shared, kept] = [total(two), total(near)];
   const more = (cpu) => `${(100 * (cpu / alone - 1)).toFixed(0)} % more`;
   say(`two nodes over Redis, each pair split: ${of(two, 'closed', 'sent_s')} acked msg/s; one node ${of(one, 'closed', 'sent_s')}`);
   say(`  nodes, Postgres and Redis: ${shared.toFixed(1)} µs of CPU a message; one node ${alone.toFixed(1)}; ${more(shared)}; delivered ${Math.min(...two.map((phase) => phase.got_pct))} % at least`);
   say(`  of the two, nodes ${of(two, 'closed', 'cpu_s_per_M')}, Postgres and Redis ${of(two, 'closed', 'back_cpu_s_per_M')}; p50/p99 ${of(two, 'closed', 'p50_ms')}/${of(two, 'closed', 'p99_ms')} ms, one node ${of(one, 'closed', 'p50_ms')}/${of(one, 'closed', 'p99_ms')} ms`);
   say(`  each pair on one of the two nodes, told to both all the same: ${of(near, 'closed', 'sent_s')} acked msg/s; ${kept.toFixed(1)} µs, ${more(kept)}`);
-  const steady = (phases) => all(phases.filter((phase) => phase.mode === 'open' && phase.sent_s < 4100).map((phase) => ({ ...phase, mode: 'closed' })));
+  const steady = (phases) => total(phases.filter((phase) => phase.mode === 'open' && phase.sent_s < 4100).map((phase) => ({ ...phase, mode: 'closed' })));
   say(`  at 4,000 messages a second: ${steady(two).toFixed(0)} µs, each pair on one node ${steady(near).toFixed(0)}, one node ${steady(one.map((phase) => ({ ...phase, back_cpu_s_per_M: 0 }))).toFixed(0)}`);
   for (const node of nodes) await stop(node.child);
   await stop(redis);

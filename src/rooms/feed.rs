@@ -205,6 +205,11 @@ impl RoomFeed {
             self.recent.clear();
             self.recent_bytes = 0;
             self.delivered = Some(head);
+            // What came early and is passed over would be waited for, with a look into Postgres every time, until the next entry.
+            self.early = self.early.split_off(&(head + 1));
+            if self.early.is_empty() {
+                self.early_since = None;
+            }
         }
     }
 
