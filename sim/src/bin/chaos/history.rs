@@ -84,6 +84,8 @@ struct Inner {
     answers: Vec<u32>,
     /// From the first try of a send until somebody heard it, in milliseconds.
     delays: Vec<u32>,
+    /// Sends before this moment have no delay: who arrives later hears what was said before.
+    delays_since_ms: i64,
     /// The longest of what is measured, by its name.
     most: BTreeMap<&'static str, Duration>,
 }
@@ -230,6 +232,13 @@ impl History {
         (inner.delays.len(), p99, most)
     }
 
+    /// Measures only the delay of what is sent from now on.
+    pub fn measure_delays(&self) {
+        let mut inner = self.lock();
+        inner.delays.clear();
+        inner.delays_since_ms = now_ms();
+    }
+
     /// Keeps the longest of what is measured under a name.
     pub fn measured(&self, what: &'static str, length: Duration) {
         let mut inner = self.lock();
@@ -259,7 +268,9 @@ impl History {
         let client_id = text(&event["client_id"]);
         let digest = digest(&client_id, &text(&event["sender"]["id"]), &event["payload"]);
         let mut inner = self.lock();
-        if let Some(sent) = inner.sent.get(&client_id) {
+        if let Some(sent) = inner.sent.get(&client_id)
+            && sent.first_ms >= inner.delays_since_ms
+        {
             let delay = (now_ms() - sent.first_ms).max(0) as u32;
             inner.delays.push(delay);
         }
