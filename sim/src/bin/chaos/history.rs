@@ -7,6 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+use crate::standing;
+
 /// How a send ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -210,8 +212,10 @@ impl History {
         self.lock().last_acks[node]
     }
 
-    /// A send waited for its answer this long, on a node that was left alone; it may have given up then.
-    pub fn waited(&self, client_id: &str, length: Duration, answered: bool) {
+    /// A send has waited for its answer since then, on a node that was left alone; it may have given up now. What the machine
+    /// itself stood still meanwhile is taken off.
+    pub fn waited(&self, client_id: &str, since: Instant, answered: bool) {
+        let length = since.elapsed().saturating_sub(standing::since(since));
         self.lock().answers.push(length.as_millis() as u32);
         if length > ANSWER {
             let how = if answered { "was answered after" } else { "had no answer for" };

@@ -132,7 +132,7 @@ impl Line {
         for (id, (asked, since)) in std::mem::take(&mut self.asked) {
             if let Asked::Send { client_id, .. } = asked {
                 if self.is_measured(id, since) {
-                    self.shared.history.waited(&client_id, since.elapsed(), false);
+                    self.shared.history.waited(&client_id, since, false);
                 }
                 self.shared.history.unsure(&client_id);
                 if let Some(pending) = self.pending.get_mut(&client_id) {
@@ -384,7 +384,7 @@ impl Line {
             match self.asked.remove(&id) {
                 Some((Asked::Send { room, client_id, text }, since)) => {
                     if self.is_measured(id, since) {
-                        self.shared.history.waited(&client_id, since.elapsed(), true);
+                        self.shared.history.waited(&client_id, since, true);
                     }
                     self.answered(room, client_id, text, &frame);
                 }
