@@ -370,7 +370,7 @@ fn report(outcome: Result<()>) {
 }
 
 /// Rooms in which an early entry, or the sockets for a head, have waited long enough.
-fn overdue(app: &App) -> Vec<i64> {
+pub(super) fn overdue(app: &App) -> Vec<i64> {
     let mut rooms = app.rooms.feed.lock();
     let late = rooms.iter_mut().filter_map(|(room, feed)| {
         let early = feed.early_since.is_some_and(|since| since.elapsed() >= EARLY);

@@ -223,3 +223,32 @@ async fn the_database_forbids_what_the_code_never_does() {
         assert_eq!(crate::db::constraint(&why), Some(expected), "{why}");
     }
 }
+
+#[tokio::test]
+async fn a_crowd_larger_than_one_transaction_is_paired_whole_and_once() {
+    let node = testing::node().await;
+    // 1,100 pairs, two by two with an interest of their own, on a node that lives elsewhere; they have come at once, as after a
+    // silence of the matcher.
+    let elsewhere = uuid::Uuid::new_v4();
+    let lease = "INSERT INTO node_lease (node, seen_at) VALUES ($1, now() + interval '1 minute')";
+    sqlx::query(lease).bind(elsewhere).execute(&node.app.db).await.unwrap();
+    sqlx::query(
+        "WITH crowd AS (
+             INSERT INTO visitor (public_id, color, animal, locale)
+             SELECT gen_random_uuid(), 'pine', 'otter', 'ko' FROM generate_series(1, 2200) RETURNING id
+         ), numbered AS (SELECT id, row_number() OVER (ORDER BY id) - 1 AS n FROM crowd)
+         INSERT INTO random_ticket (public_id, visitor_id, node, interests, languages, translate, since)
+         SELECT gen_random_uuid(), id, $1, ARRAY['topic ' || n / 2], ARRAY['ko'], false, now() FROM numbered",
+    )
+    .bind(elsewhere)
+    .execute(&node.app.db)
+    .await
+    .unwrap();
+    eventually("nobody waits", || async { count(&node, "SELECT count(*) FROM random_ticket").await == 0 }).await;
+    let talks = "SELECT count(*) FROM random_session";
+    assert_eq!(count(&node, talks).await, 1_100);
+    let people = "SELECT count(DISTINCT v) FROM random_session, unnest(ARRAY[a, b]) v";
+    assert_eq!(count(&node, people).await, 2_200, "each in one talk");
+    let strangers = "SELECT count(*) FROM random_session WHERE cardinality(shared) <> 1";
+    assert_eq!(count(&node, strangers).await, 0, "each with the one who shares its interest");
+}

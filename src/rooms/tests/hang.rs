@@ -75,6 +75,32 @@ async fn a_writer_that_hangs_holds_neither_a_ban_nor_a_kick_nor_the_other_writer
 }
 
 #[tokio::test]
+async fn a_lane_that_is_stuck_holds_up_its_own_rooms_only() {
+    let node = node().await;
+    let owner = node.guest("en").await;
+    let (stuck, free) = (public_room(&node, &owner).await, public_room(&node, &owner).await);
+    let ann = node.visitor("en").await;
+    let held = enter(&node.app, &ann, stuck).await.unwrap().room.id;
+    let other = enter(&node.app, &ann, free).await.unwrap().room.id;
+    assert_eq!(other, held + 1, "rooms of two lanes");
+    let _hung = hang(&node, &[held]).await;
+    let began = Instant::now();
+    let waiting = say(&node, &ann, stuck, "x");
+    let pace = async {
+        let mut longest = Duration::ZERO;
+        while began.elapsed() < Duration::from_millis(1_500) {
+            let asked = Instant::now();
+            say(&node, &ann, free, "x").await.unwrap();
+            longest = longest.max(asked.elapsed());
+        }
+        longest
+    };
+    let (_, longest) = tokio::join!(waiting, pace);
+    assert!(began.elapsed() > Duration::from_millis(1_500), "the other lane was stuck all the time");
+    assert!(longest < Duration::from_secs(1), "{longest:?}");
+}
+
+#[tokio::test]
 async fn a_request_that_hangs_with_a_head_in_its_hand_holds_nobody_either() {
     let node = node().await;
     let other = Node::apart(&node).await;

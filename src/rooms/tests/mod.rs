@@ -5,13 +5,14 @@ mod promises;
 mod sanctions;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Post, enter, leave, place, post, receive};
+use super::{Post, enter, feed, leave, place, post, receive};
 use crate::accounts::Visitor;
 use crate::error::Result;
 use crate::realtime::{Queue, Topic};
@@ -346,4 +347,20 @@ async fn a_send_that_queues_behind_a_hanging_batch_is_answered_as_soon() {
     let (again, later) = (text(before, "before"), text(Uuid::new_v4(), "later"));
     assert_eq!(receive(post(&node.app, &who, room, again).await.unwrap()).await.unwrap().seq, 1);
     assert_eq!(receive(post(&node.app, &who, room, later).await.unwrap()).await.unwrap().seq, 2);
+}
+
+#[tokio::test]
+async fn what_came_early_and_is_passed_over_is_not_waited_for() {
+    let node = node().await;
+    let owner = node.guest("en").await;
+    let id = public_room(&node, &owner).await;
+    let who = node.visitor("en").await;
+    let room = enter(&node.app, &who, id).await.unwrap().room;
+    assert_eq!(feed::open(&node.app, &room).await.unwrap(), 0);
+    feed::committed(&node.app, room.id, &mut vec![(200, "x".into())]);
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert_eq!(feed::overdue(&node.app), [room.id], "what was lost before it has been waited for");
+    sqlx::query("UPDATE room_head SET seq = 300 WHERE room_id = $1").bind(room.id).execute(&node.app.db).await.unwrap();
+    assert_eq!(feed::open(&node.app, &room).await.unwrap(), 300, "nobody listens: the feed goes on at the head");
+    assert!(feed::overdue(&node.app).is_empty(), "and asks no more for what it has passed over");
 }
