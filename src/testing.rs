@@ -139,9 +139,9 @@ impl Node {
         Self::start(db::pool(options), Relay::in_process(), other.app.clock.clone(), false).await
     }
 
-    /// A node that tells others over Redis; beside `other` on its database, or on one of its own.
-    pub(crate) async fn over_redis(redis: &Redis, other: Option<&Self>) -> Self {
-        let relay = Relay::over_redis(&redis.url).unwrap();
+    /// A node that tells others over the Redis behind a URL; beside `other` on its database, or on one of its own.
+    pub(crate) async fn over_redis(redis: &str, other: Option<&Self>) -> Self {
+        let relay = Relay::over_redis(redis).unwrap();
         match other {
             Some(other) => {
                 let options = (*other.app.db.connect_options()).clone();

@@ -35,8 +35,8 @@ async fn pair(way: &str) -> (Option<Redis>, Node, Node) {
         return (None, first, second);
     }
     let mut redis = Redis::start().await;
-    let first = Node::over_redis(&redis, None).await;
-    let second = Node::over_redis(&redis, Some(&first)).await;
+    let first = Node::over_redis(&redis.url, None).await;
+    let second = Node::over_redis(&redis.url, Some(&first)).await;
     if way == "redis is gone" {
         redis.kill();
     }

@@ -20,8 +20,8 @@ struct World {
 
 async fn world() -> World {
     let redis = Redis::start().await;
-    let first = Node::over_redis(&redis, None).await;
-    let second = Node::over_redis(&redis, Some(&first)).await;
+    let first = Node::over_redis(&redis.url, None).await;
+    let second = Node::over_redis(&redis.url, Some(&first)).await;
     let guests = [first.guest("ko").await, second.guest("en").await];
     let body = json!({"title": "Across", "kind": "public", "naming": "anonymous", "history": true});
     let room = first.ask(Some(&guests[0]), Method::POST, "/api/v1/rooms", Some(body)).await.json();
@@ -128,8 +128,8 @@ async fn redis_may_hang() {
 async fn a_node_starts_without_redis_and_finds_it_later() {
     let mut redis = Redis::start().await;
     redis.kill();
-    let first = Node::over_redis(&redis, None).await;
-    let second = Node::over_redis(&redis, Some(&first)).await;
+    let first = Node::over_redis(&redis.url, None).await;
+    let second = Node::over_redis(&redis.url, Some(&first)).await;
     let (one, two) = (first.guest("ko").await, first.guest("en").await);
     let seek = json!({"type": "seek", "interests": [], "languages": [], "translate": false});
     let (mut a, mut b) = (first.socket(&one).await, second.socket(&two).await);

@@ -11,6 +11,7 @@ use fred::clients::{Client, SubscriberClient};
 use fred::interfaces::{ClientLike as _, EventInterface as _, PubsubInterface as _};
 use fred::types::config::{Config, ReconnectPolicy, UnresponsiveConfig};
 use fred::types::{Builder, Message};
+use futures_util::future::join_all;
 use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
@@ -187,7 +188,9 @@ impl Hearing<'_> {
                 },
                 // What failed is tried again.
                 _ = again.tick() => {
-                    self.compare().await;
+                    if self.compare().await {
+                        self.readers.missed();
+                    }
                 }
             }
         }
@@ -210,25 +213,34 @@ impl Hearing<'_> {
         }
     }
 
-    /// Subscribes to what is missing and lets go of the rest. False: Redis did not answer.
+    /// Subscribes to what is missing and lets go of the rest. Answers whether a channel is heard that was not.
     async fn compare(&mut self) -> bool {
-        for (place, name) in CHANNELS.into_iter().enumerate() {
+        let changes = CHANNELS.into_iter().enumerate().filter_map(|(place, name)| {
             let wanted = !self.wanted.lock(place).is_empty();
-            if wanted == self.current[place] {
-                continue;
-            }
-            // One command names one channel: a cluster holds each somewhere else.
+            (wanted != self.current[place]).then_some((place, name, wanted))
+        });
+        // One command names one channel: a cluster holds each somewhere else. All at once: one that has no answer holds up no other.
+        let subscriber = self.subscriber;
+        let changed = join_all(changes.map(|(place, name, wanted)| async move {
             let done = match wanted {
-                true => self.subscriber.ssubscribe(name).await,
-                false => self.subscriber.sunsubscribe(name).await,
+                true => subscriber.ssubscribe(name).await,
+                false => subscriber.sunsubscribe(name).await,
             };
-            if let Err(why) = done {
-                tracing::debug!(error.cause = %why, "Redis did not answer; the channels are tried again in a second");
-                return false;
+            (place, wanted, done)
+        }));
+        let mut heard = false;
+        for (place, wanted, done) in changed.await {
+            match done {
+                Ok(()) => {
+                    self.current[place] = wanted;
+                    heard |= wanted;
+                }
+                Err(why) => {
+                    tracing::debug!(relay.channel = CHANNELS[place], error.cause = %why, "tried again in a second");
+                }
             }
-            self.current[place] = wanted;
         }
-        true
+        heard
     }
 }
 

@@ -145,8 +145,8 @@ async fn nothing_is_written_after_the_commit_that_forbade_it_between_nodes_that_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_written_after_the_commit_that_forbade_it_with_redis() {
     let redis = Redis::start().await;
-    let here = Node::over_redis(&redis, None).await;
-    let there = Node::over_redis(&redis, Some(&here)).await;
+    let here = Node::over_redis(&redis.url, None).await;
+    let there = Node::over_redis(&redis.url, Some(&here)).await;
     assert_eq!(rounds(&here, &there, 25).await, 125);
 }
 

@@ -18,8 +18,8 @@ fn sanction(visitor: i64, lasts: Option<Duration>) -> NewSanction<'static> {
 #[tokio::test]
 async fn a_kicked_visitor_is_out_on_every_node_and_stays_out_for_its_time() {
     let redis = Redis::start().await;
-    let first = Node::over_redis(&redis, None).await;
-    let near = Node::over_redis(&redis, Some(&first)).await;
+    let first = Node::over_redis(&redis.url, None).await;
+    let near = Node::over_redis(&redis.url, Some(&first)).await;
     let apart = Node::apart(&first).await;
     let (owner, guest) = (first.guest("en").await, first.guest("ko").await);
     let (id, elsewhere) = (public_room(&first, &owner).await, public_room(&first, &owner).await);
