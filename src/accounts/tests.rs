@@ -1,10 +1,11 @@
 //! Accounts over the real router and Postgres.
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
+use futures_util::future::join_all;
 use serde_json::json;
 use sqlx::postgres::PgPoolOptions;
 use tower_sessions::Session;
@@ -13,7 +14,7 @@ use tower_sessions::session::Id;
 use super::sessions::Sessions;
 use super::{session_visitor, store};
 use crate::telemetry;
-use crate::testing::{limited_node, node};
+use crate::testing::{PATIENCE, limited_node, node};
 
 #[tokio::test]
 async fn the_first_me_makes_a_visitor_and_the_cookie_keeps_it() {
@@ -115,15 +116,15 @@ async fn a_late_save_never_revives_a_session() {
 #[tokio::test]
 async fn one_address_cannot_make_visitors_without_end() {
     let node = limited_node().await;
-    let mut refused = None;
-    for _ in 0..500 {
-        let answer = node.get("/api/v1/me").await;
-        if answer.status == StatusCode::TOO_MANY_REQUESTS {
-            refused = Some(answer);
-            break;
+    let until = Instant::now() + PATIENCE;
+    // Many at a time: one after the other, a busy machine is as slow as the limit.
+    let refused = loop {
+        let answers = join_all((0..25).map(|_| node.get("/api/v1/me"))).await;
+        if let Some(refused) = answers.into_iter().find(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS) {
+            break refused;
         }
-    }
-    let refused = refused.expect("the limit holds");
+        assert!(Instant::now() < until, "the limit holds");
+    };
     assert_eq!(refused.json()["code"], "rate_limited");
     assert!(refused.headers.contains_key(header::RETRY_AFTER) && !refused.headers.contains_key(header::SET_COOKIE));
 }
