@@ -135,7 +135,7 @@ if (does('pairs')) {
   say(`  server and Postgres: ${cpu.toFixed(1)} µs of CPU a message; axumpg ${bareCpu.toFixed(1)}; ratio ${ratios(total)}`);
   say(`  saturated p50/p99: ${of(ours, 'closed', 'p50_ms')}/${of(ours, 'closed', 'p99_ms')} ms; axumpg ${of(bares, 'closed', 'p50_ms')}/${of(bares, 'closed', 'p99_ms')} ms`);
   // The first open phase of each is the fixed rate; the second is seven tenths of what was just reached, where no socket waits for
-  // another and less goes out together: more than either can keep up with at times.
+  // another and less goes out together: ours does not always keep up.
   const fixed = (phases) => phases.filter((phase, at) => phase.mode === 'open' && phases[at - 1].mode === 'closed');
   const pressed = (phases) => phases.filter((phase, at) => phase.mode === 'open' && phases[at - 1].mode === 'open');
   const calm = ours.filter((phase) => !pressed(ours).includes(phase));

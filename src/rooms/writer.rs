@@ -25,8 +25,8 @@ use crate::realtime::{Frame, Relayed, Topic};
 
 /// Lanes a node: one a core. More make smaller batches, which costs Postgres about a tenth a message.
 const LANES: RangeInclusive<usize> = 2..=4;
-/// How long a lane waits for its turn. Half of the lanes write at a time: fewer and larger batches cost a fifth less CPU a message at
-/// 4,000 a second, a twentieth when saturated. One that is stuck with a lock is overtaken after this.
+/// How long a lane waits for its turn. Half of the lanes write at a time: fewer and larger batches cost a seventh less CPU a message at
+/// 4,000 a second. The price and the figures: docs/decisions/0009-lanes-take-turns.md. One that is stuck with a lock is overtaken after this.
 const TURN: Duration = Duration::from_millis(20);
 /// Drafts waiting for a lane at most; past it a sender is told `unavailable`.
 const QUEUE: usize = 4_096;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::standing;
+use crate::stalls;
 
 /// How a send ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,7 +215,7 @@ impl History {
     /// A send has waited for its answer since then, on a node that was left alone; it may have given up now. What the machine
     /// itself stood still meanwhile is taken off.
     pub fn waited(&self, client_id: &str, since: Instant, answered: bool) {
-        let length = since.elapsed().saturating_sub(standing::since(since));
+        let length = since.elapsed().saturating_sub(stalls::since(since));
         self.lock().answers.push(length.as_millis() as u32);
         if length > ANSWER {
             let how = if answered { "was answered after" } else { "had no answer for" };

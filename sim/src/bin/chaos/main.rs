@@ -24,7 +24,7 @@ mod postgres;
 mod proxy;
 mod rng;
 mod rolling;
-mod standing;
+mod stalls;
 mod standstill;
 mod takeover;
 mod volume;
@@ -161,7 +161,7 @@ async fn start(args: &mut Args, volume: Result<bool, String>) -> bool {
         });
     }
     let shared = Arc::new(Context::new(world, args.seed));
-    standing::watch();
+    stalls::watch();
     let held = if args.rolling { rolling::run(&shared, args).await } else { run(&shared, args).await };
     shared.world.end().await;
     if held && !args.keep {
@@ -339,7 +339,7 @@ fn told(shared: &Context, found: &checker::Found) {
     println!("delays        from first try to heard, {heard} times: p99 {p99} ms, {most} ms at most");
     let most = history.most().into_iter().map(|(what, length)| format!("{what} {} ms", length.as_millis()));
     println!("at most       {}", most.collect::<Vec<_>>().join(", "));
-    let (times, longest) = standing::all();
+    let (times, longest) = stalls::all();
     println!("machine       stood still {times} times, {} ms at most", longest.as_millis());
 }
 
