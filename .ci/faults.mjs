@@ -33,6 +33,7 @@ const caughtBy = {
   stranger_enters: ['gateway::tests::refusals::somebody_elses_room_looks_like_an_unknown_one'],
   leaver_still_reads: ['rooms::tests::nothing_is_written_after_the_commit_that_took_the_right'],
   leaver_still_hears: ['rooms::tests::promises::who_left_hears_no_more_on_any_tab'],
+  one_leaver_told: ['rooms::tests::leaving::those_who_leave_together_leave_in_one_commit'],
   history_shown_to_newcomers: ['rooms::tests::promises::a_room_without_history_shows_newcomers_what_comes_after_them'],
   // The way to the sockets.
   gap_ignored: ['rooms::tests::promises::an_entry_that_comes_early_waits_for_the_one_before_it'],

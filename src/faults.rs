@@ -28,6 +28,7 @@ pub enum Fault {
     StrangerEnters,
     LeaverStillReads,
     LeaverStillHears,
+    OneLeaverTold,
     HistoryShownToNewcomers,
     // The way to the sockets, on one node and on several.
     GapIgnored,

@@ -34,13 +34,7 @@ pub(super) async fn act(socket: &mut Connection, id: u64, frame: ClientFrame) ->
         ClientFrame::Hello { resume } => hello(socket, id, &resume).await,
         ClientFrame::Join { room, after } => join(socket, id, room, after).await,
         ClientFrame::Leave { room } => {
-            let place = rooms::place(&app, &who, room).await?;
-            match place.room.kind {
-                Kind::Talk => matching::leave(&app, &who, &place).await?,
-                Kind::Public | Kind::Private => rooms::leave(&app, &who, &place).await?,
-            }
-            socket.joined.remove(&room);
-            rooms::unfollow(&app, &place.room, &socket.queue);
+            leave(socket, room).await?;
             reply(id, &Done {})
         }
         // Sends are pipelined by the connection.
@@ -136,6 +130,26 @@ async fn resume_room(
             Resumed::Resync { room, resync: true, head }
         }
     })
+}
+
+/// Ends a place in a room of many, or the talk. What the room is needs no look where this socket follows it.
+async fn leave(socket: &mut Connection, room: Uuid) -> Result<()> {
+    let (app, who) = (socket.app.clone(), socket.who.clone());
+    let is_talk = socket.joined.get(&room).is_some_and(|followed| followed.place.room.kind == Kind::Talk);
+    let left = if is_talk { Err(Error::NotFound) } else { rooms::leave(&app, &who, room).await };
+    match left {
+        Err(Error::NotFound) => {
+            let place = rooms::place(&app, &who, room).await?;
+            if place.room.kind != Kind::Talk {
+                return Err(Error::NotFound);
+            }
+            matching::leave(&app, &who, &place).await?;
+            rooms::unfollow(&app, &place.room, &socket.queue);
+        }
+        other => other?,
+    }
+    socket.joined.remove(&room);
+    Ok(())
 }
 
 async fn join(socket: &mut Connection, id: u64, room: Uuid, after: Option<i64>) -> Result<Reply> {

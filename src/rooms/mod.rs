@@ -2,6 +2,7 @@
 mod batch;
 mod directory;
 mod feed;
+mod leaving;
 mod model;
 mod presence;
 mod replay;
@@ -41,7 +42,6 @@ pub use replay::{REPLAY, Replay, Step};
 pub use routes::router;
 #[cfg_attr(not(test), expect(unused_imports, reason = "who may call them, and the pages, come with staff"))]
 pub use sanctions::{kick, mute};
-pub use writer::Lanes;
 
 /// How long both sides may read a talk after its end (DESIGN.md 6).
 const READABLE: time::Duration = time::Duration::hours(24);
@@ -57,25 +57,34 @@ pub struct State {
     heads: Loader<i64, (i64, i64)>,
     directory: directory::Directory,
     writer: writer::Writer,
+    leaving: leaving::Leaving,
     /// How far people have read, not yet written: `(room, visitor)` to seq.
     reads: Mutex<HashMap<(i64, i64), i64>>,
     presence: presence::Presence,
 }
 
+/// The other ends of what is handed in, for [`run`].
+pub struct Ends {
+    lanes: writer::Lanes,
+    leaves: leaving::Leaves,
+}
+
 impl State {
-    /// The state and the writer's ends, which [`run`] takes.
-    pub fn new(_config: &Config) -> (Self, Lanes) {
+    /// The state and what [`run`] takes.
+    pub fn new(_config: &Config) -> (Self, Ends) {
         let (writer, lanes) = writer::Writer::new();
+        let (leaving, leaves) = leaving::Leaving::new();
         let state = Self {
             feed: feed::Feed::default(),
             standings: Loader::default(),
             heads: Loader::default(),
             directory: directory::Directory::default(),
             writer,
+            leaving,
             reads: Mutex::default(),
             presence: presence::Presence::default(),
         };
-        (state, lanes)
+        (state, Ends { lanes, leaves })
     }
 
     /// Rooms in use on this node: tests count what is left behind.
@@ -85,9 +94,10 @@ impl State {
     }
 }
 
-/// Starts the writers, the feed and the ticks of presence, reading and retention.
-pub fn run(app: &App, lanes: Lanes) {
-    writer::run(app, lanes);
+/// Starts the writers, the leaving, the feed and the ticks of presence, reading and retention.
+pub fn run(app: &App, ends: Ends) {
+    leaving::run(app, ends.leaves, ends.lanes.turns.clone());
+    writer::run(app, ends.lanes);
     feed::run(app);
     let node = app.clone();
     app.tasks.spawn("rooms.tick", async move {
@@ -253,13 +263,9 @@ async fn take_place(tx: &mut PgConnection, who: &Visitor, room: &ChatRoom, role:
 
 /// Leaves a room for good: nothing the visitor sends is written after this commit, and its sockets hear no more of it.
 ///
-/// Errors: `not_found` when there was no place to leave. A talk is ended by matching, not here.
-pub async fn leave(app: &App, who: &Visitor, place: &Place) -> Result<()> {
-    let mut connection = app.db.acquire().await?;
-    let rights = store::leave_place(&mut connection, place.room.id, who.id).await?.ok_or(Error::NotFound)?;
-    drop(connection);
-    rights::risen(app, &place.room, rights, Some(who.id));
-    Ok(())
+/// Errors: `not_found` when there was no place to leave, as in a talk: matching ends it; `unavailable`.
+pub async fn leave(app: &App, who: &Visitor, room: Uuid) -> Result<()> {
+    app.rooms.leaving.leave(room, who.id).await
 }
 
 /// Starts following a room from `after` (the head when None). Answers the head and the replay that leads to it, or None
@@ -273,7 +279,7 @@ pub async fn follow(app: &App, place: &Place, after: Option<i64>) -> Result<(i64
         feed::repair(app, place.room.id).await?;
         head = feed::open(app, &place.room).await?;
     }
-    presence::stir(app, &place.room);
+    stir(app, &place.room);
     if (after > head || head - after > REPLAY) && !faults::on(Fault::ResyncNeverSaid) {
         return Ok((head, None));
     }
@@ -294,7 +300,14 @@ pub async fn follow_head(app: &App, place: &Place) -> Result<(i64, Replay)> {
 /// Stops a socket's following of a room.
 pub fn unfollow(app: &App, room: &ChatRoom, queue: &Arc<Queue>) {
     app.hub.unsubscribe(Topic::Room(room.id), queue);
-    presence::stir(app, room);
+    stir(app, room);
+}
+
+/// Somebody follows the room or does not any more. Talks have no presence.
+fn stir(app: &App, room: &ChatRoom) {
+    if room.kind != Kind::Talk {
+        presence::stir(app, room.id, room.public_id);
+    }
 }
 
 /// How many different people have the room open, on all nodes.

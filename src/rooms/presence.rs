@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::model::{ChatRoom, Kind, RoomEvent};
+use super::model::RoomEvent;
 use crate::app::App;
 use crate::faults::{self, Fault};
 use crate::realtime::{Frame, Relayed, Topic};
@@ -44,11 +44,9 @@ impl Presence {
     }
 }
 
-/// Somebody came or went here. Talks have no presence: the two are told of each other.
-pub(super) fn stir(app: &App, room: &ChatRoom) {
-    if room.kind != Kind::Talk {
-        app.rooms.presence.lock().stirred.insert((room.id, room.public_id), true);
-    }
+/// Somebody came or went here. Not in a talk: the two are told of each other.
+pub(super) fn stir(app: &App, room: i64, public: Uuid) {
+    app.rooms.presence.lock().stirred.insert((room, public), true);
 }
 
 /// How many different people have the room open: those here, and what the other nodes said of theirs. Somebody who has

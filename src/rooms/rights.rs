@@ -146,16 +146,17 @@ struct Risen {
 /// How it begins; it is for nodes, never for sockets.
 const MARK: &str = r#"{"rights":"#;
 
-/// What follows the commit that raised a room's rights: caches and sockets here, then the other nodes.
-pub(super) fn risen(app: &App, room: &ChatRoom, rights: i64, gone: Option<i64>) {
-    let risen = Risen { rights, room: room.public_id, gone };
-    take(app, room.id, &risen);
+/// What follows the commit that raised the rights of a room (its inner and its public id): caches and sockets here, then the
+/// other nodes. `gone` is who has no place any more, in a room of many.
+pub(super) fn risen(app: &App, (room, public): (i64, Uuid), rights: i64, gone: Option<i64>) {
+    let risen = Risen { rights, room: public, gone };
+    take(app, room, &risen);
     if app.relay.has_others() {
         let frame = Frame::json(&risen);
-        app.relay.publish(Relayed { node: app.node, topic: Topic::Room(room.id), seq: None, frame });
+        app.relay.publish(Relayed { node: app.node, topic: Topic::Room(room), seq: None, frame });
     }
     if gone.is_some() {
-        presence::stir(app, room);
+        presence::stir(app, room, public);
     }
 }
 

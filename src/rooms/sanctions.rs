@@ -22,14 +22,14 @@ pub async fn kick(app: &App, room: Uuid, new: &NewSanction<'_>) -> Result<Uuid> 
         return Err(Error::Forbidden("Nobody is removed from a talk. Ban them, or let a side leave."));
     }
     standing.member.ok_or(Error::NotFound)?;
-    let rights = match store::leave_place(&mut tx, standing.room.id, new.visitor).await? {
-        Some(rights) => rights,
+    let rights = match store::leave_places(&mut tx, &[room], &[new.visitor]).await?.first() {
+        Some(left) => left.rights,
         // They had left already, and do not come back.
         None => store::bump_rights(&mut tx, standing.room.id).await?,
     };
     let sanction = moderation::impose_in(&mut tx, standing.room.id, Penalty::Ban, new).await?;
     tx.commit().await?;
-    rights::risen(app, &standing.room, rights, Some(new.visitor));
+    rights::risen(app, (standing.room.id, room), rights, Some(new.visitor));
     tell(app, &standing.room, new, sanction.until.map(stamp));
     Ok(sanction.public_id)
 }
@@ -45,7 +45,7 @@ pub async fn mute(app: &App, room: Uuid, new: &NewSanction<'_>) -> Result<Uuid> 
     let rights = store::bump_rights(&mut tx, standing.room.id).await?;
     let sanction = moderation::impose_in(&mut tx, standing.room.id, Penalty::Mute, new).await?;
     tx.commit().await?;
-    rights::risen(app, &standing.room, rights, None);
+    rights::risen(app, (standing.room.id, room), rights, None);
     Ok(sanction.public_id)
 }
 

@@ -78,9 +78,20 @@ pub(super) struct Writer {
 }
 
 /// The other end, for [`run`].
-pub struct Lanes {
+pub(super) struct Lanes {
     ends: Vec<mpsc::Receiver<Draft>>,
-    turns: Arc<Semaphore>,
+    pub turns: Turns,
+}
+
+/// Who commits when: a node's batches take turns.
+#[derive(Clone)]
+pub(super) struct Turns(Arc<Semaphore>);
+
+impl Turns {
+    /// Waits for a turn, or for as long as that is worth waiting for.
+    pub(super) async fn take(&self) -> Option<OwnedSemaphorePermit> {
+        tokio::time::timeout(TURN, self.0.clone().acquire_owned()).await.ok().and_then(Result::ok)
+    }
 }
 
 impl Writer {
@@ -89,7 +100,7 @@ impl Writer {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let count = cores.clamp(*LANES.start(), *LANES.end());
         let (lanes, ends) = (0..count).map(|_| mpsc::channel(QUEUE)).unzip();
-        (Self { lanes }, Lanes { ends, turns: Arc::new(Semaphore::new(count / 2)) })
+        (Self { lanes }, Lanes { ends, turns: Turns(Arc::new(Semaphore::new(count / 2))) })
     }
 
     /// Hands a draft in. Errors: `unavailable` when its lane is full.
@@ -118,7 +129,7 @@ pub(super) fn run(app: &App, lanes: Lanes) {
 struct Lane {
     app: App,
     drafts: mpsc::Receiver<Draft>,
-    turns: Arc<Semaphore>,
+    turns: Turns,
     /// Its turn, from before the batch is gathered until Postgres has answered.
     turn: Option<OwnedSemaphorePermit>,
     connection: Option<PgConnection>,
@@ -157,10 +168,9 @@ impl Lane {
         }
     }
 
-    /// Waits until it may write, or for as long as that is worth waiting for.
     async fn take_turn(&mut self) {
         if self.turn.is_none() {
-            self.turn = tokio::time::timeout(TURN, self.turns.clone().acquire_owned()).await.ok().and_then(Result::ok);
+            self.turn = self.turns.take().await;
         }
     }
 

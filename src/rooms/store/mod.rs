@@ -159,19 +159,44 @@ pub(super) async fn take_place(tx: &mut PgConnection, place: &Place<'_>) -> Resu
     Ok(())
 }
 
-/// Ends a visitor's place; the room's rights rise in the same transaction. Answers them; None: there was no place.
+/// A place that has ended, and the version of the room's rights since.
+pub(super) struct Left {
+    pub room_id: i64,
+    pub public_id: Uuid,
+    pub visitor_id: i64,
+    pub rights: i64,
+}
+
+/// Ends places of `(room, visitor)` pairs, each pair given once; a room's rights rise by one for each in the same
+/// transaction. Answers those that there were, a room's in the order of their rights. Talks are left out: they are ended.
 ///
-/// One statement: thousands may leave in a second, and the head's row stays locked no longer than it takes. The membership
-/// is joined to the head's update, so that the head is locked first, as everybody does.
-pub(super) async fn leave_place(db: &mut PgConnection, room: i64, visitor: i64) -> Result<Option<i64>, sqlx::Error> {
-    sqlx::query_scalar!(
-        "WITH head AS (UPDATE room_head SET rights = rights + 1 WHERE room_id = $1 RETURNING room_id, rights)
-         UPDATE membership m SET left_at = now() FROM head
-         WHERE m.room_id = head.room_id AND m.visitor_id = $2 AND m.left_at IS NULL RETURNING head.rights",
-        room,
-        visitor
+/// One statement: thousands may leave in a second. The heads are locked first, in id order, as everybody does.
+pub(super) async fn leave_places(
+    db: &mut PgConnection,
+    rooms: &[Uuid],
+    visitors: &[i64],
+) -> Result<Vec<Left>, sqlx::Error> {
+    sqlx::query_as!(
+        Left,
+        r#"WITH head AS MATERIALIZED (
+               SELECT h.room_id, r.public_id FROM chat_room r JOIN room_head h ON h.room_id = r.id
+               WHERE r.public_id = ANY($1) AND r.kind <> 'talk' ORDER BY h.room_id FOR UPDATE OF h),
+           gone AS (
+               UPDATE membership m SET left_at = now()
+               FROM head JOIN UNNEST($1::uuid[], $2::bigint[]) AS asked(room, visitor) ON asked.room = head.public_id
+               WHERE m.room_id = head.room_id AND m.visitor_id = asked.visitor AND m.left_at IS NULL
+               RETURNING m.room_id, head.public_id, m.visitor_id),
+           risen AS (
+               UPDATE room_head h SET rights = h.rights + many.places
+               FROM (SELECT room_id, count(*) AS places FROM gone GROUP BY room_id) many
+               WHERE h.room_id = many.room_id RETURNING h.room_id, h.rights)
+           SELECT gone.room_id, gone.public_id, gone.visitor_id,
+                  risen.rights + 1 - row_number() OVER (PARTITION BY gone.room_id) AS "rights!"
+           FROM gone JOIN risen USING (room_id) ORDER BY 1, 4"#,
+        rooms,
+        visitors
     )
-    .fetch_optional(db)
+    .fetch_all(db)
     .await
 }
 

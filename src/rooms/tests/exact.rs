@@ -35,7 +35,7 @@ impl Taken {
             Self::Mute => drop(moderation::mute(&node.app, &new).await.unwrap()),
             Self::Kick => drop(rooms::kick(&node.app, room, &new).await.unwrap()),
             Self::RoomMute => drop(rooms::mute(&node.app, room, &new).await.unwrap()),
-            Self::Leave => leave(&node.app, who, &place(&node.app, who, room).await.unwrap()).await.unwrap(),
+            Self::Leave => leave(&node.app, who, room).await.unwrap(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Rooms over the verbs, the real router and Postgres, on one node and on two.
 mod exact;
 mod hang;
+mod leaving;
 mod promises;
 mod sanctions;
 
@@ -29,6 +30,12 @@ async fn public_room(node: &Node, owner: &Guest) -> Uuid {
 fn text(client_id: Uuid, text: &str) -> Post {
     let Value::Object(payload) = json!({"kind": "text", "text": text}) else { unreachable!() };
     Post { client_id, payload, reply_to: None, prefix: vec![0; 16], asked: Instant::now() }
+}
+
+/// The inner id of a room that is in use.
+fn place_id(node: &Node, room: &str) -> i64 {
+    let known = node.app.rooms.feed.with_listeners(&node.app);
+    known.iter().find(|(_, id)| id.to_string() == room).expect("somebody listens").0
 }
 
 /// Posts and waits for the commit.
@@ -212,7 +219,7 @@ async fn nothing_is_written_after_the_commit_that_took_the_right() {
         };
         let leaving = async {
             tokio::time::sleep(std::time::Duration::from_millis(2 * round)).await;
-            leave(&node.app, &who, &standing).await.unwrap();
+            leave(&node.app, &who, standing.room.public_id).await.unwrap();
             // What stands in the log when the leave has been committed is all there will ever be of this visitor.
             written(&node, who.id).await
         };
