@@ -229,24 +229,32 @@ if (does('nodes')) {
   // Of the same site as the first: its people and rooms are used.
   const settings = ['--redis-url', `redis://127.0.0.1:${redisPort}`, '--public-url', server.base];
   const nodes = [await maju(...settings), await maju(...settings)];
-  const common = { ...own, rooms: ROOMS, secs: 3, reps: REPEATS };
+  const rates = [4000, 8000, 16000];
+  const common = { ...own, rooms: ROOMS, secs: 3, reps: REPEATS, open: 0, fixed: rates.join(',') };
   const both = { ...common, addr: nodes.map((node) => `127.0.0.1:${node.port}`).join(','), pids: nodes.map((node) => node.child.pid).join(','), back: `${server.postmaster},${redis.pid}` };
-  const [one, two, near] = [[], [], []];
-  for (let turn = 0; turn < 2; turn++) {
-    one.push(...(await load('pairs', { ...common, pids: server.child.pid, back: '' })));
-    two.push(...(await load('pairs', both)));
-    near.push(...(await load('pairs', { ...both, row: 2 })));
-  }
   // The first node's figure counts Postgres, a child of it; the two share that one, counted beside them with Redis.
-  const alone = of(one, 'closed', 'cpu_s_per_M');
-  const [shared, kept] = [total(two), total(near)];
-  const more = (cpu) => `${(100 * (cpu / alone - 1)).toFixed(0)} % more`;
-  say(`two nodes over Redis, each pair split: ${of(two, 'closed', 'sent_s')} acked msg/s; one node ${of(one, 'closed', 'sent_s')}`);
-  say(`  nodes, Postgres and Redis: ${shared.toFixed(1)} µs of CPU a message; one node ${alone.toFixed(1)}; ${more(shared)}; delivered ${Math.min(...two.map((phase) => phase.got_pct))} % at least`);
-  say(`  of the two, nodes ${of(two, 'closed', 'cpu_s_per_M')}, Postgres and Redis ${of(two, 'closed', 'back_cpu_s_per_M')}; p50/p99 ${of(two, 'closed', 'p50_ms')}/${of(two, 'closed', 'p99_ms')} ms, one node ${of(one, 'closed', 'p50_ms')}/${of(one, 'closed', 'p99_ms')} ms`);
-  say(`  each pair on one of the two nodes, told to both all the same: ${of(near, 'closed', 'sent_s')} acked msg/s; ${kept.toFixed(1)} µs, ${more(kept)}`);
-  const steady = (phases) => total(phases.filter((phase) => phase.mode === 'open' && phase.sent_s < 4100).map((phase) => ({ ...phase, mode: 'closed' })));
-  say(`  at 4,000 messages a second: ${steady(two).toFixed(0)} µs, each pair on one node ${steady(near).toFixed(0)}, one node ${steady(one.map((phase) => ({ ...phase, back_cpu_s_per_M: 0 }))).toFixed(0)}`);
+  const layouts = {
+    'one node': { ...common, pids: server.child.pid, back: '' },
+    'two, people drawn to either (half of the pairs split)': { ...both, row: 0 },
+    'two, every pair split': { ...both, row: 1 },
+    'two, each pair on one of them, told to both all the same': { ...both, row: 2 },
+  };
+  const turns = Object.fromEntries(Object.keys(layouts).map((layout) => [layout, []]));
+  for (let turn = 0; turn < REPEATS; turn++) {
+    for (const [layout, options] of Object.entries(layouts)) turns[layout].push(await load('pairs', options));
+  }
+  const spent = (phases) => median(phases.map((phase) => phase.cpu_s_per_M + Math.max(0, phase.back_cpu_s_per_M)));
+  const saturated = (turn) => turn.filter((phase) => phase.mode === 'closed');
+  const steady = (at) => (turn) => [turn.filter((phase) => phase.mode === 'open')[at]];
+  say('CPU of nodes, Postgres and Redis a message, each turn against one node in the same turn:');
+  for (const [layout, all] of Object.entries(turns)) {
+    const against = (pick) => spread(all.map((turn, at) => spent(pick(turn)) / spent(pick(turns['one node'][at]))));
+    const figure = (name, pick) => `${name} ${median(all.map((turn) => spent(pick(turn)))).toFixed(1)} µs, × ${against(pick)}`;
+    const [first, ...others] = [figure('saturated', saturated), ...rates.map((rate, at) => figure(`at ${rate}/s`, steady(at)))];
+    const phases = all.flatMap(saturated);
+    say(`  ${layout}: ${median(phases.map((phase) => phase.sent_s))} acked msg/s, p50/p99 ${median(phases.map((phase) => phase.p50_ms))}/${median(phases.map((phase) => phase.p99_ms))} ms, delivered ${Math.min(...all.flat().map((phase) => phase.got_pct))} % at least`);
+    for (const line of [first, ...others]) say(`    ${line}`);
+  }
   for (const node of nodes) await stop(node.child);
   await stop(redis);
 }

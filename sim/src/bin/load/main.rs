@@ -100,7 +100,9 @@ fn parse_addr(s: &str) -> (u32, u16) {
 
 impl Eng {
     fn addr(&self, id: usize) -> (u32, u16) {
-        self.addrs[id / self.row % self.addrs.len()]
+        // Drawn, as a balancer does it, when no row is said: half of the pairs of two nodes are split.
+        let row = id.checked_div(self.row).unwrap_or_else(|| id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40);
+        self.addrs[row % self.addrs.len()]
     }
     fn connect(&mut self, id: usize, room: u32) {
         unsafe {
@@ -708,6 +710,11 @@ fn main() {
             if gi("open", 1.0) > 0.0 {
                 phase(&mut e, &cx, false, n, secs, None, (n as f64).min(0.5 * m), true);
                 phase(&mut e, &cx, false, n, secs, None, 0.7 * m, true);
+            }
+            if kv.contains_key("fixed") {
+                for f in g("fixed", "").split(',') {
+                    phase(&mut e, &cx, false, n, secs, None, f.parse().unwrap(), true);
+                }
             }
         }
         "storm" => storm::run(
