@@ -11,11 +11,14 @@ use rand::RngExt as _;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use uuid::Uuid;
 
+use super::attached::Attached;
 use super::codec::{self, Said};
 use super::end::End;
 use super::frames::{self, ClientFrame, Read, SendOk};
+use super::held_up::HeldUp;
 use super::verbs::{self, Reply};
 use super::wire::{Broken, Wire};
+use super::writing::{WRITE, meanwhile, write};
 use crate::accounts::{self, Visitor};
 use crate::app::{App, stamp};
 use crate::error::{Error, Result};
@@ -33,14 +36,10 @@ pub(super) const HEARTBEAT: Duration = Duration::from_secs(25);
 const SILENCE: Duration = Duration::from_secs(60);
 /// How long a client may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);
-/// How long one write may take before the socket counts as too slow.
-const WRITE: Duration = Duration::from_secs(10);
 /// How long a verb may take: what is sent after it waits for it, also when Postgres is away.
 const VERB: Duration = Duration::from_secs(2);
 /// The same for hello, before which nothing is sent, and which resumes many rooms at once.
 const FIRST_VERB: Duration = Duration::from_secs(5);
-/// How often answers are looked for while a verb runs.
-const MEANWHILE: Duration = Duration::from_millis(100);
 /// Sends of one socket that wait for their commit; past it the socket is not read.
 const IN_FLIGHT: usize = 64;
 /// How long a node that stops waits for the answers to what was sent.
@@ -73,6 +72,7 @@ pub(super) async fn run(app: App, who: Visitor, prefix: Prefix, upgraded: Upgrad
         said_hello: false,
         touched: None,
         in_flight: 0,
+        held_up: HeldUp::default(),
         spare: VecDeque::new(),
     };
     let end = connection.serve().await;
@@ -89,24 +89,6 @@ pub(super) async fn turn_away(upgraded: Upgraded, why: Dismissal) {
     let Some(mut wire) = Wire::new(upgraded, FRAME) else { return };
     if matches!(timeout(WRITE, wire.write([why.last.into_wire()])).await, Ok(Ok(()))) {
         wire.close(why.code, why.reason).await;
-    }
-}
-
-/// What the rest of the node knows of a socket; taken back when the socket's task ends, however it ends.
-struct Attached {
-    app: App,
-    visitor: i64,
-    queue: Arc<Queue>,
-    /// The first hello has come: it listens, and matching counts it.
-    counted: bool,
-}
-
-impl Drop for Attached {
-    fn drop(&mut self) {
-        if self.counted {
-            self.app.hub.unsubscribe(Topic::Visitor(self.visitor), &self.queue);
-            matching::disconnected(&self.app, self.visitor);
-        }
     }
 }
 
@@ -128,6 +110,7 @@ pub(super) struct Connection {
     touched: Option<Instant>,
     /// Sends whose answers have not been written.
     in_flight: usize,
+    held_up: HeldUp,
     /// Room for what is queued, used again and again.
     spare: VecDeque<(Weight, Bytes)>,
 }
@@ -168,7 +151,7 @@ impl Connection {
                     if let Err(end) = self.drain().await { return end }
                     continue;
                 }
-                said = next(self.wire.as_mut()), if self.in_flight < IN_FLIGHT => said,
+                said = self.held_up.reading(next(self.wire.as_mut())), if self.in_flight < IN_FLIGHT => said,
                 _ = beat.tick() => {
                     if heard.elapsed() >= SILENCE { return End::Gone }
                     if let Err(end) = self.write([codec::ping()]).await { return end }
@@ -195,10 +178,11 @@ impl Connection {
             let outcome = match self.admit(read.frame) {
                 Ok(ClientFrame::Send { room, client_id, payload, reply_to }) => {
                     let prefix = self.prefix_hash.clone();
-                    let post = rooms::Post { client_id, payload, reply_to, prefix, asked: heard };
+                    let post = rooms::Post { client_id, payload, reply_to, prefix, asked: self.held_up.came() };
                     match self.post(read.id, room, post).await {
-                        Ok(()) => Ok(()),
-                        Err(why) => self.say(frames::refusal(Some(read.id), &why)).await,
+                        Ok(Ok(())) => Ok(()),
+                        Ok(Err(why)) => self.say(frames::refusal(Some(read.id), &why)).await,
+                        Err(end) => Err(end),
                     }
                 }
                 // Boxed: an idle socket should not hold room for the largest verb.
@@ -252,20 +236,32 @@ impl Connection {
     }
 
     /// Hands a send in. Its answer comes through the queue, after the commit, and is written with the event it made.
-    async fn post(&mut self, id: u64, room: Uuid, post: rooms::Post) -> Result<()> {
-        self.app.limits.take(Bucket::Sends, Key::Visitor(self.who.id))?;
+    async fn post(&mut self, id: u64, room: Uuid, post: rooms::Post) -> Result<Result<()>, End> {
+        if let Err(why) = self.app.limits.take(Bucket::Sends, Key::Visitor(self.who.id)) {
+            return Ok(Err(why));
+        }
         if self.is_untouched() {
             self.touch();
         }
         let place = match rooms::known_place(&self.app, &self.who, room) {
             Some(place) => place,
-            None => Box::pin(rooms::place_by(&self.app, &self.who, room, post.asked)).await?,
+            None => {
+                let began = Instant::now();
+                let lookup = rooms::place_by(&self.app, &self.who, room, post.asked);
+                let (written, place) = Box::pin(meanwhile(&self.queue, self.wire.as_mut(), lookup)).await;
+                self.in_flight = self.in_flight.saturating_sub(written);
+                self.held_up.waited(post.asked, began);
+                match place? {
+                    Ok(place) => place,
+                    Err(why) => return Ok(Err(why)),
+                }
+            }
         };
         let queue = self.queue.clone();
         let answer = move |outcome| queue.push(Weight::Answer, sent(id, outcome).into_wire());
-        rooms::submit(&self.app, place, post, Box::new(answer))?;
-        self.in_flight += 1;
-        Ok(())
+        let submitted = rooms::submit(&self.app, place, post, Box::new(answer));
+        self.in_flight += usize::from(submitted.is_ok());
+        Ok(submitted)
     }
 
     /// Does what a frame asks and answers it.
@@ -286,7 +282,10 @@ impl Connection {
             ClientFrame::Hello { .. } => FIRST_VERB,
             _ => VERB,
         };
-        match self.verb(id, frame, limit).await? {
+        let began = Instant::now();
+        let outcome = self.verb(id, frame, limit).await?;
+        self.held_up.waited(began, began);
+        match outcome {
             Ok(reply) => {
                 self.said_hello |= is_hello;
                 self.say(reply.answer).await?;
@@ -321,7 +320,9 @@ impl Connection {
             if self.queue.dismissed().is_some() {
                 return Ok(()); // what is queued is written next, and the end with it
             }
+            let began = Instant::now();
             let step = within(replay.step(&self.app, &self.queue)).await;
+            self.held_up.waited(began, began);
             let seen = if let Ok(Step::Resync(head)) = &step { *head } else { replay.reached() };
             if let Some(followed) = self.joined.get_mut(&room) {
                 followed.seen = seen;
@@ -377,8 +378,11 @@ impl Connection {
         self.queue.caught_up();
         let behind: Vec<_> = self.joined.iter().map(|(room, at)| (*room, at.seen)).collect();
         for (room, seen) in behind {
+            let began = Instant::now();
+            let place = within(rooms::place(&self.app, &self.who, room)).await;
+            self.held_up.waited(began, began);
             // It may have been left meanwhile, on another socket.
-            match within(rooms::place(&self.app, &self.who, room)).await {
+            match place {
                 Ok(place) => self.replay((room, rooms::catch_up(&place, seen))).await?,
                 Err(Error::NotFound) => drop(self.joined.remove(&room)),
                 Err(_) => return Err(End::because(1013, "busy")),
@@ -398,29 +402,7 @@ impl Connection {
     /// Runs a verb. Answers to what was sent before do not wait for it; entries do, since it may begin to follow their room.
     async fn verb(&mut self, id: u64, frame: ClientFrame, limit: Duration) -> Result<Result<Reply>, End> {
         let (queue, mut wire) = (self.queue.clone(), self.wire.take());
-        let mut written = 0;
-        let outcome = {
-            let mut verb = pin!(timeout(limit, verbs::act(self, id, frame)));
-            loop {
-                tokio::select! {
-                    biased;
-                    outcome = &mut verb => break Ok(outcome),
-                    () = tokio::time::sleep(MEANWHILE) => {}
-                }
-                let answers = queue.take_answers();
-                if answers.is_empty() {
-                    continue;
-                }
-                written += answers.len();
-                let mut writing = pin!(write(wire.as_mut(), answers));
-                tokio::select! {
-                    biased;
-                    wrote = &mut writing => if let Err(end) = wrote { break Err(end) },
-                    // What has been begun is written whole.
-                    outcome = &mut verb => break writing.await.map(|()| outcome),
-                }
-            }
-        };
+        let (written, outcome) = meanwhile(&queue, wire.as_mut(), timeout(limit, verbs::act(self, id, frame))).await;
         self.wire = wire;
         self.in_flight = self.in_flight.saturating_sub(written);
         outcome.map(|outcome| outcome.unwrap_or(Err(Error::Unavailable)))
@@ -464,18 +446,6 @@ async fn next(wire: Option<&mut Wire>) -> Result<Said, Broken> {
     match wire {
         Some(wire) => wire.next().await,
         None => Err(Broken::Gone),
-    }
-}
-
-/// Writes within the time that a socket has for it. One that takes longer is too slow; its queue drops what can be read
-/// again meanwhile.
-async fn write(wire: Option<&mut Wire>, pieces: impl IntoIterator<Item = Bytes>) -> Result<(), End> {
-    let Some(wire) = wire else { return Err(End::Gone) };
-    match timeout(WRITE, wire.write(pieces)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) => Err(End::Gone),
-        Err(_) if faults::on(Fault::SlowSocketKept) => Ok(()),
-        Err(_) => Err(End::because(4408, "too slow")),
     }
 }
 

@@ -1,4 +1,5 @@
 //! The gateway: the WebSocket. It turns frames into verbs and carries what they publish; it holds no rule of a noun.
+mod attached;
 mod codec;
 mod connection;
 mod end;
@@ -6,10 +7,12 @@ mod frames;
 #[cfg(test)]
 mod generated;
 mod handshake;
+mod held_up;
 #[cfg(test)]
 mod tests;
 mod verbs;
 mod wire;
+mod writing;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};

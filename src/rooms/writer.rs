@@ -4,6 +4,7 @@
 //! each writes what it has gathered in one transaction. No timer adds latency: an idle lane commits at once, a busy one in batches.
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::RangeInclusive;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ const BYTES: usize = 1024 * 1024;
 pub(super) const PATIENCE: Duration = Duration::from_millis(1_800);
 /// What has less time left than this is not begun: a lane that lags sheds it and keeps its time for the rest.
 const TOO_LATE: Duration = Duration::from_millis(200);
-/// How soon a batch is tried again when Postgres could not be reached.
+/// How soon a batch is tried again when Postgres could not be reached, and how often the queue is looked at meanwhile.
 const AGAIN: Duration = Duration::from_millis(100);
 /// Recent client ids a lane remembers.
 const MEMORY: usize = 20_000;
@@ -116,6 +117,7 @@ pub(super) fn run(app: &App, lanes: Lanes) {
         let lane = Lane {
             app: app.clone(),
             drafts,
+            waiting: Vec::new(),
             turns: lanes.turns.clone(),
             turn: None,
             connection: None,
@@ -129,6 +131,8 @@ pub(super) fn run(app: &App, lanes: Lanes) {
 struct Lane {
     app: App,
     drafts: mpsc::Receiver<Draft>,
+    /// What was taken from the queue and is not in the batch in hand, in order of arrival.
+    waiting: Vec<Draft>,
     turns: Turns,
     /// Its turn, from before the batch is gathered until Postgres has answered.
     turn: Option<OwnedSemaphorePermit>,
@@ -143,25 +147,24 @@ pub(super) type Verdict = Result<Posted>;
 impl Lane {
     async fn run(mut self) {
         let stopping = self.app.tasks.stopping.clone();
-        let mut gathered = Vec::with_capacity(ROWS);
         loop {
-            tokio::select! {
-                biased;
-                count = self.drafts.recv_many(&mut gathered, ROWS) => {
-                    if count == 0 {
-                        return;
-                    }
-                    self.take_turn().await;
-                    while gathered.len() < ROWS
-                        && let Ok(draft) = self.drafts.try_recv()
-                    {
-                        gathered.push(draft);
-                    }
-                    self.write(std::mem::take(&mut gathered)).await;
+            let mut gathered = std::mem::take(&mut self.waiting);
+            if gathered.is_empty() {
+                tokio::select! {
+                    biased;
+                    count = self.drafts.recv_many(&mut gathered, ROWS) => if count == 0 { return },
+                    // What is queued is written before a stop takes effect: the branch above comes first.
+                    () = stopping.cancelled() => break,
                 }
-                // What is queued is written before a stop takes effect: the branch above comes first.
-                () = stopping.cancelled() => break,
             }
+            self.take_turn().await;
+            while gathered.len() < ROWS
+                && let Ok(draft) = self.drafts.try_recv()
+            {
+                gathered.push(draft);
+            }
+            self.waiting = gathered.split_off(self.together(&gathered));
+            self.settle(gathered).await;
         }
         if let Some(connection) = self.connection.take() {
             let _ = tokio::time::timeout(Duration::from_secs(1), connection.close()).await;
@@ -174,28 +177,19 @@ impl Lane {
         }
     }
 
-    /// Writes what was gathered, in transactions within the bounds, in order of arrival.
-    async fn write(&mut self, gathered: Vec<Draft>) {
+    /// How many of those that were gathered go into the next transaction, within the bounds and in order of arrival.
+    fn together(&mut self, gathered: &[Draft]) -> usize {
         let now = Instant::now();
         self.alone.retain(|_, until| *until > now);
-        let mut batch = Vec::new();
         let mut bytes = 0;
-        for draft in gathered {
-            let alone = self.alone.contains_key(&draft.member.visitor);
-            let size = draft.payload.json().len();
-            if !batch.is_empty() && (bytes + size > BYTES || alone) {
-                self.settle(std::mem::take(&mut batch)).await;
-                bytes = 0;
-            }
-            bytes += size;
-            batch.push(draft);
-            if alone {
-                self.settle(std::mem::take(&mut batch)).await;
-                bytes = 0;
-            }
-        }
-        if !batch.is_empty() {
-            self.settle(batch).await;
+        let is_next = |draft: &&Draft| {
+            let is_first = bytes == 0;
+            bytes += draft.payload.json().len();
+            is_first || (bytes <= BYTES && !self.alone.contains_key(&draft.member.visitor))
+        };
+        match gathered.first() {
+            Some(first) if self.alone.contains_key(&first.member.visitor) => 1,
+            _ => gathered.iter().take(ROWS).take_while(is_next).count(),
         }
     }
 
@@ -206,15 +200,14 @@ impl Lane {
         let mut repeats = 0;
         while !batch.is_empty() {
             self.take_turn().await;
-            let outcome = tokio::time::timeout_at(give_up, self.attempt(&batch, give_up)).await;
+            let outcome = self.attempt(&batch, give_up).await;
             self.turn = None;
             let why = match outcome {
-                Ok(Ok(verdicts)) => {
+                Ok(verdicts) => {
                     self.finish(std::mem::take(&mut batch), verdicts);
                     break;
                 }
-                Ok(Err(why)) => why,
-                Err(_) => sqlx::Error::PoolTimedOut,
+                Err(why) => why,
             };
             if db::constraint(&why) == Some("message_client_id_key") && repeats < REPEATS {
                 repeats += 1;
@@ -249,13 +242,29 @@ impl Lane {
         self.answer_twins(twins).await;
     }
 
-    /// One transaction.
+    /// One transaction. What queues up behind one that hangs is answered when its own time is over.
     async fn attempt(&mut self, batch: &[Draft], give_up: Instant) -> std::result::Result<Vec<Verdict>, sqlx::Error> {
-        let connection = match &mut self.connection {
-            Some(connection) => connection,
-            empty => empty.insert(db::connect(&self.app.db, SESSION).await?),
-        };
-        batch::write(&self.app, connection, batch, give_up).await
+        let Self { app, connection, drafts, waiting, .. } = self;
+        let mut writing = pin!(tokio::time::timeout_at(give_up, async {
+            let connection = match connection {
+                Some(connection) => connection,
+                empty => empty.insert(db::connect(&app.db, SESSION).await?),
+            };
+            batch::write(app, connection, batch, give_up).await
+        }));
+        loop {
+            tokio::select! {
+                biased;
+                written = &mut writing => return written.unwrap_or(Err(sqlx::Error::PoolTimedOut)),
+                () = tokio::time::sleep(AGAIN) => {}
+            }
+            while waiting.len() < QUEUE
+                && let Ok(draft) = drafts.try_recv()
+            {
+                waiting.push(draft);
+            }
+            *waiting = in_time(std::mem::take(waiting)).0;
+        }
     }
 
     /// After the commit: entries are published and their senders answered, in order, a room's run of them at a time: its

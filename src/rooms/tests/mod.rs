@@ -371,3 +371,55 @@ async fn what_came_early_and_is_passed_over_is_not_waited_for() {
     assert_eq!(feed::open(&node.app, &room).await.unwrap(), 300, "nobody listens: the feed goes on at the head");
     assert!(feed::overdue(&node.app).is_empty(), "and asks no more for what it has passed over");
 }
+
+#[tokio::test]
+async fn sends_that_queue_behind_a_lookup_that_hangs_are_answered_as_soon() {
+    let node = node().await;
+    let owner = node.guest("en").await;
+    let room = public_room(&node, &owner).await;
+    let mut socket = node.socket(&owner).await;
+    socket.ok(json!({"type": "join", "room": room})).await;
+    // Somebody leaves: the room's places are looked up again.
+    let other = node.guest("en").await;
+    let mut leaver = node.socket(&other).await;
+    leaver.ok(json!({"type": "join", "room": room})).await;
+    leaver.ok(json!({"type": "leave", "room": room})).await;
+    let lock = node.lock("membership").await;
+    let mut asked = Vec::new();
+    for words in ["one", "two", "three"] {
+        let payload = json!({"kind": "text", "text": words});
+        let frame = json!({"type": "send", "room": room, "client_id": Uuid::new_v4(), "payload": payload});
+        asked.push((socket.say(frame).await, Instant::now()));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    for (id, since) in asked {
+        assert_eq!(socket.answer(id).await["error"]["code"], "unavailable");
+        assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
+    }
+    drop(lock);
+    socket.text(&room.to_string(), "four").await;
+}
+
+#[tokio::test]
+async fn an_answer_does_not_wait_for_the_lookup_of_the_next_send() {
+    let node = node().await;
+    let owner = node.guest("en").await;
+    let room = public_room(&node, &owner).await;
+    let mut socket = node.socket(&owner).await;
+    socket.ok(json!({"type": "join", "room": room})).await;
+    socket.text(&room.to_string(), "known").await;
+    let _locks = (node.lock("message").await, node.lock("membership").await);
+    let mut asked = Vec::new();
+    for words in ["one", "two"] {
+        let payload = json!({"kind": "text", "text": words});
+        let frame = json!({"type": "send", "room": room, "client_id": Uuid::new_v4(), "payload": payload});
+        asked.push((socket.say(frame).await, Instant::now()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // The second is looked up while the first waits for its commit.
+        node.app.rooms.directory.forget(room);
+    }
+    for (id, since) in asked {
+        assert_eq!(socket.answer(id).await["error"]["code"], "unavailable");
+        assert!(since.elapsed() < Duration::from_millis(2_200), "{:?}", since.elapsed());
+    }
+}

@@ -288,7 +288,7 @@ async fn waiters(shared: &Context, db: &Client, found: &mut Found) -> Result<(),
     }
 }
 
-/// A repeat of what was acked is answered as the first time, by either node.
+/// A repeat of what was acked is answered as the first time, by either node; that of somebody who has left is refused.
 async fn repeats(shared: &Context, guests: &[Guest], found: &mut Found) {
     let mut acked: Vec<(String, usize, String, String, i64)> = shared.history.with_sent(|all| {
         let acked = all.iter().filter_map(|(id, sent)| match sent.outcome {
@@ -298,6 +298,7 @@ async fn repeats(shared: &Context, guests: &[Guest], found: &mut Found) {
         acked.collect()
     });
     acked.sort();
+    let leavers = shared.leavers.lock().expect("no panic").clone();
     Rng::of(shared.seed, "repeats").shuffle(&mut acked);
     for (number, (client_id, who, room, text, seq)) in acked.into_iter().take(REPEATS).enumerate() {
         let body = json!({"client_id": client_id, "payload": {"kind": "text", "text": text}});
@@ -306,6 +307,7 @@ async fn repeats(shared: &Context, guests: &[Guest], found: &mut Found) {
         found.repeated += 1;
         match answer {
             Some(answer) if answer.status == 200 && answer.json["seq"] == seq => {}
+            Some(answer) if answer.json["code"] == "not_found" && leavers.contains(&who) => {}
             Some(answer) => {
                 let kind = if answer.json["seq"].is_number() { "doubled" } else { "repeat" };
                 let said = format!("{} {}{}", answer.status, answer.json["seq"], answer.json["code"]);

@@ -230,7 +230,8 @@ async fn turn_of_seek(line: &mut Line, place: &mut Place) -> Result<(), Lost> {
         if place.talk.is_none() && line.rng.chance(10) {
             let before = std::mem::replace(&mut place.unsure, true);
             let answer = line.ask(json!({"type": "cancel"})).await?;
-            place.unsure = before;
+            // One that was given up may be carried out when Postgres is back.
+            place.unsure = before || code(&answer) == Some("unavailable");
             place.seeking &= code(&answer).is_some();
         }
         return if line.rng.chance(5) { Err(Lost) } else { Ok(()) };

@@ -1,5 +1,5 @@
 //! What all clients of a run share.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, OnceLock};
 
@@ -26,6 +26,8 @@ pub struct Context {
     waits: Mutex<HashMap<usize, usize>>,
     /// Seekers that have settled, by their visitor's public id: whether they go on waiting (or talking).
     pub settled: Mutex<HashMap<String, bool>>,
+    /// People who leave rooms: what they said there they cannot repeat.
+    pub leavers: Mutex<HashSet<usize>>,
     pub watch: Watch,
     /// Two people who write when a fault needs somebody to, and the room they write to.
     pub writers: OnceLock<(Vec<Guest>, String)>,
@@ -33,7 +35,7 @@ pub struct Context {
 
 impl Context {
     pub fn new(world: World, seed: u64) -> Self {
-        let (waits, settled, watch) = Default::default();
+        let (waits, settled, leavers, watch) = Default::default();
         Self {
             world,
             history: History::new(),
@@ -41,6 +43,7 @@ impl Context {
             phase: AtomicU8::new(0),
             waits,
             settled,
+            leavers,
             watch,
             writers: OnceLock::new(),
         }

@@ -41,7 +41,7 @@ pub struct View {
 }
 
 /// Kinds of broken promises, in the order of the summary.
-pub const KINDS: [&str; 18] = [
+pub const KINDS: [&str; 19] = [
     "lost",
     "doubled",
     "gap",
@@ -49,6 +49,8 @@ pub const KINDS: [&str; 18] = [
     "changed",
     "double match",
     "waiter",
+    // Something written by somebody who had left.
+    "revoked",
     // A node that named a head behind what the client had seen on the other node.
     "stale head",
     // A repeat of an acked send that was not answered as the first time.

@@ -19,6 +19,7 @@ mod history;
 mod http;
 mod line;
 mod nemesis;
+mod passers;
 mod plant;
 mod postgres;
 mod proxy;
@@ -38,6 +39,7 @@ use std::time::{Duration, Instant};
 use context::{Context, Guest, Phase};
 use line::{Line, Manner};
 use nemesis::{Fault, Length};
+use passers::PASSERS;
 use world::{Setup, World};
 
 /// How long people may take to get their last answers after everything is healed.
@@ -178,7 +180,8 @@ async fn run(shared: &Arc<Context>, args: &Args) -> bool {
     let (writers, listening) = (args.clients, args.clients.div_ceil(2));
     let mut guests = Vec::new();
     let seekers = writers + listening..writers + listening + args.clients;
-    for who in 0..seekers.end + 4 {
+    // After them two to measure by, two for faults, and those who pass through rooms.
+    for who in 0..seekers.end + 4 + PASSERS {
         guests.push(client::guest(shared, who).await);
     }
     let mut rooms = Vec::new();
@@ -186,7 +189,7 @@ async fn run(shared: &Arc<Context>, args: &Args) -> bool {
         rooms.push(client::room(shared, &guests[number % guests.len()], number).await);
     }
     // Two who write only while a node is hung in the middle of a batch, one on each node.
-    let spare = guests[seekers.end + 2..].to_vec();
+    let spare = guests[seekers.end + 2..seekers.end + 4].to_vec();
     let _ = shared.writers.set((spare, rooms[0].clone()));
     let mut listeners = Vec::new();
     let pace = (args.clients as u64 * 1_000).div_ceil(args.rate);
@@ -209,6 +212,9 @@ async fn run(shared: &Arc<Context>, args: &Args) -> bool {
         let own = if who < writers { own } else { rooms.clone() };
         listeners.push((who, own.clone()));
         people.push(tokio::spawn(client::talk(line, own, (who < writers).then_some(pace))));
+    }
+    for guest in &guests[seekers.end + 4..] {
+        people.push(tokio::spawn(passers::pass(shared.clone(), guest.clone(), rooms.clone())));
     }
     let mut watch = vec![tokio::spawn(supervise(shared.clone())), tokio::spawn(tend(shared.clone()))];
     watch.extend((0..2).map(|node| tokio::spawn(watch::run(shared.clone(), node))));

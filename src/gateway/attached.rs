@@ -1,0 +1,24 @@
+//! What the rest of the node knows of a socket.
+use std::sync::Arc;
+
+use crate::app::App;
+use crate::matching;
+use crate::realtime::{Queue, Topic};
+
+/// Taken back when the socket's task ends, however it ends.
+pub(super) struct Attached {
+    pub app: App,
+    pub visitor: i64,
+    pub queue: Arc<Queue>,
+    /// The first hello has come: it listens, and matching counts it.
+    pub counted: bool,
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        if self.counted {
+            self.app.hub.unsubscribe(Topic::Visitor(self.visitor), &self.queue);
+            matching::disconnected(&self.app, self.visitor);
+        }
+    }
+}
