@@ -19,7 +19,7 @@ use crate::faults::{self, Fault};
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// Connections for requests. The writers and the matcher have their own.
-const POOL: u32 = 16;
+pub(crate) const POOL: u32 = 16;
 /// How long a request waits for a connection before it is `unavailable`.
 const ACQUIRE: Duration = Duration::from_secs(2);
 

@@ -1,6 +1,7 @@
 //! One socket: reads frames, writes answers and what was queued, keeps time. One task a socket, and nothing else of it.
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
+use std::future::ready;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use super::codec::{self, Said};
 use super::end::End;
 use super::frames::{self, ClientFrame, Read, SendOk};
 use super::held_up::HeldUp;
+use super::replays::Missing;
 use super::verbs::{self, Reply};
 use super::wire::{Broken, Wire};
 use super::writing::{WRITE, meanwhile, write};
@@ -25,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::http::{Bucket, Key, Prefix};
 use crate::realtime::{Dismissal, Frame, Notice, NoticeKind, Queue, Topic, Weight};
-use crate::rooms::{self, Place, Posted, Replay, Step};
+use crate::rooms::{self, Place, Posted};
 use crate::{matching, moderation};
 
 /// Bytes of a frame at most; a larger one closes 1009.
@@ -37,7 +39,7 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// How long a client may take to say hello.
 const HELLO: Duration = Duration::from_secs(10);
 /// How long a verb may take: what is sent after it waits for it, also when Postgres is away.
-const VERB: Duration = Duration::from_secs(2);
+pub(super) const VERB: Duration = Duration::from_secs(2);
 /// The same for hello, before which nothing is sent, and which resumes many rooms at once.
 const FIRST_VERB: Duration = Duration::from_secs(5);
 /// Sends of one socket that wait for their commit; past it the socket is not read.
@@ -68,6 +70,7 @@ pub(super) async fn run(app: App, who: Visitor, prefix: Prefix, upgraded: Upgrad
         wire: Some(wire),
         queue,
         joined: HashMap::new(),
+        missing: VecDeque::new(),
         place,
         said_hello: false,
         touched: None,
@@ -102,8 +105,10 @@ pub(super) struct Connection {
     pub(super) queue: Arc<Queue>,
     /// The rooms it follows.
     pub(super) joined: HashMap<Uuid, Followed>,
+    /// What is still to be brought to it, in order.
+    pub(super) missing: VecDeque<Missing>,
     /// Away while a verb runs: answers are written meanwhile.
-    wire: Option<Wire>,
+    pub(super) wire: Option<Wire>,
     place: Attached,
     /// A hello has been answered with ok. One that failed may be said again.
     said_hello: bool,
@@ -126,7 +131,8 @@ impl Drop for Connection {
 /// A room that a socket follows, and how far it has been brought.
 pub(super) struct Followed {
     pub(super) place: Place,
-    pub(super) seen: i64,
+    /// None until its replay begins: what was to follow it did not come so far.
+    pub(super) seen: Option<i64>,
 }
 
 impl Connection {
@@ -155,6 +161,11 @@ impl Connection {
                 _ = beat.tick() => {
                     if heard.elapsed() >= SILENCE { return End::Gone }
                     if let Err(end) = self.write([codec::ping()]).await { return end }
+                    continue;
+                }
+                // What was said comes first: it waits for one step of a replay, not for all of them.
+                () = ready(()), if self.is_behind() => {
+                    if let Err(end) = Box::pin(self.bring_next()).await { return end }
                     continue;
                 }
             };
@@ -249,8 +260,7 @@ impl Connection {
                 let began = Instant::now();
                 let lookup = rooms::place_by(&self.app, &self.who, room, post.asked);
                 let (written, place) = Box::pin(meanwhile(&self.queue, self.wire.as_mut(), lookup)).await;
-                self.in_flight = self.in_flight.saturating_sub(written);
-                self.held_up.waited(post.asked, began);
+                self.waited(written, post.asked, began);
                 match place? {
                     Ok(place) => place,
                     Err(why) => return Ok(Err(why)),
@@ -282,16 +292,11 @@ impl Connection {
             ClientFrame::Hello { .. } => FIRST_VERB,
             _ => VERB,
         };
-        let began = Instant::now();
-        let outcome = self.verb(id, frame, limit).await?;
-        self.held_up.waited(began, began);
-        match outcome {
+        match self.verb(id, frame, limit).await? {
             Ok(reply) => {
                 self.said_hello |= is_hello;
                 self.say(reply.answer).await?;
-                for replay in reply.replays {
-                    self.replay(replay).await?;
-                }
+                self.bring(reply.replays);
                 Ok(())
             }
             Err(Error::SessionEnded) => Err(End::because(4401, "the session has ended")),
@@ -314,36 +319,6 @@ impl Connection {
         }
     }
 
-    /// Writes what a room's log holds behind the client's position, page by page as the socket drains, then follows it.
-    async fn replay(&mut self, (room, mut replay): (Uuid, Replay)) -> Result<(), End> {
-        loop {
-            if self.queue.dismissed().is_some() {
-                return Ok(()); // what is queued is written next, and the end with it
-            }
-            let began = Instant::now();
-            let step = within(replay.step(&self.app, &self.queue)).await;
-            self.held_up.waited(began, began);
-            let seen = if let Ok(Step::Resync(head)) = &step { *head } else { replay.reached() };
-            if let Some(followed) = self.joined.get_mut(&room) {
-                followed.seen = seen;
-            }
-            match step {
-                Ok(Step::Page(frames)) => self.write(frames.into_iter().map(Frame::into_wire)).await?,
-                Ok(Step::Following) => return Ok(()),
-                Ok(Step::Resync(head)) => return self.say(rooms::RoomEvent::Resync { room, head }.encode()).await,
-                Err(Error::NotFound) => {
-                    self.joined.remove(&room); // the place was lost meanwhile
-                    return Ok(());
-                }
-                Err(why) => {
-                    // The client resumes on a new socket rather than living with a hole.
-                    why.log();
-                    return Err(End::because(1013, "busy"));
-                }
-            }
-        }
-    }
-
     /// Writes what is queued. A socket that lags reads again what was dropped, at its own pace.
     async fn drain(&mut self) -> Result<(), End> {
         let mut taken = std::mem::take(&mut self.spare);
@@ -352,7 +327,7 @@ impl Connection {
             match weight {
                 Weight::Entry { room, seq } => {
                     if let Some(followed) = self.joined.values_mut().find(|one| one.place.room.id == *room) {
-                        followed.seen = followed.seen.max(*seq);
+                        followed.seen = followed.seen.max(Some(*seq));
                     }
                 }
                 Weight::Answer => self.in_flight = self.in_flight.saturating_sub(1),
@@ -367,45 +342,34 @@ impl Connection {
             self.say(why.last).await?;
             return Err(End::because(why.code, why.reason));
         }
-        if lagging { Box::pin(self.catch_up()).await } else { Ok(()) }
-    }
-
-    /// Stops listening, then follows each room again from what was seen of it.
-    async fn catch_up(&mut self) -> Result<(), End> {
-        for followed in self.joined.values() {
-            self.app.hub.unsubscribe(Topic::Room(followed.place.room.id), &self.queue);
-        }
-        self.queue.caught_up();
-        let behind: Vec<_> = self.joined.iter().map(|(room, at)| (*room, at.seen)).collect();
-        for (room, seen) in behind {
-            let began = Instant::now();
-            let place = within(rooms::place(&self.app, &self.who, room)).await;
-            self.held_up.waited(began, began);
-            // It may have been left meanwhile, on another socket.
-            match place {
-                Ok(place) => self.replay((room, rooms::catch_up(&place, seen))).await?,
-                Err(Error::NotFound) => drop(self.joined.remove(&room)),
-                Err(_) => return Err(End::because(1013, "busy")),
-            }
+        if lagging {
+            self.catch_up();
         }
         Ok(())
     }
 
-    async fn say(&mut self, frame: Frame) -> Result<(), End> {
+    pub(super) async fn say(&mut self, frame: Frame) -> Result<(), End> {
         self.write([frame.into_wire()]).await
     }
 
-    async fn write(&mut self, pieces: impl IntoIterator<Item = Bytes>) -> Result<(), End> {
+    pub(super) async fn write(&mut self, pieces: impl IntoIterator<Item = Bytes>) -> Result<(), End> {
         write(self.wire.as_mut(), pieces).await
     }
 
     /// Runs a verb. Answers to what was sent before do not wait for it; entries do, since it may begin to follow their room.
     async fn verb(&mut self, id: u64, frame: ClientFrame, limit: Duration) -> Result<Result<Reply>, End> {
         let (queue, mut wire) = (self.queue.clone(), self.wire.take());
+        let began = Instant::now();
         let (written, outcome) = meanwhile(&queue, wire.as_mut(), timeout(limit, verbs::act(self, id, frame))).await;
         self.wire = wire;
-        self.in_flight = self.in_flight.saturating_sub(written);
+        self.waited(written, began, began);
         outcome.map(|outcome| outcome.unwrap_or(Err(Error::Unavailable)))
+    }
+
+    /// Something for a frame that came then has been waited for since `began`, and so many answers written meanwhile.
+    pub(super) fn waited(&mut self, written: usize, came: Instant, began: Instant) {
+        self.in_flight = self.in_flight.saturating_sub(written);
+        self.held_up.waited(came, began);
     }
 
     /// The node stops: what was sent is answered, then the client is told when to come back.
@@ -454,9 +418,4 @@ fn sent(re: u64, outcome: Result<Posted>) -> Frame {
         Ok(posted) => frames::ok(re, &SendOk { seq: posted.seq, at: stamp(posted.at) }),
         Err(why) => frames::refusal(Some(re), &why),
     }
-}
-
-/// A verb that hangs is answered `unavailable`.
-async fn within<T>(verb: impl Future<Output = Result<T>>) -> Result<T> {
-    timeout(VERB, verb).await.unwrap_or(Err(Error::Unavailable))
 }

@@ -8,6 +8,7 @@ mod frames;
 mod generated;
 mod handshake;
 mod held_up;
+mod replays;
 #[cfg(test)]
 mod tests;
 mod verbs;

@@ -157,7 +157,7 @@ async fn join(socket: &mut Connection, id: u64, room: Uuid, after: Option<i64>) 
     let place = rooms::enter(&app, &socket.who, room).await?;
     if after.is_some() && socket.joined.contains_key(&room) {
         // Asked for again: what is replayed comes before anything newer.
-        rooms::unfollow(&app, &place.room, &socket.queue);
+        socket.follow_again(room);
     }
     enter(socket, &place).await?;
     let (head, replay) = rooms::follow(&app, &place, after).await?;
@@ -199,7 +199,6 @@ async fn enter(socket: &mut Connection, place: &Place) -> Result<()> {
     if is_talk {
         matching::entered(&app, &socket.who, &place.room).await?;
     }
-    // How far it has been brought is noted by the replay that follows.
-    socket.joined.entry(room).or_insert_with(|| Followed { place: place.clone(), seen: 0 });
+    socket.joined.entry(room).or_insert_with(|| Followed { place: place.clone(), seen: None });
     Ok(())
 }

@@ -128,6 +128,13 @@ impl Queue {
         answers.into_iter().map(|(_, frame)| frame).collect()
     }
 
+    /// Drops the entries of one room: the socket does not listen to it any more, and reads them again.
+    pub fn forget(&self, room: i64) {
+        let mut state = self.lock();
+        state.frames.retain(|(weight, _)| !matches!(weight, Weight::Entry { room: of, .. } if *of == room));
+        state.bytes = state.frames.iter().map(|(_, frame)| frame.len()).sum();
+    }
+
     /// The socket listens to no room any more and reads again what was dropped: from here on entries are queued.
     pub fn caught_up(&self) {
         self.lock().lagging = false;
@@ -188,6 +195,15 @@ mod tests {
         assert!(queue.take_answers().is_empty());
         queue.ready().await;
         assert_eq!(take(&queue), (vec!["four".into(), "five".into()], false));
+    }
+
+    #[test]
+    fn what_is_read_again_can_be_forgotten() {
+        let queue = Queue::new(1);
+        queue.push_all([(entry(4), "four".into()), (Weight::Answer, "ok".into())]);
+        queue.push_all([(Weight::Entry { room: 8, seq: 1 }, "other".into()), (entry(5), "five".into())]);
+        queue.forget(7);
+        assert_eq!(take(&queue).0, ["ok", "other"]);
     }
 
     #[tokio::test]

@@ -1,11 +1,16 @@
 //! Coming back: what was missed comes in order, before anything newer; past the limit the client is told to page.
+use std::time::Duration;
+
 use axum::http::Method;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::testing::{Node, Socket, node};
+use crate::db;
+use crate::testing::{Guest, Node, Socket, node};
 
-async fn hello(node: &Node, guest: &crate::testing::Guest, room: &str, after: i64) -> (Socket, Value) {
+async fn hello(node: &Node, guest: &Guest, room: &str, after: i64) -> (Socket, Value) {
     let mut socket = node.connect(guest).await;
     let answer = socket.ok(json!({"type": "hello", "resume": [{"room": room, "after": after}]})).await;
     (socket, answer)
@@ -97,4 +102,93 @@ async fn every_tab_of_a_visitor_hears_everything() {
     for socket in [&mut talk.a, &mut tab] {
         assert_eq!(socket.event("ended").await["reason"], "next");
     }
+}
+
+/// A socket of somebody who has missed more of the first room than a node remembers, and nothing of the second.
+async fn long_away(node: &Node, guest: &Guest) -> (Socket, String, String) {
+    let mut rooms = Vec::new();
+    for title in ["Long", "Short"] {
+        let body = json!({"title": title, "kind": "public", "naming": "anonymous", "history": true});
+        let room = node.ask(Some(guest), Method::POST, "/api/v1/rooms", Some(body)).await.json();
+        rooms.push(room["id"].as_str().unwrap().to_owned());
+    }
+    let (short, long) = (rooms.pop().unwrap(), rooms.pop().unwrap());
+    let mut socket = node.socket(guest).await;
+    socket.ok(json!({"type": "join", "room": long})).await;
+    for n in 1..=320 {
+        socket.say(text(&long, &n.to_string())).await;
+        if n % 40 == 0 {
+            while socket.event("message").await["seq"] != n {}
+        }
+    }
+    socket.ok(json!({"type": "join", "room": short})).await;
+    socket.text(&short, "known").await;
+    socket.event("message").await;
+    (socket, long, short)
+}
+
+fn text(room: &str, text: &str) -> Value {
+    json!({"type": "send", "room": room, "client_id": Uuid::new_v4(), "payload": {"kind": "text", "text": text}})
+}
+
+#[tokio::test]
+async fn an_answer_does_not_wait_for_a_replay() {
+    let node = node().await;
+    let guest = node.guest("en").await;
+    let (mut socket, long, short) = long_away(&node, &guest).await;
+    let lock = node.lock("message").await;
+    let (asked, since) = (socket.say(text(&short, "now")).await, Instant::now());
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    socket.ok(json!({"type": "join", "room": long, "after": 0})).await;
+    assert_eq!(socket.answer(asked).await["error"]["code"], "unavailable");
+    assert!(since.elapsed() < Duration::from_millis(2_200), "{:?}", since.elapsed());
+    drop(lock);
+    for seq in 1..=320 {
+        assert_eq!(socket.event("message").await["seq"], seq);
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_during_a_replay_waits_for_a_page_at_most() {
+    let node = node().await;
+    let guest = node.guest("en").await;
+    let (mut socket, long, short) = long_away(&node, &guest).await;
+    // Every connection knows the query: one that prepares it first would stand in line twice.
+    let first = node.lock("message").await;
+    let path = format!("/api/v1/rooms/{long}/log?after=0");
+    let reading = join_all((0..4 * db::POOL).map(|_| node.ask(Some(&guest), Method::GET, &path, None)));
+    tokio::join!(reading, async { drop((tokio::time::sleep(Duration::from_millis(500)).await, first)) });
+    let first = node.lock("message").await;
+    socket.ok(json!({"type": "join", "room": long, "after": 0})).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let second = node.lock("message"); // its turn comes after the first page
+    let asked = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let asked = (socket.say(text(&short, "now")).await, Instant::now());
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        drop(first);
+        asked
+    };
+    let (second, (asked, since)) = tokio::join!(second, asked);
+    assert_eq!(socket.answer(asked).await["error"]["code"], "unavailable");
+    assert!(since.elapsed() < Duration::from_millis(2_200), "{:?}", since.elapsed());
+    drop(second);
+    for seq in 1..=320 {
+        assert_eq!(socket.event("message").await["seq"], seq);
+    }
+}
+
+#[tokio::test]
+async fn a_room_is_followed_on_when_joining_it_again_fails() {
+    let node = node().await;
+    let (one, two) = (node.guest("en").await, node.guest("ko").await);
+    let mut talk = node.talk(&one, &two).await;
+    talk.a.text(&talk.room, "first").await;
+    assert_eq!(talk.b.event("message").await["seq"], 1);
+    let lock = node.lock("message").await;
+    // It has seen more than there is: the node looks into Postgres.
+    assert_eq!(talk.b.refused(json!({"type": "join", "room": talk.room, "after": 40})).await, "unavailable");
+    drop(lock);
+    talk.a.text(&talk.room, "second").await;
+    assert_eq!(talk.b.event("message").await["seq"], 2);
 }

@@ -48,7 +48,7 @@ async fn those_who_leave_together_leave_in_one_commit() {
     let others = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         let leaving = guests.iter().flat_map(|who| {
-            // On two sockets at once, in every room but the last, which the first half leaves.
+            // Each asks twice at once, in every room but the last, which only some leave.
             let rooms = if who.id % 2 == 0 { &rooms[..] } else { &rooms[..2] };
             rooms.iter().flat_map(move |room| [(who, *room), (who, *room)])
         });

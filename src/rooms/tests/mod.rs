@@ -413,13 +413,37 @@ async fn an_answer_does_not_wait_for_the_lookup_of_the_next_send() {
     for words in ["one", "two"] {
         let payload = json!({"kind": "text", "text": words});
         let frame = json!({"type": "send", "room": room, "client_id": Uuid::new_v4(), "payload": payload});
+        if !asked.is_empty() {
+            // The second is looked up while the first waits for its commit.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            node.app.rooms.directory.forget(room);
+        }
         asked.push((socket.say(frame).await, Instant::now()));
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        // The second is looked up while the first waits for its commit.
-        node.app.rooms.directory.forget(room);
     }
     for (id, since) in asked {
         assert_eq!(socket.answer(id).await["error"]["code"], "unavailable");
         assert!(since.elapsed() < Duration::from_millis(2_200), "{:?}", since.elapsed());
     }
+}
+
+#[tokio::test]
+async fn a_send_behind_a_batch_that_hangs_is_answered_when_its_own_time_is_over() {
+    let node = node().await;
+    let (owner, who) = (node.guest("en").await, node.visitor("en").await);
+    let room = public_room(&node, &owner).await;
+    enter(&node.app, &who, room).await.unwrap();
+    say(&node, &who, room, "known").await.unwrap();
+    let _lock = node.lock("message").await;
+    let first = post(&node.app, &who, room, text(Uuid::new_v4(), "one")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    // It was held up on its socket, and has less time left than the batch.
+    let behind = Post { asked: Instant::now() - Duration::from_millis(1_200), ..text(Uuid::new_v4(), "two") };
+    let second = post(&node.app, &who, room, behind).await.unwrap();
+    let mut first = Box::pin(receive(first));
+    tokio::select! {
+        biased;
+        early = &mut first => panic!("{early:?} came first"),
+        late = receive(second) => assert_eq!(late.unwrap_err().code(), "unavailable"),
+    }
+    assert_eq!(first.await.unwrap_err().code(), "unavailable");
 }

@@ -27,7 +27,9 @@ pub async fn pass(shared: Arc<Context>, guest: Guest, rooms: Vec<String>) {
         let is_sure = unsure.is_none_or(|at| at.elapsed() > LATE);
         let mut joining = false;
         if turn(&mut line, room, is_sure, &mut joining).await.is_err() {
-            unsure = if joining { Some(Instant::now()) } else { unsure };
+            if joining {
+                unsure = Some(Instant::now());
+            }
             line.forget(room);
             line.drop_socket();
         }
