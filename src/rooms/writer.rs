@@ -224,6 +224,7 @@ impl Lane {
                 }
                 if !batch.is_empty() {
                     tokio::time::sleep(AGAIN).await;
+                    shed(&mut self.drafts, &mut self.waiting);
                 }
             } else if batch.len() > 1 && !faults::on(Fault::PoisonFailsTheBatch) {
                 // Something in it cannot be stored: each on its own, so that it fails alone.
@@ -258,12 +259,7 @@ impl Lane {
                 written = &mut writing => return written.unwrap_or(Err(sqlx::Error::PoolTimedOut)),
                 () = tokio::time::sleep(AGAIN) => {}
             }
-            while waiting.len() < QUEUE
-                && let Ok(draft) = drafts.try_recv()
-            {
-                waiting.push(draft);
-            }
-            *waiting = in_time(std::mem::take(waiting)).0;
+            shed(drafts, waiting);
         }
     }
 
@@ -390,6 +386,16 @@ fn in_time(batch: Vec<Draft>) -> (Vec<Draft>, Instant) {
     refuse(late, || Error::Unavailable);
     let give_up = rest.iter().map(|draft| draft.asked).min().unwrap_or(now) + PATIENCE;
     (rest, give_up)
+}
+
+/// Takes over what is queued, and refuses what has no time left.
+fn shed(drafts: &mut mpsc::Receiver<Draft>, waiting: &mut Vec<Draft>) {
+    while waiting.len() < QUEUE
+        && let Ok(draft) = drafts.try_recv()
+    {
+        waiting.push(draft);
+    }
+    *waiting = in_time(std::mem::take(waiting)).0;
 }
 
 fn refuse(batch: Vec<Draft>, why: impl Fn() -> Error) {

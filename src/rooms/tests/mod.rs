@@ -426,6 +426,21 @@ async fn an_answer_does_not_wait_for_the_lookup_of_the_next_send() {
     }
 }
 
+/// A send, and one behind it in the same lane that was held up on its socket: the second has less time left, and is answered first.
+async fn is_shed_in_time(node: &Node, who: &Visitor, room: Uuid) {
+    let first = post(&node.app, who, room, text(Uuid::new_v4(), "one")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let behind = Post { asked: Instant::now() - Duration::from_millis(1_200), ..text(Uuid::new_v4(), "two") };
+    let second = post(&node.app, who, room, behind).await.unwrap();
+    let mut first = Box::pin(receive(first));
+    tokio::select! {
+        biased;
+        early = &mut first => panic!("{early:?} came first"),
+        late = receive(second) => assert_eq!(late.unwrap_err().code(), "unavailable"),
+    }
+    assert_eq!(first.await.unwrap_err().code(), "unavailable");
+}
+
 #[tokio::test]
 async fn a_send_behind_a_batch_that_hangs_is_answered_when_its_own_time_is_over() {
     let node = node().await;
@@ -434,16 +449,21 @@ async fn a_send_behind_a_batch_that_hangs_is_answered_when_its_own_time_is_over(
     enter(&node.app, &who, room).await.unwrap();
     say(&node, &who, room, "known").await.unwrap();
     let _lock = node.lock("message").await;
-    let first = post(&node.app, &who, room, text(Uuid::new_v4(), "one")).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    // It was held up on its socket, and has less time left than the batch.
-    let behind = Post { asked: Instant::now() - Duration::from_millis(1_200), ..text(Uuid::new_v4(), "two") };
-    let second = post(&node.app, &who, room, behind).await.unwrap();
-    let mut first = Box::pin(receive(first));
-    tokio::select! {
-        biased;
-        early = &mut first => panic!("{early:?} came first"),
-        late = receive(second) => assert_eq!(late.unwrap_err().code(), "unavailable"),
-    }
-    assert_eq!(first.await.unwrap_err().code(), "unavailable");
+    is_shed_in_time(&node, &who, room).await;
+}
+
+#[tokio::test]
+async fn a_send_behind_a_batch_that_cannot_connect_is_answered_when_its_own_time_is_over() {
+    let node = node().await;
+    let (owner, who) = (node.guest("en").await, node.visitor("en").await);
+    let room = public_room(&node, &owner).await;
+    enter(&node.app, &who, room).await.unwrap();
+    say(&node, &who, room, "known").await.unwrap();
+    let mut own = crate::db::connect(&node.app.db, &[]).await.unwrap();
+    let nowhere = (*node.app.db.connect_options()).clone().host("127.0.0.1").port(1);
+    node.app.db.set_connect_options(nowhere);
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
+               AND application_name = 'maju writer'";
+    sqlx::raw_sql(end).execute(&mut own).await.unwrap();
+    is_shed_in_time(&node, &who, room).await;
 }

@@ -180,10 +180,8 @@ async fn run(shared: &Arc<Context>, args: &Args) -> bool {
     let (writers, listening) = (args.clients, args.clients.div_ceil(2));
     let mut guests = Vec::new();
     let seekers = writers + listening..writers + listening + args.clients;
-    // After them two to measure by, two for faults, and those who pass through rooms. Not in the short tier: with them a few sends
-    // in a thousand are still answered late while Postgres hangs, and a test that fails now and then says nothing.
-    let passing = if matches!(args.length, Length::Each(_)) { 0 } else { PASSERS };
-    for who in 0..seekers.end + 4 + passing {
+    // After them two to measure by, two for faults, and those who pass through rooms.
+    for who in 0..seekers.end + 4 + PASSERS {
         guests.push(client::guest(shared, who).await);
     }
     let mut rooms = Vec::new();
