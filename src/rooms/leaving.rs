@@ -11,7 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::writer::{PATIENCE, Turns};
+use super::turns::Turns;
+use super::writer::PATIENCE;
 use super::{rights, store};
 use crate::app::App;
 use crate::db;

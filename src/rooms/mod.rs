@@ -12,6 +12,7 @@ mod sanctions;
 mod store;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod writer;
 
 use std::collections::HashMap;

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::model::{ChatRoom, Member, Message, Payload, RoomEvent};
 use super::rights::Refusal;
 use super::store;
+use super::turns::Turns;
 use super::{Answer, Posted, batch, feed};
 use crate::app::{App, stamp};
 use crate::db;
@@ -26,9 +27,6 @@ use crate::realtime::{Frame, Relayed, Topic};
 
 /// Lanes a node: one a core. More make smaller batches, which costs Postgres about a tenth a message.
 const LANES: RangeInclusive<usize> = 2..=4;
-/// How long a lane waits for its turn. Half of the lanes write at a time: fewer and larger batches cost a seventh less CPU a message at
-/// 4,000 a second. The price and the figures: docs/decisions/0009-lanes-take-turns.md. One that is stuck with a lock is overtaken after this.
-const TURN: Duration = Duration::from_millis(20);
 /// Drafts waiting for a lane at most; past it a sender is told `unavailable`.
 const QUEUE: usize = 4_096;
 /// Rows and bytes of one transaction.
@@ -84,24 +82,13 @@ pub(super) struct Lanes {
     pub turns: Turns,
 }
 
-/// Who commits when: a node's batches take turns.
-#[derive(Clone)]
-pub(super) struct Turns(Arc<Semaphore>);
-
-impl Turns {
-    /// Waits for a turn, or for as long as that is worth waiting for.
-    pub(super) async fn take(&self) -> Option<OwnedSemaphorePermit> {
-        tokio::time::timeout(TURN, self.0.clone().acquire_owned()).await.ok().and_then(Result::ok)
-    }
-}
-
 impl Writer {
     /// The queues of a node's lanes.
     pub(super) fn new() -> (Self, Lanes) {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let count = cores.clamp(*LANES.start(), *LANES.end());
         let (lanes, ends) = (0..count).map(|_| mpsc::channel(QUEUE)).unzip();
-        (Self { lanes }, Lanes { ends, turns: Turns(Arc::new(Semaphore::new(count / 2))) })
+        (Self { lanes }, Lanes { ends, turns: Turns::new(count / 2) })
     }
 
     /// Hands a draft in. Errors: `unavailable` when its lane is full.
@@ -158,6 +145,9 @@ impl Lane {
                 }
             }
             self.take_turn().await;
+            if self.app.relay.has_others() {
+                self.turns.pace().await;
+            }
             while gathered.len() < ROWS
                 && let Ok(draft) = self.drafts.try_recv()
             {

@@ -86,6 +86,8 @@ struct Inner {
     longest: Duration,
     /// What answers to sends took, in milliseconds, on nodes that were left alone.
     answers: Vec<u32>,
+    /// From the first try of a send to its first ack, in milliseconds.
+    acks: Vec<u32>,
     /// From the first try of a send until somebody heard it, in milliseconds.
     delays: Vec<u32>,
     /// Sends before this moment have no delay: who arrives later hears what was said before.
@@ -196,7 +198,11 @@ impl History {
         let gap = inner.last_ack.replace(now).map_or(Duration::ZERO, |last| now - last);
         inner.longest = inner.longest.max(gap);
         let Some(sent) = inner.sent.get_mut(client_id) else { return };
+        let took = (now_ms() - sent.first_ms).max(0) as u32;
         let before = std::mem::replace(&mut sent.outcome, Outcome::Acked(seq));
+        if !matches!(before, Outcome::Acked(_)) {
+            inner.acks.push(took);
+        }
         drop(inner);
         match before {
             Outcome::Acked(first) if first != seq => {
@@ -229,6 +235,12 @@ impl History {
     /// The 99th of a hundred and the longest time that a send waited for any answer, in milliseconds.
     pub fn answers(&self) -> (u32, u32) {
         tail(&self.lock().answers)
+    }
+
+    /// The 99th of a hundred and the longest time from a send's first try to its ack, faults and tries in between included, in
+    /// milliseconds.
+    pub fn acks(&self) -> (u32, u32) {
+        tail(&self.lock().acks)
     }
 
     /// How many entries were heard, the 99th of a hundred and the longest delay from first try to heard, in milliseconds.

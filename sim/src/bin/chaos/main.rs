@@ -341,8 +341,12 @@ fn told(shared: &Context, found: &checker::Found) {
     println!("heard         {} entries, {} acks repeated at the end", found.heard, found.repeated);
     let (p99, most) = history.answers();
     println!("answers       to sends, on nodes that were left alone: p99 {p99} ms, {most} ms at most");
+    let (p99, most) = history.acks();
+    println!("acks          from a first try, through all faults: p99 {p99} ms, {most} ms at most");
     let (heard, p99, most) = history.delays();
-    println!("delays        from first try to heard, {heard} times: p99 {p99} ms, {most} ms at most");
+    println!(
+        "delays        from first try to heard, also by who was away, {heard} times: p99 {p99} ms, {most} ms at most"
+    );
     let most = history.most().into_iter().map(|(what, length)| format!("{what} {} ms", length.as_millis()));
     println!("at most       {}", most.collect::<Vec<_>>().join(", "));
     let (times, longest) = stalls::all();
