@@ -44,6 +44,18 @@ function launch(program, args) {
   return child;
 }
 
+/** Waits until somebody listens on a port. Nodes would start without their Redis, and what crosses would cross late. */
+async function answers(child, port) {
+  for (;;) {
+    if (child.exitCode !== null) throw new Error(fs.readFileSync(join(work, 'log'), 'utf8'));
+    const socket = net.connect(port, '127.0.0.1');
+    const said = await Promise.race([once(socket, 'connect').then(() => true), once(socket, 'close').then(() => false)]).catch(() => false);
+    socket.destroy();
+    if (said) return;
+    await new Promise((wake) => setTimeout(wake, 20));
+  }
+}
+
 async function stop(child) {
   child.kill('SIGTERM');
   if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
@@ -226,6 +238,7 @@ if (does('slow')) {
 if (does('nodes')) {
   const redisPort = await freePort();
   const redis = launch('redis-server', ['--port', redisPort, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no']);
+  await answers(redis, redisPort);
   // Of the same site as the first: its people and rooms are used.
   const settings = ['--redis-url', `redis://127.0.0.1:${redisPort}`, '--public-url', server.base];
   const nodes = [await maju(...settings), await maju(...settings)];
