@@ -44,7 +44,7 @@ function launch(program, args) {
   return child;
 }
 
-/** Waits until somebody listens on a port. Nodes would start without their Redis, and what crosses would cross late. */
+/** Waits until a child listens on its port. Nodes would start without their Redis, and what crosses would cross late. */
 async function answers(child, port) {
   for (;;) {
     if (child.exitCode !== null) throw new Error(fs.readFileSync(join(work, 'log'), 'utf8'));
@@ -103,15 +103,8 @@ const own = { driver: 'maju', arg: file, addr: `127.0.0.1:${server.port}`, pids:
 
 async function bare(program, port, ...rest) {
   const child = launch(bin(program), [`127.0.0.1:${port}`, ...rest]);
-  for (;;) {
-    const up = await new Promise((answer) => {
-      const socket = net.connect(port, '127.0.0.1', () => answer(true)).on('error', () => answer(false));
-      socket.once('connect', () => socket.destroy());
-    });
-    if (up) return child;
-    if (child.exitCode !== null) throw new Error(fs.readFileSync(join(work, 'log'), 'utf8'));
-    await new Promise((wake) => setTimeout(wake, 50));
-  }
+  await answers(child, port);
+  return child;
 }
 
 /** The memory of one process, its share of what it shares included, in KiB. */

@@ -58,6 +58,13 @@ impl Directory {
         self.lock().remove(&room);
     }
 
+    /// Forgets one place: the visitor has got a new one, which says nothing of the others.
+    pub(super) fn forget_place(&self, room: Uuid, visitor: i64) {
+        if let Some(places) = self.lock().get_mut(&room) {
+            places.remove(&visitor);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, HashMap<i64, Place>>> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }

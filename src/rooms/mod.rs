@@ -203,8 +203,17 @@ pub async fn receive(receipt: Receipt) -> Result<Posted> {
 /// Errors: `not_found` for a room that is not there, was left, is not the visitor's, the visitor was removed from, or was a
 /// talk whose day is over; `banned`.
 pub async fn place(app: &App, who: &Visitor, room: Uuid) -> Result<Place> {
+    place_of(app, standing(app, who, room).await?)
+}
+
+/// A room and whatever the visitor is in it, as committed now. Errors: `not_found` for a room that is not there.
+async fn standing(app: &App, who: &Visitor, room: Uuid) -> Result<store::Standing> {
     let fetch = |asked: Vec<_>| async move { store::standings(&mut *app.db.acquire().await?, &asked).await };
-    let standing = app.rooms.standings.load((room, who.id), fetch).await?.ok_or(Error::NotFound)?;
+    app.rooms.standings.load((room, who.id), fetch).await?.ok_or(Error::NotFound)
+}
+
+/// The place that there is, if it is one. Errors: as [`place`].
+fn place_of(app: &App, standing: store::Standing) -> Result<Place> {
     let muted = match standing.bar {
         Some(bar @ (Bar::Banned { .. } | Bar::Kicked)) => return Err(bar.into()),
         Some(Bar::Muted { after }) => Some(Mute { after }),
@@ -225,31 +234,26 @@ pub async fn place(app: &App, who: &Visitor, room: Uuid) -> Result<Place> {
 ///
 /// Errors: `not_found`, `closed`, `banned`; `forbidden` for a public room that the visitor was removed from.
 pub async fn enter(app: &App, who: &Visitor, room: Uuid) -> Result<Place> {
-    match place(app, who, room).await {
+    let standing = standing(app, who, room).await?;
+    match place_of(app, standing.clone()) {
         Err(Error::NotFound) => {}
         other => return other,
     }
-    let mut tx = app.db.begin().await?;
-    let standing = store::standing(&mut tx, room, who.id).await?.ok_or(Error::NotFound)?;
     if standing.room.kind != Kind::Public && !faults::on(Fault::StrangerEnters) {
         return Err(Error::NotFound);
     }
     if standing.room.closed_at.is_some() {
         return Err(Error::Closed);
     }
-    take_place(&mut tx, who, &standing.room, "member").await?;
-    // Under the head's lock that taking a place holds: a kick is committed before and seen here, or comes after and ends it.
-    match moderation::bars(&mut tx, &[who.id], Some(standing.room.id)).await?.remove(&who.id) {
-        Some(Bar::Kicked) => return Err(Error::Forbidden("You were removed from this room.")),
-        Some(bar @ Bar::Banned { .. }) => return Err(bar.into()),
-        Some(Bar::Muted { .. }) | None => tx.commit().await?,
-    }
-    app.rooms.directory.forget(room);
+    take_place(&mut *app.db.acquire().await?, who, &standing.room, "member").await?;
+    app.rooms.directory.forget_place(room, who.id);
     place(app, who, room).await
 }
 
 /// In an anonymous room people get an alias drawn for that room, so that they cannot be followed from one to the next.
-async fn take_place(tx: &mut PgConnection, who: &Visitor, room: &ChatRoom, role: &str) -> Result<()> {
+///
+/// Errors: `banned`; `forbidden` for who was removed from it.
+async fn take_place(db: &mut PgConnection, who: &Visitor, room: &ChatRoom, role: &str) -> Result<()> {
     let alias = match room.naming {
         Naming::Anonymous => Alias::random(&mut rand::rng()),
         Naming::Named => who.alias.clone(),
@@ -259,7 +263,11 @@ async fn take_place(tx: &mut PgConnection, who: &Visitor, room: &ChatRoom, role:
         _ => (alias.in_words(who.locale), Some(alias.animal.as_str())),
     };
     let place = store::Place { room: room.id, visitor: who.id, role, color: &alias.color, animal, name: &name };
-    Ok(store::take_place(tx, &place).await?)
+    match store::take_place(db, &place).await? {
+        Some(Bar::Kicked) => Err(Error::Forbidden("You were removed from this room.")),
+        Some(bar @ Bar::Banned { .. }) => Err(bar.into()),
+        Some(Bar::Muted { .. }) | None => Ok(()),
+    }
 }
 
 /// Leaves a room for good: nothing the visitor sends is written after this commit, and its sockets hear no more of it.

@@ -138,14 +138,10 @@ pub(super) struct Place<'a> {
     pub name: &'a str,
 }
 
-/// Gives a visitor a place, or the old one back. The head's row is locked, so that `joined_seq` is exact.
-pub(super) async fn take_place(tx: &mut PgConnection, place: &Place<'_>) -> Result<(), sqlx::Error> {
-    sqlx::query!("SELECT seq FROM room_head WHERE room_id = $1 FOR UPDATE", place.room).fetch_one(&mut *tx).await?;
-    sqlx::query!(
-        "INSERT INTO membership (room_id, visitor_id, public_id, role, color, animal, name, joined_seq)
-         SELECT $1, $2, $3, $4, $5, $6, $7, seq FROM room_head WHERE room_id = $1
-         ON CONFLICT ON CONSTRAINT membership_pk DO UPDATE SET left_at = NULL, joined_at = now(),
-            joined_seq = excluded.joined_seq",
+/// Gives a visitor a place, or the old one back, unless there is a ban or a kick. Answers what is in force against it.
+pub(super) async fn take_place(db: &mut PgConnection, place: &Place<'_>) -> Result<Option<Bar>, sqlx::Error> {
+    let bar = sqlx::query!(
+        r#"SELECT kind, in_room, ends_in_ms FROM take_place($1, $2, $3, $4, $5, $6, $7)"#,
         place.room,
         place.visitor,
         Uuid::new_v4(),
@@ -154,9 +150,9 @@ pub(super) async fn take_place(tx: &mut PgConnection, place: &Place<'_>) -> Resu
         place.animal,
         place.name
     )
-    .execute(&mut *tx)
+    .fetch_one(db)
     .await?;
-    Ok(())
+    Ok(Bar::of(bar.kind.as_deref(), bar.in_room, bar.ends_in_ms))
 }
 
 /// A place that has ended, and the version of the room's rights since.
