@@ -27,7 +27,7 @@ const caughtBy = {
   fence_not_taken: ['rooms::tests::promises::nothing_is_written_while_rights_are_taken_everywhere'],
   fence_not_exclusive: ['db::fence::tests::a_revocation_waits_for_the_batches_in_hand'],
   rights_not_raised: ['rooms::tests::exact::nothing_is_written_after_the_commit_that_forbade_it_between_nodes_that_hear_nothing'],
-  rights_not_rechecked: ['rooms::tests::nothing_is_written_after_the_commit_that_took_the_right'],
+  rights_not_rechecked: ['rooms::tests::exact::a_node_that_believes_its_memory_is_refused_all_the_same'],
   closed_talk_accepts: ['rooms::tests::promises::what_a_node_remembers_of_a_talk_does_not_outlive_it'],
   room_stays_open: ['gateway::tests::messages::nothing_is_written_after_the_end_and_the_log_stays_readable'],
   stranger_enters: ['gateway::tests::refusals::somebody_elses_room_looks_like_an_unknown_one'],

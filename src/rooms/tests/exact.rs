@@ -135,6 +135,23 @@ async fn rounds(here: &Node, there: &Node, count: usize) -> usize {
     taken_away
 }
 
+#[tokio::test]
+async fn a_node_that_believes_its_memory_is_refused_all_the_same() {
+    let here = node().await;
+    let there = Node::apart(&here).await;
+    let owner = here.guest("en").await;
+    let id = public_room(&here, &owner).await;
+    for taken in ALL {
+        let who = here.visitor("en").await;
+        enter(&here.app, &who, id).await.unwrap();
+        let standing = place(&there.app, &who, id).await.unwrap();
+        believe(&there, &standing).await.unwrap();
+        taken.from(&here, &who, id).await;
+        assert_eq!(believe(&there, &standing).await.unwrap_err().code(), taken.code(), "{taken:?}");
+        assert_eq!(written(&here, standing.room.id, who.id).await, 1, "{taken:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_written_after_the_commit_that_forbade_it_between_nodes_that_hear_nothing() {
     let here = node().await;
