@@ -9,9 +9,9 @@ use tokio::time::Instant;
 /// 4,000 a second. The price and the figures: docs/decisions/0009-lanes-take-turns.md. One that is stuck with a lock is overtaken after this.
 const TURN: Duration = Duration::from_millis(20);
 /// How soon after a batch the next one begins where other nodes may write to the same Postgres: each node's commits come on top of
-/// the others', and Postgres is what they all share. An eighth to a quarter less CPU a message at 4,000 a second on two nodes,
-/// for a millisecond or two. What comes after a pause does not wait.
-const PACE: Duration = Duration::from_millis(1);
+/// the others', and Postgres is what they all share. A quarter less CPU a message at 4,000 a second on two nodes,
+/// for three milliseconds. What comes after a pause does not wait.
+const PACE: Duration = Duration::from_millis(2);
 
 /// Who commits when: a node's batches take turns.
 #[derive(Clone)]
