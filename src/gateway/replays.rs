@@ -61,7 +61,7 @@ impl Connection {
     /// longer than a verb does; answers are written meanwhile.
     pub(super) async fn bring_next(&mut self) -> Result<(), End> {
         let Some(Missing { room, replay }) = self.missing.pop_front() else { return Ok(()) };
-        let Some(seen) = self.joined.get(&room).and_then(|followed| followed.seen) else { return Ok(()) }; // it was left
+        let Some(seen) = self.joined.get(&room).and_then(|followed| followed.seen) else { return Ok(()) }; // left, or never reached
         let began = Instant::now();
         let (app, queue, who) = (self.app.clone(), self.queue.clone(), self.who.clone());
         let bringing = async {
@@ -76,7 +76,12 @@ impl Connection {
         match brought?.unwrap_or(Err(Error::Unavailable)) {
             Ok(Brought::Found(replay)) => self.missing.push_front(Missing { room, replay: Some(replay) }),
             Ok(Brought::Step(replay, step)) => return self.brought(room, replay, step).await,
-            Err(Error::NotFound) => drop(self.joined.remove(&room)), // the place was lost meanwhile
+            Err(Error::NotFound) => {
+                // The place was lost meanwhile. A room that was asked for again may have been listened to already.
+                if let Some(lost) = self.joined.remove(&room) {
+                    rooms::unfollow(&self.app, &lost.place.room, &self.queue);
+                }
+            }
             Err(why) => {
                 // The client resumes on a new socket rather than living with a hole.
                 why.log();
