@@ -148,16 +148,22 @@ async fn leave(socket: &mut Connection, room: Uuid) -> Result<()> {
         }
         other => other?,
     }
-    socket.joined.remove(&room);
+    // What was queued before the leave is not heard after its answer; who comes again has it replayed.
+    if let Some(left) = socket.joined.remove(&room)
+        && !is_talk
+    {
+        socket.queue.forget(left.place.room.id);
+    }
     Ok(())
 }
 
 async fn join(socket: &mut Connection, id: u64, room: Uuid, after: Option<i64>) -> Result<Reply> {
     let app = socket.app.clone();
     let place = rooms::enter(&app, &socket.who, room).await?;
-    if after.is_some() && socket.joined.contains_key(&room) {
-        // Asked for again: what is replayed comes before anything newer.
+    if after.is_some() {
+        // Asked for again: what is replayed comes before anything newer, and once.
         socket.follow_again(room);
+        socket.queue.forget(place.room.id);
     }
     enter(socket, &place).await?;
     let (head, replay) = rooms::follow(&app, &place, after).await?;

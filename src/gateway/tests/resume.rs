@@ -192,3 +192,27 @@ async fn a_room_is_followed_on_when_joining_it_again_fails() {
     talk.a.text(&talk.room, "second").await;
     assert_eq!(talk.b.event("message").await["seq"], 2);
 }
+
+#[tokio::test]
+async fn what_was_queued_before_a_leave_is_heard_once_by_who_comes_again() {
+    let node = node().await;
+    let (one, two) = (node.guest("en").await, node.guest("ko").await);
+    let (mut there, _, room) = long_away(&node, &one).await;
+    let mut socket = node.socket(&two).await;
+    socket.ok(json!({"type": "join", "room": room, "after": 1})).await;
+    // The leave waits, and entries are queued behind it.
+    let lock = node.lock("membership").await;
+    let leave = socket.say(json!({"type": "leave", "room": room})).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for n in 2..=4 {
+        there.text(&room, &n.to_string()).await;
+    }
+    drop(lock);
+    assert!(socket.answer(leave).await.get("ok").is_some());
+    socket.ok(json!({"type": "join", "room": room, "after": 1})).await;
+    there.text(&room, "5").await;
+    for seq in 2..=5 {
+        assert_eq!(socket.event("message").await["seq"], seq);
+    }
+    assert!(socket.events.iter().all(|event| event["type"] != "message"), "{:?}", socket.events);
+}
