@@ -45,16 +45,16 @@ pub fn router(app: &App) -> Router {
     http::layers(app, router)
 }
 
-/// Whether the node takes work: it is not stopping, and the database answers.
+/// Whether the node takes work: it is not stopping, and the database answers and takes what is written.
 async fn ready(State(app): State<App>) -> Response {
     if app.is_stopping() {
         return probe(StatusCode::SERVICE_UNAVAILABLE, "stopping");
     }
     let asked = tokio::time::timeout(READY, crate::db::answers(&app.db)).await;
-    if matches!(asked, Ok(true)) {
-        probe(StatusCode::OK, "ready")
-    } else {
-        probe(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer")
+    match asked {
+        Ok(true) if crate::rooms::can_write(&app) => probe(StatusCode::OK, "ready"),
+        Ok(true) => probe(StatusCode::SERVICE_UNAVAILABLE, "the database cannot write"),
+        _ => probe(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
     }
 }
 

@@ -173,6 +173,13 @@ pub fn is_unreachable(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether an error says that the server cannot write, though it may well answer: its disk is full or broken, it takes no more
+/// connections, it is read-only.
+pub fn refuses_writes(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(said) = error else { return false };
+    said.code().is_some_and(|code| ["53", "58"].contains(&&code[..2]) || code == "25006")
+}
+
 /// Whether repeating the same transaction can succeed (deadlock, serialization).
 pub fn is_retryable(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(said) if matches!(said.code().as_deref(), Some("40P01" | "40001")))

@@ -193,6 +193,11 @@ pub fn submit(app: &App, place: Place, post: Post, answer: Answer) -> Result<()>
     })
 }
 
+/// Whether Postgres takes entries, as far as this node knows: it may answer all the same with its disk full.
+pub fn can_write(app: &App) -> bool {
+    app.rooms.writer.can_write()
+}
+
 /// Waits for a receipt. Errors: those of the batch, `unavailable` when the writer went away.
 pub async fn receive(receipt: Receipt) -> Result<Posted> {
     receipt.await.map_err(|_| Error::Unavailable)?

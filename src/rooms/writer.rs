@@ -5,7 +5,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::RangeInclusive;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
@@ -38,6 +38,8 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(1_800);
 const TOO_LATE: Duration = Duration::from_millis(200);
 /// How soon a batch is tried again when Postgres could not be reached, and how often the queue is looked at meanwhile.
 const AGAIN: Duration = Duration::from_millis(100);
+/// How long a node counts as unable to write after Postgres has refused to, unless something commits. Then somebody may try.
+const REFUSED: Duration = Duration::from_secs(3);
 /// Recent client ids a lane remembers.
 const MEMORY: usize = 20_000;
 /// How long a visitor whose repeats failed a batch writes alone.
@@ -74,6 +76,8 @@ pub(super) struct Draft {
 /// Where drafts are handed in.
 pub(super) struct Writer {
     lanes: Vec<mpsc::Sender<Draft>>,
+    /// When Postgres last refused to write; None since something has committed.
+    refused: Mutex<Option<Instant>>,
 }
 
 /// The other end, for [`run`].
@@ -88,7 +92,16 @@ impl Writer {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let count = cores.clamp(*LANES.start(), *LANES.end());
         let (lanes, ends) = (0..count).map(|_| mpsc::channel(QUEUE)).unzip();
-        (Self { lanes }, Lanes { ends, turns: Turns::new(count / 2) })
+        (Self { lanes, refused: Mutex::default() }, Lanes { ends, turns: Turns::new(count / 2) })
+    }
+
+    /// Whether Postgres takes entries, as far as is known.
+    pub(super) fn can_write(&self) -> bool {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|at| at.elapsed() > REFUSED)
+    }
+
+    fn note(&self, refused: Option<Instant>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
     }
 
     /// Hands a draft in. Errors: `unavailable` when its lane is full.
@@ -194,6 +207,7 @@ impl Lane {
             self.turn = None;
             let why = match outcome {
                 Ok(verdicts) => {
+                    self.app.rooms.writer.note(None);
                     self.finish(std::mem::take(&mut batch), verdicts);
                     break;
                 }
@@ -207,6 +221,9 @@ impl Lane {
             } else if db::is_unreachable(&why) {
                 // The outcome may be unknown: whoever repeats it gets the answer of what is stored.
                 self.connection = None;
+                if db::refuses_writes(&why) {
+                    self.app.rooms.writer.note(Some(Instant::now()));
+                }
                 let rows = batch.len();
                 (batch, give_up) = in_time(batch);
                 if batch.len() < rows {

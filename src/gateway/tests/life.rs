@@ -245,3 +245,22 @@ async fn a_hello_that_failed_may_be_said_again() {
     let id = crate::accounts::by_id(app, 1).await.unwrap().id;
     eventually("it is gone", || async { app.hub.listeners(crate::realtime::Topic::Visitor(id)) == 0 }).await;
 }
+
+#[tokio::test]
+async fn a_node_whose_postgres_has_no_room_left_is_not_ready_until_something_commits() {
+    let node = node().await;
+    let (one, two) = (node.guest("en").await, node.guest("ko").await);
+    let mut talk = node.talk(&one, &two).await;
+    let full = "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                   RAISE EXCEPTION 'no space left on device' USING ERRCODE = '53100';
+                END $$;
+                CREATE TRIGGER full_disk BEFORE INSERT ON message FOR EACH ROW EXECUTE FUNCTION full_disk();";
+    sqlx::raw_sql(full).execute(&node.app.db).await.unwrap();
+    let said = json!({"type": "send", "room": talk.room, "client_id": Uuid::new_v4(), "payload": {"kind": "text", "text": "x"}});
+    assert_eq!(talk.a.refused(said.clone()).await, "unavailable");
+    assert_eq!(node.get("/readyz").await.status, 503);
+    assert_eq!(node.get("/livez").await.status, 200);
+    sqlx::raw_sql("DROP TRIGGER full_disk ON message").execute(&node.app.db).await.unwrap();
+    assert_eq!(talk.a.ok(said).await["seq"], 1);
+    assert_eq!(node.get("/readyz").await.status, 200);
+}
