@@ -58,11 +58,9 @@ async fn turn(line: &mut Line, room: &str, is_sure: bool, joining: &mut bool) ->
         None => history.count("left"),
         // An earlier try, of unknown outcome, has done it.
         Some("not_found") => history.count("left before"),
-        // It may be carried out yet: the next hello would find the room gone.
-        Some(_) => {
-            line.forget(room);
-            return Ok(());
-        }
+        // It may be carried out yet, or never: then this socket still hears the room, and what is on its way now would be heard again by
+        // who comes back over it.
+        Some(_) => return Err(Lost),
     }
     line.forget(room);
     let (client_id, text) = (line.rng.uuid(), format!("{} has left", line.guest.who));
