@@ -165,10 +165,11 @@ pub fn is_unreachable(error: &sqlx::Error) -> bool {
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed
         | sqlx::Error::Protocol(_) => true,
-        // Connection trouble, resources (disk full, too many connections), operator intervention, timeouts, read-only.
-        sqlx::Error::Database(said) => said.code().is_some_and(|code| {
-            ["08", "53", "57", "58"].contains(&&code[..2]) || code == "25006" || code == "25P03" || code == "55P03"
-        }),
+        _ if refuses_writes(error) => true,
+        // Connection trouble, operator intervention, timeouts.
+        sqlx::Error::Database(said) => {
+            said.code().is_some_and(|code| ["08", "57"].contains(&&code[..2]) || code == "25P03" || code == "55P03")
+        }
         _ => false,
     }
 }
