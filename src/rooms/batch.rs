@@ -1,6 +1,6 @@
 //! A batch of drafts in one transaction: written at once when nothing has changed since their senders were checked, and
 //! with a second look at who may write otherwise.
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection};
@@ -19,8 +19,8 @@ use crate::faults::{self, Fault};
 /// How much sooner than its writer a batch stops waiting for a lock.
 const MARGIN: Duration = Duration::from_millis(50);
 
-/// Writes a batch and answers what became of each draft; committed when it returns. Errors: nothing was written, or it is
-/// not known whether it was. Nobody waits for it after `give_up`.
+/// Writes a batch, whose drafts are in order of their rooms, and answers what became of each; committed when it returns.
+/// Errors: nothing was written, or it is not known whether it was. Nobody waits for it after `give_up`.
 pub(super) async fn write(
     app: &App,
     connection: &mut PgConnection,
@@ -54,50 +54,34 @@ async fn write_at_once(
     patience: Duration,
 ) -> Result<Option<Vec<Verdict>>, sqlx::Error> {
     let fence = app.moderation.known();
-    let mut rooms: BTreeMap<i64, Share> = BTreeMap::new();
-    for draft in batch {
-        let share = rooms.entry(draft.room.id).or_insert(Share { rights: draft.rights, count: 0, at: 0 });
-        share.count += 1;
-        let is_doubtful = draft.refusal.is_some()
+    let is_doubtful = |draft: &Draft, rights: i64| {
+        draft.refusal.is_some()
             || draft.room.closed_at.is_some()
-            || draft.rights != share.rights
-            || app.moderation.is_revoked_since(draft.member.visitor, draft.fence);
-        if is_doubtful {
+            || draft.rights != rights
+            || app.moderation.is_revoked_since(draft.member.visitor, draft.fence)
+    };
+    let mut columns = Columns::default();
+    for (run, at) in batch.chunk_by(|a, b| a.room.id == b.room.id).zip(1..) {
+        if run.iter().any(|draft| is_doubtful(draft, run[0].rights)) {
             return Ok(None);
         }
-    }
-    let mut columns = Columns::default();
-    for (share, at) in rooms.values_mut().zip(1..) {
-        share.at = at;
-    }
-    columns.rooms = rooms.keys().copied().collect();
-    columns.rights = rooms.values().map(|share| share.rights).collect();
-    columns.counts = rooms.values().map(|share| share.count).collect();
-    let mut places = Vec::with_capacity(batch.len());
-    let mut given = vec![0; rooms.len() + 1];
-    for draft in batch {
-        let at = rooms.get(&draft.room.id).map_or(0, |share| share.at);
-        given[at] += 1;
-        places.push((at, given[at]));
-        columns.at.push(i32::try_from(at).unwrap_or(i32::MAX));
-        columns.nth.push(given[at]);
-        columns.entries.add(draft);
+        let mut count = 0;
+        for draft in run {
+            count += 1;
+            columns.at.push(at);
+            columns.nth.push(count);
+            columns.entries.add(draft);
+        }
+        columns.rooms.push(run[0].room.id);
+        columns.rights.push(run[0].rights);
+        columns.counts.push(count);
     }
     let Some(written) = store::write_entries(connection, patience, fence::KEY, fence, &columns).await? else {
         return Ok(None);
     };
-    let posted = |(at, nth): (usize, i64)| {
-        let head = written.heads.get(at - 1).copied().unwrap_or_default();
-        Ok(Posted { seq: head + nth, at: written.at, repeated: false })
-    };
-    Ok(Some(places.into_iter().map(posted).collect()))
-}
-
-/// What a room gets of a batch, and its place among the batch's rooms, from 1.
-struct Share {
-    rights: i64,
-    count: i64,
-    at: usize,
+    let head = |at: i32| usize::try_from(at - 1).ok().and_then(|at| written.heads.get(at).copied()).unwrap_or_default();
+    let posted = |(at, nth): (&i32, &i64)| Ok(Posted { seq: head(*at) + nth, at: written.at, repeated: false });
+    Ok(Some(columns.at.iter().zip(&columns.nth).map(posted).collect()))
 }
 
 /// One transaction: the fence, the heads' locks, rights, numbers, rows, heads.

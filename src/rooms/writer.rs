@@ -198,7 +198,9 @@ impl Lane {
 
     /// Answers every draft of a batch, whatever happens.
     async fn settle(&mut self, batch: Vec<Draft>) {
-        let (batch, twins) = self.memory.split(batch);
+        let (mut batch, twins) = self.memory.split(batch);
+        // A room's entries side by side: its sockets wake once for them, and their rows share pages of the indexes.
+        batch.sort_by_key(|draft| draft.room.id);
         let (mut batch, mut give_up) = in_time(batch);
         let mut repeats = 0;
         while !batch.is_empty() {
@@ -276,11 +278,13 @@ impl Lane {
         let mut entries = Vec::new();
         let mut answers: Vec<(Answer, Posted)> = Vec::new();
         let mut run = None;
+        let mut is_wanted = false;
         let mut others = self.app.relay.has_others().then(|| Vec::with_capacity(batch.len()));
         for (draft, verdict) in batch.into_iter().zip(verdicts) {
             if run != Some(draft.room.id) {
                 publish(&self.app, run, &mut entries, &mut answers);
                 run = Some(draft.room.id);
+                is_wanted = feed::is_wanted(&self.app, draft.room.id);
             }
             let posted @ Posted { seq, at, repeated } = match verdict {
                 Ok(posted) => posted,
@@ -291,7 +295,7 @@ impl Lane {
             };
             self.memory.remember(draft.room.id, draft.client_id, draft.member.visitor, seq, at);
             answers.push((draft.answer, posted));
-            if !repeated && feed::is_wanted(&self.app, draft.room.id) {
+            if !repeated && is_wanted {
                 let message = Message {
                     room: draft.room.public_id,
                     seq,

@@ -4,11 +4,11 @@ mod death;
 mod error;
 mod keeper;
 mod lock;
-mod memory;
 mod owner;
 mod postmaster;
 mod programs;
 mod server;
+mod sizes;
 #[cfg(test)]
 mod tests;
 

@@ -11,10 +11,10 @@ use rustix::process::Signal;
 
 use super::death::dies_with_us;
 use super::error::PrivateError;
-use super::memory;
 use super::owner::Home;
 use super::postmaster::{self, GLANCE};
 use super::programs::Programs;
+use super::sizes;
 
 /// The database's superuser: the only one there is, and reachable by our socket alone.
 pub(super) const ROLE: &str = "maju";
@@ -213,8 +213,8 @@ fn settings(plan: &Plan<'_>) -> Vec<String> {
         "port=5432", // Only part of the socket's name.
         "unix_socket_permissions=0700",
         "max_connections=120",
-        "max_wal_size=1GB",
-        "wal_compression=on", // pglz: the programs of npm have no lz4.
+        "wal_compression=on",       // pglz: the programs of npm have no lz4.
+        "checkpoint_timeout=15min", // How much log a crash leaves to be read is bounded by its size.
         "checkpoint_completion_target=0.9",
         "jit=off", // Our queries are short: compiling them costs more than they do.
         "timezone=UTC",
@@ -235,7 +235,8 @@ fn settings(plan: &Plan<'_>) -> Vec<String> {
     .map(str::to_owned)
     .into();
     settings.extend(["fsync", "synchronous_commit", "full_page_writes"].map(|name| format!("{name}={on}")));
-    settings.push(format!("shared_buffers={}MB", memory::shared_buffers()));
+    settings.push(format!("shared_buffers={}MB", sizes::shared_buffers()));
+    settings.push(format!("max_wal_size={}MB", sizes::max_wal_size(&plan.home.database())));
     settings.push(format!("unix_socket_directories=\"{folder}\""));
     settings
 }

@@ -100,9 +100,15 @@ pub async fn run(shared: Arc<Context>, node: usize) {
     }
 }
 
-/// Judges whether nodes said in time that they are not ready. Called while Postgres is still away, `since` then.
+/// Judges whether nodes said in time that they are not ready. Called while Postgres is still away, `since` then. A node that
+/// has acknowledged something later was not without it until then: on a full disk a session goes on until its page is full.
 pub fn judge_unready(shared: &Context, nodes: &[usize], since: Instant) {
-    for node in nodes.iter().filter(|node| since.elapsed() >= UNREADY && shared.world.is_calm(**node, since)) {
+    for node in nodes {
+        let since = shared.history.last_ack(*node).map_or(since, |ack| ack.max(since));
+        if since.elapsed() < UNREADY || !shared.world.is_calm(*node, since) {
+            shared.history.count("/readyz not judged");
+            continue;
+        }
         match shared.watch.first_unready(*node, since) {
             Some(after) if after <= UNREADY => shared.history.measured("/readyz 503", after),
             said => {

@@ -140,9 +140,18 @@ impl Driver for Maju {
     fn publish(&self, room: u32, id: u32, body: &[u8], out: &mut Vec<u8>) {
         let n = self.next();
         let b = std::str::from_utf8(body).unwrap();
+        // Random, as the page's are: ids in order would find the index of client ids in the processor's cache.
+        let (high, low) = (mixed(self.salt ^ n), mixed(self.salt.rotate_left(32) ^ n ^ u64::from(id) << 48));
         wsf(out, 1, format!("{{\"id\":{n},\"type\":\"send\",\"room\":\"{}\",\"client_id\":\"{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}\",\"payload\":{{\"kind\":\"text\",\"text\":\"{b}\"}}}}",
-            self.rooms[room as usize % self.rooms.len()], (self.salt >> 32) as u32, (self.salt >> 16) as u16, (self.salt >> 4) & 0xfff, id & 0xfff, n).as_bytes());
+            self.rooms[room as usize % self.rooms.len()], high >> 32, (high >> 16) & 0xffff, high & 0xfff, low >> 52, low & 0xffff_ffff_ffff).as_bytes());
     }
+}
+
+/// A number spread over all bits (the finalizer of SplitMix64).
+fn mixed(of: u64) -> u64 {
+    let of = (of ^ (of >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let of = (of ^ (of >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    of ^ (of >> 31)
 }
 
 pub fn make(name: &str, arg: &str) -> Box<dyn Driver> {
