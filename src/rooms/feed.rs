@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::model::{self, ChatRoom, RoomEvent};
+use super::pace::{COMMIT, Pace, TOGETHER};
 use super::store::{self, Window};
 use super::{presence, rights};
 use crate::app::App;
@@ -25,16 +26,6 @@ const RECENT_BYTES: usize = 64 * 1024;
 const EARLY: Duration = Duration::from_millis(100);
 /// How often heads are compared.
 const LOOK: Duration = Duration::from_secs(2);
-/// What writing an entry to one socket costs, roughly: a room is written to at most every so often for each of its sockets,
-/// and entries that come faster go out together. So no room takes more than about half of one core.
-const COST: Duration = Duration::from_micros(8);
-/// The longest that an entry is held for that, and a wait that is not worth a timer.
-const HOLD: Duration = Duration::from_millis(10);
-const AT_ONCE: Duration = Duration::from_millis(1);
-/// Where entries come more slowly than that, they are still held until so many go out together, for so many times as long:
-/// nobody sees 20 ms, and what each socket costs is halved at a hundred entries a second.
-const TOGETHER: usize = 8;
-const LONGER: f64 = 2.5;
 /// How long a room without local members is remembered, for those who come back.
 const KEEP: Duration = Duration::from_secs(60);
 /// Entries that are read from Postgres at a time.
@@ -156,10 +147,8 @@ impl RoomFeed {
 
     /// Hands entries to the sockets, or holds them for a moment when a large room was written to a moment ago.
     fn write(&mut self, app: &App, entries: &[(i64, Frame)]) {
-        let sockets = app.hub.listeners(Topic::Room(self.room.id));
-        let pace = COST.saturating_mul(u32::try_from(sockets).unwrap_or(u32::MAX)).min(HOLD);
-        let longest = pace.mul_f64(LONGER);
-        let Some(at) = self.written.filter(|at| pace > AT_ONCE && at.elapsed() < longest) else {
+        let pace = Pace::of(app, self.room.id);
+        let Some((at, pace)) = self.written.zip(pace).filter(|(at, pace)| at.elapsed() < pace.longest) else {
             if self.held.is_empty() {
                 app.hub.publish_entries(self.room.id, entries);
                 self.written = Some(Instant::now());
@@ -172,16 +161,16 @@ impl RoomFeed {
         let is_first = self.held.is_empty();
         self.held.extend_from_slice(entries);
         let enough = self.held.len() >= TOGETHER;
-        if enough && at.elapsed() >= pace {
+        if enough && at.elapsed() >= pace.shortest {
             self.write_held(app);
         } else if is_first {
             let (app, room) = (app.clone(), self.room.id);
             app.clone().tasks.spawn("rooms.pace", async move {
-                for until in [at + pace, at + longest] {
+                for until in [at + pace.shortest, at + pace.longest] {
                     tokio::time::sleep_until(until).await;
                     let mut rooms = app.rooms.feed.lock();
                     let Some(feed) = rooms.get_mut(&room).filter(|feed| feed.written == Some(at)) else { return };
-                    if until > at + pace || feed.held.len() >= TOGETHER {
+                    if until > at + pace.shortest || feed.held.len() >= TOGETHER {
                         feed.write_held(&app);
                         return;
                     }
@@ -222,6 +211,15 @@ impl RoomFeed {
             self.recent_bytes -= old.len();
         }
     }
+}
+
+/// Until when entries of a room can wait for their commit, and for how many, so that its sockets hear them no later: they wait
+/// there for as many. None: they are handed over at once.
+pub(super) fn leisure(app: &App, room: i64) -> Option<(Instant, usize)> {
+    let rooms = app.rooms.feed.lock();
+    let feed = rooms.get(&room)?;
+    let until = feed.written? + Pace::of(app, room)?.longest.checked_sub(COMMIT)?;
+    (until > Instant::now()).then(|| (until, TOGETHER.saturating_sub(feed.held.len())))
 }
 
 /// Whether anybody would get an entry of this room: a local member, or another node.

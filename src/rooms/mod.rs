@@ -4,6 +4,7 @@ mod directory;
 mod feed;
 mod leaving;
 mod model;
+mod pace;
 mod presence;
 mod replay;
 mod rights;

@@ -2,6 +2,7 @@
 mod exact;
 mod hang;
 mod leaving;
+mod pace;
 mod promises;
 mod sanctions;
 
@@ -16,7 +17,6 @@ use uuid::Uuid;
 use super::{Post, enter, feed, leave, place, post, receive};
 use crate::accounts::Visitor;
 use crate::error::Result;
-use crate::realtime::{Queue, Topic};
 use crate::testing::{Guest, Node, node};
 
 /// A public room of a guest's.
@@ -290,43 +290,6 @@ async fn rooms_out_of_use_are_forgotten_by_the_feed() {
     assert_eq!(node.app.rooms.in_use(), 1);
     socket.ok(json!({"type": "leave", "room": room})).await;
     assert_eq!(node.app.hub.listeners(crate::realtime::Topic::Room(1)), 0);
-}
-
-#[tokio::test]
-async fn a_large_room_that_is_written_to_in_haste_loses_and_doubles_nothing() {
-    let node = node().await;
-    let (one, two) = (node.guest("ko").await, node.guest("en").await);
-    let room = public_room(&node, &one).await;
-    let (mut a, mut b) = (node.socket(&one).await, node.socket(&two).await);
-    for socket in [&mut a, &mut b] {
-        socket.ok(json!({"type": "join", "room": room})).await;
-    }
-    // Enough listeners for entries to be held.
-    let inner = node.app.rooms.feed.with_listeners(&node.app).iter().find(|known| known.1 == room).unwrap().0;
-    let crowd: Vec<_> = (0..500).map(|owner| Arc::new(Queue::new(-owner))).collect();
-    for queue in &crowd {
-        node.app.hub.subscribe(Topic::Room(inner), queue);
-    }
-    for n in 0..60 {
-        let send = json!({"type": "send", "room": room, "client_id": Uuid::new_v4(), "payload": {"kind": "text", "text": format!("{n}")}});
-        a.say(send).await;
-        if n % 20 == 7 {
-            // Comes in the middle of it: what it reads from the memory must not come again.
-            let mut late = node.socket(&two).await;
-            late.ok(json!({"type": "join", "room": room, "after": 0})).await;
-            a.text(&room.to_string(), "next").await;
-            for seq in 1.. {
-                let message = late.event("message").await;
-                assert_eq!(message["seq"], seq);
-                if message["payload"]["text"] == "next" && seq > n {
-                    break;
-                }
-            }
-        }
-    }
-    for seq in 1..=63 {
-        assert_eq!(b.event("message").await["seq"], seq);
-    }
 }
 
 #[tokio::test]
