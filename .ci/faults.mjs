@@ -43,6 +43,7 @@ const caughtBy = {
   resync_never_said: ['gateway::tests::resume::past_the_limit_the_client_pages_and_loses_nothing'],
   lag_forgotten: ['realtime::queue::tests::past_the_limit_only_what_cannot_be_read_again_is_kept'],
   relay_echoes: ['rooms::tests::promises::what_passes_is_heard_once_by_everybody_else_on_every_node'],
+  foreign_frame_taken: ['realtime::relay::redis::tests::a_frame_of_another_service_is_ignored_though_it_comes_on_the_own_channel'],
   relay_silent: ['rooms::tests::promises::what_passes_is_heard_once_by_everybody_else_on_every_node'],
   presence_never_told: ['rooms::tests::promises::what_passes_is_heard_once_by_everybody_else_on_every_node'],
   // The socket and HTTP.

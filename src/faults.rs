@@ -39,6 +39,7 @@ pub enum Fault {
     LagForgotten,
     RelayEchoes,
     RelaySilent,
+    ForeignFrameTaken,
     PresenceNeverTold,
     // The socket and HTTP.
     OriginNotChecked,

@@ -82,15 +82,15 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     let listener = TcpListener::bind(config.listen).await.map_err(|why| {
         format!("cannot listen on {}: {why}. Is another server there? Choose another with --listen", config.listen)
     })?;
-    let relay = match &config.redis_url {
-        Some(url) => Relay::over_redis(url).map_err(|why| format!("--redis-url (REDIS_URL): {why}"))?,
-        None => Relay::in_process(),
-    };
     let database = tokio::select! {
         opened = Database::open(&config) => opened?,
         () = stop.asked() => return Ok(()),
     };
-    let app = match App::start(config, database.pool.clone(), relay, Clock::default()).await {
+    let started = async {
+        let relay = relay(&config, &database.pool).await?;
+        App::start(config, database.pool.clone(), relay, Clock::default()).await.map_err(|why| why.to_string())
+    };
+    let app = match started.await {
         Ok(app) => app,
         Err(why) => {
             database.close().await;
@@ -115,6 +115,13 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     database.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The way to the other nodes of the service.
+async fn relay(config: &Config, pool: &PgPool) -> Result<Relay, String> {
+    let Some(url) = &config.redis_url else { return Ok(Relay::in_process()) };
+    let service = db::service::id(pool).await.map_err(|why| why.to_string())?;
+    Relay::over_redis(url, service).map_err(|why| format!("--redis-url (REDIS_URL): {why}"))
 }
 
 /// Not ready, nothing new; what is in hand is finished and sockets are told when to come back; then the tasks end.

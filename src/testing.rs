@@ -141,14 +141,12 @@ impl Node {
 
     /// A node that tells others over the Redis behind a URL; beside `other` on its database, or on one of its own.
     pub(crate) async fn over_redis(redis: &str, other: Option<&Self>) -> Self {
-        let relay = Relay::over_redis(redis).unwrap();
-        match other {
-            Some(other) => {
-                let options = (*other.app.db.connect_options()).clone();
-                Self::start(db::pool(options), relay, other.app.clock.clone(), false).await
-            }
-            None => Self::start(database().await, relay, Clock::default(), false).await,
-        }
+        let (db, clock) = match other {
+            Some(other) => (db::pool((*other.app.db.connect_options()).clone()), other.app.clock.clone()),
+            None => (database().await, Clock::default()),
+        };
+        let relay = Relay::over_redis(redis, db::service::id(&db).await.unwrap()).unwrap();
+        Self::start(db, relay, clock, false).await
     }
 
     /// The site's own origin.

@@ -3,6 +3,7 @@ pub mod fence;
 mod loader;
 pub mod private;
 pub mod secret;
+pub mod service;
 
 pub use loader::Loader;
 

@@ -94,6 +94,45 @@ async fn any_node_serves_anybody() {
 }
 
 #[tokio::test]
+async fn two_services_on_one_redis_hear_nothing_of_each_other() {
+    let redis = Redis::start().await;
+    // Each on a database of its own: the rooms and visitors of both have the same inner ids.
+    let services = [Node::over_redis(&redis.url, None).await, Node::over_redis(&redis.url, None).await];
+    let mut rooms = Vec::new();
+    for node in &services {
+        // A second node of the service, so that what crosses is known to work.
+        let beside = Node::over_redis(&redis.url, Some(node)).await;
+        let guests = [node.guest("ko").await, beside.guest("en").await];
+        let body = json!({"title": "One", "kind": "public", "naming": "anonymous", "history": true});
+        let room = node.ask(Some(&guests[0]), Method::POST, "/api/v1/rooms", Some(body)).await.json();
+        let room = room["id"].as_str().unwrap().to_owned();
+        let (mut a, mut b) = (node.socket(&guests[0]).await, beside.socket(&guests[1]).await);
+        for socket in [&mut a, &mut b] {
+            socket.ok(json!({"type": "join", "room": room, "after": 0})).await;
+        }
+        rooms.push((room, a, b, beside));
+    }
+    for round in 1..=10 {
+        for (room, a, b, _) in &mut rooms {
+            let text = format!("of {room}");
+            assert_eq!(a.text(room, &text).await["seq"], round);
+            for socket in [a, b] {
+                let heard = socket.event("message").await;
+                assert_eq!((&heard["payload"]["text"], &heard["seq"]), (&json!(text), &json!(round)));
+            }
+        }
+    }
+    for (room, a, b, _) in &mut rooms {
+        for socket in [a, b] {
+            socket.ok(json!({"type": "ping"})).await;
+            let foreign: Vec<_> = socket.events.iter().filter(|event| event["room"] != **room).collect();
+            assert!(foreign.is_empty(), "{foreign:?}");
+            assert!(!socket.events.iter().any(|event| event["type"] == "message"), "each entry is heard once");
+        }
+    }
+}
+
+#[tokio::test]
 async fn redis_may_be_killed_and_come_back_empty() {
     let mut world = world().await;
     world.joined().await;

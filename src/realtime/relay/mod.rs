@@ -121,10 +121,13 @@ impl Relay {
         Self { readers: Readers::new(), way: Way::Here(Arc::default()) }
     }
 
-    /// One node's relay over Redis or Valkey. It need not be there: it is connected to when it is. Errors: a URL that is none.
-    pub fn over_redis(url: &str) -> Result<Self, String> {
+    /// Returns the relay of one node of a service over Redis or Valkey. The server may be away; the relay connects when it is there.
+    ///
+    /// # Errors
+    /// What is wrong with the URL.
+    pub fn over_redis(url: &str, service: Uuid) -> Result<Self, String> {
         let readers = Readers::new();
-        let (link, engine) = redis::link(url, readers.clone())?;
+        let (link, engine) = redis::link(url, service, readers.clone())?;
         Ok(Self { readers, way: Way::Redis(link, Arc::new(Mutex::new(Some(engine)))) })
     }
 

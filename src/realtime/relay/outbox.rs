@@ -4,20 +4,29 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{Relayed, Topic, packing};
 
 /// Channels of rooms and visitors. All nodes of a service have to agree: the channel of a topic is its id modulo this.
 const SHARED: usize = 8;
-/// Every channel, with the hash tag that lets a cluster hold each somewhere else. The last is that of the nodes themselves.
-pub(super) const CHANNELS: [&str; SHARED + 1] =
-    ["maju:{0}", "maju:{1}", "maju:{2}", "maju:{3}", "maju:{4}", "maju:{5}", "maju:{6}", "maju:{7}", "maju:{nodes}"];
+/// How many channels a service has. The last is that of the nodes themselves.
+pub(super) const CHANNELS: usize = SHARED + 1;
 /// Bytes of one publish, unless a single record is longer.
 const PUBLISH: usize = 64 * 1024;
 /// Bytes that may wait for one channel: about a second of all that a node of two cores can write.
 const LIMIT: usize = 1024 * 1024;
 
-/// The channel of a topic, as its place in [`CHANNELS`].
+/// Returns the names of a service's channels. Redis does not separate publish and subscribe by database number, so each
+/// name holds the service's id. The hash tag lets a cluster hold each channel on another server.
+pub(super) fn names(service: Uuid) -> [String; CHANNELS] {
+    std::array::from_fn(|place| match place {
+        SHARED => format!("maju:{}:{{nodes}}", service.simple()),
+        _ => format!("maju:{}:{{{place}}}", service.simple()),
+    })
+}
+
+/// The channel of a topic, as its place in [`names`].
 pub(super) fn channel(topic: Topic) -> usize {
     match topic {
         Topic::Room(id) | Topic::Visitor(id) => usize::try_from(id.rem_euclid(SHARED as i64)).unwrap_or_default(),
@@ -26,9 +35,9 @@ pub(super) fn channel(topic: Topic) -> usize {
 }
 
 /// What waits to be published.
-#[derive(Default)]
 pub(super) struct Outbox {
-    channels: [Mutex<Waiting>; CHANNELS.len()],
+    service: Uuid,
+    channels: [Mutex<Waiting>; CHANNELS],
     filled: Notify,
 }
 
@@ -40,15 +49,15 @@ struct Waiting {
 
 impl Waiting {
     /// False: it does not fit.
-    fn put(&mut self, one: &Relayed) -> bool {
+    fn put(&mut self, service: Uuid, one: &Relayed) -> bool {
         let size = packing::size(one);
         if self.bytes + size > LIMIT {
             return false;
         }
-        let fits = |last: &Vec<u8>| last.len() + size <= PUBLISH && packing::node(last) == Some(one.node);
+        let fits = |last: &Vec<u8>| last.len() + size <= PUBLISH && packing::origin(last) == Some((service, one.node));
         if !self.publishes.back().is_some_and(fits) {
             let mut publish = Vec::with_capacity(4 * 1024);
-            packing::begin(one.node, &mut publish);
+            packing::begin(service, one.node, &mut publish);
             self.publishes.push_back(publish);
         }
         if let Some(publish) = self.publishes.back_mut() {
@@ -60,18 +69,23 @@ impl Waiting {
 }
 
 impl Outbox {
+    /// Returns an empty outbox of a service's node.
+    pub(super) fn new(service: Uuid) -> Self {
+        Self { service, channels: Default::default(), filled: Notify::default() }
+    }
+
     /// Adds what is to be published together, and wakes who publishes it. Never waits. Answers how many did not fit.
     pub(super) fn put(&self, relayed: &[Relayed]) -> usize {
-        let dropped = relayed.iter().filter(|one| !self.lock(channel(one.topic)).put(one)).count();
+        let dropped = relayed.iter().filter(|one| !self.lock(channel(one.topic)).put(self.service, one)).count();
         self.filled.notify_one();
         dropped
     }
 
-    /// Waits for something to publish, and until then. Answers one publish a channel, by its place in [`CHANNELS`].
+    /// Waits for something to publish, and until then. Answers one publish a channel, by its place in [`names`].
     pub(super) async fn take(&self, then: Instant) -> Vec<(usize, Vec<u8>)> {
         tokio::time::sleep_until(then).await;
         loop {
-            let taken: Vec<_> = (0..CHANNELS.len()).filter_map(|place| Some((place, self.pop(place)?))).collect();
+            let taken: Vec<_> = (0..CHANNELS).filter_map(|place| Some((place, self.pop(place)?))).collect();
             if !taken.is_empty() {
                 return taken;
             }
@@ -93,10 +107,12 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use tokio::time::{Duration, Instant, timeout};
     use uuid::Uuid;
 
-    use super::{CHANNELS, LIMIT, Outbox, PUBLISH, Relayed, Topic, channel, packing};
+    use super::{CHANNELS, LIMIT, Outbox, PUBLISH, Relayed, Topic, channel, names, packing};
     use crate::testing::PATIENCE;
 
     fn entry(room: i64, seq: i64, length: usize) -> Relayed {
@@ -112,18 +128,17 @@ mod tests {
     #[tokio::test]
     async fn a_topic_has_one_channel_and_the_nodes_have_their_own() {
         for id in [i64::MIN, -1, 0, 7, 8, i64::MAX] {
-            assert!(channel(Topic::Room(id)) < CHANNELS.len() - 1);
+            assert!(channel(Topic::Room(id)) < CHANNELS - 1);
             assert_eq!(channel(Topic::Room(id)), channel(Topic::Visitor(id)));
         }
-        assert_eq!(channel(Topic::Nodes), CHANNELS.len() - 1);
-        let mut names = CHANNELS.to_vec();
-        names.dedup();
-        assert_eq!(names.len(), CHANNELS.len());
+        assert_eq!(channel(Topic::Nodes), CHANNELS - 1);
+        let both: HashSet<String> = names(Uuid::nil()).into_iter().chain(names(Uuid::max())).collect();
+        assert_eq!(both.len(), 2 * CHANNELS, "no two channels of two services have one name");
     }
 
     #[tokio::test]
     async fn what_queues_up_goes_out_together_in_order_and_in_bounds() {
-        let outbox = Outbox::default();
+        let outbox = Outbox::new(Uuid::nil());
         let all: Vec<Relayed> = (1..=300).flat_map(|seq| [entry(3, seq, 500), entry(4, seq, 10)]).collect();
         let dropped: usize = all.chunks(7).map(|batch| outbox.put(batch)).sum();
         assert_eq!(dropped, 0);
@@ -142,7 +157,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_comes_before_its_time_goes_out_together_then() {
-        let (outbox, began) = (Outbox::default(), Instant::now());
+        let (outbox, began) = (Outbox::new(Uuid::nil()), Instant::now());
         outbox.put(&[entry(3, 1, 10)]);
         assert_eq!(outbox.take(began).await.len(), 1);
         assert_eq!(began.elapsed(), Duration::ZERO, "nothing went out before: at once");
@@ -159,7 +174,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_does_not_fit_is_dropped_and_other_channels_go_on() {
-        let outbox = Outbox::default();
+        let outbox = Outbox::new(Uuid::nil());
         let whole: Vec<Relayed> = (1..=80).map(|seq| entry(3, seq, LIMIT / 64)).collect();
         let dropped = outbox.put(&whole);
         assert!((17..=20).contains(&dropped), "{dropped}");
@@ -178,13 +193,13 @@ mod tests {
 
     #[tokio::test]
     async fn frames_of_another_node_travel_under_its_name() {
-        let outbox = Outbox::default();
+        let outbox = Outbox::new(Uuid::nil());
         let other = Relayed { node: Uuid::max(), ..entry(3, 2, 10) };
         outbox.put(&[entry(3, 1, 10), other, entry(3, 3, 10)]);
         for node in [Uuid::nil(), Uuid::max(), Uuid::nil()] {
             let taken =
                 timeout(PATIENCE, outbox.take(Instant::now())).await.expect("a publish for each change of node");
-            assert_eq!(packing::node(&taken[0].1), Some(node));
+            assert_eq!(packing::origin(&taken[0].1), Some((Uuid::nil(), node)));
         }
     }
 }

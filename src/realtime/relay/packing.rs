@@ -1,16 +1,16 @@
 //! Packing: one publish carries the frames of many topics.
 //!
-//! The head: [`VERSION`] (1 byte) and the node that published (16). Then each record: the kind of its topic (1), the topic's
-//! id (8), the entry's seq or 0 (8), and the frame as it goes over a socket, whose own head says how long it is.
+//! The head: [`VERSION`] (1 byte), the service (16) and the node that published (16). Then each record: the kind of its topic (1),
+//! the topic's id (8), the entry's seq or 0 (8), and the frame as it goes over a socket, whose own head says how long it is.
 use uuid::Uuid;
 
 use super::Relayed;
 use crate::realtime::{Frame, Topic};
 
 /// Of this format. Nodes that speak another do not understand each other, and repair what they miss from Postgres.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Bytes before the first record, and of a record before its frame.
-pub(super) const HEAD: usize = 1 + 16;
+pub(super) const HEAD: usize = 1 + 16 + 16;
 const LABEL: usize = 1 + 8 + 8;
 
 /// How many bytes a record takes.
@@ -18,9 +18,10 @@ pub(super) fn size(one: &Relayed) -> usize {
     LABEL + one.frame.wire().len()
 }
 
-/// An empty publish of a node.
-pub(super) fn begin(node: Uuid, into: &mut Vec<u8>) {
+/// Begins a publish of a service's node.
+pub(super) fn begin(service: Uuid, node: Uuid, into: &mut Vec<u8>) {
     into.push(VERSION);
+    into.extend_from_slice(service.as_bytes());
     into.extend_from_slice(node.as_bytes());
 }
 
@@ -37,17 +38,18 @@ pub(super) fn pack(one: &Relayed, into: &mut Vec<u8>) {
     into.extend_from_slice(one.frame.wire());
 }
 
-/// The node that published; None: it is no publish.
-pub(super) fn node(publish: &[u8]) -> Option<Uuid> {
-    let head = publish.get(..HEAD)?;
-    (head[0] == VERSION).then(|| Uuid::from_slice(&head[1..]).ok())?
+/// Returns the service and the node that published. `None` if it is no publish.
+pub(super) fn origin(publish: &[u8]) -> Option<(Uuid, Uuid)> {
+    let [version, ids @ ..] = publish.first_chunk::<HEAD>()?;
+    let (service, node) = ids.split_at(16);
+    (*version == VERSION).then(|| Some((Uuid::from_slice(service).ok()?, Uuid::from_slice(node).ok()?)))?
 }
 
 /// The records of a publish whose topics are wanted; the others are passed over unread. None: something is malformed.
 ///
 /// Frames are copied out: a room remembers its recent entries, and a slice would keep the whole publish alive for each.
 pub(super) fn unpack(publish: &[u8], wanted: impl Fn(Topic) -> bool) -> Option<Vec<Relayed>> {
-    let node = node(publish)?;
+    let (_, node) = origin(publish)?;
     let mut rest = &publish[HEAD..];
     let mut records = Vec::new();
     while !rest.is_empty() {
@@ -76,11 +78,11 @@ pub(super) fn unpack(publish: &[u8], wanted: impl Fn(Topic) -> bool) -> Option<V
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Frame, Relayed, Topic, Uuid, begin, node, pack, size, unpack};
+    use super::{Frame, Relayed, Topic, Uuid, begin, origin, pack, size, unpack};
 
     fn publish(relayed: &[Relayed]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        begin(Uuid::max(), &mut bytes);
+        begin(Uuid::nil(), Uuid::max(), &mut bytes);
         for one in relayed {
             let before = bytes.len();
             pack(one, &mut bytes);
@@ -110,7 +112,7 @@ mod tests {
         #[test]
         fn what_is_packed_comes_out_in_order_and_the_unwanted_does_not(relayed in relayed()) {
             let bytes = publish(&relayed);
-            prop_assert_eq!(node(&bytes), Some(Uuid::max()));
+            prop_assert_eq!(origin(&bytes), Some((Uuid::nil(), Uuid::max())));
             let got = unpack(&bytes, |_| true).unwrap();
             prop_assert_eq!(got.iter().map(parts).collect::<Vec<_>>(), relayed.iter().map(parts).collect::<Vec<_>>());
             let rooms = unpack(&bytes, |topic| matches!(topic, Topic::Room(_))).unwrap();
@@ -122,7 +124,7 @@ mod tests {
         fn whatever_comes_is_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = unpack(&bytes, |_| true);
             let mut begun = Vec::new();
-            begin(Uuid::nil(), &mut begun);
+            begin(Uuid::nil(), Uuid::nil(), &mut begun);
             begun.extend_from_slice(&bytes);
             let _ = unpack(&begun, |_| true);
         }
@@ -149,7 +151,7 @@ mod tests {
         for cut in (0..whole.len()).filter(|cut| *cut != super::HEAD) {
             assert!(unpack(&whole[..cut], |_| true).is_none(), "{cut}");
         }
-        for (at, byte) in [(0, 2), (super::HEAD, 3), (super::HEAD + 9, 0x80), (whole.len() - 1, 0xff)] {
+        for (at, byte) in [(0, 1), (super::HEAD, 3), (super::HEAD + 9, 0x80), (whole.len() - 1, 0xff)] {
             let mut wrong = whole.clone();
             wrong[at] = byte;
             assert!(unpack(&wrong, |_| true).is_none(), "{at}");

@@ -18,8 +18,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::outbox::{CHANNELS, Outbox, channel};
+use super::outbox::{self, CHANNELS, Outbox, channel};
 use super::{Readers, Relayed, packing};
+use crate::faults::{self, Fault};
 use crate::realtime::Topic;
 
 /// Publishes that may lie between the connection and the node.
@@ -29,6 +30,8 @@ const BUFFER: usize = 1_024;
 const PACE: Duration = Duration::from_millis(2);
 /// A command that takes longer has failed.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How often the log says at most that frames of another service came.
+const SAY_FOREIGN: Duration = Duration::from_secs(60);
 /// A connection that is silent for so long while an answer is due is closed and made anew.
 const HANGS: Duration = Duration::from_secs(3);
 
@@ -42,7 +45,7 @@ pub(super) struct Link {
 /// The topics this node listens to, by channel. A channel is subscribed to while it has any.
 #[derive(Default)]
 struct Wanted {
-    channels: [Mutex<HashSet<Topic>>; CHANNELS.len()],
+    channels: [Mutex<HashSet<Topic>>; CHANNELS],
     changed: Notify,
 }
 
@@ -86,6 +89,7 @@ impl Link {
 
 /// The two connections and what they carry; driven by [`Engine::run`].
 pub(super) struct Engine {
+    service: Uuid,
     publisher: Client,
     subscriber: SubscriberClient,
     outbox: Arc<Outbox>,
@@ -93,8 +97,11 @@ pub(super) struct Engine {
     readers: Readers,
 }
 
-/// A link that will connect when its engine runs. Errors: what is wrong with the URL.
-pub(super) fn link(url: &str, readers: Readers) -> Result<(Link, Engine), String> {
+/// Returns a link of a service's node that will connect when its engine runs.
+///
+/// # Errors
+/// What is wrong with the URL.
+pub(super) fn link(url: &str, service: Uuid, readers: Readers) -> Result<(Link, Engine), String> {
     let config = Config::from_url(url).map_err(|why| why.to_string())?;
     let mut builder = Builder::from_config(config);
     builder
@@ -112,20 +119,30 @@ pub(super) fn link(url: &str, readers: Readers) -> Result<(Link, Engine), String
         .set_policy(ReconnectPolicy::new_constant(0, 500));
     let publisher = builder.build().map_err(|why| why.to_string())?;
     let subscriber = builder.build_subscriber_client().map_err(|why| why.to_string())?;
-    let (outbox, wanted) = (Arc::new(Outbox::default()), Arc::new(Wanted::default()));
+    let (outbox, wanted) = (Arc::new(Outbox::new(service)), Arc::new(Wanted::default()));
     let link = Link { outbox: outbox.clone(), wanted: wanted.clone() };
-    Ok((link, Engine { publisher, subscriber, outbox, wanted, readers }))
+    Ok((link, Engine { service, publisher, subscriber, outbox, wanted, readers }))
 }
 
 impl Engine {
     /// Connects, and carries until the node stops. Redis may come and go meanwhile.
     pub(super) async fn run(self, node: Uuid, stopping: CancellationToken) {
-        let Self { publisher, subscriber, outbox, wanted, readers } = self;
+        let Self { service, publisher, subscriber, outbox, wanted, readers } = self;
+        let names = outbox::names(service);
         let (sending, listening) = (publisher.connect(), subscriber.connect());
-        let hearing = Hearing { node, subscriber: &subscriber, wanted: &wanted, readers, current: Default::default() };
+        let hearing = Hearing {
+            service,
+            node,
+            names: &names,
+            subscriber: &subscriber,
+            wanted: &wanted,
+            readers,
+            current: Default::default(),
+            foreign: Foreign::default(),
+        };
         tokio::select! {
             () = stopping.cancelled() => {}
-            () = send(&publisher, &outbox) => {}
+            () = send(&publisher, &names, &outbox) => {}
             () = hearing.run() => {}
         }
         let _ = tokio::time::timeout(PATIENCE, async {
@@ -139,14 +156,14 @@ impl Engine {
 }
 
 /// Publishes what has queued up, a publish a channel. What comes meanwhile travels with the next. What fails is dropped.
-async fn send(publisher: &Client, outbox: &Outbox) {
+async fn send(publisher: &Client, names: &[String; CHANNELS], outbox: &Outbox) {
     let (mut next, mut lost) = (Instant::now(), false);
     loop {
         let taken = outbox.take(next).await;
         next = Instant::now() + PACE;
         let pipeline = publisher.pipeline();
         for (place, publish) in taken {
-            let _: Result<(), _> = pipeline.spublish(CHANNELS[place], Bytes::from(publish)).await;
+            let _: Result<(), _> = pipeline.spublish(names[place].as_str(), Bytes::from(publish)).await;
         }
         // Said once each time: an operator sees nothing of it but that the other nodes' people hear it late.
         match pipeline.last::<i64>().await {
@@ -165,12 +182,36 @@ async fn send(publisher: &Client, outbox: &Outbox) {
 
 /// The receiving half.
 struct Hearing<'a> {
+    service: Uuid,
     node: Uuid,
+    /// The names of the service's channels.
+    names: &'a [String; CHANNELS],
     subscriber: &'a SubscriberClient,
     wanted: &'a Wanted,
     readers: Readers,
     /// The channels that are subscribed to.
-    current: [bool; CHANNELS.len()],
+    current: [bool; CHANNELS],
+    foreign: Foreign,
+}
+
+/// Counts what other services published on this one's channels. It is ignored.
+#[derive(Default)]
+struct Foreign {
+    count: u64,
+    /// How many the log has reported, and when.
+    reported: (u64, Option<Instant>),
+}
+
+impl Foreign {
+    /// Returns the count if the log should report it now.
+    fn report(&mut self, now: Instant) -> Option<u64> {
+        let (reported, at) = self.reported;
+        if self.count == reported || at.is_some_and(|at| now < at + SAY_FOREIGN) {
+            return None;
+        }
+        self.reported = (self.count, Some(now));
+        Some(self.count)
+    }
 }
 
 impl Hearing<'_> {
@@ -204,6 +245,9 @@ impl Hearing<'_> {
                 },
                 // What failed is tried again.
                 _ = again.tick() => {
+                    if let Some(count) = self.foreign.report(Instant::now()) {
+                        tracing::warn!(relay.foreign = count, "another service publishes on the channels of this one; ignored");
+                    }
                     if self.compare().await {
                         self.readers.missed();
                     }
@@ -213,11 +257,16 @@ impl Hearing<'_> {
     }
 
     /// Hands on what another node published for topics that somebody follows here.
-    fn take(&self, message: Message) {
-        let Some(place) = CHANNELS.iter().position(|name| *message.channel == **name) else { return };
+    fn take(&mut self, message: Message) {
+        let Some(place) = self.names.iter().position(|name| *message.channel == **name) else { return };
         let publish = message.value.into_bytes().unwrap_or_default();
-        if packing::node(&publish) == Some(self.node) {
-            return;
+        match packing::origin(&publish) {
+            Some((service, _)) if service != self.service && !faults::on(Fault::ForeignFrameTaken) => {
+                self.foreign.count += 1;
+                return;
+            }
+            Some((_, node)) if node == self.node => return,
+            _ => {}
         }
         let records = {
             let wanted = self.wanted.lock(place);
@@ -225,13 +274,13 @@ impl Hearing<'_> {
         };
         match records {
             Some(records) => self.readers.say(records),
-            None => tracing::debug!(relay.channel = CHANNELS[place], relay.bytes = publish.len(), "not understood"),
+            None => tracing::debug!(relay.channel = self.names[place], relay.bytes = publish.len(), "not understood"),
         }
     }
 
     /// Subscribes to what is missing and lets go of the rest. Answers whether a channel is heard that was not.
     async fn compare(&mut self) -> bool {
-        let changes = CHANNELS.into_iter().enumerate().filter_map(|(place, name)| {
+        let changes = self.names.iter().enumerate().filter_map(|(place, name)| {
             let wanted = !self.wanted.lock(place).is_empty();
             (wanted != self.current[place]).then_some((place, name, wanted))
         });
@@ -239,8 +288,8 @@ impl Hearing<'_> {
         let subscriber = self.subscriber;
         let changed = join_all(changes.map(|(place, name, wanted)| async move {
             let done = match wanted {
-                true => subscriber.ssubscribe(name).await,
-                false => subscriber.sunsubscribe(name).await,
+                true => subscriber.ssubscribe(name.as_str()).await,
+                false => subscriber.sunsubscribe(name.as_str()).await,
             };
             (place, wanted, done)
         }));
@@ -252,7 +301,7 @@ impl Hearing<'_> {
                     heard |= wanted;
                 }
                 Err(why) => {
-                    tracing::debug!(relay.channel = CHANNELS[place], error.cause = %why, "tried again in a second");
+                    tracing::debug!(relay.channel = self.names[place], error.cause = %why, "tried again in a second");
                 }
             }
         }
@@ -262,7 +311,68 @@ impl Hearing<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Topic, Wanted, channel};
+    use bytes::Bytes;
+    use fred::interfaces::{ClientLike as _, PubsubInterface as _};
+    use tokio::time::{Duration, Instant, timeout};
+    use tokio_util::sync::CancellationToken;
+    use uuid::Uuid;
+
+    use super::super::{Heard, Kind, Relay};
+    use super::{Foreign, Readers, Relayed, Topic, Wanted, channel, link, outbox, packing};
+    use crate::testing::{PATIENCE, Redis};
+
+    #[tokio::test]
+    async fn a_frame_of_another_service_is_ignored_though_it_comes_on_the_own_channel() {
+        let redis = Redis::start().await;
+        let (own, other, topic) = (Uuid::from_u128(1), Uuid::from_u128(2), Topic::Room(8));
+        let relay = Relay::over_redis(&redis.url, own).unwrap();
+        let mut listener = relay.listen(Kind::Rooms);
+        relay.follow(topic, true);
+        let stopping = CancellationToken::new();
+        let carrying = relay.enter(Uuid::from_u128(3), stopping.clone()).unwrap();
+        let (_, engine) = link(&redis.url, other, Readers::new()).unwrap();
+        let (publisher, names) = (engine.publisher, outbox::names(own));
+        let publishing = async {
+            publisher.init().await.unwrap();
+            let publish = |service, text: &str| {
+                let mut bytes = Vec::new();
+                let node = Uuid::from_u128(4);
+                packing::begin(service, node, &mut bytes);
+                packing::pack(&Relayed { node, topic, seq: Some(1), frame: text.into() }, &mut bytes);
+                publisher.spublish::<i64, _, _>(names[channel(topic)].clone(), Bytes::from(bytes))
+            };
+            loop {
+                publish(other, "foreign").await.unwrap();
+                publish(own, "own").await.unwrap();
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let listening = async {
+            // The first subscription says that something may have been missed.
+            while !matches!(listener.next().await, Some(Heard::Missed)) {}
+            for _ in 0..5 {
+                let Some(Heard::Said(heard)) = listener.next().await else { panic!("nothing was heard") };
+                assert!(heard.iter().all(|one| &*one.frame == "own"), "{heard:?}");
+            }
+        };
+        tokio::select! {
+            () = carrying => panic!("the relay ended"),
+            () = publishing => {}
+            heard = timeout(PATIENCE, listening) => heard.unwrap(),
+        }
+        stopping.cancel();
+    }
+
+    #[test]
+    fn frames_of_another_service_are_counted_and_reported_once_a_minute() {
+        let (mut foreign, began) = (Foreign::default(), Instant::now());
+        assert_eq!(foreign.report(began), None, "nothing came");
+        foreign.count = 3;
+        assert_eq!([foreign.report(began), foreign.report(began)], [Some(3), None]);
+        foreign.count = 5;
+        assert_eq!(foreign.report(began + Duration::from_secs(59)), None);
+        assert_eq!(foreign.report(began + Duration::from_secs(60)), Some(5));
+    }
 
     #[test]
     fn a_channel_is_wanted_from_its_first_topic_to_its_last() {
