@@ -53,7 +53,7 @@ impl App {
             tasks: Tasks::default(),
             hub: Hub::new(relay.clone()),
             limits: http::Limits::new(&config),
-            accounts: accounts::State::new(&db).await?,
+            accounts: accounts::State::new(&db, &config.site).await?,
             moderation: moderation::State::new(&db).await?,
             matching: matching::State::default(),
             cms: cms::State::default(),

@@ -34,6 +34,8 @@ pub struct Site {
     pub url: String,
     pub secure: bool,
     pub loopback: bool,
+    /// Whether the port is the scheme's own, so that no other site has the same host name.
+    pub default_port: bool,
     origins: Vec<String>,
 }
 
@@ -64,7 +66,8 @@ impl Site {
         } else {
             vec![format!("{scheme}://{host}{suffix}")]
         };
-        Ok(Self { url: format!("{scheme}://{host}{suffix}"), secure, loopback, origins })
+        let default_port = port == default_port;
+        Ok(Self { url: format!("{scheme}://{host}{suffix}"), secure, loopback, default_port, origins })
     }
 
     /// Whether a browser's `Origin` is this site's own, compared exactly.

@@ -28,7 +28,7 @@ struct Api;
 
 /// The whole router of a node, layers and all.
 pub fn router(app: &App) -> Router {
-    let sessions = accounts::session_layer(&app.db, &app.config.site);
+    let sessions = accounts::session_layer(app);
     let v1 = OpenApiRouter::new().merge(accounts::router()).merge(rooms::router()).merge(cms::api());
     let (api, described) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts();
     let api = api.layer(from_fn_with_state(app.clone(), http::same_origin));

@@ -42,6 +42,7 @@ const TOUCH: Duration = Duration::from_secs(60);
 
 /// What this noun keeps on a node.
 pub struct State {
+    cookie: String,
     address_key: [u8; 32],
     visitors: Loader<i64, Visitor>,
     /// Who was active since that was last written.
@@ -49,10 +50,11 @@ pub struct State {
 }
 
 impl State {
-    /// Loads the key of the address hashes.
-    pub async fn new(db: &PgPool) -> Result<Self> {
+    /// Loads the key of the address hashes and the name of the site's cookie.
+    pub async fn new(db: &PgPool, site: &Site) -> Result<Self> {
         let address_key = db::secret::shared(db, "address").await?;
-        Ok(Self { address_key, visitors: Loader::default(), active: Mutex::default() })
+        let cookie = model::cookie_name(site, db::service::id(db).await?);
+        Ok(Self { cookie, address_key, visitors: Loader::default(), active: Mutex::default() })
     }
 
     fn active(&self) -> MutexGuard<'_, HashSet<i64>> {
@@ -68,11 +70,11 @@ impl State {
     }
 }
 
-/// The cookie's layer: `__Host-` where the site is https, without it and `Secure` on a loopback site.
-pub fn session_layer(db: &PgPool, site: &Site) -> SessionManagerLayer<Sessions> {
-    SessionManagerLayer::new(Sessions::new(db.clone()))
-        .with_name(if site.loopback { "maju" } else { "__Host-maju" })
-        .with_secure(!site.loopback)
+/// The cookie's layer. The cookie is `Secure` unless the site is a loopback one.
+pub fn session_layer(app: &App) -> SessionManagerLayer<Sessions> {
+    SessionManagerLayer::new(Sessions::new(app.db.clone()))
+        .with_name(app.accounts.cookie.clone())
+        .with_secure(!app.config.site.loopback)
         .with_http_only(true)
         .with_same_site(SameSite::Lax)
         .with_path("/")

@@ -9,6 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
 use super::Alias;
+use crate::config::Site;
 use crate::error::{Error, Result};
 use crate::locale::Locale;
 
@@ -18,6 +19,16 @@ pub const RULES: &str = "2026-11";
 const NAME: usize = 24;
 /// Bytes of the settings' JSON at most.
 const SETTINGS: usize = 4_096;
+
+/// Returns the name of a site's cookie. A browser sends a host's cookies to all its ports, so a site that may share its host
+/// with another service names its own in the cookie: neither takes the other's visitors away.
+pub(super) fn cookie_name(site: &Site, service: Uuid) -> String {
+    let prefix = if site.loopback { "maju" } else { "__Host-maju" };
+    if site.default_port {
+        return prefix.to_owned();
+    }
+    format!("{prefix}-{:08x}", service.as_fields().0)
+}
 
 /// Somebody who came. Never sent as it is: `id` is for the inside only.
 #[derive(Clone, Debug)]
@@ -164,7 +175,20 @@ fn is_forbidden_in_names(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::Change;
+    use uuid::Uuid;
+
+    use super::{Change, cookie_name};
+    use crate::config::Site;
+
+    #[test]
+    fn services_that_share_a_host_name_do_not_share_a_cookie() {
+        let name = |url: &str, service| cookie_name(&Site::parse(url).unwrap(), Uuid::from_u128(service));
+        let (one, two) = (1 << 96, 2 << 96);
+        assert_eq!(name("https://chat.example.org", one), "__Host-maju");
+        assert_eq!(name("https://chat.example.org:8443", one), "__Host-maju-00000001");
+        assert_eq!(name("http://localhost:8080", one), name("http://localhost:8081", one), "nodes of one service do");
+        assert_ne!(name("http://localhost:8080", one), name("http://localhost:8081", two));
+    }
 
     #[test]
     fn changes_are_checked() {
