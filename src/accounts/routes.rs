@@ -58,7 +58,7 @@ impl From<Visitor> for Me {
     fn from(visitor: Visitor) -> Self {
         Self {
             rules: Rules { current: RULES, accepted: visitor.rules_accepted.clone() },
-            limits: Limits { text: 2_000, interests: 5, evidence: 50, frame: 16 * 1_024, note: 1_000 },
+            limits: Limits { text: 2_000, interests: 5, evidence: 50, frame: 32 * 1_024, note: 1_000 },
             visitor: visitor.into(),
         }
     }

@@ -34,6 +34,8 @@ pub(super) enum Said {
     /// A text, to be had from [`Decoder::text`] until the next call.
     Text,
     Binary,
+    /// A fragment of a message that is not whole yet. Told so that it can be counted.
+    Piece,
     Ping(Bytes),
     Pong,
     /// The code, which is None where none was given.
@@ -104,22 +106,20 @@ impl Decoder {
         std::str::from_utf8(payload).map_err(|_| Violation::NotText)
     }
 
-    /// The next message, or None when more bytes are needed.
+    /// The next message or fragment, or None when more bytes are needed.
     pub(super) fn next(&mut self) -> Result<Option<Said>, Violation> {
         if self.open.is_none() && !self.message.is_empty() {
             self.message = Vec::new(); // the last text has been read
         }
-        while let Some(head) = self.head()? {
+        if let Some(head) = self.head()? {
             let Range { start, end } = head.payload;
             unmask(&mut self.bytes[start..end], head.mask);
             self.start = end;
-            let said = if head.opcode >= CLOSE { Some(self.control(&head)?) } else { self.data(&head)? };
-            if said.is_some() {
-                if self.open.is_none() {
-                    self.waits = None;
-                }
-                return Ok(said);
+            let said = if head.opcode >= CLOSE { self.control(&head)? } else { self.data(&head)? };
+            if self.open.is_none() {
+                self.waits = None;
             }
+            return Ok(Some(said));
         }
         if self.start == self.bytes.len() {
             (self.bytes, self.start) = (Vec::new(), 0);
@@ -175,11 +175,11 @@ impl Decoder {
         Ok(Some(Head { fin, opcode, mask: *mask, payload: start..start + length }))
     }
 
-    /// A piece of a message. Answers the message when it is whole.
-    fn data(&mut self, head: &Head) -> Result<Option<Said>, Violation> {
+    /// A piece of a message, or the message when it is whole.
+    fn data(&mut self, head: &Head) -> Result<Said, Violation> {
         if head.fin && self.open.is_none() {
             self.last = Some(head.payload.clone());
-            return Ok(Some(if head.opcode == TEXT { Said::Text } else { Said::Binary }));
+            return Ok(if head.opcode == TEXT { Said::Text } else { Said::Binary });
         }
         self.message.extend_from_slice(&self.bytes[head.payload.clone()]);
         let open = self.open.get_or_insert(Open { text: head.opcode == TEXT, fragments: 0 });
@@ -189,11 +189,11 @@ impl Decoder {
             return Err(Violation::NotText);
         }
         if !head.fin {
-            return if open.fragments >= FRAGMENTS { Err(Violation::TooSlow) } else { Ok(None) };
+            return if open.fragments >= FRAGMENTS { Err(Violation::TooSlow) } else { Ok(Said::Piece) };
         }
         let said = if open.text { Said::Text } else { Said::Binary };
         (self.open, self.last) = (None, None);
-        Ok(Some(said))
+        Ok(said)
     }
 
     fn control(&self, head: &Head) -> Result<Said, Violation> {
@@ -231,7 +231,7 @@ impl Violation {
         match self {
             Self::Protocol(why) => (1002, why),
             Self::NotText => (1007, "a text is UTF-8"),
-            Self::TooLarge => (1009, "a frame holds at most 16 KiB"),
+            Self::TooLarge => (1009, "a frame holds at most 32 KiB"),
             Self::TooSlow => (1008, "a message comes within 10 s and in at most 128 pieces"),
         }
     }
@@ -289,6 +289,7 @@ mod tests {
         loop {
             match decoder.next() {
                 Ok(None) => return said,
+                Ok(Some(Said::Piece)) => {}
                 Ok(Some(Said::Text)) => said.push(decoder.text().map(str::to_owned)),
                 Ok(Some(other)) => said.push(Ok(format!("{other:?}"))),
                 Err(why) => {

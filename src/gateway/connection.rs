@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::attached::Attached;
 use super::codec::{self, Said};
 use super::end::End;
+use super::excess::Excess;
 use super::frames::{self, ClientFrame, Read, SendOk};
 use super::held_up::HeldUp;
 use super::replays::Missing;
@@ -31,7 +32,7 @@ use crate::rooms::{self, Place, Posted};
 use crate::{matching, moderation};
 
 /// Bytes of a frame at most; a larger one closes 1009.
-pub(super) const FRAME: usize = 16 * 1024;
+pub(super) const FRAME: usize = 32 * 1024;
 /// How often the server pings.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(25);
 /// Silence after which a socket counts as gone: two pings missed.
@@ -76,6 +77,7 @@ pub(super) async fn run(app: App, who: Visitor, prefix: Prefix, upgraded: Upgrad
         touched: None,
         in_flight: 0,
         held_up: HeldUp::default(),
+        excess: Excess::default(),
         spare: VecDeque::new(),
     };
     let end = connection.serve().await;
@@ -116,6 +118,7 @@ pub(super) struct Connection {
     /// Sends whose answers have not been written.
     in_flight: usize,
     held_up: HeldUp,
+    excess: Excess,
     /// Room for what is queued, used again and again.
     spare: VecDeque<(Weight, Bytes)>,
 }
@@ -208,36 +211,42 @@ impl Connection {
 
     /// What the client said: None for a sign of life, within it None for what cannot be read.
     async fn heard(&mut self, said: Result<Said, Broken>) -> Result<Option<Option<Read>>, End> {
-        match said? {
+        let said = match said? {
+            Said::Close(_) if faults::on(Fault::CloseNotAnswered) => return Err(End::Gone),
+            Said::Close(code) => return Err(End::Closed(code)),
+            said => said,
+        };
+        let counted = self.count_frame()?;
+        match said {
             Said::Text => {
                 let text = self.wire.as_ref().map_or(Ok(""), Wire::text)?;
-                Ok(Some(frames::read(text)))
+                Ok(Some(match counted {
+                    Ok(()) => frames::read(text),
+                    Err(why) => frames::read_refused(text, why),
+                }))
             }
             // Read as what it is here: no JSON.
             Said::Binary => Ok(Some(None)),
-            Said::Ping(payload) => self.pong(&payload).await.map(|()| None),
-            Said::Pong => Ok(None),
-            Said::Close(_) if faults::on(Fault::CloseNotAnswered) => Err(End::Gone),
-            Said::Close(code) => Err(End::Closed(code)),
+            Said::Ping(payload) if counted.is_ok() => self.write([codec::pong(&payload)]).await.map(|()| None),
+            Said::Ping(_) | Said::Pong | Said::Piece | Said::Close(_) => Ok(None),
         }
     }
 
-    /// Answers a ping. They count as frames do, and who floods with them is let go of.
-    async fn pong(&mut self, payload: &[u8]) -> Result<(), End> {
-        if self.count_frame().is_err() {
-            return Err(End::because(4400, "too many pings"));
+    /// Counts a frame of any kind, control frames and fragments too. The inner error refuses the frame; the outer one ends
+    /// a socket whose client sends on without slowing down.
+    fn count_frame(&mut self) -> Result<Result<()>, End> {
+        let visitor = Key::Visitor(self.who.id);
+        let Err(why) = self.app.limits.take(Bucket::Frames, visitor) else {
+            return Ok(self.app.limits.take(Bucket::PrefixFrames, Key::Prefix(self.prefix)));
+        };
+        if self.excess.refused() || self.app.limits.take(Bucket::Excess, visitor).is_err() {
+            return Err(End::because(4400, "too many frames"));
         }
-        self.write([codec::pong(payload)]).await
+        Ok(Err(why))
     }
 
-    fn count_frame(&self) -> Result<()> {
-        self.app.limits.take(Bucket::Frames, Key::Visitor(self.who.id))?;
-        self.app.limits.take(Bucket::PrefixFrames, Key::Prefix(self.prefix))
-    }
-
-    /// What every frame passes: its shape, the rate limits, and hello first and once.
+    /// What every frame passes: its shape, and hello first and once.
     fn admit(&self, frame: Result<ClientFrame>) -> Result<ClientFrame> {
-        self.count_frame()?;
         let frame = frame?;
         match (&frame, self.said_hello) {
             (ClientFrame::Hello { .. }, true) => Err(Error::bad_frame("Hello has been said on this socket.")),

@@ -128,6 +128,16 @@ pub(super) fn read(text: &str) -> Option<Read> {
     Some(Read { id, frame })
 }
 
+/// Reads no more of a text than its id, for a frame that is refused whatever it says. None: as [`read`].
+pub(super) fn read_refused(text: &str, why: Error) -> Option<Read> {
+    #[derive(Deserialize)]
+    struct Id {
+        id: u64,
+    }
+    let Id { id } = serde_json::from_str(text).ok()?;
+    Some(Read { id, frame: Err(why) })
+}
+
 /// The answer to a `hello`.
 #[derive(Serialize, TS)]
 pub(super) struct HelloOk {

@@ -3,6 +3,7 @@ mod attached;
 mod codec;
 mod connection;
 mod end;
+mod excess;
 mod frames;
 #[cfg(test)]
 mod generated;

@@ -24,8 +24,10 @@ const PIECES: usize = 32;
 const TOGETHER: usize = 4 * 1024;
 /// Pieces of what is to be written that an idle socket keeps room for.
 const SPARE: usize = 4;
-/// How long an end waits for the other side.
+/// How long an end waits for the other side, for how many frames before its close, and for how many bytes after ours.
 const FAREWELL: Duration = Duration::from_secs(2);
+const LAST_FRAMES: usize = 1_000;
+const LAST_BYTES: usize = 1024 * 1024;
 
 /// A WebSocket, the server's side of it.
 pub(super) struct Wire {
@@ -138,7 +140,12 @@ impl Wire {
         let _ = timeout(FAREWELL, async {
             self.write([codec::close(Some(code), reason)]).await?;
             // The client's own close comes behind whatever it had sent; one that broke the protocol is not read any more.
-            while !matches!(self.next().await, Ok(Said::Close(_)) | Err(_)) {}
+            // Nor is one that goes on without end.
+            for _ in 0..LAST_FRAMES {
+                if matches!(self.next().await, Ok(Said::Close(_)) | Err(_)) {
+                    break;
+                }
+            }
             self.hang_up().await
         })
         .await;
@@ -147,7 +154,13 @@ impl Wire {
     /// Ends the connection, and reads to its end: closing with unread bytes would reset away what was said last.
     async fn hang_up(&mut self) -> io::Result<()> {
         poll_fn(|cx| Pin::new(&mut self.socket).poll_shutdown(cx)).await?;
-        while poll_fn(|cx| read(&mut self.socket, cx, |_| ())).await? > 0 {}
+        let mut rest = LAST_BYTES;
+        while rest > 0 {
+            match poll_fn(|cx| read(&mut self.socket, cx, |_| ())).await? {
+                0 => break,
+                count => rest = rest.saturating_sub(count),
+            }
+        }
         Ok(())
     }
 }

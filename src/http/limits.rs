@@ -30,6 +30,8 @@ pub enum Key {
 pub enum Bucket {
     /// Frames of a visitor's sockets: 40 a second, 80 at once.
     Frames,
+    /// Frames beyond those, which are refused: 40 a second, 500 at once. Past that the visitor's sockets are closed.
+    Excess,
     /// Entries a visitor writes to rooms: 8 a second, 30 at once.
     Sends,
     /// Searches for a partner: 2 a second, 20 at once.
@@ -53,6 +55,7 @@ impl Bucket {
     fn figures(self) -> (Duration, u32) {
         let (every_us, burst) = match self {
             Self::Frames => (25_000, 80),
+            Self::Excess => (25_000, 500),
             Self::Sends => (125_000, 30),
             Self::Seeks => (500_000, 20),
             Self::Reports => (10_000_000, 10),

@@ -36,7 +36,7 @@ async fn nothing_is_left_behind() {
             }
             2 => {
                 socket.ok(json!({"type": "hello"})).await;
-                socket.throw(Message::text("x".repeat(17 * 1024))).await;
+                socket.throw(Message::text("x".repeat(33 * 1024))).await;
                 socket.closed().await;
             }
             // Gone without a word.

@@ -1,10 +1,12 @@
 //! Bad input: each gets its code, and nothing else breaks.
+use std::time::Duration;
+
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{self, Message};
 use uuid::Uuid;
 
-use crate::testing::{Node, Socket, limited_node, node};
+use crate::testing::{Node, PATIENCE, Socket, limited_node, node};
 
 async fn status(request: tungstenite::handshake::client::Request) -> u16 {
     match tokio_tungstenite::connect_async(request).await {
@@ -79,7 +81,7 @@ async fn the_third_frame_without_an_id_closes() {
 }
 
 #[tokio::test]
-async fn a_frame_above_16_kib_closes_1009_and_one_below_does_not() {
+async fn a_frame_above_32_kib_closes_1009_and_one_below_does_not() {
     let node = node().await;
     let guest = node.guest("en").await;
     let frame = |bytes: usize| {
@@ -87,16 +89,35 @@ async fn a_frame_above_16_kib_closes_1009_and_one_below_does_not() {
         format!(r#"{{"id":9,"type":"ping","x":"{}"}}"#, "x".repeat(bytes - shell))
     };
     let mut socket = node.socket(&guest).await;
-    socket.raw(&frame(16 * 1024)).await;
+    socket.raw(&frame(32 * 1024)).await;
     assert_eq!(socket.answer(9).await["error"]["code"], "bad_frame");
-    for bytes in [16 * 1024 + 1, 17 * 1024, 200 * 1024, 400 * 1024] {
+    for bytes in [32 * 1024 + 1, 33 * 1024, 200 * 1024, 400 * 1024] {
         let mut socket = node.socket(&guest).await;
         socket.throw(Message::text(frame(bytes))).await;
         assert_eq!(socket.closed().await, 1009, "{bytes}");
     }
     let mut socket = node.socket(&guest).await;
-    socket.throw(Message::binary(vec![b'x'; 17 * 1024])).await;
+    socket.throw(Message::binary(vec![b'x'; 33 * 1024])).await;
     assert_eq!(socket.closed().await, 1009);
+}
+
+#[tokio::test]
+async fn a_text_of_full_length_fits_a_frame_however_it_is_encoded() {
+    let node = node().await;
+    let (one, two) = (node.guest("ko").await, node.guest("en").await);
+    let mut talk = node.talk(&one, &two).await;
+    let jamo = "\u{1112}\u{1161}\u{11ab}"; // U+D55C after NFC
+    for (text, as_heard) in
+        [("\\ud83d\\ude00".repeat(2_000), "😀".repeat(2_000)), (jamo.repeat(2_000), "한".repeat(2_000))]
+    {
+        let (room, client_id) = (&talk.room, Uuid::new_v4());
+        let frame = format!(
+            r#"{{"id":99,"type":"send","room":"{room}","client_id":"{client_id}","payload":{{"kind":"text","text":"{text}"}}}}"#
+        );
+        talk.a.raw(&frame).await;
+        assert!(talk.a.answer(99).await["ok"]["seq"].is_u64(), "{} bytes", frame.len());
+        assert_eq!(talk.b.event("message").await["payload"]["text"], as_heard.as_str());
+    }
 }
 
 #[tokio::test]
@@ -214,6 +235,63 @@ async fn a_flood_is_refused_with_the_time_to_wait_and_others_go_on() {
     assert!(wait > 0);
     bystander.ok(json!({"type": "ping"})).await;
     tokio::time::sleep(std::time::Duration::from_millis(wait + 50)).await;
+    socket.ok(json!({"type": "ping"})).await;
+}
+
+/// Throws the same message again and again, this far apart, and returns the close code.
+async fn thrown_without_end(socket: &mut Socket, message: Message, apart: Duration) -> u16 {
+    let until = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        assert!(tokio::time::Instant::now() < until, "it was never closed");
+        socket.throw(message.clone()).await;
+        if let Ok(Err(code)) = tokio::time::timeout(apart, socket.next()).await {
+            return code;
+        }
+    }
+}
+
+#[tokio::test]
+async fn frames_of_any_kind_above_the_limit_without_end_close_4400() {
+    let node = limited_node().await;
+    let mut bystander = node.socket(&node.guest("ko").await).await;
+    for (message, apart) in [
+        (Message::Pong("p".into()), Duration::from_millis(1)),
+        (Message::Ping("p".into()), Duration::from_millis(1)),
+        (Message::text(r#"{"id":5,"type":"ping"}"#), Duration::from_millis(1)),
+        // Five times what is allowed: the burst lasts longer, the end comes all the same.
+        (Message::Pong("p".into()), Duration::from_millis(5)),
+    ] {
+        let mut socket = node.socket(&node.guest("ko").await).await;
+        assert_eq!(thrown_without_end(&mut socket, message.clone(), apart).await, 4400, "{message:?}");
+        bystander.ok(json!({"type": "ping"})).await;
+    }
+    // More at once than any client has to say, and nothing after it.
+    let guest = node.guest("ko").await;
+    let mut socket = node.socket(&guest).await;
+    for _ in 0..1_000 {
+        socket.throw(Message::Pong("p".into())).await;
+    }
+    assert_eq!(socket.closed().await, 4400);
+    // A new socket of the same visitor is no new allowance.
+    let mut socket = node.connect(&guest).await;
+    for _ in 0..500 {
+        socket.throw(Message::Pong("p".into())).await;
+    }
+    assert_eq!(socket.closed().await, 4400);
+}
+
+#[tokio::test]
+async fn a_client_that_slows_down_when_it_is_told_to_stays() {
+    let node = limited_node().await;
+    let mut socket = node.socket(&node.guest("ko").await).await;
+    for _ in 0..3 {
+        let mut last = 0;
+        for _ in 0..200 {
+            last = socket.say(json!({"type": "ping"})).await;
+        }
+        socket.answer(last).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
     socket.ok(json!({"type": "ping"})).await;
 }
 

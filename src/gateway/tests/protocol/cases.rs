@@ -155,7 +155,7 @@ fn fragments() -> Vec<Case> {
     let single = [vec![begins(TEXT, &text[..1])], single, vec![ends("")]].concat();
     let heard = || [answered(1)];
     let endless = [vec![begins(TEXT, "")], vec![goes_on([b'x'; 1_024]); 400]].concat();
-    let large = [vec![begins(TEXT, "")], vec![goes_on([b'x'; 1_024]); 16], vec![ends("x")]].concat();
+    let large = [vec![begins(TEXT, "")], vec![goes_on([b'x'; 1_024]); FRAME / 1_024], vec![ends("x")]].concat();
     vec![
         case("a text in two", [begins(TEXT, head), ends(tail)], heard(), End::Lives),
         case("a text in two, in one write", [[begins(TEXT, head), ends(tail)].concat()], heard(), End::Lives),
