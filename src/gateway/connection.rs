@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use rand::RngExt as _;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at};
 use uuid::Uuid;
 
 use super::attached::Attached;
@@ -297,11 +297,12 @@ impl Connection {
         if self.is_untouched() {
             self.touch();
         }
-        let limit = match &frame {
-            ClientFrame::Hello { .. } => FIRST_VERB,
-            _ => VERB,
-        };
-        match self.verb(id, frame, limit).await? {
+        let (began, limit) = (Instant::now(), if is_hello { FIRST_VERB } else { VERB });
+        if frame.ends_rights() {
+            // What was said before takes effect before.
+            self.settle_sends(began + limit).await?;
+        }
+        match self.verb(id, frame, (began, limit)).await? {
             Ok(reply) => {
                 self.said_hello |= is_hello;
                 self.say(reply.answer).await?;
@@ -366,10 +367,15 @@ impl Connection {
     }
 
     /// Runs a verb. Answers to what was sent before do not wait for it; entries do, since it may begin to follow their room.
-    async fn verb(&mut self, id: u64, frame: ClientFrame, limit: Duration) -> Result<Result<Reply>, End> {
+    async fn verb(
+        &mut self,
+        id: u64,
+        frame: ClientFrame,
+        (began, limit): (Instant, Duration),
+    ) -> Result<Result<Reply>, End> {
         let (queue, mut wire) = (self.queue.clone(), self.wire.take());
-        let began = Instant::now();
-        let (written, outcome) = meanwhile(&queue, wire.as_mut(), timeout(limit, verbs::act(self, id, frame))).await;
+        let acting = timeout_at(began + limit, verbs::act(self, id, frame));
+        let (written, outcome) = meanwhile(&queue, wire.as_mut(), acting).await;
         self.wire = wire;
         self.waited(written, began, began);
         outcome.map(|outcome| outcome.unwrap_or(Err(Error::Unavailable)))
@@ -381,18 +387,23 @@ impl Connection {
         self.held_up.waited(came, began);
     }
 
+    /// Waits until every send of this socket has been committed or refused, and answered; at most until a moment.
+    async fn settle_sends(&mut self, until: Instant) -> Result<(), End> {
+        let queue = self.queue.clone();
+        while self.in_flight > 0 && timeout_at(until, queue.ready()).await.is_ok() {
+            self.drain().await?;
+        }
+        Ok(())
+    }
+
     /// The node stops: what was sent is answered, then the client is told when to come back.
     async fn restart(&mut self) -> End {
-        let queue = self.queue.clone();
         let patience = if faults::on(Fault::StopForgetsAnswers) { Duration::ZERO } else { LAST_ANSWERS };
-        let until = Instant::now() + patience;
-        while self.in_flight > 0 && tokio::time::timeout_at(until, queue.ready()).await.is_ok() {
-            if let Err(end) = self.drain().await {
-                return end;
-            }
+        if let Err(end) = self.settle_sends(Instant::now() + patience).await {
+            return end;
         }
         let mut rest = VecDeque::new();
-        queue.take_into(&mut rest);
+        self.queue.take_into(&mut rest);
         let mut last: Vec<_> = rest.into_iter().map(|(_, bytes)| bytes).collect();
         last.push(Notice::of(NoticeKind::Restart).encode().into_wire());
         if let Err(end) = self.write(last).await {

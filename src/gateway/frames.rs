@@ -74,6 +74,24 @@ pub(super) enum ClientFrame {
     Ping {},
 }
 
+impl ClientFrame {
+    /// Whether it may end the right to write: what the same socket sent before is settled first, so that frames take effect
+    /// in order.
+    pub(super) fn ends_rights(&self) -> bool {
+        match self {
+            Self::Leave { .. } | Self::Next { .. } | Self::Report { .. } | Self::Block { .. } => true,
+            Self::Hello { .. }
+            | Self::Join { .. }
+            | Self::Send { .. }
+            | Self::Typing { .. }
+            | Self::Read { .. }
+            | Self::Seek { .. }
+            | Self::Cancel {}
+            | Self::Ping {} => false,
+        }
+    }
+}
+
 /// A room that was followed up to `after`.
 #[derive(Clone, Copy, Debug, Deserialize, TS)]
 #[serde(deny_unknown_fields)]

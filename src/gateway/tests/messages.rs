@@ -3,6 +3,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::db::fence;
 use crate::testing::node;
 
 #[tokio::test]
@@ -183,6 +184,56 @@ async fn nothing_is_written_after_the_end_and_the_log_stays_readable() {
     for guest in [&one, &two] {
         let log = node.ask(Some(guest), Method::GET, &path, None).await.json();
         assert_eq!(log["items"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_was_sent_before_a_leave_is_written_before_it() {
+    let node = node().await;
+    let (one, two) = (node.guest("ko").await, node.guest("en").await);
+    let owner = node.guest("en").await;
+    let body = json!({"title": "All", "kind": "public", "naming": "named", "history": true});
+    let public = node.ask(Some(&owner), Method::POST, "/api/v1/rooms", Some(body)).await.json();
+    let public = public["id"].as_str().unwrap();
+    for end in ["leave", "leave a public room", "next", "report", "block"] {
+        let mut talk = node.talk(&one, &two).await;
+        let room = if end == "leave a public room" { public } else { &talk.room };
+        let other = talk.b.ok(json!({"type": "join", "room": talk.room})).await["you"]["id"].clone();
+        talk.a.ok(json!({"type": "join", "room": room})).await;
+        // The writers wait, and whatever does not write entries goes past them.
+        let mut fence = node.app.db.acquire().await.unwrap();
+        sqlx::query("SELECT pg_advisory_lock($1)").bind(fence::KEY).execute(&mut *fence).await.unwrap();
+        let payload = json!({"kind": "text", "text": "before I go"});
+        let mut sent = Vec::new();
+        for _ in 0..3 {
+            let send = json!({"type": "send", "room": room, "client_id": Uuid::new_v4(), "payload": payload});
+            sent.push(talk.a.say(send).await);
+        }
+        let ends = match end {
+            "next" => json!({"type": "next", "session": talk.session, "seek": false}),
+            "report" => json!({"type": "report", "room": room, "reason": "spam", "seqs": [], "block": false}),
+            "block" => json!({"type": "block", "room": room, "sender": other}),
+            _ => json!({"type": "leave", "room": room}),
+        };
+        let ended = talk.a.say(ends).await;
+        let late = json!({"type": "send", "room": room, "client_id": Uuid::new_v4(), "payload": payload});
+        let late = talk.a.say(late).await;
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        sqlx::query("SELECT pg_advisory_unlock($1)").bind(fence::KEY).execute(&mut *fence).await.unwrap();
+        for id in sent {
+            let answer = talk.a.answer(id).await;
+            assert!(answer["ok"]["seq"].is_u64(), "{end}: {answer}");
+        }
+        let answer = talk.a.answer(ended).await;
+        assert!(answer.get("ok").is_some(), "{end}: {answer}");
+        assert!(talk.a.answer(late).await.get("error").is_some(), "{end}");
+        if end == "leave a public room" {
+            talk.a.ok(json!({"type": "leave", "room": talk.room})).await;
+        }
+        sqlx::raw_sql("DELETE FROM visitor_block; UPDATE random_session SET ended_at = now() - interval '1 hour'")
+            .execute(&node.app.db)
+            .await
+            .unwrap();
     }
 }
 
