@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use crate::accounts::VisitorView;
 use crate::error::{Error, Result};
+use crate::http::Bucket;
 use crate::matching::OpenSession;
 use crate::moderation::Reason;
 use crate::realtime::Frame;
@@ -88,6 +89,23 @@ impl ClientFrame {
             | Self::Seek { .. }
             | Self::Cancel {}
             | Self::Ping {} => false,
+        }
+    }
+
+    /// What limits a frame, besides the frames of all kinds that a visitor and its address prefix may send. None: answering
+    /// costs no more than reading it.
+    pub(super) fn bucket(&self) -> Option<Bucket> {
+        match self {
+            Self::Hello { .. } => Some(Bucket::Hellos),
+            Self::Join { .. } => Some(Bucket::Joins),
+            Self::Leave { .. } => Some(Bucket::Leaves),
+            Self::Send { .. } => Some(Bucket::Sends),
+            Self::Typing { .. } | Self::Read { .. } => Some(Bucket::Signs),
+            Self::Seek { .. } | Self::Next { .. } => Some(Bucket::Seeks),
+            Self::Cancel {} => Some(Bucket::Cancels),
+            Self::Report { .. } => Some(Bucket::Reports),
+            Self::Block { .. } => Some(Bucket::Blocks),
+            Self::Ping {} => None,
         }
     }
 }

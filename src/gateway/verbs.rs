@@ -29,7 +29,9 @@ pub(super) struct Reply {
 /// Does what a frame asks.
 pub(super) async fn act(socket: &mut Connection, id: u64, frame: ClientFrame) -> Result<Reply> {
     let (app, who) = (socket.app.clone(), socket.who.clone());
-    let take = |bucket| app.limits.take(bucket, Key::Visitor(who.id));
+    if let Some(bucket) = frame.bucket() {
+        app.limits.take(bucket, Key::Visitor(who.id))?;
+    }
     match frame {
         ClientFrame::Hello { resume } => hello(socket, id, &resume).await,
         ClientFrame::Join { room, after } => join(socket, id, room, after).await,
@@ -48,7 +50,6 @@ pub(super) async fn act(socket: &mut Connection, id: u64, frame: ClientFrame) ->
             reply(id, &Done {})
         }
         ClientFrame::Seek { interests, languages, translate } => {
-            take(Bucket::Seeks)?;
             // The rules may have been accepted since this socket was opened.
             socket.who = accounts::by_id(&app, who.id).await?;
             let seek = Seek { interests, languages, translate }.checked()?;
@@ -61,13 +62,11 @@ pub(super) async fn act(socket: &mut Connection, id: u64, frame: ClientFrame) ->
             reply(id, &Done {})
         }
         ClientFrame::Next { session, seek } => {
-            take(Bucket::Seeks)?;
             socket.who = accounts::by_id(&app, who.id).await?;
             let ticket = matching::next(&app, &socket.who, session, seek).await?;
             reply(id, &NextOk { ticket })
         }
         ClientFrame::Report { room, reason, seqs, note, block } => {
-            take(Bucket::Reports)?;
             let report = matching::report(&app, &who, NewReport { room, reason, seqs, note, block }).await?;
             reply(id, &ReportOk { report })
         }
@@ -159,6 +158,7 @@ async fn leave(socket: &mut Connection, room: Uuid) -> Result<()> {
 
 async fn join(socket: &mut Connection, id: u64, room: Uuid, after: Option<i64>) -> Result<Reply> {
     let app = socket.app.clone();
+    app.limits.take_for(Bucket::PrefixJoins, (&socket.prefix_hash, room))?;
     let place = rooms::enter(&app, &socket.who, room).await?;
     if after.is_some() {
         // Asked for again: what is replayed comes before anything newer, and once.

@@ -1,6 +1,6 @@
-//! Rate limits: token buckets per visitor and per address prefix, in bounded memory.
+//! Rate limits: token buckets per visitor, address prefix and room, in bounded memory.
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +23,9 @@ const SWEEP: usize = KEYS / 8;
 pub enum Key {
     Visitor(i64),
     Prefix(Prefix),
+    Room(i64),
+    /// Several things at once, such as a prefix in a room, as a hash ([`Limits::take_for`]).
+    Together(u64),
 }
 
 /// What is limited. A bucket starts full; each act takes one token.
@@ -48,6 +51,32 @@ pub enum Bucket {
     Requests,
     /// Frames from a prefix, all its visitors together: 2,000 a second, 8,000 at once.
     PrefixFrames,
+    /// Hellos of a visitor's sockets: 2 a second, 40 at once.
+    Hellos,
+    /// Rooms a visitor enters: 2 a second, 60 at once.
+    Joins,
+    /// Rooms and talks a visitor leaves: as many as it enters.
+    Leaves,
+    /// Seeks a visitor takes back: as many as it begins.
+    Cancels,
+    /// People a visitor blocks: 1 a second, 20 at once.
+    Blocks,
+    /// `typing` and `read` of a visitor: 20 a second, 60 at once. Most are not told to others.
+    Signs,
+    /// `typing` of a member that a room is told of: 1 in 2 seconds.
+    Typing,
+    /// `read` of a member that a room is told of at once: 1 a second. The last one is told a moment later.
+    Reading,
+    /// Deliveries of `typing` and `read` in a room: 1,000 a second, 3,000 at once.
+    Deliveries,
+    /// Entries that a room of many takes: 100 a second, 300 at once.
+    RoomSends,
+    /// Entries that it takes from one prefix, as a school has: 20 a second, 120 at once.
+    PrefixSends,
+    /// The same text from one prefix: 1 a second, 20 at once.
+    SameText,
+    /// Those who enter a room from one prefix: 10 a second, 200 at once.
+    PrefixJoins,
 }
 
 impl Bucket {
@@ -64,6 +93,18 @@ impl Bucket {
             Self::Sockets => (20_000, 500),
             Self::Requests => (20_000, 200),
             Self::PrefixFrames => (500, 8_000),
+            Self::Hellos => (500_000, 40),
+            Self::Joins | Self::Leaves => (500_000, 60),
+            Self::Cancels => (500_000, 20),
+            Self::Blocks => (1_000_000, 20),
+            Self::Signs => (50_000, 60),
+            Self::Typing => (2_000_000, 1),
+            Self::Reading => (1_000_000, 1),
+            Self::Deliveries => (1_000, 3_000),
+            Self::RoomSends => (10_000, 300),
+            Self::PrefixSends => (50_000, 120),
+            Self::SameText => (1_000_000, 20),
+            Self::PrefixJoins => (100_000, 200),
         };
         (Duration::from_micros(every_us), burst)
     }
@@ -92,13 +133,24 @@ impl Limits {
     ///
     /// Past 100,000 keys the buckets that are the nearest to full are forgotten, so whoever is being held back stays so.
     pub fn take(&self, bucket: Bucket, key: Key) -> Result<()> {
+        self.take_many(bucket, key, 1)
+    }
+
+    /// Takes a token for several things together, such as a prefix in a room. Errors: as [`Limits::take`].
+    pub fn take_for(&self, bucket: Bucket, whose: impl Hash) -> Result<()> {
+        // Where limits are off nothing is hashed.
+        if self.shards.is_none() { Ok(()) } else { self.take(bucket, Key::Together(self.hasher.hash_one(whose))) }
+    }
+
+    /// Takes several tokens at once, at most as many as a full bucket holds. Errors: as [`Limits::take`].
+    pub fn take_many(&self, bucket: Bucket, key: Key, tokens: u32) -> Result<()> {
         let Some(shards) = &self.shards else { return Ok(()) };
         let (every, burst) = bucket.figures();
         let now = Instant::now();
         let place = (bucket, key);
         let index = usize::try_from(self.hasher.hash_one(place) % SHARDS as u64).unwrap_or_default();
         let mut shard = shards[index].lock().unwrap_or_else(PoisonError::into_inner);
-        let full_at = shard.get(&place).copied().unwrap_or(now).max(now) + every;
+        let full_at = shard.get(&place).copied().unwrap_or(now).max(now) + every * tokens.min(burst);
         let allowed = now + every * burst;
         if full_at > allowed {
             return Err(Error::RateLimited { after: full_at - allowed });

@@ -1,7 +1,9 @@
 //! Rooms: open, enter, post, leave. A room's entries are numbered without a gap.
 mod batch;
 mod directory;
+mod ephemeral;
 mod feed;
+mod flood;
 mod leaving;
 mod model;
 mod pace;
@@ -16,8 +18,7 @@ mod tests;
 mod turns;
 mod writer;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -37,6 +38,7 @@ use crate::moderation::{self, Bar, Reason};
 use crate::realtime::{Queue, Topic};
 
 pub use directory::{Mute, Place};
+pub use ephemeral::{read, typing};
 #[cfg(test)]
 pub use model::Message;
 pub use model::{ChatRoom, Kind, Naming, RoomEvent, RoomView, Sender, Slot, is_language_tag};
@@ -47,8 +49,6 @@ pub use sanctions::{kick, mute};
 
 /// How long both sides may read a talk after its end (DESIGN.md 6).
 const READABLE: time::Duration = time::Duration::hours(24);
-/// People up to whom a room hears who has read how far.
-const SMALL: usize = 50;
 /// Entries a report freezes besides the chosen ones.
 const EVIDENCE: i64 = 50;
 
@@ -60,8 +60,7 @@ pub struct State {
     directory: directory::Directory,
     writer: writer::Writer,
     leaving: leaving::Leaving,
-    /// How far people have read, not yet written: `(room, visitor)` to seq.
-    reads: Mutex<HashMap<(i64, i64), i64>>,
+    reads: ephemeral::Reads,
     presence: presence::Presence,
 }
 
@@ -83,7 +82,7 @@ impl State {
             directory: directory::Directory::default(),
             writer,
             leaving,
-            reads: Mutex::default(),
+            reads: ephemeral::Reads::default(),
             presence: presence::Presence::default(),
         };
         (state, Ends { lanes, leaves })
@@ -112,13 +111,14 @@ pub fn run(app: &App, ends: Ends) {
                 _ = second.tick() => {}
             }
             presence::tell(&node);
-            write_reads(&node).await;
+            ephemeral::tell_reads(&node);
+            ephemeral::write_reads(&node).await;
             ticks += 1;
             if ticks.is_multiple_of(60) {
                 forget_old_talks(&node).await;
             }
         }
-        write_reads(&node).await;
+        ephemeral::write_reads(&node).await;
     });
 }
 
@@ -173,11 +173,13 @@ pub async fn place_by(app: &App, who: &Visitor, room: Uuid, asked: Instant) -> R
     timeout_at(asked + writer::PATIENCE, place(app, who, room)).await.unwrap_or(Err(Error::Unavailable))
 }
 
-/// Posts from a place; `answer` is called after the commit, unless this fails. Errors: as [`post`].
+/// Posts from a place; `answer` is called after the commit, unless this fails. Errors: as [`post`], and `rate_limited` where a
+/// room of many gets too much, or too much from one address prefix.
 ///
 /// A room that has ended and somebody who is muted are refused by the writer: a repeat of what was written before gets the
 /// first answer.
 pub fn submit(app: &App, place: Place, post: Post, answer: Answer) -> Result<()> {
+    flood::check(app, &place.room, &post)?;
     let payload = model::Payload::checked(post.payload)?;
     app.rooms.writer.submit(writer::Draft {
         room: place.room,
@@ -335,39 +337,6 @@ pub fn is_followed_by(app: &App, room: &ChatRoom, visitor: i64) -> bool {
     app.hub.listens(Topic::Room(room.id), visitor)
 }
 
-/// Tells the others in the room that the visitor is typing. Errors: `not_found`, `closed`, `muted`, `banned`.
-pub async fn typing(app: &App, who: &Visitor, room: Uuid, own: &Arc<Queue>) -> Result<()> {
-    let place = current_place(app, who, room).await?;
-    if place.room.closed_at.is_some() {
-        return Err(Error::Closed);
-    }
-    if let Some(Mute { after }) = place.muted {
-        return Err(Error::Muted { after });
-    }
-    let sender = place.member.sender.clone();
-    feed::pass(app, place.room.id, &RoomEvent::Typing { room, sender }, Some(own));
-    Ok(())
-}
-
-/// Records how far the visitor has read, written within a second, and tells a small room. Errors: `not_found`, `banned`.
-pub async fn read(app: &App, who: &Visitor, room: Uuid, seq: i64, own: &Arc<Queue>) -> Result<()> {
-    let place = current_place(app, who, room).await?;
-    let head = feed::open(app, &place.room).await?;
-    if !(0..=head).contains(&seq) {
-        return Err(Error::bad_field("seq", "There is no such entry in this room."));
-    }
-    {
-        let mut reads = app.rooms.reads.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = reads.entry((place.room.id, who.id)).or_default();
-        *known = seq.max(*known);
-    }
-    if online(app, &place.room) <= SMALL {
-        let member = place.member.sender.id;
-        feed::pass(app, place.room.id, &RoomEvent::Read { room, member, seq }, Some(own));
-    }
-    Ok(())
-}
-
 /// The place for a frame that passes and that no batch checks again: the remembered one of somebody who follows the room
 /// here, because such a node hears within a second of rights that were taken away; else the committed one.
 async fn current_place(app: &App, who: &Visitor, room: Uuid) -> Result<Place> {
@@ -455,27 +424,6 @@ pub async fn report(
 /// The visitor behind a member's public id in a room the asker is in. Errors: `not_found`.
 pub async fn visitor_of(tx: &mut PgConnection, place: &Place, member: Uuid) -> Result<i64> {
     store::visitor_of(tx, place.room.id, member).await?.ok_or(Error::NotFound)
-}
-
-async fn write_reads(app: &App) {
-    let reads = std::mem::take(&mut *app.rooms.reads.lock().unwrap_or_else(PoisonError::into_inner));
-    if reads.is_empty() {
-        return;
-    }
-    let (mut rooms, mut visitors, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
-    for ((room, visitor), seq) in &reads {
-        rooms.push(*room);
-        visitors.push(*visitor);
-        seqs.push(*seq);
-    }
-    if let Err(why) = store::save_reads(&app.db, &rooms, &visitors, &seqs).await {
-        tracing::debug!(error.cause = %why, "how far people have read is written with the next tick");
-        let mut kept = app.rooms.reads.lock().unwrap_or_else(PoisonError::into_inner);
-        for (key, seq) in reads {
-            let known = kept.entry(key).or_default();
-            *known = seq.max(*known);
-        }
-    }
 }
 
 /// Talks are deleted a day after their end, in small batches.

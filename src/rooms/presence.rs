@@ -52,14 +52,14 @@ pub(super) fn stir(app: &App, room: i64, public: Uuid) {
 /// How many different people have the room open: those here, and what the other nodes said of theirs. Somebody who has
 /// it open on two nodes counts twice.
 pub(super) fn online(app: &App, room: i64) -> usize {
-    let elsewhere = app
-        .rooms
-        .presence
-        .lock()
-        .elsewhere
-        .get(&room)
-        .map_or(0, |nodes| nodes.values().filter(|(_, at)| at.elapsed() < FORGET).map(|(count, _)| count).sum());
-    app.hub.owners(Topic::Room(room)).len() + elsewhere
+    app.hub.owners(Topic::Room(room)).len() + elsewhere(app, room)
+}
+
+/// How many people the other nodes said have the room open there.
+pub(super) fn elsewhere(app: &App, room: i64) -> usize {
+    let presence = app.rooms.presence.lock();
+    let Some(nodes) = presence.elsewhere.get(&room) else { return 0 };
+    nodes.values().filter(|(_, at)| at.elapsed() < FORGET).map(|(count, _)| count).sum()
 }
 
 /// Takes what another node said of a room. False: it is a frame for sockets.

@@ -19,31 +19,57 @@ fn prefix(number: u32) -> Key {
 
 #[tokio::test(start_paused = true)]
 async fn a_bucket_holds_its_burst_and_fills_at_its_rate() {
-    use Bucket::{Frames, PrefixFrames, Reports, Requests, Rooms, Seeks, Sends, Sockets, Visitors};
     let figures = [
-        (Frames, 40, 80),
-        (Sends, 8, 30),
-        (Seeks, 2, 20),
-        (Rooms, 1, 30),
-        (Visitors, 10, 400),
-        (Sockets, 50, 500),
-        (Requests, 50, 200),
-        (PrefixFrames, 2_000, 8_000),
+        (Bucket::Frames, 40, 80),
+        (Bucket::Excess, 40, 500),
+        (Bucket::Sends, 8, 30),
+        (Bucket::Seeks, 2, 20),
+        (Bucket::Rooms, 1, 30),
+        (Bucket::Visitors, 10, 400),
+        (Bucket::Sockets, 50, 500),
+        (Bucket::Requests, 50, 200),
+        (Bucket::PrefixFrames, 2_000, 8_000),
+        (Bucket::Hellos, 2, 40),
+        (Bucket::Joins, 2, 60),
+        (Bucket::Leaves, 2, 60),
+        (Bucket::Cancels, 2, 20),
+        (Bucket::Blocks, 1, 20),
+        (Bucket::Signs, 20, 60),
+        (Bucket::Reading, 1, 1),
+        (Bucket::Deliveries, 1_000, 3_000),
+        (Bucket::RoomSends, 100, 300),
+        (Bucket::PrefixSends, 20, 120),
+        (Bucket::SameText, 1, 20),
+        (Bucket::PrefixJoins, 10, 200),
     ];
     let limits = Limits::new(&config());
     for (bucket, _, burst) in figures {
         assert_eq!(accepted(&limits, bucket, Key::Visitor(1), 10_000), burst, "{bucket:?}");
     }
-    assert_eq!(accepted(&limits, Reports, Key::Visitor(1), 100), 10);
+    assert_eq!(accepted(&limits, Bucket::Reports, Key::Visitor(1), 100), 10);
+    assert_eq!(accepted(&limits, Bucket::Typing, Key::Visitor(1), 100), 1);
     advance(Duration::from_secs(1)).await;
     for (bucket, rate, _) in figures {
         assert_eq!(accepted(&limits, bucket, Key::Visitor(1), 10_000), rate, "{bucket:?}");
     }
-    assert_eq!(accepted(&limits, Reports, Key::Visitor(1), 100), 0);
+    assert_eq!(accepted(&limits, Bucket::Reports, Key::Visitor(1), 100), 0);
     advance(Duration::from_secs(9)).await;
-    assert_eq!(accepted(&limits, Reports, Key::Visitor(1), 100), 1);
+    assert_eq!(accepted(&limits, Bucket::Reports, Key::Visitor(1), 100), 1);
     advance(Duration::from_secs(3_600)).await;
-    assert_eq!(accepted(&limits, Frames, Key::Visitor(1), 1_000), 80, "never more than it holds");
+    assert_eq!(accepted(&limits, Bucket::Frames, Key::Visitor(1), 1_000), 80, "never more than it holds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_costs_more_takes_more_tokens_and_never_more_than_there_are() {
+    let limits = Limits::new(&config());
+    let take = |tokens| limits.take_many(Bucket::Deliveries, Key::Visitor(1), tokens).is_ok();
+    assert!(take(2_000) && !take(1_001) && take(1_000));
+    advance(Duration::from_secs(3)).await;
+    assert!(take(1_000_000) && !take(1), "all of them");
+    for (bucket, whose) in [(Bucket::Typing, (1, 1)), (Bucket::Typing, (1, 2)), (Bucket::Reading, (1, 1))] {
+        assert!(limits.take_for(bucket, whose).is_ok(), "of its own");
+        assert!(limits.take_for(bucket, whose).is_err());
+    }
 }
 
 #[tokio::test(start_paused = true)]

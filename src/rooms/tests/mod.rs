@@ -1,5 +1,6 @@
 //! Rooms over the verbs, the real router and Postgres, on one node and on two.
 mod exact;
+mod flood;
 mod hang;
 mod leaving;
 mod pace;

@@ -1,0 +1,32 @@
+//! Floods: what a room of many takes, in all and from one address prefix, whoever writes it.
+use std::hash::{Hash, Hasher};
+
+use super::Post;
+use super::model::{ChatRoom, Kind};
+use crate::app::App;
+use crate::error::Result;
+use crate::http::{Bucket, Key};
+
+/// Refuses an entry that is one too many for its room. In a talk only two people write, whose own limits are enough.
+///
+/// The narrowest limit comes first: what a flood is refused by it does not take from the others in the room.
+/// Errors: `rate_limited`.
+pub(super) fn check(app: &App, room: &ChatRoom, post: &Post) -> Result<()> {
+    if room.kind == Kind::Talk {
+        return Ok(());
+    }
+    let text = post.payload.get("text").and_then(|text| text.as_str()).unwrap_or_default();
+    app.limits.take_for(Bucket::SameText, (&post.prefix, room.id, Alike(text)))?;
+    app.limits.take_for(Bucket::PrefixSends, (&post.prefix, room.id))?;
+    app.limits.take(Bucket::RoomSends, Key::Room(room.id))
+}
+
+/// A text without its spaces and capitals.
+struct Alike<'a>(&'a str);
+
+impl Hash for Alike<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let visible = self.0.chars().filter(|c| !c.is_whitespace());
+        visible.flat_map(char::to_lowercase).for_each(|c| c.hash(state));
+    }
+}
