@@ -25,7 +25,7 @@ const LOOKS = FULL
     ];
 
 // The page's own policy would refuse the tester's script: only here it is put aside.
-const TESTED = { bypassCSP: true, reducedMotion: 'reduce' };
+export const TESTED = { bypassCSP: true, reducedMotion: 'reduce' };
 
 async function audit(person, where) {
   await person.page.evaluate(AXE);
@@ -40,7 +40,7 @@ async function audit(person, where) {
 }
 
 /** The state as it stands, in every look: nothing is reloaded, so that it stays what it is. */
-async function inEveryLook(person, where) {
+export async function inEveryLook(person, where) {
   for (const [locale, theme, width] of LOOKS) {
     await person.page.setViewportSize({ width, height: 800 });
     await person.page.evaluate((name) => (document.documentElement.dataset.theme = name), theme);

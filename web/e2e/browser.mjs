@@ -1,6 +1,8 @@
 //! The system's Chromium, and people who use it: each with cookies, storage and network of their own.
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import { serveFresh } from './fresh.mjs';
 import { Person } from './person.mjs';
@@ -19,7 +21,7 @@ function find() {
   throw new Error('no Chromium was found: install chromium, or name a browser with CHROMIUM');
 }
 
-export async function openBrowser() {
+function flags() {
   const flags = [
     '--disable-gpu',
     '--disable-quic',
@@ -33,12 +35,17 @@ export async function openBrowser() {
   if (process.env.E2E_DIST)
     flags.push('--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets');
   if (process.getuid?.() === 0) flags.push('--no-sandbox');
-  return chromium.launch({ executablePath: find(), args: flags });
+  return flags;
+}
+
+export async function openBrowser() {
+  return chromium.launch({ executablePath: find(), args: flags() });
 }
 
 /** Lets people in, and sees them out at the end of a test. */
 export class House {
   people = [];
+  #folders = [];
 
   constructor(browser, server, results) {
     Object.assign(this, { browser, server, results });
@@ -46,13 +53,31 @@ export class House {
 
   /** `ko` or `en`; anything else of a browser context can be given as well. */
   async person(locale = 'ko', options = {}) {
-    const context = await this.browser.newContext({
+    return this.#welcome(await this.browser.newContext(this.#given(locale, options)), locale, options);
+  }
+
+  /** Somebody who has blocked all cookies in the browser's settings, and with them every storage. */
+  async blocked(locale = 'ko', options = {}) {
+    const folder = mkdtempSync(join(tmpdir(), 'maju-blocked-'));
+    this.#folders.push(folder);
+    mkdirSync(join(folder, 'Default'));
+    const settings = { profile: { default_content_setting_values: { cookies: 2 } } };
+    writeFileSync(join(folder, 'Default', 'Preferences'), JSON.stringify(settings));
+    const own = { executablePath: find(), args: flags(), ...this.#given(locale, options) };
+    return this.#welcome(await chromium.launchPersistentContext(folder, own), locale, options);
+  }
+
+  #given(locale, options) {
+    return {
       locale: locale === 'ko' ? 'ko-KR' : 'en-US',
       timezoneId: 'Asia/Seoul',
       viewport: { width: 1280, height: 800 },
       baseURL: this.server.url,
       ...options,
-    });
+    };
+  }
+
+  async #welcome(context, locale, options) {
     await serveFresh(context);
     const person = new Person(context, await context.newPage(), locale, options.hasTouch);
     this.people.push(person);
@@ -75,5 +100,6 @@ export class House {
     await Promise.all(this.people.map((person) => person.stopLooking().catch(() => undefined)));
     await Promise.all(this.people.map((person) => person.context.close().catch(() => undefined)));
     this.people = [];
+    for (const folder of this.#folders.splice(0)) rmSync(folder, { recursive: true, force: true });
   }
 }

@@ -9,9 +9,19 @@ import { keyboardWalks } from './keyboard.mjs';
 import { lossWalks } from './loss.mjs';
 import { meetWalks } from './meet.mjs';
 import { pageWalks } from './page.mjs';
+import { refusalsWalks } from './refusals.mjs';
 import { waysWalks } from './ways.mjs';
 
-const WALKS = { ...meetWalks, ...lossWalks, ...waysWalks, ...imeWalks, ...keyboardWalks, ...pageWalks, ...axeWalks };
+const WALKS = {
+  ...meetWalks,
+  ...lossWalks,
+  ...waysWalks,
+  ...refusalsWalks,
+  ...imeWalks,
+  ...keyboardWalks,
+  ...pageWalks,
+  ...axeWalks,
+};
 const LIMIT_MS = process.env.E2E_GRID === 'full' ? 600_000 : 120_000;
 
 const results = fileURLToPath(new URL('../test-results', import.meta.url));

@@ -10,10 +10,10 @@ import type { TalkDeps } from './talk/deps';
 import { Talk } from './talk/talk.svelte';
 import { announcer } from './ui/announcer.svelte';
 import { Connection } from './ui/connection.svelte';
-import { device } from './ui/keep';
+import { device, tabStorage } from './ui/keep';
 import { notify } from './ui/notify.svelte';
 import { api, type Api } from './wire/api';
-import { codeOf, WireError } from './wire/error';
+import { codeOf, COOKIES_NEEDED, WireError } from './wire/error';
 import type { Event, Fields, HelloOk, OpenSession, Pairing } from './wire/frames';
 import { Outbox } from './wire/outbox';
 import { Socket, type SocketOptions, type Status, type Stop } from './wire/socket';
@@ -25,12 +25,15 @@ export interface ChatOptions {
   url: string;
   api?: Api;
   open?: SocketOptions['open'];
+  cookiesWork?: () => boolean;
 }
 
 export class Chat {
   status = $state<Status>('off');
   stop = $state.raw<Stop | null>(null);
   nextTryAt = $state<number | null>(null);
+  /** The browser keeps no cookie: stays `true` while a new try is on its way, until it has succeeded. */
+  needsCookies = $state(false);
   /** The server has said how things stand at least once. */
   greeted = $state(false);
   /** A sentence for the top of the lobby. */
@@ -53,7 +56,7 @@ export class Chat {
 
   constructor(options: ChatOptions) {
     this.api = options.api ?? api;
-    this.visitor = new VisitorState(this.api);
+    this.visitor = new VisitorState(this.api, options.cookiesWork);
     this.choices = new Choices(device, locale());
     const socketOptions: SocketOptions = {
       url: options.url,
@@ -78,7 +81,9 @@ export class Chat {
     });
   }
 
+  /** Connects, at the beginning and whenever the person asks to try again. */
   start(): void {
+    this.visitor.trust();
     this.socket.start();
   }
 
@@ -147,6 +152,7 @@ export class Chat {
     this.stop = this.socket.stop;
     this.nextTryAt = this.socket.nextTryAt;
     this.connection.status(status);
+    if (this.stop) this.needsCookies = this.stop.code === COOKIES_NEEDED;
     if (status === 'stopped' && this.stop?.code === 4410) this.outdated = true;
     if (status === 'waiting' || status === 'stopped') this.talk?.disconnected();
   }
@@ -154,6 +160,8 @@ export class Chat {
   #hello(ok: HelloOk): void {
     this.skew = Date.parse(ok.server_time) - Date.now();
     this.greeted = true;
+    this.visitor.trust();
+    this.needsCookies = false;
     this.last.settle(ok.session?.session ?? null);
     const leaving = this.#leaving;
     if (leaving && ok.session?.session === leaving.talk.session) {
@@ -235,7 +243,7 @@ export class Chat {
     return {
       ask: (type, fields) => this.socket.ask(type, fields),
       api: this.api,
-      outbox: new Outbox(room, sessionStorage),
+      outbox: new Outbox(room, tabStorage),
       newId: () => crypto.randomUUID(),
       spell: (topic) =>
         this.choices.interests.find((own) => own.toLocaleLowerCase() === topic.toLocaleLowerCase()) ?? topic,

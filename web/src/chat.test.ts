@@ -51,6 +51,7 @@ beforeEach(async () => {
   const answer = { visitor: {}, rules: { current: '1', accepted: '1' }, limits: { text: 2000, interests: 5 } };
   api = {
     me: vi.fn(async () => answer),
+    isKnown: vi.fn(async () => true),
     acceptRules: vi.fn(async () => answer),
     setLocale: vi.fn(async () => answer),
     stats: vi.fn(async () => ({ items: [], next: null })),
@@ -280,6 +281,33 @@ describe('the end', () => {
     await meet();
     await server().event({ type: 'ended', session: 'another', reason: 'left' });
     expect(chat.talk?.state).toBe('open');
+  });
+});
+
+describe('a browser without cookies', () => {
+  it('is told so, makes no more visitors by itself, and goes on once they are allowed', async () => {
+    api.isKnown.mockResolvedValue(false);
+    await server().drop(); // the socket's 401, as a page sees it
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect([chat.needsCookies, chat.status, chat.connection.line]).toEqual([true, 'stopped', 'none']);
+    expect(api.me).toHaveBeenCalledOnce();
+    chat.start();
+    await settled();
+    expect(chat.needsCookies).toBe(true); // until a hello says otherwise
+    await server().accept();
+    expect([chat.needsCookies, chat.status]).toEqual([false, 'open']);
+    expect(api.me).toHaveBeenCalledTimes(2);
+  });
+
+  it('that has cleared them meanwhile gets one fresh visitor', async () => {
+    await server().accept();
+    await server().drop();
+    await vi.advanceTimersByTimeAsync(1_000);
+    await server().drop(); // refused: the cookie is gone
+    await vi.advanceTimersByTimeAsync(2_000);
+    await server().accept();
+    expect(chat.status).toBe('open');
+    expect(api.me).toHaveBeenCalledTimes(2);
   });
 });
 

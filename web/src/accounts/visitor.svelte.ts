@@ -1,5 +1,7 @@
 //! Who we are to the server: the visitor, and which rules were accepted.
+import { cookies } from '../ui/cookies';
 import type { Api, Me } from '../wire/api';
+import { COOKIES_NEEDED, WireError } from '../wire/error';
 
 /** Used until the server has told its own. */
 const FIRST_LIMITS = { text: 2000, interests: 5 };
@@ -11,18 +13,39 @@ export class VisitorState {
   readonly known = $derived(this.me !== null);
   readonly agreed = $derived(this.me !== null && this.me.rules.accepted === this.me.rules.current);
   readonly #api: Api;
+  readonly #cookiesWork: () => boolean;
+  /** `GET /me` has answered, and no socket has shown yet that the browser kept its cookie. */
+  #unproven = false;
 
-  constructor(api: Api) {
+  constructor(api: Api, cookiesWork: () => boolean = () => cookies.work()) {
     this.#api = api;
+    this.#cookiesWork = cookiesWork;
   }
 
+  /**
+   * Makes sure of a visitor before a connection. Where the browser keeps no cookie each `GET /me` would make another
+   * one, so after the first that a socket did not know, the server is asked whether the cookie has come back at all.
+   *
+   * Rejects with `cookies_needed` when it has not.
+   */
   async load(): Promise<void> {
-    this.me = await this.#api.me();
+    if (!this.#cookiesWork()) throw new WireError(COOKIES_NEEDED);
+    if (!this.#unproven) {
+      this.me = await this.#api.me();
+      this.#unproven = true;
+    } else if (!(await this.#api.isKnown())) throw new WireError(COOKIES_NEEDED);
+  }
+
+  /** After a hello, or when the person asks to try again: the next `load` may make a visitor, once. */
+  trust(): void {
+    this.#unproven = false;
   }
 
   /** Records the age and the rules. The server's answer, or else its next view, is what counts. */
   async agree(): Promise<void> {
-    const me = this.me ?? (await this.#api.me());
+    const { me } = this;
+    // A visitor is made by `load` alone.
+    if (me === null) throw new WireError('disconnected');
     const answer = await this.#api.acceptRules(me.rules.current);
     this.me = answer?.rules ? answer : { ...me, rules: { ...me.rules, accepted: me.rules.current } };
   }

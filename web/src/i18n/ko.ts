@@ -222,6 +222,20 @@ export const ko = {
   'net.offline': '인터넷이 끊겼어요. 연결되면 보낼게요.',
   'net.back': '연결됐어요',
 
+  // a browser that keeps no cookie
+  'cookies.title': '마주: 쿠키가 필요해요',
+  'cookies.h': '쿠키가 필요해요',
+  'cookies.say': '마주는 쿠키 하나로 이 브라우저를 알아봐요. 지금은 쿠키가 막혀 있어서 대화를 시작할 수 없어요.',
+  'cookies.open.say': '지금은 쿠키가 막혀 있어서 대화를 이어 갈 수 없어요. 브라우저 설정에서 이 사이트의 쿠키를 허용하고 다시 시도해 주세요.',
+  'cookies.1': '브라우저 설정에서 이 사이트의 쿠키를 허용해 주세요.',
+  'cookies.2': '쿠키를 막거나 지우는 확장 프로그램을 쓴다면 이 사이트는 빼 주세요.',
+  'cookies.3': '다른 사이트 안에서 열었다면 새 탭에서 열어 주세요.',
+  'cookies.tab': '새 탭에서 열기',
+  'cookies.again': '다시 시도',
+  'cookies.trying': '확인하고 있어요',
+  'cookies.still': '아직 쿠키가 막혀 있어요.',
+  'cookies.why': '이 쿠키는 대화를 이어 주는 데만 써요. 이름도 가입도 필요 없어요.',
+
   // endings of the connection
   'stop.bug': '화면에 문제가 생겼어요',
   'stop.bug.say': '쓴 글은 이 탭에 그대로 있어요. 새로고침하면 이어져요.',

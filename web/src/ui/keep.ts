@@ -6,8 +6,12 @@ export interface Shelf {
 }
 
 function shelf(storage: () => Storage): Shelf {
+  /** What the storage did not take: it lasts as long as this page. */
+  const held = new Map<string, string>();
   return {
     get(key) {
+      const kept = held.get(key);
+      if (kept !== undefined) return kept;
       try {
         return storage().getItem(key);
       } catch {
@@ -15,11 +19,13 @@ function shelf(storage: () => Storage): Shelf {
       }
     },
     set(key, value) {
+      held.delete(key);
       try {
         if (value === null) storage().removeItem(key);
         else storage().setItem(key, value);
       } catch {
-        // Full or forbidden: the page works without.
+        // Full or forbidden: even to name the storage may throw.
+        if (value !== null) held.set(key, value);
       }
     },
   };
@@ -29,6 +35,13 @@ function shelf(storage: () => Storage): Shelf {
 export const device = shelf(() => localStorage);
 /** Stays as long as this tab. */
 export const tab = shelf(() => sessionStorage);
+
+/** The tab's shelf in the shape of a storage. */
+export const tabStorage: Pick<Storage, 'getItem' | 'setItem' | 'removeItem'> = {
+  getItem: (key) => tab.get(key),
+  setItem: (key, value) => tab.set(key, value),
+  removeItem: (key) => tab.set(key, null),
+};
 
 export function readJson(from: Shelf, key: string): unknown {
   try {

@@ -21,6 +21,7 @@ afterEach(() => vi.unstubAllGlobals());
 describe('calls', () => {
   it.each([
     [() => api.me(), ['GET', '/api/v1/me', null]],
+    [() => api.isKnown(), ['GET', '/api/v1/rooms?limit=1', null]],
     [() => api.acceptRules('7'), ['PATCH', '/api/v1/me', { rules: '7', adult: true }]],
     [() => api.setLocale('ko'), ['PATCH', '/api/v1/me', { locale: 'ko' }]],
     [() => api.messages('r/1', { limit: 50 }), ['GET', '/api/v1/rooms/r%2F1/messages?limit=50', null]],
@@ -30,6 +31,22 @@ describe('calls', () => {
     answer(200, {});
     await call();
     expect(asked()).toEqual(wanted);
+  });
+});
+
+describe('the visitor of the cookie', () => {
+  it.each([
+    [200, {}, true],
+    [401, { code: 'session_ended' }, false],
+    [403, { code: 'banned' }, true],
+  ])('is known or not by %i', async (status, body, known) => {
+    answer(status, body);
+    await expect(api.isKnown()).resolves.toBe(known);
+  });
+
+  it('is not taken for unknown while the server cannot say', async () => {
+    answer(503, { code: 'unavailable' });
+    await expect(api.isKnown()).rejects.toMatchObject({ code: 'unavailable' });
   });
 });
 

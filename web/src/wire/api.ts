@@ -1,5 +1,5 @@
 //! REST under /api/v1: typed, with one error and a time limit on every call.
-import { WireError } from './error';
+import { codeOf, WireError } from './error';
 import type { Entry, MessageEvent, Visitor } from './frames';
 
 export interface Me {
@@ -70,6 +70,19 @@ const query = (fields: Record<string, number | undefined>): string =>
 export const api = {
   /** Makes the visitor when there is none. */
   me: (): Promise<Me> => call('GET', '/me'),
+  /** Returns `false` if the server does not know the visitor of this browser's cookie. Makes none. */
+  isKnown: async (): Promise<boolean> => {
+    try {
+      await call('GET', '/rooms?limit=1');
+      return true;
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === 'session_ended') return false;
+      // A banned visitor is known.
+      if (code === 'banned') return true;
+      throw error;
+    }
+  },
   acceptRules: (rules: string): Promise<Me> => call('PATCH', '/me', { rules, adult: true }),
   setLocale: (locale: string): Promise<Me> => call('PATCH', '/me', { locale }),
   stats: (): Promise<Page<Stat>> => call('GET', '/stats'),

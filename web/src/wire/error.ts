@@ -1,7 +1,10 @@
 //! The one error of the wire: the server's codes, over the socket and over HTTP alike.
 
-/** Our own codes: nothing was heard, so the outcome is not known. */
-export type OwnCode = 'disconnected' | 'timeout';
+/** Our own codes: nothing was heard, so the outcome is not known; or the browser keeps no cookie, so nothing is asked. */
+export type OwnCode = 'disconnected' | 'timeout' | typeof COOKIES_NEEDED;
+
+/** Without a cookie every request would make another visitor. */
+export const COOKIES_NEEDED = 'cookies_needed';
 
 export class WireError extends Error {
   constructor(

@@ -1,5 +1,6 @@
 //! The socket: hello with resume, waiting with full jitter, closes that end it and closes that do not, silence.
 import { beforeEach, afterEach, describe, expect, it, vi } from 'vitest';
+import { WireError } from './error';
 import { FakeSocket, openFake, settled } from './fake';
 import type { Event, HelloOk, ResumePoint } from './frames';
 import { Socket, socketUrl, type Status } from './socket';
@@ -137,6 +138,21 @@ describe('ends', () => {
     await settled();
     expect(prepare).toHaveBeenCalledTimes(2); // a new cookie may be needed
     expect(FakeSocket.all).toHaveLength(2);
+  });
+});
+
+describe('a browser without cookies', () => {
+  it('ends the tries, until asked', async () => {
+    prepare.mockRejectedValueOnce(new WireError('cookies_needed'));
+    socket.start();
+    await settled();
+    await vi.advanceTimersByTimeAsync(120_000);
+    expect(socket.stop?.code).toBe('cookies_needed');
+    expect([prepare.mock.calls.length, FakeSocket.all.length, said.at(-1)]).toEqual([1, 0, 'stopped']);
+    socket.wake(); // a tab that is looked at again
+    socket.start();
+    await settled();
+    expect(FakeSocket.all).toHaveLength(1);
   });
 });
 

@@ -1,12 +1,12 @@
 //! The socket: says hello, asks, hears, notices when nobody answers, and comes back by itself.
-import { WireError } from './error';
+import { codeOf, COOKIES_NEEDED, WireError } from './error';
 import type { Answers, ErrorBody, Event, Fields, FrameType, HelloOk, ResumePoint, ServerFrame } from './frames';
 
 export type Status = 'off' | 'connecting' | 'open' | 'waiting' | 'stopped';
 
-/** A close after which trying again would not help. */
+/** Why trying again would not help: the code of the close, or a browser that keeps no cookie. */
 export interface Stop {
-  code: number;
+  code: number | typeof COOKIES_NEEDED;
   reason: string;
 }
 
@@ -136,8 +136,10 @@ export class Socket {
     if (!this.#prepared) {
       try {
         await this.#options.prepare();
-      } catch {
-        if (turn === this.#turn) this.#later();
+      } catch (error) {
+        if (turn !== this.#turn) return;
+        if (codeOf(error) === COOKIES_NEEDED) this.#stopFor({ code: COOKIES_NEEDED, reason: '' });
+        else this.#later();
         return;
       }
       if (turn !== this.#turn) return;
@@ -219,9 +221,7 @@ export class Socket {
     const greeted = this.status === 'open';
     this.#drop();
     if (FINAL_CODES.has(code)) {
-      this.stop = { code, reason };
-      this.#prepared = false;
-      this.#say('stopped');
+      this.#stopFor({ code, reason });
       return;
     }
     // Refused before the hello: the cookie may be gone, so ask for a visitor again first.
@@ -229,6 +229,12 @@ export class Socket {
     if (code === 1012) this.#waitFor(restartDelay(reason));
     else if (code === TOO_SLOW) this.#waitFor(0);
     else this.#later();
+  }
+
+  #stopFor(stop: Stop): void {
+    this.stop = stop;
+    this.#prepared = false;
+    this.#say('stopped');
   }
 
   #drop(): void {

@@ -1,0 +1,67 @@
+//! What the device keeps, and what happens where it keeps nothing: the page works all the same.
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Outbox } from '../wire/outbox';
+import { cookies } from './cookies';
+import { device, tab, tabStorage } from './keep';
+
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
+
+/** As a browser that blocks a site's data: to name the storage throws. */
+function forbid(name: 'localStorage' | 'sessionStorage') {
+  vi.spyOn(window, name, 'get').mockImplementation(() => {
+    throw new DOMException('denied', 'SecurityError');
+  });
+}
+
+describe('a storage that is forbidden', () => {
+  it('costs only the reload: what was put away is there as long as the page is', () => {
+    forbid('localStorage');
+    forbid('sessionStorage');
+    device.set('maju.a', '1');
+    tab.set('maju.b', '2');
+    expect([device.get('maju.a'), tab.get('maju.b'), device.get('maju.c')]).toEqual(['1', '2', null]);
+    tab.set('maju.b', null);
+    expect(tab.get('maju.b')).toBeNull();
+  });
+
+  it('loses no letter of the outbox while the page is open', () => {
+    forbid('sessionStorage');
+    new Outbox('room', tabStorage).add({ client_id: 'a', text: 'hi', at: 1, failed: null });
+    expect(new Outbox('room', tabStorage).letters.map(({ text }) => text)).toEqual(['hi']);
+  });
+});
+
+describe('cookies', () => {
+  it('are known to work by trying one, which is gone again', () => {
+    expect(cookies.work()).toBe(true);
+    expect(document.cookie).not.toContain('probe');
+  });
+
+  it.each([
+    ['the browser says so', () => vi.spyOn(navigator, 'cookieEnabled', 'get').mockReturnValue(false)],
+    ['none is kept', () => vi.spyOn(document, 'cookie', 'get').mockReturnValue('')],
+    [
+      'to name them throws',
+      () => {
+        const denied = () => {
+          throw new DOMException('denied', 'SecurityError');
+        };
+        vi.spyOn(document, 'cookie', 'get').mockImplementation(denied);
+        vi.spyOn(document, 'cookie', 'set').mockImplementation(denied);
+      },
+    ],
+  ])('are known to be blocked when %s', (_, block) => {
+    block();
+    expect(cookies.work()).toBe(false);
+    expect(cookies.get('maju_locale')).toBeNull();
+    expect(() => cookies.set('maju_theme', 'dark')).not.toThrow();
+  });
+
+  it('of another page with half an escape do not break this one', () => {
+    vi.spyOn(document, 'cookie', 'get').mockReturnValue('x=%; maju_theme=%E0; maju_locale=ko');
+    expect([cookies.get('maju_theme'), cookies.get('maju_locale')]).toEqual([null, 'ko']);
+  });
+});
