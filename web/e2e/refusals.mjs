@@ -8,6 +8,13 @@ export const refusalsWalks = {
   'cookies lost on the way make one visitor a try, and the page goes on once they are kept': cookiesLost,
   'cookies cleared while the page is open make one fresh visitor': cookiesCleared,
   'a browser that blocks every storage can talk all the same': storageBlocked,
+  'a refused interest is said at its field, kept, and corrected': interestRefused,
+  'interests with joiners are taken as they are written': joiners,
+  'a message that the server refuses comes back to the field': messageRefused,
+  'a message that nobody could see is not sent': invisible,
+  'a report that is refused says so at its field': reportRefused,
+  'the age gate is asked for where it was met, and what was wanted follows': ageGate,
+  'who was reported or blocked sees what anybody sees who is left': sameEnd,
 };
 
 const PHONE = { viewport: { width: 390, height: 844 } };
@@ -103,4 +110,224 @@ async function storageBlocked(house, interest) {
     await a.$('.last .btn').first().click();
     return (await a.texts()).includes('works') || a.sees('works');
   });
+}
+
+/** What the person writes as one word reaches the server as another: only so does it refuse what the page would not send. */
+async function garble(person, written, sent) {
+  const way = { open: Promise.resolve() };
+  await person.page.routeWebSocket('**/ws', (page) => {
+    const server = page.connectToServer();
+    page.onMessage(async (frame) => {
+      await way.open;
+      server.send(String(frame).replaceAll(written, sent));
+    });
+  });
+  return way;
+}
+
+async function interestRefused(house, interest) {
+  const a = await house.person('ko', { ...PHONE, ...TESTED });
+  await a.lobby();
+  // The page's own rule: said at once, and what was typed stays.
+  await a.$('.tags input').fill('재즈\u202e');
+  await a.$('.tags input').press('Enter');
+  await a.$('.tags.bad').waitFor();
+  assert.equal(await a.$('.tags input').inputValue(), '재즈\u202e');
+  await a.$('.tags input').fill('');
+  // The server's: a joiner that joins nothing.
+  await a.interest(`${interest}\u200d`);
+  await a.$('.tags input').fill('산책'); // still being typed when Start is pressed
+  await a.$('#agree').check();
+  await a.$('.go .btn').click();
+  await a.$('.fld .oops', { hasText: '쓸 수 없는 관심사' }).waitFor();
+  assert.equal(await a.$('.go .oops').count(), 0);
+  assert.equal(await a.$('.tag').count(), 2);
+  assert.match(await a.focused(), /^input/);
+  assert.equal(await a.$('.tags input').getAttribute('aria-invalid'), 'true');
+  await inEveryLook(a, 'a refused interest');
+  await a.$('.tag button').first().click();
+  assert.equal(await a.$('.oops').count(), 0);
+  await a.$('.go .btn').click();
+  await a.$('.seek .time').waitFor();
+}
+
+async function joiners(house) {
+  const a = await house.person('ko');
+  const asked = [];
+  a.page.on('websocket', (socket) => socket.on('framesent', ({ payload }) => asked.push(String(payload))));
+  await a.lobby();
+  const topics = ['👩‍💻', '🏳️‍🌈', 'می‌خواهم', 'ක්‍රි'];
+  for (const topic of topics) await a.interest(topic);
+  await a.$('#agree').check();
+  await a.$('.go .btn').click();
+  const seek = await eventually('a seek', async () => asked.find((frame) => frame.includes('"seek"')));
+  assert.deepEqual(JSON.parse(seek).interests, topics);
+}
+
+async function messageRefused(house, interest) {
+  const a = await house.person('ko', { ...PHONE, ...TESTED });
+  const b = await house.person('en');
+  const way = await garble(a, 'REFUSED', '\u202e');
+  await Promise.all([a.lobby(interest), b.lobby(interest)]);
+  await Promise.all([a.start(), b.start()]);
+  await Promise.all([a.met(), b.met()]);
+  await a.say('이 말은 REFUSED');
+  await a.$('.count.bad').waitFor();
+  assert.equal(await a.field.inputValue(), '이 말은 REFUSED');
+  assert.deepEqual(await a.rows(), []);
+  await inEveryLook(a, 'a message that came back');
+  // Something else is being written: the refused one waits at its place.
+  let release;
+  way.open = new Promise((go) => (release = go));
+  await a.say('둘째 REFUSED');
+  await a.field.pressSequentially('쓰던 말');
+  release();
+  await a.$('.fail').waitFor();
+  await inEveryLook(a, 'a refused message');
+  await a.$('.fail .btn').first().click();
+  assert.equal(await a.field.inputValue(), '둘째 REFUSED\n쓰던 말');
+  assert.equal(await a.focused(), 'textarea');
+  await a.say('이제 됐어요');
+  await b.sees('이제 됐어요');
+  assert.deepEqual(await b.texts(), ['이제 됐어요']);
+}
+
+async function invisible(house, interest) {
+  const [a, b] = await meet(house, interest);
+  for (const text of ['\u200b', '\u3164', '\u2800\u00ad', '\u0301']) {
+    await a.field.fill(text);
+    await a.field.press('Enter');
+    await a.$('.count.bad', { hasText: '보이는 글자' }).waitFor();
+    assert.equal(await a.field.inputValue(), text);
+  }
+  await a.say('보여요');
+  await b.sees('보여요');
+  assert.deepEqual(await b.texts(), ['보여요']);
+  assert.deepEqual(await a.texts(), ['보여요']);
+}
+
+async function reportRefused(house, interest) {
+  const a = await house.person('ko', { ...PHONE, ...TESTED });
+  const b = await house.person('en');
+  await garble(a, 'REFUSED', '\\u0000');
+  await Promise.all([a.lobby(interest), b.lobby(interest)]);
+  await Promise.all([a.start(), b.start()]);
+  await Promise.all([a.met(), b.met()]);
+  await b.say('rude');
+  await a.sees('rude');
+  await a.$('.th .btn-d').click();
+  await a.$('.rd').first().check();
+  await a.$('.report textarea').fill('REFUSED');
+  await a.$('.dlg footer .btn-danger').click();
+  await a.$('#report-note').waitFor();
+  assert.equal(await a.focused(), 'textarea');
+  await inEveryLook(a, 'a report whose note is refused');
+  await a.$('.report textarea').fill('무례했어요');
+  assert.equal(await a.$('#report-note').count(), 0);
+  await a.$('.dlg footer .btn-danger').click();
+  await a.stands('ended');
+}
+
+async function ageGate(house, interest) {
+  // The page believes that the rules were accepted; the server knows better.
+  const a = await house.person('ko', { ...PHONE, ...TESTED });
+  const b = await house.person('en');
+  let send = null;
+  let gated = 0;
+  await a.page.routeWebSocket('**/ws', (page) => {
+    const server = page.connectToServer();
+    page.onMessage((text) => {
+      const frame = JSON.parse(String(text));
+      if (frame.type !== send) return server.send(text);
+      send = null;
+      gated++;
+      page.send(JSON.stringify({ re: frame.id, error: { code: 'age_gate', message: 'Confirm first.' } }));
+    });
+  });
+  await a.page.route('**/api/v1/me', async (route) => {
+    if (route.request().method() !== 'GET') return route.continue();
+    const answer = await route.fetch();
+    const me = await answer.json();
+    await route.fulfill({ response: answer, json: { ...me, rules: { ...me.rules, accepted: me.rules.current } } });
+  });
+  await Promise.all([a.lobby(interest), b.lobby(interest)]);
+  assert.equal(await a.$('#agree').count(), 0);
+  await a.$('.go .btn').click(); // this refusal is the server's own
+  await a.$('.consent').waitFor();
+  await inEveryLook(a, 'the age gate');
+  await a.$('.dlg footer .btn-p').click();
+  await a.$('#consent-missing').waitFor();
+  await inEveryLook(a, 'the age gate that asks for its tick');
+  await pass(a);
+  await a.$('.seek .time').waitFor();
+  await b.start();
+  await Promise.all([a.met(), b.met()]);
+
+  send = 'send'; // as after the rules have changed
+  await a.say('규칙을 확인하고 갈 말');
+  await a.$('.consent').waitFor();
+  assert.deepEqual((await a.rows()).map(([, , status]) => status), ['pending']);
+  await pass(a);
+  await b.sees('규칙을 확인하고 갈 말');
+
+  send = 'send';
+  await a.say('나중에 보낼 말');
+  await a.$('.consent').waitFor();
+  await a.page.keyboard.press('Escape');
+  await a.$('.fail .why').waitFor();
+  await a.$('.fail .btn').first().click();
+  await b.sees('나중에 보낼 말');
+  assert.equal(gated, 2);
+  assert.equal(await a.$('.net').count(), 0);
+}
+
+async function pass(person) {
+  await person.$('.consent .ck').check();
+  await person.$('.dlg footer .btn-p').click();
+  await person.$('.dlg').waitFor({ state: 'detached' });
+}
+
+/** The same words from either end: all that a page shows of a talk that is over, but for the names and the time. */
+async function sameEnd(house, interest) {
+  const ways = {
+    leave: async (a) => {
+      await a.$('.th .ib').click();
+      await a.$('.menu:popover-open button').first().click();
+    },
+    block: async (a) => {
+      await a.$('.th .ib').click();
+      await a.$('.menu:popover-open .risky').click();
+    },
+    report: async (a) => {
+      await a.$('.th .btn-d').click();
+      await a.$('.rd').first().check();
+      await a.$('.dlg footer .btn-danger').click();
+      await a.$('.dlg').waitFor({ state: 'detached' });
+    },
+  };
+  const seen = {};
+  for (const [way, end] of Object.entries(ways)) {
+    const [a, b] = await meet(house, interest);
+    await b.say('hi');
+    await a.sees('hi');
+    const name = await b.$('.th h1').innerText();
+    const own = await b.$('.about .names bdi').first().innerText();
+    await end(a);
+    await Promise.all([a.stands('ended'), b.stands('ended')]);
+    const words = async () => {
+      const text = await b.page.evaluate(() => `${document.title}\n${document.body.innerText}`);
+      return text.replaceAll(name, 'THEM').replaceAll(own, 'ME').replace(/\d+:\d+\s*[AP]M/g, 'TIME');
+    };
+    await b.$('[data-announcer]', { hasText: 'left the chat' }).waitFor(); // told at its own pace
+    const ended = (await words()).replace(/Read ·|Sent ·/g, '');
+    await b.$('.over .btn', { hasText: 'Back to start' }).click();
+    await b.$('.last li').waitFor();
+    await b.$('.last .btn').first().click();
+    await b.sees('hi');
+    seen[way] = [ended, (await words()).replace(/Read ·|Sent ·/g, '')];
+    await house.empty();
+  }
+  assert.match(seen.leave[0], /left the chat/);
+  assert.deepEqual(seen.block, seen.leave);
+  assert.deepEqual(seen.report, seen.leave);
 }

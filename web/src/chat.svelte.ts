@@ -32,6 +32,8 @@ export class Chat {
   status = $state<Status>('off');
   stop = $state.raw<Stop | null>(null);
   nextTryAt = $state<number | null>(null);
+  /** Why the server does not let the connection through, by its code. */
+  refusal = $state<string | null>(null);
   /** The browser keeps no cookie: stays `true` while a new try is on its way, until it has succeeded. */
   needsCookies = $state(false);
   /** The server has said how things stand at least once. */
@@ -40,6 +42,8 @@ export class Chat {
   word = $state<Key | null>(null);
   talk = $state.raw<Talk | null>(null);
   notice = $state.raw<Extract<Event, { type: 'notice' }> | null>(null);
+  /** The server wants the age and the rules before it goes on, with what was looked for when it said so. */
+  gate = $state.raw<{ wanted: Fields<'seek'> | null } | null>(null);
   /** The server is newer than this page. */
   outdated = $state(false);
 
@@ -72,10 +76,7 @@ export class Chat {
     this.socket = new Socket(socketOptions);
     this.seek = new Seek({
       ask: (type, fields) => this.socket.ask(type, fields),
-      onAgeGate: () => {
-        this.visitor.disagree();
-        this.word = 'rules.changed';
-      },
+      onAgeGate: (wanted) => this.#ageGate(wanted),
       // Only a hello tells which talk it is.
       onTalk: () => this.socket.restart(),
     });
@@ -133,6 +134,40 @@ export class Chat {
     }
   }
 
+  #ageGate(wanted: Fields<'seek'> | null): void {
+    this.visitor.disagree();
+    this.gate = { wanted: wanted ?? this.gate?.wanted ?? null };
+  }
+
+  /**
+   * Records the age and the rules, and goes on with what the server had refused for want of them.
+   *
+   * Rejects with the server's code; with `conflict` the rules have changed once more.
+   */
+  async accept(): Promise<void> {
+    await this.agree();
+    const wanted = this.gate?.wanted ?? null;
+    this.gate = null;
+    this.talk?.accepted();
+    if (wanted) await this.seek.start(wanted);
+  }
+
+  /** Not now: nothing goes on, and nothing that was written is lost. */
+  decline(): void {
+    this.gate = null;
+    this.talk?.declined();
+  }
+
+  /** Records the age and the rules. A session that has ended meanwhile is made anew for the next try. */
+  async agree(): Promise<void> {
+    try {
+      await this.visitor.agree();
+    } catch (error) {
+      if (codeOf(error) === 'session_ended') this.socket.renew();
+      throw error;
+    }
+  }
+
   /** The talk of an address: the open one, or one that is over and can still be read. Null when there is none. */
   async openTalk(session: string): Promise<Talk | null> {
     if (this.talk?.session === session) return this.talk;
@@ -151,6 +186,7 @@ export class Chat {
     this.status = status;
     this.stop = this.socket.stop;
     this.nextTryAt = this.socket.nextTryAt;
+    this.refusal = this.socket.refusal;
     this.connection.status(status);
     if (this.stop) this.needsCookies = this.stop.code === COOKIES_NEEDED;
     if (status === 'stopped' && this.stop?.code === 4410) this.outdated = true;
@@ -247,8 +283,11 @@ export class Chat {
       newId: () => crypto.randomUUID(),
       spell: (topic) =>
         this.choices.interests.find((own) => own.toLocaleLowerCase() === topic.toLocaleLowerCase()) ?? topic,
+      deed: (session) => this.last.deed(session),
+      did: (session, deed) => this.last.did(session, deed),
       onMessage: (talk, text) => announcer.message(aliasOf(talk.partner), text),
       onPartner: (talk, state) => announcer.say(t(state, { name: aliasOf(talk.partner) })),
+      onAgeGate: () => this.#ageGate(null),
       onEnd: (talk) => {
         this.last.over(talk.session);
         announcer.say(endWords(talk));

@@ -2,8 +2,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Chat, endWords, MEETING_MS } from './chat.svelte';
 import { setLocale } from './i18n';
+import { device } from './ui/keep';
+import { LastTalks } from './talk/last.svelte';
 import { LOBBY, router } from './router.svelte';
 import type { Api } from './wire/api';
+import { WireError } from './wire/error';
 import { FakeSocket, openFake, settled } from './wire/fake';
 import type { MessageEvent, OpenSession, Pairing, Partner } from './wire/frames';
 
@@ -233,8 +236,8 @@ describe('the end', () => {
     ['left', 'Green Otter left the chat'],
     ['next', 'Green Otter left the chat'],
     ['lost', "Green Otter didn't come back, so the talk has ended"],
-    ['report', 'The talk has ended'],
-    ['block', 'The talk has ended'],
+    ['report', 'Green Otter left the chat'],
+    ['block', 'Green Otter left the chat'],
     ['moderator', 'A moderator ended the talk'],
   ] as const)('by %s says: %s', async (reason, words) => {
     await meet();
@@ -269,18 +272,126 @@ describe('the end', () => {
     expect(chat.talk && endWords(chat.talk)).toBe("Blocked. You won't meet this person again.");
   });
 
+  it('by a report or a block of our own in another tab is known here, and after a reload', async () => {
+    await meet();
+    new LastTalks(device).did('s1', { reported: true, blocked: true }); // as the other tab writes it
+    await server().event({ type: 'ended', session: 's1', reason: 'report' });
+    expect(chat.talk && endWords(chat.talk)).toBe("Thanks. The chat has ended and you won't meet them again.");
+    const known = chat.last.find('s1');
+    const read = known && chat.archived(known);
+    expect([read?.reported, read?.blocked]).toEqual([true, true]);
+  });
+
   it('is not reached by a report that failed', async () => {
     await meet();
     const done = expect(chat.talk?.report({ reason: 'spam', seqs: [], block: true })).rejects.toThrow();
     await server().refuse('report', 'rate_limited');
     await done;
     expect([chat.talk?.state, chat.talk?.reported]).toEqual(['open', false]);
+    expect(chat.last.deed('s1')).toEqual({ reported: false, blocked: false });
   });
 
   it('leaves other talks alone', async () => {
     await meet();
     await server().event({ type: 'ended', session: 'another', reason: 'left' });
     expect(chat.talk?.state).toBe('open');
+  });
+});
+
+describe('the age gate', () => {
+  const asks = () => [chat.gate !== null, chat.visitor.agreed];
+  const ok = { ticket: 't', waiting: 1 };
+
+  it('of a seek is asked for, and the same wish goes out once it is passed', async () => {
+    await server().accept();
+    chat.choices.interests = ['jazz'];
+    void chat.meet();
+    await server().refuse('seek', 'age_gate');
+    expect([...asks(), chat.seek.phase]).toEqual([true, false, 'idle']);
+    void chat.accept();
+    await settled();
+    await server().answer('seek', ok);
+    expect(server().frames('seek')[1]?.interests).toEqual(['jazz']);
+    expect([...asks(), chat.seek.phase]).toEqual([false, true, 'looking']);
+  });
+
+  it('of a message is asked for, and the message goes out once it is passed', async () => {
+    await meet();
+    chat.talk?.post('hello');
+    await server().refuse('send', 'age_gate');
+    expect([...asks(), texts()]).toEqual([true, false, ['- hello pending']]);
+    await chat.accept();
+    await server().answer('join', { head: 0, you: { id: 'me' } });
+    await server().answer('send', { seq: 1, at: '2026-01-01T10:00:00.000Z' });
+    const [first, second] = server().frames('send');
+    expect(second?.client_id).toBe(first?.client_id);
+    expect(texts()).toEqual(['1 hello sent']);
+  });
+
+  it('of entering a talk is asked for, and the talk is entered once it is passed', async () => {
+    await server().accept({ session: open });
+    await server().refuse('join', 'age_gate');
+    expect([...asks(), chat.talk?.state, chat.talk?.loadFailed]).toEqual([true, false, 'open', false]);
+    void chat.accept();
+    await settled();
+    await server().answer('join', { head: 0, you: { id: 'me' } });
+    expect([chat.gate, chat.talk?.loading, chat.talk?.resumePoint]).toEqual([null, false, { room: 'r1', after: 0 }]);
+  });
+
+  it('that is not passed loses nothing', async () => {
+    await meet();
+    chat.talk?.post('hello');
+    await server().refuse('send', 'age_gate');
+    chat.decline();
+    expect([chat.gate, texts()]).toEqual([null, ['- hello failed']]);
+  });
+
+  it('whose rules have changed meanwhile asks for those of now', async () => {
+    await server().accept();
+    void chat.meet();
+    await server().refuse('seek', 'age_gate');
+    api.acceptRules.mockRejectedValueOnce(new WireError('conflict'));
+    api.me.mockResolvedValueOnce({ visitor: {}, rules: { current: '2', accepted: null }, limits: {} });
+    await expect(chat.accept()).rejects.toMatchObject({ code: 'conflict' });
+    expect(chat.gate).not.toBeNull();
+    void chat.accept();
+    await settled();
+    expect(api.acceptRules).toHaveBeenLastCalledWith('2');
+  });
+});
+
+describe('what the server refuses', () => {
+  it('about a text brings it back to be corrected', async () => {
+    await meet();
+    chat.talk?.post('hello');
+    await server().refuse('send', 'bad_payload', undefined, 'payload.text');
+    expect(chat.talk?.returned).toMatchObject({ code: 'bad_payload', row: { text: 'hello' } });
+  });
+
+  it('because the session has ended stops, whatever was asked, and goes on with a fresh visitor', async () => {
+    await meet();
+    chat.talk?.post('hello');
+    await server().refuse('send', 'session_ended');
+    expect([chat.stop?.code, chat.connection.line, texts()]).toEqual([4401, 'none', ['- hello pending']]);
+    chat.start();
+    await settled();
+    expect(api.me).toHaveBeenCalledTimes(2);
+    await server().accept();
+    expect(chat.status).toBe('open');
+  });
+
+  it('at the door is said by its own name, and not sooner tried than it asks for', async () => {
+    chat.socket.close();
+    api.me.mockRejectedValueOnce(new WireError('rate_limited', '', 7_000));
+    const made = FakeSocket.all.length;
+    chat = page();
+    await settled();
+    expect([chat.status, chat.refusal]).toEqual(['waiting', 'rate_limited']);
+    await vi.advanceTimersByTimeAsync(6_999);
+    expect(FakeSocket.all).toHaveLength(made);
+    await vi.advanceTimersByTimeAsync(501);
+    await server().accept();
+    expect([chat.status, chat.refusal]).toEqual(['open', null]);
   });
 });
 

@@ -1,7 +1,7 @@
 //! Who we are to the server: the visitor, and which rules were accepted.
 import { cookies } from '../ui/cookies';
 import type { Api, Me } from '../wire/api';
-import { COOKIES_NEEDED, WireError } from '../wire/error';
+import { codeOf, COOKIES_NEEDED, WireError } from '../wire/error';
 
 /** Used until the server has told its own. */
 const FIRST_LIMITS = { text: 2000, interests: 5 };
@@ -46,7 +46,14 @@ export class VisitorState {
     const { me } = this;
     // A visitor is made by `load` alone.
     if (me === null) throw new WireError('disconnected');
-    const answer = await this.#api.acceptRules(me.rules.current);
+    let answer: Me;
+    try {
+      answer = await this.#api.acceptRules(me.rules.current);
+    } catch (error) {
+      // The rules have changed since: the next try accepts those of now.
+      if (codeOf(error) === 'conflict') this.me = await this.#api.me();
+      throw error;
+    }
     this.me = answer?.rules ? answer : { ...me, rules: { ...me.rules, accepted: me.rules.current } };
   }
 

@@ -1,9 +1,11 @@
 //! Interests as chips: what may be added, and how a typed line falls apart into them.
+import { flawOfLine } from '../ui/visible';
 
-/** In code points. Longer ones are a sentence, and sentences meet nobody. */
+/** In Unicode scalar values of the lower case, as the server counts. Longer ones are a sentence, and sentences meet nobody. */
 export const LONGEST_INTEREST = 30;
 
-export type Added = { chips: string[]; added: string | null; refused: 'empty' | 'full' | 'long' | null };
+export type Refused = 'full' | 'long' | 'invisible' | 'forbidden';
+export type Added = { chips: string[]; added: string | null; refused: 'empty' | Refused | null };
 
 /** One spelling for one interest: composed letters, single spaces, no ends. */
 export function tidy(raw: string): string {
@@ -15,8 +17,11 @@ export function addChip(chips: readonly string[], raw: string, max: number): Add
   const chip = tidy(raw);
   const same = [...chips];
   if (chip === '') return { chips: same, added: null, refused: 'empty' };
-  if ([...chip].length > LONGEST_INTEREST) return { chips: same, added: null, refused: 'long' };
-  if (chips.some((known) => known.toLocaleLowerCase() === chip.toLocaleLowerCase())) {
+  const flaw = flawOfLine(chip);
+  if (flaw !== null) return { chips: same, added: null, refused: flaw };
+  if ([...chip.toLowerCase().normalize('NFC')].length > LONGEST_INTEREST)
+    return { chips: same, added: null, refused: 'long' };
+  if (chips.some((known) => known.toLowerCase() === chip.toLowerCase())) {
     return { chips: same, added: null, refused: null };
   }
   if (chips.length >= max) return { chips: same, added: null, refused: 'full' };

@@ -13,8 +13,8 @@ const COOL_MS = 10_000;
 
 export interface SeekDeps {
   ask: Socket['ask'];
-  /** The server does not know that the rules were accepted. */
-  onAgeGate(): void;
+  /** The server does not know that the rules were accepted; this is what was looked for. */
+  onAgeGate(wanted: Fields<'seek'>): void;
   /** There is an open talk already. */
   onTalk(): void;
 }
@@ -31,6 +31,8 @@ export class Seek {
   met = $state.raw<Pairing | null>(null);
   /** The code of what went wrong with the last try, for the form. */
   failed = $state<string | null>(null);
+  /** The field of the form that it was about; null when it was about none. */
+  field = $state<'interests' | 'languages' | null>(null);
   retryAfterMs = $state(0);
 
   readonly active = $derived(this.phase !== 'idle' && this.phase !== 'met');
@@ -82,6 +84,12 @@ export class Seek {
     this.#reset('idle');
   }
 
+  /** The form is being corrected: what was said of it no longer holds. */
+  amend(): void {
+    this.failed = null;
+    this.field = null;
+  }
+
   /** Waits as the server asked, then looks again by itself. */
   cool(wanted: Fields<'seek'>, forMs: number | null): void {
     this.#reset('cooling');
@@ -121,13 +129,14 @@ export class Seek {
   #refused(error: unknown): void {
     const code = codeOf(error);
     // No answer: the next hello says whether the server looks for us, and `again` asks once more if not.
-    if (code === 'disconnected' || code === 'timeout') return;
+    if (code === 'disconnected' || code === 'timeout' || code === 'session_ended') return;
     const wait = error instanceof WireError ? error.retryAfterMs : null;
     if (code === 'rate_limited') return this.cool(this.wanted, wait);
     this.#reset('idle');
-    if (code === 'age_gate') return this.#deps.onAgeGate();
+    if (code === 'age_gate') return this.#deps.onAgeGate(this.wanted);
     if (code === 'already_in_session') return this.#deps.onTalk();
     this.failed = code;
+    this.field = fieldOf(error);
     this.retryAfterMs = wait ?? 0;
   }
 
@@ -137,13 +146,19 @@ export class Seek {
     this.#timers = [];
     this.phase = phase;
     this.met = null;
-    this.failed = null;
+    this.amend();
     this.waiting = null;
   }
 
   #after(ms: number, then: () => void): void {
     this.#timers.push(setTimeout(then, Math.max(0, ms)));
   }
+}
+
+/** `interests`, `interests.2` or `interests[2]`: a part of a field is shown at the field. */
+function fieldOf(error: unknown): 'interests' | 'languages' | null {
+  const named = error instanceof WireError ? /^\w+/.exec(error.field ?? '')?.[0] : null;
+  return named === 'interests' || named === 'languages' ? named : null;
 }
 
 /** 0:04, 12:30: how long, in minutes and seconds. */

@@ -69,6 +69,22 @@ describe('the phases', () => {
 
 describe('refusals', () => {
   it.each([
+    ['interests', 'interests'],
+    ['interests[0]', 'interests'],
+    ['languages', 'languages'],
+    ['translate', null],
+    [null, null],
+  ] as const)('of the field %s are said at %s, until it is corrected', async (field, shown) => {
+    answer.mockRejectedValueOnce(new WireError('bad_frame', '', null, field));
+    await seek.start(jazz);
+    expect([seek.phase, seek.failed, seek.field]).toEqual(['idle', 'bad_frame', shown]);
+    seek.amend();
+    expect([seek.failed, seek.field]).toEqual([null, null]);
+    await seek.start(jazz);
+    expect([seek.phase, seek.failed, seek.field]).toEqual(['looking', null, null]);
+  });
+
+  it.each([
     ['age_gate', onAgeGate],
     ['already_in_session', onTalk],
   ] as const)('%s leads to where it is solved', async (code, spy) => {

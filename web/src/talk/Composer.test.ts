@@ -10,19 +10,28 @@ const post = vi.fn<(text: string) => void>();
 const typed = vi.fn();
 const onup = vi.fn();
 const onsent = vi.fn();
+const discard = vi.fn();
 const talk = {
   room: 'r',
   state: 'open',
   partner: { name: 'x', color: 'pine', animal: 'otter' },
+  returned: null,
+  sending: { discard },
   post,
   typed,
 } as unknown as Talk;
+const refused = (text: string, asked = false) => ({
+  row: { text, status: 'failed', reason: 'bad_payload' },
+  code: 'bad_payload',
+  asked,
+});
 
 beforeEach(() => {
   sessionStorage.clear();
   vi.stubGlobal('matchMedia', () => ({ matches: false }));
   setLocale('en');
-  for (const spy of [post, typed, onup, onsent]) spy.mockReset();
+  for (const spy of [post, typed, onup, onsent, discard]) spy.mockReset();
+  talk.returned = null;
 });
 afterEach(() => {
   cleanup();
@@ -105,6 +114,40 @@ describe('the composer', () => {
     await user.keyboard('{Enter}');
     expect(post).not.toHaveBeenCalled();
     expect(screen.getByText("This has characters that can't be sent.")).toBeTruthy();
+  });
+
+  it('refuses what nobody could see, says so, and lets it be corrected', async () => {
+    const { field, user } = show();
+    await user.click(field);
+    await user.paste('\u3164\u200b');
+    await user.keyboard('{Enter}');
+    expect(post).not.toHaveBeenCalled();
+    expect(screen.getByText('Write at least one character that can be seen.')).toBeTruthy();
+    expect(field.getAttribute('aria-invalid')).toBe('true');
+    await user.type(field, 'hi{Enter}');
+    expect(post).toHaveBeenCalledOnce();
+    expect(screen.queryByText('Write at least one character that can be seen.')).toBeNull();
+  });
+
+  it('takes back what the server has refused, with the reason, to be written differently', async () => {
+    talk.returned = refused('what was written') as Talk['returned'];
+    const { field, user } = show();
+    await vi.waitFor(() => expect(field.value).toBe('what was written'));
+    expect(screen.getByText("This has characters that can't be sent.")).toBeTruthy();
+    expect(discard).toHaveBeenCalledOnce();
+    await user.type(field, ' anew{Enter}');
+    expect(post.mock.calls).toEqual([['what was written anew']]);
+  });
+
+  it('leaves what is being written alone, and takes the refused text before it when asked', async () => {
+    sessionStorage.setItem('maju.draft.r', 'half a sentence');
+    talk.returned = refused('refused') as Talk['returned'];
+    expect(show().field.value).toBe('half a sentence');
+    expect(discard).not.toHaveBeenCalled();
+    cleanup();
+    talk.returned = refused('refused', true) as Talk['returned'];
+    const { field } = show();
+    await vi.waitFor(() => expect(field.value).toBe('refused\nhalf a sentence'));
   });
 
   it('goes to the messages with Up, from an empty field only', async () => {

@@ -8,10 +8,12 @@ import { Row } from './row.svelte';
 import type { Talk } from './talk.svelte';
 
 const sending = { retry: vi.fn(), discard: vi.fn() };
+const rewrite = vi.fn();
 const talk = {
   partner: { id: 'p', name: 'x', color: 'pine', animal: 'otter' },
   signs: { theyRead: 5 },
   sending,
+  rewrite,
 } as unknown as Talk;
 
 beforeEach(() => setLocale('en'));
@@ -27,6 +29,7 @@ function show(fields: Partial<Row>, mine = true, live = true) {
     live,
     position: 1,
     size: 1,
+    limit: 1500,
   });
   return screen.getByRole('article');
 }
@@ -59,6 +62,25 @@ describe('a message', () => {
     await user.click(screen.getByRole('button', { name: 'Retry' }));
     await user.click(screen.getByRole('button', { name: 'Delete' }));
     expect([sending.retry.mock.calls.length, sending.discard.mock.calls.length]).toEqual([1, 1]);
+  });
+
+  it.each([
+    ['bad_payload', /has characters that can't be sent/],
+    ['too_long', /Up to 1,500 characters/],
+  ])('that failed for its text (%s) is to be written differently, not sent again', async (reason, words) => {
+    const user = userEvent.setup();
+    expect(show({ seq: null, status: 'failed', reason }).textContent).toMatch(words);
+    expect(screen.queryByRole('button', { name: 'Retry' })).toBeNull();
+    await user.click(screen.getByRole('button', { name: 'Edit' }));
+    expect(rewrite).toHaveBeenLastCalledWith(expect.objectContaining({ reason }));
+  });
+
+  it.each([
+    ['banned', /can't chat right now/],
+    ['muted', /can't send messages right now/],
+    ['age_gate', /confirmed the rules/],
+  ])('that failed because we may not write (%s) says so', (reason, words) => {
+    expect(show({ seq: null, status: 'failed', reason }).textContent).toMatch(words);
   });
 
   it('that failed because they left can only be read', () => {

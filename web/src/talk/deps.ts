@@ -2,6 +2,7 @@
 import type { Api } from '../wire/api';
 import type { Outbox } from '../wire/outbox';
 import type { Socket } from '../wire/socket';
+import type { Deed } from './last.svelte';
 import type { Talk } from './talk.svelte';
 
 export interface TalkDeps {
@@ -11,8 +12,13 @@ export interface TalkDeps {
   newId(): string;
   /** An interest as the reader wrote it. */
   spell(topic: string): string;
+  /** What this person did about the other one, in any tab. */
+  deed(session: string): Deed;
+  did(session: string, deed: Deed): void;
   /** A message of theirs has arrived, live. */
   onMessage(talk: Talk, text: string): void;
   onPartner(talk: Talk, state: 'away' | 'back'): void;
   onEnd(talk: Talk): void;
+  /** The server wants the age and the rules first: `accepted` or `declined` follows. */
+  onAgeGate(): void;
 }

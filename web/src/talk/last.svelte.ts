@@ -10,6 +10,13 @@ export interface LastTalk {
   slot: Slot;
   /** In milliseconds; null while it is open. */
   ended_at: number | null;
+  /** What this person did about the other one, so that every tab knows whose deed the end was. */
+  deed?: Deed;
+}
+
+export interface Deed {
+  reported: boolean;
+  blocked: boolean;
 }
 
 const KEY = 'maju.talks';
@@ -49,6 +56,14 @@ export class LastTalks {
     this.#write(
       this.#read().map((talk) => (talk.session !== open && talk.ended_at === null ? { ...talk, ended_at: now } : talk)),
     );
+  }
+
+  deed(session: string): Deed {
+    return this.#read().find((talk) => talk.session === session)?.deed ?? { reported: false, blocked: false };
+  }
+
+  did(session: string, deed: Deed): void {
+    this.#write(this.#read().map((talk) => (talk.session === session ? { ...talk, deed } : talk)));
   }
 
   forget(session: string): void {

@@ -18,6 +18,8 @@ let asked: Asked[];
 let messages: Messages;
 let sending: Sending;
 let closed: number;
+let gated: number;
+let refused: string[];
 
 function tab(): Sending {
   messages = new Messages(() => true);
@@ -29,12 +31,20 @@ function tab(): Sending {
         fail: (code, wait) => (reject(new WireError(code, code, wait ?? null)), settled()),
       });
     })) as unknown as Socket['ask'];
-  return new Sending({ room: 'r', ask, messages, outbox: new Outbox('r', keep), onClosed: () => closed++ });
+  return new Sending({
+    room: 'r',
+    ask,
+    messages,
+    outbox: new Outbox('r', keep),
+    onClosed: () => closed++,
+    onAgeGate: () => gated++,
+    onRefused: (row, code) => refused.push(`${row.text}: ${code}`),
+  });
 }
 
 beforeEach(() => {
   vi.useFakeTimers();
-  [keep, asked, closed] = [new FakeKeep(), [], 0];
+  [keep, asked, closed, gated, refused] = [new FakeKeep(), [], 0, 0, []];
   sending = tab();
 });
 afterEach(() => vi.useRealTimers());
@@ -175,6 +185,46 @@ describe('trouble', () => {
     sending.discard(row);
     expect(messages.rows).toEqual([]);
     expect(keep.kept.size).toBe(0);
+  });
+
+  it.each([
+    ['bad_payload', ['hi: bad_payload']],
+    ['too_long', ['hi: too_long']],
+    ['muted', []],
+  ])('%s: only what is about the text sends it back to be corrected', async (code, back) => {
+    sending.opened();
+    sending.post('a', 'hi', 1);
+    await asked[0]?.fail(code);
+    expect(refused).toEqual(back);
+  });
+
+  it('holds everything, in order and never late, until the rules are accepted', async () => {
+    sending.opened();
+    sending.post('a', 'hi', 1);
+    sending.post('b', 'there', 2);
+    await asked[0]?.fail('age_gate');
+    expect(gated).toBe(1);
+    await vi.advanceTimersByTimeAsync(10 * LATE_MS);
+    expect([ids(), states()]).toEqual([['a'], ['a pending', 'b pending']]);
+    sending.opened();
+    await asked[1]?.ok(1);
+    await asked[2]?.ok(2);
+    expect([ids(), states()]).toEqual([
+      ['a', 'a', 'b'],
+      ['a sent', 'b sent'],
+    ]);
+  });
+
+  it('keeps everything where the rules are declined, to be sent again', async () => {
+    sending.opened();
+    const row = sending.post('a', 'hi', 1);
+    await asked[0]?.fail('age_gate');
+    sending.giveUp('age_gate');
+    expect(states()).toEqual(['a failed age_gate']);
+    sending.retry(row);
+    expect(ids()).toEqual(['a', 'a']);
+    await asked[1]?.fail('age_gate');
+    expect(gated).toBe(2);
   });
 
   it('tells that the talk is closed', async () => {

@@ -4,6 +4,7 @@ import type { Outbox } from '../wire/outbox';
 import type { Socket } from '../wire/socket';
 import type { Messages } from './messages.svelte';
 import type { Row } from './row.svelte';
+import { isAboutText } from './text';
 
 /** A clock is shown only for what takes longer. */
 export const SLOW_MS = 400;
@@ -24,6 +25,10 @@ export interface SendingDeps {
   outbox: Outbox;
   /** The visitor is no longer in the room, or the room is closed. */
   onClosed(): void;
+  /** The server wants the age and the rules first. What waits, waits on. */
+  onAgeGate(): void;
+  /** The text cannot be sent as it is written. */
+  onRefused(row: Row, code: string): void;
 }
 
 export class Sending {
@@ -87,6 +92,13 @@ export class Sending {
     this.#stopClocks();
   }
 
+  /** It cannot go on for now: what waits has failed for this reason, and can be sent again. */
+  giveUp(reason: string): void {
+    for (const { client_id: clientId, failed } of this.#deps.outbox.letters)
+      if (failed === null) this.#fail(clientId, reason);
+    this.#open = true;
+  }
+
   /** The talk is over: what did not arrive never will. */
   end(reason: string): void {
     this.#over = true;
@@ -129,12 +141,17 @@ export class Sending {
       const { code, retryAfterMs } = error instanceof WireError ? error : new WireError('internal');
       if (this.#flying === clientId) this.#flying = null;
       // Nothing is known: the letter stays, and the next connection repeats it under the same id.
-      if (code !== 'disconnected') this.#refused(clientId, code, retryAfterMs);
+      if (code !== 'disconnected' && code !== 'session_ended') this.#refused(clientId, code, retryAfterMs);
     }
   }
 
   #refused(clientId: string, code: string, retryAfterMs: number | null): void {
     if (this.#over) return;
+    if (code === 'age_gate') {
+      this.closed();
+      this.#deps.onAgeGate();
+      return;
+    }
     const asked = ASKED_TO_WAIT.has(code);
     if (asked || MAY_PASS.has(code)) {
       // Nothing is late while the server itself asks for patience.
@@ -145,6 +162,8 @@ export class Sending {
       return;
     }
     this.#fail(clientId, code);
+    const row = this.#deps.messages.mineBy(clientId);
+    if (row && isAboutText(code)) this.#deps.onRefused(row, code);
     if (code === 'closed' || code === 'forbidden' || code === 'not_found') this.#deps.onClosed();
     else this.#landed(clientId);
   }

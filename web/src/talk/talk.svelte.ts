@@ -51,6 +51,9 @@ export class Talk {
   /** How many messages of theirs have come while this page was open: the title and the jump button count by it. */
   heard = $state(0);
 
+  /** A message that cannot be sent as it is written, on its way back to the field; `asked` when the person wants it there. */
+  returned = $state.raw<{ row: Row; code: string; asked: boolean } | null>(null);
+
   readonly messages: Messages;
   readonly sending: Sending;
   readonly signs: Signs;
@@ -75,8 +78,13 @@ export class Talk {
     this.#log = new Log({
       take: (entry) => this.#take(entry),
       replay: async (after) => {
-        const { resync } = await deps.ask('join', { room: this.room, after });
-        if (resync) void this.#log.resync();
+        try {
+          const { resync } = await deps.ask('join', { room: this.room, after });
+          if (resync) void this.#log.resync();
+        } catch (error) {
+          if (codeOf(error) === 'age_gate') deps.onAgeGate();
+          throw error;
+        }
       },
       page: async (after) => (await deps.api.log(this.room, { after, limit: LOG_PAGE })).items,
     });
@@ -86,6 +94,8 @@ export class Talk {
       messages: this.messages,
       outbox: deps.outbox,
       onClosed: () => this.finish('gone'),
+      onAgeGate: () => deps.onAgeGate(),
+      onRefused: (row, code) => (this.returned = { row, code, asked: false }),
     });
   }
 
@@ -93,6 +103,8 @@ export class Talk {
   static archived(deps: TalkDeps, talk: LastTalk): Talk {
     const read = new Talk(deps, { ...talk, you: null, shared: [], languages: [], relaxed: false });
     read.state = 'ended';
+    read.reported = talk.deed?.reported ?? false;
+    read.blocked = talk.deed?.blocked ?? false;
     return read;
   }
 
@@ -132,11 +144,24 @@ export class Talk {
     } catch (error) {
       const code = codeOf(error);
       if (code === 'closed' || code === 'forbidden' || code === 'not_found') this.finish('gone');
+      else if (code === 'age_gate') this.#deps.onAgeGate();
       // Without a connection the next hello enters again.
       else if (code !== 'disconnected') this.loadFailed = true;
     } finally {
       this.loading = false;
     }
+  }
+
+  /** The rules were accepted: on from where the server stopped us. */
+  accepted(): void {
+    if (this.state !== 'ended') void (this.#entered ? this.enter() : this.comeBack());
+  }
+
+  /** The rules were not accepted: nothing is lost, and all can be tried again. */
+  declined(): void {
+    if (this.state === 'ended') return;
+    if (this.#entered) this.sending.giveUp('age_gate');
+    else this.loadFailed = true;
   }
 
   /** Reads the newest page of a talk that is over. False when it cannot be read any more. */
@@ -222,6 +247,11 @@ export class Talk {
     return this.sending.post(this.#deps.newId(), text, Date.now());
   }
 
+  /** The person wants to write a refused message differently. */
+  rewrite(row: Row): void {
+    this.returned = { row, code: row.reason ?? 'bad_payload', asked: true };
+  }
+
   /** The person is writing. */
   typed(): void {
     if (this.state === 'open') this.signs.typed();
@@ -240,12 +270,16 @@ export class Talk {
   }
 
   async report(what: Omit<Fields<'report'>, 'room'>): Promise<void> {
-    const before = this.reported;
-    this.reported = true;
+    const before = { reported: this.reported, blocked: this.blocked };
+    this.reported = true; // the event of the end may come before the answer, here and in other tabs
+    this.#deps.did(this.session, { reported: true, blocked: before.blocked || what.block });
     try {
       await this.#deps.ask('report', { room: this.room, ...what });
     } catch (error) {
-      if (this.state !== 'ended' || this.endedBy !== 'report') this.reported = before;
+      if (this.state !== 'ended' || this.endedBy !== 'report') {
+        this.reported = before.reported;
+        this.#deps.did(this.session, before);
+      }
       throw error;
     }
     if (what.block) this.blocked = true;
@@ -254,11 +288,14 @@ export class Talk {
 
   /** The two never meet again. An open talk ends. */
   async block(): Promise<void> {
+    const before = { reported: this.reported, blocked: this.blocked };
     this.blocked = true;
+    this.#deps.did(this.session, { ...before, blocked: true });
     try {
       await this.#deps.ask('block', { room: this.room, sender: this.partner.id });
     } catch (error) {
-      this.blocked = false;
+      this.blocked = before.blocked;
+      this.#deps.did(this.session, before);
       throw error;
     }
     this.finish('block');
@@ -268,12 +305,21 @@ export class Talk {
   finish(reason: EndReason | 'gone', silent = false): void {
     if (this.state === 'ended') return;
     this.state = 'ended';
-    this.endedBy = reason;
+    this.endedBy = this.#theirs(reason) ? 'left' : reason;
     this.awayUntil = null;
     this.signs.theyStopped();
     this.sending.end('left');
     this.#log.end();
     if (!silent) this.#deps.onEnd(this);
+  }
+
+  /** A report or a block that is not this person's own: no more is shown than that the other one left. */
+  #theirs(reason: EndReason | 'gone'): boolean {
+    if (reason !== 'report' && reason !== 'block') return false;
+    const { reported, blocked } = this.#deps.deed(this.session);
+    this.reported ||= reported;
+    this.blocked ||= blocked;
+    return !this.reported && !this.blocked;
   }
 
   #partner(state: 'away' | 'back' | 'left', until: number | null): void {

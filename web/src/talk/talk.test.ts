@@ -56,6 +56,9 @@ beforeEach(() => {
     onMessage: vi.fn(),
     onPartner: vi.fn(),
     onEnd,
+    onAgeGate: vi.fn(),
+    deed: () => ({ reported: false, blocked: false }),
+    did: vi.fn(),
   };
 });
 

@@ -1,4 +1,5 @@
 //! What may be sent: the server's own rule, so that a refusal is known before it is sent.
+import { isVisible } from '../ui/visible';
 
 export const LONGEST_TEXT = 2000;
 export const COUNTED_FROM = 1800;
@@ -7,7 +8,12 @@ export const COUNTED_FROM = 1800;
 // eslint-disable-next-line no-control-regex
 const REFUSED = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\p{Surrogate}]/u;
 
-export type Checked = { text: string; refused: 'empty' | 'too_long' | 'bad_payload' | null };
+export type Checked = { text: string; refused: 'empty' | 'invisible' | 'too_long' | 'bad_payload' | null };
+
+/** The text itself was refused: sending it again as it is would never help, writing it differently does. */
+export function isAboutText(code: string | null): boolean {
+  return code === 'bad_payload' || code === 'too_long';
+}
 
 /** In composed form, without the white space around it. */
 export function tidyText(raw: string): string {
@@ -23,5 +29,6 @@ export function checked(raw: string, longest = LONGEST_TEXT): Checked {
   const text = tidyText(raw);
   if (text === '') return { text, refused: 'empty' };
   if ([...text].length > longest) return { text, refused: 'too_long' };
-  return { text, refused: REFUSED.test(text) ? 'bad_payload' : null };
+  if (REFUSED.test(text)) return { text, refused: 'bad_payload' };
+  return { text, refused: isVisible(text) ? null : 'invisible' };
 }

@@ -55,8 +55,9 @@ export class FakeSocket {
     await settled();
   }
 
-  async refuse(type: ClientFrame['type'], code: string, retryAfterMs?: number): Promise<void> {
-    const error = { code, message: code, ...(retryAfterMs === undefined ? {} : { retry_after_ms: retryAfterMs }) };
+  async refuse(type: ClientFrame['type'], code: string, retryAfterMs?: number, field?: string): Promise<void> {
+    const wait = retryAfterMs === undefined ? {} : { retry_after_ms: retryAfterMs };
+    const error = { code, message: code, ...wait, ...(field === undefined ? {} : { field }) };
     this.hear({ re: this.frames(type).at(-1)?.id, error });
     await settled();
   }

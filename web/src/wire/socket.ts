@@ -39,6 +39,7 @@ const PING_LIMIT_MS = 5_000;
 const GRACE_MS = 5_000;
 /** Bad frame, session ended, banned, signed in elsewhere, unsupported version. */
 const FINAL_CODES = new Set([4400, 4401, 4403, 4409, 4410]);
+const SESSION_ENDED = 4401;
 /** Our queue at the server was full: nothing is wrong, and the resume brings what it held. */
 const TOO_SLOW = 4408;
 
@@ -51,6 +52,8 @@ interface Waiter {
 export class Socket {
   status: Status = 'off';
   stop: Stop | null = null;
+  /** The server's code, when the last attempt was answered and refused; null when nothing was heard. */
+  refusal: string | null = null;
   /** When the next attempt starts, in milliseconds since the epoch; null while none is planned. */
   nextTryAt: number | null = null;
 
@@ -88,6 +91,12 @@ export class Socket {
   restart(): void {
     this.#drop();
     void this.#begin();
+  }
+
+  /** The server does not know our session any more: makes sure of a visitor, then connects anew. */
+  renew(): void {
+    this.#prepared = false;
+    this.restart();
   }
 
   /** The person came back, or the network did: do not wait any longer, and do not trust a silent connection. */
@@ -139,7 +148,7 @@ export class Socket {
       } catch (error) {
         if (turn !== this.#turn) return;
         if (codeOf(error) === COOKIES_NEEDED) this.#stopFor({ code: COOKIES_NEEDED, reason: '' });
-        else this.#later();
+        else this.#refused(error);
         return;
       }
       if (turn !== this.#turn) return;
@@ -160,11 +169,15 @@ export class Socket {
     let ok: HelloOk;
     try {
       ok = await this.#ask('hello', resume.length > 0 ? { resume } : {});
-    } catch {
-      if (turn === this.#turn) this.#lost(1006, '');
+    } catch (error) {
+      if (turn !== this.#turn) return;
+      this.#drop();
+      this.#prepared = false;
+      this.#refused(error);
       return;
     }
     if (turn !== this.#turn) return;
+    this.refusal = null;
     clearTimeout(this.#opening);
     this.#attempt = 0;
     this.#heartbeatMs = ok.heartbeat_ms;
@@ -190,8 +203,13 @@ export class Socket {
     if (!waiter) return;
     this.#waiters.delete(frame.re);
     clearTimeout(waiter.timer);
-    if ('ok' in frame) waiter.resolve(frame.ok as never);
-    else waiter.reject(asError(frame.error));
+    if ('ok' in frame) {
+      waiter.resolve(frame.ok as never);
+      return;
+    }
+    waiter.reject(asError(frame.error));
+    // Nothing that is asked on this connection has another answer.
+    if (frame.error.code === 'session_ended') this.#lost(SESSION_ENDED, '');
   }
 
   /** The server's own pings are invisible to a page, so after a longer silence we ask for a sign of life. */
@@ -226,6 +244,7 @@ export class Socket {
     }
     // Refused before the hello: the cookie may be gone, so ask for a visitor again first.
     if (!greeted) this.#prepared = false;
+    this.refusal = null;
     if (code === 1012) this.#waitFor(restartDelay(reason));
     else if (code === TOO_SLOW) this.#waitFor(0);
     else this.#later();
@@ -235,6 +254,13 @@ export class Socket {
     this.stop = stop;
     this.#prepared = false;
     this.#say('stopped');
+  }
+
+  /** Tries again, no sooner than the server asks for. */
+  #refused(error: unknown): void {
+    const { code, retryAfterMs } = error instanceof WireError ? error : new WireError('internal');
+    this.refusal = code === 'disconnected' || code === 'timeout' ? null : code;
+    this.#later(Math.min(retryAfterMs ?? 0, LONGEST_WAIT_MS));
   }
 
   #drop(): void {
@@ -258,10 +284,10 @@ export class Socket {
   }
 
   /** Full jitter: after an outage nobody comes back at the same moment as everybody else. */
-  #later(): void {
+  #later(least = 0): void {
     const most = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#attempt);
     this.#attempt++;
-    this.#waitFor((this.#options.random ?? Math.random)() * most);
+    this.#waitFor(least + (this.#options.random ?? Math.random)() * most);
   }
 
   #waitFor(ms: number): void {
