@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tokio_postgres::Client;
 
-use crate::context::{Context, Guest};
-use crate::history::{Outcome, digest};
+use crate::context::Context;
+use crate::history::{Outcome, Sent, digest, now_ms};
 use crate::http;
 use crate::rng::Rng;
 
@@ -14,6 +14,11 @@ use crate::rng::Rng;
 const REPEATS: usize = 200;
 /// How long waiting people may take to be where they belong after everything is healed.
 const SETTLED: Duration = Duration::from_secs(10);
+
+/// How far the time of something may be from when it was: both are of this machine's clock, in milliseconds.
+const SLACK_MS: i64 = 1_000;
+/// How often a repeat that comes too soon is said again.
+const TRIES: usize = 5;
 
 /// A stored entry.
 struct Entry {
@@ -56,7 +61,6 @@ pub async fn connect(shared: &Context) -> Result<Client, tokio_postgres::Error> 
 pub async fn check(
     shared: &Context,
     db: &Client,
-    guests: &[Guest],
     listeners: &[(usize, Vec<String>)],
 ) -> Result<Found, tokio_postgres::Error> {
     let mut found = Found::default();
@@ -64,10 +68,11 @@ pub async fn check(
     // Read before anything is repeated: a repeat of what was lost would write it again.
     let logs = logs(db).await?;
     log_itself(shared, &logs, &mut found);
-    sends(shared, &logs, guests, &mut found);
+    sends(shared, &logs, &mut found);
     views(shared, &logs, listeners, &mut found);
     talks(shared, db, &mut found).await?;
-    repeats(shared, guests, &mut found).await;
+    times(shared, db).await?;
+    repeats(shared, &mut found).await;
     Ok(found)
 }
 
@@ -81,7 +86,8 @@ async fn logs(db: &Client) -> Result<HashMap<String, Log>, tokio_postgres::Error
     let entries = db
         .query(
             "SELECT r.public_id::text, m.seq, m.client_id::text, v.public_id::text, p.public_id::text, m.payload::text,
-                    floor(extract(epoch FROM m.created_at) * 1000)::bigint
+                    floor(extract(epoch FROM m.created_at) * 1000)::bigint,
+                    to_char(m.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')
              FROM message m JOIN chat_room r ON r.id = m.room_id JOIN visitor v ON v.id = m.sender_id
              LEFT JOIN membership p ON p.room_id = m.room_id AND p.visitor_id = m.sender_id ORDER BY m.room_id, m.seq",
             &[],
@@ -90,7 +96,7 @@ async fn logs(db: &Client) -> Result<HashMap<String, Log>, tokio_postgres::Error
     for row in entries {
         let payload: Value = serde_json::from_str(row.get(5)).unwrap_or(Value::Null);
         let (client_id, member): (String, Option<String>) = (row.get(2), row.get(4));
-        let digest = digest(&client_id, &member.unwrap_or_default(), &payload);
+        let digest = digest(&client_id, &member.unwrap_or_default(), &payload, row.get(7));
         let entry = Entry { client_id, sender: row.get(3), digest, at_ms: row.get(6) };
         logs.entry(row.get(0)).or_default().entries.push((row.get(1), entry));
     }
@@ -112,6 +118,9 @@ fn log_itself(shared: &Context, logs: &HashMap<String, Log>, found: &mut Found) 
                 .history
                 .problem("gap", format!("the head of {room} is {}, its log holds {}", log.head, log.entries.len()));
         }
+        if let Some(seq) = before_its_time(&log.entries) {
+            shared.history.problem("clock", format!("entry {seq} of {room} is dated before the one it follows"));
+        }
         let mut ids = HashSet::new();
         for (seq, entry) in &log.entries {
             if !ids.insert(&entry.client_id) {
@@ -123,9 +132,44 @@ fn log_itself(shared: &Context, logs: &HashMap<String, Log>, found: &mut Found) 
     }
 }
 
+/// The first entry that is dated well before the one it follows.
+fn before_its_time(entries: &[(i64, Entry)]) -> Option<i64> {
+    entries.windows(2).find(|two| two[1].1.at_ms + SLACK_MS < two[0].1.at_ms).map(|two| two[1].0)
+}
+
+/// Whether an acknowledged entry is dated between its first try and its ack: by Postgres, whatever a node's clock says.
+fn is_dated(sent: &Sent, at_ms: i64) -> bool {
+    (sent.first_ms - SLACK_MS..=sent.acked_ms + SLACK_MS).contains(&at_ms)
+}
+
+/// Nothing that is stored is dated before the run or in the future.
+async fn times(shared: &Context, db: &Client) -> Result<(), tokio_postgres::Error> {
+    let began_ms = now_ms() - (shared.history.elapsed() * 1e3) as i64 - SLACK_MS;
+    let wrong = db
+        .query(
+            "SELECT what, at::text FROM (
+                SELECT 'a room was made', created_at FROM chat_room UNION ALL SELECT 'a room was closed', closed_at FROM chat_room
+                UNION ALL SELECT 'a talk began', created_at FROM random_session
+                UNION ALL SELECT 'a talk ended', ended_at FROM random_session
+                UNION ALL SELECT 'somebody was away', unnest(ARRAY[a_away_since, b_away_since]) FROM random_session
+                UNION ALL SELECT 'somebody sought', unnest(ARRAY[a_since, b_since]) FROM random_session
+                UNION ALL SELECT 'somebody seeks', since FROM random_ticket
+                UNION ALL SELECT 'somebody joined', unnest(ARRAY[joined_at, left_at]) FROM membership
+             ) t (what, at) WHERE extract(epoch FROM at) * 1000 NOT BETWEEN $1::float8 AND $2::float8",
+            &[&(began_ms as f64), &((now_ms() + SLACK_MS) as f64)],
+        )
+        .await?;
+    for row in wrong {
+        let (what, at): (String, String) = (row.get(0), row.get(1));
+        shared.history.problem("clock", format!("{what} at {at}, they say, which is not in this run"));
+    }
+    Ok(())
+}
+
 /// Every ack is stored as it was given, and nothing is stored that was refused or never said.
-fn sends(shared: &Context, logs: &HashMap<String, Log>, guests: &[Guest], found: &mut Found) {
+fn sends(shared: &Context, logs: &HashMap<String, Log>, found: &mut Found) {
     let mut broken = Vec::new();
+    let people = shared.people.lock().expect("no panic").clone();
     shared.history.with_sent(|all| {
         let mut stored = HashMap::<(&str, &str), (i64, &Entry)>::new();
         for (room, log) in logs {
@@ -138,7 +182,13 @@ fn sends(shared: &Context, logs: &HashMap<String, Log>, guests: &[Guest], found:
                     broken.push(("lost", format!("{client_id} was acked as {seq} in {} and is not stored", sent.room)))
                 }
                 (Outcome::Acked(seq), Some((at, entry))) => {
-                    if *seq != at || entry.sender != guests[sent.who].id {
+                    if !is_dated(sent, entry.at_ms) {
+                        let (first, acked) = (sent.first_ms, sent.acked_ms);
+                        let what =
+                            format!("{client_id} is dated {} ms, said at {first} and acked at {acked}", entry.at_ms);
+                        broken.push(("clock", what));
+                    }
+                    if *seq != at || people.get(&sent.who).is_none_or(|guest| guest.id != entry.sender) {
                         broken.push((
                             "changed",
                             format!("{client_id} was acked as {seq} in {} and is stored as {at}", sent.room),
@@ -289,21 +339,31 @@ async fn waiters(shared: &Context, db: &Client, found: &mut Found) -> Result<(),
 }
 
 /// A repeat of what was acked is answered as the first time, by either node; that of somebody who has left is refused.
-async fn repeats(shared: &Context, guests: &[Guest], found: &mut Found) {
-    let mut acked: Vec<(String, usize, String, String, i64)> = shared.history.with_sent(|all| {
+async fn repeats(shared: &Context, found: &mut Found) {
+    let people = shared.people.lock().expect("no panic").clone();
+    let mut acked: Vec<(String, usize, String, Value, i64)> = shared.history.with_sent(|all| {
         let acked = all.iter().filter_map(|(id, sent)| match sent.outcome {
-            Outcome::Acked(seq) => Some((id.clone(), sent.who, sent.room.clone(), sent.text.clone(), seq)),
+            Outcome::Acked(seq) => Some((id.clone(), sent.who, sent.room.clone(), sent.payload.clone(), seq)),
             _ => None,
         });
         acked.collect()
     });
-    acked.sort();
+    acked.sort_unstable_by(|one, other| one.0.cmp(&other.0));
     let leavers = shared.leavers.lock().expect("no panic").clone();
     Rng::of(shared.seed, "repeats").shuffle(&mut acked);
-    for (number, (client_id, who, room, text, seq)) in acked.into_iter().take(REPEATS).enumerate() {
-        let body = json!({"client_id": client_id, "payload": {"kind": "text", "text": text}});
+    for (number, (client_id, who, room, payload, seq)) in acked.into_iter().take(REPEATS).enumerate() {
+        let Some(guest) = people.get(&who) else { continue };
+        let body = json!({"client_id": client_id, "payload": payload});
         let path = format!("/api/v1/rooms/{room}/messages");
-        let answer = http::ask(shared.world.to(number % 2, &guests[who].cookie), "POST", &path, Some(&body)).await;
+        let mut answer = None;
+        for _ in 0..TRIES {
+            answer = http::ask(shared.world.to(number % 2, &guest.cookie), "POST", &path, Some(&body)).await;
+            // A limit that holds says nothing of the message.
+            if answer.as_ref().is_none_or(|answer| answer.status != 429) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
         found.repeated += 1;
         match answer {
             Some(answer) if answer.status == 200 && answer.json["seq"] == seq => {}
@@ -315,5 +375,32 @@ async fn repeats(shared: &Context, guests: &[Guest], found: &mut Found) {
             }
             None => shared.history.problem("liveness", format!("a repeat of {client_id} was not answered")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::{Entry, Outcome, Sent, before_its_time, is_dated};
+
+    fn sent(first_ms: i64, acked_ms: i64) -> Sent {
+        let (room, payload, outcome) = (String::new(), Value::Null, Outcome::Acked(1));
+        Sent { who: 0, room, payload, outcome, unknown: 0, first_ms, tried_ms: first_ms, acked_ms }
+    }
+
+    #[test]
+    fn an_entry_is_dated_between_its_first_try_and_its_ack() {
+        let sent = sent(100_000, 103_000);
+        assert!([100_000, 101_500, 103_000, 103_900].into_iter().all(|at| is_dated(&sent, at)));
+        // An hour back, a minute ahead, a day ahead.
+        assert!([-3_500_000, 163_000, 90_100_000].into_iter().all(|at| !is_dated(&sent, at)));
+    }
+
+    #[test]
+    fn an_entry_dated_before_the_one_it_follows_is_found() {
+        let entry = |seq, at_ms| (seq, Entry { client_id: String::new(), sender: String::new(), digest: 0, at_ms });
+        assert_eq!(before_its_time(&[entry(1, 5_000), entry(2, 5_000), entry(3, 9_000)]), None);
+        assert_eq!(before_its_time(&[entry(1, 5_000), entry(2, 65_000), entry(3, 6_000)]), Some(3));
     }
 }

@@ -23,7 +23,76 @@ pub async fn guest_at(shared: &Context, who: usize, node: usize) -> Option<Guest
     let (cookie, id) = (made.cookie?, made.json["visitor"]["id"].as_str()?.to_owned());
     let accept = json!({"rules": made.json["rules"]["current"], "adult": true});
     let accepted = http::ask(world.to(node, &cookie), "PATCH", "/api/v1/me", Some(&accept)).await?;
-    (accepted.status == 200).then_some(Guest { who, cookie, id })
+    let guest = (accepted.status == 200).then_some(Guest { who, cookie, id })?;
+    shared.people.lock().expect("no panic").insert(who, guest.clone());
+    Some(guest)
+}
+
+/// Two on a node who talk with each other: nobody else speaks their language. `None` when they could not be matched within `within`.
+pub async fn couple(shared: &Arc<Context>, nodes: [usize; 2], language: &str, within: Duration) -> Option<Couple> {
+    let frame = json!({"type": "seek", "interests": [], "languages": [language], "translate": false});
+    let mut lines = Vec::new();
+    for node in nodes {
+        let guest = guest_at(shared, shared.stranger(), node).await?;
+        let mut line = Line::new(shared.clone(), guest, Vec::new());
+        (line.pinned, line.manner) = (Some(node), Manner::Patient);
+        line.open().await.ok()?;
+        lines.push(line);
+    }
+    let mut couple = Couple { two: lines.pop()?, one: lines.pop()?, session: String::new(), room: String::new() };
+    let until = Instant::now() + within;
+    let matched = async {
+        for line in [&mut couple.one, &mut couple.two] {
+            line.ask(frame.clone()).await.ok()?["ok"].as_object()?;
+        }
+        for line in [&mut couple.one, &mut couple.two] {
+            let found = loop {
+                if let Some(at) = line.events.iter().position(|event| event["type"] == "found") {
+                    break line.events.remove(at)?;
+                }
+                if Instant::now() > until {
+                    return None;
+                }
+                line.listen(Duration::from_millis(20)).await.ok()?;
+            };
+            couple.session = found["session"].as_str()?.to_owned();
+            couple.room = found["room"].as_str()?.to_owned();
+            let room = couple.room.clone();
+            line.join(&room).await.ok()?["ok"].as_object()?;
+        }
+        Some(())
+    };
+    if matched.await.is_some() {
+        return Some(couple);
+    }
+    couple.end().await;
+    None
+}
+
+/// Two who talk with each other.
+pub struct Couple {
+    pub one: Line,
+    pub two: Line,
+    pub session: String,
+    pub room: String,
+}
+
+impl Couple {
+    /// Both stop for good, so that nobody waits for them at the end.
+    pub async fn end(&mut self) {
+        retire(&mut self.one).await;
+        retire(&mut self.two).await;
+    }
+}
+
+/// Leaves and cancels, with patience: nobody waits for this one at the end.
+pub async fn retire(line: &mut Line) {
+    let mut place = Place::default();
+    for _ in 0..20 {
+        if stop(line, &mut place).await.is_ok_and(|gone| gone) {
+            break;
+        }
+    }
 }
 
 /// A public room of a guest's.

@@ -1,6 +1,6 @@
 //! What all clients of a run share.
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use crate::history::History;
@@ -16,6 +16,9 @@ pub enum Phase {
     Over,
 }
 
+/// The numbers of those whom faults make begin here.
+const STRANGERS: usize = 1_000_000;
+
 /// What all clients share.
 pub struct Context {
     pub world: World,
@@ -28,6 +31,10 @@ pub struct Context {
     pub settled: Mutex<HashMap<String, bool>>,
     /// People who leave rooms: what they said there they cannot repeat.
     pub leavers: Mutex<HashSet<usize>>,
+    /// Everybody that was made, by number.
+    pub people: Mutex<HashMap<usize, Guest>>,
+    /// The number of the next person that a fault makes, far from those of the run.
+    next_stranger: AtomicUsize,
     pub watch: Watch,
     /// Two people who write when a fault needs somebody to, and the room they write to.
     pub writers: OnceLock<(Vec<Guest>, String)>,
@@ -35,7 +42,7 @@ pub struct Context {
 
 impl Context {
     pub fn new(world: World, seed: u64) -> Self {
-        let (waits, settled, leavers, watch) = Default::default();
+        let (waits, settled, leavers, people, watch) = Default::default();
         Self {
             world,
             history: History::new(),
@@ -44,9 +51,16 @@ impl Context {
             waits,
             settled,
             leavers,
+            people,
+            next_stranger: AtomicUsize::new(STRANGERS),
             watch,
             writers: OnceLock::new(),
         }
+    }
+
+    /// A number for somebody whom a fault makes.
+    pub fn stranger(&self) -> usize {
+        self.next_stranger.fetch_add(1, Ordering::Relaxed)
     }
 
     pub fn set_waits(&self, who: usize, count: usize) {

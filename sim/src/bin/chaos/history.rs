@@ -22,13 +22,15 @@ pub enum Outcome {
 pub struct Sent {
     pub who: usize,
     pub room: String,
-    pub text: String,
+    pub payload: Value,
     pub outcome: Outcome,
     /// Tries that ended before their answer, or with an answer that leaves it open.
     pub unknown: u32,
     /// When the first and the last try were made, in milliseconds since 1970.
     pub first_ms: i64,
     pub tried_ms: i64,
+    /// When its first ack came, in milliseconds since 1970; 0 while there is none.
+    pub acked_ms: i64,
 }
 
 /// What one client saw of one room.
@@ -41,7 +43,7 @@ pub struct View {
 }
 
 /// Kinds of broken promises, in the order of the summary.
-pub const KINDS: [&str; 19] = [
+pub const KINDS: [&str; 22] = [
     "lost",
     "doubled",
     "gap",
@@ -65,7 +67,14 @@ pub const KINDS: [&str; 19] = [
     "recovery",
     // Nobody matched in time while the node that pairs hung.
     "takeover",
+    // More memory than a node may take: for its life, a connection or a page.
     "memory",
+    // What a node's clock decided, though it jumps: a talk that ended, a page that was gone, a time that is not Postgres's.
+    "clock",
+    // A flood that was neither ended in time nor held to a rate.
+    "flood",
+    // A Postgres that was stopped under its living owner.
+    "owner",
     // Rolling restarts: what a person saw other than a reconnect, and what took too long to be heard.
     "seen",
     "delay",
@@ -115,10 +124,10 @@ pub fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
-/// A digest of an entry's author and content; JSON keys come sorted, so equal values have equal digests.
-pub fn digest(client_id: &str, sender: &str, payload: &Value) -> u64 {
+/// A digest of an entry's author, content and time; JSON keys come sorted, so equal values have equal digests.
+pub fn digest(client_id: &str, sender: &str, payload: &Value, at: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (client_id, sender, payload.to_string()).hash(&mut hasher);
+    (client_id, sender, payload.to_string(), at).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -161,16 +170,17 @@ impl History {
     }
 
     /// A try to send.
-    pub fn tried(&self, who: usize, room: &str, client_id: &str, text: &str) {
+    pub fn tried(&self, who: usize, room: &str, client_id: &str, payload: &Value) {
         let mut inner = self.lock();
         let sent = inner.sent.entry(client_id.to_owned()).or_insert_with(|| Sent {
             who,
             room: room.to_owned(),
-            text: text.to_owned(),
+            payload: payload.clone(),
             outcome: Outcome::Unknown,
             unknown: 0,
             first_ms: now_ms(),
             tried_ms: 0,
+            acked_ms: 0,
         });
         sent.tried_ms = now_ms();
     }
@@ -201,6 +211,7 @@ impl History {
         let took = (now_ms() - sent.first_ms).max(0) as u32;
         let before = std::mem::replace(&mut sent.outcome, Outcome::Acked(seq));
         if !matches!(before, Outcome::Acked(_)) {
+            sent.acked_ms = now_ms();
             inner.acks.push(took);
         }
         drop(inner);
@@ -235,6 +246,19 @@ impl History {
     /// The 99th of a hundred and the longest time that a send waited for any answer, in milliseconds.
     pub fn answers(&self) -> (u32, u32) {
         tail(&self.lock().answers)
+    }
+
+    /// How many sends have been answered so far: a mark for [`History::answers_since`].
+    pub fn answered(&self) -> usize {
+        self.lock().answers.len()
+    }
+
+    /// How many were answered since the mark, the 99th of a hundred and the longest wait, in milliseconds.
+    pub fn answers_since(&self, mark: usize) -> (usize, u32, u32) {
+        let inner = self.lock();
+        let since = inner.answers.get(mark..).unwrap_or_default();
+        let (p99, most) = tail(since);
+        (since.len(), p99, most)
     }
 
     /// The 99th of a hundred and the longest time from a send's first try to its ack, faults and tries in between included, in
@@ -284,7 +308,7 @@ impl History {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (room, seq) = (text(&event["room"]), event["seq"].as_i64().unwrap_or_default());
         let client_id = text(&event["client_id"]);
-        let digest = digest(&client_id, &text(&event["sender"]["id"]), &event["payload"]);
+        let digest = digest(&client_id, &text(&event["sender"]["id"]), &event["payload"], &text(&event["at"]));
         let mut inner = self.lock();
         if let Some(sent) = inner.sent.get(&client_id)
             && sent.first_ms >= inner.delays_since_ms

@@ -18,6 +18,18 @@ pub struct To<'a> {
     pub cookie: &'a str,
 }
 
+impl To<'_> {
+    /// The address that a proxy in front would name: each visitor has one of its own, and those without a cookie share one.
+    pub fn address(&self) -> String {
+        let hash = self
+            .cookie
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let network = if self.cookie.is_empty() { 0 } else { (hash >> 32) as u16 };
+        format!("10.{}.{}.1", network >> 8, network & 0xff)
+    }
+}
+
 /// What was answered.
 pub struct Answer {
     pub status: u16,
@@ -30,15 +42,44 @@ pub async fn ask(to: To<'_>, method: &str, path: &str, body: Option<&Value>) -> 
     tokio::time::timeout(PATIENCE, exchange(to, method, path, body)).await.ok()?
 }
 
-async fn exchange(to: To<'_>, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
-    let mut stream = TcpStream::connect(("127.0.0.1", to.door)).await.ok()?;
-    let port = to.port;
+/// The size of an answer's body in bytes, which is thrown away; no more than `most` is read of it. `None` unless it is 200.
+pub async fn size(to: To<'_>, path: &str, most: usize) -> Option<usize> {
+    let read = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", to.door)).await.ok()?;
+        stream.write_all(head(to, "GET", path).as_bytes()).await.ok()?;
+        stream.write_all(b"\r\n").await.ok()?;
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"\r\n\r\n") {
+            seen.push(stream.read_u8().await.ok()?);
+        }
+        seen.starts_with(b"HTTP/1.1 200").then_some(())?;
+        let (mut size, mut piece) = (0, vec![0; 64 * 1024]);
+        while size < most {
+            match stream.read(&mut piece).await.ok()? {
+                0 => break,
+                count => size += count,
+            }
+        }
+        Some(size)
+    };
+    tokio::time::timeout(PATIENCE, read).await.ok()?
+}
+
+/// A request up to where its body is named.
+fn head(to: To<'_>, method: &str, path: &str) -> String {
+    let (port, address) = (to.port, to.address());
     let mut request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: localhost:{port}\r\norigin: http://localhost:{port}\r\naccept-language: en\r\nconnection: close\r\n"
+        "{method} {path} HTTP/1.1\r\nhost: localhost:{port}\r\norigin: http://localhost:{port}\r\naccept-language: en\r\nconnection: close\r\nx-forwarded-for: {address}\r\n"
     );
     if !to.cookie.is_empty() {
         request += &format!("cookie: {}\r\n", to.cookie);
     }
+    request
+}
+
+async fn exchange(to: To<'_>, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
+    let mut stream = TcpStream::connect(("127.0.0.1", to.door)).await.ok()?;
+    let mut request = head(to, method, path);
     let body = body.map(Value::to_string).unwrap_or_default();
     if !body.is_empty() {
         request += &format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());

@@ -45,7 +45,7 @@ enum Asked {
     Send {
         room: String,
         client_id: String,
-        text: String,
+        payload: Value,
     },
     /// Somebody waits in `ask`, or nobody cares.
     Other,
@@ -55,7 +55,7 @@ enum Asked {
 #[derive(Clone)]
 struct Pending {
     room: String,
-    text: String,
+    payload: Value,
     /// When to try again; none while a try is on its way.
     again: Option<Instant>,
 }
@@ -78,6 +78,8 @@ pub struct Line {
     /// The only node that it goes to.
     pub pinned: Option<usize>,
     pub manner: Manner,
+    /// Escapes what is not ASCII, as some programs do: `\ud83d\ude00`.
+    pub escapes: bool,
     /// When a browser comes back: the time that the last close named, else more with every failure.
     stay_away: Option<Duration>,
     failures: u32,
@@ -106,6 +108,7 @@ impl Line {
             deaf_until: 0,
             pinned: None,
             manner: Manner::Restless,
+            escapes: false,
             stay_away: None,
             failures: 0,
             answers: HashMap::new(),
@@ -196,7 +199,12 @@ impl Line {
         let _ = stream.set_nodelay(true);
         let mut request = format!("ws://localhost:{}/ws", to.port).into_client_request().ok()?;
         let origin = format!("http://localhost:{}", to.port);
-        for (name, value) in [("origin", &*origin), ("cookie", to.cookie), ("sec-websocket-protocol", "maju.v1")] {
+        for (name, value) in [
+            ("origin", &*origin),
+            ("cookie", to.cookie),
+            ("sec-websocket-protocol", "maju.v1"),
+            ("x-forwarded-for", &*to.address()),
+        ] {
             request.headers_mut().insert(name, value.parse().ok()?);
         }
         match tokio_tungstenite::client_async(request, stream).await {
@@ -282,8 +290,9 @@ impl Line {
         frame["id"] = id.into();
         let patience = self.patience;
         self.asked.insert(id, (asked, Instant::now()));
+        let text = if self.escapes { escaped(&frame.to_string()) } else { frame.to_string() };
         let Some(socket) = &mut self.socket else { return Err(Lost) };
-        match timeout(patience, socket.send(Message::text(frame.to_string()))).await {
+        match timeout(patience, socket.send(Message::text(text))).await {
             Ok(Ok(())) => Ok(id),
             _ => Err(Lost),
         }
@@ -291,17 +300,22 @@ impl Line {
 
     /// Sends a text under a fresh id; its answer comes when it comes.
     pub async fn post(&mut self, room: &str, text: String) -> Result<(), Lost> {
-        let client_id = self.rng.uuid();
-        self.pending.insert(client_id.clone(), Pending { room: room.to_owned(), text: text.clone(), again: None });
-        self.attempt(room.to_owned(), client_id, text).await
+        self.post_payload(room, json!({"kind": "text", "text": text})).await
     }
 
-    async fn attempt(&mut self, room: String, client_id: String, text: String) -> Result<(), Lost> {
-        self.shared.history.tried(self.guest.who, &room, &client_id, &text);
+    /// The same with a payload of any shape.
+    pub async fn post_payload(&mut self, room: &str, payload: Value) -> Result<(), Lost> {
+        let client_id = self.rng.uuid();
+        let pending = Pending { room: room.to_owned(), payload: payload.clone(), again: None };
+        self.pending.insert(client_id.clone(), pending);
+        self.attempt(room.to_owned(), client_id, payload).await
+    }
+
+    async fn attempt(&mut self, room: String, client_id: String, payload: Value) -> Result<(), Lost> {
+        self.shared.history.tried(self.guest.who, &room, &client_id, &payload);
         self.shared.history.count("tries to send");
-        let payload = json!({"kind": "text", "text": text});
         let frame = json!({"type": "send", "room": room, "client_id": client_id, "payload": payload});
-        self.say(frame, Asked::Send { room, client_id, text }).await.map(drop)
+        self.say(frame, Asked::Send { room, client_id, payload }).await.map(drop)
     }
 
     /// Listens for a while, says again what is due, and asks for a sign of life when it is quiet.
@@ -317,7 +331,7 @@ impl Line {
                 let Some(pending) = self.pending.get_mut(&client_id) else { continue };
                 pending.again = None;
                 let pending = pending.clone();
-                self.attempt(pending.room, client_id, pending.text).await?;
+                self.attempt(pending.room, client_id, pending.payload).await?;
             }
             if self.heard.elapsed() > QUIET && self.asked.is_empty() {
                 self.say(json!({"type": "ping"}), Asked::Other).await?;
@@ -382,11 +396,11 @@ impl Line {
     fn take(&mut self, frame: Value) {
         if let Some(id) = frame["re"].as_u64() {
             match self.asked.remove(&id) {
-                Some((Asked::Send { room, client_id, text }, since)) => {
+                Some((Asked::Send { room, client_id, payload }, since)) => {
                     if self.is_measured(id, since) {
                         self.shared.history.waited(&client_id, since, true);
                     }
-                    self.answered(room, client_id, text, &frame);
+                    self.answered(room, client_id, payload, &frame);
                 }
                 _ => drop(self.answers.insert(id, frame)),
             }
@@ -413,7 +427,7 @@ impl Line {
         id > self.deaf_until && !world.is_balanced() && world.is_calm(self.node, since)
     }
 
-    fn answered(&mut self, room: String, client_id: String, text: String, frame: &Value) {
+    fn answered(&mut self, room: String, client_id: String, payload: Value, frame: &Value) {
         let history = &self.shared.history;
         if let Some(seq) = frame["ok"]["seq"].as_i64() {
             history.acked(&client_id, seq, (!self.shared.world.is_balanced()).then_some(self.node));
@@ -432,7 +446,7 @@ impl Line {
                 let wait = frame["error"]["retry_after_ms"].as_u64().unwrap_or(500).min(2_000);
                 let again = Some(Instant::now() + Duration::from_millis(wait));
                 if let Some(pending) = self.pending.get_mut(&client_id) {
-                    *pending = Pending { room, text, again };
+                    *pending = Pending { room, payload, again };
                 }
             }
             code => {
@@ -466,5 +480,31 @@ impl Line {
             }
         }
         Ok(())
+    }
+}
+
+/// JSON with everything that is not ASCII escaped.
+fn escaped(json: &str) -> String {
+    let mut units = [0; 2];
+    let mut text = String::with_capacity(json.len());
+    for one in json.chars() {
+        if one.is_ascii() {
+            text.push(one);
+        } else {
+            one.encode_utf16(&mut units).iter().for_each(|unit| text += &format!("\\u{unit:04x}"));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_escaped_is_read_as_it_was() {
+        let text = serde_json::json!({"text": "가 😀 \" \n \u{1}"}).to_string();
+        let escaped = super::escaped(&text);
+        assert!(escaped.is_ascii() && escaped.contains(r"\ud83d\ude00"), "{escaped}");
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(read(&escaped), read(&text));
     }
 }

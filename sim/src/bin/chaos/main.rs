@@ -5,8 +5,9 @@
 //!        chaos rolling [--rounds 20] [--clients 200] [--rooms 20] [--rate 40] [--seed S] [--bin target/debug/maju] [--keep]
 //!
 //! `--twice` carries out every fault twice and ends. With `--postgres aside` (the default) each node has its own way to Postgres,
-//! which can be cut; with `owned` the nodes share a data folder, and one of them runs Postgres. `rolling` restarts two nodes
-//! behind a balancer in turn.
+//! which can be cut; with `owned` the nodes share a data folder, and one of them runs Postgres. Without `--faults` all come that
+//! fit it. Limits hold as they are delivered while `hostile` is among them, and every visitor has an address of its own; else
+//! they are off. `rolling` restarts two nodes behind a balancer in turn.
 //!
 //! The seed decides the plan of faults and feeds every choice a client draws. Timing is the machine's: a run with the same
 //! seed meets the same faults in the same order (the last may fall off the end), but not the same interleaving, and a
@@ -14,15 +15,19 @@
 mod balancer;
 mod checker;
 mod client;
+mod clocks;
 mod context;
 mod history;
+mod hostile;
 mod http;
 mod line;
 mod nemesis;
+mod owned;
 mod passers;
 mod plant;
 mod postgres;
 mod proxy;
+mod raw;
 mod rng;
 mod rolling;
 mod stalls;
@@ -30,13 +35,14 @@ mod standstill;
 mod takeover;
 mod volume;
 mod watch;
+mod weigh;
 mod world;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use context::{Context, Guest, Phase};
+use context::{Context, Phase};
 use line::{Line, Manner};
 use nemesis::{Fault, Length};
 use passers::PASSERS;
@@ -72,8 +78,7 @@ struct Args {
 fn args() -> Result<Args, String> {
     let mut words = std::env::args().skip(1).peekable();
     let rolling = words.next_if(|word| word == "rolling").is_some();
-    let mut seed = None;
-    let faults = Fault::ALL.map(|known| known.1).to_vec();
+    let (mut seed, mut chosen) = (None, None);
     let mut args = Args {
         rolling,
         rounds: 20,
@@ -82,7 +87,7 @@ fn args() -> Result<Args, String> {
         seed: 0,
         clients: if rolling { 200 } else { 12 },
         rooms: if rolling { 20 } else { 4 },
-        faults,
+        faults: Vec::new(),
         bin: "target/debug/maju".into(),
         keep: false,
         plant: None,
@@ -118,11 +123,13 @@ fn args() -> Result<Args, String> {
                 let words = value.split(',').filter(|word| !word.is_empty() && *word != "none");
                 let read: Option<Vec<Fault>> = words.map(one).collect();
                 let known = Fault::ALL.map(|known| known.0).join(",");
-                args.faults = read.ok_or_else(|| format!("--faults knows {known}"))?;
+                chosen = Some(read.ok_or_else(|| format!("--faults knows {known}"))?);
             }
             _ => return Err(format!("{name} is not known")),
         }
     }
+    let all = || Fault::ALL.map(|known| known.1).into_iter().filter(|fault| fault.fits(args.aside)).collect();
+    args.faults = chosen.unwrap_or_else(all);
     let now = history::now_ms() as u64 % 1_000_000;
     args.seed = seed.unwrap_or(if matches!(args.length, Length::Each(_)) { TWICE } else { now });
     args.bin = args.bin.canonicalize().map_err(|why| format!("--bin {}: {why}", args.bin.display()))?;
@@ -150,7 +157,15 @@ async fn start(args: &mut Args, volume: Result<bool, String>) -> bool {
         Length::Each(times) => format!("every fault {times} times"),
     };
     println!("seed {}, {length}, {} clients, {} rooms", args.seed, args.clients, args.rooms);
-    let setup = Setup { bin: args.bin.clone(), aside: args.aside, volume, balanced: args.rolling };
+    let wanted = |fault| !args.rolling && args.faults.contains(&fault);
+    let setup = Setup {
+        bin: args.bin.clone(),
+        aside: args.aside,
+        volume,
+        balanced: args.rolling,
+        limits: wanted(Fault::Hostile),
+        clocks: wanted(Fault::ClockJump),
+    };
     let world = World::start(setup).await;
     println!("the world is in {}", world.folder.display());
     if !args.rolling {
@@ -227,12 +242,13 @@ async fn run(shared: &Arc<Context>, args: &Args) -> bool {
         }
     }
     settle(shared).await;
-    let checked = check(shared, args, &guests, &listeners).await;
+    let checked = check(shared, args, &listeners).await;
+    let weight = if wants_weight(args) { weigh::run(shared).await } else { None };
     watch.iter().for_each(tokio::task::JoinHandle::abort);
     end(shared, people).await;
     match checked {
         Ok((found, planted)) => {
-            let held = summary(shared, args, &done, &found);
+            let held = summary(shared, args, &done, &found, weight.as_ref());
             planted.map_or(held, |kind| {
                 let caught = shared.history.problems(kind) > 0;
                 println!("planted       {kind}: {}", if caught { "caught" } else { "MISSED" });
@@ -279,7 +295,6 @@ async fn end(shared: &Context, people: Vec<tokio::task::JoinHandle<()>>) {
 async fn check(
     shared: &Context,
     args: &Args,
-    guests: &[Guest],
     listeners: &[(usize, Vec<String>)],
 ) -> Result<(checker::Found, Option<&'static str>), tokio_postgres::Error> {
     let db = checker::connect(shared).await?;
@@ -287,7 +302,7 @@ async fn check(
         Some(name) => Some(plant::spoil(&db, name).await?),
         None => None,
     };
-    Ok((checker::check(shared, &db, guests, listeners).await?, planted))
+    Ok((checker::check(shared, &db, listeners).await?, planted))
 }
 
 /// Starts Postgres again where no node does.
@@ -314,7 +329,18 @@ async fn supervise(shared: Arc<Context>) {
     }
 }
 
-fn summary(shared: &Context, args: &Args, done: &[Fault], found: &checker::Found) -> bool {
+/// Hostile people try what can be had of memory: it is weighed where they are among the faults.
+fn wants_weight(args: &Args) -> bool {
+    args.faults.contains(&Fault::Hostile)
+}
+
+fn summary(
+    shared: &Context,
+    args: &Args,
+    done: &[Fault],
+    found: &checker::Found,
+    weight: Option<&weigh::Weight>,
+) -> bool {
     let history = &shared.history;
     let faults: Vec<String> = Fault::ALL
         .iter()
@@ -327,6 +353,18 @@ fn summary(shared: &Context, args: &Args, done: &[Fault], found: &checker::Found
     println!("talks         {}, {} waiting at the end", found.talks, found.waiting);
     println!("no ack for    {:.1} s at most", history.longest_silence().as_secs_f64());
     println!("memory        a node grew by {} MiB at most", shared.watch.growth() / 1024);
+    if let Some(weight) = weight {
+        let (each, half) = (weight.idle / weight.sockets.max(1), weight.half / weight.sockets.max(1));
+        println!(
+            "              {} sockets: {each} KiB each, {half} KiB with half a frame; a page of payloads of {} bytes: {} KiB, \
+             {} readers at a time: {} KiB",
+            weight.sockets,
+            weight.payload,
+            weight.page / 1024,
+            weight.readers,
+            weight.pages
+        );
+    }
     verdict(shared, args)
 }
 

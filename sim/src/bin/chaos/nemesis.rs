@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
+use crate::clocks;
 use crate::context::Context;
+use crate::hostile;
+use crate::owned;
 use crate::postgres::{Crowd, connect};
 use crate::proxy::{Mode, Proxy};
 use crate::rng::Rng;
@@ -44,10 +47,18 @@ pub enum Fault {
     MatcherHang,
     /// A node hangs in the middle of a batch.
     WriterHang,
+    /// The socket of a node's own Postgres is deleted.
+    PostgresSocket,
+    /// The lock of the data folder is deleted, and another node starts there.
+    PostgresLock,
+    /// The wall clock of a node jumps, there and back.
+    ClockJump,
+    /// Somebody floods a node, and somebody's partner sends the worst that is allowed.
+    Hostile,
 }
 
 impl Fault {
-    pub const ALL: [(&'static str, Self); 16] = [
+    pub const ALL: [(&'static str, Self); 20] = [
         ("node-kill", Self::NodeKill),
         ("node-hang", Self::NodeHang),
         ("node-term", Self::NodeTerm),
@@ -64,6 +75,10 @@ impl Fault {
         ("pg-crowd", Self::PostgresCrowd),
         ("matcher-hang", Self::MatcherHang),
         ("writer-hang", Self::WriterHang),
+        ("pg-socket", Self::PostgresSocket),
+        ("pg-lock", Self::PostgresLock),
+        ("clock-jump", Self::ClockJump),
+        ("hostile", Self::Hostile),
     ];
 
     pub fn name(self) -> &'static str {
@@ -77,16 +92,27 @@ impl Fault {
             Self::RedisKill | Self::RedisHang | Self::RedisFlush => 1,
             Self::RedisApart => 3,
             Self::ClientsApart => 4,
+            Self::ClockJump => 5,
+            Self::Hostile => 6,
             _ => 2,
+        }
+    }
+
+    /// Whether there is such a thing where Postgres stands aside, or where a node owns it.
+    pub fn fits(self, aside: bool) -> bool {
+        match self {
+            Self::PostgresApart | Self::MatcherHang | Self::WriterHang => aside,
+            Self::PostgresSocket | Self::PostgresLock => !aside,
+            _ => true,
         }
     }
 
     /// Why it cannot be done to this world.
     pub fn impossible(self, world: &World) -> Option<String> {
         match self {
-            Self::PostgresApart | Self::MatcherHang | Self::WriterHang if !world.is_aside() => {
-                Some("the nodes share a Postgres of their own".to_owned())
-            }
+            _ if !self.fits(world.is_aside()) && world.is_aside() => Some("no node owns Postgres".to_owned()),
+            _ if !self.fits(world.is_aside()) => Some("the nodes share a Postgres of their own".to_owned()),
+            Self::ClockJump => world.clocks.as_ref().err().cloned(),
             Self::PostgresFull => world.volume.as_ref().err().cloned(),
             _ => None,
         }
@@ -136,7 +162,10 @@ pub fn plan(seed: u64, kinds: &[Fault], length: Length, overlap: u64) -> Vec<Ste
         let Some(fault) = bag.pop() else { break };
         let hold = match fault {
             Fault::NodeKill | Fault::NodeTerm | Fault::RedisKill => rng.millis(0, if short { 1_000 } else { 3_000 }),
-            Fault::RedisFlush | Fault::BackendKill | Fault::PostgresKill => Duration::ZERO,
+            Fault::RedisFlush | Fault::BackendKill | Fault::PostgresKill | Fault::PostgresSocket => Duration::ZERO,
+            Fault::PostgresLock => owned::WATCHED,
+            Fault::ClockJump => clocks::EACH * clocks::JUMPS.len() as u32,
+            Fault::Hostile => hostile::ENDED + Duration::from_secs(if short { 1 } else { 4 }),
             Fault::MatcherHang => takeover::LIMIT + Duration::from_secs(1),
             Fault::WriterHang => standstill::LIMIT + Duration::from_secs(1),
             // Long enough to see what the nodes say of themselves meanwhile.
@@ -196,9 +225,12 @@ pub async fn run(shared: &Arc<Context>, plan: &[Step], length: Length) -> Vec<Fa
 }
 
 fn say(shared: &Context, step: &Step, more: &str) {
-    use Fault::{ClientsApart, NodeHang, NodeKill, NodeTerm, PostgresApart, RedisApart, WriterHang};
+    use Fault::{
+        ClientsApart, ClockJump, Hostile, NodeHang, NodeKill, NodeTerm, PostgresApart, RedisApart, WriterHang,
+    };
     let place = match step.fault {
-        NodeKill | NodeHang | NodeTerm | WriterHang | RedisApart | ClientsApart | PostgresApart => {
+        NodeKill | NodeHang | NodeTerm | WriterHang | RedisApart | ClientsApart | PostgresApart | ClockJump
+        | Hostile => {
             format!(" node {}", step.node + 1)
         }
         _ => String::new(),
@@ -255,6 +287,9 @@ async fn act(shared: &Arc<Context>, step: &Step, left: Duration) {
         }
         Fault::MatcherHang => takeover::hang_matcher(shared, hold).await,
         Fault::WriterHang => standstill::hang_writer(shared, step.node, hold).await,
+        Fault::ClockJump => clocks::jump(shared, step.node).await,
+        Fault::Hostile => hostile::flood(shared, step.node, hold).await,
+        Fault::PostgresLock => owned::lock_gone(shared).await,
         _ => {
             shared.watch.turn();
             let hurt = postgres(shared, step, hold).await;
@@ -291,6 +326,7 @@ async fn postgres(shared: &Context, step: &Step, hold: Duration) -> Vec<usize> {
             return vec![step.node];
         }
         Fault::PostgresFull => full(shared, hold).await,
+        Fault::PostgresSocket => owned::socket_gone(shared).await,
         Fault::PostgresCrowd => {
             let crowd = Crowd::gather(world.socket_folder());
             sleep(hold).await;

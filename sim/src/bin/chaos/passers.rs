@@ -64,8 +64,8 @@ async fn turn(line: &mut Line, room: &str, is_sure: bool, joining: &mut bool) ->
     }
     line.forget(room);
     let (client_id, text) = (line.rng.uuid(), format!("{} has left", line.guest.who));
-    line.shared.history.tried(line.guest.who, room, &client_id, &text);
     let payload = json!({"kind": "text", "text": text});
+    line.shared.history.tried(line.guest.who, room, &client_id, &payload);
     let answer = line.ask(json!({"type": "send", "room": room, "client_id": client_id, "payload": payload})).await?;
     judge(line, room, &client_id, &answer, is_sure);
     let wait = line.rng.millis(20, 500);

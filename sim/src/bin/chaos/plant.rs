@@ -2,7 +2,7 @@
 use tokio_postgres::Client;
 
 /// Each kind of damage, what the summary must name for it, and the statements that do it.
-pub const DAMAGE: [(&str, &str, &str); 8] = [
+pub const DAMAGE: [(&str, &str, &str); 10] = [
     (
         "lost",
         "lost",
@@ -29,6 +29,8 @@ pub const DAMAGE: [(&str, &str, &str); 8] = [
          WHERE m.seq = 2 AND o.seq = 1 AND o.room_id = m.room_id
            AND m.room_id = (SELECT room_id FROM room_head ORDER BY seq DESC LIMIT 1)",
     ),
+    ("dated", "clock", "UPDATE message SET created_at = created_at + interval '1 minute' WHERE seq = 2"),
+    ("ahead", "clock", "UPDATE random_session SET ended_at = ended_at + interval '25 hours' WHERE id = (SELECT max(id) FROM random_session WHERE ended_at IS NOT NULL)"),
     ("reworded", "changed", "UPDATE message SET payload = jsonb_set(payload, '{text}', '\"other\"') WHERE seq = 2"),
     (
         "overlap",

@@ -110,7 +110,8 @@ impl Postgres {
     }
 }
 
-const SEND_AWAY: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+/// Ends the sessions of the nodes.
+pub const SEND_AWAY: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = 'maju' AND application_name LIKE 'maju%'";
 
 /// Takes every connection that Postgres gives, those of the nodes too, until it is dropped.

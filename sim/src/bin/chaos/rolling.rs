@@ -84,7 +84,7 @@ pub async fn run(shared: &Arc<Context>, args: &Args) -> bool {
     }
     crate::settle(shared).await;
     let found = match checker::connect(shared).await {
-        Ok(db) => checker::check(shared, &db, &guests, &listeners).await,
+        Ok(db) => checker::check(shared, &db, &listeners).await,
         Err(why) => Err(why),
     };
     crate::end(shared, people).await;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::client::{self, Place};
+use crate::client;
 use crate::context::Context;
 use crate::line::{Line, Lost, Manner};
 use crate::postgres::{self, ROLES};
@@ -12,8 +12,6 @@ use crate::world::signal;
 
 /// Longest time from the moment it hangs to a match by another node.
 pub const LIMIT: Duration = Duration::from_secs(5);
-/// The numbers of those who seek meanwhile, far from those of the run.
-const WHO: usize = 1_000_000;
 
 /// Which node holds the matcher's lock, as Postgres knows it.
 async fn leader(shared: &Context) -> Option<usize> {
@@ -38,9 +36,8 @@ pub async fn hang_matcher(shared: &Arc<Context>, hold: Duration) {
     };
     let other = 1 - node;
     let mut lines = Vec::new();
-    for number in 0..2 {
-        let who = WHO + (began.elapsed().as_nanos() as usize % WHO) * 2 + number;
-        let Some(guest) = client::guest_at(shared, who, other).await else {
+    for _ in 0..2 {
+        let Some(guest) = client::guest_at(shared, shared.stranger(), other).await else {
             return shared.history.count("takeovers not measured");
         };
         let mut line = Line::new(shared.clone(), guest, Vec::new());
@@ -74,14 +71,8 @@ pub async fn hang_matcher(shared: &Arc<Context>, hold: Duration) {
         }
     }
     // They go, so that nobody waits for them at the end.
-    for line in [one, two] {
-        let mut place = Place::default();
-        for _ in 0..20 {
-            if client::stop(line, &mut place).await.is_ok_and(|gone| gone) {
-                break;
-            }
-        }
-    }
+    client::retire(one).await;
+    client::retire(two).await;
 }
 
 /// Seeks in a language that nobody else of the run speaks, until a partner is found.

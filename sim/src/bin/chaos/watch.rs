@@ -56,9 +56,23 @@ impl Watch {
 }
 
 /// Resident memory of a process in KiB.
-fn memory(pid: i32) -> Option<u64> {
+pub fn memory(pid: i32) -> Option<u64> {
+    status(pid, "VmRSS:")
+}
+
+/// The most it was in KiB, since the start or [`forget_peak`].
+pub fn peak(pid: i32) -> Option<u64> {
+    status(pid, "VmHWM:")
+}
+
+/// The peak begins anew with what there is now.
+pub fn forget_peak(pid: i32) {
+    let _ = std::fs::write(format!("/proc/{pid}/clear_refs"), "5");
+}
+
+fn status(pid: i32, name: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().trim_end_matches(" kB").parse().ok()
 }
 

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+use crate::clocks::Clocks;
 use crate::http::{self, To};
 use crate::postgres::{self, Postgres};
 use crate::proxy::{Proxy, Target};
@@ -29,6 +30,10 @@ pub struct Setup {
     pub volume: Result<bool, String>,
     /// The nodes are one site behind a balancer.
     pub balanced: bool,
+    /// Whether limits hold, with an address for each visitor. Else they are off.
+    pub limits: bool,
+    /// Whether clocks are to jump.
+    pub clocks: bool,
 }
 
 /// A node's process: there, or not wanted now.
@@ -67,6 +72,8 @@ pub struct World {
     postgres: Option<Postgres>,
     /// The data folder's volume, or why there is none.
     pub volume: Result<Volume, String>,
+    /// What makes the nodes' clocks jump, or why they cannot.
+    pub clocks: Result<Clocks, String>,
     redis_port: u16,
     redis: Mutex<Option<Child>>,
 }
@@ -86,6 +93,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub fn signal(pid: i32, signal: i32) -> bool {
     // SAFETY: a plain system call on numbers.
     pid > 1 && unsafe { libc::kill(pid, signal) } == 0
+}
+
+/// The process that started another one.
+fn parent(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit(") ").next()?.split(' ').nth(1)?.parse().ok()
 }
 
 /// Ports below the range of outgoing connections, so that nobody's client takes one while its server is down.
@@ -152,7 +165,9 @@ impl World {
         }
         let nodes = <[Node; 2]>::try_from(nodes).ok().expect("two nodes");
         let postgres = if setup.aside { Some(Postgres::start(&setup.bin, &folder).await) } else { None };
-        let world = Self { folder, setup, nodes, front, postgres, volume, redis_port, redis: Mutex::default() };
+        let clocks = if setup.clocks { Clocks::find(&folder) } else { Err("no clock was asked for".to_owned()) };
+        let redis = Mutex::default();
+        let world = Self { folder, setup, nodes, front, postgres, volume, clocks, redis_port, redis };
         world.start_redis().await;
         for node in 0..2 {
             world.start_node(node);
@@ -202,7 +217,14 @@ impl World {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("MAJU_LOG_FILTER", "info,maju=debug");
         keep_profile(&mut command, &self.folder);
-        command.args(["serve", "--limits", "off", "--log", "json", "--listen", &format!("127.0.0.1:{}", place.port)]);
+        // Only the node's: it clears the environment of the Postgres that it starts.
+        self.clocks.iter().for_each(|clocks| clocks.give(node, &mut command));
+        command.args(["serve", "--log", "json", "--listen", &format!("127.0.0.1:{}", place.port)]);
+        if self.setup.limits {
+            command.args(["--trusted-proxies", "127.0.0.1/32"]);
+        } else {
+            command.args(["--limits", "off"]);
+        }
         if self.setup.aside {
             let (role, port) = (postgres::ROLES[node], place.well.port);
             command.args(["--database-url", &format!("postgres://{role}@127.0.0.1:{port}/maju?sslmode=disable")]);
@@ -372,6 +394,13 @@ impl World {
         (place == self.folder.join("data/pg")).then_some(pid)
     }
 
+    /// Which node started the Postgres that runs, and the postmaster's process id.
+    pub fn owner(&self) -> Option<(usize, i32)> {
+        let postmaster = self.postmaster()?;
+        let parent = parent(postmaster)?;
+        (0..2).find(|node| self.pid(*node) == Some(parent)).map(|node| (node, postmaster))
+    }
+
     /// The postmaster's children whose title holds a word: all for an empty one.
     pub fn backends(&self, title: &str) -> Vec<i32> {
         let Some(postmaster) = self.postmaster() else { return Vec::new() };
@@ -379,10 +408,8 @@ impl World {
         let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
         let mut found: Vec<i32> = pids
             .filter(|pid| {
-                let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-                let parent = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
                 let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-                parent == Some(postmaster) && String::from_utf8_lossy(&line).contains(title)
+                parent(*pid) == Some(postmaster) && String::from_utf8_lossy(&line).contains(title)
             })
             .collect();
         found.sort_unstable();
