@@ -2,8 +2,10 @@
 //! usage: load <idle|fanout|pairs|storm|slow> key=value ...      (one JSON line per measured phase on stdout)
 //!   driver= addr=host:port[,host:port...] row=sockets in a row on one address arg= label= pids=1,2 back=3,4 (CPU/PSS of these process trees)
 //!   idle:   n= rate=      fanout: subs= win= secs= reps= frac=      pairs: rooms= secs= reps= rate= open=0 (closed loop only)
+//!        load page [--bin target/debug/maju] [--address-space 2g] ...: what a page of the largest entries costs (page.rs)
 //!   storm: n= big= missed= missed_pct= at_once= pg=      slow: readers= slow= rate= secs=
 mod drivers;
+mod page;
 mod slow;
 mod storm;
 use drivers::*;
@@ -616,6 +618,9 @@ fn phase(e: &mut Eng, cx: &Ctx, fan: bool, n: usize, secs: f64, win: Option<u64>
 fn main() {
     let a: Vec<String> = std::env::args().collect();
     let scen = a.get(1).cloned().unwrap_or_default();
+    if scen == "page" {
+        return page::run(&a[2..]);
+    }
     let kv: HashMap<&str, &str> = a[2..].iter().filter_map(|s| s.split_once('=')).collect();
     let g = |k: &str, d: &str| kv.get(k).copied().unwrap_or(d).to_string();
     let gi = |k: &str, d: f64| kv.get(k).map(|v| v.parse::<f64>().unwrap()).unwrap_or(d);
