@@ -20,6 +20,7 @@ mod spa;
 mod telemetry;
 #[cfg(test)]
 mod testing;
+mod text;
 #[cfg(test)]
 mod tidy;
 

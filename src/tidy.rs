@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Lines at which a file should be split.
 const LONGEST: usize = 500;
 /// What anybody may import: the root modules without a noun.
-const ANYBODY: [&str; 6] = ["error", "config", "app", "faults", "locale", "testing"];
+const ANYBODY: [&str; 7] = ["error", "config", "app", "faults", "locale", "testing", "text"];
 
 /// The import table of DESIGN.md 3: the modules that a folder (or root file) may name besides [`ANYBODY`].
 fn allowed(module: &str) -> Option<&'static [&'static str]> {
@@ -42,7 +42,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "app" => &["accounts", "cms", "http", "matching", "moderation", "realtime", "rooms"],
         "config" => &["cli"],
         "error" => &["db"],
-        "cli" | "faults" | "locale" => &[],
+        "cli" | "faults" | "locale" | "text" => &[],
         "testing" => &["accounts", "cli", "db", "http", "realtime", "router"],
         "tidy" => &[],
         _ => return None,

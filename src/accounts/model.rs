@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use ts_rs::TS;
-use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
 use super::Alias;
@@ -14,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::locale::Locale;
 
 /// The rules in force. A new version asks everybody again before the next `seek`.
+use crate::text;
 pub const RULES: &str = "2026-11";
 /// Characters of a chosen name at most.
 const NAME: usize = 24;
@@ -136,14 +136,12 @@ impl Change {
     /// Checks the change. Errors: `bad_frame` with the field, `too_long`, `conflict` for rules that are not current.
     pub fn checked(mut self) -> Result<Self> {
         if let Some(Some(name)) = &self.name {
-            let tidy: String = name.nfc().collect::<String>().trim().to_owned();
+            let tidy = text::tidy(name);
             if tidy.chars().count() > NAME {
                 return Err(Error::TooLong { limit: NAME, field: Some("name") });
             }
-            if tidy.is_empty() || tidy.chars().any(is_forbidden_in_names) {
-                return Err(Error::bad_field("name", "A name needs a visible character, and no control characters."));
-            }
-            self.name = Some(Some(tidy));
+            text::check_line(&tidy).map_err(|flaw| Error::bad_field("name", flaw.to_string()))?;
+            self.name = Some(Some(tidy.into_owned()));
         }
         if let Some(settings) = &self.settings {
             let text = serde_json::to_string(settings).map_err(Error::internal)?;
@@ -165,12 +163,6 @@ impl Change {
         }
         Ok(self)
     }
-}
-
-/// Control characters, bidi controls and invisible ones that could make one name look like another.
-fn is_forbidden_in_names(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{00ad}')
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use crate::error::{Error, Result};
 use crate::realtime::Frame;
 use crate::rooms::{Slot, is_language_tag};
+use crate::text;
 
 /// Interests of a seek at most, and characters of one.
 const INTERESTS: usize = 5;
@@ -48,13 +49,11 @@ impl Seek {
         }
         let mut interests = Vec::with_capacity(self.interests.len());
         for interest in &self.interests {
-            let tidy: String = interest.nfc().collect::<String>().trim().to_lowercase().nfc().collect();
+            let tidy: String = text::tidy(interest).to_lowercase().nfc().collect();
             if !(1..=INTEREST).contains(&tidy.chars().count()) {
                 return Err(Error::bad_field("interests", "An interest has 1 to 30 characters."));
             }
-            if tidy.chars().any(is_forbidden) {
-                return Err(Error::bad_field("interests", "Control characters cannot be used here."));
-            }
+            text::check_line(&tidy).map_err(|flaw| Error::bad_field("interests", flaw.to_string()))?;
             if !interests.contains(&tidy) {
                 interests.push(tidy);
             }
@@ -70,12 +69,6 @@ impl Seek {
         }
         Ok(Self { interests, languages, translate: self.translate })
     }
-}
-
-/// Control characters, bidi controls and invisible ones that could make one interest look like another.
-fn is_forbidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// A waiting ticket.

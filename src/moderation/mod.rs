@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::db::{self, fence};
 use crate::error::{Error, Result};
+use crate::text;
 
 pub use model::{Bar, Imposed, NewSanction, Penalty, Reason};
 pub use watch::{dismissal, dismissal_of, run};
@@ -179,10 +180,10 @@ async fn pause() {
 
 fn check(new: &NewSanction<'_>) -> Result<()> {
     let count = new.reason.chars().count();
-    if !(1..=REASON).contains(&count) || new.reason.contains('\0') {
+    if !(1..=REASON).contains(&count) {
         return Err(Error::bad_field("reason", "A reason has 1 to 500 characters."));
     }
-    Ok(())
+    text::check_lines(new.reason).map_err(|flaw| Error::bad_field("reason", flaw.to_string()))
 }
 
 fn stranger(why: sqlx::Error) -> Error {

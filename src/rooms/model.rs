@@ -1,16 +1,13 @@
 //! Rooms: types and rules, no I/O.
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use ts_rs::TS;
-use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::faults::{self, Fault};
+use crate::text;
 
 /// Unicode scalar values of a text at most, after NFC and trimming.
 const TEXT: usize = 2_000;
@@ -242,32 +239,14 @@ impl Payload {
     }
 }
 
-/// NFC, trimmed, 1 to 2,000 scalar values, no control characters but newline and tab, no bidi overrides or isolates.
-fn checked_text(text: &str) -> Result<String> {
-    // Most texts are in NFC already; the quick check says so for sure or not at all.
-    let text: Cow<'_, str> = match is_nfc_quick(text.chars()) {
-        IsNormalized::Yes => text.into(),
-        IsNormalized::No | IsNormalized::Maybe => text.nfc().collect(),
-    };
-    let text = text.trim();
-    if text.is_empty() {
-        return Err(Error::bad_payload("payload.text", "A message needs at least one character."));
-    }
-    if text.chars().count() > TEXT {
+/// NFC, trimmed, 1 to 2,000 scalar values, and what [`text::check_lines`] demands.
+fn checked_text(sent: &str) -> Result<String> {
+    let tidy = text::tidy(sent);
+    if tidy.chars().count() > TEXT {
         return Err(Error::TooLong { limit: TEXT, field: Some("payload.text") });
     }
-    if let Some(bad) = text.chars().find(|&c| is_forbidden(c)) {
-        let why = format!("The character U+{:04X} cannot be sent.", u32::from(bad));
-        return Err(Error::bad_payload("payload.text", why));
-    }
-    Ok(text.to_owned())
-}
-
-fn is_forbidden(c: char) -> bool {
-    if faults::on(Fault::ControlCharactersAccepted) {
-        return false;
-    }
-    (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    text::check_lines(&tidy).map_err(|flaw| Error::bad_payload("payload.text", flaw.to_string()))?;
+    Ok(tidy.into_owned())
 }
 
 /// Unknown fields are kept, but nothing that Postgres could not store or that is nested without end.
@@ -324,11 +303,8 @@ impl NewRoom {
             return Err(Error::bad_field("kind", "A room is public or private; talks are made by matching."));
         }
         self.title = one_line("title", &self.title, 80)?;
-        if self.title.is_empty() {
-            return Err(Error::bad_field("title", "A room needs a title."));
-        }
-        self.topic = match &self.topic {
-            Some(topic) => Some(one_line("topic", topic, 200)?).filter(|topic| !topic.is_empty()),
+        self.topic = match self.topic.as_deref().filter(|topic| !topic.trim().is_empty()) {
+            Some(topic) => Some(one_line("topic", topic, 200)?),
             None => None,
         };
         if self.language.as_deref().is_some_and(|tag| !is_language_tag(tag)) {
@@ -338,15 +314,13 @@ impl NewRoom {
     }
 }
 
-fn one_line(field: &'static str, text: &str, limit: usize) -> Result<String> {
-    let text: String = text.nfc().collect::<String>().trim().to_owned();
-    if text.chars().count() > limit {
+fn one_line(field: &'static str, sent: &str, limit: usize) -> Result<String> {
+    let tidy = text::tidy(sent);
+    if tidy.chars().count() > limit {
         return Err(Error::TooLong { limit, field: Some(field) });
     }
-    if text.chars().any(|c| c.is_control() || is_forbidden(c)) {
-        return Err(Error::bad_field(field, "Control characters cannot be used here."));
-    }
-    Ok(text)
+    text::check_line(&tidy).map_err(|flaw| Error::bad_field(field, flaw.to_string()))?;
+    Ok(tidy.into_owned())
 }
 
 #[cfg(test)]
@@ -417,7 +391,7 @@ mod tests {
             if let Ok(payload) = Payload::checked(map) {
                 let again: Map<String, Value> = serde_json::from_str(payload.json()).unwrap();
                 let kept = again["text"].as_str().unwrap().to_owned();
-                prop_assert!(!kept.chars().any(super::is_forbidden) && kept == kept.trim());
+                prop_assert!(crate::text::check_lines(&kept).is_ok() && kept == kept.trim());
                 let twice = Payload::checked(again).unwrap();
                 prop_assert!(twice.json() == payload.json());
             }

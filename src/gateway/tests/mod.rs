@@ -7,3 +7,4 @@ mod protocol;
 mod refusals;
 mod resume;
 mod wire;
+mod texts;

@@ -29,6 +29,13 @@ describe('a text', () => {
     ['bell\u0007', 'bell\u0007', 'bad_payload'],
     ['\u2067isolate', '\u2067isolate', 'bad_payload'],
     ['half \ud83d', 'half \ud83d', 'bad_payload'],
+    ['\u200b', '\u200b', 'invisible'],
+    ['\u3164\u3164', '\u3164\u3164', 'invisible'],
+    ['\u2800 \u2800', '\u2800 \u2800', 'invisible'],
+    ['\u0301\ufe0f', '\u0301\ufe0f', 'invisible'],
+    ['\u{e0041}', '\u{e0041}', 'invisible'],
+    ['می‌خواهم', 'می‌خواهم', null],
+    ['🏳️‍🌈', '🏳️‍🌈', null],
     ['👩‍👩‍👧‍👦', '👩‍👩‍👧‍👦', null],
   ] as const)('%j is sent as %j or refused: %s', (raw, text, refused) => {
     expect(checked(raw)).toEqual({ text, refused });
