@@ -17,6 +17,8 @@ pub enum Error {
     BadPayload { why: Cow<'static, str>, field: Option<&'static str> },
     #[error("At most {limit} characters.")]
     TooLong { limit: usize, field: Option<&'static str> },
+    #[error("At most {limit} bytes as it is stored.")]
+    TooLarge { limit: usize, field: Option<&'static str> },
     #[error("There is nothing here, or it is not yours.")]
     NotFound,
     #[error("{0}")]
@@ -69,7 +71,7 @@ impl Error {
         match self {
             Self::BadFrame { .. } => "bad_frame",
             Self::BadPayload { .. } => "bad_payload",
-            Self::TooLong { .. } => "too_long",
+            Self::TooLong { .. } | Self::TooLarge { .. } => "too_long",
             Self::NotFound => "not_found",
             Self::Forbidden(_) => "forbidden",
             Self::RateLimited { .. } => "rate_limited",
@@ -88,7 +90,10 @@ impl Error {
     /// The field of the request that was refused, if it was one field.
     pub fn field(&self) -> Option<&'static str> {
         match self {
-            Self::BadFrame { field, .. } | Self::BadPayload { field, .. } | Self::TooLong { field, .. } => *field,
+            Self::BadFrame { field, .. }
+            | Self::BadPayload { field, .. }
+            | Self::TooLong { field, .. }
+            | Self::TooLarge { field, .. } => *field,
             _ => None,
         }
     }
@@ -108,7 +113,7 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BadFrame { .. } => StatusCode::BAD_REQUEST,
-            Self::BadPayload { .. } | Self::TooLong { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::BadPayload { .. } | Self::TooLong { .. } | Self::TooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Forbidden(_) | Self::AgeGate | Self::Muted { .. } | Self::Banned { .. } => StatusCode::FORBIDDEN,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,

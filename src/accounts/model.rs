@@ -9,15 +9,16 @@ use uuid::Uuid;
 
 use super::Alias;
 use crate::config::Site;
+use crate::db::jsonb;
 use crate::error::{Error, Result};
 use crate::locale::Locale;
+use crate::text;
 
 /// The rules in force. A new version asks everybody again before the next `seek`.
-use crate::text;
 pub const RULES: &str = "2026-11";
 /// Characters of a chosen name at most.
 const NAME: usize = 24;
-/// Bytes of the settings' JSON at most.
+/// Bytes of the settings at most, as Postgres prints them.
 const SETTINGS: usize = 4_096;
 
 /// Returns the name of a site's cookie. A browser sends a host's cookies to all its ports, so a site that may share its host
@@ -144,12 +145,12 @@ impl Change {
             self.name = Some(Some(tidy.into_owned()));
         }
         if let Some(settings) = &self.settings {
-            let text = serde_json::to_string(settings).map_err(Error::internal)?;
-            if text.len() > SETTINGS {
-                return Err(Error::TooLong { limit: SETTINGS, field: Some("settings") });
+            // As it is stored: a number may be printed with 309 digits.
+            if jsonb::object_len(settings) > SETTINGS {
+                return Err(Error::TooLarge { limit: SETTINGS, field: Some("settings") });
             }
-            if text.contains("\\u0000") {
-                return Err(Error::bad_field("settings", "The character NUL cannot be stored."));
+            if jsonb::object_has_nul(settings) {
+                return Err(Error::bad_field("settings", "The character U+0000 cannot be stored."));
             }
         }
         match (self.rules.as_deref(), self.adult) {
@@ -196,9 +197,16 @@ mod tests {
             (r#"{"rules":"2026-11","adult":false}"#, "bad_frame"),
             (r#"{"rules":"1999","adult":true}"#, "conflict"),
             (r#"{"adult":true}"#, "bad_frame"),
+            (r#"{"settings":{"a":"\u0000"}}"#, "bad_frame"),
+            (r#"{"settings":{"\u0000":1}}"#, "bad_frame"),
         ] {
             assert_eq!(change(json).unwrap_err().code(), code, "{json}");
         }
         assert!(serde_json::from_str::<Change>(r#"{"role":"admin"}"#).is_err());
+        change(r#"{"settings":{"a":"a backslash \\u0000"}}"#).unwrap();
+        // As they are stored: 309 digits each.
+        let numbers = |count: usize| format!(r#"{{"settings":{{"a":[{}]}}}}"#, vec!["1e308"; count].join(","));
+        assert!(change(&numbers(13)).is_ok());
+        assert_eq!(change(&numbers(14)).unwrap_err().code(), "too_long");
     }
 }

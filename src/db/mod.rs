@@ -1,5 +1,6 @@
 //! The database: pool, checks, migrations, the fence, the private Postgres. Knows no noun.
 pub mod fence;
+pub mod jsonb;
 mod loader;
 pub mod private;
 pub mod secret;

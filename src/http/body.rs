@@ -30,7 +30,7 @@ pub struct Path<T>(pub T);
 impl From<JsonRejection> for Error {
     fn from(why: JsonRejection) -> Self {
         if why.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
-            return Self::TooLong { limit: 64 * 1_024, field: None };
+            return Self::TooLarge { limit: 64 * 1_024, field: None };
         }
         Self::bad_frame(why.body_text())
     }

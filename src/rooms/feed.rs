@@ -28,8 +28,9 @@ const EARLY: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_secs(2);
 /// How long a room without local members is remembered, for those who come back.
 const KEEP: Duration = Duration::from_secs(60);
-/// Entries that are read from Postgres at a time.
+/// Entries that are read from Postgres at a time, and their bytes: what a socket may have queued.
 pub(super) const PAGE: i64 = 100;
+const PAGE_BYTES: i64 = 64 * 1024;
 
 /// The rooms in use on this node, by inner id.
 #[derive(Default)]
@@ -307,11 +308,11 @@ fn set_head(app: &App, room: i64, head: i64) {
     }
 }
 
-/// Entries after `after`, as they go over a socket.
-pub(super) async fn read(app: &App, room: &ChatRoom, after: i64, limit: i64) -> Result<Vec<(i64, Frame)>> {
-    let window = Window { after, before: i64::MAX, limit, newest: false };
-    let entries = store::entries(&app.db, room, window).await?;
-    Ok(entries.into_iter().map(|entry| (entry.seq, RoomEvent::Message(entry).encode())).collect())
+/// Entries after `after`, as they go over a socket, and whether there are more.
+pub(super) async fn read(app: &App, room: &ChatRoom, after: i64, limit: i64) -> Result<(Vec<(i64, Frame)>, bool)> {
+    let window = Window { after, before: i64::MAX, limit, bytes: PAGE_BYTES, newest: false };
+    let (entries, more) = store::entries(&app.db, room, window).await?;
+    Ok((entries.into_iter().map(|entry| (entry.seq, RoomEvent::Message(entry).encode())).collect(), more))
 }
 
 /// Reads what is missing behind the feed's position until it has reached the head.
@@ -323,14 +324,13 @@ pub(super) async fn repair(app: &App, room: i64) -> Result<()> {
             let Some(delivered) = feed.delivered else { return Ok(()) };
             (feed.room.clone(), delivered)
         };
-        let entries = read(app, &place, from, PAGE).await?;
-        let count = entries.len();
+        let (entries, more) = read(app, &place, from, PAGE).await?;
         let mut rooms = app.rooms.feed.lock();
         let Some(feed) = rooms.get_mut(&room) else { return Ok(()) };
         for (seq, frame) in entries {
             feed.take(app, seq, frame);
         }
-        if count < usize::try_from(PAGE).unwrap_or(100) {
+        if !more {
             return Ok(());
         }
     }

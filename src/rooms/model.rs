@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use ts_rs::TS;
 use uuid::Uuid;
 
+use crate::db::jsonb;
 use crate::error::{Error, Result};
 use crate::text;
 
@@ -13,6 +14,13 @@ use crate::text;
 const TEXT: usize = 2_000;
 /// How deep a payload may be nested.
 const DEPTH: usize = 8;
+/// Bytes of a payload at most, as Postgres prints it: that is what every later reader gets (docs/WIRE.md).
+const STORED: usize = 16 * 1024;
+/// Fields of a payload that the server does not know, and their bytes together: they are kept, and carry no text of their own.
+const UNKNOWN_FIELDS: usize = 32;
+const UNKNOWN_BYTES: usize = 4 * 1024;
+/// Fields of a text payload that the server knows.
+const KNOWN: [&str; 3] = ["kind", "text", "lang"];
 
 /// What kind of room it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, utoipa::ToSchema)]
@@ -200,12 +208,17 @@ pub struct Message {
 
 /// A payload that was checked: what is stored and sent, as JSON.
 #[derive(Clone, Debug)]
-pub struct Payload(Box<RawValue>);
+pub struct Payload {
+    json: Box<RawValue>,
+    stored: usize,
+}
 
 impl Payload {
     /// Checks what a client sent. The text is put into NFC and trimmed as documented; unknown fields are kept.
     ///
-    /// Errors: `bad_payload` with the field, `too_long` past 2,000 Unicode scalar values.
+    /// # Errors
+    /// `bad_payload` with the field; `too_long` past 2,000 Unicode scalar values of text, 16 KiB in all or 4 KiB of unknown
+    /// fields, both as Postgres prints them.
     pub fn checked(mut sent: Map<String, Value>) -> Result<Self> {
         match sent.get("kind").and_then(Value::as_str) {
             Some("text") => {}
@@ -223,19 +236,28 @@ impl Payload {
             Some(Value::String(tag)) if is_language_tag(tag) => {}
             Some(_) => return Err(Error::bad_payload("payload.lang", "A language is a BCP 47 tag.")),
         }
-        let whole = Value::Object(sent);
-        check_rest(&whole, 1)?;
-        to_raw_value(&whole).map(Self).map_err(Error::internal)
+        check_unknown(&sent)?;
+        let stored = jsonb::object_len(&sent);
+        if stored > STORED {
+            return Err(Error::TooLarge { limit: STORED, field: Some("payload") });
+        }
+        let json = to_raw_value(&Value::Object(sent)).map_err(Error::internal)?;
+        Ok(Self { json, stored })
     }
 
     /// The JSON text.
     pub fn json(&self) -> &str {
-        self.0.get()
+        self.json.get()
+    }
+
+    /// Returns its bytes as they are stored and served.
+    pub fn stored(&self) -> usize {
+        self.stored
     }
 
     /// The JSON, for an event.
     pub fn into_raw(self) -> Box<RawValue> {
-        self.0
+        self.json
     }
 }
 
@@ -249,25 +271,34 @@ fn checked_text(sent: &str) -> Result<String> {
     Ok(tidy.into_owned())
 }
 
-/// Unknown fields are kept, but nothing that Postgres could not store or that is nested without end.
-fn check_rest(value: &Value, depth: usize) -> Result<()> {
+/// Unknown fields are kept, within their own bounds.
+fn check_unknown(sent: &Map<String, Value>) -> Result<()> {
+    let (mut count, mut bytes) = (0, 0);
+    for (name, field) in sent.iter().filter(|(name, _)| !KNOWN.contains(&name.as_str())) {
+        count += 1;
+        bytes += jsonb::field_len(name, field);
+        if count > UNKNOWN_FIELDS {
+            return Err(Error::bad_payload("payload", "A payload has at most 32 fields besides its own."));
+        }
+        if bytes > UNKNOWN_BYTES {
+            return Err(Error::TooLarge { limit: UNKNOWN_BYTES, field: Some("payload") });
+        }
+        check_depth(field, 2)?;
+    }
+    if jsonb::object_has_nul(sent) {
+        return Err(Error::bad_payload("payload", "The character U+0000 cannot be sent."));
+    }
+    Ok(())
+}
+
+fn check_depth(value: &Value, depth: usize) -> Result<()> {
     if depth > DEPTH {
         return Err(Error::bad_payload("payload", "A payload is nested at most 8 deep."));
     }
-    let nul = |text: &str| {
-        if text.contains('\0') {
-            return Err(Error::bad_payload("payload", "The character U+0000 cannot be sent."));
-        }
-        Ok(())
-    };
     match value {
-        Value::String(text) => nul(text),
-        Value::Array(items) => items.iter().try_for_each(|item| check_rest(item, depth + 1)),
-        Value::Object(fields) => fields.iter().try_for_each(|(name, field)| {
-            nul(name)?;
-            check_rest(field, depth + 1)
-        }),
-        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+        Value::Array(items) => items.iter().try_for_each(|item| check_depth(item, depth + 1)),
+        Value::Object(fields) => fields.values().try_for_each(|field| check_depth(field, depth + 1)),
+        _ => Ok(()),
     }
 }
 

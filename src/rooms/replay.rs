@@ -96,7 +96,7 @@ impl Replay {
         };
         // Not past what the feed has delivered: what comes after it reaches the socket through the hub.
         let limit = PAGE.min(upto + 1 - self.next);
-        let frames = feed::read(app, &self.room, self.next - 1, limit).await?;
+        let (frames, _) = feed::read(app, &self.room, self.next - 1, limit).await?;
         if frames.is_empty() {
             return Err(Error::Unavailable);
         }

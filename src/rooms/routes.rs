@@ -20,6 +20,8 @@ use crate::http::{Bucket, ClientIp, Json, Key, Path, Query};
 /// Items of a page at most, and unless asked.
 const PAGE: i64 = 100;
 const USUAL: i64 = 50;
+/// Bytes of a page of entries at most: it ends early where they are long. One entry is always there.
+const PAGE_BYTES: i64 = 256 * 1024;
 
 /// The routes under `/rooms`.
 pub fn router() -> OpenApiRouter<App> {
@@ -204,15 +206,9 @@ async fn page(
 ) -> Result<Json<Page<RoomEvent>>> {
     let limit = page_size(limit)?;
     let floor = visible_after(place);
-    let window =
-        Window { after: after.unwrap_or(0).max(floor), before: before.unwrap_or(i64::MAX), limit: limit + 1, newest };
-    let mut entries = store::entries(&app.db, &place.room, window).await?;
-    let size = usize::try_from(limit).unwrap_or(100);
-    let more = entries.len() > size;
-    if more && newest {
-        entries.remove(0);
-    }
-    entries.truncate(size);
+    let (after, before) = (after.unwrap_or(0).max(floor), before.unwrap_or(i64::MAX));
+    let window = Window { after, before, limit, bytes: PAGE_BYTES, newest };
+    let (entries, more) = store::entries(&app.db, &place.room, window).await?;
     let edge = if newest { entries.first() } else { entries.last() };
     let next = edge.filter(|_| more).map(|entry| entry.seq.to_string());
     Ok(Json(Page { items: entries.into_iter().map(RoomEvent::Message).collect(), next }))

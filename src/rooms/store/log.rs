@@ -227,48 +227,77 @@ pub(in crate::rooms) async fn known(
     .await
 }
 
+/// Bytes that an event adds to its payload, about: ids, the sender, times.
+const EVENT: i32 = 320;
+
 /// A window of a log: entries above `after` and below `before`.
 #[derive(Clone, Copy)]
 pub(in crate::rooms) struct Window {
     pub after: i64,
     pub before: i64,
     pub limit: i64,
+    /// Bytes of the events at most; the first entry is there whatever its size.
+    pub bytes: i64,
     /// From the newest end backwards.
     pub newest: bool,
 }
 
-/// Entries of a room's log, in seq order.
+/// Entries of a room's log, in seq order, and whether the window holds more. What passes its bounds never leaves Postgres.
 pub(in crate::rooms) async fn entries(
     db: &PgPool,
     room: &ChatRoom,
     window: Window,
-) -> Result<Vec<Message>, sqlx::Error> {
+) -> Result<(Vec<Message>, bool), sqlx::Error> {
     // Two statements rather than one with a CASE: each walks the primary key in its own direction.
     let mut rows = if window.newest {
         sqlx::query_as!(
             Row,
-            r#"SELECT m.seq, m.client_id, m.payload AS "payload: Json<Box<RawValue>>", m.reply_to, m.created_at,
-                      m.edited_at, m.deleted_at, p.public_id, p.name, p.slot, p.color, p.animal
-               FROM message m JOIN membership p ON p.room_id = m.room_id AND p.visitor_id = m.sender_id
-               WHERE m.room_id = $1 AND m.seq > $2 AND m.seq < $3 ORDER BY m.seq DESC LIMIT $4"#,
+            r#"SELECT seq AS "seq!", client_id AS "client_id!", payload AS "payload!: Json<Box<RawValue>>", reply_to AS "reply_to?",
+                      created_at AS "created_at!", edited_at AS "edited_at?", deleted_at AS "deleted_at?",
+                      public_id AS "public_id!", name AS "name!", slot AS "slot?", color AS "color!", animal AS "animal?",
+                      total AS "total!"
+               FROM (
+                   SELECT page.*, row_number() OVER walk AS nth, count(*) OVER () AS total,
+                          sum(octet_length(payload::text) + $6) OVER walk AS bytes
+                   FROM (
+                       SELECT m.seq, m.client_id, m.payload::json AS payload, m.reply_to, m.created_at, m.edited_at,
+                              m.deleted_at, p.public_id, p.name, p.slot, p.color, p.animal
+                       FROM message m JOIN membership p ON p.room_id = m.room_id AND p.visitor_id = m.sender_id
+                       WHERE m.room_id = $1 AND m.seq > $2 AND m.seq < $3 ORDER BY m.seq DESC LIMIT $4::bigint + 1
+                   ) page WINDOW walk AS (ORDER BY seq DESC ROWS UNBOUNDED PRECEDING)
+               ) counted WHERE nth <= $4 AND (nth = 1 OR bytes <= $5) ORDER BY nth"#,
             room.id,
             window.after,
             window.before,
-            window.limit
+            window.limit,
+            window.bytes,
+            EVENT
         )
         .fetch_all(db)
         .await?
     } else {
         sqlx::query_as!(
             Row,
-            r#"SELECT m.seq, m.client_id, m.payload AS "payload: Json<Box<RawValue>>", m.reply_to, m.created_at,
-                      m.edited_at, m.deleted_at, p.public_id, p.name, p.slot, p.color, p.animal
-               FROM message m JOIN membership p ON p.room_id = m.room_id AND p.visitor_id = m.sender_id
-               WHERE m.room_id = $1 AND m.seq > $2 AND m.seq < $3 ORDER BY m.seq LIMIT $4"#,
+            r#"SELECT seq AS "seq!", client_id AS "client_id!", payload AS "payload!: Json<Box<RawValue>>", reply_to AS "reply_to?",
+                      created_at AS "created_at!", edited_at AS "edited_at?", deleted_at AS "deleted_at?",
+                      public_id AS "public_id!", name AS "name!", slot AS "slot?", color AS "color!", animal AS "animal?",
+                      total AS "total!"
+               FROM (
+                   SELECT page.*, row_number() OVER walk AS nth, count(*) OVER () AS total,
+                          sum(octet_length(payload::text) + $6) OVER walk AS bytes
+                   FROM (
+                       SELECT m.seq, m.client_id, m.payload::json AS payload, m.reply_to, m.created_at, m.edited_at,
+                              m.deleted_at, p.public_id, p.name, p.slot, p.color, p.animal
+                       FROM message m JOIN membership p ON p.room_id = m.room_id AND p.visitor_id = m.sender_id
+                       WHERE m.room_id = $1 AND m.seq > $2 AND m.seq < $3 ORDER BY m.seq LIMIT $4::bigint + 1
+                   ) page WINDOW walk AS (ORDER BY seq ROWS UNBOUNDED PRECEDING)
+               ) counted WHERE nth <= $4 AND (nth = 1 OR bytes <= $5) ORDER BY nth"#,
             room.id,
             window.after,
             window.before,
-            window.limit
+            window.limit,
+            window.bytes,
+            EVENT
         )
         .fetch_all(db)
         .await?
@@ -276,7 +305,9 @@ pub(in crate::rooms) async fn entries(
     if window.newest {
         rows.reverse();
     }
-    Ok(rows.into_iter().map(|row| row.into_message(room.public_id)).collect())
+    let total = rows.first().map_or(0, |row| row.total);
+    let more = usize::try_from(total).is_ok_and(|total| total > rows.len());
+    Ok((rows.into_iter().map(|row| row.into_message(room.public_id)).collect(), more))
 }
 
 struct Row {
@@ -292,6 +323,8 @@ struct Row {
     slot: Option<String>,
     color: String,
     animal: Option<String>,
+    /// Entries in the window, up to one more than its limit.
+    total: i64,
 }
 
 impl Row {

@@ -6,6 +6,7 @@ mod leaving;
 mod pace;
 mod promises;
 mod sanctions;
+mod sizes;
 
 use std::sync::Arc;
 use std::time::Duration;

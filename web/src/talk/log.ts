@@ -14,8 +14,8 @@ export interface LogDeps {
 export const REPLAY_LIMIT_MS = 3_000;
 /** A page that could not be read is asked for again after this long. */
 export const PAGE_AGAIN_MS = 2_000;
-/** An end to every loop: a hundred pages are ten thousand entries. */
-const MOST_PAGES = 100;
+/** An end to every loop. A page of long entries is short: the list ends with an empty one. */
+const MOST_PAGES = 1000;
 
 export class Log {
   /** The last entry taken. */

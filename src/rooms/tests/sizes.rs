@@ -1,0 +1,144 @@
+//! Sizes: what is served is what was checked, over the socket and REST, and no page, replay or report grows without bound.
+use axum::http::{Method, StatusCode};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::public_room;
+use crate::testing::{Guest, Node, node};
+
+/// A page of entries at most, with what JSON adds around it.
+const PAGE: usize = 256 * 1024 + 1_024;
+
+fn send(room: Uuid, payload: &Value) -> Value {
+    json!({"type": "send", "room": room, "client_id": Uuid::new_v4(), "payload": payload})
+}
+
+async fn post(node: &Node, who: &Guest, room: Uuid, payload: &Value) -> crate::testing::Answer {
+    let body = json!({"client_id": Uuid::new_v4(), "payload": payload});
+    node.ask(Some(who), Method::POST, &format!("/api/v1/rooms/{room}/messages"), Some(body)).await
+}
+
+/// The largest payload there is: 2,000 characters of four bytes, and 4 KiB of fields that the server does not know.
+fn largest() -> Value {
+    json!({"kind": "text", "text": "😀".repeat(2_000), "x": "a".repeat(4_096 - 7)})
+}
+
+#[tokio::test]
+async fn what_would_be_served_larger_than_it_was_sent_is_refused_over_the_socket_and_rest_alike() {
+    let node = node().await;
+    let who = node.guest("en").await;
+    let room = public_room(&node, &who).await;
+    let mut socket = node.socket(&who).await;
+    socket.ok(json!({"type": "join", "room": room})).await;
+    let numbers = |count: usize| json!({"kind": "text", "text": "hi", "x": vec![1e308; count]});
+    let fields = |count: usize| {
+        let mut payload = json!({"kind": "text", "text": "hi"});
+        (0..count).for_each(|n| payload[format!("x{n}")] = json!(n));
+        payload
+    };
+    for (payload, code, field) in [
+        (numbers(2_000), "too_long", "payload"),
+        (numbers(14), "too_long", "payload"), // 98 bytes as it is sent, 4,354 as it is stored
+        (json!({"kind": "text", "text": "hi", "x": "a".repeat(15_000)}), "too_long", "payload"),
+        (json!({"kind": "text", "text": "hi", "x": "\u{1}".repeat(700)}), "too_long", "payload"),
+        (fields(33), "bad_payload", "payload"),
+        (json!({"kind": "text", "text": "a".repeat(2_001)}), "too_long", "payload.text"),
+    ] {
+        let id = socket.say(send(room, &payload)).await;
+        let error = socket.answer(id).await["error"].clone();
+        assert_eq!((&error["code"], &error["field"]), (&json!(code), &json!(field)));
+        let answer = post(&node, &who, room, &payload).await;
+        assert_eq!((answer.status, &answer.json()["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!(code)));
+        assert_eq!(answer.json()["field"], field);
+    }
+    // 64 KB of numbers, as they were once accepted and served as 3.3 MB.
+    let answer = post(&node, &who, room, &numbers(9_000)).await;
+    assert_eq!((answer.status, &answer.json()["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("too_long")));
+    for payload in [largest(), numbers(13), fields(32)] {
+        assert_eq!(post(&node, &who, room, &payload).await.status, StatusCode::CREATED);
+        let stored: i32 =
+            sqlx::query_scalar("SELECT octet_length(payload::text) FROM message ORDER BY seq DESC LIMIT 1")
+                .fetch_one(&node.app.db)
+                .await
+                .unwrap();
+        assert!(stored <= 16 * 1024, "{stored}");
+        let page = node.ask(Some(&who), Method::GET, &format!("/api/v1/rooms/{room}/messages?limit=1"), None).await;
+        assert_eq!(page.json()["items"][0]["payload"], payload, "unknown fields are kept");
+    }
+}
+
+#[tokio::test]
+async fn a_page_ends_by_bytes_and_the_next_one_goes_on_without_a_gap() {
+    let node = node().await;
+    let who = node.guest("en").await;
+    let room = public_room(&node, &who).await;
+    for _ in 0..60 {
+        assert_eq!(post(&node, &who, room, &largest()).await.status, StatusCode::CREATED);
+    }
+    // One from before there was a limit: larger than a page, and alone on its own.
+    sqlx::query("UPDATE message SET payload = payload || jsonb_build_object('x', repeat('x', 400000)) WHERE seq = 31")
+        .execute(&node.app.db)
+        .await
+        .unwrap();
+    let read = async |query: String| {
+        let page = node.ask(Some(&who), Method::GET, &format!("/api/v1/rooms/{room}/{query}"), None).await;
+        let json = page.json();
+        let seqs: Vec<i64> =
+            json["items"].as_array().unwrap().iter().map(|item| item["seq"].as_i64().unwrap()).collect();
+        assert!(page.bytes.len() <= PAGE || seqs == [31], "{} bytes in {seqs:?}", page.bytes.len());
+        assert!(!seqs.is_empty());
+        (seqs, json["next"].as_str().map(str::to_owned))
+    };
+    for list in ["log", "messages"] {
+        let (mut seen, mut after) = (Vec::new(), "0".to_owned());
+        loop {
+            let (seqs, next) = read(format!("{list}?limit=100&after={after}")).await;
+            seen.extend(seqs);
+            match next {
+                Some(next) => after = next,
+                None => break,
+            }
+        }
+        assert_eq!(seen, (1..=60).collect::<Vec<_>>(), "{list} upwards");
+    }
+    let (mut seen, mut query) = (Vec::new(), "messages?limit=100".to_owned());
+    loop {
+        let (mut seqs, next) = read(query).await;
+        seqs.extend(seen);
+        seen = seqs;
+        match next {
+            Some(next) => query = format!("messages?limit=100&before={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, (1..=60).collect::<Vec<_>>(), "downwards");
+}
+
+#[tokio::test]
+async fn a_replay_of_long_entries_comes_whole_and_in_order_and_nobody_is_disconnected() {
+    let node = node().await;
+    let (who, reader) = (node.guest("en").await, node.guest("ko").await);
+    let room = public_room(&node, &who).await;
+    let mut early = node.socket(&reader).await;
+    early.ok(json!({"type": "join", "room": room})).await;
+    for _ in 0..150 {
+        assert_eq!(post(&node, &who, room, &largest()).await.status, StatusCode::CREATED);
+    }
+    // On another node, which has nothing of it in its memory.
+    let apart = Node::apart(&node).await;
+    let mut late = apart.socket(&reader).await;
+    late.ok(json!({"type": "join", "room": room, "after": 0})).await;
+    for socket in [&mut early, &mut late] {
+        for seq in 1..=150 {
+            assert_eq!(socket.event("message").await["seq"], seq);
+        }
+        socket.ok(json!({"type": "ping"})).await;
+    }
+    // What another node wrote while this one heard nothing is read in pages too.
+    for _ in 0..30 {
+        assert_eq!(post(&node, &who, room, &largest()).await.status, StatusCode::CREATED);
+    }
+    for seq in 151..=180 {
+        assert_eq!(late.event("message").await["seq"], seq);
+    }
+}
