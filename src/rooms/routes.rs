@@ -16,12 +16,15 @@ use crate::accounts::Visitor;
 use crate::app::{App, stamp};
 use crate::error::{Error, Problem, Result};
 use crate::http::{Bucket, ClientIp, Json, Key, Path, Query};
+use crate::text;
 
 /// Items of a page at most, and unless asked.
 const PAGE: i64 = 100;
 const USUAL: i64 = 50;
 /// Bytes of a page of entries at most: it ends early where they are long. One entry is always there.
 const PAGE_BYTES: i64 = 256 * 1024;
+/// Characters of a search at most.
+const SEARCH: usize = 100;
 
 /// The routes under `/rooms`.
 pub fn router() -> OpenApiRouter<App> {
@@ -74,7 +77,7 @@ async fn list(State(app): State<App>, who: Visitor, Query(query): Query<ListQuer
         Some("name") => true,
         Some(_) => return Err(Error::bad_field("sort", "Sort by 'new' or 'name'.")),
     };
-    let search = query.q.filter(|words| !words.trim().is_empty()).map(|words| like(words.trim()));
+    let search = query.q.as_deref().map(search).transpose()?.flatten();
     let rooms = store::listed(&app.db, who.id, search.as_deref(), by_name, query.cursor, limit + 1).await?;
     let more = rooms.len() > usize::try_from(limit).unwrap_or(100);
     let shown = &rooms[..rooms.len() - usize::from(more)];
@@ -222,13 +225,27 @@ fn page_size(asked: Option<i64>) -> Result<i64> {
     }
 }
 
-/// The room a path names, by id or slug. Errors: `not_found`.
+/// The room a path names, by id or slug. Postgres is asked only about what can be a slug. Errors: `not_found`.
 async fn named(app: &App, room: &str) -> Result<Uuid> {
+    let is_slug = (1..=100).contains(&room.len())
+        && room.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
     match Uuid::try_parse(room) {
         Ok(id) => Ok(id),
-        Err(_) if room.len() <= 100 => store::by_slug(&app.db, room).await?.ok_or(Error::NotFound),
+        Err(_) if is_slug => store::by_slug(&app.db, room).await?.ok_or(Error::NotFound),
         Err(_) => Err(Error::NotFound),
     }
+}
+
+/// The pattern of a search; None for one without words. Errors: `too_long`, `bad_frame`.
+fn search(words: &str) -> Result<Option<String>> {
+    let words = text::tidy(words);
+    if words.chars().count() > SEARCH {
+        return Err(Error::TooLong { limit: SEARCH, field: Some("q") });
+    }
+    if words.chars().any(char::is_control) {
+        return Err(Error::bad_field("q", "Control characters cannot be searched for."));
+    }
+    Ok(Some(words).filter(|words| !words.is_empty()).map(|words| like(&words)))
 }
 
 /// A pattern that finds the words as they are: `%`, `_` and `\` stand for themselves.

@@ -16,7 +16,7 @@ const SOMETIMES: [&str; 9] =
     ["reply_to", "until", "seeking", "median_wait_ms", "ticket", "field", "retry_after_ms", "partner_until", "lang"];
 
 /// The examples of the document: frames of clients, and what servers say by what it answers or is.
-fn documented() -> (Vec<String>, BTreeMap<String, Value>) {
+pub(super) fn documented() -> (Vec<String>, BTreeMap<String, Value>) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/WIRE.md");
     let text = std::fs::read_to_string(path).unwrap();
     let (mut asked, mut said) = (Vec::new(), BTreeMap::new());
