@@ -276,11 +276,25 @@ impl Connection {
                 }
             }
         };
+        if !self.who.has_accepted_rules()
+            && let Err(why) = Box::pin(self.look_again(post.asked)).await?
+        {
+            return Ok(Err(why));
+        }
         let queue = self.queue.clone();
         let answer = move |outcome| queue.push(Weight::Answer, sent(id, outcome).into_wire());
-        let submitted = rooms::submit(&self.app, place, post, Box::new(answer));
+        let submitted = rooms::submit(&self.app, &self.who, place, post, Box::new(answer));
         self.in_flight += usize::from(submitted.is_ok());
         Ok(submitted)
+    }
+
+    /// Reads the visitor again, for a frame that came then: the rules may have been accepted since this socket was opened.
+    async fn look_again(&mut self, came: Instant) -> Result<Result<()>, End> {
+        let began = Instant::now();
+        let lookup = timeout(VERB, accounts::by_id(&self.app, self.who.id));
+        let (written, known) = meanwhile(&self.queue, self.wire.as_mut(), lookup).await;
+        self.waited(written, came, began);
+        Ok(known?.unwrap_or(Err(Error::Unavailable)).map(|known| self.who = known))
     }
 
     /// Does what a frame asks and answers it.

@@ -159,6 +159,10 @@ async fn leave(socket: &mut Connection, room: Uuid) -> Result<()> {
 async fn join(socket: &mut Connection, id: u64, room: Uuid, after: Option<i64>) -> Result<Reply> {
     let app = socket.app.clone();
     app.limits.take_for(Bucket::PrefixJoins, (&socket.prefix_hash, room))?;
+    if !socket.who.has_accepted_rules() {
+        // They may have been accepted since this socket was opened.
+        socket.who = accounts::by_id(&app, socket.who.id).await?;
+    }
     let place = rooms::enter(&app, &socket.who, room).await?;
     if after.is_some() {
         // Asked for again: what is replayed comes before anything newer, and once.

@@ -22,7 +22,6 @@ use crate::accounts::Visitor;
 use crate::app::App;
 use crate::db::Loader;
 use crate::error::{Error, Result};
-use crate::faults::{self, Fault};
 use crate::moderation::{self, Reason};
 use crate::realtime::{Relayed, Topic};
 use crate::rooms::{self, ChatRoom, Kind, Place};
@@ -89,7 +88,7 @@ pub fn run(app: &App) {
 ///
 /// Errors: `bad_frame`, `age_gate`, `already_in_session`, `banned`, `muted`, `unavailable`.
 pub async fn seek(app: &App, who: &Visitor, seek: Seek) -> Result<Seeking> {
-    who.require_rules().or_else(|why| if faults::on(Fault::AgeGateOpen) { Ok(()) } else { Err(why) })?;
+    who.require_rules()?;
     let seek = seek.checked()?;
     if app.is_stopping() {
         return Err(Error::Unavailable);

@@ -150,7 +150,8 @@ pub struct Post {
 
 /// Posts to a room. Answers with a receipt that comes after the commit; the entry is published after it too.
 ///
-/// Errors: `not_found` for a room the visitor is not in, `closed`, `muted`, `banned`, `bad_payload`, `too_long`, `unavailable`.
+/// Errors: `not_found` for a room the visitor is not in, `age_gate`, `closed`, `muted`, `banned`, `bad_payload`, `too_long`,
+/// `unavailable`.
 pub async fn post(app: &App, who: &Visitor, room: Uuid, post: Post) -> Result<Receipt> {
     let place = match known_place(app, who, room) {
         Some(place) => place,
@@ -158,7 +159,7 @@ pub async fn post(app: &App, who: &Visitor, room: Uuid, post: Post) -> Result<Re
     };
     let (answer, receipt) = oneshot::channel();
     // Who has gone does not need the answer; the entry stands.
-    submit(app, place, post, Box::new(|outcome| drop(answer.send(outcome))))?;
+    submit(app, who, place, post, Box::new(|outcome| drop(answer.send(outcome))))?;
     Ok(receipt)
 }
 
@@ -178,7 +179,8 @@ pub async fn place_by(app: &App, who: &Visitor, room: Uuid, asked: Instant) -> R
 ///
 /// A room that has ended and somebody who is muted are refused by the writer: a repeat of what was written before gets the
 /// first answer.
-pub fn submit(app: &App, place: Place, post: Post, answer: Answer) -> Result<()> {
+pub fn submit(app: &App, who: &Visitor, place: Place, post: Post, answer: Answer) -> Result<()> {
+    who.require_rules()?;
     flood::check(app, &place.room, &post)?;
     let payload = model::Payload::checked(post.payload)?;
     app.rooms.writer.submit(writer::Draft {
@@ -240,16 +242,17 @@ fn place_of(app: &App, standing: store::Standing) -> Result<Place> {
 
 /// Enters a room: a public one makes a member of whoever comes, the others need a place.
 ///
-/// Errors: `not_found`, `closed`, `banned`; `forbidden` for a public room that the visitor was removed from.
+/// Errors: `not_found`, `age_gate`, `closed`, `banned`; `forbidden` for a public room that the visitor was removed from.
 pub async fn enter(app: &App, who: &Visitor, room: Uuid) -> Result<Place> {
     let standing = standing(app, who, room).await?;
     match place_of(app, standing.clone()) {
         Err(Error::NotFound) => {}
-        other => return other,
+        other => return other.and_then(|place| who.require_rules().map(|()| place)),
     }
     if standing.room.kind != Kind::Public && !faults::on(Fault::StrangerEnters) {
         return Err(Error::NotFound);
     }
+    who.require_rules()?;
     if standing.room.closed_at.is_some() {
         return Err(Error::Closed);
     }

@@ -87,9 +87,10 @@ async fn list(State(app): State<App>, who: Visitor, Query(query): Query<ListQuer
 
 /// Makes a room; you are its owner and first member.
 #[utoipa::path(post, path = "/rooms", request_body = NewRoom,
-    responses((status = 201, body = RoomView), (status = 400, body = Problem), (status = 429, body = Problem)))]
+    responses((status = 201, body = RoomView), (status = 400, body = Problem), (status = 403, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
 async fn make(State(app): State<App>, who: Visitor, Json(new): Json<NewRoom>) -> Result<(StatusCode, Json<RoomView>)> {
     app.limits.take(Bucket::Rooms, Key::Visitor(who.id))?;
+    who.require_rules()?;
     let new = new.checked()?;
     let mut tx = app.db.begin().await?;
     // 48 random bits: short enough to say, too many to guess.
@@ -181,7 +182,7 @@ struct PostedView {
 
 /// Posts a message: 201, or 200 with the first answer on a repeat.
 #[utoipa::path(post, path = "/rooms/{room}/messages", params(("room" = String, Path)), request_body = NewMessage,
-    responses((status = 201, body = PostedView), (status = 200, body = PostedView), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+    responses((status = 201, body = PostedView), (status = 200, body = PostedView), (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
 async fn post(
     State(app): State<App>,
     who: Visitor,

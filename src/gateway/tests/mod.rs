@@ -1,4 +1,5 @@
 //! The socket over the real router and Postgres: what is refused, what is kept, what is left behind.
+mod age_gate;
 mod cluster;
 mod hostile;
 mod life;

@@ -60,10 +60,10 @@ async fn written(node: &Node, room: i64, visitor: i64) -> i64 {
 }
 
 /// Posts from a place that was checked once and is believed for ever: a node whose memory nothing corrects.
-async fn believe(node: &Node, place: &Place) -> Result<Posted> {
+async fn believe(node: &Node, who: &Visitor, place: &Place) -> Result<Posted> {
     let (answer, receipt) = tokio::sync::oneshot::channel();
     let answer: Answer = Box::new(|outcome| drop(answer.send(outcome)));
-    rooms::submit(&node.app, place.clone(), text(Uuid::new_v4(), "x"), answer)?;
+    rooms::submit(&node.app, who, place.clone(), text(Uuid::new_v4(), "x"), answer)?;
     receive(receipt).await
 }
 
@@ -72,7 +72,7 @@ async fn flood(node: &Node, who: &Visitor, place: &Place, taken: Taken) {
     let (mut refused, mut turn) = (0, 0);
     while refused < 12 {
         turn += 1;
-        let outcomes = tokio::join!(believe(node, place), believe(node, place), async {
+        let outcomes = tokio::join!(believe(node, who, place), believe(node, who, place), async {
             let posted = post(&node.app, who, place.room.public_id, text(Uuid::new_v4(), "x")).await?;
             receive(posted).await
         });
@@ -145,9 +145,9 @@ async fn a_node_that_believes_its_memory_is_refused_all_the_same() {
         let who = here.visitor("en").await;
         enter(&here.app, &who, id).await.unwrap();
         let standing = place(&there.app, &who, id).await.unwrap();
-        believe(&there, &standing).await.unwrap();
+        believe(&there, &who, &standing).await.unwrap();
         taken.from(&here, &who, id).await;
-        assert_eq!(believe(&there, &standing).await.unwrap_err().code(), taken.code(), "{taken:?}");
+        assert_eq!(believe(&there, &who, &standing).await.unwrap_err().code(), taken.code(), "{taken:?}");
         assert_eq!(written(&here, standing.room.id, who.id).await, 1, "{taken:?}");
     }
 }
