@@ -37,6 +37,8 @@ pub enum Bucket {
     Excess,
     /// Entries a visitor writes to rooms: 8 a second, 30 at once.
     Sends,
+    /// Bytes of those entries as they are stored: 2 MiB an hour, 1 MiB at once. Nobody who types comes near it.
+    Bytes,
     /// Searches for a partner: 2 a second, 20 at once.
     Seeks,
     /// Reports: 1 in 10 seconds, 10 at once.
@@ -86,6 +88,7 @@ impl Bucket {
             Self::Frames => (25_000, 80),
             Self::Excess => (25_000, 500),
             Self::Sends => (125_000, 30),
+            Self::Bytes => (1_717, 1024 * 1024),
             Self::Seeks => (500_000, 20),
             Self::Reports => (10_000_000, 10),
             Self::Rooms => (1_000_000, 30),

@@ -34,6 +34,7 @@ use crate::config::Config;
 use crate::db::Loader;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
+use crate::http::{Bucket, Key};
 use crate::moderation::{self, Bar, Reason};
 use crate::realtime::{Queue, Topic};
 
@@ -151,7 +152,7 @@ pub struct Post {
 /// Posts to a room. Answers with a receipt that comes after the commit; the entry is published after it too.
 ///
 /// Errors: `not_found` for a room the visitor is not in, `age_gate`, `closed`, `muted`, `banned`, `bad_payload`, `too_long`,
-/// `unavailable`.
+/// `rate_limited`, `unavailable`.
 pub async fn post(app: &App, who: &Visitor, room: Uuid, post: Post) -> Result<Receipt> {
     let place = match known_place(app, who, room) {
         Some(place) => place,
@@ -183,6 +184,7 @@ pub fn submit(app: &App, who: &Visitor, place: Place, post: Post, answer: Answer
     who.require_rules()?;
     flood::check(app, &place.room, &post)?;
     let payload = model::Payload::checked(post.payload)?;
+    app.limits.take_many(Bucket::Bytes, Key::Visitor(who.id), u32::try_from(payload.stored()).unwrap_or(u32::MAX))?;
     app.rooms.writer.submit(writer::Draft {
         room: place.room,
         member: place.member,

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::public_room;
-use crate::testing::{Guest, Node, node};
+use crate::http::{Bucket, Key};
+use crate::testing::{Guest, Node, limited_node, node};
 
 /// A page of entries at most, with what JSON adds around it.
 const PAGE: usize = 256 * 1024 + 1_024;
@@ -141,4 +142,26 @@ async fn a_replay_of_long_entries_comes_whole_and_in_order_and_nobody_is_disconn
     for seq in 151..=180 {
         assert_eq!(late.event("message").await["seq"], seq);
     }
+}
+
+#[tokio::test]
+async fn a_visitor_has_a_quota_of_bytes_over_the_socket_and_rest() {
+    let node = limited_node().await;
+    let who = node.guest("en").await;
+    let room = public_room(&node, &who).await;
+    let mut socket = node.socket(&who).await;
+    socket.ok(json!({"type": "join", "room": room})).await;
+    // All but 10,000 bytes of it.
+    let visitor = node.visitor_of(&who).await.id;
+    node.app.limits.take_many(Bucket::Bytes, Key::Visitor(visitor), 1024 * 1024 - 10_000).unwrap();
+    let id = socket.say(send(room, &largest())).await;
+    let error = socket.answer(id).await["error"].clone();
+    assert_eq!(error["code"], "rate_limited");
+    assert!(error["retry_after_ms"].as_u64().unwrap() > 100);
+    let answer = post(&node, &who, room, &largest()).await;
+    assert_eq!((answer.status, &answer.json()["code"]), (StatusCode::TOO_MANY_REQUESTS, &json!("rate_limited")));
+    socket.text(&room.to_string(), "there is room for a word").await;
+    let other = node.guest("en").await;
+    let theirs = public_room(&node, &other).await;
+    assert_eq!(post(&node, &other, theirs, &largest()).await.status, StatusCode::CREATED);
 }
