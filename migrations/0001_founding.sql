@@ -181,6 +181,18 @@ CREATE TABLE report (
 );
 CREATE INDEX report_room ON report (room_id);
 
+-- What a reporter has reported: a talk as a whole (seq 0) or entries of a room. Each once: a repeat finds the first report, also
+-- when both come at the same time. Written before its report, in one transaction.
+CREATE TABLE report_subject (
+    reporter_id bigint NOT NULL,
+    room_id     bigint NOT NULL,
+    seq         bigint NOT NULL CONSTRAINT report_subject_seq CHECK (seq >= 0),
+    report_id   uuid   NOT NULL CONSTRAINT report_subject_report_fk REFERENCES report (public_id) ON DELETE CASCADE
+                       DEFERRABLE INITIALLY DEFERRED,
+    CONSTRAINT report_subject_pk PRIMARY KEY (reporter_id, room_id, seq)
+);
+CREATE INDEX report_subject_report ON report_subject (report_id);
+
 -- Rights taken from a person everywhere: `fence` counts them, `revocation` names them (src/db/fence.rs).
 CREATE TABLE fence (
     one     boolean CONSTRAINT fence_pk PRIMARY KEY DEFAULT true CONSTRAINT fence_single CHECK (one),

@@ -12,6 +12,7 @@ mod tests;
 mod upkeep;
 mod writer;
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -25,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::moderation::{self, Reason};
 use crate::realtime::{Relayed, Topic};
 use crate::rooms::{self, ChatRoom, Kind, Place};
+use crate::text;
 
 pub use model::{EndReason, OpenSession, Seek, Seeking, Standing};
 #[cfg(test)]
@@ -143,59 +145,64 @@ pub struct NewReport {
 }
 
 impl NewReport {
-    fn check(&self) -> Result<()> {
+    /// Checks the bounds, and tidies the note; one of white space is none. Errors: `bad_frame`, `bad_payload`, `too_long`.
+    fn checked(mut self) -> Result<Self> {
         if self.seqs.len() > CHOSEN {
             return Err(Error::bad_field("seqs", "At most 50 entries."));
         }
         if self.seqs.iter().any(|seq| *seq < 1) {
-            return Err(Error::bad_field("seqs", "There is no such entry in this room."));
+            return Err(Error::bad_payload("seqs", "There is no such entry in this room."));
         }
-        let note = self.note.as_deref().unwrap_or_default();
-        if note.chars().count() > NOTE {
-            return Err(Error::TooLong { limit: NOTE, field: Some("note") });
+        let note = self.note.as_deref().map(text::tidy).filter(|note| !note.is_empty()).map(Cow::into_owned);
+        if let Some(note) = &note {
+            if note.chars().count() > NOTE {
+                return Err(Error::TooLong { limit: NOTE, field: Some("note") });
+            }
+            text::check_lines(note).map_err(|flaw| Error::bad_field("note", flaw.to_string()))?;
         }
-        if note.contains('\0') {
-            return Err(Error::bad_field("note", "The character NUL cannot be stored."));
-        }
-        Ok(())
+        self.note = note;
+        Ok(self)
     }
 }
 
-/// Stores a report with its frozen evidence. In a talk it names the partner, ends the talk, and the two never meet again.
+/// Stores a report with its frozen evidence: of the partner in a talk, which ends it, and the two never meet again; in a room of
+/// the author of the chosen entries, who is blocked too if that was asked.
 ///
-/// Answers the report's public id. Errors: `bad_frame`, `too_long`, `not_found`.
+/// Answers the report's public id; a repeat has that of the first. Errors: `bad_frame`, `bad_payload`, `too_long`, `not_found`.
 pub async fn report(app: &App, who: &Visitor, new: NewReport) -> Result<Uuid> {
-    new.check()?;
+    let new = new.checked()?;
     let place = rooms::place(app, who, new.room).await?;
     let (node, who) = (app.clone(), who.clone());
     unbroken(app, async move {
         let app = &node;
+        let talk = match place.room.kind {
+            Kind::Talk => Some(talks::of_room(app, place.room.id, who.id).await?),
+            Kind::Public | Kind::Private => None,
+        };
         let mut tx = app.db.begin().await?;
-        let note = new.note.as_deref();
-        let (report, mut other) = rooms::report(&mut tx, &who, &place, new.reason, &new.seqs, note).await?;
+        let partner = match talk {
+            Some(talk) => talks::partner(&mut tx, talk, who.id).await?,
+            None => None,
+        };
+        let report = rooms::Report { reason: new.reason, seqs: &new.seqs, note: new.note.as_deref() };
+        let rooms::Reported { id, other } = rooms::report(&mut tx, &who, &place, partner, report).await?;
         let mut ended = None;
-        if place.room.kind == Kind::Talk {
-            let talk = talks::of_room(app, place.room.id, who.id).await?;
-            other = talks::partner(&mut tx, talk, who.id).await?;
-            if let Some(partner) = other {
-                moderation::name_reported(&mut tx, report, partner).await?;
-            }
+        if let Some(talk) = talk {
             let by_reporter = |talk: &model::Talk| talks::by(talk, who.id, EndReason::Report);
             ended = talks::end_in(&mut tx, talk, app.clock.now(), by_reporter).await?;
-        } else if !new.block {
-            other = None;
         }
-        if let Some(other) = other {
+        let parts = talk.is_some() || new.block;
+        if parts {
             part(&mut tx, who.id, other).await?;
         }
         tx.commit().await?;
         if let Some(ended) = &ended {
             talks::ended(app, ended);
         }
-        if let Some(other) = other {
+        if parts {
             end_between(app, who.id, other).await?;
         }
-        Ok(report)
+        Ok(id)
     })
     .await
 }

@@ -10,7 +10,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use rand::RngExt as _;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::{Notify, watch as channel};
 use tokio::time::Instant;
@@ -193,25 +193,43 @@ fn stranger(why: sqlx::Error) -> Error {
     }
 }
 
+/// What stands for a talk as a whole where entries are named: entries are numbered from 1.
+pub const WHOLE_TALK: i64 = 0;
+
+/// The id under which something is reported.
+pub struct Reserved {
+    pub id: Uuid,
+    /// False: it was reported before, under this id.
+    pub is_new: bool,
+}
+
+/// Names what a report of this reporter is about, entries of a room or [`WHOLE_TALK`], inside the transaction that stores it.
+/// Nothing of it is new when all of it was reported by the same person before: of two at once, one waits for the other.
+pub async fn reserve(tx: &mut PgConnection, reporter: i64, room: i64, about: &[i64]) -> Result<Reserved> {
+    let id = Uuid::new_v4();
+    if store::insert_subjects(tx, reporter, room, about, id).await? {
+        return Ok(Reserved { id, is_new: true });
+    }
+    let first = store::report_about(tx, reporter, room, about).await?.ok_or(Error::Unavailable)?;
+    Ok(Reserved { id: first, is_new: false })
+}
+
 /// A report about to be stored.
 pub struct NewReport<'a> {
+    /// Its public id, from [`reserve`].
+    pub id: Uuid,
     pub room: i64,
     pub reporter: i64,
-    pub reported: Option<i64>,
+    pub reported: i64,
     pub reason: Reason,
     pub note: Option<&'a str>,
-    /// The entries as they were, with their authors' inner ids.
-    pub evidence: Value,
+    /// The entries as they were, with their authors' inner ids: a JSON list.
+    pub evidence: Box<RawValue>,
 }
 
-/// Opens a report inside a transaction and answers its public id.
-pub async fn open(tx: &mut PgConnection, report: NewReport<'_>) -> Result<Uuid> {
+/// Opens a report inside a transaction.
+pub async fn open(tx: &mut PgConnection, report: NewReport<'_>) -> Result<()> {
     Ok(store::insert_report(tx, &report).await?)
-}
-
-/// Names whom a report is about, when that is known only later in its transaction.
-pub async fn name_reported(tx: &mut PgConnection, report: Uuid, reported: i64) -> Result<()> {
-    Ok(store::name_reported(tx, report, reported).await?)
 }
 
 /// Two people never meet again. Mutual and for ever; a repeat is harmless.

@@ -7,28 +7,60 @@ use crate::faults::{self, Fault};
 
 use super::model::{Bar, Imposed, NewSanction, Penalty};
 
+/// Notes what a report is about. False: all of it was reported by the same person before, and nothing was stored.
+pub(super) async fn insert_subjects(
+    tx: &mut PgConnection,
+    reporter: i64,
+    room: i64,
+    about: &[i64],
+    report: Uuid,
+) -> Result<bool, sqlx::Error> {
+    let stored = sqlx::query!(
+        "INSERT INTO report_subject (reporter_id, room_id, seq, report_id)
+         SELECT $1, $2, seq, $4 FROM UNNEST($3::bigint[]) AS t(seq) ORDER BY seq
+         ON CONFLICT ON CONSTRAINT report_subject_pk DO NOTHING",
+        reporter,
+        room,
+        about,
+        report
+    )
+    .execute(tx)
+    .await?;
+    Ok(stored.rows_affected() > 0)
+}
+
+/// The report of a person that is about the first of these.
+pub(super) async fn report_about(
+    tx: &mut PgConnection,
+    reporter: i64,
+    room: i64,
+    about: &[i64],
+) -> Result<Option<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        "SELECT report_id FROM report_subject WHERE reporter_id = $1 AND room_id = $2 AND seq = ANY($3) ORDER BY seq LIMIT 1",
+        reporter,
+        room,
+        about
+    )
+    .fetch_optional(tx)
+    .await
+}
+
 /// Stores a report with its evidence.
-pub(super) async fn insert_report(tx: &mut PgConnection, report: &NewReport<'_>) -> Result<Uuid, sqlx::Error> {
-    let public_id = Uuid::new_v4();
+pub(super) async fn insert_report(tx: &mut PgConnection, report: &NewReport<'_>) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO report (public_id, room_id, reporter_id, reported_id, reason, note, evidence)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        public_id,
+         VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb)",
+        report.id,
         report.room,
         report.reporter,
         report.reported,
         report.reason.as_str(),
         report.note,
-        report.evidence
+        report.evidence.get()
     )
     .execute(tx)
     .await?;
-    Ok(public_id)
-}
-
-/// Sets whom a report is about.
-pub(super) async fn name_reported(tx: &mut PgConnection, report: Uuid, reported: i64) -> Result<(), sqlx::Error> {
-    sqlx::query!("UPDATE report SET reported_id = $2 WHERE public_id = $1", report, reported).execute(tx).await?;
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod model;
 mod pace;
 mod presence;
 mod replay;
+mod reports;
 mod rights;
 mod routes;
 mod sanctions;
@@ -35,7 +36,7 @@ use crate::db::Loader;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::http::{Bucket, Key};
-use crate::moderation::{self, Bar, Reason};
+use crate::moderation::Bar;
 use crate::realtime::{Queue, Topic};
 
 pub use directory::{Mute, Place};
@@ -44,14 +45,13 @@ pub use ephemeral::{read, typing};
 pub use model::Message;
 pub use model::{ChatRoom, Kind, Naming, RoomEvent, RoomView, Sender, Slot, is_language_tag};
 pub use replay::{REPLAY, Replay, Step};
+pub use reports::{Report, Reported, report};
 pub use routes::router;
 #[cfg_attr(not(test), expect(unused_imports, reason = "who may call them, and the pages, come with staff"))]
 pub use sanctions::{kick, mute};
 
 /// How long both sides may read a talk after its end (DESIGN.md 6).
 const READABLE: time::Duration = time::Duration::hours(24);
-/// Entries a report freezes besides the chosen ones.
-const EVIDENCE: i64 = 50;
 
 /// What this noun keeps on a node.
 pub struct State {
@@ -399,31 +399,6 @@ pub async fn close(tx: &mut PgConnection, room: i64) -> Result<bool> {
 /// What follows the commit that closed a room.
 pub fn closed(app: &App, room: Uuid) {
     app.rooms.directory.forget(room);
-}
-
-/// Reports somebody in a room, inside a transaction: the chosen entries and the newest ones are frozen as they are.
-///
-/// Answers the report's public id and whom it is about (the other side of a talk, else the author of the chosen entries).
-pub async fn report(
-    tx: &mut PgConnection,
-    who: &Visitor,
-    place: &Place,
-    reason: Reason,
-    seqs: &[i64],
-    note: Option<&str>,
-) -> Result<(Uuid, Option<i64>)> {
-    let evidence = store::freeze(tx, place.room.id, seqs, EVIDENCE).await?;
-    let authors = evidence.as_array().into_iter().flatten();
-    let reported = authors
-        .filter(|entry| seqs.is_empty() || entry["seq"].as_i64().is_some_and(|seq| seqs.contains(&seq)))
-        .filter_map(|entry| entry["sender"].as_i64())
-        .find(|sender| *sender != who.id);
-    let id = moderation::open(
-        tx,
-        moderation::NewReport { room: place.room.id, reporter: who.id, reported, reason, note, evidence },
-    )
-    .await?;
-    Ok((id, reported))
 }
 
 /// The visitor behind a member's public id in a room the asker is in. Errors: `not_found`.

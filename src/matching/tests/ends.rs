@@ -51,7 +51,7 @@ async fn reports_have_their_bounds() {
     };
     for (seqs, note, code) in [
         (vec![1; 51], String::new(), "bad_frame"),
-        (vec![0], String::new(), "bad_frame"),
+        (vec![0], String::new(), "bad_payload"),
         (vec![], "x".repeat(1_001), "too_long"),
         (vec![], "a\0b".to_owned(), "bad_frame"),
     ] {

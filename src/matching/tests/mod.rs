@@ -2,6 +2,7 @@
 mod ends;
 mod faults;
 mod pairing;
+mod reports;
 mod seeks;
 mod verbs;
 mod world;

@@ -3,6 +3,8 @@ mod log;
 
 use std::collections::HashMap;
 
+use serde_json::value::RawValue;
+use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -313,27 +315,63 @@ pub(super) async fn listed(
         .collect())
 }
 
-/// What a report freezes: the entries as they are now, each with the inner id of its author.
-pub(super) async fn freeze(
+/// Which of these entries there are above `after`, each with its author, in seq order.
+pub(super) async fn authors(
     tx: &mut PgConnection,
     room: i64,
     seqs: &[i64],
-    newest: i64,
-) -> Result<serde_json::Value, sqlx::Error> {
-    let rows = sqlx::query_scalar!(
-        r#"SELECT jsonb_build_object('seq', m.seq, 'sender', m.sender_id, 'member', p.public_id, 'name', p.name,
-                  'payload', m.payload, 'at', m.created_at, 'deleted_at', m.deleted_at) AS "entry!"
-           FROM message m JOIN membership p ON p.room_id = m.room_id AND p.visitor_id = m.sender_id
-           WHERE m.room_id = $1 AND (m.seq = ANY($2)
-              OR m.seq IN (SELECT seq FROM message WHERE room_id = $1 ORDER BY seq DESC LIMIT $3))
-           ORDER BY m.seq"#,
+    after: i64,
+) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "SELECT seq, sender_id FROM message WHERE room_id = $1 AND seq = ANY($2) AND seq > $3 ORDER BY seq",
         room,
         seqs,
-        newest
+        after
     )
     .fetch_all(tx)
     .await?;
-    Ok(serde_json::Value::Array(rows))
+    Ok(rows.into_iter().map(|row| (row.seq, row.sender_id)).collect())
+}
+
+/// What a report freezes.
+pub(super) struct Frozen<'a> {
+    /// Chosen entries: they come first where there is not room for all.
+    pub seqs: &'a [i64],
+    /// How many of the newest ones go with them.
+    pub newest: i64,
+    /// Only entries above this one.
+    pub after: i64,
+    /// Bytes at most; one entry is kept whatever its size.
+    pub bytes: i64,
+}
+
+/// The entries of a report as they are now, in seq order, each with the inner id of its author: a JSON list.
+pub(super) async fn freeze(
+    tx: &mut PgConnection,
+    room: i64,
+    frozen: &Frozen<'_>,
+) -> Result<Box<RawValue>, sqlx::Error> {
+    let Json(evidence) = sqlx::query_scalar!(
+        r#"SELECT coalesce(jsonb_agg(entry ORDER BY seq), '[]') AS "evidence!: Json<Box<RawValue>>" FROM (
+               SELECT seq, entry, row_number() OVER walk AS nth, sum(octet_length(entry::text)) OVER walk AS bytes
+               FROM (
+                   SELECT m.seq, jsonb_build_object('seq', m.seq, 'sender', m.sender_id, 'member', p.public_id, 'name',
+                          p.name, 'payload', m.payload, 'at', m.created_at, 'deleted_at', m.deleted_at) AS entry
+                   FROM message m JOIN membership p ON p.room_id = m.room_id AND p.visitor_id = m.sender_id
+                   WHERE m.room_id = $1 AND m.seq > $4 AND (m.seq = ANY($2)
+                      OR m.seq IN (SELECT seq FROM message WHERE room_id = $1 ORDER BY seq DESC LIMIT $3))
+                   OFFSET 0
+               ) entries WINDOW walk AS (ORDER BY seq = ANY($2) DESC, seq DESC ROWS UNBOUNDED PRECEDING)
+           ) counted WHERE nth = 1 OR bytes <= $5"#,
+        room,
+        frozen.seqs,
+        frozen.newest,
+        frozen.after,
+        frozen.bytes
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(evidence)
 }
 
 /// The visitor behind a member's public id.
