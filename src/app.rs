@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::config::Config;
 use crate::error::Result;
 use crate::realtime::{Hub, Relay};
-use crate::{accounts, cms, http, matching, moderation, rooms};
+use crate::{accounts, cms, db, http, matching, moderation, rooms};
 
 /// A node of the service. Cheap to clone.
 #[derive(Clone)]
@@ -53,8 +53,8 @@ impl App {
             tasks: Tasks::default(),
             hub: Hub::new(relay.clone()),
             limits: http::Limits::new(&config),
-            accounts: accounts::State::new(&db, &config.site).await?,
-            moderation: moderation::State::new(&db).await?,
+            accounts: db::within(db::JOB, accounts::State::new(&db, &config.site)).await?,
+            moderation: db::within(db::JOB, moderation::State::new(&db)).await?,
             matching: matching::State::default(),
             cms: cms::State::default(),
             rooms,

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -32,7 +32,7 @@ pub fn router(app: &App) -> Router {
     let v1 = OpenApiRouter::new().merge(accounts::router()).merge(rooms::router()).merge(cms::api());
     let (api, described) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts();
     let api = api.layer(from_fn_with_state(app.clone(), http::same_origin));
-    let with_cookie = api.route("/ws", get(gateway::upgrade)).layer(sessions);
+    let with_cookie = api.route("/ws", get(gateway::upgrade)).layer(sessions).layer(map_response(accounts::unsaved));
     let router = Router::new()
         .merge(with_cookie)
         .merge(SwaggerUi::new("/api/docs").url("/api/openapi.json", described))

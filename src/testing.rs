@@ -114,7 +114,7 @@ pub(crate) async fn limited_node() -> Node {
 }
 
 impl Node {
-    async fn start(db: PgPool, relay: Relay, clock: Clock, limits: bool) -> Self {
+    pub(crate) async fn start(db: PgPool, relay: Relay, clock: Clock, limits: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut config = Config::read(&ServeArgs::none()).unwrap();

@@ -39,7 +39,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "cms" => &["db", "http", "spa"],
         "http" | "realtime" | "db" | "spa" | "telemetry" => &["db"],
         // The app gathers each noun's state; the settings read the command line; errors know a lost database.
-        "app" => &["accounts", "cms", "http", "matching", "moderation", "realtime", "rooms"],
+        "app" => &["accounts", "cms", "db", "http", "matching", "moderation", "realtime", "rooms"],
         "config" => &["cli"],
         "error" => &["db"],
         "cli" | "faults" | "locale" | "text" => &[],

@@ -11,6 +11,8 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use sqlx::{PgConnection, PgPool};
@@ -39,6 +41,8 @@ const VISITOR: &str = "visitor";
 const SILENCE: time::Duration = time::Duration::days(30);
 /// How often "last use" is written at most.
 const TOUCH: Duration = Duration::from_secs(60);
+/// How long a sweep may take.
+const SWEEP: Duration = Duration::from_secs(30);
 
 /// What this noun keeps on a node.
 pub struct State {
@@ -79,6 +83,14 @@ pub fn session_layer(app: &App) -> SessionManagerLayer<Sessions> {
         .with_same_site(SameSite::Lax)
         .with_path("/")
         .with_expiry(Expiry::OnInactivity(SILENCE))
+}
+
+/// Puts `unavailable` in the place of the bare 500 by which the session layer says that a session was not stored. Why was logged
+/// by the store where it is ours to find.
+pub async fn unsaved(answer: Response) -> Response {
+    let bare =
+        answer.status() == StatusCode::INTERNAL_SERVER_ERROR && !answer.headers().contains_key(header::CONTENT_TYPE);
+    if bare { Error::Unavailable.into_response() } else { answer }
 }
 
 /// The visitor of a session, banned or not: [`Visitor::admitted`] tells. Errors: `session_ended` when there is none (any more).
@@ -125,7 +137,7 @@ async fn write_active(app: &App) {
     if active.is_empty() {
         return;
     }
-    if let Err(why) = store::touch(&app.db, &active, TOUCH).await {
+    if let Err(why) = db::within(db::JOB, store::touch(&app.db, &active, TOUCH)).await {
         tracing::debug!(error.cause = %why, "who was active is written with the next tick");
         app.accounts.active().extend(active);
     }
@@ -155,7 +167,7 @@ pub fn run(app: &App) {
                 () = node.tasks.stopping.cancelled() => return,
                 _ = hourly.tick() => {}
             }
-            match store::sweep(&node.db).await {
+            match db::within(SWEEP, store::sweep(&node.db)).await {
                 Ok(0) => {}
                 Ok(gone) => tracing::info!(visitors.swept = gone, "swept visitors that left nothing"),
                 Err(why) => {

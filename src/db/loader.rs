@@ -75,7 +75,18 @@ impl<K: Copy + Eq + Hash, V: Clone> Loader<K, V> {
         if taken.is_empty() {
             return;
         }
-        let found = fetch(taken.keys().copied().collect()).await;
+        let keys = || taken.keys().copied().collect();
+        let found = super::within(super::WAIT, async {
+            match fetch(keys()).await {
+                // Nothing was read on a connection that had died, so the lookup is repeated once on another.
+                Err(why) if super::is_broken(&why) => {
+                    super::say_unreachable(&why);
+                    fetch(keys()).await
+                }
+                other => other,
+            }
+        })
+        .await;
         if let Err(why) = &found
             && super::is_unreachable(why)
         {

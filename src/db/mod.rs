@@ -5,8 +5,10 @@ mod loader;
 pub mod private;
 pub mod secret;
 pub mod service;
+mod waits;
 
 pub use loader::Loader;
+pub use waits::{JOB, WAIT, note_failure, within};
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -37,13 +39,12 @@ pub fn pool(options: PgConnectOptions) -> PgPool {
         ("plan_cache_mode", "force_generic_plan"),
         ("enable_seqscan", "off"),
     ]);
-    PgPoolOptions::new()
+    let pool = PgPoolOptions::new()
         .max_connections(POOL)
         .min_connections(1)
         .acquire_timeout(ACQUIRE)
-        .idle_timeout(Duration::from_secs(600))
-        .test_before_acquire(false)
-        .connect_lazy_with(options)
+        .idle_timeout(Duration::from_secs(600));
+    waits::tested(pool).connect_lazy_with(options)
 }
 
 /// A connection of its own, outside the pool, with the given session settings (`idle_in_transaction_session_timeout`, …).
@@ -126,8 +127,12 @@ pub async fn migrate(pool: &PgPool) -> Result<(), String> {
     connection.close().await.map_err(|why| format!("the migration failed at its end: {why}"))
 }
 
-/// Says that the database cannot be reached, once in ten seconds however many ask for it meanwhile.
+/// Says that the database cannot be reached, once in ten seconds however many ask for it meanwhile. Connections that were idle
+/// then are tested before they are used.
 pub fn say_unreachable(error: &sqlx::Error) {
+    if is_broken(error) {
+        note_failure();
+    }
     static SAID: Seldom = Seldom::new();
     if let Some(others) = SAID.turn(Instant::now()) {
         tracing::warn!(error.cause = %error, requests.others = others, "the database cannot be reached");
@@ -138,15 +143,16 @@ pub fn say_unreachable(error: &sqlx::Error) {
 const SELDOM: Duration = Duration::from_secs(10);
 
 /// Something that is said seldom: when it was last, and how many have wanted to since.
-struct Seldom(Mutex<(Option<Instant>, u64)>);
+pub struct Seldom(Mutex<(Option<Instant>, u64)>);
 
 impl Seldom {
-    const fn new() -> Self {
+    /// Nothing was said yet.
+    pub const fn new() -> Self {
         Self(Mutex::new((None, 0)))
     }
 
-    /// How many have held their tongue before this one; None: so does this one.
-    fn turn(&self, now: Instant) -> Option<u64> {
+    /// Returns how many lines were suppressed before this one, or `None` if this one is suppressed too.
+    pub fn turn(&self, now: Instant) -> Option<u64> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, others) = *known;
         if last.is_some_and(|last| now.saturating_duration_since(last) < SELDOM) {
@@ -155,6 +161,18 @@ impl Seldom {
         }
         *known = (Some(now), 0);
         Some(others)
+    }
+}
+
+/// Returns `true` if an error says that the connection itself is lost, so that others of its age may be lost too.
+pub fn is_broken(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => true,
+        // Connection trouble, and a server that shuts down or has crashed (57P01, 57P02); a cut-off statement (57014) is neither.
+        sqlx::Error::Database(said) => {
+            said.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P"))
+        }
+        _ => false,
     }
 }
 

@@ -1,6 +1,9 @@
 //! What every request passes on its way in and out.
 use std::any::Any;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,13 +13,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use super::headers::{Headers, is_under};
 use crate::config::Site;
+use crate::db;
 use crate::error::{Error, problem};
 
 /// Names a request in its answer and in the log lines it causes.
@@ -31,8 +35,10 @@ pub(super) struct Bounds {
     pub(super) body: usize,
     /// From the head to the last byte of the body.
     pub(super) arrival: Duration,
-    /// From the last byte of the body to the answer.
+    /// From the last byte of the body to the answer; the upgrade of a socket too.
     pub(super) answer: Duration,
+    /// How long a handler may wait for one thing (an answer of Postgres, its turn for a connection) without any progress.
+    pub(super) wait: Duration,
     /// A body that is too large is read up to this many bytes and thrown away, so that its sender hears the answer.
     pub(super) scrap: usize,
 }
@@ -42,7 +48,8 @@ impl Default for Bounds {
         Self {
             body: 64 * 1024,
             arrival: Duration::from_secs(15),
-            answer: Duration::from_secs(10),
+            answer: Duration::from_millis(4_500),
+            wait: db::WAIT,
             scrap: 2 * 1024 * 1024,
         }
     }
@@ -96,17 +103,43 @@ impl Door {
             return refuse(StatusCode::LENGTH_REQUIRED, "bad_frame", "A body needs a Content-Length.");
         }
         if parts.uri.path() == "/ws" {
-            return next.run(Request::from_parts(parts, body)).await;
+            // Its body is not read: what follows the head belongs to the socket.
+            return self.in_time(next.run(Request::from_parts(parts, body))).await;
         }
         let body = match timeout(self.bounds.arrival, self.collect(&parts.headers, body)).await {
             Ok(Ok(bytes)) => bytes,
             Ok(Err(refusal)) => return refusal,
             Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "bad_frame", "The body did not arrive in time."),
         };
-        match timeout(self.bounds.answer, next.run(Request::from_parts(parts, Body::from(body)))).await {
-            Ok(response) => response,
-            Err(_) => {
-                tracing::warn!(http.ms = self.bounds.answer.as_millis(), "a request took too long and was dropped");
+        self.in_time(next.run(Request::from_parts(parts, Body::from(body)))).await
+    }
+
+    /// Runs a handler. One that waits for too long is dropped and answered `unavailable`, whatever it waits for: this bounds
+    /// the session layer and every route, also where Postgres is stopped and keeps none of its own limits.
+    async fn in_time(&self, handler: impl Future<Output = Response>) -> Response {
+        let mut handler = pin!(handler);
+        let mut in_all = pin!(sleep(self.bounds.answer));
+        let mut without_progress = pin!(sleep(self.bounds.wait));
+        let answered = poll_fn(|cx| {
+            if let Poll::Ready(response) = handler.as_mut().poll(cx) {
+                return Poll::Ready(Some(response));
+            }
+            if without_progress.is_elapsed() || in_all.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            // Something but the timers has woken the handler, and it waits for the next thing.
+            without_progress.as_mut().reset(Instant::now() + self.bounds.wait);
+            without_progress.as_mut().poll(cx).map(|()| None)
+        });
+        match answered.await {
+            Some(response) => response,
+            None => {
+                // Before the handler is dropped: its connection is looked at when it goes back to the pool.
+                db::note_failure();
+                static SLOW: db::Seldom = db::Seldom::new();
+                if let Some(others) = SLOW.turn(std::time::Instant::now()) {
+                    tracing::warn!(requests.others = others, "a request waited too long and was dropped");
+                }
                 Error::Unavailable.into_response()
             }
         }

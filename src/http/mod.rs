@@ -43,8 +43,8 @@ pub async fn serve(app: App, listener: TcpListener, router: Router) {
 ///
 /// Answers carry the security headers and `x-request-id`. Refused before any handler: 421 for a host that is not the
 /// site's (unless the site is a loopback one; the probes answer to any), 405 for TRACE and CONNECT, 411 for a body
-/// without a length. Outside `/ws`, a body of more than 64 KiB is 413, one that takes 15 s is 408, and a handler that
-/// takes 10 s is 503. A handler's panic is a 500 of that request alone. Under `/api`, every error is
+/// without a length. Outside `/ws`, a body of more than 64 KiB is 413 and one that takes 15 s is 408. A handler that waits
+/// for 2 s without progress, or takes 4.5 s in all, is 503; so is the upgrade of a socket. A handler's panic is a 500 of that request alone. Under `/api`, every error is
 /// `application/problem+json`, whatever said it.
 pub fn layers(app: &App, router: Router) -> Router {
     door::around(&app.config.site, door::Bounds::default(), router)

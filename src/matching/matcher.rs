@@ -24,6 +24,8 @@ const GAP: Duration = Duration::from_millis(5);
 const LONGEST_GAP: Duration = Duration::from_millis(250);
 /// How long the lock is held before expired leases are acted on: after a crash every node renews its own first.
 const SETTLE: Duration = Duration::from_millis(3_500);
+/// How long a look at the tickets, or a transaction of pairs, may take: a connection that hangs is given up, and the lock with it.
+const ROUND: Duration = Duration::from_secs(6);
 /// Pairs that one transaction makes at most.
 const TOGETHER: usize = 1_000;
 /// A matcher that hangs loses its connection, and with it the lock.
@@ -75,7 +77,7 @@ pub(super) fn run(app: &App) {
         while !node.tasks.stopping.is_cancelled() {
             pause(&node, SCAN).await;
             let Some(held) = node.matching.matcher.leads_for() else { continue };
-            if let Err(why) = sweep(&node, held >= SETTLE).await {
+            if let Err(why) = db::within(db::JOB, sweep(&node, held >= SETTLE)).await {
                 tracing::debug!(error.cause = ?why, "the sweep runs again in a second");
             }
         }
@@ -100,7 +102,7 @@ async fn sweep(app: &App, leases: bool) -> crate::error::Result<()> {
 /// Waits for the lock, then pairs until the connection fails or the node stops.
 async fn lead(app: &App) -> Result<(), sqlx::Error> {
     let mut connection = db::connect(&app.db, SESSION).await?;
-    while !store::try_lead(&mut connection).await? {
+    while !db::within(db::WAIT, store::try_lead(&mut connection)).await? {
         pause(app, SCAN).await;
         if app.tasks.stopping.is_cancelled() {
             return Ok(());
@@ -147,7 +149,7 @@ impl Rounds {
                 () = app.matching.matcher.news.notified() => false,
             };
             tokio::time::sleep_until(earliest).await;
-            self.look(app, connection, whole).await?;
+            db::within(ROUND, self.look(app, connection, whole)).await?;
             let thinking = Instant::now();
             let matches = pair(self.tickets.values(), &self.met, app.clock.now());
             earliest = Instant::now() + (thinking.elapsed() * 4).clamp(GAP, LONGEST_GAP);
@@ -165,7 +167,7 @@ impl Rounds {
     ) -> Result<(), sqlx::Error> {
         let until = Instant::now() + SCAN;
         for some in matches.chunks(TOGETHER) {
-            self.commit(app, connection, some).await?;
+            db::within(ROUND, self.commit(app, connection, some)).await?;
             if Instant::now() >= until || app.tasks.stopping.is_cancelled() {
                 app.matching.matcher.wake();
                 break;

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::accounts::Visitor;
 use crate::app::App;
-use crate::db::Loader;
+use crate::db::{self, Loader};
 use crate::error::{Error, Result};
 use crate::moderation::{self, Reason};
 use crate::realtime::{Relayed, Topic};
@@ -298,7 +298,7 @@ where
 {
     let (answer, done) = oneshot::channel();
     app.tasks.spawn("matching.verb", async move {
-        let _ = answer.send(work.await);
+        let _ = answer.send(db::within(db::JOB, work).await);
     });
     done.await.map_err(|_| Error::Unavailable)?
 }

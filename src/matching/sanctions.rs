@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::model::{EndReason, Talk};
 use super::{CANCELLED, store, talks, tell_nodes};
 use crate::app::App;
+use crate::db;
 use crate::error::Result;
 
 /// How long a node waits before it tries again what failed.
@@ -18,7 +19,7 @@ pub(super) fn run(app: &App) {
         let mut after = None;
         loop {
             let seen = *news.borrow_and_update();
-            let done = end_banned(&node, after).await;
+            let done = db::within(db::JOB, end_banned(&node, after)).await;
             if done.is_ok() {
                 after = Some(seen);
             }

@@ -11,6 +11,7 @@ use super::registry::Seeker;
 use super::store::{self, Held, Written};
 use super::{CANCELLED, WAKE, take_up, talks};
 use crate::app::App;
+use crate::db;
 use crate::error::Result;
 use crate::faults::{self, Fault};
 use crate::realtime::{Frame, Heard, Kind, Relayed, Topic};
@@ -35,12 +36,12 @@ pub(super) fn run(app: &App) {
                 () = node.tasks.stopping.cancelled() => return,
                 _ = tick.tick() => {}
             }
-            report(mark_away(&node).await);
+            report(db::within(db::JOB, mark_away(&node)).await);
             if ticks.is_multiple_of(SECOND) {
-                report(second(&node).await);
+                report(db::within(db::JOB, second(&node)).await);
             }
             if ticks.is_multiple_of(SECOND * MEDIAN) {
-                report(look_at_waits(&node).await);
+                report(db::within(db::JOB, look_at_waits(&node)).await);
             }
             ticks += 1;
         }
@@ -193,7 +194,7 @@ async fn told(app: &App, visitor: i64, frame: &Frame) {
     }
     app.hub.publish(Topic::Visitor(visitor), frame, None);
     if TalkEvent::puts_back(frame) && app.matching.registry.is_present(visitor) {
-        report(take_up(app, visitor).await.map(|_| ()));
+        report(db::within(db::JOB, take_up(app, visitor)).await.map(|_| ()));
     }
 }
 

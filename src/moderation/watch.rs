@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use super::{Bar, bars};
 use crate::accounts::{self, Ban};
 use crate::app::{App, stamp};
-use crate::db::fence;
+use crate::db::{self, fence};
 use crate::error::Result;
 use crate::realtime::{Dismissal, Heard, Kind, Notice, NoticeKind, Relayed, Topic};
 
@@ -60,7 +60,7 @@ pub fn run(app: &App) {
                     None => return,
                 },
             }
-            if let Err(why) = look(&node).await {
+            if let Err(why) = db::within(db::JOB, look(&node)).await {
                 tracing::debug!(error.cause = ?why, "revocations are looked for again in two seconds");
             }
         }

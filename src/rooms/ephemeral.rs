@@ -8,6 +8,7 @@ use super::model::{ChatRoom, RoomEvent};
 use super::{Mute, current_place, feed, online, presence, store};
 use crate::accounts::Visitor;
 use crate::app::App;
+use crate::db;
 use crate::error::{Error, Result};
 use crate::http::{Bucket, Key};
 use crate::realtime::{Queue, Topic};
@@ -121,7 +122,7 @@ pub(super) async fn write_reads(app: &App) {
         visitors.push(*visitor);
         seqs.push(*seq);
     }
-    if let Err(why) = store::save_reads(&app.db, &rooms, &visitors, &seqs).await {
+    if let Err(why) = db::within(db::JOB, store::save_reads(&app.db, &rooms, &visitors, &seqs)).await {
         tracing::debug!(error.cause = %why, "how far people have read is written with the next tick");
         let mut kept = app.rooms.reads.unwritten();
         for (key, seq) in reads {

@@ -15,6 +15,7 @@ use super::pace::{COMMIT, Pace, TOGETHER};
 use super::store::{self, Window};
 use super::{presence, rights};
 use crate::app::App;
+use crate::db;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::realtime::{Frame, Heard, Kind, Queue, Relayed, Topic};
@@ -351,11 +352,11 @@ pub(super) fn run(app: &App) {
                 _ = tick.tick() => {}
             }
             for room in overdue(&node) {
-                report(repair(&node, room).await);
+                report(db::within(db::JOB, repair(&node, room)).await);
             }
             if looked.elapsed() >= LOOK && !faults::on(Fault::HeadsNotCompared) {
                 looked = Instant::now();
-                report(look(&node).await);
+                report(db::within(db::JOB, look(&node)).await);
             }
         }
     });
@@ -453,7 +454,7 @@ async fn relayed(app: App) {
         match said {
             Some(Heard::Said(said)) if said.first().is_some_and(|one| one.node != app.node) => take_up(&app, &said),
             Some(Heard::Said(_)) => {}
-            Some(Heard::Missed) => report(look(&app).await),
+            Some(Heard::Missed) => report(db::within(db::JOB, look(&app)).await),
             None => return,
         }
     }

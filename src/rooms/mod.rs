@@ -32,7 +32,7 @@ use uuid::Uuid;
 use crate::accounts::{Alias, Locale, Visitor};
 use crate::app::App;
 use crate::config::Config;
-use crate::db::Loader;
+use crate::db::{self, Loader};
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::http::{Bucket, Key};
@@ -409,7 +409,7 @@ pub async fn visitor_of(tx: &mut PgConnection, place: &Place, member: Uuid) -> R
 /// Talks are deleted a day after their end, in small batches.
 async fn forget_old_talks(app: &App) {
     loop {
-        match store::delete_old_talks(&app.db).await {
+        match db::within(db::JOB, store::delete_old_talks(&app.db)).await {
             Ok(0) => return,
             Ok(gone) => tracing::debug!(talks.deleted = gone, "deleted talks that ended a day ago"),
             Err(why) => {

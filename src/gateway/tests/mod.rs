@@ -2,6 +2,7 @@
 mod age_gate;
 mod cluster;
 mod hostile;
+mod database_loss;
 mod life;
 mod messages;
 mod nodes;

@@ -1,0 +1,228 @@
+//! Postgres hangs, or is gone and comes back: every request is answered in time, and everything works afterwards.
+use std::future::poll_fn;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
+use futures_util::future::join_all;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::app::Clock;
+use crate::db::{self, private};
+use crate::realtime::Relay;
+use crate::testing::{Guest, Node, PATIENCE, eventually};
+
+/// What nobody may wait for longer than, and what a busy machine gets on top.
+const PROMISE: Duration = Duration::from_secs(5);
+const SLACK: Duration = Duration::from_secs(3);
+
+/// A private Postgres of a test's own, which it may stop.
+struct Postgres {
+    own: private::PrivatePostgres,
+    folder: tempfile::TempDir,
+}
+
+impl Postgres {
+    async fn start() -> Self {
+        let folder = tempfile::Builder::new().prefix("maju-loss-").tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let place = private::Place {
+            data_dir: folder.path().join("data"),
+            fallback_base: folder.path().join("fallback"),
+            durable: false,
+        };
+        Self { own: private::open(place).await.unwrap(), folder }
+    }
+
+    async fn node(&self) -> Node {
+        let pool = db::pool(self.own.connect_options());
+        db::migrate(&pool).await.unwrap();
+        Node::start(pool, Relay::in_process(), Clock::default(), false).await
+    }
+
+    /// The process that the others come from.
+    fn postmaster(&self) -> i32 {
+        let line = self.own.describe();
+        let pid = line.rsplit_once("(process ").and_then(|(_, rest)| rest.strip_suffix(')'));
+        pid.unwrap_or_else(|| panic!("{line}")).parse().unwrap()
+    }
+
+    /// Sends a signal to all its processes: first to the one that could start more of them.
+    fn signal(&self, signal: Signal) {
+        let postmaster = self.postmaster();
+        let send = |pid: i32| {
+            let _ = kill_process(Pid::from_raw(pid).unwrap(), signal); // it may have ended meanwhile
+        };
+        send(postmaster);
+        for process in std::fs::read_dir("/proc").unwrap().flatten() {
+            let Ok(pid) = process.file_name().to_string_lossy().parse::<i32>() else { continue };
+            let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+            let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse::<i32>().ok());
+            if parent == Some(postmaster) {
+                send(pid);
+            }
+        }
+    }
+
+    async fn end(self) {
+        self.own.stop().await;
+        self.folder.close().unwrap();
+    }
+}
+
+/// Every method and path of the API's description, with the room's id in its place.
+async fn routes(node: &Node, room: &str) -> Vec<(Method, String, bool)> {
+    let described = node.get("/api/openapi.json").await.json();
+    let mut routes = Vec::new();
+    for (path, methods) in described["paths"].as_object().unwrap() {
+        for (method, route) in methods.as_object().unwrap() {
+            let mut path = path.replace("{room}", room);
+            while let (Some(from), Some(to)) = (path.find('{'), path.find('}')) {
+                path.replace_range(from..=to, room);
+            }
+            let method = method.to_uppercase().parse().unwrap();
+            routes.push((method, path, route.get("requestBody").is_some()));
+        }
+    }
+    routes
+}
+
+async fn room_of(node: &Node, guest: &Guest) -> Value {
+    let body = json!({"title": "Public", "kind": "public", "naming": "anonymous", "history": true});
+    node.ask(Some(guest), Method::POST, "/api/v1/rooms", Some(body)).await.json()
+}
+
+#[tokio::test]
+async fn while_postgres_hangs_every_route_and_the_upgrade_answer_unavailable_in_time() {
+    let postgres = Postgres::start().await;
+    let node = postgres.node().await;
+    let guest = node.guest("en").await;
+    let room = room_of(&node, &guest).await;
+    let routes = routes(&node, room["id"].as_str().unwrap()).await;
+    assert!(routes.len() >= 9, "{routes:?}");
+    let mut socket = node.socket(&guest).await;
+    assert_eq!(node.get("/readyz").await.status, 200);
+
+    postgres.signal(Signal::STOP);
+    let began = Instant::now();
+    let asking = routes.iter().flat_map(|route| [(route, Some(&guest)), (route, None)]).map(|(route, who)| {
+        let (node, (method, path, has_body)) = (&node, route);
+        async move {
+            let body = has_body.then(|| json!({}));
+            let answer = node.ask(who, method.clone(), path, body).await;
+            let took = began.elapsed();
+            assert!(took < PROMISE + SLACK, "{method} {path} took {took:?}");
+            let from_memory = ["/api/v1/content", "/api/v1/stats"].contains(&path.as_str());
+            let without_cookie = who.is_none() && (*method != Method::GET || *path != "/api/v1/me");
+            match answer.status {
+                StatusCode::OK => assert!(from_memory, "{method} {path}: {}", answer.text),
+                StatusCode::UNAUTHORIZED => assert!(without_cookie, "{method} {path}: {}", answer.text),
+                status => {
+                    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{method} {path}: {}", answer.text);
+                    assert_eq!(answer.json()["code"], "unavailable", "{method} {path}: {}", answer.text);
+                    assert_eq!(answer.headers["content-type"], "application/problem+json");
+                }
+            }
+        }
+    });
+    let upgrading = async {
+        let request = node.upgrade(Some(&node.origin()), Some("maju.v1"), Some(&guest));
+        let Err(tokio_tungstenite::tungstenite::Error::Http(answer)) = tokio_tungstenite::connect_async(request).await
+        else {
+            panic!("upgraded without Postgres");
+        };
+        assert_eq!(answer.status(), 503);
+        assert!(began.elapsed() < PROMISE + SLACK, "{:?}", began.elapsed());
+    };
+    let speaking = async {
+        for frame in [json!({"type": "cancel"}), json!({"type": "join", "room": room["id"]})] {
+            let asked = Instant::now();
+            assert_eq!(socket.refused(frame.clone()).await, "unavailable", "{frame}");
+            assert!(asked.elapsed() < PROMISE + SLACK, "{frame} took {:?}", asked.elapsed());
+        }
+    };
+    let probing = async {
+        while node.get("/readyz").await.status == 200 {
+            assert!(began.elapsed() < Duration::from_secs(2) + SLACK, "still ready");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert_eq!(node.get("/livez").await.status, 200);
+    };
+    tokio::join!(join_all(asking), upgrading, speaking, probing);
+    postgres.signal(Signal::CONT);
+
+    eventually("a request is answered", || async { asked_ok(&node, &guest).await }).await;
+    let answers = join_all((0..40).map(|_| asked_ok(&node, &guest))).await;
+    assert!(answers.iter().all(|ok| *ok), "{answers:?}");
+    node.socket(&guest).await.close().await;
+    let pool = &node.app.db;
+    eventually("every connection is back in the pool, and ready again", || async {
+        let all_back = pool.num_idle() == usize::try_from(pool.size()).unwrap();
+        all_back && pool.size() <= db::POOL && node.get("/readyz").await.status == 200
+    })
+    .await;
+    let open = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'maju'";
+    let open: i64 = sqlx::query_scalar(open).fetch_one(pool).await.unwrap();
+    assert!(open <= i64::from(db::POOL), "{open} connections are open");
+    drop((socket, node));
+    postgres.end().await;
+}
+
+async fn asked_ok(node: &Node, guest: &Guest) -> bool {
+    node.ask(Some(guest), Method::GET, "/api/v1/rooms", None).await.status == StatusCode::OK
+}
+
+#[tokio::test]
+async fn once_postgres_is_back_no_request_meets_a_dead_connection() {
+    let postgres = Postgres::start().await;
+    let node = postgres.node().await;
+    let guest = node.guest("en").await;
+    let held = join_all((0..db::POOL).map(|_| node.app.db.acquire())).await;
+    drop(held);
+    let until = Instant::now() + PATIENCE;
+    let first = postgres.postmaster();
+    kill_process(Pid::from_raw(first).unwrap(), Signal::QUIT).unwrap();
+    // Nobody asks meanwhile: the pool has no failure to learn from.
+    loop {
+        assert!(Instant::now() < until, "Postgres did not come back");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let is_new = postgres.own.is_owner() && postgres.postmaster() != first;
+        if is_new && db::connect(&node.app.db, &[]).await.is_ok() {
+            break;
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    for nth in 0..60 {
+        let answer = node.ask(Some(&guest), Method::GET, "/api/v1/rooms", None).await;
+        assert_eq!(answer.status, StatusCode::OK, "request {nth}: {}", answer.text);
+    }
+    drop(node);
+    postgres.end().await;
+}
+
+#[tokio::test]
+async fn a_storm_of_dropped_requests_leaves_the_pool_whole() {
+    let node = crate::testing::node().await;
+    let guest = node.guest("en").await;
+    for _ in 0..5 {
+        let storm = (0..50).map(|_| async {
+            let mut asking = std::pin::pin!(asked_ok(&node, &guest));
+            // Some polls, and then nobody waits for it any more.
+            let mut polls = rand::random_range(1..40);
+            poll_fn(|cx| {
+                polls -= 1;
+                let done = asking.as_mut().poll(cx).is_ready();
+                if done || polls == 0 { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+            })
+            .await;
+        });
+        join_all(storm).await;
+    }
+    eventually("every connection is back in the pool", || async {
+        node.app.db.num_idle() == usize::try_from(node.app.db.size()).unwrap()
+    })
+    .await;
+    assert!(asked_ok(&node, &guest).await);
+}
