@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::config::Config;
 use crate::error::Result;
 use crate::realtime::{Hub, Relay};
-use crate::{accounts, cms, db, http, matching, moderation, rooms};
+use crate::{accounts, cms, db, http, matching, moderation, ready, rooms};
 
 /// A node of the service. Cheap to clone.
 #[derive(Clone)]
@@ -35,6 +35,7 @@ pub struct Parts {
     pub rooms: rooms::State,
     pub matching: matching::State,
     pub cms: cms::State,
+    pub ready: ready::State,
 }
 
 impl Deref for App {
@@ -57,6 +58,7 @@ impl App {
             moderation: db::within(db::JOB, moderation::State::new(&db)).await?,
             matching: matching::State::default(),
             cms: cms::State::default(),
+            ready: ready::State::default(),
             rooms,
             relay,
             clock,
@@ -71,6 +73,7 @@ impl App {
         matching::run(&app);
         accounts::run(&app);
         cms::run(&app);
+        ready::run(&app);
         Ok(app)
     }
 

@@ -12,6 +12,7 @@ mod http;
 mod locale;
 mod matching;
 mod moderation;
+mod ready;
 mod realtime;
 mod rooms;
 mod router;

@@ -1,6 +1,4 @@
 //! Every path the server answers: the page, the API, the socket, the probes. What nothing answers is a 404 of its kind.
-use std::time::Duration;
-
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{from_fn_with_state, map_response};
@@ -14,10 +12,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::app::App;
 use crate::error::Error;
-use crate::{accounts, cms, gateway, http, rooms, spa};
-
-/// How long the database may take to say that it is there.
-const READY: Duration = Duration::from_millis(1_200);
+use crate::{accounts, cms, gateway, http, ready, rooms, spa};
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -32,12 +27,13 @@ pub fn router(app: &App) -> Router {
     let v1 = OpenApiRouter::new().merge(accounts::router()).merge(rooms::router()).merge(cms::api());
     let (api, described) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts();
     let api = api.layer(from_fn_with_state(app.clone(), http::same_origin));
+    let api = api.layer(from_fn_with_state(app.clone(), http::limited));
     let with_cookie = api.route("/ws", get(gateway::upgrade)).layer(sessions).layer(map_response(accounts::unsaved));
     let router = Router::new()
         .merge(with_cookie)
         .merge(SwaggerUi::new("/api/docs").url("/api/openapi.json", described))
         .route("/livez", get(|| async { probe(StatusCode::OK, "alive") }))
-        .route("/readyz", get(ready))
+        .route("/readyz", get(readyz))
         .merge(cms::router())
         .merge(spa::router())
         .fallback(nothing)
@@ -45,16 +41,15 @@ pub fn router(app: &App) -> Router {
     http::layers(app, router)
 }
 
-/// Whether the node takes work: it is not stopping, and the database answers and takes what is written.
-async fn ready(State(app): State<App>) -> Response {
-    if app.is_stopping() {
-        return probe(StatusCode::SERVICE_UNAVAILABLE, "stopping");
-    }
-    let asked = tokio::time::timeout(READY, crate::db::answers(&app.db)).await;
-    match asked {
-        Ok(true) if crate::rooms::can_write(&app) => probe(StatusCode::OK, "ready"),
-        Ok(true) => probe(StatusCode::SERVICE_UNAVAILABLE, "the database cannot write"),
-        _ => probe(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
+/// Whether the node takes work. Answered from what the node knows already: asking often costs nothing.
+async fn readyz(State(app): State<App>) -> Response {
+    let reasons = ready::reasons(&app);
+    match reasons.first() {
+        None => probe(StatusCode::OK, "ready"),
+        Some(first) => {
+            let body = Json(json!({ "status": first, "reasons": reasons }));
+            (StatusCode::SERVICE_UNAVAILABLE, [(header::CACHE_CONTROL, "no-store")], body).into_response()
+        }
     }
 }
 

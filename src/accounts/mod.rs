@@ -1,6 +1,7 @@
 //! Accounts: who is it. Everybody is a visitor: anonymous, made at the first visit, held by a cookie.
 mod model;
 mod names;
+mod recent;
 mod routes;
 mod sessions;
 mod store;
@@ -23,7 +24,7 @@ use crate::app::App;
 use crate::config::Site;
 use crate::db::{self, Loader};
 use crate::error::{Error, Result};
-use crate::http::Prefix;
+use crate::http::{Bucket, Key, Prefix};
 
 pub use crate::locale::Locale;
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub struct State {
     cookie: String,
     address_key: [u8; 32],
     visitors: Loader<i64, Visitor>,
+    recent: recent::Recent,
     /// Who was active since that was last written.
     active: Mutex<HashSet<i64>>,
 }
@@ -57,8 +59,13 @@ impl State {
     /// Loads the key of the address hashes and the name of the site's cookie.
     pub async fn new(db: &PgPool, site: &Site) -> Result<Self> {
         let address_key = db::secret::shared(db, "address").await?;
-        let cookie = model::cookie_name(site, db::service::id(db).await?);
-        Ok(Self { cookie, address_key, visitors: Loader::default(), active: Mutex::default() })
+        Ok(Self {
+            cookie: model::cookie_name(site, db::service::id(db).await?),
+            address_key,
+            visitors: Loader::default(),
+            recent: recent::Recent::default(),
+            active: Mutex::default(),
+        })
     }
 
     fn active(&self) -> MutexGuard<'_, HashSet<i64>> {
@@ -93,8 +100,32 @@ pub async fn unsaved(answer: Response) -> Response {
     if bare { Error::Unavailable.into_response() } else { answer }
 }
 
-/// The visitor of a session, banned or not: [`Visitor::admitted`] tells. Errors: `session_ended` when there is none (any more).
-pub async fn visitor(app: &App, session: &Session) -> Result<Visitor> {
+/// The visitor of a session, banned or not: [`Visitor::admitted`] tells. Counts as a request of that visitor's.
+///
+/// A visitor over the limit costs no query where the session is known on this node. A cookie that names no session costs its
+/// address prefix a token.
+///
+/// # Errors
+/// `session_ended` when there is no visitor (any more), `rate_limited`.
+pub async fn visitor(app: &App, session: &Session, prefix: Prefix) -> Result<Visitor> {
+    let cookie = session.id().ok_or(Error::SessionEnded)?;
+    if let Some(known) = app.accounts.recent.visitor(cookie) {
+        app.limits.take(Bucket::Requests, Key::Visitor(known))?;
+        return look_up(app, session).await;
+    }
+    let key = Key::Prefix(prefix);
+    app.limits.take(Bucket::Cookies, key)?;
+    let found = look_up(app, session).await;
+    if !matches!(found, Err(Error::SessionEnded)) {
+        app.limits.give_back(Bucket::Cookies, key);
+    }
+    let visitor = found?;
+    app.accounts.recent.remember(cookie, visitor.id);
+    app.limits.take(Bucket::Requests, Key::Visitor(visitor.id))?;
+    Ok(visitor)
+}
+
+async fn look_up(app: &App, session: &Session) -> Result<Visitor> {
     let id = session_visitor(session).await?.ok_or(Error::SessionEnded)?;
     find(app, id).await?.ok_or(Error::SessionEnded)
 }

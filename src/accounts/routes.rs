@@ -18,15 +18,14 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(me, change_me))
 }
 
-/// The visitor of the request's cookie. Rejects with `session_ended` (401) when there is none, with `banned` (403).
+/// The visitor of the request's cookie. Rejects with `session_ended` (401) when there is none, `banned` (403), `rate_limited` (429).
 impl FromRequestParts<App> for Visitor {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let session = parts.extensions.get::<Session>().cloned().ok_or(Error::SessionEnded)?;
-        let visitor = super::visitor(app, &session).await?.admitted()?;
-        app.limits.take(Bucket::Requests, Key::Visitor(visitor.id))?;
-        Ok(visitor)
+        let address = ClientIp::from_request_parts(parts, app).await?;
+        super::visitor(app, &session, address.prefix()).await?.admitted()
     }
 }
 
@@ -67,7 +66,7 @@ impl From<Visitor> for Me {
 /// Who you are here; the first call makes you. Answered to whoever is banned, too.
 #[utoipa::path(get, path = "/me", responses((status = 200, body = Me), (status = 429, body = Problem)))]
 async fn me(State(app): State<App>, address: ClientIp, session: Session, headers: HeaderMap) -> Result<Json<Me>> {
-    let known = match super::visitor(&app, &session).await {
+    let known = match super::visitor(&app, &session, address.prefix()).await {
         Err(Error::SessionEnded) => None,
         other => Some(other?),
     };

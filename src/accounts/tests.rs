@@ -14,7 +14,7 @@ use tower_sessions::session::Id;
 use super::sessions::Sessions;
 use super::{session_visitor, store};
 use crate::telemetry;
-use crate::testing::{PATIENCE, limited_node, node};
+use crate::testing::{Answer, PATIENCE, limited_node, node};
 
 #[tokio::test]
 async fn the_first_me_makes_a_visitor_and_the_cookie_keeps_it() {
@@ -127,6 +127,71 @@ async fn one_address_cannot_make_visitors_without_end() {
     };
     assert_eq!(refused.json()["code"], "rate_limited");
     assert!(refused.headers.contains_key(header::RETRY_AFTER) && !refused.headers.contains_key(header::SET_COOKIE));
+}
+
+/// Asks many at a time until one is refused for its number: one after the other, a busy machine is as slow as the limit.
+async fn asked_until_refused<F: Future<Output = Answer>>(what: &str, mut ask: impl FnMut() -> F) -> Answer {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let answers = join_all((0..100).map(|_| ask())).await;
+        if let Some(refused) = answers.into_iter().find(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS) {
+            assert_eq!(refused.json()["code"], "rate_limited", "{what}");
+            assert!(refused.headers.contains_key(header::RETRY_AFTER), "{what}");
+            return refused;
+        }
+        assert!(Instant::now() < until, "nothing limits {what}");
+    }
+}
+
+#[tokio::test]
+async fn every_rest_route_has_a_limit() {
+    let node = limited_node().await;
+    let described = node.get("/api/openapi.json").await.json();
+    let mut routes = Vec::new();
+    for (path, methods) in described["paths"].as_object().unwrap() {
+        for (method, route) in methods.as_object().unwrap() {
+            let of_the_site = route["tags"].as_array().is_some_and(|tags| tags.contains(&json!("site")));
+            let body = route.get("requestBody").map(|_| json!({}));
+            let method: Method = method.to_uppercase().parse().unwrap();
+            routes.push((of_the_site, path.replace("{room}", "0b9f2c1e-7d53-4d0a-8a54-1f3f4f7c2b11"), method, body));
+        }
+    }
+    // Those of the page are limited by the prefix alone; once it is at its limit, it makes no visitors for the others.
+    routes.sort_by_key(|(of_the_site, ..)| *of_the_site);
+    assert!(routes.len() >= 9, "{routes:?}");
+    for (_, path, method, body) in routes {
+        let guest = node.newcomer("en").await;
+        let ask = || node.ask(Some(&guest), method.clone(), &path, body.clone());
+        asked_until_refused(&format!("{method} {path}"), ask).await;
+    }
+}
+
+#[tokio::test]
+async fn made_up_cookies_are_limited_and_those_of_the_same_network_are_not() {
+    let node = limited_node().await;
+    let guest = node.newcomer("en").await;
+    let rooms = |cookie: String| {
+        let request = Request::get("/api/v1/rooms").header(header::COOKIE, cookie);
+        node.send(request.body(Body::empty()).unwrap())
+    };
+    assert_eq!(rooms(guest.cookie.clone()).await.status, StatusCode::OK);
+    asked_until_refused("made-up cookies", || rooms(format!("maju={}", Id::default()))).await;
+    let known = rooms(guest.cookie.clone()).await;
+    assert_eq!(known.status, StatusCode::OK, "whoever was here before is not held up: {}", known.text);
+}
+
+#[tokio::test]
+async fn who_is_over_the_limit_costs_no_query() {
+    let node = limited_node().await;
+    let guest = node.newcomer("en").await;
+    let me = || node.ask(Some(&guest), Method::GET, "/api/v1/me", None);
+    asked_until_refused("GET /me", me).await;
+    // With every connection taken, only what asks nothing of the database is answered at once.
+    let _held = join_all((0..crate::db::POOL).map(|_| node.app.db.acquire())).await;
+    let began = Instant::now();
+    let refused = join_all((0..300).map(|_| me())).await;
+    let refused = refused.iter().filter(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS).count();
+    assert!(refused >= 100 && began.elapsed() < PATIENCE, "{refused} refused in {:?}", began.elapsed());
 }
 
 /// Keeps what is logged.

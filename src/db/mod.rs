@@ -102,9 +102,25 @@ async fn setting(connection: &mut PgConnection, name: &'static str) -> Result<St
         .map_err(|why| format!("cannot read the setting {name} of Postgres: {why}"))
 }
 
-/// Whether the database answers.
-pub async fn answers(pool: &PgPool) -> bool {
-    sqlx::query("SELECT 1").execute(pool).await.is_ok()
+/// What a look at the database found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It answers, and its settings let it write.
+    Writable,
+    /// It answers, and says itself that it takes no writes: a replica, or set so.
+    ReadOnly,
+    /// It gave no answer.
+    Silent,
+}
+
+/// Asks the database how it is.
+///
+/// # Errors
+/// Those of the query; the caller counts them as [`Health::Silent`].
+pub async fn health(pool: &PgPool) -> Result<Health, sqlx::Error> {
+    let sql = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean";
+    let read_only: bool = sqlx::query_scalar(sql).fetch_one(pool).await?;
+    Ok(if read_only { Health::ReadOnly } else { Health::Writable })
 }
 
 /// Brings the schema to this version, under a lock: several nodes may start at once.

@@ -46,7 +46,7 @@ pub async fn upgrade(State(app): State<App>, address: ClientIp, session: Session
     if let Err(why) = app.limits.take(Bucket::Sockets, Key::Prefix(prefix)) {
         return why.into_response();
     }
-    let mut who = accounts::visitor(&app, &session).await;
+    let mut who = accounts::visitor(&app, &session, prefix).await;
     if faults::on(Fault::CookieNotChecked) {
         who = accounts::by_id(&app, 1).await;
     }

@@ -4,9 +4,13 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
 use tokio::time::Instant;
 
-use super::Prefix;
+use super::{ClientIp, Prefix};
+use crate::app::App;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
@@ -17,6 +21,15 @@ const SHARDS: usize = 32;
 const KEYS: usize = 100_000 / SHARDS;
 /// Keys a full shard makes room for at once, so that the sweep costs O(1) a key.
 const SWEEP: usize = KEYS / 8;
+
+/// Lets a request to the API pass while its address prefix has tokens: this bounds every route, whatever it costs. A visitor's
+/// own limit comes on top.
+pub async fn limited(State(app): State<App>, address: ClientIp, request: Request, next: Next) -> Response {
+    match app.limits.take(Bucket::PrefixRequests, Key::Prefix(address.prefix())) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
 
 /// Whose tokens are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,8 +62,12 @@ pub enum Bucket {
     Visitors,
     /// Socket upgrades from a prefix: 50 a second, 500 at once.
     Sockets,
-    /// REST requests: 50 a second, 200 at once.
+    /// REST requests of a visitor, reads and writes: 50 a second, 200 at once.
     Requests,
+    /// REST requests from a prefix, all its visitors together and those without one: 1,000 a second, 4,000 at once.
+    PrefixRequests,
+    /// Cookies from a prefix that name no session; each costs a look: 10 a second, 400 at once.
+    Cookies,
     /// Frames from a prefix, all its visitors together: 2,000 a second, 8,000 at once.
     PrefixFrames,
     /// Hellos of a visitor's sockets: 2 a second, 40 at once.
@@ -95,6 +112,8 @@ impl Bucket {
             Self::Visitors => (100_000, 400),
             Self::Sockets => (20_000, 500),
             Self::Requests => (20_000, 200),
+            Self::PrefixRequests => (1_000, 4_000),
+            Self::Cookies => (100_000, 400),
             Self::PrefixFrames => (500, 8_000),
             Self::Hellos => (500_000, 40),
             Self::Joins | Self::Leaves => (500_000, 60),
@@ -151,8 +170,7 @@ impl Limits {
         let (every, burst) = bucket.figures();
         let now = Instant::now();
         let place = (bucket, key);
-        let index = usize::try_from(self.hasher.hash_one(place) % SHARDS as u64).unwrap_or_default();
-        let mut shard = shards[index].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = shards[self.shard_of(place)].lock().unwrap_or_else(PoisonError::into_inner);
         let full_at = shard.get(&place).copied().unwrap_or(now).max(now) + every * tokens.min(burst);
         let allowed = now + every * burst;
         if full_at > allowed {
@@ -163,6 +181,21 @@ impl Limits {
         }
         shard.insert(place, full_at);
         Ok(())
+    }
+
+    /// Puts back a token that was taken for something that turned out to be free.
+    pub fn give_back(&self, bucket: Bucket, key: Key) {
+        let Some(shards) = &self.shards else { return };
+        let (every, _) = bucket.figures();
+        let place = (bucket, key);
+        let mut shard = shards[self.shard_of(place)].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(full_at) = shard.get_mut(&place) {
+            *full_at -= every;
+        }
+    }
+
+    fn shard_of(&self, place: (Bucket, Key)) -> usize {
+        usize::try_from(self.hasher.hash_one(place) % SHARDS as u64).unwrap_or_default()
     }
 
     /// How many keys are remembered.

@@ -13,7 +13,7 @@ mod tests;
 
 pub use body::{Json, Path, Query};
 pub use client_ip::{ClientIp, Prefix};
-pub use limits::{Bucket, Key, Limits};
+pub use limits::{Bucket, Key, Limits, limited};
 pub use origin::same_origin;
 pub use socket::Socket;
 

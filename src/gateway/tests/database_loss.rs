@@ -203,6 +203,45 @@ async fn once_postgres_is_back_no_request_meets_a_dead_connection() {
 }
 
 #[tokio::test]
+async fn asking_whether_a_node_is_ready_runs_no_query() {
+    let node = crate::testing::node().await;
+    // Whoever asked the database would wait for a connection.
+    let _held = join_all((0..db::POOL).map(|_| node.app.db.acquire())).await;
+    let began = Instant::now();
+    for _ in 0..200 {
+        let answer = node.get("/readyz").await;
+        assert!([200, 503].contains(&answer.status.as_u16()), "{}", answer.text);
+    }
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_node_is_not_ready_while_its_database_is_read_only_and_says_why() {
+    let node = crate::testing::node().await;
+    assert_eq!(node.get("/readyz").await.status, 200);
+    let set = async |to: &str| {
+        let sql = format!(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = {to}', current_database()); END $$"
+        );
+        let mut own = db::connect(&node.app.db, &[("default_transaction_read_only", "off")]).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut own).await.unwrap();
+        // It holds for new sessions.
+        let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        sqlx::query(others).execute(&mut own).await.unwrap();
+    };
+    set("on").await;
+    eventually("it is not ready", || async { node.get("/readyz").await.status == 503 }).await;
+    eventually("it says why", || async {
+        node.get("/readyz").await.json()["reasons"]
+            .as_array()
+            .is_some_and(|why| why.contains(&json!("the database cannot write")))
+    })
+    .await;
+    set("off").await;
+    eventually("it is ready again", || async { node.get("/readyz").await.status == 200 }).await;
+}
+
+#[tokio::test]
 async fn a_storm_of_dropped_requests_leaves_the_pool_whole() {
     let node = crate::testing::node().await;
     let guest = node.guest("en").await;

@@ -28,6 +28,8 @@ async fn a_bucket_holds_its_burst_and_fills_at_its_rate() {
         (Bucket::Visitors, 10, 400),
         (Bucket::Sockets, 50, 500),
         (Bucket::Requests, 50, 200),
+        (Bucket::PrefixRequests, 1_000, 4_000),
+        (Bucket::Cookies, 10, 400),
         (Bucket::PrefixFrames, 2_000, 8_000),
         (Bucket::Hellos, 2, 40),
         (Bucket::Joins, 2, 60),
@@ -118,6 +120,16 @@ async fn memory_is_bounded_and_who_is_held_back_stays_so() {
     }
     assert!(limits.remembered() > 50_000, "{}", limits.remembered());
     assert_eq!(accepted(&limits, Bucket::Reports, Key::Visitor(0), 100), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_given_back_can_be_taken_again() {
+    let limits = Limits::new(&config());
+    assert_eq!(accepted(&limits, Bucket::Cookies, prefix(1), 1_000), 400);
+    limits.give_back(Bucket::Cookies, prefix(1));
+    limits.give_back(Bucket::Cookies, prefix(2)); // never taken
+    assert_eq!(accepted(&limits, Bucket::Cookies, prefix(1), 1_000), 1);
+    assert_eq!(accepted(&limits, Bucket::Cookies, prefix(2), 1_000), 400);
 }
 
 #[test]
