@@ -54,6 +54,10 @@ const caughtBy = {
   rate_limit_off: ['gateway::tests::refusals::a_flood_is_refused_with_the_time_to_wait_and_others_go_on'],
   large_frame_accepted: ['gateway::tests::refusals::a_frame_above_16_kib_closes_1009_and_one_below_does_not'],
   control_characters_accepted: ['gateway::tests::refusals::frames_and_payloads_out_of_bounds_get_their_code'],
+  invisible_text_accepted: ['gateway::tests::texts::a_text_of_which_nothing_can_be_seen_is_refused_wherever_somebody_would_read_it'],
+  stored_size_not_checked: ['rooms::tests::sizes::what_would_be_served_larger_than_it_was_sent_is_refused_over_the_socket_and_rest_alike'],
+  page_bytes_not_counted: ['rooms::tests::sizes::a_page_ends_by_bytes_and_the_next_one_goes_on_without_a_gap'],
+  slug_not_checked: ['gateway::tests::hostile::no_request_is_answered_5xx_whatever_it_holds'],
   same_id_in_all_rooms: ['gateway::tests::messages::people_cannot_be_followed_from_room_to_room'],
   hello_never_due: ['gateway::tests::refusals::who_never_says_hello_is_closed'],
   slow_socket_kept: ['gateway::tests::life::a_socket_that_does_not_read_is_closed_and_others_go_on'],
@@ -75,7 +79,10 @@ const caughtBy = {
   lost_ticket_stays_lost: ['matching::tests::faults::tickets_are_written_again_after_a_crash_of_postgres'],
   lease_never_expires: ['matching::tests::faults::what_a_dead_node_held_is_let_go'],
   freed_side_loses_its_place: ['matching::tests::ends::who_never_enters_frees_the_other_to_the_front'],
-  age_gate_open: ['gateway::tests::refusals::the_age_gate_stands_before_the_first_seek'],
+  age_gate_open: ['gateway::tests::age_gate::who_has_not_accepted_the_rules_reaches_no_stranger'],
+  // Reports.
+  report_names_anybody: ['matching::tests::reports::a_report_in_a_room_needs_a_visible_entry_of_one_other_person'],
+  report_stored_twice: ['matching::tests::reports::reports_of_one_thing_at_the_same_time_are_one_report'],
 };
 
 function fail(line) {

@@ -49,6 +49,10 @@ pub enum Fault {
     RateLimitOff,
     LargeFrameAccepted,
     ControlCharactersAccepted,
+    InvisibleTextAccepted,
+    StoredSizeNotChecked,
+    PageBytesNotCounted,
+    SlugNotChecked,
     SameIdInAllRooms,
     HelloNeverDue,
     SlowSocketKept,
@@ -71,6 +75,9 @@ pub enum Fault {
     LeaseNeverExpires,
     FreedSideLosesItsPlace,
     AgeGateOpen,
+    // Reports.
+    ReportNamesAnybody,
+    ReportStoredTwice,
 }
 
 /// Whether a mistake is switched on. Never, in a build without the feature: the compiler drops the line that asks.

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::db::{self, fence};
 use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
 use crate::text;
 
 pub use model::{Bar, Imposed, NewSanction, Penalty, Reason};
@@ -207,7 +208,7 @@ pub struct Reserved {
 /// Nothing of it is new when all of it was reported by the same person before: of two at once, one waits for the other.
 pub async fn reserve(tx: &mut PgConnection, reporter: i64, room: i64, about: &[i64]) -> Result<Reserved> {
     let id = Uuid::new_v4();
-    if store::insert_subjects(tx, reporter, room, about, id).await? {
+    if store::insert_subjects(tx, reporter, room, about, id).await? || faults::on(Fault::ReportStoredTwice) {
         return Ok(Reserved { id, is_new: true });
     }
     let first = store::report_about(tx, reporter, room, about).await?.ok_or(Error::Unavailable)?;
