@@ -59,7 +59,7 @@ fn listed(app: &App, room: &ChatRoom) -> Listed {
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
-    /// Words in the title or topic.
+    /// Words in the title or topic, 100 characters at most.
     q: Option<String>,
     /// `new` (default) or `name`.
     sort: Option<String>,
@@ -70,7 +70,7 @@ struct ListQuery {
 }
 
 /// Public rooms, and the private ones you are in.
-#[utoipa::path(get, path = "/rooms", params(ListQuery), responses((status = 200, body = Page<Listed>), (status = 401, body = Problem)))]
+#[utoipa::path(get, path = "/rooms", params(ListQuery), responses((status = 200, body = Page<Listed>), (status = 400, body = Problem), (status = 401, body = Problem), (status = 422, body = Problem)))]
 async fn list(State(app): State<App>, who: Visitor, Query(query): Query<ListQuery>) -> Result<Json<Page<Listed>>> {
     let limit = page_size(query.limit)?;
     let by_name = match query.sort.as_deref() {

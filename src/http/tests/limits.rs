@@ -138,3 +138,18 @@ fn limits_that_are_off_refuse_nothing() {
     assert_eq!(accepted(&limits, Bucket::Reports, Key::Visitor(1), 10_000), 10_000);
     assert_eq!(limits.remembered(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn several_tokens_are_taken_together_or_not_at_all() {
+    let (limits, key) = (Limits::new(&config()), Key::Visitor(1));
+    let take = |bytes| limits.take_many(Bucket::Bytes, key, bytes);
+    take(1024 * 1024).unwrap();
+    assert!(matches!(take(1), Err(Error::RateLimited { .. })));
+    advance(Duration::from_secs(60)).await; // 2 MiB an hour
+    assert!(matches!(take(35_500), Err(Error::RateLimited { .. })));
+    take(34_500).unwrap();
+    assert!(matches!(take(1_000), Err(Error::RateLimited { after }) if after > Duration::ZERO));
+    advance(Duration::from_secs(7_200)).await;
+    assert!(take(1024 * 1024 + 1).is_err(), "more than there ever is");
+    take(1024 * 1024).unwrap();
+}
