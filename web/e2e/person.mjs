@@ -97,7 +97,7 @@ export class Person {
     return this.page.$$eval('[data-row]', (rows) =>
       rows.map((row) => [
         row.classList.contains('me') ? 'me' : 'them',
-        row.querySelector('.bub').textContent.trim(),
+        row.querySelector('.bub > .t').textContent.trim(),
         row.dataset.status,
       ]),
     );

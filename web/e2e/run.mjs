@@ -10,6 +10,7 @@ import { lossWalks } from './loss.mjs';
 import { meetWalks } from './meet.mjs';
 import { pageWalks } from './page.mjs';
 import { refusalsWalks } from './refusals.mjs';
+import { textsWalks } from './texts.mjs';
 import { waysWalks } from './ways.mjs';
 
 const WALKS = {
@@ -17,6 +18,7 @@ const WALKS = {
   ...lossWalks,
   ...waysWalks,
   ...refusalsWalks,
+  ...textsWalks,
   ...imeWalks,
   ...keyboardWalks,
   ...pageWalks,

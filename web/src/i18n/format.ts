@@ -25,6 +25,14 @@ function cached<T>(cache: Map<string, T>, locale: string, make: () => T): T {
   return made;
 }
 
+/** Letters that run from right to left. */
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+
+/** Keeps a name or an interest that runs from right to left from turning the sentence around it. */
+export function isolated(word: string): string {
+  return RIGHT_TO_LEFT.test(word) ? `\u2068${word}\u2069` : word;
+}
+
 export function format(entry: Entry, locale: string, values: Values = {}): string {
   return pick(entry, locale, values).replace(SLOT, (slot, name: string, particle?: string) => {
     const value = values[name];
@@ -33,7 +41,7 @@ export function format(entry: Entry, locale: string, values: Values = {}): strin
       typeof value === 'number'
         ? cached(numbers, locale, () => new Intl.NumberFormat(locale)).format(value)
         : value;
-    return particle ? josa(word, particle as Josa) : word;
+    return particle ? isolated(word) + josa(word, particle as Josa).slice(word.length) : isolated(word);
   });
 }
 

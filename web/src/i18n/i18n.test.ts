@@ -1,6 +1,6 @@
 //! The dictionaries: the same placeholders in both, filled, in the right form; particles that fit.
 import { describe, expect, it } from 'vitest';
-import { firstLocale, setLocale, t } from '.';
+import { firstLocale, list, setLocale, t } from '.';
 import { en } from './en';
 import { format, placeholdersOf } from './format';
 import { josa } from './josa';
@@ -47,6 +47,13 @@ describe('the dictionaries', () => {
 });
 
 describe('filling', () => {
+  it('keeps a word that runs from right to left from turning its sentence', () => {
+    setLocale('ko');
+    expect(t('typing', { name: 'סתיו' })).toBe('\u2068סתיו\u2069 님이 입력하고 있어요');
+    expect(t('seek.widened.why', { topic: 'می‌خواهم' })).toMatch(/^\u2068می‌خواهم\u2069[을를] /);
+    expect(list(['שלום', 'jazz'])).toBe('\u2068שלום\u2069, jazz');
+  });
+
   it('leaves what it does not know and never fills twice', () => {
     expect(format('{a} and {b}', 'en', { a: '{b}' })).toBe('{b} and {b}');
   });

@@ -1,7 +1,7 @@
 //! Words: `t(key, values)` in the reader's language, lists, times and languages' names.
 import { cookies } from '../ui/cookies';
 import { en } from './en';
-import { format, type Entry, type Placeholders, type Values } from './format';
+import { format, isolated, type Entry, type Placeholders, type Values } from './format';
 import { ko } from './ko';
 import { words } from './words.svelte';
 
@@ -42,9 +42,10 @@ export function firstLocale(chosen: string | null, preferred: readonly string[])
 
 /** "jazz and rain", "재즈, 비": the words of a list, with the language's own glue. Korean's is stiff ("및", "또는"): a comma is not. */
 export function list(items: readonly string[], type: 'conjunction' | 'disjunction' | 'unit' = 'conjunction'): string {
-  if (words.locale === 'ko') return items.join(', ');
+  const apart = items.map(isolated);
+  if (words.locale === 'ko') return apart.join(', ');
   const style = type === 'unit' ? 'short' : 'long';
-  return new Intl.ListFormat(words.locale, { type, style }).format(items);
+  return new Intl.ListFormat(words.locale, { type, style }).format(apart);
 }
 
 /** Half past three, as this language writes it. */

@@ -9,6 +9,7 @@ import type { Talk } from './talk.svelte';
 
 const sending = { retry: vi.fn(), discard: vi.fn() };
 const rewrite = vi.fn();
+const onfold = vi.fn((row: Row) => (row.unfolded = !row.unfolded));
 const talk = {
   partner: { id: 'p', name: 'x', color: 'pine', animal: 'otter' },
   signs: { theyRead: 5 },
@@ -30,6 +31,7 @@ function show(fields: Partial<Row>, mine = true, live = true) {
     position: 1,
     size: 1,
     limit: 1500,
+    onfold,
   });
   return screen.getByRole('article');
 }
@@ -90,9 +92,32 @@ describe('a message', () => {
     expect(screen.queryByRole('button')).toBeNull();
   });
 
+  it('that is long folds: a button tells its state, all of the text stays, and its name is short', async () => {
+    const height = vi.spyOn(Element.prototype, 'scrollHeight', 'get').mockReturnValue(48_000);
+    const user = userEvent.setup();
+    const text = `a${'\n'.repeat(1998)}b`;
+    const node = show({ text }, false);
+    const more = await screen.findByRole('button', { name: 'Show more', expanded: false });
+    expect(node.querySelector('.t')?.textContent).toBe(text);
+    expect(node.querySelector('.t')?.classList.contains('folded')).toBe(true);
+    const named = (node.getAttribute('aria-labelledby') ?? '').split(' ').map((id) => document.getElementById(id));
+    expect(named.map((part) => part?.textContent).join(' ')).toMatch(/Green Otter: a b Long message/);
+    await user.click(more);
+    await screen.findByRole('button', { name: 'Show less', expanded: true });
+    expect(node.querySelector('.t')?.classList.contains('folded')).toBe(false);
+    height.mockRestore();
+  });
+
+  it('that is a little longer than a folded one does not fold', () => {
+    const height = vi.spyOn(Element.prototype, 'scrollHeight', 'get').mockReturnValue(14 * 24);
+    show({ text: 'line\n'.repeat(14) }, false);
+    expect(screen.queryByRole('button')).toBeNull();
+    height.mockRestore();
+  });
+
   it('is written as text, never as markup', () => {
     const node = show({ text: '<img src=x onerror=alert(1)>' }, false);
     expect(node.querySelector('img')).toBeNull();
-    expect(node.querySelector('.bub')?.getAttribute('dir')).toBe('auto');
+    expect(node.querySelector('.bub .t')?.getAttribute('dir')).toBe('auto');
   });
 });

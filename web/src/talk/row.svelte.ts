@@ -18,6 +18,8 @@ export class Row {
   slow = $state(false);
   edited = $state(false);
   deleted = $state(false);
+  /** The reader has opened a long one. */
+  unfolded = $state(false);
   /** A kind of message this page does not know. */
   unknown = $state(false);
 

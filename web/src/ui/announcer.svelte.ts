@@ -1,5 +1,6 @@
 //! What a screen reader is told: one hidden polite node, at most one announcement a second, many messages folded to one.
 import { t } from '../i18n';
+import { beginningOf } from './beginning';
 
 export const PACE_MS = 1000;
 
@@ -35,7 +36,8 @@ export class Announcer {
     this.#timer = undefined;
     const parts = [...new Set(this.#sayings)];
     const [only] = this.#messages;
-    if (this.#messages.length === 1 && only) parts.push(t('announce.message', only));
+    if (this.#messages.length === 1 && only)
+      parts.push(t('announce.message', { name: only.name, text: beginningOf(only.text) }));
     else if (this.#messages.length > 1) parts.push(t('announce.many', { n: this.#messages.length }));
     this.#sayings = [];
     this.#messages = [];

@@ -81,6 +81,12 @@ describe('the announcer', () => {
     expect(said).toEqual(['Green Otter: message 0', '49 new messages']);
   });
 
+  it('says the beginning of a long message, in whole characters', () => {
+    const announcer = new Announcer();
+    announcer.message('Green Otter', '👍\n'.repeat(1000));
+    expect(announcer.text).toBe(`Green Otter: ${'👍 '.repeat(100)}…`);
+  });
+
   it('says the same words twice so that they are heard twice', async () => {
     const announcer = new Announcer();
     announcer.say('Connected');

@@ -1,0 +1,271 @@
+//! What strangers can write to break a page: marks without end, words without a break, lines without end. It stays in its box.
+import { strict as assert } from 'node:assert';
+import { inEveryLook, TESTED } from './axe.mjs';
+import { eventually, meet } from './person.mjs';
+
+export const textsWalks = {
+  'stacked marks and words without a break stay in their boxes at 320 px': stacked,
+  'names and interests of strangers stay in their boxes at 320 px': named,
+  'a long message folds, opens without moving the reader, and is whole': folded,
+  'a long message folds and opens with the keyboard': foldedByKeys,
+  'long texts are bounded in the composer, the report and the announcements': bounded,
+};
+
+const NARROW = { viewport: { width: 320, height: 640 } };
+
+const TEXTS = {
+  'combining marks': `Z${'\u0301\u0302\u0303\u0304'.repeat(20)}`,
+  'enclosing marks': `a${'\u20dd\u20e0'.repeat(60)}`,
+  'Thai vowels': `ก${'ำ'.repeat(200)}`,
+  'Thai marks above': `ก${'\u0e34\u0e49'.repeat(100)}`,
+  'Tibetan stacks': `ཀ${'\u0fb2\u0f71'.repeat(100)}`,
+  'Devanagari signs': `क${'\u093f\u0903'.repeat(100)}`,
+  'wide ligatures': '\ufdfd'.repeat(20),
+  'a chain of joined emoji': '👩\u200d'.repeat(150) + '👩',
+  'one word of 2,000 characters': 'W'.repeat(2000),
+  'Hangul without a space': '가나다라'.repeat(100),
+  'a word from right to left': 'שלום'.repeat(60),
+  'non-breaking spaces': 'ab\u00a0\u2007\u202f\u2060'.repeat(60),
+};
+
+/** What is wider than its page or its list, by name. */
+const overflows = (page) =>
+  page.evaluate(() => {
+    const wide = (node, name) =>
+      node && node.scrollWidth > node.clientWidth ? `${name}: ${node.scrollWidth} in ${node.clientWidth}` : [];
+    const outside = [...document.querySelectorAll('.bub, .tag, .th h1, .hello p, .meta, .strip, .over h2, .dlg, .seek h1, .last li')]
+      .filter((node) => node.getClientRects().length > 0)
+      .filter((node) => node.getBoundingClientRect().right > innerWidth + 0.5 || node.getBoundingClientRect().left < -0.5)
+      .map((node) => `${node.className || node.tagName} ends at ${node.getBoundingClientRect().right}`);
+    return [
+      wide(document.documentElement, 'the page'),
+      wide(document.querySelector('.log'), 'the log'),
+      wide(document.querySelector('.dlg .body'), 'the dialog'),
+      wide(document.querySelector('.evidence'), 'the evidence'),
+      outside,
+    ].flat();
+  });
+
+/** Nothing of a bubble's text is painted outside of it: the page around it looks the same with and without the text. */
+async function paintsInside(person, where) {
+  const { top, bottom } = await person.$('.bub').last().evaluate((bubble) => {
+    const box = bubble.getBoundingClientRect();
+    return { top: Math.floor(box.top), bottom: Math.ceil(box.bottom) };
+  });
+  const around = async () => {
+    const shots = [];
+    for (const [y, height] of [
+      [Math.max(65, top - 120), Math.min(120, top - 65)],
+      [bottom, 12],
+    ]) {
+      if (height > 0) shots.push(await person.page.screenshot({ clip: { x: 0, y, width: 320, height }, caret: 'hide' }));
+    }
+    return shots.map((shot) => shot.toString('base64'));
+  };
+  const ink = (visibility) =>
+    person.$('.bub .t').last().evaluate((text, wanted) => (text.style.visibility = wanted), visibility);
+  // More than once: a font may come late, and moves the page.
+  await eventually(`${where} is painted in its bubble only`, async () => {
+    const shown = await around();
+    await ink('hidden');
+    const hidden = await around();
+    await ink('');
+    return shown.every((shot, at) => shot === hidden[at]);
+  });
+}
+
+async function stacked(house, interest) {
+  const calm = { ...NARROW, reducedMotion: 'reduce' };
+  const [a, b] = await meet(house, interest, { a: calm, b: calm });
+  for (const [where, text] of Object.entries(TEXTS)) {
+    await b.say(text);
+    await a.sees(text.normalize('NFC'));
+    for (const person of [a, b]) assert.deepEqual(await overflows(person.page), [], `${where}, ${person.locale}`);
+    await eventually('the end is in sight', () =>
+      a.page.evaluate(() => {
+        const { scrollHeight, clientHeight, scrollTop } = document.querySelector('.log');
+        return scrollHeight - clientHeight - scrollTop <= 1;
+      }),
+    );
+    if ((await a.$('.bub').last().boundingBox()).height < 300) await paintsInside(a, where);
+  }
+  await a.$('.th .btn-d').click();
+  await a.$('.evidence li').first().waitFor();
+  assert.deepEqual(await overflows(a.page), [], 'the report');
+}
+
+async function named(house) {
+  // One cluster each, which no line may break.
+  const name = `ก${'ำ'.repeat(23)}`;
+  const topics = [`ก${'ำ'.repeat(29)}`, `Z${'\u0316\u0317\u0318'.repeat(9)}`, 'W'.repeat(30), 'שלום'.repeat(7)];
+  const a = await house.person('ko', NARROW);
+  const b = await house.person('en', NARROW);
+  // As a stranger with a chosen name is shown.
+  await a.page.routeWebSocket('**/ws', (page) => {
+    const server = page.connectToServer();
+    server.onMessage((text) => {
+      const frame = JSON.parse(String(text));
+      for (const holder of [frame, frame.ok?.session].filter(Boolean))
+        if (holder.partner?.name) Object.assign(holder.partner, { name, animal: null });
+      page.send(JSON.stringify(frame));
+    });
+  });
+  for (const person of [a, b]) {
+    await person.lobby();
+    for (const topic of topics) {
+      await person.$('.tags input').fill(topic);
+      await person.$('.tags input').press('Enter');
+    }
+    await eventually('the interests', () => person.$('.tag').count(), (count) => count === topics.length);
+    assert.deepEqual(await overflows(person.page), [], 'the lobby');
+  }
+  await a.start();
+  await a.$('.seek .time').waitFor();
+  assert.deepEqual(await overflows(a.page), [], 'looking');
+  await b.start();
+  await Promise.all([a.met(), b.met()]);
+  await b.say('hi');
+  await a.sees('hi');
+  assert.equal((await a.$('.th h1').innerText()).trim(), name);
+  assert.deepEqual(await overflows(a.page), [], 'the talk');
+  await b.field.pressSequentially('…');
+  await a.$('.typing').waitFor();
+  assert.deepEqual(await overflows(a.page), [], 'typing');
+  const path = new URL(b.page.url()).pathname;
+  await b.page.goto('about:blank');
+  await a.stands('away');
+  assert.deepEqual(await overflows(a.page), [], 'away');
+  await b.page.goto(path);
+  await a.stands('open');
+  await a.$('.th .btn-d').click();
+  await a.$('.dlg').waitFor();
+  assert.deepEqual(await overflows(a.page), [], 'the report');
+  await a.page.keyboard.press('Escape');
+  await b.$('.th .ib').click();
+  await b.$('.menu:popover-open button').first().click();
+  await a.stands('ended');
+  assert.deepEqual(await overflows(a.page), [], 'the end');
+  await a.$('.over .btn', { hasText: '처음으로' }).click();
+  await a.$('.last li').waitFor();
+  assert.deepEqual(await overflows(a.page), [], 'last talks');
+}
+
+const LONG = `a${'\n'.repeat(1998)}b`;
+
+/** Pixels from the top of the view, and the height, of the last bubble. */
+const lastBubble = (page) =>
+  page.evaluate(() => {
+    const box = [...document.querySelectorAll('.bub')].at(-1).getBoundingClientRect();
+    return { top: Math.round(box.top), height: Math.round(box.height) };
+  });
+
+/** The same, once two looks a moment apart agree: another size moves the list first. */
+function settled(page) {
+  let last;
+  return eventually(
+    'the list stands still',
+    async () => {
+      const [before, now] = [last, await lastBubble(page)];
+      last = now;
+      await page.waitForTimeout(100);
+      return before?.top === now.top ? now : null;
+    },
+  );
+}
+
+async function folded(house, interest) {
+  const looks = { viewport: { width: 390, height: 844 }, ...TESTED };
+  const [a, b] = await meet(house, interest, { a: looks, b: looks });
+  // More than a screen, or the list would only fill its empty room.
+  for (let n = 1; n <= 12; n++) await b.say(`before ${n}`);
+  await a.sees('before 12');
+  await b.say(LONG);
+  await a.sees(LONG); // all of it is on the page
+  for (const person of [a, b]) {
+    await person.$('.fold').waitFor();
+    const { height } = await lastBubble(person.page);
+    assert.ok(height < 400, `${height} px in ${person.locale}`);
+  }
+  await inEveryLook(a, 'a folded message');
+  await a.page.setViewportSize({ width: 390, height: 844 });
+  const before = await settled(a.page);
+  await a.$('.fold').click();
+  await a.$('.fold[aria-expanded=true]').waitFor();
+  const open = await lastBubble(a.page);
+  assert.ok(open.height > 40_000);
+  assert.ok(Math.abs(open.top - before.top) <= 1, `it was at ${before.top}, and is at ${open.top}`);
+  await a.$('.jump').waitFor();
+  // Something new comes: the reader stays.
+  await b.say('meanwhile');
+  await a.sees('meanwhile');
+  await a.$('.jump.n').waitFor();
+  const now = await a.page.evaluate(() => document.querySelector('.fold').closest('.bub').getBoundingClientRect().top);
+  assert.ok(Math.abs(now - before.top) <= 1, `it has moved to ${now}`);
+  await a.$('.fold').scrollIntoViewIfNeeded();
+  await inEveryLook(a, 'an open long message');
+  await a.page.setViewportSize({ width: 390, height: 844 });
+  await a.$('.fold').scrollIntoViewIfNeeded();
+  await a.$('.fold').click();
+  await a.$('.fold[aria-expanded=false]').waitFor();
+  assert.ok(await a.$('.fold').evaluate((button) => {
+    const { top, bottom } = button.getBoundingClientRect();
+    return top >= 0 && bottom <= innerHeight;
+  }), 'the button stays in sight');
+  // Twenty lines of prose fold, ten do not.
+  await b.say(Array.from({ length: 20 }, (_, at) => `line ${at + 1}`).join('\n'));
+  await eventually('two fold', () => a.$('.fold').count(), (count) => count === 2);
+  await b.say(Array.from({ length: 10 }, (_, at) => `row ${at + 1}`).join('\n'));
+  await a.sees(Array.from({ length: 10 }, (_, at) => `row ${at + 1}`).join('\n'));
+  assert.equal(await a.$('.fold').count(), 2);
+  // A narrower page makes more lines of the same text, and a wider one fewer.
+  await b.say('가나다라마바사 '.repeat(40));
+  await a.page.setViewportSize({ width: 320, height: 640 });
+  await eventually('three fold', () => a.$('.fold').count(), (count) => count === 3);
+  await a.page.setViewportSize({ width: 1280, height: 800 });
+  await eventually('two fold again', () => a.$('.fold').count(), (count) => count === 2);
+}
+
+async function foldedByKeys(house, interest) {
+  const [a, b] = await meet(house, interest);
+  await b.say(LONG);
+  await a.$('.fold').waitFor();
+  await a.field.focus();
+  // Backwards: the button, then the message that holds it.
+  await a.page.keyboard.press('Shift+Tab');
+  assert.equal(await a.focused(), 'button.fold');
+  await a.page.keyboard.press('Shift+Tab');
+  const name = await a.page.evaluate(() => {
+    const ids = document.activeElement.getAttribute('aria-labelledby').split(' ');
+    return ids.map((id) => document.getElementById(id).textContent).join(' ');
+  });
+  assert.match(name, /긴 메시지/);
+  assert.ok(name.length < 300, 'its name is not all of its text');
+  await a.page.keyboard.press('Enter'); // into the message
+  assert.equal(await a.focused(), 'button.fold');
+  await a.page.keyboard.press('Enter');
+  await a.$('.fold[aria-expanded=true]').waitFor();
+  assert.equal(await a.focused(), 'button.fold');
+  await a.page.keyboard.press('Space');
+  await a.$('.fold[aria-expanded=false]').waitFor();
+  await a.page.keyboard.press('Escape');
+  assert.match(await a.focused(), /msg/);
+}
+
+async function bounded(house, interest) {
+  const [a, b] = await meet(house, interest, { a: { viewport: { width: 390, height: 844 } } });
+  await a.field.fill(LONG);
+  assert.ok((await a.field.boundingBox()).height < 200, 'the composer');
+  await a.field.fill('');
+  await b.say(LONG);
+  await a.$('.fold').waitFor();
+  await b.say('x'.repeat(2000));
+  const said = await eventually(
+    'the last message is told',
+    () => a.$('[data-announcer]').innerText(),
+    (text) => text.includes('xxx'),
+  );
+  assert.ok(said.length < 300, 'the announcement');
+  await a.$('.th .btn-d').click();
+  const rows = await a.$('.evidence li').evaluateAll((all) => all.map((row) => row.getBoundingClientRect().height));
+  assert.ok(rows.every((height) => height < 200), `the evidence: ${rows}`);
+}
