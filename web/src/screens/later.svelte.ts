@@ -1,4 +1,5 @@
-//! The talk's screen, fetched while the lobby is read, so that the first page is small and the talk is there in time.
+//! The talk's screen and the overlays, fetched while the lobby is read: the first page is small, and they are there in time.
+import type Overlays from './Overlays.svelte';
 import type TalkScreen from './TalkScreen.svelte';
 
 /** A fetch that fails is tried again after this long. */
@@ -8,13 +9,15 @@ const GONE_AFTER = 3;
 
 export class Later {
   screen = $state.raw<typeof TalkScreen | null>(null);
+  overlays = $state.raw<typeof Overlays | null>(null);
   /** Only a reload helps. */
   gone = $state(false);
   #failures = 0;
 
   async fetch(): Promise<void> {
     try {
-      this.screen = (await import('./TalkScreen.svelte')).default;
+      const [screen, overlays] = await Promise.all([import('./TalkScreen.svelte'), import('./Overlays.svelte')]);
+      [this.screen, this.overlays] = [screen.default, overlays.default];
       this.gone = false;
     } catch {
       if (navigator.onLine && ++this.#failures >= GONE_AFTER) this.gone = true;
