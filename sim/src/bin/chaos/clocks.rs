@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::{self, Couple};
 use crate::context::{Context, Guest};
@@ -13,14 +13,16 @@ use crate::http;
 use crate::line::{Line, Manner};
 use crate::postgres;
 
-/// What the clock says instead, in turn.
-pub const JUMPS: [&str; 5] = ["+60", "+25h", "+0", "-1h", "+0"];
+/// What the clocks of a node and of the other one say instead, in turn: either may be the one that decides.
+pub const JUMPS: [[&str; 2]; 4] = [["+60", "+60"], ["+25h", "-1h"], ["-1h", "+25h"], ["+0", "+0"]];
 /// How long each lasts: nodes look for what is due every second.
-pub const EACH: Duration = Duration::from_millis(1_500);
+pub const EACH: Duration = Duration::from_millis(1_200);
+/// How long it may take until somebody without a socket counts as away.
+const NOTICED: Duration = Duration::from_secs(6);
 /// A partner may be away for thirty seconds; a check that takes longer says nothing.
 const AWAY: Duration = Duration::from_secs(25);
 /// How long people may take to be matched.
-const MATCHED: Duration = Duration::from_secs(5);
+const MATCHED: Duration = Duration::from_secs(10);
 /// Where distributions put the library, below these and their folders.
 const PLACES: [&str; 3] = ["/usr/lib", "/usr/local/lib", "/usr/lib64"];
 
@@ -103,17 +105,27 @@ struct People {
     waiting: Line,
 }
 
-/// The node's clock jumps, there and back. People, talks, tickets and pages stay as they are.
+/// The nodes' clocks jump, there and back. People, talks, tickets and pages stay as they are.
 pub async fn jump(shared: &Arc<Context>, node: usize) {
     let (history, began) = (&shared.history, Instant::now());
     let Ok(clocks) = &shared.world.clocks else { return };
     let turns = shared.watch.turns();
     let Some(mut people) = gather(shared, node).await else { return history.count("clock jumps not measured") };
-    let away = Instant::now();
     people.open.two.drop_socket();
+    let away = Instant::now();
+    let is_away = |event: &Value| event["type"] == "partner" && event["state"] == "away";
+    while !people.open.one.events.iter().any(is_away) && away.elapsed() < NOTICED {
+        if people.open.one.listen(Duration::from_millis(50)).await.is_err() {
+            break;
+        }
+    }
     let mut broken = Vec::new();
-    for offset in JUMPS {
-        clocks.set(node, offset);
+    // One who waits loses the socket for a moment: the ticket has ten seconds.
+    people.waiting.drop_socket();
+    for offsets in JUMPS {
+        clocks.set(node, offsets[0]);
+        clocks.set(1 - node, offsets[1]);
+        let offset = offsets[0];
         let listened = people.open.one.listen(EACH).await;
         let seen = look(shared, node, &people).await;
         if listened.is_ok()
@@ -123,17 +135,19 @@ pub async fn jump(shared: &Arc<Context>, node: usize) {
         } else {
             broken.push(format!("the clock said {offset}, and somebody lost the node"));
         }
+        if !people.waiting.is_up() {
+            broken.extend(waits_on(&mut people.waiting).await);
+        }
     }
     // The one who was away comes back to the talk, and what is said there is heard.
     let back = people.open.two.open().await.unwrap_or_default();
     if back["session"]["session"] != people.open.session {
         broken.push(format!("who came back after the jumps found the talk {}", back["session"]));
     }
-    let hello = people.waiting.open().await.unwrap_or_default();
-    if !hello["seeking"].is_object() {
-        broken.push(format!("who waited over the jumps has the ticket {}", hello["seeking"]));
-    }
-    let calm = shared.world.is_calm(node, began) && turns.is_multiple_of(2) && turns == shared.watch.turns();
+    broken.extend(waits_on(&mut people.waiting).await);
+    let calm = (0..2).all(|node| shared.world.is_calm(node, began))
+        && turns.is_multiple_of(2)
+        && turns == shared.watch.turns();
     if calm && away.elapsed() < AWAY {
         history.count("clock jumps measured");
         broken.into_iter().for_each(|what| history.problem("clock", format!("node {}: {what}", node + 1)));
@@ -143,6 +157,13 @@ pub async fn jump(shared: &Arc<Context>, node: usize) {
     people.open.end().await;
     people.over.end().await;
     client::retire(&mut people.waiting).await;
+}
+
+/// Opens a socket for the one who waits. Answers what is wrong with the ticket then.
+async fn waits_on(line: &mut Line) -> Option<String> {
+    let hello = line.open().await.unwrap_or_default();
+    let seeking = &hello["seeking"];
+    (!seeking.is_object()).then(|| format!("who waited over a jump came back and has the ticket {seeking}"))
 }
 
 /// Two who talk, two who have talked, and one who waits for somebody who speaks a language of nobody's.

@@ -15,11 +15,13 @@ use crate::raw::{BINARY, Flow, PING, PONG, Raw, TEXT, frame};
 use crate::stalls;
 
 /// Longest time until a node ends a flood: two seconds are promised.
-pub const ENDED: Duration = Duration::from_secs(5);
+pub const ENDED: Duration = Duration::from_secs(4);
 /// What a node that goes on reading a flood may take of it in a second: a visitor may send 40 frames.
 const HELD_TO: u64 = 400;
-/// The codes by which a flood may be ended: too large, busy, bad frames, too slow.
-const CODES: [u16; 4] = [1009, 1013, 4400, 4408];
+/// The page that names every close code, a row each.
+const WIRE: &str = include_str!("../../../../docs/WIRE.md");
+/// Codes that tell a client something that is not so: that all was in order, or that its session or its rights are gone.
+const MISLEADING: [u16; 7] = [1000, 1001, 1012, 4401, 4403, 4409, 4410];
 /// Requests that are never finished.
 const HALF: usize = 100;
 /// Sockets that are not read, all of one visitor.
@@ -74,11 +76,19 @@ impl Flood {
     }
 }
 
+/// The close codes that the wire's page names.
+fn codes() -> impl Iterator<Item = u16> {
+    let rows = WIRE.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" |"));
+    rows.flat_map(|(first, _)| first.split(", ")).filter_map(|code| code.parse().ok()).filter(|code| *code >= 1_000)
+}
+
 /// What is wrong with how a flood went.
 fn judge(flow: &Flow) -> Option<String> {
     let Flow { lasted, ended, code, last_second, .. } = flow;
     match (ended, code) {
-        (true, Some(code)) if !CODES.contains(code) => Some(format!("was closed with {code}")),
+        (true, Some(code)) if MISLEADING.contains(code) || !codes().any(|known| known == *code) => {
+            Some(format!("was closed with {code}"))
+        }
         (true, _) if *lasted > ENDED => Some(format!("was ended after {} ms only", lasted.as_millis())),
         (false, _) if *lasted >= ENDED && *last_second > HELD_TO => {
             Some(format!("was not ended in {} ms, and {last_second} frames a second are taken", lasted.as_millis()))
@@ -135,7 +145,7 @@ async fn one(shared: Arc<Context>, node: usize, room: String, kind: Flood, hold:
         }
         let mut flow = raw.flood(until.saturating_duration_since(Instant::now()), |id| kind.frame(id, &room)).await;
         flow.lasted = flow.lasted.saturating_sub(stalls::since(since));
-        history.count(if flow.ended { "floods ended" } else { "floods held to a rate" });
+        history.count(if flow.ended { "floods ended" } else { "floods that lasted to the end" });
         if !shared.world.is_calm(node, since) {
             return history.count("floods not judged");
         }
@@ -235,9 +245,9 @@ async fn talk(couple: &mut Couple, hold: Duration) -> Result<(), Lost> {
         }
     }
     let since = Instant::now();
-    let history = couple.one.shared.clone();
+    let shared = couple.one.shared.clone();
     let quiet = |couple: &Couple| {
-        let seen = [&couple.one, &couple.two].map(|line| history.history.seen(line.guest.who, &couple.room));
+        let seen = [&couple.one, &couple.two].map(|line| shared.history.seen(line.guest.who, &couple.room));
         couple.one.waits() + couple.two.waits() == 0 && seen[0] == seen[1]
     };
     while !quiet(couple) && since.elapsed() < LAST {
@@ -265,7 +275,8 @@ mod tests {
         assert_eq!(judge(&Flow { ended: false, ..flow(900, None, 900_000) }), None, "too short to tell");
         assert!(judge(&Flow { ended: false, ..flow(6_000, None, 900_000) }).is_some(), "taken for ever");
         assert!(judge(&flow(8_000, Some(4400), 900_000)).is_some(), "ended late");
-        assert!(judge(&flow(1_000, Some(1008), 10)).is_some(), "a code that the wire does not know");
+        assert!(judge(&flow(1_000, Some(1005), 10)).is_some(), "a code that the wire does not know");
+        assert!(judge(&flow(1_000, Some(1000), 10)).is_some(), "a code that says that all was in order");
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub struct Line {
     pub rng: Rng,
     /// The rooms that a new socket resumes.
     pub rooms: Vec<String>,
-    /// `found` and `ended`, as they came.
+    /// `found`, `partner` and `ended`, as they came.
     pub events: VecDeque<Value>,
     socket: Option<WebSocketStream<TcpStream>>,
     node: usize,
@@ -416,7 +416,7 @@ impl Line {
                 self.shared.history.heard(self.guest.who, &frame, if self.node == 0 { "node 1" } else { "node 2" });
             }
             Some("resync") => self.note_resync(&frame),
-            Some("found" | "ended") => self.events.push_back(frame),
+            Some("found" | "ended" | "partner") => self.events.push_back(frame),
             _ => {}
         }
     }

@@ -243,9 +243,10 @@ async fn run(shared: &Arc<Context>, args: &Args) -> bool {
     }
     settle(shared).await;
     let checked = check(shared, args, &listeners).await;
-    let weight = if wants_weight(args) { weigh::run(shared).await } else { None };
     watch.iter().for_each(tokio::task::JoinHandle::abort);
     end(shared, people).await;
+    let weight = if checked.is_ok() && wants_weight(args) { weigh::run(shared).await } else { None };
+    look_for_panics(shared);
     match checked {
         Ok((found, planted)) => {
             let held = summary(shared, args, &done, &found, weight.as_ref());
@@ -278,7 +279,7 @@ async fn settle(shared: &Context) {
     tokio::time::sleep(QUIET).await;
 }
 
-/// Lets everybody go, and looks for what broke in this program or the nodes.
+/// Lets everybody go, and looks for what broke in this program.
 async fn end(shared: &Context, people: Vec<tokio::task::JoinHandle<()>>) {
     shared.set_phase(Phase::Over);
     for one in people {
@@ -286,6 +287,10 @@ async fn end(shared: &Context, people: Vec<tokio::task::JoinHandle<()>>) {
             shared.history.problem("process", "a client of this program panicked".to_owned());
         }
     }
+}
+
+/// Looks for what broke in the nodes.
+fn look_for_panics(shared: &Context) {
     for line in shared.world.panics() {
         shared.history.problem("process", line);
     }

@@ -51,7 +51,7 @@ pub enum Fault {
     PostgresSocket,
     /// The lock of the data folder is deleted, and another node starts there.
     PostgresLock,
-    /// The wall clock of a node jumps, there and back.
+    /// The wall clocks of the nodes jump, there and back.
     ClockJump,
     /// Somebody floods a node, and somebody's partner sends the worst that is allowed.
     Hostile,
@@ -395,5 +395,14 @@ mod tests {
                 assert_eq!(steps.iter().filter(|step| step.fault == kind).count(), 2, "{name} of seed {seed}");
             }
         }
+    }
+
+    #[test]
+    fn every_fault_comes_where_postgres_stands_aside_or_where_a_node_owns_it() {
+        for (name, fault) in Fault::ALL {
+            assert!(fault.fits(true) || fault.fits(false), "{name}");
+        }
+        let owned = [Fault::PostgresSocket, Fault::PostgresLock].map(|fault| (fault.fits(true), fault.fits(false)));
+        assert_eq!(owned, [(false, true); 2], "only a node that owns Postgres looks after these files");
     }
 }

@@ -88,6 +88,7 @@ pub async fn run(shared: &Arc<Context>, args: &Args) -> bool {
         Err(why) => Err(why),
     };
     crate::end(shared, people).await;
+    crate::look_for_panics(shared);
     let Ok(found) = found else {
         println!("the checker could not read Postgres");
         return false;
