@@ -138,23 +138,31 @@ impl Server {
         made["id"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned()
     }
 
-    fn post(&self, room: &str, client_id: &str, payload: &Value) -> Option<Answer> {
-        let body = json!({"client_id": client_id, "payload": payload});
-        self.ask("POST", &format!("/api/v1/rooms/{room}/messages"), Some(&body))
+    fn post(&self, room: &str, client_id: &str, payload: &str) -> Option<Answer> {
+        let body = format!(r#"{{"client_id":"{client_id}","payload":{payload}}}"#);
+        self.ask_text("POST", &format!("/api/v1/rooms/{room}/messages"), &body)
     }
 
     fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
+        self.ask_text(method, path, &body.map(Value::to_string).unwrap_or_default())
+    }
+
+    fn ask_text(&self, method: &str, path: &str, body: &str) -> Option<Answer> {
         let mut body_read = Vec::new();
         let (status, head, _) = ask(self.port, &self.cookie, method, path, body, |bytes| body_read.extend(bytes))?;
         Some(Answer { status, head, body: body_read })
     }
 
-    /// Reads a page and throws it away. Answers its size, `None` when it did not come whole.
-    fn page(port: u16, cookie: &str, room: &str, limit: usize) -> Option<usize> {
+    /// Reads a page and throws it away. Answers its size, and the status or that it did not come whole.
+    fn page(port: u16, cookie: &str, room: &str, limit: usize) -> (usize, String) {
         let mut size = 0;
         let path = format!("/api/v1/rooms/{room}/messages?limit={limit}");
-        let (status, _, whole) = ask(port, cookie, "GET", &path, None, |bytes| size += bytes.len())?;
-        (status == 200 && whole).then_some(size)
+        let said = match ask(port, cookie, "GET", &path, "", |bytes| size += bytes.len()) {
+            Some((status, _, true)) => status.to_string(),
+            Some((status, _, false)) => format!("{status}, cut off"),
+            None => "no answer".to_owned(),
+        };
+        (size, said)
     }
 
     /// Resident memory in KiB: now, and the most since it was last asked.
@@ -215,12 +223,11 @@ fn ask(
     cookie: &str,
     method: &str,
     path: &str,
-    body: Option<&Value>,
+    body: &str,
     mut take: impl FnMut(&[u8]),
 ) -> Option<(u16, String, bool)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(ANSWER)).ok()?;
-    let body = body.map(Value::to_string).unwrap_or_default();
     let mut request = format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost:{port}\r\norigin: http://localhost:{port}\r\nconnection: close\r\n"
     );
@@ -247,8 +254,9 @@ fn ask(
     Some((status, head, length.is_none_or(|length| length == got)))
 }
 
-fn payload(numbers: usize) -> Value {
-    json!({"kind": "text", "text": "hi", "x": vec![json!(1e308); numbers]})
+/// As the one who found it sent it: 6 bytes a number.
+fn payload(numbers: usize) -> String {
+    format!(r#"{{"kind":"text","text":"hi","x":[{}]}}"#, vec!["1e308"; numbers].join(","))
 }
 
 /// A client id for a number.
@@ -271,9 +279,9 @@ fn largest(server: &Server) -> usize {
 /// Fills a room and reads its page, alone and in parallel. False when the server is gone.
 fn measure(server: &mut Server, args: &Args, name: &str, numbers: usize) -> bool {
     let (room, payload) = (server.room(), payload(numbers));
-    let mut said = |what: &str, value: &dyn std::fmt::Display| println!("{name}.{what}: {value}");
+    let said = |what: &str, value: &dyn std::fmt::Display| println!("{name}.{what}: {value}");
     said("numbers", &numbers);
-    said("payload_sent_bytes", &payload.to_string().len());
+    said("payload_sent_bytes", &payload.len());
     for entry in 0..args.entries {
         // Each kind has ids of its own.
         let client_id = id((numbers + 1) * 1_000_000 + entry);
@@ -304,10 +312,11 @@ fn measure(server: &mut Server, args: &Args, name: &str, numbers: usize) -> bool
                 std::thread::spawn(move || Server::page(port, &cookie, &room, limit))
             })
             .collect();
-        let read: Vec<_> = reading.into_iter().map(|one| one.join().ok().flatten()).collect();
+        let read: Vec<(usize, String)> = reading.into_iter().filter_map(|one| one.join().ok()).collect();
+        let statuses: Vec<&str> = read.iter().map(|(_, said)| &**said).collect();
         let (after, peak) = server.memory();
-        said(&format!("readers_{readers}.served_bytes"), &read.iter().flatten().max().copied().unwrap_or_default());
-        said(&format!("readers_{readers}.whole"), &read.iter().flatten().count());
+        said(&format!("readers_{readers}.served_bytes"), &read.iter().map(|one| one.0).max().unwrap_or_default());
+        said(&format!("readers_{readers}.statuses"), &statuses.join(" "));
         said(&format!("readers_{readers}.rss_before_kib"), &before);
         said(&format!("readers_{readers}.rss_after_kib"), &after);
         said(&format!("readers_{readers}.rss_peak_kib"), &peak);
