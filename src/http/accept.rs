@@ -11,6 +11,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use axum::http::StatusCode;
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
@@ -18,7 +20,7 @@ use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tower::Service;
@@ -26,6 +28,7 @@ use tower::Service;
 use super::gate::{Gate, Permit};
 use super::socket::{Phase, SharedPhase, Socket, Timeouts};
 use crate::app::Tasks;
+use crate::error::problem;
 
 /// How long accepting rests after a failure that will not pass by itself (no file left, no memory).
 const BACK_OFF: Duration = Duration::from_millis(100);
@@ -101,8 +104,8 @@ impl Server {
     fn admit(&self, stream: TcpStream, peer: SocketAddr, connections: &TaskTracker, refusals: &Arc<Semaphore>) {
         // It fails on a connection that is gone already, which shows soon enough.
         let _ = stream.set_nodelay(true);
-        if let Some(permit) = self.gate.enter(peer) {
-            let served = self.clone().serve(stream, peer, permit);
+        if let Some((permit, evicted)) = self.gate.enter(peer) {
+            let served = self.clone().serve(stream, peer, permit, evicted);
             self.tasks.spawn("http.connection", connections.track_future(served));
         } else if let Ok(turn) = refusals.clone().try_acquire_owned() {
             let limit = self.timeouts.refusal;
@@ -114,16 +117,23 @@ impl Server {
     }
 
     /// One connection, until it is closed or upgraded.
-    async fn serve(self, stream: TcpStream, peer: SocketAddr, permit: Permit) {
+    async fn serve(self, stream: TcpStream, peer: SocketAddr, permit: Arc<Permit>, evicted: Arc<Notify>) {
         let phase = SharedPhase::new();
         let (router, serving, draining) = (self.router, phase.clone(), self.tasks.draining.clone());
+        let place = permit.clone();
         let service = service_fn(move |mut request: hyper::Request<Incoming>| {
             serving.set(Phase::Busy);
             request.extensions_mut().insert(ConnectInfo(peer));
-            let answer = router.clone().call(request.map(Body::new));
+            let answer = place.has_sent_a_head().then(|| router.clone().call(request.map(Body::new)));
             let (serving, draining) = (serving.clone(), draining.clone());
             async move {
-                let Ok(mut answer): Result<_, Infallible> = answer.await;
+                let mut answer = match answer {
+                    Some(answer) => {
+                        let Ok(answer): Result<_, Infallible> = answer.await;
+                        answer
+                    }
+                    None => full(),
+                };
                 // An upgrade leaves HTTP's clock for good.
                 if answer.status() != hyper::StatusCode::SWITCHING_PROTOCOLS {
                     serving.set(Phase::Answered(Instant::now()));
@@ -147,9 +157,18 @@ impl Server {
         let connection = pin!(connection);
         tokio::select! {
             () = watch(connection, &phase, &self.timeouts, &self.tasks) => {}
+            () = evicted.notified() => {}
             () = self.tasks.stopping.cancelled() => {}
         }
     }
+}
+
+/// The answer to a request whose address prefix has no place left.
+fn full() -> Response {
+    let why = "We are full for the moment.".to_owned();
+    let mut answer = problem(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why, None, Some(5_000));
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
 }
 
 /// Drives a connection and ends it when it takes too long. A node that drains ends it after the request in hand.

@@ -25,8 +25,10 @@ use crate::app::App;
 /// Serves a router on a listener until the node drains, and what is in hand until it stops. Never fails.
 ///
 /// A connection that says nothing for 10 s, or takes 10 s over a request's head, is closed; one that idles for 60 s too.
-/// At most 18,000 connections are open (fewer where the process may hold fewer files) and 512 from one address prefix
-/// that is no trusted proxy's; upgraded sockets count. Past that: 503 with `Retry-After`, or a closed connection.
+/// At most 18,000 connections are open (fewer where the process may hold fewer files), and 512 from one address prefix
+/// that is no trusted proxy's have sent a request; upgraded sockets count. Past that: 503 with `Retry-After`, or a closed
+/// connection. Those that have not sent a whole head yet take no such place: past 64 from one address, 256 from one prefix,
+/// or where there is no room left, the oldest of them is closed.
 /// Every request carries `ConnectInfo<SocketAddr>`. Once the node drains, each connection ends after the request in hand.
 pub async fn serve(app: App, listener: TcpListener, router: Router) {
     let server = accept::Server {

@@ -100,12 +100,12 @@ pub struct Socket {
     /// The other side has said its last, or is gone.
     ended: bool,
     /// Held until the stream is closed, whatever it was upgraded to.
-    permit: Option<Permit>,
+    permit: Option<Arc<Permit>>,
     tasks: Tasks,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, phase: SharedPhase, permit: Permit, tasks: Tasks) -> Self {
+    pub(super) fn new(stream: TcpStream, phase: SharedPhase, permit: Arc<Permit>, tasks: Tasks) -> Self {
         Self { stream, phase, ended: false, permit: Some(permit), tasks }
     }
 

@@ -1,12 +1,13 @@
 //! The accept loop against real connections, with short limits.
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::app::Tasks;
 use crate::http::accept::Server;
@@ -26,13 +27,16 @@ impl Drop for Fixture {
 }
 
 async fn server(most: usize, per_prefix: Option<usize>, timeouts: Timeouts) -> Fixture {
+    server_at(Gate::with_caps(most, per_prefix, Vec::new()), timeouts).await
+}
+
+async fn server_at(gate: Arc<Gate>, timeouts: Timeouts) -> Fixture {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = Router::new()
         .route("/", get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }))
         .route("/slow", get(|| async { tokio::time::sleep(Duration::from_secs(2)).await }));
     let tasks = Tasks::default();
-    let gate = Gate::with_caps(most, per_prefix, Vec::new());
     tasks.spawn("server", Server { tasks: tasks.clone(), router, gate, timeouts }.run(listener));
     Fixture { tasks, address }
 }
@@ -122,6 +126,63 @@ async fn one_prefix_cannot_take_every_place() {
         rest(&mut again).await.starts_with("HTTP/1.1 200")
     })
     .await;
+}
+
+const HALF: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n";
+
+/// A connection that has sent half a head.
+async fn half(server: &Fixture) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(HALF).await.unwrap();
+    stream
+}
+
+/// A whole request from an address of this machine's own network.
+async fn asked_from(server: &Fixture, address: &str) -> String {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
+    let mut stream = socket.connect(server.address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+    rest(&mut stream).await
+}
+
+#[tokio::test]
+async fn half_requests_do_not_use_up_the_places_of_whole_ones() {
+    let server = server(18_000, Some(512), Timeouts::default()).await;
+    let mut held = Vec::new();
+    for nth in 0..512 {
+        held.push(if nth % 2 == 0 { half(&server).await } else { TcpStream::connect(server.address).await.unwrap() });
+    }
+    for address in ["127.0.0.2", "127.0.0.1"] {
+        for _ in 0..10 {
+            let said = asked_from(&server, address).await;
+            assert!(said.starts_with("HTTP/1.1 200"), "{address}: {said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_oldest_half_request_is_dropped_and_the_newer_ones_may_be_finished() {
+    let server = server_at(Arc::new(Gate::of(100, Some(100), (2, 100), Vec::new())), Timeouts::default()).await;
+    let mut oldest = half(&server).await;
+    let (mut second, mut third) = (half(&server).await, half(&server).await);
+    assert_eq!(rest(&mut oldest).await, "");
+    for stream in [&mut second, &mut third] {
+        stream.write_all(b"connection: close\r\n\r\n").await.unwrap();
+        assert!(rest(stream).await.starts_with("HTTP/1.1 200"));
+    }
+}
+
+#[tokio::test]
+async fn half_requests_of_a_whole_network_leave_room_for_whole_ones() {
+    // The node is full of half requests, of one prefix and of the limit's worth.
+    let server = server_at(Arc::new(Gate::of(4, Some(4), (100, 100), Vec::new())), Timeouts::default()).await;
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        held.push(half(&server).await);
+    }
+    assert!(asked_from(&server, "127.0.0.2").await.starts_with("HTTP/1.1 200"));
+    assert_eq!(rest(&mut held[0]).await, "");
 }
 
 #[tokio::test]
