@@ -13,6 +13,7 @@ export const refusalsWalks = {
   'a message that the server refuses comes back to the field': messageRefused,
   'a message that nobody could see is not sent': invisible,
   'a report that is refused says so at its field': reportRefused,
+  'a block that is refused says so, and works the next time': blockRefused,
   'the age gate is asked for where it was met, and what was wanted follows': ageGate,
   'who was reported or blocked sees what anybody sees who is left': sameEnd,
 };
@@ -134,14 +135,21 @@ async function interestRefused(house, interest) {
   await a.$('.tags.bad').waitFor();
   assert.equal(await a.$('.tags input').inputValue(), '재즈\u202e');
   await a.$('.tags input').fill('');
-  // The server's: a joiner that joins nothing.
-  await a.interest(`${interest}\u200d`);
+  // The server's: one that an earlier version of the page has kept.
+  await a.page.evaluate((kept) => localStorage.setItem('maju.choices', JSON.stringify(kept)), {
+    interests: [`${interest}\u202e`, interest],
+    languages: ['ko', 'en'],
+    translate: false,
+  });
+  await a.page.reload();
+  await a.$('#agree').waitFor();
   await a.$('.tags input').fill('산책'); // still being typed when Start is pressed
   await a.$('#agree').check();
   await a.$('.go .btn').click();
   await a.$('.fld .oops', { hasText: '쓸 수 없는 관심사' }).waitFor();
   assert.equal(await a.$('.go .oops').count(), 0);
-  assert.equal(await a.$('.tag').count(), 2);
+  assert.equal(await a.$('.tag').count(), 3);
+  assert.deepEqual(await a.$('.tag.bad').allInnerTexts(), [`${interest}\u202e`]);
   assert.match(await a.focused(), /^input/);
   assert.equal(await a.$('.tags input').getAttribute('aria-invalid'), 'true');
   await inEveryLook(a, 'a refused interest');
@@ -226,6 +234,34 @@ async function reportRefused(house, interest) {
   assert.equal(await a.$('#report-note').count(), 0);
   await a.$('.dlg footer .btn-danger').click();
   await a.stands('ended');
+}
+
+async function blockRefused(house, interest) {
+  const a = await house.person('ko', { ...PHONE, ...TESTED });
+  const b = await house.person('en');
+  let refusals = 1;
+  await a.page.routeWebSocket('**/ws', (page) => {
+    const server = page.connectToServer();
+    page.onMessage((text) => {
+      const frame = JSON.parse(String(text));
+      if (frame.type !== 'block' || refusals-- <= 0) return server.send(text);
+      page.send(JSON.stringify({ re: frame.id, error: { code: 'rate_limited', message: 'Wait.', retry_after_ms: 500 } }));
+    });
+  });
+  await Promise.all([a.lobby(interest), b.lobby(interest)]);
+  await Promise.all([a.start(), b.start()]);
+  await Promise.all([a.met(), b.met()]);
+  const block = async () => {
+    await a.$('.th .ib').click();
+    await a.$('.menu:popover-open .risky').click();
+  };
+  await block();
+  await a.$('.strip[role=alert]').waitFor();
+  await a.stands('open');
+  await inEveryLook(a, 'a block that was refused');
+  await block();
+  await Promise.all([a.stands('ended'), b.stands('ended')]);
+  assert.equal(await a.$('.strip').count(), 0);
 }
 
 async function ageGate(house, interest) {

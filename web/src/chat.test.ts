@@ -282,6 +282,17 @@ describe('the end', () => {
     expect([read?.reported, read?.blocked]).toEqual([true, true]);
   });
 
+  it('is not reached by a block that was refused, and the page says so until the next try', async () => {
+    await meet();
+    void chat.talk?.block().catch(() => undefined);
+    await server().refuse('block', 'rate_limited');
+    expect([chat.talk?.state, chat.talk?.blocked, chat.talk?.blockFailed]).toEqual(['open', false, true]);
+    void chat.talk?.block();
+    expect(chat.talk?.blockFailed).toBe(false);
+    await server().answer('block', {});
+    expect([chat.talk?.state, chat.talk?.blocked]).toEqual(['ended', true]);
+  });
+
   it('is not reached by a report that failed', async () => {
     await meet();
     const done = expect(chat.talk?.report({ reason: 'spam', seqs: [], block: true })).rejects.toThrow();

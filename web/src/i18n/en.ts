@@ -226,7 +226,7 @@ export const en: Record<keyof typeof ko, Entry> = {
   'report.seqs.none': 'There are no messages yet.',
   'report.seqs.refused': 'These messages can\'t be reported. Please pick messages they sent.',
   'report.block': 'Don\'t meet this person again',
-  'report.ends': 'Reporting ends the talk at once. Their screen only says that it has ended.',
+  'report.ends': 'Reporting ends the talk at once. Their screen only says that you left.',
   'report.send': 'Send report',
   'report.choose': 'Pick what happened.',
   'report.failed': 'The report wasn\'t sent. What you chose is still here.',

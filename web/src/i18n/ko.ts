@@ -228,7 +228,7 @@ export const ko = {
   'report.seqs.none': '아직 주고받은 글이 없어요.',
   'report.seqs.refused': '고른 메시지로는 신고할 수 없어요. 상대가 보낸 메시지를 골라 주세요.',
   'report.block': '이 사람 다시 만나지 않기',
-  'report.ends': '신고하면 대화가 바로 끝나요. 상대 화면에는 대화가 끝났다고만 나와요.',
+  'report.ends': '신고하면 대화가 바로 끝나요. 상대 화면에는 내가 나갔다고만 나와요.',
   'report.send': '신고하기',
   'report.choose': '무슨 일이 있었는지 하나를 골라 주세요.',
   'report.failed': '신고를 보내지 못했어요. 고른 것은 그대로 있어요.',

@@ -43,6 +43,8 @@ export class Talk {
   endedBy = $state<EndReason | 'gone' | null>(null);
   reported = $state(false);
   blocked = $state(false);
+  /** The last try to block was refused. */
+  blockFailed = $state(false);
   /** We went, so nobody is said to have left us. */
   leftByMe = $state(false);
   loading = $state(false);
@@ -290,11 +292,13 @@ export class Talk {
   async block(): Promise<void> {
     const before = { reported: this.reported, blocked: this.blocked };
     this.blocked = true;
+    this.blockFailed = false;
     this.#deps.did(this.session, { ...before, blocked: true });
     try {
       await this.#deps.ask('block', { room: this.room, sender: this.partner.id });
     } catch (error) {
       this.blocked = before.blocked;
+      this.blockFailed = true;
       this.#deps.did(this.session, before);
       throw error;
     }
