@@ -1,8 +1,8 @@
 //! The socket over the real router and Postgres: what is refused, what is kept, what is left behind.
 mod age_gate;
 mod cluster;
-mod hostile;
 mod database_loss;
+mod hostile;
 mod life;
 mod messages;
 mod nodes;

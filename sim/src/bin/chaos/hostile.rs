@@ -1,5 +1,5 @@
-//! Hostile people: floods by hand-made sockets, sockets that are not read, requests that are never finished, and a partner who sends
-//! the worst that is allowed. Everybody else is served as if they were not there.
+//! Hostile people: floods by hand-made sockets, sockets that are not read, requests that are never finished, and a partner and a member
+//! of a room who send the worst that is allowed. Everybody else is served as if they were not there.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::client::{self, Couple};
 use crate::context::Context;
-use crate::line::Lost;
+use crate::line::{Line, Lost, Manner};
 use crate::raw::{BINARY, Flow, PING, PONG, Raw, TEXT, frame};
 use crate::stalls;
 
@@ -108,6 +108,7 @@ pub async fn flood(shared: &Arc<Context>, node: usize, hold: Duration) {
         floods.push(tokio::spawn(one(shared.clone(), node, room.clone(), kind, hold)));
     }
     let unread = tokio::spawn(unread(shared.clone(), node, room.clone(), hold));
+    let member = tokio::spawn(member(shared.clone(), node, room.clone(), hold));
     if let Some(couple) = client::couple(shared, [node, 1 - node], "ie", MATCHED).await {
         partner(shared, couple, hold, began).await;
     } else {
@@ -116,7 +117,7 @@ pub async fn flood(shared: &Arc<Context>, node: usize, hold: Duration) {
     for one in floods {
         let _ = one.await;
     }
-    let _ = unread.await;
+    let _ = (unread.await, member.await);
     drop(half);
     let (count, p99, most) = history.answers_since(mark);
     let at = history.elapsed();
@@ -201,6 +202,28 @@ fn payload(number: usize) -> Value {
         5 => json!({"kind": "text", "text": "hi", "x": [[[[[[[1]]]]]]]}),
         6 => json!({"kind": "text", "text": "\u{1100}\u{1161}".repeat(1_000)}),
         _ => json!({"kind": "text", "text": format!("a{}b", "\n".repeat(1_998))}),
+    }
+}
+
+/// A member of a public room who sends the worst that is allowed: everybody there hears it, and who missed it pages through it.
+async fn member(shared: Arc<Context>, node: usize, room: String, hold: Duration) {
+    let Some(guest) = client::guest_at(&shared, shared.stranger(), node).await else { return };
+    let mut line = Line::new(shared.clone(), guest, Vec::new());
+    (line.pinned, line.manner, line.escapes) = (Some(node), Manner::Patient, true);
+    let (began, mut number) = (Instant::now(), 0);
+    while began.elapsed() < hold + LAST && (began.elapsed() < hold || line.waits() > 0) {
+        // A socket that comes back resumes the room by itself.
+        let up = line.is_up() || line.open().await.is_ok();
+        let entered = up && (line.rooms.contains(&room) || line.join(&room).await.is_ok());
+        let said = if entered && began.elapsed() < hold && line.waits() < 4 {
+            number += 1;
+            line.post_payload(&room, payload(number)).await
+        } else {
+            Ok(())
+        };
+        if said.is_err() || line.listen(PACE).await.is_err() {
+            line.drop_socket();
+        }
     }
 }
 

@@ -20,15 +20,16 @@ const RESTART: Duration = Duration::from_secs(30);
 /// Visitors with sockets, and sockets of each: as many as a node lets a visitor have, and one to spare.
 const VISITORS: usize = 25;
 const EACH: usize = 19;
-/// What a socket that follows a room and waits may take, in KiB; the rest of the product is measured with an optimised build.
-const IDLE_KIB: u64 = 64;
-/// What it may take while half a frame has come: what is waited for, a frame's worth of 32 KiB, and room to grow.
-const HALF_KIB: u64 = 128;
+/// What a socket that follows a room and waits may take, in KiB: a debug build takes 7.
+const IDLE_KIB: u64 = 24;
+/// What it may take while half a frame has come: 19 in a debug build, and room for a buffer of twice the size.
+const HALF_KIB: u64 = 48;
 /// Bytes of the half frame: below what a frame may have.
 const HALF_FRAME: usize = 15 * 1024;
-/// What a page of entries may have, in KiB, and how often a node may hold it: read, encoded, sent, and what a debug build adds.
-const PAGE_KIB: u64 = 256;
-const COPIES: u64 = 8;
+/// What a page of entries may have, in KiB: 256 of payloads, and the rest of each entry. How often a node may hold it for each reader:
+/// a debug build holds it three times, read, encoded and sent.
+const PAGE_KIB: u64 = 320;
+const COPIES: u64 = 6;
 /// How many read pages at a time.
 const READERS: usize = 8;
 /// What comes and goes without being a socket or a page, in KiB.
@@ -62,7 +63,7 @@ fn judge(weight: &Weight) -> Vec<String> {
     };
     bound("idle sockets", weight.idle, weight.sockets * IDLE_KIB + ALLOWANCE_KIB);
     bound("sockets with half a frame", weight.half, weight.sockets * HALF_KIB + ALLOWANCE_KIB);
-    bound("a page of entries", weight.page as u64 / 1024, PAGE_KIB * 2);
+    bound("a page of entries", weight.page as u64 / 1024, PAGE_KIB);
     bound("readers of pages", weight.pages, weight.readers * PAGE_KIB * COPIES + ALLOWANCE_KIB);
     broken
 }
@@ -181,19 +182,19 @@ async fn pages(shared: &Context, pid: i32, people: &[Guest], room: &str, weight:
 
 #[cfg(test)]
 mod tests {
-    use super::{ALLOWANCE_KIB, Weight, judge};
+    use super::{ALLOWANCE_KIB, IDLE_KIB, Weight, judge};
 
     fn usual() -> Weight {
-        let (idle, half, page) = (9_000, 18_000, 250 * 1024);
-        Weight { sockets: 475, idle, half, payload: 12_000, page, readers: 8, pages: 9_000 }
+        let (idle, half, page) = (3_500, 9_500, 250 * 1024);
+        Weight { sockets: 475, idle, half, payload: 12_000, page, readers: 8, pages: 6_500 }
     }
 
     #[test]
     fn what_takes_too_much_memory_is_found() {
         assert!(judge(&usual()).is_empty());
-        assert_eq!(judge(&Weight { idle: 475 * 64 + ALLOWANCE_KIB + 1, ..usual() }).len(), 1, "idle sockets");
-        assert_eq!(judge(&Weight { half: 475 * 200, ..usual() }).len(), 1, "half frames");
-        assert_eq!(judge(&Weight { page: 3 << 20, ..usual() }).len(), 1, "a page that swells");
-        assert_eq!(judge(&Weight { pages: 200 << 10, ..usual() }).len(), 1, "pages held many times over");
+        assert_eq!(judge(&Weight { idle: 475 * IDLE_KIB + ALLOWANCE_KIB + 1, ..usual() }).len(), 1, "idle sockets");
+        assert_eq!(judge(&Weight { half: 475 * 80, ..usual() }).len(), 1, "half frames");
+        assert_eq!(judge(&Weight { page: 400 << 10, ..usual() }).len(), 1, "a page that swells");
+        assert_eq!(judge(&Weight { pages: 40 << 10, ..usual() }).len(), 1, "pages held many times over");
     }
 }
