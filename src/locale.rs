@@ -1,5 +1,5 @@
 //! The languages of the interface, and how a browser says what it would rather have. Knows no noun.
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
@@ -41,8 +41,8 @@ impl Locale {
     /// What a request asks for: the choice in the cookie `maju_locale`, else the one of ours that the browser would
     /// rather read, else English.
     pub fn of(headers: &HeaderMap) -> Self {
-        let wanted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
-        Self::preferred(cookie(headers, "maju_locale"), wanted)
+        let wanted: Vec<&str> = listed(headers, &header::ACCEPT_LANGUAGE).collect();
+        Self::preferred(cookie(headers, "maju_locale"), Some(&wanted.join(",")))
     }
 
     /// [`Locale::of`], from the two texts. `Accept-Language` is read as RFC 9110 section 12.5.4 says; the first of
@@ -56,11 +56,23 @@ impl Locale {
     }
 }
 
-/// The value of a cookie, as it was sent.
+/// The value of a cookie, as it was sent. Each is read by itself: those that others set on the same host may hold any bytes.
 pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let all = headers.get_all(header::COOKIE).into_iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('='));
+    let mut pairs = cookies(headers).filter_map(|pair| std::str::from_utf8(pair).ok()?.split_once('='));
     pairs.find_map(|(key, value)| (key.trim() == name).then(|| value.trim()))
+}
+
+/// The cookies of a request, each as `name=value` in the bytes that were sent.
+pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let lines = headers.get_all(header::COOKIE).into_iter();
+    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).map(<[u8]>::trim_ascii)
+}
+
+/// The elements of a header that is a comma-separated list, all its lines together. One that is no text is left out, and takes
+/// no other with it.
+pub fn listed<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> + use<'a> {
+    let elements = headers.get_all(name).into_iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    elements.filter_map(|element| std::str::from_utf8(element).ok()).map(str::trim)
 }
 
 /// The parts of a list like `br;q=0.8, gzip` with their weights: 1 where none is given, 0 where it cannot be read.
@@ -108,6 +120,19 @@ mod tests {
         headers.append(header::COOKIE, HeaderValue::from_static("xmaju_locale=ko; maju_locale=en"));
         assert_eq!(Locale::of(&headers), Locale::En);
         assert_eq!(cookie(&headers, "locale"), None);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_spoil_nothing_beside_them() {
+        let mut headers = HeaderMap::new();
+        let raw = |bytes: &[u8]| HeaderValue::from_bytes(bytes).unwrap();
+        headers.insert(header::COOKIE, raw("other=한글; maju_locale=ko".as_bytes()));
+        headers.append(header::COOKIE, raw(b"caf\xe9=\xff; theirs=1;maju_theme=dark"));
+        assert_eq!((cookie(&headers, "maju_locale"), cookie(&headers, "maju_theme")), (Some("ko"), Some("dark")));
+        assert_eq!((Locale::of(&headers), cookie(&headers, "theirs")), (Locale::Ko, Some("1")));
+        headers.remove(header::COOKIE);
+        headers.insert(header::ACCEPT_LANGUAGE, raw(b"\xe9, ko;q=0.9, en;q=0.1"));
+        assert_eq!(Locale::of(&headers), Locale::Ko);
     }
 
     #[test]

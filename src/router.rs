@@ -1,7 +1,7 @@
 //! Every path the server answers: the page, the API, the socket, the probes. What nothing answers is a 404 of its kind.
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn_with_state, map_request_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -29,6 +29,7 @@ pub fn router(app: &App) -> Router {
     let api = api.layer(from_fn_with_state(app.clone(), http::same_origin));
     let api = api.layer(from_fn_with_state(app.clone(), http::limited));
     let with_cookie = api.route("/ws", get(gateway::upgrade)).layer(sessions).layer(map_response(accounts::unsaved));
+    let with_cookie = with_cookie.layer(map_request_with_state(app.clone(), accounts::own_cookies));
     let router = Router::new()
         .merge(with_cookie)
         .merge(SwaggerUi::new("/api/docs").url("/api/openapi.json", described))

@@ -12,7 +12,8 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::http::{StatusCode, header};
+use axum::extract::{Request, State as Shared};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -27,6 +28,7 @@ use crate::error::{Error, Result};
 use crate::http::{Bucket, Key, Prefix};
 
 pub use crate::locale::Locale;
+use crate::locale::cookies;
 #[cfg(test)]
 pub use model::RULES;
 pub use model::{Ban, Visitor, VisitorView};
@@ -90,6 +92,22 @@ pub fn session_layer(app: &App) -> SessionManagerLayer<Sessions> {
         .with_same_site(SameSite::Lax)
         .with_path("/")
         .with_expiry(Expiry::OnInactivity(SILENCE))
+}
+
+/// Leaves only the site's own cookies in a request. The session layer drops a whole `Cookie` line for one byte in it that is not
+/// ASCII, and other sites on the same host may have set anything.
+pub async fn own_cookies(Shared(app): Shared<App>, mut request: Request) -> Request {
+    let names = [app.accounts.cookie.as_str(), "maju_locale", "maju_theme"];
+    let is_own = |pair: &&[u8]| {
+        let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+        pair.is_ascii() && names.iter().any(|own| own.as_bytes() == name.trim_ascii())
+    };
+    let own = cookies(request.headers()).filter(is_own).collect::<Vec<_>>().join(&b"; "[..]);
+    match HeaderValue::from_bytes(&own) {
+        Ok(own) if !own.is_empty() => drop(request.headers_mut().insert(header::COOKIE, own)),
+        _ => drop(request.headers_mut().remove(header::COOKIE)),
+    }
+    request
 }
 
 /// Puts `unavailable` in the place of the bare 500 by which the session layer says that a session was not stored. Why was logged

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::http::{Method, Request, StatusCode, header};
+use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use futures_util::future::join_all;
 use serde_json::json;
 use sqlx::postgres::PgPoolOptions;
@@ -35,6 +35,27 @@ async fn the_first_me_makes_a_visitor_and_the_cookie_keeps_it() {
     assert_eq!(again.json()["visitor"]["locale"], "ko");
     let stored: Vec<Vec<u8>> = sqlx::query_scalar("SELECT id_hash FROM session").fetch_all(&node.app.db).await.unwrap();
     assert!(stored.iter().all(|hash| hash.len() == 32), "only hashes are stored");
+}
+
+#[tokio::test]
+async fn cookies_of_others_on_the_same_host_may_hold_anything() {
+    let node = node().await;
+    let guest = node.newcomer("en").await;
+    for others in ["theirs=한글".as_bytes(), b"caf\xe9=\xff", b"maju_theme=\xe9", b"=; ;;; x"] {
+        for first in [true, false] {
+            let own = format!("{}; maju_theme=dark; maju_locale=ko", guest.cookie);
+            let parts = if first { [others, own.as_bytes()] } else { [own.as_bytes(), others] };
+            let cookie = HeaderValue::from_bytes(&parts.join(&b"; "[..])).unwrap();
+            let ask =
+                |path: &str| node.send(Request::get(path).header(header::COOKIE, &cookie).body(Body::empty()).unwrap());
+            let me = ask("/api/v1/me").await;
+            assert_eq!(me.json()["visitor"]["id"], guest.id.as_str(), "{cookie:?}");
+            assert!(!me.headers.contains_key(header::SET_COOKIE), "{cookie:?}");
+            assert!(ask("/").await.text.contains(r#"data-theme="dark""#), "{cookie:?}");
+            let nothing = ask("/nothing").await;
+            assert!(nothing.text.contains(r#"lang="ko""#), "{cookie:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use sha1::{Digest as _, Sha1};
 
 use super::PROTOCOL;
 use crate::error::problem;
+use crate::locale::listed;
 
 /// What a server adds to a client's key (RFC 6455, 1.3).
 const SALT: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -67,8 +68,7 @@ impl Handshake {
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    let listed = headers.get_all(name).iter().flat_map(|line| line.to_str().unwrap_or_default().split(','));
-    listed.into_iter().any(|word| word.trim().eq_ignore_ascii_case(token))
+    listed(headers, name).any(|word| word.eq_ignore_ascii_case(token))
 }
 
 /// What a server says to a key; None for one that is no key.

@@ -25,6 +25,7 @@ use crate::app::App;
 use crate::error::{Error, problem};
 use crate::faults::{self, Fault};
 use crate::http::{Bucket, ClientIp, Key};
+use crate::locale::listed;
 use crate::{accounts, moderation};
 
 /// The subprotocol: this version of the wire.
@@ -77,6 +78,5 @@ pub async fn upgrade(State(app): State<App>, address: ClientIp, session: Session
 }
 
 fn offers_protocol(headers: &HeaderMap) -> bool {
-    let listed = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
-    listed.flat_map(|line| line.to_str().unwrap_or_default().split(',')).any(|name| name.trim() == PROTOCOL)
+    listed(headers, &header::SEC_WEBSOCKET_PROTOCOL).any(|name| name == PROTOCOL)
 }

@@ -84,7 +84,9 @@ pub(super) fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) ->
 
 /// What the headers say, left to right; None for a hop that is no address.
 fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
-    let listed = |name| headers.get_all(name).iter().flat_map(|line| line.to_str().unwrap_or("?").split(','));
+    // Read one by one: bytes that are no text are a hop that is no address, and hide none of the others.
+    let elements = |name| headers.get_all(name).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let listed = |name| elements(name).map(|hop| std::str::from_utf8(hop).unwrap_or("?"));
     if headers.contains_key("x-forwarded-for") {
         // An empty element of a list means nothing (RFC 9110, 5.6.1).
         return listed("x-forwarded-for").map(str::trim).filter(|hop| !hop.is_empty()).map(address).collect();

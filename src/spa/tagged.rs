@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
-use crate::locale::weighted;
+use crate::locale::{listed, weighted};
 
 /// The media type of pages.
 pub const HTML: &str = "text/html; charset=utf-8";
@@ -86,16 +86,14 @@ impl Variant {
 
     /// Compares weakly, as RFC 9110 section 13.1.2 asks.
     fn is_held_by(&self, asked: &HeaderMap) -> bool {
-        let lists = asked.get_all(header::IF_NONE_MATCH).into_iter().filter_map(|value| value.to_str().ok());
-        lists
-            .flat_map(|list| list.split(','))
-            .map(str::trim)
+        listed(asked, &header::IF_NONE_MATCH)
             .any(|held| held == "*" || held.strip_prefix("W/").unwrap_or(held).as_bytes() == self.tag.as_bytes())
     }
 }
 
 /// Whether a caller takes a coding (RFC 9110 section 12.5.3). `*` is not read: who means brotli says so.
 fn takes(asked: &HeaderMap, coding: &str) -> bool {
-    let lists = asked.get_all(header::ACCEPT_ENCODING).into_iter().filter_map(|value| value.to_str().ok());
-    lists.flat_map(weighted).any(|(name, weight)| name.eq_ignore_ascii_case(coding) && weight > 0.0)
+    listed(asked, &header::ACCEPT_ENCODING)
+        .flat_map(weighted)
+        .any(|(name, weight)| name.eq_ignore_ascii_case(coding) && weight > 0.0)
 }
