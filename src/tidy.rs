@@ -37,7 +37,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "matching" => &["accounts", "db", "moderation", "realtime", "rooms"],
         "rooms" => &["accounts", "db", "http", "moderation", "realtime"],
         "moderation" => &["accounts", "db", "realtime"],
-        "accounts" => &["db", "http"],
+        "accounts" => &["db", "http", "realtime"],
         "cms" => &["db", "http", "spa"],
         "http" | "realtime" | "db" | "spa" | "telemetry" => &["db"],
         // The app gathers each noun's state; the settings read the command line; errors know a lost database.

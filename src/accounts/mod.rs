@@ -7,6 +7,7 @@ mod sessions;
 mod store;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -37,6 +38,7 @@ pub use names::Alias;
 pub use names::colors;
 pub use routes::router;
 pub use sessions::Sessions;
+pub use watch::{SESSION_ENDED, SessionKey, unwatch, watch};
 
 /// The visitor's key in a session's data.
 const VISITOR: &str = "visitor";
@@ -55,6 +57,7 @@ pub struct State {
     recent: recent::Recent,
     /// Who was active since that was last written.
     active: Mutex<HashSet<i64>>,
+    watched: watch::Watched,
 }
 
 impl State {
@@ -67,6 +70,7 @@ impl State {
             visitors: Loader::default(),
             recent: recent::Recent::default(),
             active: Mutex::default(),
+            watched: watch::Watched::default(),
         })
     }
 
@@ -197,8 +201,9 @@ pub async fn keep(tx: &mut PgConnection, visitors: &[i64]) -> Result<()> {
     Ok(store::keep(tx, visitors).await?)
 }
 
-/// Starts what writes who was active, and the sweeper: sessions silent for 30 days, and visitors that never did anything for a day.
+/// Starts what ends sockets after their sessions, what writes who was active, and the sweeper: sessions silent for 30 days, and visitors that never did anything for a day.
 pub fn run(app: &App) {
+    watch::run(app);
     let node = app.clone();
     app.tasks.spawn("accounts.active", async move {
         let mut second = tokio::time::interval(Duration::from_secs(1));

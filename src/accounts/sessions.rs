@@ -76,7 +76,8 @@ fn stored(record: &Record) -> Result<(Option<i64>, StoredSession)> {
     Ok((visitor, StoredSession { data, expires_at: record.expiry_date }))
 }
 
-fn hash(id: &Id) -> IdHash {
+/// What a session is found by.
+pub(super) fn hash(id: &Id) -> IdHash {
     Sha256::digest(id.0.to_le_bytes()).into()
 }
 

@@ -2,8 +2,8 @@
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::matching;
 use crate::realtime::{Queue, Topic};
+use crate::{accounts, matching};
 
 /// Taken back when the socket's task ends, however it ends.
 pub(super) struct Attached {
@@ -16,6 +16,7 @@ pub(super) struct Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
+        accounts::unwatch(&self.app, &self.queue);
         if self.counted {
             self.app.hub.unsubscribe(Topic::Visitor(self.visitor), &self.queue);
             matching::disconnected(&self.app, self.visitor);

@@ -22,7 +22,7 @@ use super::replays::Missing;
 use super::verbs::{self, Reply};
 use super::wire::{Broken, Wire};
 use super::writing::{WRITE, meanwhile, write};
-use crate::accounts::{self, Visitor};
+use crate::accounts::{self, SessionKey, Visitor};
 use crate::app::{App, stamp};
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
@@ -56,12 +56,15 @@ const STRIKES: u32 = 3;
 /// Sockets of one visitor on this node.
 const SOCKETS: usize = 20;
 
-/// A socket that has been upgraded, until it ends.
-pub(super) async fn run(app: App, who: Visitor, prefix: Prefix, upgraded: Upgraded) {
+/// A socket that has been upgraded, until it ends: of a visitor, from an address prefix, by a session.
+pub(super) async fn run(app: App, who: Visitor, (prefix, session): (Prefix, Option<SessionKey>), upgraded: Upgraded) {
     let limit = if faults::on(Fault::LargeFrameAccepted) { 16 * FRAME } else { FRAME };
     let Some(wire) = Wire::new(upgraded, limit) else { return };
     let queue = Arc::new(Queue::new(who.id));
     let place = Attached { app: app.clone(), visitor: who.id, queue: queue.clone(), counted: false };
+    if let Some(session) = session {
+        accounts::watch(&app, session, &queue);
+    }
     let prefix_hash = app.accounts.prefix_hash(prefix);
     let mut connection = Connection {
         app,
@@ -323,7 +326,7 @@ impl Connection {
                 self.bring(reply.replays);
                 Ok(())
             }
-            Err(Error::SessionEnded) => Err(End::because(4401, "the session has ended")),
+            Err(Error::SessionEnded) => Err(End::because(accounts::SESSION_ENDED, "the session has ended")),
             Err(why) => {
                 self.say(frames::refusal(Some(id), &why)).await?;
                 if matches!(why, Error::Banned { .. }) {

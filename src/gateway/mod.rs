@@ -21,6 +21,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tower_sessions::Session;
 
+use crate::accounts::SessionKey;
 use crate::app::App;
 use crate::error::{Error, problem};
 use crate::faults::{self, Fault};
@@ -55,6 +56,7 @@ pub async fn upgrade(State(app): State<App>, address: ClientIp, session: Session
         Ok(who) => who,
         Err(why) => return why.into_response(),
     };
+    let session = SessionKey::of(&session);
     let handshake = match handshake::Handshake::read(&mut request) {
         Ok(handshake) => handshake,
         Err(answer) => return *answer,
@@ -68,7 +70,7 @@ pub async fn upgrade(State(app): State<App>, address: ClientIp, session: Session
         app.tasks.hold(async move {
             match (upgraded.await, banned) {
                 // Boxed: what has led to the socket is not kept beside it for its life.
-                (Ok(upgraded), None) => Box::pin(connection::run(socket, who, prefix, upgraded)).await,
+                (Ok(upgraded), None) => Box::pin(connection::run(socket, who, (prefix, session), upgraded)).await,
                 (Ok(upgraded), Some(why)) => Box::pin(connection::turn_away(upgraded, why)).await,
                 (Err(why), _) => tracing::debug!(error.cause = %why, "a socket was not upgraded"),
             }

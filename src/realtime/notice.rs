@@ -34,7 +34,8 @@ pub enum NoticeKind {
     Restart,
     /// The visitor is banned; a 4403 close follows.
     Banned,
-    /// The visitor was removed from `room`; its sockets hear no more of it.
+    /// The visitor was removed from `room`; its sockets hear no more of it. Without a room the session has ended; a 4401
+    /// close follows.
     Revoked,
 }
 

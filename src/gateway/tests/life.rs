@@ -152,6 +152,32 @@ async fn the_close_reason_holds_the_delay() {
     assert_eq!(node.get("/livez").await.status, 200);
 }
 
+#[tokio::test]
+async fn a_socket_ends_with_its_session_on_every_node() {
+    let node = node().await;
+    // Only the database joins them: no relay tells of it.
+    let other = crate::testing::Node::apart(&node).await;
+    let mut stays = node.socket(&node.guest("ko").await).await;
+    for end in [
+        "DELETE FROM session WHERE visitor_id = $1",
+        "UPDATE session SET expires_at = now() WHERE visitor_id = $1",
+        "DELETE FROM visitor WHERE id = $1",
+    ] {
+        let guest = node.guest("ko").await;
+        let id = node.visitor_of(&guest).await.id;
+        // One that has said hello, one that has not, one elsewhere.
+        let mut sockets = [node.socket(&guest).await, node.connect(&guest).await, other.socket(&guest).await];
+        sqlx::query(end).bind(id).execute(&node.app.db).await.unwrap();
+        let ended = tokio::time::Instant::now();
+        for socket in &mut sockets {
+            assert_eq!(socket.next().await.unwrap()["kind"], "revoked", "{end}");
+            assert_eq!(socket.closed().await, 4401, "{end}");
+        }
+        assert!(ended.elapsed() < Duration::from_secs(5), "{end}: {:?}", ended.elapsed());
+    }
+    stays.ok(json!({"type": "ping"})).await;
+}
+
 async fn is_waited_for(node: &crate::testing::Node) -> bool {
     let waiting = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%FROM visitor %'";

@@ -1,0 +1,108 @@
+//! The sessions of open sockets: a socket ends soon after its session has, whoever ended it, on whichever node.
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tower_sessions::Session;
+
+use super::sessions;
+use super::store::{self, IdHash};
+use crate::app::App;
+use crate::error::Result;
+use crate::realtime::{Dismissal, Notice, NoticeKind, Queue};
+
+/// How often sessions are looked at: a socket ends within a second.
+const LOOK: Duration = Duration::from_millis(500);
+/// Looking may take at most one part in this many of a node's time, however many sockets it has.
+const SHARE: u32 = 20;
+/// Sessions that one query looks at. Twenty thousand take four queries of some milliseconds each.
+const TOGETHER: usize = 5_000;
+/// The close code of a socket whose session has ended (docs/WIRE.md).
+pub const SESSION_ENDED: u16 = 4401;
+
+/// The session that a socket was opened with.
+#[derive(Clone, Copy)]
+pub struct SessionKey(IdHash);
+
+impl SessionKey {
+    /// The key of a session. None: it has no id, because nothing was stored in it.
+    pub fn of(session: &Session) -> Option<Self> {
+        session.id().map(|id| Self(sessions::hash(&id)))
+    }
+}
+
+/// The sockets of this node with their sessions, each by the address of its queue.
+#[derive(Default)]
+pub(super) struct Watched(Mutex<HashMap<usize, (SessionKey, Arc<Queue>)>>);
+
+impl Watched {
+    fn lock(&self) -> MutexGuard<'_, HashMap<usize, (SessionKey, Arc<Queue>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn place(queue: &Arc<Queue>) -> usize {
+    Arc::as_ptr(queue).addr()
+}
+
+/// Ends a socket, by its queue, when its session has ended. Costs nothing a frame: one query looks at all sockets of the node.
+pub fn watch(app: &App, session: SessionKey, queue: &Arc<Queue>) {
+    app.accounts.watched.lock().insert(place(queue), (session, queue.clone()));
+}
+
+/// The socket has ended.
+pub fn unwatch(app: &App, queue: &Arc<Queue>) {
+    app.accounts.watched.lock().remove(&place(queue));
+}
+
+/// Starts the look.
+pub(super) fn run(app: &App) {
+    let node = app.clone();
+    app.tasks.spawn("accounts.watch", async move {
+        let mut rest = LOOK;
+        while node.tasks.stopping.run_until_cancelled(tokio::time::sleep(rest)).await.is_some() {
+            let began = Instant::now();
+            if let Err(why) = look(&node).await {
+                tracing::debug!(error.cause = ?why, "the sessions of open sockets are looked at again in a moment");
+            }
+            rest = LOOK.max(began.elapsed() * SHARE);
+        }
+    });
+}
+
+/// Ends the sockets whose session was deleted, has expired, or holds another visitor by now.
+async fn look(app: &App) -> Result<()> {
+    let places: Vec<usize> = app.accounts.watched.lock().keys().copied().collect();
+    for places in places.chunks(TOGETHER) {
+        let (mut asked, mut hashes, mut visitors) = (Vec::new(), Vec::new(), Vec::new());
+        {
+            let watched = app.accounts.watched.lock();
+            for place in places {
+                let Some((SessionKey(hash), queue)) = watched.get(place) else { continue };
+                asked.push(*place);
+                hashes.push(*hash);
+                visitors.push(queue.owner());
+            }
+        }
+        if asked.is_empty() {
+            continue;
+        }
+        for nth in store::ended_sessions(&app.db, &hashes, &visitors).await? {
+            let ended = usize::try_from(nth - 1).ok().filter(|nth| *nth < asked.len());
+            let Some((place, hash)) = ended.map(|nth| (asked[nth], hashes[nth])) else { continue };
+            // The place may be another socket's by now.
+            if let Some((SessionKey(known), queue)) = app.accounts.watched.lock().get(&place)
+                && *known == hash
+            {
+                queue.dismiss(&dismissal());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn dismissal() -> Dismissal {
+    let last = Notice::of(NoticeKind::Revoked).encode();
+    Dismissal { last, code: SESSION_ENDED, reason: "the session has ended" }
+}
