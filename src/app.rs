@@ -1,11 +1,12 @@
 //! The application: what every verb may ask for. It starts from its pool, its relay and its clock, so that two nodes run in one test.
 use std::future::Future;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::PgPool;
 use time::OffsetDateTime;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -48,6 +49,7 @@ impl Deref for App {
 impl App {
     /// Builds a node over a migrated database and starts its tasks (writers, feed, matcher, sweepers).
     pub async fn start(config: Config, db: PgPool, relay: Relay, clock: Clock) -> Result<Self> {
+        clock.hear(db::now(&db).await?);
         let (rooms, writer) = rooms::State::new(&config);
         let app = Self(Arc::new(Parts {
             node: Uuid::new_v4(),
@@ -83,31 +85,74 @@ impl App {
     }
 }
 
-/// Where time comes from. Tests move it by hand; order in the log never depends on it.
+/// Where time comes from: the database's clock as it was last heard, carried on by the monotonic clock of this machine. So a
+/// jump of the machine's own clock moves nothing, and all nodes agree on what has expired. What lasts on this node alone is
+/// measured with [`Clock::instant`]. Tests move both by hand; order in the log never depends on either.
 #[derive(Clone, Default)]
-pub struct Clock {
+pub struct Clock(Arc<Time>);
+
+#[derive(Default)]
+struct Time {
+    /// The database's time, and when it was heard.
+    heard: Mutex<Option<(OffsetDateTime, Instant)>>,
     #[cfg(test)]
-    skew_ms: Arc<std::sync::atomic::AtomicI64>,
+    passed_ms: std::sync::atomic::AtomicI64,
+    #[cfg(test)]
+    jumped_ms: std::sync::atomic::AtomicI64,
 }
 
 impl Clock {
-    /// Now, UTC.
-    #[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
+    /// Now, UTC. Before the database was first heard: by the machine's clock.
     pub fn now(&self) -> OffsetDateTime {
-        #[cfg(test)]
-        {
-            let skew = self.skew_ms.load(std::sync::atomic::Ordering::Relaxed);
-            OffsetDateTime::now_utc() + time::Duration::milliseconds(skew)
-        }
-        #[cfg(not(test))]
-        OffsetDateTime::now_utc()
+        let heard = *self.0.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.map_or_else(|| self.system(), |(time, at)| time + at.elapsed()) + self.passed()
     }
 
-    /// Moves this clock forward (tests).
-    #[cfg(test)]
+    /// Takes in what the database says that it is now. Called each second.
+    pub fn hear(&self, now: OffsetDateTime) {
+        *self.0.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, Instant::now()));
+    }
+
+    /// A moment that only the monotonic clock moves, for durations on this node.
+    pub fn instant(&self) -> Instant {
+        Instant::now() + self.passed()
+    }
+
+    #[cfg(not(test))]
+    fn passed(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
+    fn system(&self) -> OffsetDateTime {
+        OffsetDateTime::now_utc()
+    }
+}
+
+#[cfg(test)]
+impl Clock {
+    /// Lets time pass, as the database and this node see it.
     pub fn advance(&self, by: Duration) {
         let ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-        self.skew_ms.fetch_add(ms, std::sync::atomic::Ordering::Relaxed);
+        self.0.passed_ms.fetch_add(ms, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Makes the machine's own clock jump forward.
+    pub fn jump(&self, by: Duration) {
+        let ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        self.0.jumped_ms.fetch_add(ms, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn passed(&self) -> Duration {
+        let ms = self.0.passed_ms.load(std::sync::atomic::Ordering::Relaxed);
+        Duration::from_millis(ms.unsigned_abs())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place that asks the system")]
+    fn system(&self) -> OffsetDateTime {
+        let ms = self.0.jumped_ms.load(std::sync::atomic::Ordering::Relaxed);
+        OffsetDateTime::now_utc() + time::Duration::milliseconds(ms)
     }
 }
 

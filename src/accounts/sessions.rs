@@ -10,7 +10,7 @@ use tower_sessions::SessionStore;
 use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{Error, Result};
 
-use super::store::{self, IdHash, StoredSession};
+use super::store::{self, IdHash, NewSession, StoredSession};
 use super::{SILENCE, VISITOR};
 use crate::db::Loader;
 
@@ -38,8 +38,7 @@ impl Sessions {
 impl SessionStore for Sessions {
     async fn create(&self, record: &mut Record) -> Result<()> {
         loop {
-            let (visitor, stored) = stored(record)?;
-            if store::create_session(&self.db, &hash(&record.id), visitor, &stored).await.map_err(backend)? {
+            if store::create_session(&self.db, &hash(&record.id), &stored(record)?).await.map_err(backend)? {
                 return Ok(());
             }
             record.id = Id::default(); // taken: draw again
@@ -47,8 +46,7 @@ impl SessionStore for Sessions {
     }
 
     async fn save(&self, record: &Record) -> Result<()> {
-        let (visitor, stored) = stored(record)?;
-        if !store::save_session(&self.db, &hash(&record.id), visitor, &stored).await.map_err(backend)? {
+        if !store::save_session(&self.db, &hash(&record.id), &stored(record)?).await.map_err(backend)? {
             tracing::debug!("a session that had ended was not revived");
         }
         Ok(())
@@ -70,10 +68,11 @@ impl SessionStore for Sessions {
     }
 }
 
-fn stored(record: &Record) -> Result<(Option<i64>, StoredSession)> {
+/// The record's own expiry is by this machine's clock, and not stored.
+fn stored(record: &Record) -> Result<NewSession> {
     let visitor = record.data.get(VISITOR).and_then(Value::as_i64);
     let data = serde_json::to_value(&record.data).map_err(|why| Error::Encode(why.to_string()))?;
-    Ok((visitor, StoredSession { data, expires_at: record.expiry_date }))
+    Ok(NewSession { visitor, data, silence: SILENCE })
 }
 
 /// What a session is found by.

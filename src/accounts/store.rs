@@ -127,19 +127,22 @@ pub(super) struct StoredSession {
     pub expires_at: OffsetDateTime,
 }
 
+/// A session's record about to be stored. It expires after the silence, by the database's clock.
+pub(super) struct NewSession {
+    pub visitor: Option<i64>,
+    pub data: Value,
+    pub silence: time::Duration,
+}
+
 /// Writes a new session. False: the id is taken.
-pub(super) async fn create_session(
-    db: &PgPool,
-    id_hash: &[u8],
-    visitor: Option<i64>,
-    stored: &StoredSession,
-) -> Result<bool, sqlx::Error> {
+pub(super) async fn create_session(db: &PgPool, id_hash: &[u8], new: &NewSession) -> Result<bool, sqlx::Error> {
     let made = sqlx::query!(
-        "INSERT INTO session (id_hash, visitor_id, data, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+        "INSERT INTO session (id_hash, visitor_id, data, expires_at) VALUES ($1, $2, $3, now() + make_interval(secs => $4))
+         ON CONFLICT DO NOTHING",
         id_hash,
-        visitor,
-        stored.data,
-        stored.expires_at
+        new.visitor,
+        new.data,
+        new.silence.as_seconds_f64()
     )
     .execute(db)
     .await?;
@@ -147,21 +150,17 @@ pub(super) async fn create_session(
 }
 
 /// Saves a session that exists; one that was deleted meanwhile is never revived.
-pub(super) async fn save_session(
-    db: &PgPool,
-    id_hash: &[u8],
-    visitor: Option<i64>,
-    stored: &StoredSession,
-) -> Result<bool, sqlx::Error> {
+pub(super) async fn save_session(db: &PgPool, id_hash: &[u8], new: &NewSession) -> Result<bool, sqlx::Error> {
     if faults::on(Fault::LateSaveRevives) {
-        return create_session(db, id_hash, visitor, stored).await;
+        return create_session(db, id_hash, new).await;
     }
     let saved = sqlx::query!(
-        "UPDATE session SET visitor_id = $2, data = $3, expires_at = $4, last_used_at = now() WHERE id_hash = $1",
+        "UPDATE session SET visitor_id = $2, data = $3, expires_at = now() + make_interval(secs => $4),
+            last_used_at = now() WHERE id_hash = $1",
         id_hash,
-        visitor,
-        stored.data,
-        stored.expires_at
+        new.visitor,
+        new.data,
+        new.silence.as_seconds_f64()
     )
     .execute(db)
     .await?;

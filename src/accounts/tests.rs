@@ -129,8 +129,8 @@ async fn silent_visitors_are_swept_and_those_with_a_talk_are_not() {
 #[tokio::test]
 async fn a_late_save_never_revives_a_session() {
     let node = node().await;
-    let stored = store::StoredSession { data: json!({}), expires_at: node.app.clock.now() + Duration::from_secs(60) };
-    assert!(!store::save_session(&node.app.db, &[7; 32], None, &stored).await.unwrap());
+    let new = store::NewSession { visitor: None, data: json!({}), silence: time::Duration::minutes(1) };
+    assert!(!store::save_session(&node.app.db, &[7; 32], &new).await.unwrap());
     assert!(store::load_sessions(&node.app.db, vec![[7; 32]], time::Duration::days(1)).await.unwrap().is_empty());
 }
 

@@ -81,14 +81,14 @@ pub fn forget(app: &App) {
 }
 
 async fn keep(app: &App) {
-    let mut good: Option<OffsetDateTime> = None;
+    let mut good = None;
     let mut failing = false;
     loop {
         let began = Instant::now();
         let now = app.clock.now();
         match refresh(app, now).await {
             Ok(()) => {
-                good = Some(now);
+                good = Some((now, app.clock.instant()));
                 failing = false;
             }
             Err(cause) if !failing => {
@@ -97,7 +97,9 @@ async fn keep(app: &App) {
             }
             Err(_) => {}
         }
-        if let Some(last) = good.filter(|last| now - *last > FRESH) {
+        if let Some((last, at)) = good
+            && app.clock.instant() - at > FRESH
+        {
             app.cms.age(last);
         }
         let rest = EVERY.max(began.elapsed() * SHARE);

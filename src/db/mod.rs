@@ -123,6 +123,11 @@ pub async fn health(pool: &PgPool) -> Result<Health, sqlx::Error> {
     Ok(if read_only { Health::ReadOnly } else { Health::Writable })
 }
 
+/// What the database says that it is now.
+pub async fn now(db: &PgPool) -> Result<time::OffsetDateTime, sqlx::Error> {
+    sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(db).await
+}
+
 /// Brings the schema to this version, under a lock: several nodes may start at once.
 pub async fn migrate(pool: &PgPool) -> Result<(), String> {
     let mut connection = connect(pool, &[("lock_timeout", "60s"), ("statement_timeout", "0")])

@@ -249,7 +249,7 @@ pub fn connected(app: &App, visitor: i64) {
 
 /// A socket of a visitor closed on this node. After the last one a ticket lives 10 s, and a talk's partner is told soon.
 pub fn disconnected(app: &App, visitor: i64) {
-    app.matching.registry.disconnected(visitor, app.clock.now());
+    app.matching.registry.disconnected(visitor, app.clock.instant());
 }
 
 fn tell_nodes(app: &App, what: &str) {
@@ -267,7 +267,7 @@ async fn take_up(app: &App, visitor: i64) -> Result<Option<Uuid>> {
     let Some(held) = store::take_over(&app.db, app.node, visitor).await? else { return Ok(None) };
     let ticket = held.row.ticket;
     let seeker = registry::Seeker { ticket, seek: held.seek, since: held.since };
-    app.matching.registry.hold(visitor, seeker, app.clock.now());
+    app.matching.registry.hold(visitor, seeker, app.clock.instant());
     Ok(Some(ticket))
 }
 

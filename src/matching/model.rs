@@ -17,9 +17,9 @@ const INTEREST: usize = 30;
 const LANGUAGES: usize = 10;
 
 /// How long a ticket outlives its last socket (DESIGN.md 6).
-pub(super) const TICKET_GRACE: Duration = Duration::seconds(10);
+pub(super) const TICKET_GRACE: std::time::Duration = std::time::Duration::from_secs(10);
 /// How long a side may be without a socket before the other is told: a page that reloads is not away.
-pub(super) const DEBOUNCE: Duration = Duration::milliseconds(1_500);
+pub(super) const DEBOUNCE: std::time::Duration = std::time::Duration::from_millis(1_500);
 /// How long a side that is away may take to come back (DESIGN.md 6).
 pub(super) const RETURN: Duration = Duration::seconds(30);
 /// How long a side may take to enter a new talk.

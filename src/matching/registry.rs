@@ -3,6 +3,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use time::OffsetDateTime;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::model::{DEBOUNCE, Seek, TICKET_GRACE};
@@ -20,7 +21,7 @@ pub(super) struct Seeker {
 
 /// A visitor whose last socket on this node has closed.
 struct Gone {
-    since: OffsetDateTime,
+    since: Instant,
     /// Whether the other side of a talk was told.
     told: bool,
 }
@@ -40,7 +41,7 @@ struct Inner {
 }
 
 impl Inner {
-    fn leave_if_alone(&mut self, visitor: i64, now: OffsetDateTime) {
+    fn leave_if_alone(&mut self, visitor: i64, now: Instant) {
         if !self.sockets.contains_key(&visitor) {
             self.gone.insert(visitor, Gone { since: now, told: false });
         }
@@ -56,7 +57,7 @@ impl Registry {
     }
 
     /// A socket closed.
-    pub(super) fn disconnected(&self, visitor: i64, now: OffsetDateTime) {
+    pub(super) fn disconnected(&self, visitor: i64, now: Instant) {
         let mut inner = self.lock();
         let Some(count) = inner.sockets.get_mut(&visitor) else { return };
         *count -= 1;
@@ -69,7 +70,7 @@ impl Registry {
     }
 
     /// Holds a seeker, in place of the ticket it had before. One without a socket has its grace from now on.
-    pub(super) fn hold(&self, visitor: i64, seeker: Seeker, now: OffsetDateTime) {
+    pub(super) fn hold(&self, visitor: i64, seeker: Seeker, now: Instant) {
         let mut inner = self.lock();
         inner.seekers.insert(visitor, seeker);
         if !inner.gone.contains_key(&visitor) {
@@ -102,7 +103,7 @@ impl Registry {
     }
 
     /// A socket here entered a talk.
-    pub(super) fn entered(&self, visitor: i64, talk: i64, now: OffsetDateTime) {
+    pub(super) fn entered(&self, visitor: i64, talk: i64, now: Instant) {
         let mut inner = self.lock();
         inner.inside.insert(visitor, talk);
         inner.leave_if_alone(visitor, now);
@@ -121,7 +122,7 @@ impl Registry {
     }
 
     /// Visitors without a socket for so long that the other side of their talk is to be told.
-    pub(super) fn to_mark_away(&self, now: OffsetDateTime) -> Vec<i64> {
+    pub(super) fn to_mark_away(&self, now: Instant) -> Vec<i64> {
         let inner = self.lock();
         let due = inner
             .gone
@@ -142,7 +143,7 @@ impl Registry {
     }
 
     /// Forgets those who have had no socket for the grace, and answers the tickets they leave behind.
-    pub(super) fn lapse(&self, now: OffsetDateTime) -> Vec<(i64, Uuid)> {
+    pub(super) fn lapse(&self, now: Instant) -> Vec<(i64, Uuid)> {
         let mut inner = self.lock();
         let Inner { gone, seekers, inside, .. } = &mut *inner;
         let mut left = Vec::new();

@@ -17,16 +17,16 @@ const TICKETS: i64 = 10_000;
 /// The advisory lock of the one who pairs: "maju" in ASCII, then 2.
 const MATCHER: i64 = 0x6d61_6a75_0000_0002;
 
-/// Renews a node's lease.
-pub(super) async fn renew_lease(db: &PgPool, node: Uuid) -> Result<()> {
-    sqlx::query!(
+/// Renews a node's lease, and returns the database's time.
+pub(super) async fn renew_lease(db: &PgPool, node: Uuid) -> Result<OffsetDateTime> {
+    sqlx::query_scalar!(
         "INSERT INTO node_lease (node, seen_at) VALUES ($1, clock_timestamp())
-         ON CONFLICT ON CONSTRAINT node_lease_pk DO UPDATE SET seen_at = excluded.seen_at",
+         ON CONFLICT ON CONSTRAINT node_lease_pk DO UPDATE SET seen_at = excluded.seen_at
+         RETURNING seen_at",
         node
     )
-    .execute(db)
-    .await?;
-    Ok(())
+    .fetch_one(db)
+    .await
 }
 
 /// Whether a node is alive.

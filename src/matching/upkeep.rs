@@ -55,7 +55,7 @@ fn report(outcome: Result<()>) {
 }
 
 async fn mark_away(app: &App) -> Result<()> {
-    let due = app.matching.registry.to_mark_away(app.clock.now());
+    let due = app.matching.registry.to_mark_away(app.clock.instant());
     if !due.is_empty() {
         talks::mark_away(app, &due).await?;
         app.matching.registry.marked_away(&due);
@@ -65,13 +65,13 @@ async fn mark_away(app: &App) -> Result<()> {
 
 /// One second's work. The lease comes first: what follows may ask whether this node is alive.
 pub(super) async fn second(app: &App) -> Result<()> {
-    store::renew_lease(&app.db, app.node).await?;
+    app.clock.hear(store::renew_lease(&app.db, app.node).await?);
     let doubted = app.matching.registry.doubted();
     if !doubted.is_empty() {
         store::delete_public(&app.db, &doubted).await?;
         app.matching.registry.settle_doubts(&doubted);
     }
-    let lapsed = app.matching.registry.lapse(app.clock.now());
+    let lapsed = app.matching.registry.lapse(app.clock.instant());
     delete_own(app, &lapsed).await?;
     compare(app).await?;
     talks::tell_missed_ends(app).await?;
@@ -129,7 +129,7 @@ async fn compare(app: &App) -> Result<()> {
 
 fn adopt(app: &App, held: Held) {
     let seeker = Seeker { ticket: held.row.ticket, seek: held.seek, since: held.since };
-    app.matching.registry.hold(held.visitor, seeker, app.clock.now());
+    app.matching.registry.hold(held.visitor, seeker, app.clock.instant());
 }
 
 /// What became of the seekers whose tickets are missing.

@@ -183,7 +183,7 @@ impl Batch {
 
     /// After the commit: this node answers for the tickets, then their seekers hear of them.
     fn answer(self, app: &App, refused: &HashMap<i64, Refusal>) {
-        let now = app.clock.now();
+        let now = app.clock.instant();
         let tickets: HashMap<i64, Uuid> =
             self.seekers.iter().map(|(visitor, seeker)| (*visitor, seeker.ticket)).collect();
         for (visitor, seeker) in self.seekers {

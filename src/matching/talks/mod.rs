@@ -86,7 +86,7 @@ pub(super) fn ended(app: &App, ended: &Ended) {
         if side.node == Some(app.node) {
             // Another node takes it up when it hears the `ended`, or with its next second.
             let seeker = Seeker { ticket, seek: side.seek.clone(), since: side.since };
-            app.matching.registry.hold(side.visitor, seeker, app.clock.now());
+            app.matching.registry.hold(side.visitor, seeker, app.clock.instant());
         }
         app.matching.wake(app);
     }
@@ -162,7 +162,7 @@ pub(super) async fn standing(app: &App, visitor: i64) -> Result<Option<OpenSessi
 /// A visitor's socket on this node is in the room of a talk: the side is here, and back if it was away.
 pub(super) async fn enter(app: &App, visitor: i64, room: i64) -> Result<()> {
     let Some(entered) = store::enter(&app.db, room, visitor, app.node).await? else { return Ok(()) };
-    app.matching.registry.entered(visitor, entered.id, app.clock.now());
+    app.matching.registry.entered(visitor, entered.id, app.clock.instant());
     if entered.was_away {
         let back = TalkEvent::Partner { session: entered.public_id, state: PartnerState::Back, until: None };
         tell(app, entered.partner, &back);

@@ -192,3 +192,52 @@ async fn who_comes_back_on_another_node_is_back() {
     assert_eq!(one.hears("partner").await["state"], "left");
     assert_eq!(one.hears("ended").await["reason"], "next");
 }
+
+#[tokio::test]
+async fn a_jump_of_a_nodes_clock_ends_no_talk_and_hides_none() {
+    let node = testing::node().await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
+    let (mine, theirs) = meet(&mut one, &mut other).await;
+    // Neither has entered yet, nor is away for half a minute.
+    node.app.clock.jump(Duration::from_secs(60));
+    other.hears_nothing(2_500).await;
+    one.enter(&mine).await;
+    other.enter(&theirs).await;
+    one.close();
+    let away = other.hears("partner").await;
+    assert_eq!(away["state"], "away");
+    node.app.clock.jump(Duration::from_secs(60));
+    other.hears_nothing(2_500).await;
+    one.open(&node);
+    one.enter(&mine).await;
+    assert_eq!(other.hears("partner").await["state"], "back");
+    matching::next(&node.app, &other.who, id(&mine["session"]), false).await.unwrap();
+    assert_eq!(one.hears("partner").await["state"], "left");
+    one.hears("ended").await;
+    node.app.clock.jump(Duration::from_secs(25 * 3_600));
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let room = id(&mine["room"]);
+    assert!(crate::rooms::place(&node.app, &one.who, room).await.is_ok(), "it stays readable for a day");
+    // A day later by the database's clock it is not.
+    sqlx::query("UPDATE chat_room SET closed_at = closed_at - interval '24 hours'")
+        .execute(&node.app.db)
+        .await
+        .unwrap();
+    assert!(matches!(crate::rooms::place(&node.app, &one.who, room).await, Err(Error::NotFound)));
+    // Who seeks now has not waited since yesterday, or from tomorrow on.
+    one.seek(&["x"], &["en"]).await.unwrap();
+    let waited = "SELECT count(*) FROM random_ticket WHERE abs(extract(epoch FROM now() - since)) < 30";
+    assert_eq!(count(&node, waited).await, 1);
+}
+
+#[tokio::test]
+async fn a_seeker_keeps_its_ticket_while_the_clock_jumps() {
+    let node = testing::node().await;
+    let mut one = Client::new(&node).await;
+    let ticket = one.seek(&[], &["ko"]).await.unwrap();
+    one.close();
+    node.app.clock.jump(Duration::from_secs(60));
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    one.open(&node);
+    assert_eq!(matching::standing(&node.app, &one.who).await.unwrap().seeking, Some(ticket));
+}

@@ -54,6 +54,7 @@ struct Person {
 
 struct World {
     dice: Dice,
+    began: tokio::time::Instant,
     now: OffsetDateTime,
     nodes: Vec<Node>,
     table: BTreeMap<i64, Stored>,
@@ -72,6 +73,7 @@ impl World {
         let node = |n| Node { id: Uuid::from_u128(n), registry: Registry::default(), seen_at: start() };
         Self {
             dice: Dice(seed),
+            began: tokio::time::Instant::now(),
             now: start(),
             nodes: (1..=NODES).map(|n| node(n as u128)).collect(),
             table: BTreeMap::new(),
@@ -136,6 +138,11 @@ impl World {
         self.now += by;
     }
 
+    /// Now, as the nodes measure it.
+    fn instant(&self) -> tokio::time::Instant {
+        self.began + (self.now - start()).unsigned_abs()
+    }
+
     fn connect(&mut self, visitor: i64, node: usize) {
         self.people.get_mut(&visitor).unwrap().sockets[node] += 1;
         self.nodes[node].registry.connected(visitor);
@@ -156,7 +163,7 @@ impl World {
         let Some(row) = self.table.get_mut(&visitor).filter(|row| row.cancelled_at.is_none()) else { return false };
         row.node = id;
         let seeker = Seeker { ticket: row.ticket, seek: row.seek.clone(), since: row.since };
-        self.nodes[node].registry.hold(visitor, seeker, self.now);
+        self.nodes[node].registry.hold(visitor, seeker, self.instant());
         true
     }
 
@@ -166,7 +173,7 @@ impl World {
         if person.sockets[node] == 0 {
             person.told.remove(&node);
         }
-        self.nodes[node].registry.disconnected(visitor, self.now);
+        self.nodes[node].registry.disconnected(visitor, self.instant());
     }
 
     fn seek(&mut self, visitor: i64, node: usize, again: Option<Seek>) {
@@ -187,7 +194,7 @@ impl World {
         } else {
             let person = self.people.get_mut(&visitor).unwrap();
             (person.waits, person.told) = (true, BTreeSet::from([node]));
-            self.nodes[node].registry.hold(visitor, Seeker { ticket, seek: sought, since }, self.now);
+            self.nodes[node].registry.hold(visitor, Seeker { ticket, seek: sought, since }, self.instant());
         }
         if self.dice.below(3) > 0 {
             self.round();
@@ -253,7 +260,7 @@ impl World {
         let at = self.nodes.iter().position(|known| known.id == node).unwrap();
         if at == 0 || self.dice.below(4) > 0 {
             let seeker = Seeker { ticket, seek: side.seek.clone(), since: side.since };
-            self.nodes[at].registry.hold(side.visitor, seeker, self.now);
+            self.nodes[at].registry.hold(side.visitor, seeker, self.instant());
         } else {
             self.unheard.insert(side.visitor);
         }
@@ -267,7 +274,7 @@ impl World {
         let id = self.nodes[node].id;
         let side = self.side(at, visitor);
         (side.node, side.away_since) = (Some(id), None);
-        self.nodes[node].registry.entered(visitor, at as i64, self.now);
+        self.nodes[node].registry.entered(visitor, at as i64, self.instant());
     }
 
     fn crash(&mut self, node: usize) {

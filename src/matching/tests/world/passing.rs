@@ -25,7 +25,7 @@ impl World {
             self.table.retain(|_, row| row.cancelled_at.is_some() || !doubted.contains(&row.ticket));
             self.nodes[node].registry.settle_doubts(&doubted);
             let id = self.nodes[node].id;
-            for (visitor, ticket) in self.nodes[node].registry.lapse(self.now) {
+            for (visitor, ticket) in self.nodes[node].registry.lapse(self.instant()) {
                 self.delete_own(visitor, ticket, id);
             }
         }
@@ -50,7 +50,7 @@ impl World {
     }
 
     fn mark_away(&mut self, node: usize) {
-        let due = self.nodes[node].registry.to_mark_away(self.now);
+        let due = self.nodes[node].registry.to_mark_away(self.instant());
         for visitor in &due {
             if let Some(at) = self.open_talk(*visitor) {
                 let (id, now) = (self.nodes[node].id, self.now);
@@ -106,7 +106,7 @@ impl World {
     fn adopt(&mut self, visitor: i64, node: usize) {
         let row = &self.table[&visitor];
         let seeker = Seeker { ticket: row.ticket, seek: row.seek.clone(), since: row.since };
-        self.nodes[node].registry.hold(visitor, seeker, self.now);
+        self.nodes[node].registry.hold(visitor, seeker, self.instant());
     }
 
     fn sweep(&mut self) {
