@@ -110,6 +110,8 @@ CREATE UNLOGGED TABLE random_ticket (
     languages  text[]      NOT NULL,
     translate  boolean     NOT NULL,
     since      timestamptz NOT NULL,
+    -- Whether its visitor has a socket: nobody is paired with somebody who is not there.
+    connected  boolean     NOT NULL DEFAULT true,
     -- A cancelled ticket stays for a moment, so that no other node with a socket of the visitor writes it again.
     cancelled_at timestamptz
 );

@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
 use crate::accounts::Visitor;
@@ -45,6 +45,8 @@ pub struct State {
     writer: writer::Writer,
     registry: registry::Registry,
     matcher: matcher::Matcher,
+    /// A visitor has lost its last socket here.
+    gone: Notify,
     open_talks: Loader<i64, i64>,
     tickets: Loader<i64, ()>,
     waiting: AtomicI64,
@@ -247,9 +249,11 @@ pub fn connected(app: &App, visitor: i64) {
     app.matching.registry.connected(visitor);
 }
 
-/// A socket of a visitor closed on this node. After the last one a ticket lives 10 s, and a talk's partner is told soon.
+/// A socket of a visitor closed on this node. After the last one a ticket lives 10 s, in which nobody is paired with it, and a
+/// talk's partner is told soon.
 pub fn disconnected(app: &App, visitor: i64) {
     app.matching.registry.disconnected(visitor, app.clock.instant());
+    app.matching.gone.notify_one();
 }
 
 fn tell_nodes(app: &App, what: &str) {

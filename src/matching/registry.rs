@@ -24,6 +24,8 @@ struct Gone {
     since: Instant,
     /// Whether the other side of a talk was told.
     told: bool,
+    /// Whether it was noted of the ticket.
+    noted: bool,
 }
 
 /// The sockets and seekers of a node.
@@ -43,7 +45,7 @@ struct Inner {
 impl Inner {
     fn leave_if_alone(&mut self, visitor: i64, now: Instant) {
         if !self.sockets.contains_key(&visitor) {
-            self.gone.insert(visitor, Gone { since: now, told: false });
+            self.gone.insert(visitor, Gone { since: now, told: false, noted: false });
         }
     }
 }
@@ -73,8 +75,9 @@ impl Registry {
     pub(super) fn hold(&self, visitor: i64, seeker: Seeker, now: Instant) {
         let mut inner = self.lock();
         inner.seekers.insert(visitor, seeker);
-        if !inner.gone.contains_key(&visitor) {
-            inner.leave_if_alone(visitor, now);
+        match inner.gone.get_mut(&visitor) {
+            Some(gone) => gone.noted = false, // of the ticket before
+            None => inner.leave_if_alone(visitor, now),
         }
     }
 
@@ -94,6 +97,31 @@ impl Registry {
     /// Everybody who is held.
     pub(super) fn seekers(&self) -> Vec<(i64, Seeker)> {
         self.lock().seekers.iter().map(|(visitor, seeker)| (*visitor, seeker.clone())).collect()
+    }
+
+    /// Seekers without a socket here whose tickets do not say so yet.
+    pub(super) fn to_note_gone(&self) -> Vec<(i64, Uuid)> {
+        let inner = self.lock();
+        let gone = inner.gone.iter().filter(|(_, gone)| !gone.noted);
+        gone.filter_map(|(visitor, _)| Some((*visitor, inner.seekers.get(visitor)?.ticket))).collect()
+    }
+
+    /// The tickets of these seekers say it now.
+    pub(super) fn noted_gone(&self, seekers: &[(i64, Uuid)]) {
+        let mut inner = self.lock();
+        let Inner { gone, seekers: held, .. } = &mut *inner;
+        for (visitor, ticket) in seekers {
+            if let Some(gone) = gone.get_mut(visitor)
+                && held.get(visitor).is_some_and(|seeker| seeker.ticket == *ticket)
+            {
+                gone.noted = true;
+            }
+        }
+    }
+
+    /// Whether a visitor has a socket here.
+    pub(super) fn is_connected(&self, visitor: i64) -> bool {
+        self.lock().sockets.contains_key(&visitor)
     }
 
     /// Whether a visitor has a socket here, or lost it less than the grace ago.

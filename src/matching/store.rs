@@ -105,7 +105,8 @@ pub(super) async fn write_tickets(tx: &mut PgConnection, node: Uuid, new: &Writt
          ORDER BY visitor
          ON CONFLICT ON CONSTRAINT random_ticket_visitor_key DO UPDATE SET id = DEFAULT,
             public_id = excluded.public_id, node = excluded.node, interests = excluded.interests,
-            languages = excluded.languages, translate = excluded.translate, since = excluded.since, cancelled_at = NULL",
+            languages = excluded.languages, translate = excluded.translate, since = excluded.since, connected = true,
+            cancelled_at = NULL",
         node,
         &new.visitors,
         &new.tickets,
@@ -196,9 +197,38 @@ pub(super) async fn delete_public(db: &PgPool, tickets: &[Uuid]) -> Result<()> {
     Ok(())
 }
 
+/// Notes of tickets whether their visitors have a socket here. One who has is held by this node from then on; who has none
+/// here may have one on the node that holds it.
+pub(super) async fn set_connected(
+    db: &PgPool,
+    node: Uuid,
+    visitors: &[i64],
+    tickets: &[Uuid],
+    connected: &[bool],
+) -> Result<()> {
+    // Locked in id order, as everybody does.
+    sqlx::query!(
+        "UPDATE random_ticket r SET connected = due.connected, node = $1
+         FROM (SELECT r.id, t.connected
+               FROM UNNEST($2::bigint[], $3::uuid[], $4::boolean[]) AS t(visitor, ticket, connected)
+               JOIN random_ticket r ON r.visitor_id = t.visitor AND r.public_id = t.ticket
+               WHERE r.cancelled_at IS NULL AND (t.connected OR r.node = $1)
+               ORDER BY r.id FOR UPDATE OF r) AS due
+         WHERE r.id = due.id",
+        node,
+        visitors,
+        tickets,
+        connected
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// A ticket's row, whoever holds it.
 pub(super) struct Held {
     pub visitor: i64,
+    pub connected: bool,
     pub seek: Seek,
     pub since: OffsetDateTime,
     pub row: Row,
@@ -207,7 +237,8 @@ pub(super) struct Held {
 /// The rows of these visitors, and every row of this node.
 pub(super) async fn rows(db: &PgPool, node: Uuid, visitors: &[i64]) -> Result<Vec<Held>> {
     let rows = sqlx::query!(
-        r#"SELECT visitor_id, public_id, interests, languages, translate, since, cancelled_at IS NOT NULL AS "cancelled!"
+        r#"SELECT visitor_id, public_id, interests, languages, translate, since, connected,
+                  cancelled_at IS NOT NULL AS "cancelled!"
            FROM random_ticket WHERE node = $1 OR visitor_id = ANY($2)"#,
         node,
         visitors
@@ -216,6 +247,7 @@ pub(super) async fn rows(db: &PgPool, node: Uuid, visitors: &[i64]) -> Result<Ve
     .await?;
     let held = rows.into_iter().map(|row| Held {
         visitor: row.visitor_id,
+        connected: row.connected,
         seek: Seek { interests: row.interests, languages: row.languages, translate: row.translate },
         since: row.since,
         row: Row { ticket: row.public_id, cancelled: row.cancelled },
@@ -237,7 +269,7 @@ pub(super) async fn waits(db: &PgPool, visitors: Vec<i64>) -> Result<HashMap<i64
 /// Takes a visitor's waiting ticket over to this node.
 pub(super) async fn take_over(db: &PgPool, node: Uuid, visitor: i64) -> Result<Option<Held>> {
     let row = sqlx::query!(
-        "UPDATE random_ticket SET node = $1 WHERE visitor_id = $2 AND cancelled_at IS NULL
+        "UPDATE random_ticket SET node = $1, connected = true WHERE visitor_id = $2 AND cancelled_at IS NULL
          RETURNING public_id, interests, languages, translate, since",
         node,
         visitor
@@ -246,17 +278,18 @@ pub(super) async fn take_over(db: &PgPool, node: Uuid, visitor: i64) -> Result<O
     .await?;
     Ok(row.map(|row| Held {
         visitor,
+        connected: true,
         seek: Seek { interests: row.interests, languages: row.languages, translate: row.translate },
         since: row.since,
         row: Row { ticket: row.public_id, cancelled: false },
     }))
 }
 
-/// How many people wait on nodes that are alive.
+/// How many people wait who are there, on nodes that are alive.
 pub(super) async fn waiting(db: &PgPool) -> Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT count(*) AS "n!" FROM random_ticket t JOIN node_lease l ON l.node = t.node
-           WHERE t.cancelled_at IS NULL AND l.seen_at > now() - make_interval(secs => $1)"#,
+           WHERE t.cancelled_at IS NULL AND t.connected AND l.seen_at > now() - make_interval(secs => $1)"#,
         LEASE_SECS
     )
     .fetch_one(db)
@@ -271,12 +304,12 @@ pub(super) async fn try_lead(db: &mut PgConnection) -> Result<bool> {
     sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "held!""#, MATCHER).fetch_one(db).await
 }
 
-/// Waiting tickets above an id, on nodes that are alive.
+/// Waiting tickets above an id of people who are there, on nodes that are alive.
 pub(super) async fn live_tickets(db: &mut PgConnection, after: i64) -> Result<Vec<Ticket>> {
     let rows = sqlx::query!(
         "SELECT t.id, t.public_id, t.visitor_id, t.interests, t.languages, t.translate, t.since
          FROM random_ticket t JOIN node_lease l ON l.node = t.node
-         WHERE t.id > $1 AND t.cancelled_at IS NULL AND l.seen_at > now() - make_interval(secs => $2)
+         WHERE t.id > $1 AND t.cancelled_at IS NULL AND t.connected AND l.seen_at > now() - make_interval(secs => $2)
          ORDER BY t.since, t.id LIMIT $3",
         after,
         LEASE_SECS,
@@ -319,13 +352,13 @@ pub(super) struct Locked {
     pub banned: bool,
 }
 
-/// Locks tickets that still wait, in id order.
+/// Locks tickets that still wait, of people who are there, in id order.
 pub(super) async fn lock_tickets(tx: &mut PgConnection, ids: &[i64]) -> Result<Vec<Locked>> {
     let rows = sqlx::query!(
         r#"SELECT t.id, t.public_id, t.visitor_id, t.interests, t.languages, t.translate, t.since, v.locale,
                   EXISTS (SELECT 1 FROM barred(t.visitor_id, NULL) bar WHERE bar.kind = 'ban') AS "banned!"
            FROM random_ticket t JOIN visitor v ON v.id = t.visitor_id
-           WHERE t.id = ANY($1) AND t.cancelled_at IS NULL ORDER BY t.id FOR UPDATE OF t"#,
+           WHERE t.id = ANY($1) AND t.cancelled_at IS NULL AND t.connected ORDER BY t.id FOR UPDATE OF t"#,
         ids
     )
     .fetch_all(tx)

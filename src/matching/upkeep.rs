@@ -34,8 +34,13 @@ pub(super) fn run(app: &App) {
         loop {
             tokio::select! {
                 () = node.tasks.stopping.cancelled() => return,
+                () = node.matching.gone.notified() => {
+                    report(db::within(db::JOB, note_gone(&node)).await);
+                    continue;
+                }
                 _ = tick.tick() => {}
             }
+            report(db::within(db::JOB, note_gone(&node)).await);
             report(db::within(db::JOB, mark_away(&node)).await);
             if ticks.is_multiple_of(SECOND) {
                 report(db::within(db::JOB, second(&node)).await);
@@ -52,6 +57,17 @@ fn report(outcome: Result<()>) {
     if let Err(why) = outcome {
         tracing::debug!(error.cause = ?why, "the seekers are looked after again with the next tick");
     }
+}
+
+/// Notes of the tickets whose seekers have just lost their last socket here that nobody is to be paired with them.
+async fn note_gone(app: &App) -> Result<()> {
+    let gone = app.matching.registry.to_note_gone();
+    if !gone.is_empty() {
+        let (visitors, tickets): (Vec<i64>, Vec<Uuid>) = gone.iter().copied().unzip();
+        store::set_connected(&app.db, app.node, &visitors, &tickets, &vec![false; gone.len()]).await?;
+        app.matching.registry.noted_gone(&gone);
+    }
+    Ok(())
 }
 
 async fn mark_away(app: &App) -> Result<()> {
@@ -98,8 +114,15 @@ async fn compare(app: &App) -> Result<()> {
     let missing: Vec<i64> = visitors.iter().copied().filter(|visitor| !rows.contains_key(visitor)).collect();
     let talks = Talks::of(app, &missing, &held).await?;
     let mut lost = Written::default();
+    let mut wrong = (Vec::new(), Vec::new(), Vec::new());
     for (visitor, seeker) in &held {
         let row = rows.remove(visitor);
+        let is_connected = registry.is_connected(*visitor);
+        if row.as_ref().is_some_and(|held| held.row.ticket == seeker.ticket && held.connected != is_connected) {
+            wrong.0.push(*visitor);
+            wrong.1.push(seeker.ticket);
+            wrong.2.push(is_connected);
+        }
         let (in_talk, was_matched) = (talks.open.contains_key(visitor), talks.matched.contains(&seeker.ticket));
         match (upkeep(seeker.ticket, row.as_ref().map(|held| held.row), in_talk, was_matched), row) {
             (Upkeep::Keep, _) | (Upkeep::Adopt, None) => {}
@@ -113,6 +136,10 @@ async fn compare(app: &App) -> Result<()> {
             }
             (Upkeep::WriteAgain, _) => lost.add(*visitor, seeker.ticket, &seeker.seek, seeker.since),
         }
+    }
+    if !wrong.0.is_empty() {
+        store::set_connected(&app.db, app.node, &wrong.0, &wrong.1, &wrong.2).await?;
+        app.matching.wake(app);
     }
     if !lost.visitors.is_empty() && !faults::on(Fault::LostTicketStaysLost) {
         let restored = store::restore_tickets(&app.db, app.node, &lost).await?;

@@ -174,6 +174,53 @@ async fn a_ticket_outlives_its_socket_by_ten_seconds() {
     assert!(node.app.matching.registry.seekers().is_empty());
 }
 
+#[tokio::test]
+async fn nobody_is_paired_with_somebody_who_is_gone() {
+    let node = testing::node().await;
+    // Nodes that only the database joins: what one knows of its sockets is in the row.
+    let other = testing::Node::apart(&node).await;
+    for at in [&node, &other] {
+        let mut gone = Client::new(&node).await;
+        let ticket = gone.seek(&[], &["ko"]).await.unwrap();
+        gone.close();
+        let (mut first, mut second) = (Client::new(at).await, Client::new(at).await);
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        let began = tokio::time::Instant::now();
+        first.seek(&[], &["ko"]).await.unwrap();
+        first.hears_nothing(300).await;
+        second.seek(&[], &["ko"]).await.unwrap();
+        assert_eq!(first.hears("found").await["session"], second.hears("found").await["session"]);
+        assert!(
+            began.elapsed() < std::time::Duration::from_secs(8),
+            "at once, and not after 15 s: {:?}",
+            began.elapsed()
+        );
+        // Whoever comes back in time has kept the place, on another node too, and is paired again.
+        gone.open(at);
+        assert_eq!(matching::standing(&at.app, &gone.who).await.unwrap().seeking, Some(ticket));
+        let mut third = Client::new(&node).await;
+        third.seek(&[], &["ko"]).await.unwrap();
+        assert_eq!(gone.hears("found").await["session"], third.hears("found").await["session"]);
+    }
+}
+
+#[tokio::test]
+async fn a_socket_on_another_node_counts() {
+    let node = testing::node().await;
+    let other = testing::Node::apart(&node).await;
+    let mut one = Client::new(&node).await;
+    one.seek(&[], &["ko"]).await.unwrap();
+    // A second tab, on another node, which takes the ticket over; then the tab goes, and the first one is still there.
+    let mut tab = Client { who: one.who.clone(), ..Client::new(&other).await };
+    tab.close();
+    tab.open(&other);
+    assert!(matching::standing(&other.app, &one.who).await.unwrap().seeking.is_some());
+    tab.close();
+    let mut two = Client::new(&node).await;
+    two.seek(&[], &["ko"]).await.unwrap();
+    assert_eq!(one.hears("found").await["session"], two.hears("found").await["session"]);
+}
+
 /// Says how fast with `cargo test matching::tests::verbs::a_thousand -- --nocapture`; only that it happens is asserted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_seek_at_once_and_all_are_in_talks() {
