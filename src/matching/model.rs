@@ -117,6 +117,15 @@ impl EndReason {
         }
     }
 
+    /// As a side is told, who ended the talk or did not. Who reported or blocked somebody stays unknown to them: they hear
+    /// what they would hear had the other side left.
+    pub(super) fn as_told(self, by_oneself: bool) -> Self {
+        match self {
+            Self::Report | Self::Block if !by_oneself => Self::Left,
+            reason => reason,
+        }
+    }
+
     /// As it is stored.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -346,7 +355,7 @@ pub(super) fn farewells(talk: &Talk, ending: Ending, ticket: Option<Uuid>) -> Ve
         if ending.by == Some(other(slot)) || remains {
             told.push((visitor, TalkEvent::Partner { session, state: PartnerState::Left, until: None }));
         }
-        told.push((visitor, ended(ending.reason, None)));
+        told.push((visitor, ended(ending.reason.as_told(ending.by == Some(slot)), None)));
     }
     told
 }

@@ -52,7 +52,8 @@ pub(super) async fn end_in(
 ) -> Result<Option<Ended>> {
     let Some(talk) = store::lock(&mut *tx, id).await?.filter(|talk| !talk.ended) else { return Ok(None) };
     let Some(ending) = how(&talk) else { return Ok(None) };
-    store::end(&mut *tx, id, ending.reason, now).await?;
+    let by = ending.by.map(|slot| talk.side(slot).visitor);
+    store::end(&mut *tx, id, ending.reason, by, now).await?;
     let mut ticket = None;
     if let Some(slot) = ending.free
         && let Some(node) = talk.side(slot).node
@@ -189,7 +190,8 @@ pub(super) async fn tell_missed_ends(app: &App) -> Result<()> {
         rooms::closed(app, over.room);
         for (visitor, _) in inside.iter().filter(|(_, talk)| *talk == over.id) {
             app.matching.registry.left(*visitor);
-            let event = TalkEvent::Ended { session: over.public_id, reason: over.reason, seeking: None };
+            let reason = over.reason.as_told(over.by == Some(*visitor));
+            let event = TalkEvent::Ended { session: over.public_id, reason, seeking: None };
             app.hub.publish(Topic::Visitor(*visitor), &event.encode(), None);
         }
     }

@@ -92,16 +92,23 @@ pub(in crate::matching) async fn lock(tx: &mut PgConnection, id: i64) -> Result<
     }))
 }
 
-/// Notes the end of a talk.
+/// Notes the end of a talk, and which visitor ended it, if one did.
 pub(in crate::matching) async fn end(
     tx: &mut PgConnection,
     id: i64,
     reason: EndReason,
+    by: Option<i64>,
     at: OffsetDateTime,
 ) -> Result<()> {
-    sqlx::query!("UPDATE random_session SET ended_at = $2, reason = $3 WHERE id = $1", id, at, reason.as_str())
-        .execute(tx)
-        .await?;
+    sqlx::query!(
+        "UPDATE random_session SET ended_at = $2, reason = $3, ended_by = $4 WHERE id = $1",
+        id,
+        at,
+        reason.as_str(),
+        by
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
@@ -247,12 +254,14 @@ pub(in crate::matching) struct Over {
     pub public_id: Uuid,
     pub room: Uuid,
     pub reason: EndReason,
+    /// The visitor who ended it.
+    pub by: Option<i64>,
 }
 
 /// Which of these talks had ended by then.
 pub(in crate::matching) async fn ended_among(db: &PgPool, ids: &[i64], by: OffsetDateTime) -> Result<Vec<Over>> {
     let rows = sqlx::query!(
-        r#"SELECT r.id, r.public_id, c.public_id AS room, r.reason AS "reason!"
+        r#"SELECT r.id, r.public_id, c.public_id AS room, r.reason AS "reason!", r.ended_by
            FROM random_session r JOIN chat_room c ON c.id = r.room_id
            WHERE r.id = ANY($1) AND r.ended_at <= $2 AND r.reason IS NOT NULL"#,
         ids,
@@ -262,7 +271,7 @@ pub(in crate::matching) async fn ended_among(db: &PgPool, ids: &[i64], by: Offse
     .await?;
     let over = rows.into_iter().map(|row| {
         let reason = EndReason::of_str(&row.reason);
-        Over { id: row.id, public_id: row.public_id, room: row.room, reason }
+        Over { id: row.id, public_id: row.public_id, room: row.room, reason, by: row.ended_by }
     });
     Ok(over.collect())
 }

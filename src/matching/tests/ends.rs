@@ -20,7 +20,7 @@ async fn a_report_ends_the_talk_and_they_never_meet_again() {
     matching::report(&node.app, &one.who, a_report(room)).await.unwrap();
     assert_eq!(one.hears("ended").await["reason"], "report");
     assert_eq!(other.hears("partner").await["state"], "left");
-    assert_eq!(other.hears("ended").await["reason"], "report");
+    assert_eq!(other.hears("ended").await["reason"], "left", "as if the other side had left");
     let stored: (i64, Option<i64>) =
         sqlx::query_as("SELECT reporter_id, reported_id FROM report").fetch_one(&node.app.db).await.unwrap();
     assert_eq!(stored, (one.who.id, Some(other.who.id)), "named although no entry was chosen");
@@ -75,7 +75,7 @@ async fn a_block_is_mutual_and_works_after_the_end() {
     matching::block(&node.app, &one.who, room, them).await.unwrap();
     assert_eq!(one.hears("ended").await["reason"], "block");
     assert_eq!(other.hears("partner").await["state"], "left");
-    assert_eq!(other.hears("ended").await["reason"], "block");
+    assert_eq!(other.hears("ended").await["reason"], "left", "as if the other side had left");
     matching::block(&node.app, &other.who, room, me).await.unwrap();
     assert_eq!(count(&node, "SELECT count(*) FROM visitor_block").await, 1);
     // Somebody blocked while both wait already.
@@ -240,4 +240,46 @@ async fn a_seeker_keeps_its_ticket_while_the_clock_jumps() {
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     one.open(&node);
     assert_eq!(matching::standing(&node.app, &one.who).await.unwrap().seeking, Some(ticket));
+}
+
+#[tokio::test]
+async fn nothing_tells_the_other_side_who_reported_or_blocked() {
+    let node = testing::node().await;
+    // A node that no relay reaches: it finds the end in the database.
+    let deaf = Node::apart(&node).await;
+    for reason in ["left", "report", "block"] {
+        let (mut one, mut other) = (Client::new(&node).await, Client::new(&deaf).await);
+        let mut tab = Client::new(&node).await;
+        tab.close();
+        tab.who = other.who.clone();
+        tab.open(&node);
+        let (mine, theirs) = (one.seek(&[], &["en"]).await, other.seek(&[], &["en"]).await);
+        assert!(mine.is_ok() && theirs.is_ok());
+        let mine = one.hears("found").await;
+        let theirs = other.hears("found").await;
+        tab.hears("found").await;
+        let place = one.enter(&mine).await;
+        other.enter(&theirs).await;
+        let room = id(&mine["room"]);
+        match reason {
+            "left" => matching::leave(&node.app, &one.who, &place).await.unwrap(),
+            "report" => drop(matching::report(&node.app, &one.who, a_report(room)).await.unwrap()),
+            _ => matching::block(&node.app, &one.who, room, id(&theirs["you"]["id"])).await.unwrap(),
+        }
+        assert_eq!(one.hears("ended").await["reason"], reason, "who did it is told");
+        assert_eq!(tab.hears("partner").await["state"], "left");
+        let ended = tab.hears("ended").await;
+        assert_eq!(
+            ended,
+            serde_json::json!({"type": "ended", "session": mine["session"], "reason": "left"}),
+            "{reason}"
+        );
+        assert_eq!(other.hears("ended").await, ended, "{reason}, found later");
+        for (client, at) in [(&mut one, &node), (&mut other, &deaf), (&mut tab, &node)] {
+            client.hears_nothing(50).await;
+            let standing = matching::standing(&at.app, &client.who).await.unwrap();
+            assert!(standing.session.is_none() && standing.seeking.is_none());
+            client.close();
+        }
+    }
 }

@@ -68,12 +68,12 @@ fn time_ends_what_nobody_enters_or_returns_to() {
 }
 
 #[test]
-fn nobody_hears_of_a_report_or_block() {
+fn only_the_one_who_did_it_hears_of_a_report_or_block() {
     for (reason, heard) in [
         (EndReason::Next, EndReason::Next),
         (EndReason::Left, EndReason::Left),
-        (EndReason::Report, EndReason::Report),
-        (EndReason::Block, EndReason::Block),
+        (EndReason::Report, EndReason::Left),
+        (EndReason::Block, EndReason::Left),
     ] {
         let told = farewells(&talk(Some(1), Some(1)), Ending { reason, by: Some(Slot::A), free: None }, None);
         let ended = |visitor| {
