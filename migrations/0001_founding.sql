@@ -29,6 +29,14 @@ CREATE TABLE session (
 CREATE INDEX session_visitor ON session (visitor_id);
 CREATE INDEX session_expires ON session (expires_at);
 
+-- The visitors with an open socket on each node, written by the node every two seconds. Unlogged: a crash of Postgres empties
+-- it, and the nodes write theirs again.
+CREATE UNLOGGED TABLE node_visitors (
+    node     uuid        CONSTRAINT node_visitors_pk PRIMARY KEY,
+    visitors bigint[]    NOT NULL,
+    seen_at  timestamptz NOT NULL
+);
+
 -- Rooms ---------------------------------------------------------------------------------------------------------------
 CREATE TABLE chat_room (
     id         bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT chat_room_pk PRIMARY KEY,

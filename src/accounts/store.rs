@@ -214,6 +214,27 @@ pub(super) async fn ended_sessions(db: &PgPool, hashes: &[IdHash], visitors: &[i
     .await
 }
 
+/// Writes which visitors have a socket on a node.
+pub(super) async fn write_present(db: &PgPool, node: Uuid, visitors: &[i64]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO node_visitors (node, visitors, seen_at) VALUES ($1, $2, clock_timestamp())
+         ON CONFLICT ON CONSTRAINT node_visitors_pk DO UPDATE SET visitors = excluded.visitors, seen_at = excluded.seen_at",
+        node,
+        visitors
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Forgets a node that stops, and those that died long ago.
+pub(super) async fn forget_present(db: &PgPool, node: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM node_visitors WHERE node = $1 OR seen_at < now() - interval '1 hour'", node)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
 /// Deletes a session.
 pub(super) async fn delete_session(db: &PgPool, id_hash: &[u8]) -> Result<(), sqlx::Error> {
     sqlx::query!("DELETE FROM session WHERE id_hash = $1", id_hash).execute(db).await?;

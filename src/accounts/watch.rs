@@ -1,4 +1,4 @@
-//! The sessions of open sockets: a socket ends soon after its session has, whoever ended it, on whichever node.
+//! The sessions of open sockets: a socket ends soon after its session has, whoever ended it, on whichever node. And who is here.
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,6 +18,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const SHARE: u32 = 20;
 /// Sessions that one query looks at. Twenty thousand take four queries of some milliseconds each.
 const TOGETHER: usize = 5_000;
+/// How often it is written who has a socket here.
+const WRITE: Duration = Duration::from_secs(2);
 /// The close code of a socket whose session has ended (docs/WIRE.md).
 pub const SESSION_ENDED: u16 = 4401;
 
@@ -56,8 +58,20 @@ pub fn unwatch(app: &App, queue: &Arc<Queue>) {
     app.accounts.watched.lock().remove(&place(queue));
 }
 
-/// Starts the look.
+/// Starts the look, and the count of those who are here.
 pub(super) fn run(app: &App) {
+    let node = app.clone();
+    app.tasks.spawn("accounts.present", async move {
+        let mut tick = tokio::time::interval(WRITE);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while node.tasks.stopping.run_until_cancelled(tick.tick()).await.is_some() {
+            if let Err(why) = store::write_present(&node.db, node.node, &present(&node)).await {
+                tracing::debug!(error.cause = %why, "who is here is written again in two seconds");
+            }
+        }
+        // What a node that is gone said counts for ten seconds at most.
+        let _ = tokio::time::timeout(LOOK, store::forget_present(&node.db, node.node)).await;
+    });
     let node = app.clone();
     app.tasks.spawn("accounts.watch", async move {
         let mut rest = LOOK;
@@ -69,6 +83,14 @@ pub(super) fn run(app: &App) {
             rest = LOOK.max(began.elapsed() * SHARE);
         }
     });
+}
+
+/// The different visitors who have a socket on this node.
+fn present(app: &App) -> Vec<i64> {
+    let mut visitors: Vec<i64> = app.accounts.watched.lock().values().map(|(_, queue)| queue.owner()).collect();
+    visitors.sort_unstable();
+    visitors.dedup();
+    visitors
 }
 
 /// Ends the sockets whose session was deleted, has expired, or holds another visitor by now.

@@ -226,7 +226,13 @@ async fn a_number_that_is_zero_or_unknown_is_not_shown() {
     assert!(shows(&page.text, "median_wait") && !shows(&page.text, "talks_today") && !shows(&page.text, "online"));
     assert!(page.text.contains("<span>206</span><small>분</small>"));
 
-    node.newcomer("ko").await;
+    // Who only looks at the page is not counted; a visitor with two tabs is, once, whichever nodes they are on.
+    for _ in 0..3 {
+        node.newcomer("ko").await;
+    }
+    let guest = node.newcomer("ko").await;
+    let other = testing::Node::apart(&node).await;
+    let (_tab, _again) = (node.socket(&guest).await, other.socket(&guest).await);
     let page = change(&node, "SELECT 1", "/ko", |html| shows(html, "online")).await;
     assert!(page.text.contains("<dt>지금 함께 있어요</dt><dd><span>1</span><small>명</small></dd>"), "{}", page.text);
     let stats = node.get("/api/v1/stats").await;
@@ -389,4 +395,21 @@ fn figures_are_written_as_people_say_them() {
     ] {
         assert_eq!(figure(value, unit, locale).as_deref(), expected, "{value:?}");
     }
+}
+
+#[tokio::test]
+async fn people_in_a_long_talk_are_here_until_they_go() {
+    let node = testing::node().await;
+    let (one, two) = (node.guest("ko").await, node.guest("en").await);
+    let talk = node.talk(&one, &two).await;
+    // Nothing was said for ten minutes.
+    sqlx::query("UPDATE visitor SET last_used_at = now() - interval '10 minutes'").execute(&node.app.db).await.unwrap();
+    let here = async || {
+        super::forget(&node.app);
+        node.get("/api/v1/stats").await.json()["items"][0]["value"].clone()
+    };
+    eventually("both are counted", async || here().await == 2).await;
+    talk.a.close().await;
+    talk.b.close().await;
+    eventually("nobody is", async || here().await.is_null()).await;
 }
