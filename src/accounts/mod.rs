@@ -38,7 +38,7 @@ pub use names::Alias;
 pub use names::colors;
 pub use routes::router;
 pub use sessions::Sessions;
-pub use watch::{SESSION_ENDED, SessionKey, unwatch, watch};
+pub use watch::{SessionKey, unwatch, watch};
 
 /// The visitor's key in a session's data.
 const VISITOR: &str = "visitor";

@@ -10,7 +10,7 @@ use super::sessions;
 use super::store::{self, IdHash};
 use crate::app::App;
 use crate::error::Result;
-use crate::realtime::{Dismissal, Notice, NoticeKind, Queue};
+use crate::realtime::{CloseCode, Dismissal, Notice, NoticeKind, Queue};
 
 /// How often sessions are looked at: a socket ends within a second.
 const LOOK: Duration = Duration::from_millis(500);
@@ -20,8 +20,6 @@ const SHARE: u32 = 20;
 const TOGETHER: usize = 5_000;
 /// How often it is written who has a socket here.
 const WRITE: Duration = Duration::from_secs(2);
-/// The close code of a socket whose session has ended (docs/WIRE.md).
-pub const SESSION_ENDED: u16 = 4401;
 
 /// The session that a socket was opened with.
 #[derive(Clone, Copy)]
@@ -126,5 +124,5 @@ async fn look(app: &App) -> Result<()> {
 
 fn dismissal() -> Dismissal {
     let last = Notice::of(NoticeKind::Revoked).encode();
-    Dismissal { last, code: SESSION_ENDED, reason: "the session has ended" }
+    Dismissal { last, code: CloseCode::SessionEnded, reason: "the session has ended" }
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::realtime::CloseCode;
+
 /// Fragments of one message.
 const FRAGMENTS: usize = 128;
 /// How long a client may take from a message's first byte to its last.
@@ -15,16 +17,18 @@ const COMPLETE: Duration = Duration::from_secs(10);
 /// Bytes of a control frame.
 const CONTROL: usize = 125;
 
-/// What a client did against the protocol, and the close code that says so.
+/// What a client did against the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Violation {
-    /// 1002: framed in a way the protocol does not know, or without a mask.
+    /// Framed in a way the protocol does not know, or without a mask.
     Protocol(&'static str),
-    /// 1007: a text that is none.
+    /// A text that is none.
     NotText,
-    /// 1009: longer than a message may be.
+    /// Longer than a message may be.
     TooLarge,
-    /// 1008: in more pieces than are taken, or more slowly.
+    /// In more pieces than are taken.
+    TooManyPieces,
+    /// A message that did not come in time.
     TooSlow,
 }
 
@@ -189,7 +193,7 @@ impl Decoder {
             return Err(Violation::NotText);
         }
         if !head.fin {
-            return if open.fragments >= FRAGMENTS { Err(Violation::TooSlow) } else { Ok(Said::Piece) };
+            return if open.fragments >= FRAGMENTS { Err(Violation::TooManyPieces) } else { Ok(Said::Piece) };
         }
         let said = if open.text { Said::Text } else { Said::Binary };
         (self.open, self.last) = (None, None);
@@ -227,12 +231,13 @@ fn unmask(bytes: &mut [u8], mask: [u8; 4]) {
 
 impl Violation {
     /// The close code and its reason.
-    pub(super) fn close(self) -> (u16, &'static str) {
+    pub(super) fn close(self) -> (CloseCode, &'static str) {
         match self {
-            Self::Protocol(why) => (1002, why),
-            Self::NotText => (1007, "a text is UTF-8"),
-            Self::TooLarge => (1009, "a frame holds at most 32 KiB"),
-            Self::TooSlow => (1008, "a message comes within 10 s and in at most 128 pieces"),
+            Self::Protocol(why) => (CloseCode::Protocol, why),
+            Self::NotText => (CloseCode::NotText, "a text is UTF-8"),
+            Self::TooLarge => (CloseCode::TooLarge, "a frame holds at most 32 KiB"),
+            Self::TooManyPieces => (CloseCode::BadFrame, "a message comes in at most 128 pieces"),
+            Self::TooSlow => (CloseCode::TooSlow, "a message comes within 10 s"),
         }
     }
 }
@@ -351,7 +356,7 @@ mod tests {
         assert_eq!(all(&[0x81, 0xff, 255, 255, 255, 255, 255, 255, 255, 255]), [Err(Violation::TooLarge)]);
         let endless: Vec<u8> =
             std::iter::once(frame(0x01, b"")).chain((0..200).map(|_| frame(0x00, b""))).flatten().collect();
-        assert_eq!(all(&endless), [Err(Violation::TooSlow)]);
+        assert_eq!(all(&endless), [Err(Violation::TooManyPieces)]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -27,7 +27,7 @@ use crate::app::{App, stamp};
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::http::{Bucket, Key, Prefix};
-use crate::realtime::{Dismissal, Frame, Notice, NoticeKind, Queue, Topic, Weight};
+use crate::realtime::{CloseCode, Dismissal, Frame, Notice, NoticeKind, Queue, Topic, Weight};
 use crate::rooms::{self, Place, Posted};
 use crate::{matching, moderation};
 
@@ -157,7 +157,7 @@ impl Connection {
                 biased;
                 () = &mut draining => return self.restart().await,
                 () = &mut hello_by, if !self.place.counted && !faults::on(Fault::HelloNeverDue) => {
-                    return End::because(4400, "hello was expected");
+                    return End::because(CloseCode::BadFrame, "hello was expected");
                 }
                 () = queue.ready() => {
                     if let Err(end) = self.drain().await { return end }
@@ -188,7 +188,7 @@ impl Connection {
                     return end;
                 }
                 if strikes >= STRIKES {
-                    return End::because(4400, "three frames could not be read");
+                    return End::because(CloseCode::BadFrame, "three frames could not be read");
                 }
                 continue;
             };
@@ -243,7 +243,7 @@ impl Connection {
             return Ok(self.app.limits.take(Bucket::PrefixFrames, Key::Prefix(self.prefix)));
         };
         if self.excess.refused() || self.app.limits.take(Bucket::Excess, visitor).is_err() {
-            return Err(End::because(4400, "too many frames"));
+            return Err(End::because(CloseCode::BadFrame, "too many frames"));
         }
         Ok(Err(why))
     }
@@ -306,7 +306,7 @@ impl Connection {
         if is_hello && !self.place.counted {
             if self.app.hub.subscribe(Topic::Visitor(self.who.id), &self.queue) > SOCKETS {
                 self.app.hub.unsubscribe(Topic::Visitor(self.who.id), &self.queue);
-                return Err(End::because(1013, "too many connections of one visitor"));
+                return Err(End::because(CloseCode::Busy, "too many connections of one visitor"));
             }
             self.place.counted = true;
             matching::connected(&self.app, self.who.id);
@@ -326,7 +326,7 @@ impl Connection {
                 self.bring(reply.replays);
                 Ok(())
             }
-            Err(Error::SessionEnded) => Err(End::because(accounts::SESSION_ENDED, "the session has ended")),
+            Err(Error::SessionEnded) => Err(End::because(CloseCode::SessionEnded, "the session has ended")),
             Err(why) => {
                 self.say(frames::refusal(Some(id), &why)).await?;
                 if matches!(why, Error::Banned { .. }) {
@@ -428,7 +428,7 @@ impl Connection {
         }
         // Spread over seconds, so that those who come back do not come at once.
         let delay = rand::rng().random_range(200..=2_000);
-        End::Close(1012, Cow::Owned(format!(r#"{{"delay_ms":{delay}}}"#)))
+        End::Close(CloseCode::Restart, Cow::Owned(format!(r#"{{"delay_ms":{delay}}}"#)))
     }
 
     /// Whether it is a minute since the visitor was last noted to be there, by this socket.

@@ -3,19 +3,20 @@ use std::borrow::Cow;
 
 use super::codec::Violation;
 use super::wire::Broken;
+use crate::realtime::CloseCode;
 
-/// Why a socket ends. The numbers are of docs/WIRE.md.
+/// Why a socket ends.
 pub(super) enum End {
     /// The client is gone; nothing more can be said.
     Gone,
     /// The client closed.
     Closed(Option<u16>),
-    Close(u16, Cow<'static, str>),
+    Close(CloseCode, Cow<'static, str>),
 }
 
 impl End {
     /// An end with a reason that is always the same.
-    pub(super) fn because(code: u16, why: &'static str) -> Self {
+    pub(super) fn because(code: CloseCode, why: &'static str) -> Self {
         Self::Close(code, Cow::Borrowed(why))
     }
 }

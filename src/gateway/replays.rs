@@ -6,7 +6,7 @@ use super::connection::{Connection, VERB};
 use super::end::End;
 use super::writing::meanwhile;
 use crate::error::{Error, Result};
-use crate::realtime::{Frame, Topic};
+use crate::realtime::{CloseCode, Frame, Topic};
 use crate::rooms::{self, Replay, RoomEvent, Step};
 
 /// A room that a socket does not listen to yet.
@@ -85,7 +85,7 @@ impl Connection {
             Err(why) => {
                 // The client resumes on a new socket rather than living with a hole.
                 why.log();
-                return Err(End::because(1013, "busy"));
+                return Err(End::because(CloseCode::Busy, "busy"));
             }
         }
         Ok(())

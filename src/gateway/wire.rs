@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::codec::{self, Decoder, Said, Violation};
 use crate::http;
+use crate::realtime::CloseCode;
 
 /// Bytes of one read: on the stack, so that a socket that waits holds none.
 const READ: usize = 8 * 1024;
@@ -135,10 +136,10 @@ impl Wire {
     }
 
     /// Says why it ends. What had not been written is not, but for the rest of a frame that had begun.
-    pub(super) async fn close(&mut self, code: u16, reason: &str) {
+    pub(super) async fn close(&mut self, code: CloseCode, reason: &str) {
         self.out.truncate(usize::from(self.torn));
         let _ = timeout(FAREWELL, async {
-            self.write([codec::close(Some(code), reason)]).await?;
+            self.write([codec::close(Some(code.number()), reason)]).await?;
             // The client's own close comes behind whatever it had sent; one that broke the protocol is not read any more.
             // Nor is one that goes on without end.
             for _ in 0..LAST_FRAMES {

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::end::End;
 use super::wire::Wire;
 use crate::faults::{self, Fault};
-use crate::realtime::Queue;
+use crate::realtime::{CloseCode, Queue};
 
 /// How long one write may take before the socket counts as too slow.
 pub(super) const WRITE: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ pub(super) async fn write(wire: Option<&mut Wire>, pieces: impl IntoIterator<Ite
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(End::Gone),
         Err(_) if faults::on(Fault::SlowSocketKept) => Ok(()),
-        Err(_) => Err(End::because(4408, "too slow")),
+        Err(_) => Err(End::because(CloseCode::TooSlow, "too slow")),
     }
 }
 

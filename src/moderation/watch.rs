@@ -11,14 +11,12 @@ use crate::accounts::{self, Ban};
 use crate::app::{App, stamp};
 use crate::db::{self, fence};
 use crate::error::Result;
-use crate::realtime::{Dismissal, Heard, Kind, Notice, NoticeKind, Relayed, Topic};
+use crate::realtime::{CloseCode, Dismissal, Heard, Kind, Notice, NoticeKind, Relayed, Topic};
 
 /// How often a node looks for revocations that nobody told it of.
 const LOOK: Duration = Duration::from_secs(2);
 /// What nodes tell each other.
 const REVOKED: &str = "moderation.revoked";
-/// The close code of whoever is banned (docs/WIRE.md).
-const BANNED: u16 = 4403;
 
 /// Tells this node and the others, after the commit, that there is a revocation. To all of them rather than over the
 /// visitor's topic: a node also forgets what it knew of somebody who has no socket on it.
@@ -38,7 +36,7 @@ pub async fn dismissal(app: &App, visitor: i64) -> Result<Option<Dismissal>> {
 pub fn dismissal_of(ban: &Ban) -> Dismissal {
     let (at, reason) = (ban.until.map(stamp), Some(ban.reason.clone()));
     let last = Notice::Notice { kind: NoticeKind::Banned, at, reason, room: None }.encode();
-    Dismissal { last, code: BANNED, reason: "banned" }
+    Dismissal { last, code: CloseCode::Banned, reason: "banned" }
 }
 
 /// Starts the watch.

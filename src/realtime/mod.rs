@@ -1,10 +1,12 @@
 //! Realtime: carries bytes to the sockets that listen to a topic, here and on other nodes. Knows no noun.
+mod close;
 mod frame;
 mod hub;
 mod notice;
 mod queue;
 mod relay;
 
+pub use close::CloseCode;
 pub use frame::Frame;
 #[cfg(test)]
 pub use frame::texts;

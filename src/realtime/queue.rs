@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::Frame;
+use super::{CloseCode, Frame};
 use crate::faults::{self, Fault};
 
 /// Queued bytes at which a socket lags (DESIGN.md 4).
@@ -45,8 +45,7 @@ struct State {
 #[derive(Clone, Debug)]
 pub struct Dismissal {
     pub last: Frame,
-    /// A close code of docs/WIRE.md.
-    pub code: u16,
+    pub code: CloseCode,
     pub reason: &'static str,
 }
 
@@ -165,7 +164,7 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::{Dismissal, KEPT, LIMIT, Queue, Weight};
+    use super::{CloseCode, Dismissal, KEPT, LIMIT, Queue, Weight};
 
     fn entry(seq: i64) -> Weight {
         Weight::Entry { room: 7, seq }
@@ -243,12 +242,12 @@ mod tests {
     async fn a_dismissal_wakes_and_the_first_one_stands() {
         let queue = Queue::new(1);
         assert!(queue.dismissed().is_none());
-        for (last, code) in [("banned", 4403), ("later", 4401)] {
+        for (last, code) in [("banned", CloseCode::Banned), ("later", CloseCode::SessionEnded)] {
             queue.dismiss(&Dismissal { last: last.into(), code, reason: "" });
         }
         queue.ready().await;
         let dismissed = queue.dismissed().unwrap();
-        assert_eq!((&*dismissed.last, dismissed.code), ("banned", 4403));
+        assert_eq!((&*dismissed.last, dismissed.code), ("banned", CloseCode::Banned));
     }
 
     #[test]
