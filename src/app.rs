@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::error::Result;
+use crate::faults::{self, Fault};
 use crate::realtime::{Hub, Relay};
 use crate::{accounts, cms, db, http, matching, moderation, ready, rooms};
 
@@ -105,6 +106,7 @@ impl Clock {
     /// Now, UTC. Before the database was first heard: by the machine's clock.
     pub fn now(&self) -> OffsetDateTime {
         let heard = *self.0.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let heard = heard.filter(|_| !faults::on(Fault::MachineClockBelieved));
         heard.map_or_else(|| self.system(), |(time, at)| time + at.elapsed()) + self.passed()
     }
 

@@ -59,6 +59,11 @@ pub enum Fault {
     StopForgetsAnswers,
     CloseNotAnswered,
     UnreadBytesReset,
+    ExcessForgiven,
+    LeaveOvertakesSends,
+    FloodAccepted,
+    TypingAlwaysTold,
+    SessionEndNotSeen,
     // Matching.
     MatcherWithoutLock,
     FoundToldBeforeCommit,
@@ -78,6 +83,9 @@ pub enum Fault {
     // Reports.
     ReportNamesAnybody,
     ReportStoredTwice,
+    MachineClockBelieved,
+    GhostIsPaired,
+    ReporterTold,
 }
 
 /// Whether a mistake is switched on. Never, in a build without the feature: the compiler drops the line that asks.

@@ -6,6 +6,7 @@ use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
 use crate::realtime::Frame;
 use crate::rooms::{Slot, is_language_tag};
 use crate::text;
@@ -121,7 +122,7 @@ impl EndReason {
     /// what they would hear had the other side left.
     pub(super) fn as_told(self, by_oneself: bool) -> Self {
         match self {
-            Self::Report | Self::Block if !by_oneself => Self::Left,
+            Self::Report | Self::Block if !by_oneself && !faults::on(Fault::ReporterTold) => Self::Left,
             reason => reason,
         }
     }

@@ -5,6 +5,7 @@ use super::Post;
 use super::model::{ChatRoom, Kind};
 use crate::app::App;
 use crate::error::Result;
+use crate::faults::{self, Fault};
 use crate::http::{Bucket, Key};
 
 /// Refuses an entry that is one too many for its room. In a talk only two people write, whose own limits are enough.
@@ -12,7 +13,7 @@ use crate::http::{Bucket, Key};
 /// The narrowest limit comes first: what a flood is refused by it does not take from the others in the room.
 /// Errors: `rate_limited`.
 pub(super) fn check(app: &App, room: &ChatRoom, post: &Post) -> Result<()> {
-    if room.kind == Kind::Talk {
+    if room.kind == Kind::Talk || faults::on(Fault::FloodAccepted) {
         return Ok(());
     }
     let text = post.payload.get("text").and_then(|text| text.as_str()).unwrap_or_default();
