@@ -50,7 +50,8 @@ impl Deref for App {
 impl App {
     /// Builds a node over a migrated database and starts its tasks (writers, feed, matcher, sweepers).
     pub async fn start(config: Config, db: PgPool, relay: Relay, clock: Clock) -> Result<Self> {
-        clock.hear(db::now(&db).await?);
+        let asked = Instant::now();
+        clock.hear(db::now(&db).await?, asked);
         let (rooms, writer) = rooms::State::new(&config);
         let app = Self(Arc::new(Parts {
             node: Uuid::new_v4(),
@@ -86,6 +87,12 @@ impl App {
     }
 }
 
+/// How soon the database says what time it is, for the answer to be believed.
+const PROMPT: Duration = Duration::from_millis(500);
+
+/// What is more than delay and drift between two answers is a jump of the database's clock.
+const JUMP: Duration = Duration::from_secs(2);
+
 /// Where time comes from: the database's clock as it was last heard, carried on by the monotonic clock of this machine. So a
 /// jump of the machine's own clock moves nothing, and all nodes agree on what has expired. What lasts on this node alone is
 /// measured with [`Clock::instant`]. Tests move both by hand; order in the log never depends on either.
@@ -110,9 +117,20 @@ impl Clock {
         heard.map_or_else(|| self.system(), |(time, at)| time + at.elapsed()) + self.passed()
     }
 
-    /// Takes in what the database says that it is now. Called each second.
-    pub fn hear(&self, now: OffsetDateTime) {
-        *self.0.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, Instant::now()));
+    /// Takes in what the database said that it is, when it was asked then. Called each second. An answer that took long says
+    /// little, unless it is the first.
+    pub fn hear(&self, now: OffsetDateTime, asked: Instant) {
+        let mut heard = self.0.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.is_none() || asked.elapsed() < PROMPT {
+            *heard = Some((now, Instant::now()));
+        }
+    }
+
+    /// How far the database's clock has jumped, when it said that it is `now`: forward if positive. None: it has not.
+    pub fn jump_to(&self, now: OffsetDateTime) -> Option<time::Duration> {
+        let (time, at) = (*self.0.heard.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let jump = now - (time + at.elapsed());
+        (jump.unsigned_abs() > JUMP).then_some(jump)
     }
 
     /// A moment that only the monotonic clock moves, for durations on this node.

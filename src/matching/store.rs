@@ -299,6 +299,29 @@ pub(super) async fn waiting(db: &PgPool) -> Result<i64> {
     .await
 }
 
+/// Moves the running times along with a jump of the database's clock: since when people wait, and since when open talks and
+/// absences in them last. Nothing is moved into the future.
+pub(super) async fn move_times(db: &PgPool, jump: time::Duration) -> Result<()> {
+    let seconds = jump.as_seconds_f64();
+    let mut tx = db.begin().await?;
+    sqlx::query!(
+        "UPDATE random_session SET created_at = LEAST(created_at + make_interval(secs => $1), now()),
+            a_away_since = LEAST(a_away_since + make_interval(secs => $1), now()),
+            b_away_since = LEAST(b_away_since + make_interval(secs => $1), now())
+         WHERE ended_at IS NULL AND (a_node IS NULL OR b_node IS NULL OR a_away_since IS NOT NULL OR b_away_since IS NOT NULL)",
+        seconds
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "UPDATE random_ticket SET since = LEAST(since + make_interval(secs => $1), now()) WHERE cancelled_at IS NULL",
+        seconds
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await
+}
+
 /// Becomes the one who pairs, if nobody else is. Held until the connection ends.
 pub(super) async fn try_lead(db: &mut PgConnection) -> Result<bool> {
     if faults::on(Fault::MatcherWithoutLock) {

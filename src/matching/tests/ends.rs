@@ -231,6 +231,31 @@ async fn a_jump_of_a_nodes_clock_ends_no_talk_and_hides_none() {
 }
 
 #[tokio::test]
+async fn a_jump_of_the_databases_clock_ends_no_talk_early() {
+    let node = testing::node().await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
+    let (mine, theirs) = meet(&mut one, &mut other).await;
+    one.enter(&mine).await;
+    other.enter(&theirs).await;
+    one.close();
+    assert_eq!(other.hears("partner").await["state"], "away");
+    // As it is when Postgres says 14:01 where it said 14:00: what is stored, and what was heard, is from a minute before.
+    let mut tx = node.app.db.begin().await.unwrap();
+    sqlx::query("LOCK TABLE random_session IN ACCESS EXCLUSIVE MODE").execute(&mut *tx).await.unwrap();
+    let moved = "UPDATE random_session SET created_at = created_at - interval '1 minute',
+        a_away_since = a_away_since - interval '1 minute', b_away_since = b_away_since - interval '1 minute'";
+    sqlx::query(moved).execute(&mut *tx).await.unwrap();
+    node.app.clock.hear(node.app.clock.now() - Duration::from_secs(60), tokio::time::Instant::now());
+    tx.commit().await.unwrap();
+    other.hears_nothing(2_500).await;
+    let since = "SELECT count(*) FROM random_session WHERE coalesce(a_away_since, b_away_since) > now() - interval '25 seconds'";
+    assert_eq!(count(&node, since).await, 1, "half a minute from when it went away");
+    one.open(&node);
+    one.enter(&mine).await;
+    assert_eq!(other.hears("partner").await["state"], "back");
+}
+
+#[tokio::test]
 async fn a_seeker_keeps_its_ticket_while_the_clock_jumps() {
     let node = testing::node().await;
     let mut one = Client::new(&node).await;
