@@ -199,14 +199,15 @@ pub(super) async fn load_sessions(
         .collect())
 }
 
-/// Which of these sessions have ended, by their places from 1: deleted, expired, or held by another visitor by now.
+/// Which of these sessions have ended, by their places from 1: deleted, expired, or held by another visitor by now. Written
+/// so that each is looked up by its key: a join would read the whole table, which may hold millions.
 pub(super) async fn ended_sessions(db: &PgPool, hashes: &[IdHash], visitors: &[i64]) -> Result<Vec<i64>, sqlx::Error> {
     let hashes: Vec<&[u8]> = hashes.iter().map(|hash| &hash[..]).collect();
     sqlx::query_scalar!(
         r#"SELECT asked.nth AS "nth!"
            FROM UNNEST($1::bytea[], $2::bigint[]) WITH ORDINALITY AS asked(id_hash, visitor, nth)
-           WHERE NOT EXISTS (SELECT 1 FROM session s
-                             WHERE s.id_hash = asked.id_hash AND s.visitor_id = asked.visitor AND s.expires_at > now())"#,
+           WHERE asked.visitor IS DISTINCT FROM (SELECT s.visitor_id FROM session s
+                                                 WHERE s.id_hash = asked.id_hash AND s.expires_at > now())"#,
         &hashes as &[&[u8]],
         visitors
     )

@@ -14,10 +14,10 @@ use crate::faults::{self, Fault};
 use crate::realtime::{CloseCode, Dismissal, Notice, NoticeKind, Queue};
 
 /// How often sessions are looked at: a socket ends within a second.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK: Duration = Duration::from_millis(700);
 /// Looking may take at most one part in this many of a node's time, however many sockets it has.
-const SHARE: u32 = 20;
-/// Sessions that one query looks at. Twenty thousand take four queries of some milliseconds each.
+const SHARE: u32 = 5;
+/// Sessions that one query looks at: 15 to 30 ms of Postgres.
 const TOGETHER: usize = 5_000;
 /// How often it is written who has a socket here.
 const WRITE: Duration = Duration::from_secs(2);
