@@ -1,8 +1,13 @@
-//! The commands: serve, migrate, config.
-use std::net::SocketAddr;
+//! The commands: serve, migrate, config. Settings come from a file, then variables, then flags; what is empty counts as not set.
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::connection_url;
+use crate::settings_file::{self, File};
 
 /// Anonymous one-to-one talks and rooms. `maju serve` alone is enough.
 #[derive(Parser)]
@@ -23,124 +28,298 @@ pub enum Command {
     Config(ServeArgs),
 }
 
-/// The settings, as flags and variables. A `--config` file holds the same names, `name = value` a line.
-#[derive(Args, Clone, Debug)]
+/// The settings as they were given: texts, which [`crate::config::Config::read`] checks all at once.
+#[derive(Args, Clone, Default)]
 pub struct ServeArgs {
-    /// A file of settings: `name = value` a line, `#` begins a comment. Flags and variables win over it.
-    #[arg(long, env = "MAJU_CONFIG")]
-    pub config: Option<PathBuf>,
+    /// A TOML file of settings, named as these flags are. Variables and flags win over it.
+    #[arg(long, env = "MAJU_CONFIG", value_name = "FILE")]
+    pub config: Option<String>,
     /// Address and port to listen on [default: 127.0.0.1:8080].
-    #[arg(long, env = "MAJU_LISTEN")]
-    pub listen: Option<SocketAddr>,
+    #[arg(long, env = "MAJU_LISTEN", value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
     /// Where the private Postgres and the lock live [default: ./data].
-    #[arg(long, env = "MAJU_DATA_DIR")]
-    pub data_dir: Option<PathBuf>,
+    #[arg(long, env = "MAJU_DATA_DIR", value_name = "FOLDER")]
+    pub data_dir: Option<String>,
     /// What people type: scheme, host and port [default: http://localhost and the listen port].
-    #[arg(long, env = "MAJU_PUBLIC_URL")]
+    #[arg(long, env = "MAJU_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
     /// A Postgres 15 or newer of yours, instead of the private one.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
     /// A Redis or Valkey (7 or newer) that carries wake-ups between nodes.
-    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
     pub redis_url: Option<String>,
-    /// Rate limits: `off` is for load tests on a loopback site.
-    #[arg(long, env = "MAJU_LIMITS")]
-    pub limits: Option<Switch>,
-    /// Accept a database that may lose what it acknowledged.
-    #[arg(long, env = "MAJU_UNSAFE_DATABASE", num_args = 0..=1, default_value = "false", default_missing_value = "true")]
-    pub unsafe_database: bool,
-    /// How log lines look [default: pretty on a terminal, else json].
-    #[arg(long, env = "MAJU_LOG")]
-    pub log: Option<LogFormat>,
-    /// Seconds a stop may take.
-    #[arg(long, env = "MAJU_STOP_WITHIN", default_value_t = 25)]
-    pub stop_within: u64,
-    /// Networks whose X-Forwarded-For is believed, comma-separated.
-    #[arg(long, env = "MAJU_TRUSTED_PROXIES", value_delimiter = ',')]
+    /// Rate limits, on or off: `off` is for load tests on a loopback site [default: on].
+    #[arg(long, env = "MAJU_LIMITS", value_name = "SWITCH")]
+    pub limits: Option<String>,
+    /// Accept a database that may lose what it acknowledged [default: false].
+    #[arg(long, env = "MAJU_UNSAFE_DATABASE", num_args = 0..=1, default_missing_value = "true", value_name = "SWITCH")]
+    pub unsafe_database: Option<String>,
+    /// How log lines look, json or pretty [default: pretty on a terminal, else json].
+    #[arg(long, env = "MAJU_LOG", value_name = "FORMAT")]
+    pub log: Option<String>,
+    /// Which log lines are written, like `info,maju=debug` [default: info].
+    #[arg(long, env = "MAJU_LOG_FILTER", value_name = "LEVELS")]
+    pub log_filter: Option<String>,
+    /// Seconds a stop may take, 1 to 600 [default: 25].
+    #[arg(long, env = "MAJU_STOP_WITHIN", value_name = "SECONDS")]
+    pub stop_within: Option<String>,
+    /// Networks whose X-Forwarded-For is believed, separated by commas.
+    #[arg(long, env = "MAJU_TRUSTED_PROXIES", value_name = "NETWORKS")]
     pub trusted_proxies: Vec<String>,
-}
-
-/// On or off.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Switch {
-    On,
-    Off,
-}
-
-impl Switch {
-    /// True for on.
-    pub fn is_on(self) -> bool {
-        matches!(self, Self::On)
-    }
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum LogFormat {
-    Json,
-    Pretty,
+    /// A folder with other PostgreSQL programs for the private Postgres.
+    #[arg(long, env = "MAJU_PG_BIN", value_name = "FOLDER")]
+    pub pg_bin: Option<String>,
+    /// Where each setting was given, by its name.
+    #[arg(skip)]
+    pub origins: BTreeMap<String, String>,
+    /// What is wrong with the file and the environment themselves.
+    #[arg(skip)]
+    pub wrong: Vec<String>,
 }
 
 impl ServeArgs {
-    /// Whether log lines are JSON: as asked, else when nobody reads them on a terminal.
-    pub fn log_json(&self) -> bool {
-        match self.log {
-            Some(format) => matches!(format, LogFormat::Json),
-            None => !std::io::IsTerminal::is_terminal(&std::io::stderr()),
-        }
-    }
-
-    /// The settings a test or an empty command line gives.
-    #[cfg(test)]
-    pub fn none() -> Self {
-        #[derive(Parser)]
-        struct Bare {
-            #[command(flatten)]
-            args: ServeArgs,
-        }
-        Bare::parse_from(["maju"]).args
+    /// Where a setting was given, for a person: its flag, its variable, or the line of the file.
+    pub fn origin(&self, name: &str) -> String {
+        self.origins.get(name).cloned().unwrap_or_else(|| format!("--{name}"))
     }
 }
 
-/// The command line with the settings of its `--config` file put before the flags, so that flags and variables win.
-///
-/// Errors: a file that cannot be read, or a line in it that is no setting.
-pub fn parse() -> Result<Cli, String> {
-    let cli = Cli::parse();
-    let (Command::Serve(args) | Command::Migrate(args) | Command::Config(args)) = &cli.command;
-    let Some(path) = &args.config else { return Ok(cli) };
-    let text = std::fs::read_to_string(path).map_err(|why| format!("--config {}: {why}", path.display()))?;
-    let given: Vec<std::ffi::OsString> = std::env::args_os().collect();
-    let mut words = given[..2.min(given.len())].to_vec();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.split('#').next().unwrap_or_default().trim();
-        if line.is_empty() {
-            continue;
-        }
-        let (name, value) = line
-            .split_once('=')
-            .ok_or_else(|| format!("{}:{}: a line is `name = value`", path.display(), number + 1))?;
-        let flag = format!("--{}", name.trim());
-        if flag == "--config" || is_set_elsewhere(&flag, &given) {
-            continue;
-        }
-        words.push(format!("{flag}={}", value.trim().trim_matches('"')).into());
-    }
-    words.extend(given.into_iter().skip(2));
-    Cli::try_parse_from(words).map_err(|why| format!("{}: {why}", path.display()))
+/// Reads the command line, the environment and the settings file. Ends the process where only clap can answer: help, the
+/// version, a flag that does not exist.
+pub fn parse() -> Cli {
+    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    layered(std::env::args_os().collect(), &environment.collect()).unwrap_or_else(|why| match why.kind() {
+        // Said with the variables, which `layered` reads by itself.
+        clap::error::ErrorKind::DisplayHelp => Cli::parse_from(std::env::args_os()),
+        _ => refuse(&why),
+    })
 }
 
-/// Whether a flag of the file is also on the command line or in the environment.
-fn is_set_elsewhere(flag: &str, given: &[std::ffi::OsString]) -> bool {
-    let by_flag = given
-        .iter()
-        .filter_map(|word| word.to_str())
-        .any(|word| word.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('=')));
-    let variable = match flag {
-        "--database-url" => "DATABASE_URL".to_owned(),
-        "--redis-url" => "REDIS_URL".to_owned(),
-        other => format!("MAJU_{}", other.trim_start_matches('-').replace('-', "_").to_ascii_uppercase()),
+/// Ends the process with what clap says. A URL that stands where none belongs is quoted without its secrets.
+fn refuse(why: &clap::Error) -> ! {
+    let is_url = |word: &String| word.contains("://");
+    let urls: Vec<String> = std::env::args_os().filter_map(|word| word.into_string().ok()).filter(is_url).collect();
+    if urls.is_empty() {
+        why.exit();
+    }
+    let text = urls.iter().fold(why.to_string(), |text, url| text.replace(url, &connection_url::shown(url)));
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    std::process::exit(why.exit_code());
+}
+
+/// A setting that exists.
+struct Setting {
+    id: String,
+    name: String,
+    variable: String,
+}
+
+/// Every setting, as the flags say.
+fn settings() -> Vec<Setting> {
+    let Some(serve) = Cli::command().find_subcommand("serve").cloned() else { return Vec::new() };
+    let setting = |arg: &clap::Arg| {
+        Some(Setting {
+            id: arg.get_id().to_string(),
+            name: arg.get_long()?.to_owned(),
+            variable: arg.get_env()?.to_string_lossy().into_owned(),
+        })
     };
-    by_flag || std::env::var_os(variable).is_some()
+    serve.get_arguments().filter_map(setting).collect()
+}
+
+/// The command with each setting from the strongest source that has a value for it. An empty value is none.
+fn layered(words: Vec<OsString>, environment: &BTreeMap<String, OsString>) -> Result<Cli, clap::Error> {
+    // Without the variables: clap takes an empty one for a value.
+    let flags = Cli::command().mut_subcommands(|command| command.mut_args(|arg| arg.env(None::<&'static str>)));
+    let matches = flags.clone().try_get_matches_from(&words)?;
+    let Some((command, matches)) = matches.subcommand() else { return Cli::from_arg_matches(&matches) };
+    let known = settings();
+    let mut wrong = misspelt(environment, &known);
+    let mut given = |setting: &Setting| {
+        let flag = matches.get_many::<String>(&setting.id).map(|texts| texts.cloned().collect::<Vec<_>>().join(","));
+        if let Some(flag) = flag.filter(|text| !is_empty(text)) {
+            return Some((flag, format!("--{}", setting.name)));
+        }
+        let text = match environment.get(&setting.variable)?.clone().into_string() {
+            Ok(text) => text,
+            Err(_) => {
+                wrong.push(format!("{}: is not UTF-8", setting.variable));
+                return None;
+            }
+        };
+        (!is_empty(&text)).then(|| (text, setting.variable.clone()))
+    };
+    let mut chosen: BTreeMap<String, (String, String)> =
+        known.iter().filter_map(|setting| Some((setting.name.clone(), given(setting)?))).collect();
+    if let Some((path, _)) = chosen.get("config") {
+        let names: Vec<&str> =
+            known.iter().map(|setting| setting.name.as_str()).filter(|name| *name != "config").collect();
+        let File { values, wrong: in_file } = settings_file::read(&PathBuf::from(path), &names);
+        wrong.extend(in_file);
+        for value in values.into_iter().filter(|value| !is_empty(&value.text)) {
+            chosen.entry(value.name).or_insert((value.text, value.origin));
+        }
+    }
+    let mut words = vec![OsString::from("maju"), command.into()];
+    words.extend(chosen.iter().map(|(name, (text, _))| format!("--{name}={text}").into()));
+    let mut cli = Cli::from_arg_matches(&flags.try_get_matches_from(words)?)?;
+    let (Command::Serve(args) | Command::Migrate(args) | Command::Config(args)) = &mut cli.command;
+    args.origins = chosen.into_iter().map(|(name, (_, origin))| (name, origin)).collect();
+    args.wrong = wrong;
+    Ok(cli)
+}
+
+fn is_empty(text: &str) -> bool {
+    text.trim().is_empty()
+}
+
+/// Variables that are a letter or two away from one of ours: somebody believes them to be set.
+fn misspelt(environment: &BTreeMap<String, OsString>, known: &[Setting]) -> Vec<String> {
+    let names: Vec<&str> = known.iter().map(|setting| setting.variable.as_str()).collect();
+    let is_ours = |name: &str| name.starts_with("MAJU_") && !names.contains(&name);
+    let wrong =
+        environment.iter().filter(|(name, value)| is_ours(name) && !value.is_empty()).filter_map(|(name, _)| {
+            let near = names.iter().min_by_key(|known| strsim::damerau_levenshtein(name, known))?;
+            let is_near = strsim::damerau_levenshtein(name, near) <= 2;
+            is_near.then(|| format!("{name}: there is no such setting; did you mean {near}?"))
+        });
+    wrong.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{Command, ServeArgs, layered};
+    use crate::config::Config;
+
+    /// The settings of `maju config` with some flags, variables and a file.
+    fn read(flags: &[&str], variables: &[(&str, &str)], file: &str) -> ServeArgs {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("maju.toml");
+        std::fs::write(&path, file).unwrap();
+        let words = ["maju", "config"].iter().chain(flags).map(|word| (*word).into()).collect();
+        let mut environment: BTreeMap<_, _> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+        if !file.is_empty() {
+            environment.insert("MAJU_CONFIG".to_owned(), path.into());
+        }
+        let Ok(cli) = layered(words, &environment) else { panic!("{flags:?}") };
+        let Command::Config(args) = cli.command else { panic!("another command") };
+        args
+    }
+
+    /// Every setting with a variable, and two values that it may have.
+    const ALL: [(&str, &str, &str, &str); 12] = [
+        ("listen", "MAJU_LISTEN", "127.0.0.1:1", "127.0.0.1:2"),
+        ("data-dir", "MAJU_DATA_DIR", "/srv/#1/maju", "/srv/2"),
+        ("public-url", "MAJU_PUBLIC_URL", "https://one.example", "https://two.example"),
+        ("database-url", "DATABASE_URL", "postgres://one/d", "postgres://two/d"),
+        ("redis-url", "REDIS_URL", "redis://one", "redis://two"),
+        ("limits", "MAJU_LIMITS", "on", "true"),
+        ("unsafe-database", "MAJU_UNSAFE_DATABASE", "true", "false"),
+        ("log", "MAJU_LOG", "json", "pretty"),
+        ("log-filter", "MAJU_LOG_FILTER", "info,maju=debug", "warn"),
+        ("stop-within", "MAJU_STOP_WITHIN", "1", "2"),
+        ("trusted-proxies", "MAJU_TRUSTED_PROXIES", "10.0.0.0/8, 192.168.0.0/16", "10.1.0.0/16"),
+        ("pg-bin", "MAJU_PG_BIN", "/one", "/two"),
+    ];
+
+    #[test]
+    fn the_list_of_settings_is_whole() {
+        let names: Vec<String> = super::settings().into_iter().map(|setting| setting.name).collect();
+        let expected: Vec<&str> = std::iter::once("config").chain(ALL.iter().map(|setting| setting.0)).collect();
+        for name in &names {
+            assert!(expected.contains(&name.as_str()), "{name} is not tested here");
+        }
+        assert_eq!(names.len(), expected.len());
+        let documents = include_str!("../docs/OPERATIONS.md");
+        for setting in super::settings() {
+            let row = format!("| `--{}` | `{}` |", setting.name, setting.variable);
+            assert!(documents.contains(&row), "docs/OPERATIONS.md has no row {row}");
+        }
+    }
+
+    #[test]
+    fn flags_win_over_variables_and_those_over_the_file_and_what_is_empty_counts_for_nothing() {
+        for (name, variable, one, two) in ALL {
+            let file = format!("{name} = \"{one}\"\n");
+            let flag = format!("--{name}={two}");
+            let empty = format!("--{name}=");
+            let chosen = |args: &ServeArgs| {
+                let origin = args.origins.get(name).cloned().unwrap_or_default();
+                // The file is another each time, in a folder of its own.
+                let origin = origin.rsplit('/').next().unwrap_or_default().to_owned();
+                (Probe(args, name).to_string(), origin)
+            };
+            let of = |flags: &[&str], variables: &[(&str, &str)], file: &str| chosen(&read(flags, variables, file));
+            let from_file = of(&[], &[], &file);
+            assert!(from_file.0 == one && from_file.1.ends_with(&format!("maju.toml:1: {name}")), "{from_file:?}");
+            assert_eq!(of(&[], &[(variable, "")], &file), from_file, "{variable} is empty");
+            assert_eq!(of(&[&empty], &[(variable, " ")], &file).0, one, "{empty}");
+            assert_eq!(of(&[], &[(variable, two)], &file), (two.to_owned(), variable.to_owned()));
+            assert_eq!(of(&[&flag], &[(variable, one)], &file), (two.to_owned(), format!("--{name}")));
+            assert_eq!(of(&[&empty], &[(variable, two)], &file).0, two, "{empty}");
+            assert_eq!(of(&[], &[(variable, two)], &format!("{name} = \"\"\n")).0, two);
+            assert_eq!(of(&[&empty], &[(variable, "")], &format!("{name} = \"\"\n")).0, "", "{name}");
+        }
+    }
+
+    /// What a setting is, by its name.
+    struct Probe<'a>(&'a ServeArgs, &'a str);
+
+    impl std::fmt::Display for Probe<'_> {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            let args = self.0;
+            let text = match self.1 {
+                "listen" => &args.listen,
+                "data-dir" => &args.data_dir,
+                "public-url" => &args.public_url,
+                "database-url" => &args.database_url,
+                "redis-url" => &args.redis_url,
+                "limits" => &args.limits,
+                "unsafe-database" => &args.unsafe_database,
+                "log" => &args.log,
+                "log-filter" => &args.log_filter,
+                "stop-within" => &args.stop_within,
+                "pg-bin" => &args.pg_bin,
+                _ => return f.write_str(&args.trusted_proxies.join(",")),
+            };
+            f.write_str(text.as_deref().unwrap_or_default())
+        }
+    }
+
+    #[test]
+    fn networks_may_be_separated_as_one_likes_and_given_more_than_once() {
+        let networks = |args: &ServeArgs| Config::read(args).unwrap().trusted_proxies.len();
+        for text in ["10.0.0.0/8,192.168.0.0/16", "10.0.0.0/8, 192.168.0.0/16", " 10.0.0.0/8 192.168.0.0/16, "] {
+            assert_eq!(networks(&read(&["--trusted-proxies", text], &[], "")), 2, "{text}");
+            assert_eq!(networks(&read(&[], &[("MAJU_TRUSTED_PROXIES", text)], "")), 2, "{text}");
+            assert_eq!(networks(&read(&[], &[], &format!("trusted-proxies = \"{text}\"\n"))), 2, "{text}");
+        }
+        assert_eq!(networks(&read(&[], &[], "trusted-proxies = [\"10.0.0.0/8\", \"::1\"]\n")), 2);
+        assert_eq!(networks(&read(&["--trusted-proxies=10.0.0.0/8", "--trusted-proxies=::1"], &[], "")), 2);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place_and_all_of_it_at_once() {
+        let file = "lissten = \"x\"\nstop-within = 0\n";
+        let variables = [("MAJU_LOG", "loud"), ("MAJU_LISTN", "127.0.0.1:1"), ("MAJU_SERVICE_PORT", "8080")];
+        let said = Config::read(&read(&["--redis-url=nonsense", "--unsafe-database"], &variables, file)).unwrap_err();
+        assert_eq!(said.lines().count(), 5, "{said}");
+        for part in [
+            "MAJU_LISTN: there is no such setting; did you mean MAJU_LISTEN?",
+            "maju.toml:1: there is no setting 'lissten'; did you mean 'listen'?",
+            "maju.toml:2: stop-within: '0' is not a number of seconds",
+            "MAJU_LOG: 'loud' is neither json nor pretty",
+            "--redis-url: is not a URL",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        let missing = Config::read(&read(&["--config=/nowhere/maju.toml"], &[], "")).unwrap_err();
+        assert!(missing.starts_with("cannot read /nowhere/maju.toml: "), "{missing}");
+        let limits = Config::read(&read(&["--limits=off"], &[("MAJU_PUBLIC_URL", "https://chat.example.org")], ""));
+        assert!(limits.unwrap_err().starts_with("--limits: off is for sites"));
+    }
 }

@@ -1,14 +1,20 @@
 //! Settings: defaults < file < environment < flags, checked at the start with the name of what is wrong.
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::http::Uri;
+use tracing_subscriber::EnvFilter;
 
 use crate::cli::ServeArgs;
+use crate::connection_url::{self, Checked};
+
+/// How long a stop may take unless it is set.
+const STOP_WITHIN: Duration = Duration::from_secs(25);
 
 /// The checked settings of one node. Durations are wall-clock; sizes are bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
@@ -21,10 +27,16 @@ pub struct Config {
     /// Accept a database that may lose what it acknowledged (fsync, full_page_writes or synchronous_commit off).
     pub unsafe_database: bool,
     pub log_json: bool,
+    /// Which log lines are written; `None` for the usual ones.
+    pub log_filter: Option<String>,
     /// How long a stop may take before the process leaves anyway.
     pub stop_within: Duration,
     /// Networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
+    /// The folder of other PostgreSQL programs for the private Postgres.
+    pub pg_bin: Option<PathBuf>,
+    /// What the operator should know of the settings, though they work.
+    pub notes: Vec<String>,
 }
 
 /// Where the site is: its public address and the origins that may talk to it.
@@ -40,9 +52,10 @@ pub struct Site {
 }
 
 impl Site {
-    /// Reads a public URL. Errors: a sentence naming what is wrong with it.
-    pub fn parse(url: &str) -> Result<Self, String> {
-        let uri: Uri = url.trim_end_matches('/').parse().map_err(|_| format!("'{url}' is not a URL"))?;
+    /// Reads a public URL. Errors: a sentence naming what is wrong with it, which quotes no password.
+    pub fn parse(given: &str) -> Result<Self, String> {
+        let url = if given.contains(['@', '?']) { connection_url::shown(given) } else { given.to_owned() };
+        let uri: Uri = given.trim_end_matches('/').parse().map_err(|_| format!("'{url}' is not a URL"))?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(format!("'{url}' needs a scheme and a host, like https://chat.example.org"));
         };
@@ -109,6 +122,16 @@ impl Network {
     }
 }
 
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (base, bits) = (Ipv6Addr::from_bits(self.base), self.mask.count_ones());
+        match base.to_ipv4_mapped() {
+            Some(v4) if bits >= 96 => write!(f, "{v4}/{}", bits - 96),
+            _ => write!(f, "{base}/{bits}"),
+        }
+    }
+}
+
 fn as_v6(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
@@ -117,78 +140,195 @@ fn as_v6(address: IpAddr) -> u128 {
 }
 
 impl Config {
-    /// Checks what the flags, the environment and the file said. Errors: every wrong setting by name, one a line.
+    /// Checks what the flags, the environment and the file said.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each line with the place where it was given.
     pub fn read(args: &ServeArgs) -> Result<Self, String> {
-        let mut wrong = Vec::new();
-        let listen = args.listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
-        // An empty variable is as good as none.
-        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
-        let url = given(&args.public_url).unwrap_or_else(|| format!("http://localhost:{}", listen.port()));
-        let site = Site::parse(&url).map_err(|why| wrong.push(format!("--public-url (MAJU_PUBLIC_URL): {why}")));
-        let mut trusted_proxies = Vec::new();
-        for text in args.trusted_proxies.iter().filter(|text| !text.is_empty()) {
-            match Network::parse(text) {
-                Ok(network) => trusted_proxies.push(network),
-                Err(why) => wrong.push(format!("--trusted-proxies (MAJU_TRUSTED_PROXIES): {why}")),
-            }
+        let mut settings = Reading { args, wrong: args.wrong.clone(), notes: Vec::new() };
+        let default_listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+        let listen = settings.value("listen", &args.listen, listen).unwrap_or(default_listen);
+        let site = match settings.value("public-url", &args.public_url, Site::parse) {
+            Some(site) => site,
+            None => Site::parse(&format!("http://localhost:{}", listen.port()))?,
+        };
+        let limits = settings.value("limits", &args.limits, switch).unwrap_or(true);
+        if !limits && !site.loopback {
+            settings.refuse("limits", "off is for sites whose public URL is a loopback one");
         }
-        let limits = args.limits.is_none_or(|switch| switch.is_on());
-        if let Ok(site) = &site
-            && !limits
-            && !site.loopback
-        {
-            wrong.push("--limits off (MAJU_LIMITS): only where the public URL is a loopback one".to_owned());
-        }
-        let (database_url, redis_url) = (given(&args.database_url), given(&args.redis_url));
-        if let Some(url) = &database_url
-            && !(url.starts_with("postgres://") || url.starts_with("postgresql://"))
-        {
-            wrong.push("--database-url (DATABASE_URL): must begin with postgres://".to_owned());
-        }
-        if !(1..=600).contains(&args.stop_within) {
-            wrong.push("--stop-within (MAJU_STOP_WITHIN): 1 to 600 seconds".to_owned());
-        }
-        match site {
-            Ok(site) if wrong.is_empty() => Ok(Self {
-                listen,
-                data_dir: args.data_dir.clone().unwrap_or_else(|| PathBuf::from("data")),
-                site,
-                database_url,
-                redis_url,
-                limits,
-                unsafe_database: args.unsafe_database,
-                log_json: args.log_json(),
-                stop_within: Duration::from_secs(args.stop_within),
-                trusted_proxies,
-            }),
-            _ => Err(wrong.join("\n")),
-        }
+        let trusted_proxies = settings.networks(&args.trusted_proxies);
+        let database_url = settings.url("database-url", &args.database_url, connection_url::postgres);
+        let redis_url = settings.url("redis-url", &args.redis_url, connection_url::redis);
+        let private = database_url.is_none();
+        let data_dir = settings.value("data-dir", &args.data_dir, |text| data_dir(text, private));
+        let config = Self {
+            listen,
+            data_dir: data_dir.unwrap_or_else(|| PathBuf::from("data")),
+            site,
+            database_url,
+            redis_url,
+            limits,
+            unsafe_database: settings.value("unsafe-database", &args.unsafe_database, switch).unwrap_or(false),
+            log_json: settings.value("log", &args.log, log_format).unwrap_or_else(nobody_reads_along),
+            log_filter: settings.value("log-filter", &args.log_filter, log_filter),
+            stop_within: settings.value("stop-within", &args.stop_within, stop_within).unwrap_or(STOP_WITHIN),
+            trusted_proxies,
+            pg_bin: settings.value("pg-bin", &args.pg_bin, pg_bin),
+            notes: settings.notes,
+        };
+        if settings.wrong.is_empty() { Ok(config) } else { Err(settings.wrong.join("\n")) }
     }
 
-    /// Every setting in force, one `name = value` a line, without secrets.
+    /// Every setting in force, as a settings file would hold it, without secrets.
     pub fn describe(&self) -> String {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let path = |path: &Path| quoted(&path.display().to_string());
+        let url = |url: &str| quoted(&connection_url::shown(url));
+        let networks: Vec<String> = self.trusted_proxies.iter().map(|network| quoted(&network.to_string())).collect();
         let lines = [
-            ("listen", self.listen.to_string()),
-            ("data-dir", self.data_dir.display().to_string()),
-            ("public-url", self.site.url.clone()),
-            ("database-url", self.database_url.as_deref().map_or("(private Postgres)".to_owned(), without_password)),
-            ("redis-url", self.redis_url.as_deref().map_or("(none: one node)".to_owned(), without_password)),
-            ("limits", if self.limits { "on" } else { "off" }.to_owned()),
-            ("unsafe-database", self.unsafe_database.to_string()),
-            ("log", if self.log_json { "json" } else { "pretty" }.to_owned()),
-            ("stop-within", format!("{} s", self.stop_within.as_secs())),
-            ("trusted-proxies", format!("{} networks", self.trusted_proxies.len())),
+            ("listen", Ok(quoted(&self.listen.to_string()))),
+            ("data-dir", Ok(path(&self.data_dir))),
+            ("public-url", Ok(quoted(&self.site.url))),
+            ("database-url", self.database_url.as_deref().map(url).ok_or("the private Postgres")),
+            ("redis-url", self.redis_url.as_deref().map(url).ok_or("one node")),
+            ("limits", Ok(quoted(if self.limits { "on" } else { "off" }))),
+            ("unsafe-database", Ok(self.unsafe_database.to_string())),
+            ("log", Ok(quoted(if self.log_json { "json" } else { "pretty" }))),
+            ("log-filter", self.log_filter.as_deref().map(quoted).ok_or("info")),
+            ("stop-within", Ok(self.stop_within.as_secs().to_string())),
+            ("trusted-proxies", Ok(format!("[{}]", networks.join(", ")))),
+            ("pg-bin", self.pg_bin.as_deref().map(path).ok_or("the programs of this binary, or of the system")),
         ];
-        lines.iter().map(|(name, value)| format!("{name} = {value}\n")).collect()
+        let line = |(name, value): &(&str, Result<String, &str>)| match value {
+            Ok(value) => format!("{name} = {value}\n"),
+            Err(instead) => format!("# {name} is not set: {instead}\n"),
+        };
+        let notes = self.notes.iter().map(|note| format!("# {note}\n"));
+        lines.iter().map(line).chain(notes).collect()
     }
 }
 
-/// A connection URL with its password left out.
-fn without_password(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return "(set)".to_owned() };
-    match rest.rsplit_once('@') {
-        Some((user, host)) => format!("{scheme}://{}:…@{host}", user.split(':').next().unwrap_or_default()),
-        None => url.to_owned(),
+/// Without secrets, wherever it is printed.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe())
+    }
+}
+
+/// The settings while they are checked, and what was found wrong so far.
+struct Reading<'a> {
+    args: &'a ServeArgs,
+    wrong: Vec<String>,
+    notes: Vec<String>,
+}
+
+impl Reading<'_> {
+    fn refuse(&mut self, name: &str, why: &str) {
+        self.wrong.push(format!("{}: {why}", self.args.origin(name)));
+    }
+
+    /// A setting's value; `None` if it is not set, or wrong. What is empty is not set.
+    fn value<T>(&mut self, name: &str, text: &Option<String>, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let text = text.as_deref().map(str::trim).filter(|text| !text.is_empty())?;
+        read(text).map_err(|why| self.refuse(name, &why)).ok()
+    }
+
+    /// A connection's URL, as it was given.
+    fn url<T>(
+        &mut self,
+        name: &str,
+        text: &Option<String>,
+        read: impl Fn(&str) -> Result<Checked<T>, String>,
+    ) -> Option<String> {
+        let checked = self.value(name, text, |text| Ok((read(text)?, text.to_owned())));
+        let (Checked { ignored, .. }, url) = checked?;
+        if !ignored.is_empty() {
+            let origin = self.args.origin(name);
+            self.notes.push(format!("{origin}: these parameters have no effect here: {}", ignored.join(", ")));
+        }
+        Some(url)
+    }
+
+    /// Networks, separated by commas or spaces. Each wrong one is named.
+    fn networks(&mut self, texts: &[String]) -> Vec<Network> {
+        let mut networks = Vec::new();
+        let separate = |text: &'_ str| text.split(|c: char| c == ',' || c.is_whitespace()).map(str::to_owned).collect();
+        for text in texts.iter().flat_map(|text| -> Vec<String> { separate(text) }).filter(|text| !text.is_empty()) {
+            match Network::parse(&text) {
+                Ok(network) => networks.push(network),
+                Err(why) => self.refuse("trusted-proxies", &why),
+            }
+        }
+        networks
+    }
+}
+
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("'{text}' is not an address and a port, like 127.0.0.1:8080 or [::]:8080"))
+}
+
+fn switch(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "on" | "true" | "yes" | "1" => Ok(true),
+        "off" | "false" | "no" | "0" => Ok(false),
+        _ => Err(format!("'{text}' is neither on nor off")),
+    }
+}
+
+fn log_format(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "json" => Ok(true),
+        "pretty" => Ok(false),
+        _ => Err(format!("'{text}' is neither json nor pretty")),
+    }
+}
+
+/// Log lines are JSON unless somebody reads them on a terminal.
+fn nobody_reads_along() -> bool {
+    !std::io::IsTerminal::is_terminal(&std::io::stderr())
+}
+
+/// Levels as tracing's filter reads them. A single word that is no level would be taken for the name of a module.
+fn log_filter(text: &str) -> Result<String, String> {
+    const LEVELS: [&str; 12] = ["off", "error", "warn", "info", "debug", "trace", "0", "1", "2", "3", "4", "5"];
+    let is_level = |word: &str| LEVELS.contains(&word.to_ascii_lowercase().as_str());
+    let directives: Vec<&str> = text.split(',').map(str::trim).collect();
+    for directive in directives.iter().filter(|directive| !directive.contains(['[', ']', '{', '}'])) {
+        let level = directive.rsplit('=').next().unwrap_or_default();
+        if !is_level(level) {
+            return Err(format!(
+                "'{directive}' names no level: write off, error, warn, info, debug or trace, or module=level"
+            ));
+        }
+    }
+    let filter = directives.join(",");
+    match EnvFilter::try_new(&filter) {
+        Ok(_) => Ok(filter),
+        Err(why) => Err(format!("'{text}' is not a list of levels: {why}")),
+    }
+}
+
+fn stop_within(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().filter(|seconds| (1..=600).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(|| format!("'{text}' is not a number of seconds from 1 to 600"))
+}
+
+/// A folder that may hold the private Postgres, where there is one. It need not exist yet.
+fn data_dir(text: &str, private: bool) -> Result<PathBuf, String> {
+    let folder = PathBuf::from(text);
+    if private && folder.exists() && !folder.is_dir() {
+        return Err(format!("{text} is a file and not a folder"));
+    }
+    Ok(folder)
+}
+
+fn pg_bin(text: &str) -> Result<PathBuf, String> {
+    let folder = PathBuf::from(text);
+    match ["postgres", "initdb"].iter().find(|program| !folder.join(program).is_file()) {
+        Some(missing) => {
+            Err(format!("{text} holds no {missing}: name the folder of PostgreSQL's programs, 15 or newer"))
+        }
+        None => Ok(folder),
     }
 }
 
@@ -220,16 +360,102 @@ mod tests {
         }
     }
 
+    /// What is wrong with settings, of which one is changed.
+    fn refusal(change: impl FnOnce(&mut ServeArgs)) -> String {
+        let mut args = ServeArgs::default();
+        change(&mut args);
+        Config::read(&args).map(|_| String::new()).unwrap_or_else(|why| why)
+    }
+
     #[test]
-    fn an_empty_variable_is_as_good_as_none() {
-        let mut args = ServeArgs::none();
-        args.public_url = Some(String::new());
-        args.database_url = Some(String::new());
-        args.redis_url = Some(String::new());
-        args.trusted_proxies = vec![String::new()];
+    fn an_empty_setting_is_as_good_as_none() {
+        let nothing = || Some(" ".to_owned());
+        let args = ServeArgs {
+            listen: nothing(),
+            data_dir: nothing(),
+            public_url: nothing(),
+            database_url: nothing(),
+            redis_url: nothing(),
+            limits: nothing(),
+            unsafe_database: nothing(),
+            log: nothing(),
+            log_filter: nothing(),
+            stop_within: nothing(),
+            trusted_proxies: vec![" ,".to_owned()],
+            pg_bin: nothing(),
+            ..ServeArgs::default()
+        };
+        let (empty, none) = (Config::read(&args).unwrap(), Config::read(&ServeArgs::default()).unwrap());
+        assert_eq!(empty.describe(), none.describe());
+    }
+
+    #[test]
+    fn every_wrong_setting_is_named_in_one_go() {
+        let text = |text: &str| Some(text.to_owned());
+        let args = ServeArgs {
+            listen: text("localhost"),
+            data_dir: text("/dev/null"),
+            public_url: text("http://chat.example.org"),
+            redis_url: text("nonsense"),
+            limits: text("none"),
+            unsafe_database: text("perhaps"),
+            log: text("colourful"),
+            log_filter: text("maju=debgu"),
+            stop_within: text("soon"),
+            trusted_proxies: vec!["a/8, 10.0.0.0/33".to_owned()],
+            pg_bin: text("/dev"),
+            wrong: vec!["maju.toml:1: wrong".to_owned()],
+            ..ServeArgs::default()
+        };
+        let said = Config::read(&args).unwrap_err();
+        let expected = [
+            "maju.toml:1: wrong",
+            "--listen: 'localhost' is not an address and a port",
+            "--public-url: 'http://chat.example.org' must be https",
+            "--limits: 'none' is neither on nor off",
+            "--trusted-proxies: 'a/8' is not a network",
+            "--trusted-proxies: '10.0.0.0/33' has more than 32 bits",
+            "--redis-url: is not a URL",
+            "--data-dir: /dev/null is a file",
+            "--unsafe-database: 'perhaps'",
+            "--log: 'colourful'",
+            "--log-filter: 'maju=debgu' names no level",
+            "--stop-within: 'soon'",
+            "--pg-bin: /dev holds no postgres",
+        ];
+        assert_eq!(said.lines().count(), expected.len(), "{said}");
+        for (line, start) in said.lines().zip(expected) {
+            assert!(line.starts_with(start), "{line}");
+        }
+        for wrong in ["debgu", "maju=", "info,maju", "=debug[", "maju=debug,,"] {
+            assert_ne!(refusal(|args| args.log_filter = Some(wrong.to_owned())), "", "{wrong}");
+        }
+        for right in ["debug", "WARN", "info, maju=debug,sqlx=off", "maju[request]=trace", "info,hyper=3"] {
+            assert_eq!(refusal(|args| args.log_filter = Some(right.to_owned())), "", "{right}");
+        }
+        let password = refusal(|args| args.public_url = text("https://u:hush@chat.example.org"));
+        assert!(password.contains("u:…@chat.example.org") && !password.contains("hush"), "{password}");
+    }
+
+    #[test]
+    fn what_is_printed_is_a_settings_file_without_secrets() {
+        let mut args = ServeArgs::default();
+        args.database_url = Some("postgres://u:hush@db/maju?sslpassword=hush&password=hu@sh".to_owned());
+        args.redis_url = Some("redis-sentinel://:hush@r:1?sentinelServiceName=m&sentinelPassword=hush".to_owned());
+        args.data_dir = Some("/srv/\"#1\"".to_owned());
+        args.trusted_proxies = vec!["10.0.0.0/8 fd00::/8".to_owned(), "192.0.2.7".to_owned()];
         let config = Config::read(&args).unwrap();
-        assert_eq!((config.database_url, config.redis_url, config.trusted_proxies), (None, None, vec![]));
-        assert_eq!(config.site.url, "http://localhost:8080");
+        let printed = config.describe();
+        assert!(!printed.contains("hu") && !format!("{config:?}").contains("hu"), "{printed}");
+        assert!(
+            printed.contains("effect here: sslpassword") && printed.contains("here: sentinelPassword"),
+            "{printed}"
+        );
+        let table = toml::de::DeTable::parse(&printed).unwrap();
+        let text = |name: &str| table.get_ref().get(name).unwrap().get_ref().as_str().unwrap().to_owned();
+        assert_eq!(text("database-url"), "postgres://u:…@db/maju?sslpassword=…&password=…");
+        assert_eq!(text("data-dir"), "/srv/\"#1\"");
+        assert!(printed.contains("trusted-proxies = [\"10.0.0.0/8\", \"fd00::/8\", \"192.0.2.7/32\"]"), "{printed}");
     }
 
     #[test]

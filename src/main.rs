@@ -4,6 +4,7 @@ mod app;
 mod cli;
 mod cms;
 mod config;
+mod connection_url;
 mod db;
 mod error;
 mod faults;
@@ -17,6 +18,7 @@ mod realtime;
 mod rooms;
 mod router;
 mod serve;
+mod settings_file;
 mod spa;
 mod telemetry;
 #[cfg(test)]
@@ -35,19 +37,21 @@ use config::Config;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let outcome = cli::parse().and_then(|cli| match cli.command {
+    let outcome = match cli::parse().command {
         Command::Serve(args) => prepared(&args, |config| block_on(serve::serve(config))),
         Command::Migrate(args) => prepared(&args, |config| block_on(serve::migrate(config))),
         Command::Config(args) => {
-            let config = Config::read(&args)?;
-            std::io::stdout().write_all(config.describe().as_bytes()).map_err(|why| why.to_string())
+            let print = |config: Config| std::io::stdout().write_all(config.describe().as_bytes());
+            Config::read(&args).and_then(|config| print(config).map_err(|why| why.to_string()))
         }
-    });
+    };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             // A log line may be filtered or JSON; the person at the terminal always reads this.
-            let _ = writeln!(std::io::stderr(), "maju: {why}");
+            for line in why.lines() {
+                let _ = writeln!(std::io::stderr(), "maju: {line}");
+            }
             ExitCode::FAILURE
         }
     }
@@ -56,7 +60,10 @@ fn main() -> ExitCode {
 /// Logs and settings first.
 fn prepared(args: &ServeArgs, run: impl FnOnce(Config) -> Result<(), String>) -> Result<(), String> {
     let config = Config::read(args)?;
-    telemetry::init(config.log_json);
+    telemetry::init(config.log_json, config.log_filter.as_deref());
+    for note in &config.notes {
+        tracing::warn!("{note}");
+    }
     run(config)
 }
 

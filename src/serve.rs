@@ -1,16 +1,15 @@
 //! A server's life: the database, the node, the listener, and an orderly end.
 use std::path::PathBuf;
-use std::str::FromStr as _;
 use std::time::Duration;
 
 use sqlx::PgPool;
-use sqlx::postgres::PgConnectOptions;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::app::{App, Clock};
 use crate::config::Config;
+use crate::connection_url;
 use crate::db::{self, private};
 use crate::realtime::Relay;
 use crate::{http, router};
@@ -30,7 +29,7 @@ impl Database {
     async fn open(config: &Config) -> Result<Self, String> {
         let database = match &config.database_url {
             Some(url) => {
-                let options = PgConnectOptions::from_str(url).map_err(|why| format!("--database-url: {why}"))?;
+                let options = connection_url::postgres(url).map_err(|why| format!("--database-url {why}"))?.options;
                 Self { pool: db::pool(options), private: None }
             }
             None => {
@@ -39,7 +38,7 @@ impl Database {
                     fallback_base: PathBuf::from(FALLBACK),
                     durable: true,
                 };
-                let private = private::open(place).await.map_err(|why| why.to_string())?;
+                let private = private::open_using(place, config.pg_bin.clone()).await.map_err(|why| why.to_string())?;
                 tracing::info!(postgres.own = private.is_owner(), "{}", private.describe());
                 Self { pool: db::pool(private.connect_options()), private: Some(private) }
             }
@@ -121,7 +120,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
 async fn relay(config: &Config, pool: &PgPool) -> Result<Relay, String> {
     let Some(url) = &config.redis_url else { return Ok(Relay::in_process()) };
     let service = db::service::id(pool).await.map_err(|why| why.to_string())?;
-    Relay::over_redis(url, service).map_err(|why| format!("--redis-url (REDIS_URL): {why}"))
+    Relay::over_redis(url, service).map_err(|why| format!("--redis-url {why}"))
 }
 
 /// Not ready, nothing new; what is in hand is finished and sockets are told when to come back; then the tasks end.

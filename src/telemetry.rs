@@ -5,9 +5,9 @@ use tracing_subscriber::EnvFilter;
 /// not answer, and a warning for each that comes with an old cookie; `accounts/sessions.rs` says what is ours to know.
 const USUAL: &str = "info,sqlx=warn,tower_sessions=off,tower_sessions_core=off";
 
-/// Starts logging for the process. `MAJU_LOG_FILTER` chooses levels (`info` by default).
-pub fn init(json: bool) {
-    let filter = EnvFilter::try_from_env("MAJU_LOG_FILTER").unwrap_or_else(|_| usual());
+/// Starts logging for the process. `filter` chooses levels; the settings have checked it. `None`: the usual ones.
+pub fn init(json: bool, filter: Option<&str>) {
+    let filter = filter.map_or_else(usual, EnvFilter::new);
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start in one process (tests) keeps the first.
     if json {

@@ -117,7 +117,7 @@ impl Node {
     pub(crate) async fn start(db: PgPool, relay: Relay, clock: Clock, limits: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let mut config = Config::read(&ServeArgs::none()).unwrap();
+        let mut config = Config::read(&ServeArgs::default()).unwrap();
         config.listen = address;
         config.site = crate::config::Site::parse(&format!("http://localhost:{}", address.port())).unwrap();
         config.limits = limits;

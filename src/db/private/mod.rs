@@ -63,6 +63,12 @@ struct Inner {
 /// # Errors
 ///
 /// See [`PrivateError`]. Nothing is left running then.
+pub async fn open_using(place: Place, programs: Option<PathBuf>) -> Result<PrivatePostgres, PrivateError> {
+    open_with(place, Sources::of_a_user(programs)).await
+}
+
+/// [`open_using`] what `MAJU_PG_BIN` names, if it names anything.
+#[cfg(test)]
 pub async fn open(place: Place) -> Result<PrivatePostgres, PrivateError> {
     open_with(place, Sources::real()).await
 }

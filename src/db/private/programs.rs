@@ -1,5 +1,4 @@
 //! Which PostgreSQL programs to use: those that are named, those inside the binary, or those of the system.
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -33,10 +32,16 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// What a user has.
-    pub(super) fn real() -> Self {
-        let named = env::var_os("MAJU_PG_BIN").filter(|value| !value.is_empty()).map(PathBuf::from);
+    /// What a user has. `named` is the setting `pg-bin`.
+    pub(super) fn of_a_user(named: Option<PathBuf>) -> Self {
         Self { named, archive: archive::OURS, system: true }
+    }
+
+    /// What a user has whose only setting may be `MAJU_PG_BIN`.
+    #[cfg(test)]
+    pub(super) fn real() -> Self {
+        let named = std::env::var_os("MAJU_PG_BIN").filter(|value| !value.is_empty());
+        Self::of_a_user(named.map(PathBuf::from))
     }
 }
 

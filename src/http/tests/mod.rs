@@ -10,7 +10,7 @@ use crate::config::{Config, Site};
 
 /// The settings of an empty command line.
 fn config() -> Config {
-    Config::read(&ServeArgs::none()).unwrap()
+    Config::read(&ServeArgs::default()).unwrap()
 }
 
 /// A site as people would reach it.

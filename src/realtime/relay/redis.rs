@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fred::clients::{Client, SubscriberClient};
 use fred::interfaces::{ClientLike as _, EventInterface as _, PubsubInterface as _};
-use fred::types::config::{Config, ReconnectPolicy, UnresponsiveConfig};
+use fred::types::config::{ReconnectPolicy, UnresponsiveConfig};
 use fred::types::{Builder, Message};
 use futures_util::future::join_all;
 use tokio::sync::Notify;
@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::outbox::{self, CHANNELS, Outbox, channel};
 use super::{Readers, Relayed, packing};
+use crate::connection_url;
 use crate::faults::{self, Fault};
 use crate::realtime::Topic;
 
@@ -102,8 +103,7 @@ pub(super) struct Engine {
 /// # Errors
 /// What is wrong with the URL.
 pub(super) fn link(url: &str, service: Uuid, readers: Readers) -> Result<(Link, Engine), String> {
-    let config = Config::from_url(url).map_err(|why| why.to_string())?;
-    let mut builder = Builder::from_config(config);
+    let mut builder = Builder::from_config(connection_url::redis(url)?.options);
     builder
         .with_connection_config(|connection| {
             connection.connection_timeout = Duration::from_secs(2);

@@ -1,0 +1,287 @@
+//! The URLs of Postgres and Redis: checked when the settings are read, and shown without the secrets in them.
+use std::str::FromStr as _;
+
+use sqlx::postgres::PgConnectOptions;
+use url::Url;
+
+/// What stands for a secret.
+const HIDDEN: &str = "…";
+/// The schemes of a Redis or Valkey: one server, a cluster, or a group behind sentinels.
+const REDIS: [&str; 12] = [
+    "redis",
+    "rediss",
+    "valkey",
+    "valkeys",
+    "redis-cluster",
+    "rediss-cluster",
+    "valkey-cluster",
+    "valkeys-cluster",
+    "redis-sentinel",
+    "rediss-sentinel",
+    "valkey-sentinel",
+    "valkeys-sentinel",
+];
+/// What the query of a Postgres URL may hold: what sqlx reads.
+const POSTGRES_PARAMETERS: [&str; 18] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
+/// What the query of a Redis URL may hold: what fred reads.
+const REDIS_PARAMETERS: [&str; 2] = ["node", "sentinelServiceName"];
+/// Parameters whose values are free text, or the way to a key: not shown.
+const PRIVATE_PARAMETERS: [&str; 4] = ["options", "password", "ssl-key", "sslkey"];
+
+/// A URL that can be connected to, and the names of its parameters that mean nothing here.
+pub struct Checked<T> {
+    pub options: T,
+    /// Names of parameters that have no effect. Names only: their values may be secret.
+    pub ignored: Vec<String>,
+}
+
+/// Reads a Postgres URL.
+///
+/// # Errors
+/// A phrase that says what is wrong and quotes nothing of the URL.
+pub fn postgres(text: &str) -> Result<Checked<PgConnectOptions>, String> {
+    let mut url = parse(text, "postgres://user:password@host:5432/database")?;
+    if !["postgres", "postgresql"].contains(&url.scheme()) {
+        return Err("must begin with postgres://".to_owned());
+    }
+    // sqlx logs a parameter that it does not know with its value, which may be a password.
+    let ignored = drop_unknown(&mut url, &POSTGRES_PARAMETERS);
+    let options = PgConnectOptions::from_str(url.as_str()).map_err(|why| match why {
+        sqlx::Error::Configuration(why) => format!("has a parameter that cannot be read: {why}"),
+        _ => "cannot be read".to_owned(),
+    })?;
+    Ok(Checked { options, ignored })
+}
+
+/// Reads a Redis or Valkey URL.
+///
+/// # Errors
+/// A phrase that says what is wrong and quotes nothing of the URL.
+pub fn redis(text: &str) -> Result<Checked<fred::types::config::Config>, String> {
+    let mut url = parse(text, "redis://host:6379")?;
+    if !REDIS.contains(&url.scheme()) {
+        return Err("must begin with redis://, or with rediss:// for TLS, or redis-cluster:// for a cluster".to_owned());
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err("names no host".to_owned());
+    }
+    let ignored = drop_unknown(&mut url, &REDIS_PARAMETERS);
+    let path = url.path().trim_start_matches('/');
+    if !path.is_empty() && path.parse::<u8>().is_err() {
+        return Err("has a path that is no database number (0 to 255)".to_owned());
+    }
+    let options = fred::types::config::Config::from_url(url.as_str()).map_err(|why| why.details().to_owned())?;
+    Ok(Checked { options, ignored })
+}
+
+/// Returns a URL as it may be printed. Passwords, the values of unknown parameters and whatever may be a piece of a password
+/// are replaced by `…`. A text that is not a URL is not shown at all.
+pub fn shown(text: &str) -> String {
+    let Ok(url) = Url::parse(text) else { return HIDDEN.to_owned() };
+    if is_misread(&url) {
+        return format!("{}://{HIDDEN}", url.scheme());
+    }
+    let mut shown = format!("{}://", url.scheme());
+    // An old habit of Redis: the password stands where the user's name does.
+    let only_a_password = url.password().is_none() && REDIS.contains(&url.scheme());
+    match url.username() {
+        "" => {}
+        _ if only_a_password => shown.push_str(HIDDEN),
+        name => shown.push_str(name),
+    }
+    if url.password().is_some() {
+        shown.push(':');
+        shown.push_str(HIDDEN);
+    }
+    if url.has_authority() && (!url.username().is_empty() || url.password().is_some()) {
+        shown.push('@');
+    }
+    shown.push_str(url.host_str().unwrap_or_default());
+    if let Some(port) = url.port() {
+        shown.push_str(&format!(":{port}"));
+    }
+    shown.push_str(url.path());
+    let parameters: Vec<String> = url.query_pairs().map(|(name, value)| parameter(&name, &value)).collect();
+    if !parameters.is_empty() {
+        shown.push('?');
+        shown.push_str(&parameters.join("&"));
+    }
+    if url.fragment().is_some() {
+        shown.push('#');
+        shown.push_str(HIDDEN);
+    }
+    shown
+}
+
+/// One parameter of a query, with its value where that is no secret.
+fn parameter(name: &str, value: &str) -> String {
+    let name = plain_name(name);
+    let known = |known: &[&str]| known.contains(&name) && !PRIVATE_PARAMETERS.contains(&name);
+    let value = if known(&POSTGRES_PARAMETERS) || known(&REDIS_PARAMETERS) { value } else { HIDDEN };
+    // As it would be written: what must not stand in a query stays encoded.
+    let mut written = url::form_urlencoded::Serializer::new(String::new());
+    if value == HIDDEN {
+        return format!("{name}={HIDDEN}");
+    }
+    written.append_pair(name, value).finish()
+}
+
+/// A parameter's name, or `…` where it may be a piece of a password.
+fn plain_name(name: &str) -> &str {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.[]".contains(c);
+    if name.len() <= 40 && name.chars().all(is_plain) { name } else { HIDDEN }
+}
+
+fn parse(text: &str, example: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|why| format!("is not a URL like {example} ({why}){ENCODE}"))?;
+    if is_misread(&url) || url.fragment().is_some() {
+        return Err(format!("is not a URL like {example}{ENCODE}"));
+    }
+    Ok(url)
+}
+
+/// The usual reason why a URL is read wrongly.
+const ENCODE: &str = ". In a password write @ as %40, / as %2F, ? as %3F, # as %23 and : as %3A";
+
+/// Returns `true` if an `@` stands where none belongs: a password with `/`, `?` or `#` in it has been cut in two, and what
+/// looks like the host is a piece of it.
+fn is_misread(url: &Url) -> bool {
+    if !url.username().is_empty() || url.password().is_some() {
+        return false;
+    }
+    let known = |name: &str| POSTGRES_PARAMETERS.contains(&name) || REDIS_PARAMETERS.contains(&name);
+    url.path().contains('@')
+        || url.fragment().is_some_and(|text| text.contains('@'))
+        || url
+            .query_pairs()
+            .any(|(name, value)| name.contains('@') || (value.contains('@') && !known(&name) && !looks_secret(&name)))
+}
+
+/// Returns `true` if a parameter's name says that its value is a secret.
+fn looks_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["password", "secret", "token", "key"].iter().any(|ending| name.ends_with(ending))
+}
+
+/// Takes the parameters out that are not known, and returns their names.
+fn drop_unknown(url: &mut Url, known: &[&str]) -> Vec<String> {
+    let is_known = |name: &str| known.contains(&name) || (name.starts_with("options[") && known.contains(&"options"));
+    let (kept, unknown): (Vec<_>, Vec<_>) = url.query_pairs().into_owned().partition(|(name, _)| is_known(name));
+    if unknown.is_empty() {
+        return Vec::new();
+    }
+    url.set_query(None);
+    if !kept.is_empty() {
+        url.query_pairs_mut().extend_pairs(kept);
+    }
+    unknown.iter().map(|(name, _)| plain_name(name).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{postgres, redis, shown};
+
+    #[test]
+    fn no_part_of_a_url_shows_a_secret_or_a_wrong_host() {
+        for (given, expected) in [
+            ("postgres://maju:hush@db:5433/maju", "postgres://maju:…@db:5433/maju"),
+            ("postgres://maju:hu%40sh@db/maju", "postgres://maju:…@db/maju"),
+            ("postgres://maju:hu@sh@db/maju", "postgres://maju:…@db/maju"),
+            ("postgres://maju@db/maju", "postgres://maju@db/maju"),
+            ("postgres://:hush@db/maju", "postgres://:…@db/maju"),
+            ("postgres://db/maju?user=maju&password=hush", "postgres://db/maju?user=maju&password=…"),
+            ("postgres://db/maju?password=hu@sh", "postgres://db/maju?password=…"),
+            (
+                "postgres://m:hush@db/maju?password=hu@sh&sslmode=require",
+                "postgres://m:…@db/maju?password=…&sslmode=require",
+            ),
+            ("postgres://db/maju?sslkey=/k&sslpassword=hush", "postgres://db/maju?sslkey=…&sslpassword=…"),
+            ("postgres://db/maju?PassWord=hush&x=hush", "postgres://db/maju?PassWord=…&x=…"),
+            ("postgres://db/maju?options=-c%20a.b%3Dhush", "postgres://db/maju?options=…"),
+            ("postgres://db/maju?options[a.secret]=hush", "postgres://db/maju?options[a.secret]=…"),
+            ("postgres:///maju?host=/run/pg", "postgres:///maju?host=%2Frun%2Fpg"),
+            ("postgres://[::1]:5432/maju", "postgres://[::1]:5432/maju"),
+            ("postgres://db/maju#hush", "postgres://db/maju#…"),
+            // A password that is not encoded is cut at the wrong place: nothing after the scheme can be trusted.
+            ("postgres://maju:5/hush@db/maju", "postgres://…"),
+            ("postgres://maju:5?hush@db/maju", "postgres://…"),
+            ("postgres://maju:5?hush&hush@db/maju", "postgres://…"),
+            ("postgres://maju:5?hush=hush@db/maju", "postgres://…"),
+            ("postgres://maju:5#hush@db/maju", "postgres://…"),
+            ("postgres://maju:hush/hush@db/maju", "…"),
+            ("redis://:hush@r:6379/1", "redis://:…@r:6379/1"),
+            ("redis://hush@r:6379", "redis://…@r:6379"),
+            (
+                "rediss-sentinel://u:hush@r:26379?sentinelServiceName=m&sentinelPassword=hush",
+                "rediss-sentinel://u:…@r:26379?sentinelServiceName=m&sentinelPassword=…",
+            ),
+            ("redis-cluster://r:1?node=s:2&token=hush", "redis-cluster://r:1?node=s%3A2&token=…"),
+            ("hush", "…"),
+        ] {
+            assert_eq!(shown(given), expected, "{given}");
+            assert!(!shown(given).contains("hu"), "{given}");
+        }
+    }
+
+    #[test]
+    fn a_refused_url_is_explained_without_being_quoted() {
+        for (given, says) in [
+            ("nonsense", "is not a URL"),
+            ("http://user:hush@host/", "must begin with postgres://"),
+            ("postgres://maju:5/hush@db/maju", "%2F"),
+            ("postgres://maju:hush/hush@db/maju", "%2F"),
+            ("postgres://maju@db/maju?sslmode=odd", "ssl_mode"),
+            ("postgres://maju@db/maju?port=hush", "invalid digit"),
+            ("postgres://maju@db/maju#hush", "%23"),
+        ] {
+            let Err(why) = postgres(given) else { panic!("{given} is accepted") };
+            assert!(why.contains(says) && !why.contains("hush"), "{given}: {why}");
+        }
+        for (given, says) in [
+            ("nonsense", "is not a URL"),
+            ("http://host", "must begin with redis://"),
+            ("redis://", "host"),
+            ("redis:host", "host"),
+            ("redis://:hush@host/hush", "database number"),
+            ("redis://host:99999", "port"),
+            ("redis+unix:///run/redis", "must begin with redis://"),
+            ("redis-sentinel://host:26379", "sentinel"),
+        ] {
+            let Err(why) = redis(given) else { panic!("{given} is accepted") };
+            assert!(why.contains(says) && !why.contains("hush"), "{given}: {why}");
+        }
+    }
+
+    #[test]
+    fn parameters_that_mean_nothing_are_named_and_never_reach_a_log() {
+        let url = "postgres://u:p@db:5433/maju?connect_timeout=3&sslpassword=hush&sslmode=require&options[a.b]=c";
+        let checked = postgres(url).unwrap();
+        assert_eq!(checked.ignored, ["connect_timeout", "sslpassword"]);
+        assert_eq!((checked.options.get_host(), checked.options.get_port()), ("db", 5433));
+        assert_eq!(checked.options.get_options(), Some("-c a.b=c"));
+        assert!(matches!(checked.options.get_ssl_mode(), sqlx::postgres::PgSslMode::Require));
+        assert_eq!(redis("redis://host?sentinelPassword=hush").unwrap().ignored, ["sentinelPassword"]);
+        for fine in ["redis://h", "rediss://u:p@h:1/3", "valkey://h", "redis-cluster://h:1?node=i:2"] {
+            assert!(redis(fine).unwrap().ignored.is_empty(), "{fine}");
+        }
+    }
+}
