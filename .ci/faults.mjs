@@ -22,7 +22,7 @@ const caughtBy = {
   serialization_not_repeated: ['rooms::tests::promises::a_batch_that_got_in_anothers_way_is_repeated'],
   poison_fails_the_batch: ['rooms::tests::promises::an_entry_whose_commit_fails_is_neither_answered_nor_heard_and_fails_alone'],
   commit_not_synchronous: ['db::tests::a_connection_of_ones_own_is_as_durable_as_the_server'],
-  unsafe_database_accepted: ['db::tests::a_database_that_may_lose_what_it_acknowledged_is_refused_unless_it_is_wanted'],
+  unsafe_database_accepted: ['db::tests::start::a_database_that_may_lose_what_it_acknowledged_is_refused_unless_it_is_wanted'],
   // Rights.
   fence_not_taken: ['rooms::tests::promises::nothing_is_written_while_rights_are_taken_everywhere'],
   fence_not_exclusive: ['db::fence::tests::a_revocation_waits_for_the_batches_in_hand'],

@@ -21,6 +21,11 @@ use crate::{accounts, cms, db, http, matching, moderation, ready, rooms};
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
 
+/// How many database connections a node holds besides those of its pool.
+pub fn own_connections() -> u32 {
+    rooms::own_connections() + matching::own_connections()
+}
+
 /// The parts of a node. Each noun keeps its own state behind its own door.
 pub struct Parts {
     pub config: Config,

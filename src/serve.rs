@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-use crate::app::{App, Clock};
+use crate::app::{self, App, Clock};
 use crate::config::Config;
 use crate::connection_url;
 use crate::db::{self, private};
@@ -26,7 +26,8 @@ struct Database {
 }
 
 impl Database {
-    async fn open(config: &Config) -> Result<Self, String> {
+    /// Opens it, and checks it. `own`: how many connections a node opens besides the pool; `None` for a command that is no node.
+    async fn open(config: &Config, own: Option<u32>) -> Result<Self, String> {
         let database = match &config.database_url {
             Some(url) => {
                 let options = connection_url::postgres(url).map_err(|why| format!("--database-url {why}"))?.options;
@@ -44,7 +45,7 @@ impl Database {
             }
         };
         let prepared = async {
-            db::check(&database.pool, config.unsafe_database).await?;
+            db::check(&database.pool, config.unsafe_database, own).await?;
             db::migrate(&database.pool).await
         };
         match prepared.await {
@@ -67,7 +68,7 @@ impl Database {
 
 /// `maju migrate`: brings the schema to this version.
 pub(crate) async fn migrate(config: Config) -> Result<(), String> {
-    let database = Database::open(&config).await?;
+    let database = Database::open(&config, None).await?;
     tracing::info!("the database has this version's schema");
     database.close().await;
     Ok(())
@@ -82,7 +83,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
         format!("cannot listen on {}: {why}. Is another server there? Choose another with --listen", config.listen)
     })?;
     let database = tokio::select! {
-        opened = Database::open(&config) => opened?,
+        opened = Database::open(&config, Some(app::own_connections())) => opened?,
         () = stop.asked() => return Ok(()),
     };
     let started = async {

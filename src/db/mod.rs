@@ -1,13 +1,19 @@
 //! The database: pool, checks, migrations, the fence, the private Postgres. Knows no noun.
+mod failure;
 pub mod fence;
 pub mod jsonb;
 mod loader;
 pub mod private;
 pub mod secret;
 pub mod service;
+mod session;
+mod start;
+#[cfg(test)]
+mod tests;
 mod waits;
 
 pub use loader::Loader;
+pub use start::check;
 pub use waits::{JOB, WAIT, note_failure, within};
 
 use std::sync::{Mutex, PoisonError};
@@ -27,79 +33,47 @@ pub(crate) const POOL: u32 = 16;
 /// How long a request waits for a connection before it is `unavailable`.
 const ACQUIRE: Duration = Duration::from_secs(2);
 
-/// The pool of a node. Statements are cut off after 5 s, an idle transaction after 2 s, so that nobody hangs the rest: a
-/// request may hold the head of a room.
+/// The pool of a node. Its sessions have the settings of [`session`].
 pub fn pool(options: PgConnectOptions) -> PgPool {
-    let options = options.application_name("maju").log_statements(tracing::log::LevelFilter::Trace).options([
-        ("statement_timeout", "5s"),
-        ("idle_in_transaction_session_timeout", "2s"),
-        ("lock_timeout", "3s"),
-        // Lookups by key, planned once a connection: planning them anew for each list of keys cost more than running them
-        // (1,700 and 3,600 connects a second). Such a plan outlives the day when its table was small enough to be scanned.
-        ("plan_cache_mode", "force_generic_plan"),
-        ("enable_seqscan", "off"),
-    ]);
+    let options = options
+        .application_name("maju")
+        .log_statements(tracing::log::LevelFilter::Trace)
+        // Poolers refuse it as a startup parameter. What it changes is the text form of floats, which nobody asks for.
+        .extra_float_digits(None);
     let pool = PgPoolOptions::new()
         .max_connections(POOL)
         .min_connections(1)
         .acquire_timeout(ACQUIRE)
-        .idle_timeout(Duration::from_secs(600));
+        .idle_timeout(Duration::from_secs(600))
+        .after_connect(|connection, _| {
+            Box::pin(async move { session::set(connection, &session::of(&[])).await.map(drop) })
+        });
     waits::tested(pool).connect_lazy_with(options)
 }
 
-/// A connection of its own, outside the pool, with the given session settings (`idle_in_transaction_session_timeout`, …).
+/// A connection of its own, outside the pool, with the given session settings (`idle_in_transaction_session_timeout`, …)
+/// besides those of every session, or in their place.
 pub async fn connect(pool: &PgPool, settings: &[(&'static str, &'static str)]) -> Result<PgConnection, sqlx::Error> {
-    let mut options = (*pool.connect_options()).clone().options(settings.iter().copied());
-    // Said as an option, the pool's own name would win.
+    connect_within(pool, settings, ACQUIRE).await
+}
+
+async fn connect_within(
+    pool: &PgPool,
+    settings: &[session::Setting],
+    limit: Duration,
+) -> Result<PgConnection, sqlx::Error> {
+    let mut options = (*pool.connect_options()).clone();
+    // Said at once as well: who looks into pg_stat_activity tells connections apart from the beginning.
     if let Some((_, name)) = settings.iter().find(|(setting, _)| *setting == "application_name") {
         options = options.application_name(name);
     }
-    if faults::on(Fault::CommitNotSynchronous) {
-        options = options.options([("synchronous_commit", "off")]);
-    }
-    tokio::time::timeout(ACQUIRE, PgConnection::connect_with(&options)).await.map_err(|_| sqlx::Error::PoolTimedOut)?
-}
-
-/// Checks that the server keeps what it says is committed. Errors: one line that names the setting and the way out.
-pub async fn check(pool: &PgPool, accept_unsafe: bool) -> Result<(), String> {
-    let mut connection = pool.acquire().await.map_err(|why| format!("cannot reach Postgres: {why}"))?;
-    let version: i32 = setting(&mut connection, "server_version_num").await?.parse().unwrap_or_default();
-    if version < 150_000 {
-        return Err(format!("Postgres 15 or newer is needed; this one says {version}"));
-    }
-    for name in ["fsync", "full_page_writes", "synchronous_commit"] {
-        let value = setting(&mut connection, name).await?;
-        if value == "off" && !faults::on(Fault::UnsafeDatabaseAccepted) {
-            let line = format!("Postgres runs with {name} = off: a crash could lose acknowledged messages");
-            if !accept_unsafe {
-                return Err(format!("{line}. Turn it on, or start with --unsafe-database if that is what you want"));
-            }
-            tracing::warn!(postgres.setting = name, "{line}");
-        }
-    }
-    check_session_mode(&mut connection).await
-}
-
-/// A pooler in transaction mode would hand our advisory locks to somebody else.
-async fn check_session_mode(connection: &mut PgConnection) -> Result<(), String> {
-    let failed = |why: sqlx::Error| format!("cannot reach Postgres: {why}");
-    let first: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection).await.map_err(failed)?;
-    for _ in 0..8 {
-        let pid: i32 =
-            sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *connection).await.map_err(failed)?;
-        if pid != first {
-            return Err("the connection pooler is in transaction mode; Maju needs session mode".to_owned());
-        }
-    }
-    Ok(())
-}
-
-async fn setting(connection: &mut PgConnection, name: &'static str) -> Result<String, String> {
-    sqlx::query_scalar("SELECT current_setting($1)")
-        .bind(name)
-        .fetch_one(connection)
-        .await
-        .map_err(|why| format!("cannot read the setting {name} of Postgres: {why}"))
+    let settings = session::of(settings);
+    let connecting = async {
+        let mut connection = PgConnection::connect_with(&options).await?;
+        session::set(&mut connection, &settings).await?;
+        Ok(connection)
+    };
+    tokio::time::timeout(limit, connecting).await.map_err(|_| sqlx::Error::PoolTimedOut)?
 }
 
 /// What a look at the database found.
@@ -130,9 +104,9 @@ pub async fn now(db: &PgPool) -> Result<time::OffsetDateTime, sqlx::Error> {
 
 /// Brings the schema to this version, under a lock: several nodes may start at once.
 pub async fn migrate(pool: &PgPool) -> Result<(), String> {
-    let mut connection = connect(pool, &[("lock_timeout", "60s"), ("statement_timeout", "0")])
-        .await
-        .map_err(|why| format!("cannot reach Postgres: {why}"))?;
+    let settings = [("lock_timeout", "60s"), ("statement_timeout", "0")];
+    let connecting = connect(pool, &settings).await;
+    let mut connection = connecting.map_err(|why| failure::describe(&why, &pool.connect_options(), ACQUIRE))?;
     MIGRATIONS.run(&mut connection).await.map_err(|why| format!("the migration failed: {why}"))?;
     // Each asks for itself: a list of them would stay in what is shipped.
     if faults::on(Fault::ClientIdKeyDropped) {
@@ -232,53 +206,5 @@ pub fn constraint(error: &sqlx::Error) -> Option<&str> {
     match error {
         sqlx::Error::Database(said) => said.constraint(),
         _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::{Duration, Instant};
-
-    use super::{Seldom, check, connect};
-    use crate::testing;
-
-    #[test]
-    fn what_many_want_to_say_is_said_seldom() {
-        let (line, began) = (Seldom::new(), Instant::now());
-        let at = |secs| began + Duration::from_secs(secs);
-        assert_eq!(line.turn(at(0)), Some(0));
-        assert_eq!([line.turn(at(0)), line.turn(at(9)), line.turn(at(9))], [None; 3]);
-        assert_eq!(line.turn(at(10)), Some(3));
-        assert_eq!([line.turn(at(11)), line.turn(at(20))], [None, Some(1)]);
-    }
-
-    #[tokio::test]
-    async fn a_database_that_may_lose_what_it_acknowledged_is_refused_unless_it_is_wanted() {
-        let pool = testing::database().await; // made for speed: all three settings are off
-        let refusal = check(&pool, false).await.unwrap_err();
-        assert!(refusal.contains("fsync = off") && refusal.contains("--unsafe-database"), "{refusal}");
-        check(&pool, true).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_connection_of_ones_own_is_as_durable_as_the_server() {
-        let pool = testing::database().await;
-        let mut connection = connect(&pool, &[("statement_timeout", "5s")]).await.unwrap();
-        let ours: Vec<String> = sqlx::query_scalar(
-            "SELECT name FROM pg_settings WHERE source = 'client'
-             AND name IN ('fsync', 'full_page_writes', 'synchronous_commit', 'commit_delay')",
-        )
-        .fetch_all(&mut connection)
-        .await
-        .unwrap();
-        assert!(ours.is_empty(), "{ours:?}");
-    }
-
-    #[tokio::test]
-    async fn a_connection_of_its_own_has_a_name_of_its_own() {
-        let pool = testing::database().await;
-        let mut own = connect(&pool, &[("application_name", "maju matcher")]).await.unwrap();
-        let name = super::setting(&mut own, "application_name").await.unwrap();
-        assert_eq!(name, "maju matcher", "who looks into pg_stat_activity tells them apart");
     }
 }

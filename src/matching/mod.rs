@@ -80,6 +80,11 @@ impl State {
     }
 }
 
+/// Database connections that this noun holds for itself: the matcher's and the ticket writer's.
+pub fn own_connections() -> u32 {
+    2
+}
+
 /// Starts the ticket writer, the upkeep of what this node holds, the matcher and the sweeper.
 pub fn run(app: &App) {
     writer::run(app);

@@ -200,6 +200,11 @@ pub fn submit(app: &App, who: &Visitor, place: Place, post: Post, answer: Answer
     })
 }
 
+/// Database connections that this noun holds for itself: one a lane of the writer, and one for leaves.
+pub fn own_connections() -> u32 {
+    u32::try_from(writer::lanes()).unwrap_or(u32::MAX).saturating_add(1)
+}
+
 /// Whether Postgres takes entries, as far as this node knows: it may answer all the same with its disk full.
 pub fn can_write(app: &App) -> bool {
     app.rooms.writer.can_write()

@@ -89,8 +89,7 @@ pub(super) struct Lanes {
 impl Writer {
     /// The queues of a node's lanes.
     pub(super) fn new() -> (Self, Lanes) {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let count = cores.clamp(*LANES.start(), *LANES.end());
+        let count = lanes();
         let (lanes, ends) = (0..count).map(|_| mpsc::channel(QUEUE)).unzip();
         (Self { lanes, refused: Mutex::default() }, Lanes { ends, turns: Turns::new(count / 2) })
     }
@@ -109,6 +108,12 @@ impl Writer {
         let lane = usize::try_from(draft.room.id.unsigned_abs()).unwrap_or_default() % self.lanes.len();
         self.lanes[lane].try_send(draft).map_err(|_| Error::Unavailable)
     }
+}
+
+/// How many lanes this node has.
+pub(super) fn lanes() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    cores.clamp(*LANES.start(), *LANES.end())
 }
 
 /// Starts the lanes.

@@ -2,6 +2,7 @@
 mod life;
 mod pieces;
 mod refusals;
+mod standby;
 
 use std::fs;
 use std::io::{Read, Write};

@@ -1,0 +1,69 @@
+//! Connections and the checks at the start, with a real Postgres and databases of every kind.
+mod pooler;
+mod start;
+
+use std::time::{Duration, Instant};
+
+use super::{Seldom, connect, pool, session};
+use crate::testing;
+
+#[test]
+fn what_many_want_to_say_is_said_seldom() {
+    let (line, began) = (Seldom::new(), Instant::now());
+    let at = |secs| began + Duration::from_secs(secs);
+    assert_eq!(line.turn(at(0)), Some(0));
+    assert_eq!([line.turn(at(0)), line.turn(at(9)), line.turn(at(9))], [None; 3]);
+    assert_eq!(line.turn(at(10)), Some(3));
+    assert_eq!([line.turn(at(11)), line.turn(at(20))], [None, Some(1)]);
+}
+
+#[tokio::test]
+async fn a_connection_of_ones_own_is_as_durable_as_the_server() {
+    let pool = testing::database().await;
+    let mut connection = connect(&pool, &[("statement_timeout", "5s")]).await.unwrap();
+    let ours: Vec<String> = sqlx::query_scalar(
+        "SELECT name FROM pg_settings WHERE source IN ('client', 'session')
+         AND name IN ('fsync', 'full_page_writes', 'synchronous_commit', 'commit_delay')",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    assert!(ours.is_empty(), "{ours:?}");
+}
+
+#[tokio::test]
+async fn a_connection_of_its_own_has_a_name_of_its_own() {
+    let pool = testing::database().await;
+    let mut own = connect(&pool, &[("application_name", "maju matcher")]).await.unwrap();
+    let name = session::read(&mut own, &[("application_name", "")]).await.unwrap();
+    assert_eq!(name, ["maju matcher"], "who looks into pg_stat_activity tells them apart");
+}
+
+#[tokio::test]
+async fn every_session_has_its_settings_whatever_the_database_and_the_role_say() {
+    let admin = testing::database().await;
+    let name = admin.connect_options().get_database().unwrap().to_owned();
+    for odd in [
+        "statement_timeout = 0",
+        "idle_in_transaction_session_timeout = 0",
+        "idle_session_timeout = '1s'",
+        "lock_timeout = 0",
+        "default_transaction_isolation = serializable",
+        "TimeZone = 'Asia/Seoul'",
+        "client_encoding = LATIN1",
+    ] {
+        let sql = format!("ALTER DATABASE {name} SET {odd}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&admin).await.unwrap();
+    }
+    let pool = pool((*admin.connect_options()).clone());
+    let settings = session::of(&[]);
+    let expected: Vec<&str> = settings.iter().map(|(_, value)| *value).collect();
+    let pooled = session::read(&mut pool.acquire().await.unwrap(), &settings).await.unwrap();
+    assert_eq!(pooled, expected);
+    let own = [("lock_timeout", "1700ms"), ("statement_timeout", "1min"), ("tcp_user_timeout", "5s")];
+    let mut connection = connect(&pool, &own).await.unwrap();
+    let settings = session::of(&own[..2]);
+    let expected: Vec<&str> = settings.iter().map(|(_, value)| *value).collect();
+    assert_eq!(session::read(&mut connection, &settings).await.unwrap(), expected);
+    assert!(expected.contains(&"1700ms") && expected.contains(&"2s"), "{expected:?}");
+}
