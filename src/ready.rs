@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::app::App;
-use crate::{db, rooms};
+use crate::{db, matching, rooms};
 
 /// How often the database is asked.
 const EVERY: Duration = Duration::from_millis(500);
@@ -49,6 +49,7 @@ pub fn reasons(app: &App) -> Vec<&'static str> {
         (app.is_stopping(), "stopping"),
         (health == db::Health::Silent, "the database does not answer"),
         (health == db::Health::ReadOnly || !rooms::can_write(app), "the database cannot write"),
+        (!matching::can_match(app), "nobody is matched: no connection to the database"),
     ];
     reasons.into_iter().filter_map(|(holds, reason)| holds.then_some(reason)).collect()
 }

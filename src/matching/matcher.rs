@@ -8,6 +8,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::connected::Connected;
 use super::model::Ticket;
 use super::pair::{Match, Met, pair};
 use super::store::{self, Locked};
@@ -43,6 +44,7 @@ pub(super) struct Matcher {
     news: Notify,
     /// Since when this node has been the one who pairs.
     leads: Mutex<Option<Instant>>,
+    pub(super) connected: Connected,
 }
 
 impl Matcher {
@@ -111,7 +113,9 @@ async fn sweep(app: &App, leases: bool) -> crate::error::Result<()> {
 
 /// Waits for the lock, then pairs until the connection fails or the node stops.
 async fn lead(app: &App) -> Result<(), sqlx::Error> {
-    let mut connection = db::connect(&app.db, SESSION).await?;
+    let connecting = db::connect(&app.db, SESSION).await;
+    app.matching.matcher.connected.note(connecting.is_ok());
+    let mut connection = connecting?;
     while !db::within(db::WAIT, store::try_lead(&mut connection)).await? {
         pause(app, SCAN).await;
         if app.tasks.stopping.is_cancelled() {

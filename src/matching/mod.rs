@@ -1,4 +1,5 @@
 //! Matching: seek, cancel, next, leave, report, block. Two strangers meet in slots A and B; nobody is forgotten or met twice.
+mod connected;
 mod crowd;
 mod matcher;
 mod model;
@@ -83,6 +84,12 @@ impl State {
 /// Database connections that this noun holds for itself: the matcher's and the ticket writer's.
 pub fn own_connections() -> u32 {
     2
+}
+
+/// Returns `false` while the matcher or the ticket writer of this node has no connection to the database and gets none:
+/// seeks are refused, or this node cannot take over the pairing.
+pub fn can_match(app: &App) -> bool {
+    app.matching.matcher.connected.holds() && app.matching.writer.connected.holds()
 }
 
 /// Starts the ticket writer, the upkeep of what this node holds, the matcher and the sweeper.

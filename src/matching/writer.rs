@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::connected::Connected;
 use super::model::Seek;
 use super::registry::Seeker;
 use super::store::{self, Written};
@@ -55,12 +56,13 @@ enum Refusal {
 pub(super) struct Writer {
     drafts: mpsc::Sender<Draft>,
     end: Mutex<Option<mpsc::Receiver<Draft>>>,
+    pub(super) connected: Connected,
 }
 
 impl Default for Writer {
     fn default() -> Self {
         let (drafts, end) = mpsc::channel(QUEUE);
-        Self { drafts, end: Mutex::new(Some(end)) }
+        Self { drafts, end: Mutex::new(Some(end)), connected: Connected::default() }
     }
 }
 
@@ -125,7 +127,12 @@ impl Lane {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 Ok(Err(why)) => break why,
-                Err(_) => break Error::Unavailable,
+                Err(_) => {
+                    if self.connection.is_none() {
+                        self.app.matching.writer.connected.note(false);
+                    }
+                    break Error::Unavailable;
+                }
             }
         };
         self.connection = None;
@@ -140,7 +147,11 @@ impl Lane {
     async fn attempt(&mut self, batch: &Written) -> Result<HashMap<i64, Refusal>> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            empty => empty.insert(db::connect(&self.app.db, SESSION).await?),
+            empty => {
+                let connecting = db::connect(&self.app.db, SESSION).await;
+                self.app.matching.writer.connected.note(connecting.is_ok());
+                empty.insert(connecting?)
+            }
         };
         let mut tx = connection.begin().await?;
         // No ticket is written after the commit of its visitor's ban.

@@ -252,3 +252,28 @@ async fn a_crowd_larger_than_one_transaction_is_paired_whole_and_once() {
     let strangers = "SELECT count(*) FROM random_session WHERE cardinality(shared) <> 1";
     assert_eq!(count(&node, strangers).await, 0, "each with the one who shares its interest");
 }
+
+#[tokio::test]
+async fn a_node_whose_matcher_gets_no_connection_is_not_ready_until_it_does() {
+    let node = testing::node().await;
+    let readyz = || async { node.get("/readyz").await };
+    let mut inside = crate::db::connect(&node.app.db, &[]).await.unwrap();
+    let there = (*node.app.db.connect_options()).clone();
+    eventually("the node is ready", || async { readyz().await.status.is_success() }).await;
+    // The pool keeps what it has; whoever connects anew is refused, as under a limit that is used up.
+    node.app.db.set_connect_options(there.clone().host("127.0.0.1").port(1).username("nobody"));
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
+               AND application_name = 'maju matcher'";
+    sqlx::raw_sql(end).execute(&mut inside).await.unwrap();
+    eventually("it says that nobody is matched", || async {
+        let answer = readyz().await;
+        answer.status == 503 && answer.text.contains("nobody is matched: no connection to the database")
+    })
+    .await;
+    node.app.db.set_connect_options(there);
+    eventually("the node is ready again", || async { readyz().await.status.is_success() }).await;
+    let (mut one, other) = (Client::new(&node).await, Client::new(&node).await);
+    one.seek(&[], &["ko"]).await.unwrap();
+    other.seek(&[], &["ko"]).await.unwrap();
+    one.hears("found").await;
+}
