@@ -19,7 +19,10 @@ struct World {
 }
 
 async fn world() -> World {
-    let redis = Redis::start().await;
+    world_over(Redis::start().await).await
+}
+
+async fn world_over(redis: Redis) -> World {
     let first = Node::over_redis(&redis.url, None).await;
     let second = Node::over_redis(&redis.url, Some(&first)).await;
     let guests = [first.guest("ko").await, second.guest("en").await];
@@ -184,4 +187,15 @@ async fn a_node_starts_without_redis_and_finds_it_later() {
     a.ok(json!({"type": "leave", "room": mine["room"]})).await;
     assert_eq!(b.event("ended").await["reason"], "left");
     redis.again().await;
+}
+
+#[tokio::test]
+async fn nodes_that_started_before_redis_hear_each_other_when_it_comes() {
+    let mut redis = Redis::start().await;
+    redis.kill();
+    let mut world = world_over(redis).await;
+    let next = world.talk(1, 4).await;
+    world.redis.again().await;
+    world.joined().await;
+    world.talk(next, 4).await;
 }

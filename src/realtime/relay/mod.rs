@@ -3,6 +3,7 @@
 mod outbox;
 mod packing;
 mod redis;
+mod trouble;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -3,22 +3,26 @@
 //! It is never the truth. What is published goes through a bounded outbox and is dropped when Redis does not keep up or is
 //! gone; entries are repaired by their sequence, and what is meant for visitors by looking into Postgres.
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use fred::clients::{Client, SubscriberClient};
-use fred::interfaces::{ClientLike as _, EventInterface as _, PubsubInterface as _};
+use fred::error::Error;
+use fred::interfaces::{ClientLike as _, EventInterface, PubsubInterface as _};
 use fred::types::config::{ReconnectPolicy, UnresponsiveConfig};
 use fred::types::{Builder, Message};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::outbox::{self, CHANNELS, Outbox, channel};
+use super::trouble::Trouble;
 use super::{Readers, Relayed, packing};
 use crate::connection_url;
 use crate::faults::{self, Fault};
@@ -96,6 +100,7 @@ pub(super) struct Engine {
     outbox: Arc<Outbox>,
     wanted: Arc<Wanted>,
     readers: Readers,
+    trouble: Arc<Trouble>,
 }
 
 /// Returns a link of a service's node that will connect when its engine runs.
@@ -103,7 +108,10 @@ pub(super) struct Engine {
 /// # Errors
 /// What is wrong with the URL.
 pub(super) fn link(url: &str, service: Uuid, readers: Readers) -> Result<(Link, Engine), String> {
-    let mut builder = Builder::from_config(connection_url::redis(url)?.options);
+    let mut config = connection_url::redis(url)?.options;
+    // A Redis that is not there at the start is connected to when it is.
+    config.fail_fast = false;
+    let mut builder = Builder::from_config(config);
     builder
         .with_connection_config(|connection| {
             connection.connection_timeout = Duration::from_secs(2);
@@ -121,15 +129,21 @@ pub(super) fn link(url: &str, service: Uuid, readers: Readers) -> Result<(Link, 
     let subscriber = builder.build_subscriber_client().map_err(|why| why.to_string())?;
     let (outbox, wanted) = (Arc::new(Outbox::new(service)), Arc::new(Wanted::default()));
     let link = Link { outbox: outbox.clone(), wanted: wanted.clone() };
-    Ok((link, Engine { service, publisher, subscriber, outbox, wanted, readers }))
+    let trouble = Arc::new(Trouble::of(connection_url::shown(url)));
+    Ok((link, Engine { service, publisher, subscriber, outbox, wanted, readers, trouble }))
 }
 
 impl Engine {
+    /// What goes wrong with the connections, as it is found out.
+    #[cfg(test)]
+    pub(super) fn trouble(&self) -> Arc<Trouble> {
+        self.trouble.clone()
+    }
+
     /// Connects, and carries until the node stops. Redis may come and go meanwhile.
     pub(super) async fn run(self, node: Uuid, stopping: CancellationToken) {
-        let Self { service, publisher, subscriber, outbox, wanted, readers } = self;
+        let Self { service, publisher, subscriber, outbox, wanted, readers, trouble } = self;
         let names = outbox::names(service);
-        let (sending, listening) = (publisher.connect(), subscriber.connect());
         let hearing = Hearing {
             service,
             node,
@@ -140,23 +154,48 @@ impl Engine {
             current: Default::default(),
             foreign: Foreign::default(),
         };
+        // Not within `select!`: the connections are still needed to close them in order.
+        let connected = pin!(join(keep_connected(&publisher, &trouble), keep_connected(&subscriber, &trouble)));
         tokio::select! {
+            biased;
             () = stopping.cancelled() => {}
-            () = send(&publisher, &names, &outbox) => {}
+            () = send(&publisher, &names, &outbox, &trouble) => {}
             () = hearing.run() => {}
+            _ = connected => {}
         }
         let _ = tokio::time::timeout(PATIENCE, async {
             let _ = publisher.quit().await;
             let _ = subscriber.quit().await;
         })
         .await;
-        sending.abort();
-        listening.abort();
+    }
+}
+
+/// Connects, and listens to what goes wrong. fred connects again by itself unless it takes an error for final (a server
+/// alone where a cluster was named); that may change too.
+async fn keep_connected<C: EventInterface>(client: &C, trouble: &Trouble) {
+    let mut errors = client.error_rx();
+    loop {
+        let mut connection = AbortOnDropHandle::new(client.connect());
+        let ended = loop {
+            tokio::select! {
+                ended = &mut connection => break ended,
+                said = errors.recv() => match said {
+                    Ok((why, _)) => { trouble.note(&why); }
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => errors = client.error_rx(),
+                },
+            }
+        };
+        if let Ok(Err(why)) = ended {
+            trouble.note(&why);
+        }
+        tokio::time::sleep(HANGS).await;
     }
 }
 
 /// Publishes what has queued up, a publish a channel. What comes meanwhile travels with the next. What fails is dropped.
-async fn send(publisher: &Client, names: &[String; CHANNELS], outbox: &Outbox) {
+async fn send(publisher: &Client, names: &[String; CHANNELS], outbox: &Outbox, trouble: &Trouble) {
     let (mut next, mut lost) = (Instant::now(), false);
     loop {
         let taken = outbox.take(next).await;
@@ -168,16 +207,31 @@ async fn send(publisher: &Client, names: &[String; CHANNELS], outbox: &Outbox) {
         // Said once each time: an operator sees nothing of it but that the other nodes' people hear it late.
         match pipeline.last::<i64>().await {
             Err(why) if !lost => {
-                tracing::warn!(error.cause = %why, "Redis takes no frames; the nodes hear each other through Postgres, within two seconds");
+                if is_said(&why) {
+                    trouble.note(&why);
+                }
+                let why = trouble.reason().unwrap_or_else(|| why.to_string());
+                tracing::warn!(
+                    error.cause = why,
+                    "Redis takes no frames; the nodes hear each other through Postgres, within two seconds"
+                );
                 lost = true;
             }
             Ok(_) if lost => {
                 tracing::info!("Redis takes frames again");
+                trouble.over();
                 lost = false;
             }
-            Ok(_) | Err(_) => {}
+            Ok(_) => trouble.over(),
+            Err(_) => {}
         }
     }
+}
+
+/// Whether an error is what Redis answered, and not that it did not.
+fn is_said(error: &Error) -> bool {
+    use fred::error::ErrorKind::{Canceled, IO, Timeout};
+    !matches!(error.kind(), Canceled | IO | Timeout)
 }
 
 /// The receiving half.
