@@ -1,5 +1,4 @@
 //! The application: what every verb may ask for. It starts from its pool, its relay and its clock, so that two nodes run in one test.
-use std::future::Future;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,14 +6,13 @@ use std::time::Duration;
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::config::Config;
 use crate::error::Result;
 use crate::faults::{self, Fault};
 use crate::realtime::{Hub, Relay};
+pub use crate::tasks::Tasks;
 use crate::{accounts, cms, db, http, matching, moderation, ready, rooms};
 
 /// A node of the service. Cheap to clone.
@@ -74,8 +72,8 @@ impl App {
             db,
             config,
         }));
-        if let Some(carrying) = app.relay.enter(app.node, app.tasks.stopping.clone()) {
-            app.tasks.spawn("relay", carrying);
+        if let Some(carry) = app.relay.enter(app.node, app.tasks.stopping.clone()) {
+            app.tasks.spawn_essential("relay", carry);
         }
         moderation::run(&app);
         rooms::run(&app, writer);
@@ -195,50 +193,4 @@ pub fn stamp(at: OffsetDateTime) -> String {
         time.second(),
         time.millisecond()
     )
-}
-
-/// The registry of background tasks: everything that is spawned is counted, stopped and waited for.
-#[derive(Clone, Default)]
-pub struct Tasks {
-    tracker: TaskTracker,
-    held: TaskTracker,
-    /// Stop taking new work: not ready, sockets are told to come back later.
-    pub draining: CancellationToken,
-    /// Stop now: what is in hand has been finished, or the deadline has passed.
-    pub stopping: CancellationToken,
-}
-
-impl Tasks {
-    /// Starts a task that is waited for at the end. It should watch [`Tasks::stopping`].
-    #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
-    pub fn spawn<F>(&self, name: &'static str, task: F)
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        tracing::trace!(task.name = name, "task started");
-        // Not within a block of its own, which would hold the task twice: once to be moved, once to be run.
-        tokio::spawn(self.tracker.track_future(task));
-    }
-
-    /// Counts a task that somebody else drives and that ends by itself when the node drains (a socket, the listener).
-    pub fn hold<F: Future<Output = ()>>(&self, task: F) -> impl Future<Output = ()> + use<F> {
-        self.held.track_future(self.tracker.track_future(task))
-    }
-
-    /// How many tasks run now.
-    pub fn running(&self) -> usize {
-        self.tracker.len()
-    }
-
-    /// Waits until what [`Tasks::hold`] counts has ended, at most `limit`.
-    pub async fn let_go(&self, limit: Duration) -> bool {
-        self.held.close();
-        tokio::time::timeout(limit, self.held.wait()).await.is_ok()
-    }
-
-    /// Waits until every task has ended, at most `limit`. True when all did.
-    pub async fn finish(&self, limit: Duration) -> bool {
-        self.tracker.close();
-        tokio::time::timeout(limit, self.tracker.wait()).await.is_ok()
-    }
 }

@@ -20,6 +20,7 @@ mod router;
 mod serve;
 mod settings_file;
 mod spa;
+mod tasks;
 mod telemetry;
 #[cfg(test)]
 mod testing;

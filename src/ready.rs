@@ -43,28 +43,33 @@ impl State {
 }
 
 /// Returns why the node takes no work now, the most important reason first. Empty when it is ready. Runs no query.
-pub fn reasons(app: &App) -> Vec<&'static str> {
+pub fn reasons(app: &App) -> Vec<String> {
     let health = app.ready.health();
+    let tasks = app.tasks.health();
+    let restarting = tasks.map_or_else(|part| format!("{part} does not run and is started again"), |()| String::new());
     let reasons = [
         (app.is_stopping(), "stopping"),
+        (tasks.is_err(), &restarting),
         (health == db::Health::Silent, "the database does not answer"),
         (health == db::Health::ReadOnly || !rooms::can_write(app), "the database cannot write"),
         (!matching::can_match(app), "nobody is matched: no connection to the database"),
     ];
-    reasons.into_iter().filter_map(|(holds, reason)| holds.then_some(reason)).collect()
+    reasons.into_iter().filter_map(|(holds, reason)| holds.then(|| reason.to_owned())).collect()
 }
 
 /// Starts the task that looks at the database.
 pub fn run(app: &App) {
     let node = app.clone();
-    app.tasks.spawn("ready", async move {
-        let mut tick = interval(EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while node.tasks.stopping.run_until_cancelled(tick.tick()).await.is_some() {
-            let health = look(&node.db).await;
-            node.ready.saw(health);
-        }
-    });
+    app.tasks.spawn_essential("ready", move || keep_looking(node.clone()));
+}
+
+async fn keep_looking(node: App) {
+    let mut tick = interval(EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while node.tasks.stopping.run_until_cancelled(tick.tick()).await.is_some() {
+        let health = look(&node.db).await;
+        node.ready.saw(health);
+    }
 }
 
 /// Asks over the pool, as requests do: where they get no connection in time, the node is not ready.

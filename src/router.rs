@@ -54,7 +54,7 @@ async fn readyz(State(app): State<App>) -> Response {
     }
 }
 
-fn probe(status: StatusCode, says: &'static str) -> Response {
+fn probe(status: StatusCode, says: &str) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], Json(json!({ "status": says }))).into_response()
 }
 

@@ -99,9 +99,8 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     };
     let ms = began.elapsed().as_millis();
     tracing::info!(start.ms = ms, "Maju is at {}", app.config.site.url);
-    let server = http::serve(app.clone(), listener, router::router(&app));
+    http::serve(&app, listener, router::router(&app));
     let tasks = app.tasks.clone();
-    app.tasks.spawn("http.server", server);
     stop.asked().await;
     tracing::info!("stopping; a second signal stops at once");
     let within = app.config.stop_within;

@@ -122,8 +122,7 @@ impl Node {
         config.site = crate::config::Site::parse(&format!("http://localhost:{}", address.port())).unwrap();
         config.limits = limits;
         let app = App::start(config, db, relay.clone(), clock).await.unwrap();
-        let server = http::serve(app.clone(), listener, router::router(&app));
-        app.tasks.spawn("http.server", server);
+        http::serve(&app, listener, router::router(&app));
         Self { app, address, relay }
     }
 

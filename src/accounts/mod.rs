@@ -205,31 +205,35 @@ pub async fn keep(tx: &mut PgConnection, visitors: &[i64]) -> Result<()> {
 pub fn run(app: &App) {
     watch::run(app);
     let node = app.clone();
-    app.tasks.spawn("accounts.active", async move {
-        let mut second = tokio::time::interval(Duration::from_secs(1));
-        second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        while node.tasks.stopping.run_until_cancelled(second.tick()).await.is_some() {
-            write_active(&node).await;
-        }
-        write_active(&node).await;
-    });
+    app.tasks.spawn_essential("accounts.active", move || keep_writing_active(node.clone()));
     let node = app.clone();
-    app.tasks.spawn("accounts.sweep", async move {
-        let mut hourly = tokio::time::interval(Duration::from_secs(3_600));
-        loop {
-            tokio::select! {
-                () = node.tasks.stopping.cancelled() => return,
-                _ = hourly.tick() => {}
-            }
-            match db::within(SWEEP, store::sweep(&node.db)).await {
-                Ok(0) => {}
-                Ok(gone) => tracing::info!(visitors.swept = gone, "swept visitors that left nothing"),
-                Err(why) => {
-                    tracing::warn!(error.cause = %why, "the sweep of visitors failed; it runs again in an hour")
-                }
+    app.tasks.spawn_essential("accounts.sweep", move || keep_sweeping(node.clone()));
+}
+
+async fn keep_writing_active(node: App) {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    while node.tasks.stopping.run_until_cancelled(second.tick()).await.is_some() {
+        write_active(&node).await;
+    }
+    write_active(&node).await;
+}
+
+async fn keep_sweeping(node: App) {
+    let mut hourly = tokio::time::interval(Duration::from_secs(3_600));
+    loop {
+        tokio::select! {
+            () = node.tasks.stopping.cancelled() => return,
+            _ = hourly.tick() => {}
+        }
+        match db::within(SWEEP, store::sweep(&node.db)).await {
+            Ok(0) => {}
+            Ok(gone) => tracing::info!(visitors.swept = gone, "swept visitors that left nothing"),
+            Err(why) => {
+                tracing::warn!(error.cause = %why, "the sweep of visitors failed; it runs again in an hour")
             }
         }
-    });
+    }
 }
 
 async fn session_visitor(session: &Session) -> Result<Option<i64>> {

@@ -60,28 +60,33 @@ pub fn unwatch(app: &App, queue: &Arc<Queue>) {
 /// Starts the look, and the count of those who are here.
 pub(super) fn run(app: &App) {
     let node = app.clone();
-    app.tasks.spawn("accounts.present", async move {
-        let mut tick = tokio::time::interval(WRITE);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        while node.tasks.stopping.run_until_cancelled(tick.tick()).await.is_some() {
-            if let Err(why) = store::write_present(&node.db, node.node, &present(&node)).await {
-                tracing::debug!(error.cause = %why, "who is here is written again in two seconds");
-            }
-        }
-        // What a node that is gone said counts for ten seconds at most.
-        let _ = tokio::time::timeout(LOOK, store::forget_present(&node.db, node.node)).await;
-    });
+    app.tasks.spawn_essential("accounts.present", move || keep_counting(node.clone()));
     let node = app.clone();
-    app.tasks.spawn("accounts.watch", async move {
-        let mut rest = LOOK;
-        while node.tasks.stopping.run_until_cancelled(tokio::time::sleep(rest)).await.is_some() {
-            let began = Instant::now();
-            if let Err(why) = look(&node).await {
-                tracing::debug!(error.cause = ?why, "the sessions of open sockets are looked at again in a moment");
-            }
-            rest = LOOK.max(began.elapsed() * SHARE);
+    app.tasks.spawn_essential("accounts.watch", move || keep_looking(node.clone()));
+}
+
+async fn keep_counting(node: App) {
+    let mut tick = tokio::time::interval(WRITE);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while node.tasks.stopping.run_until_cancelled(tick.tick()).await.is_some() {
+        let here = present(&node);
+        if let Err(why) = db::within(db::JOB, store::write_present(&node.db, node.node, &here)).await {
+            tracing::debug!(error.cause = %why, "who is here is written again in two seconds");
         }
-    });
+    }
+    // What a node that is gone said counts for ten seconds at most.
+    let _ = tokio::time::timeout(LOOK, store::forget_present(&node.db, node.node)).await;
+}
+
+async fn keep_looking(node: App) {
+    let mut rest = LOOK;
+    while node.tasks.stopping.run_until_cancelled(tokio::time::sleep(rest)).await.is_some() {
+        let began = Instant::now();
+        if let Err(why) = db::within(db::JOB, look(&node)).await {
+            tracing::debug!(error.cause = ?why, "the sessions of open sockets are looked at again in a moment");
+        }
+        rest = LOOK.max(began.elapsed() * SHARE);
+    }
 }
 
 /// The different visitors who have a socket on this node.

@@ -69,8 +69,11 @@ impl State {
 /// Starts the task that keeps the snapshot.
 pub fn run(app: &App) {
     let node = app.clone();
-    app.tasks.spawn("cms snapshot", async move {
-        node.tasks.stopping.clone().run_until_cancelled(keep(&node)).await;
+    app.tasks.spawn_essential("cms.snapshot", move || {
+        let node = node.clone();
+        async move {
+            node.tasks.stopping.clone().run_until_cancelled(keep(&node)).await;
+        }
     });
 }
 

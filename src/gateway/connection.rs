@@ -285,8 +285,8 @@ impl Connection {
         {
             return Ok(Err(why));
         }
-        let queue = self.queue.clone();
-        let answer = move |outcome| queue.push(Weight::Answer, sent(id, outcome).into_wire());
+        let answerer = Answerer { queue: self.queue.clone(), id };
+        let answer = move |outcome| answerer.answer(outcome);
         let submitted = rooms::submit(&self.app, &self.who, place, post, Box::new(answer));
         self.in_flight += usize::from(submitted.is_ok());
         Ok(submitted)
@@ -448,6 +448,26 @@ async fn next(wire: Option<&mut Wire>) -> Result<Said, Broken> {
     match wire {
         Some(wire) => wire.next().await,
         None => Err(Broken::Gone),
+    }
+}
+
+/// Answers a send, also when the writer panics with it in its hands: the client repeats it then.
+struct Answerer {
+    queue: Arc<Queue>,
+    id: u64,
+}
+
+impl Answerer {
+    fn answer(&self, outcome: Result<Posted>) {
+        self.queue.push(Weight::Answer, sent(self.id, outcome).into_wire());
+    }
+}
+
+impl Drop for Answerer {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.answer(Err(Error::Unavailable));
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -58,13 +58,19 @@ pub(super) struct Server {
     pub(super) router: Router,
     pub(super) gate: Arc<Gate>,
     pub(super) timeouts: Timeouts,
+    /// `None` once the node has drained: new connections are refused from then on. Kept here, it outlives a panic.
+    pub(super) listener: Arc<Mutex<Option<Arc<TcpListener>>>>,
 }
 
 impl Server {
     /// Accepts until the node drains, then waits for the requests in hand until the node stops. Never fails.
-    pub(super) async fn run(self, listener: TcpListener) {
+    pub(super) async fn run(self) {
         let connections = TaskTracker::new();
-        self.accept(listener, &connections).await;
+        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(listener) = listener {
+            self.accept(&listener, &connections).await;
+        }
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         connections.close();
         tokio::select! {
             () = connections.wait() => {}
@@ -72,7 +78,7 @@ impl Server {
         }
     }
 
-    async fn accept(&self, listener: TcpListener, connections: &TaskTracker) {
+    async fn accept(&self, listener: &TcpListener, connections: &TaskTracker) {
         let refusals = Arc::new(Semaphore::new(REFUSALS));
         // Who has knocked already is let in: closing the listener would reset them.
         let mut last_call = pin!(async {

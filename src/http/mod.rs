@@ -17,12 +17,14 @@ pub use limits::{Bucket, Key, Limits, limited};
 pub use origin::same_origin;
 pub use socket::Socket;
 
+use std::sync::{Arc, Mutex};
+
 use axum::Router;
 use tokio::net::TcpListener;
 
 use crate::app::App;
 
-/// Serves a router on a listener until the node drains, and what is in hand until it stops. Never fails.
+/// Starts to serve a router on a listener, until the node drains, and what is in hand until it stops. Never fails.
 ///
 /// A connection that says nothing for 10 s, or takes 10 s over a request's head, is closed; one that idles for 60 s too.
 /// At most 18,000 connections are open (fewer where the process may hold fewer files), and 512 from one address prefix
@@ -30,15 +32,17 @@ use crate::app::App;
 /// connection. Those that have not sent a whole head yet take no such place: past 64 from one address, 256 from one prefix,
 /// or where there is no room left, the oldest of them is closed.
 /// Every request carries `ConnectInfo<SocketAddr>`. Once the node drains, each connection ends after the request in hand.
-pub async fn serve(app: App, listener: TcpListener, router: Router) {
+pub fn serve(app: &App, listener: TcpListener, router: Router) {
     let server = accept::Server {
         tasks: app.tasks.clone(),
         router,
         gate: gate::Gate::new(&app.config),
+        listener: Arc::new(Mutex::new(Some(Arc::new(listener)))),
         timeouts: socket::Timeouts::default(),
     };
+    let tasks = app.tasks.clone();
     // A stop waits for what is in hand here, as it does for sockets.
-    app.tasks.hold(server.run(listener)).await;
+    app.tasks.spawn_essential("http.server", move || tasks.hold(server.clone().run()));
 }
 
 /// Puts the layers that every route needs around a finished router.

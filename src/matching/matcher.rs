@@ -66,24 +66,30 @@ impl Matcher {
 /// Starts the matcher and the sweeper, which works where the matcher holds the lock.
 pub(super) fn run(app: &App) {
     let node = app.clone();
-    app.tasks.spawn("matching.matcher", async move {
-        while !node.tasks.stopping.is_cancelled() {
-            if let Err(why) = lead(&node).await {
-                tracing::warn!(error.cause = %why, "the matcher lost its connection; another node or a new one takes over");
-                pause(&node, Duration::from_millis(500)).await;
-            }
-        }
-    });
+    app.tasks.spawn_essential("matching.matcher", move || keep_matching(node.clone()));
     let node = app.clone();
-    app.tasks.spawn("matching.sweeper", async move {
-        while !node.tasks.stopping.is_cancelled() {
-            pause(&node, SCAN).await;
-            let Some(held) = node.matching.matcher.leads_for() else { continue };
-            if let Err(why) = db::within(db::JOB, sweep(&node, held >= SETTLE)).await {
-                tracing::debug!(error.cause = ?why, "the sweep runs again in a second");
-            }
+    app.tasks.spawn_essential("matching.sweeper", move || keep_sweeping(node.clone()));
+}
+
+async fn keep_matching(node: App) {
+    // An earlier run that panicked has let go of its connection, and with it of the lock.
+    node.matching.matcher.set_leads(None);
+    while !node.tasks.stopping.is_cancelled() {
+        if let Err(why) = lead(&node).await {
+            tracing::warn!(error.cause = %why, "the matcher lost its connection; another node or a new one takes over");
+            pause(&node, Duration::from_millis(500)).await;
         }
-    });
+    }
+}
+
+async fn keep_sweeping(node: App) {
+    while !node.tasks.stopping.is_cancelled() {
+        pause(&node, SCAN).await;
+        let Some(held) = node.matching.matcher.leads_for() else { continue };
+        if let Err(why) = db::within(db::JOB, sweep(&node, held >= SETTLE)).await {
+            tracing::debug!(error.cause = ?why, "the sweep runs again in a second");
+        }
+    }
 }
 
 async fn pause(app: &App, how_long: Duration) {

@@ -14,31 +14,33 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Starts it. The first look is at everybody: a ban may have been the last thing a node did.
 pub(super) fn run(app: &App) {
     let node = app.clone();
-    app.tasks.spawn("matching.sanctions", async move {
-        let mut news = node.moderation.seen();
-        let mut after = None;
-        loop {
-            let seen = *news.borrow_and_update();
-            let done = db::within(db::JOB, end_banned(&node, after)).await;
-            if done.is_ok() {
-                after = Some(seen);
-            }
-            let wait = async {
-                match done {
-                    Ok(()) => news.changed().await.is_ok(),
-                    Err(why) => {
-                        tracing::debug!(error.cause = ?why, "talks of the banned are ended with the next try");
-                        tokio::time::sleep(AGAIN).await;
-                        true
-                    }
-                }
-            };
-            tokio::select! {
-                () = node.tasks.stopping.cancelled() => return,
-                goes_on = wait => if !goes_on { return },
-            }
+    app.tasks.spawn_essential("matching.sanctions", move || end_talks_of_the_banned(node.clone()));
+}
+
+async fn end_talks_of_the_banned(node: App) {
+    let mut news = node.moderation.seen();
+    let mut after = None;
+    loop {
+        let seen = *news.borrow_and_update();
+        let done = db::within(db::JOB, end_banned(&node, after)).await;
+        if done.is_ok() {
+            after = Some(seen);
         }
-    });
+        let wait = async {
+            match done {
+                Ok(()) => news.changed().await.is_ok(),
+                Err(why) => {
+                    tracing::debug!(error.cause = ?why, "talks of the banned are ended with the next try");
+                    tokio::time::sleep(AGAIN).await;
+                    true
+                }
+            }
+        };
+        tokio::select! {
+            () = node.tasks.stopping.cancelled() => return,
+            goes_on = wait => if !goes_on { return },
+        }
+    }
 }
 
 /// Drops the tickets and ends the talks of those whose ban came after a version of the fence; of all banned if None.

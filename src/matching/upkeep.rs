@@ -25,32 +25,35 @@ const MEDIAN: u64 = 5;
 
 /// Starts the tick and the hearing of other nodes.
 pub(super) fn run(app: &App) {
-    app.tasks.spawn("matching.relay", relayed(app.clone()));
     let node = app.clone();
-    app.tasks.spawn("matching.upkeep", async move {
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut ticks = 0_u64;
-        loop {
-            tokio::select! {
-                () = node.tasks.stopping.cancelled() => return,
-                () = node.matching.gone.notified() => {
-                    report(db::within(db::JOB, note_gone(&node)).await);
-                    continue;
-                }
-                _ = tick.tick() => {}
+    app.tasks.spawn_essential("matching.relay", move || relayed(node.clone()));
+    let node = app.clone();
+    app.tasks.spawn_essential("matching.upkeep", move || keep_up(node.clone()));
+}
+
+async fn keep_up(node: App) {
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = 0_u64;
+    loop {
+        tokio::select! {
+            () = node.tasks.stopping.cancelled() => return,
+            () = node.matching.gone.notified() => {
+                report(db::within(db::JOB, note_gone(&node)).await);
+                continue;
             }
-            report(db::within(db::JOB, note_gone(&node)).await);
-            report(db::within(db::JOB, mark_away(&node)).await);
-            if ticks.is_multiple_of(SECOND) {
-                report(db::within(db::JOB, second(&node)).await);
-            }
-            if ticks.is_multiple_of(SECOND * MEDIAN) {
-                report(db::within(db::JOB, look_at_waits(&node)).await);
-            }
-            ticks += 1;
+            _ = tick.tick() => {}
         }
-    });
+        report(db::within(db::JOB, note_gone(&node)).await);
+        report(db::within(db::JOB, mark_away(&node)).await);
+        if ticks.is_multiple_of(SECOND) {
+            report(db::within(db::JOB, second(&node)).await);
+        }
+        if ticks.is_multiple_of(SECOND * MEDIAN) {
+            report(db::within(db::JOB, look_at_waits(&node)).await);
+        }
+        ticks += 1;
+    }
 }
 
 fn report(outcome: Result<()>) {

@@ -1,6 +1,6 @@
 //! The ticket writer: seeks gathered while the last commit ran are written in one transaction; each is answered after it.
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
@@ -81,7 +81,12 @@ pub(super) fn run(app: &App) {
     let end = app.matching.writer.end.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(drafts) = end {
         let lane = Lane { app: app.clone(), drafts, connection: None };
-        app.tasks.spawn("matching.writer", lane.run());
+        // Outside of the task: the queue outlives a panic.
+        let lane = Arc::new(tokio::sync::Mutex::new(lane));
+        app.tasks.spawn_essential("matching.writer", move || {
+            let lane = lane.clone();
+            async move { lane.lock().await.run().await }
+        });
     }
 }
 
@@ -92,8 +97,9 @@ struct Lane {
 }
 
 impl Lane {
-    async fn run(mut self) {
+    async fn run(&mut self) {
         let stopping = self.app.tasks.stopping.clone();
+        self.connection = None; // After a panic: it may be in the middle of a transaction.
         let mut gathered = Vec::with_capacity(ROWS);
         loop {
             tokio::select! {

@@ -42,27 +42,29 @@ pub fn dismissal_of(ban: &Ban) -> Dismissal {
 /// Starts the watch.
 pub fn run(app: &App) {
     let node = app.clone();
-    app.tasks.spawn("moderation.watch", async move {
-        let mut relay = node.relay.listen(Kind::Nodes);
-        let mut tick = tokio::time::interval(LOOK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = node.tasks.stopping.cancelled() => return,
-                () = node.moderation.news.notified() => {}
-                _ = tick.tick() => {}
-                said = relay.next() => match said {
-                    Some(Heard::Said(said)) if said.iter().any(|one| *one.frame == *REVOKED) => {}
-                    Some(Heard::Said(_)) => continue,
-                    Some(Heard::Missed) => {}
-                    None => return,
-                },
-            }
-            if let Err(why) = db::within(db::JOB, look(&node)).await {
-                tracing::debug!(error.cause = ?why, "revocations are looked for again in two seconds");
-            }
+    app.tasks.spawn_essential("moderation.watch", move || watch(node.clone()));
+}
+
+async fn watch(node: App) {
+    let mut relay = node.relay.listen(Kind::Nodes);
+    let mut tick = tokio::time::interval(LOOK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = node.tasks.stopping.cancelled() => return,
+            () = node.moderation.news.notified() => {}
+            _ = tick.tick() => {}
+            said = relay.next() => match said {
+                Some(Heard::Said(said)) if said.iter().any(|one| *one.frame == *REVOKED) => {}
+                Some(Heard::Said(_)) => continue,
+                Some(Heard::Missed) => {}
+                None => return,
+            },
         }
-    });
+        if let Err(why) = db::within(db::JOB, look(&node)).await {
+            tracing::debug!(error.cause = ?why, "revocations are looked for again in two seconds");
+        }
+    }
 }
 
 /// Takes in what is new, closes the sockets of the banned, then says how far it has got.

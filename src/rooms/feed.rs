@@ -340,26 +340,28 @@ pub(super) async fn repair(app: &App, room: i64) -> Result<()> {
 /// Starts what keeps the feed whole: other nodes' entries, early entries, hidden heads, rooms out of use.
 pub(super) fn run(app: &App) {
     let node = app.clone();
-    app.tasks.spawn("rooms.relay", relayed(node));
+    app.tasks.spawn_essential("rooms.relay", move || relayed(node.clone()));
     let node = app.clone();
-    app.tasks.spawn("rooms.feed", async move {
-        let mut tick = tokio::time::interval(EARLY / 2);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        let mut looked = Instant::now();
-        loop {
-            tokio::select! {
-                () = node.tasks.stopping.cancelled() => return,
-                _ = tick.tick() => {}
-            }
-            for room in overdue(&node) {
-                report(db::within(db::JOB, repair(&node, room)).await);
-            }
-            if looked.elapsed() >= LOOK && !faults::on(Fault::HeadsNotCompared) {
-                looked = Instant::now();
-                report(db::within(db::JOB, look(&node)).await);
-            }
+    app.tasks.spawn_essential("rooms.feed", move || keep_whole(node.clone()));
+}
+
+async fn keep_whole(node: App) {
+    let mut tick = tokio::time::interval(EARLY / 2);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut looked = Instant::now();
+    loop {
+        tokio::select! {
+            () = node.tasks.stopping.cancelled() => return,
+            _ = tick.tick() => {}
         }
-    });
+        for room in overdue(&node) {
+            report(db::within(db::JOB, repair(&node, room)).await);
+        }
+        if looked.elapsed() >= LOOK && !faults::on(Fault::HeadsNotCompared) {
+            looked = Instant::now();
+            report(db::within(db::JOB, look(&node)).await);
+        }
+    }
 }
 
 fn report(outcome: Result<()>) {

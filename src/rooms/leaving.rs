@@ -4,6 +4,7 @@
 //! of what people write elsewhere (docs/decisions/0009-lanes-take-turns.md). One task a node carries them out: who comes alone
 //! leaves at once, and what somebody asked for is done and told even if they are gone.
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{Connection as _, PgConnection};
@@ -70,7 +71,12 @@ impl Leaving {
 /// Starts the task.
 pub(super) fn run(app: &App, leaves: Leaves, turns: Turns) {
     let task = Task { app: app.clone(), leaves: leaves.0, turns, connection: None };
-    app.tasks.spawn("rooms.leaving", task.run());
+    // Outside of the task: the queue outlives a panic.
+    let task = Arc::new(tokio::sync::Mutex::new(task));
+    app.tasks.spawn_essential("rooms.leaving", move || {
+        let task = task.clone();
+        async move { task.lock().await.run().await }
+    });
 }
 
 struct Task {
@@ -84,8 +90,9 @@ struct Task {
 type Batch = HashMap<(Uuid, i64), Vec<Leave>>;
 
 impl Task {
-    async fn run(mut self) {
+    async fn run(&mut self) {
         let stopping = self.app.tasks.stopping.clone();
+        self.connection = None; // After a panic: it may be in the middle of a statement.
         let mut gathered = Vec::new();
         loop {
             tokio::select! {

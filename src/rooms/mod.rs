@@ -102,25 +102,28 @@ pub fn run(app: &App, ends: Ends) {
     writer::run(app, ends.lanes);
     feed::run(app);
     let node = app.clone();
-    app.tasks.spawn("rooms.tick", async move {
-        let mut second = tokio::time::interval(Duration::from_secs(1));
-        second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        let mut ticks = 0_u64;
-        loop {
-            tokio::select! {
-                () = node.tasks.stopping.cancelled() => break,
-                _ = second.tick() => {}
-            }
-            presence::tell(&node);
-            ephemeral::tell_reads(&node);
-            ephemeral::write_reads(&node).await;
-            ticks += 1;
-            if ticks.is_multiple_of(60) {
-                forget_old_talks(&node).await;
-            }
+    app.tasks.spawn_essential("rooms.tick", move || tick(node.clone()));
+}
+
+/// Tells presence and writes reading marks each second, and forgets old talks each minute.
+async fn tick(node: App) {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut ticks = 0_u64;
+    loop {
+        tokio::select! {
+            () = node.tasks.stopping.cancelled() => break,
+            _ = second.tick() => {}
         }
+        presence::tell(&node);
+        ephemeral::tell_reads(&node);
         ephemeral::write_reads(&node).await;
-    });
+        ticks += 1;
+        if ticks.is_multiple_of(60) {
+            forget_old_talks(&node).await;
+        }
+    }
+    ephemeral::write_reads(&node).await;
 }
 
 /// An entry's number and time, after its commit.

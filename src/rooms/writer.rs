@@ -129,7 +129,12 @@ pub(super) fn run(app: &App, lanes: Lanes) {
             memory: Memory::default(),
             alone: HashMap::new(),
         };
-        app.tasks.spawn("rooms.writer", lane.run());
+        // Outside of the task: the queue and the memory of a lane outlive a panic.
+        let lane = Arc::new(tokio::sync::Mutex::new(lane));
+        app.tasks.spawn_essential("rooms.writer", move || {
+            let lane = lane.clone();
+            async move { lane.lock().await.run().await }
+        });
     }
 }
 
@@ -150,8 +155,10 @@ struct Lane {
 pub(super) type Verdict = Result<Posted>;
 
 impl Lane {
-    async fn run(mut self) {
+    async fn run(&mut self) {
         let stopping = self.app.tasks.stopping.clone();
+        // After a panic: the connection may be in the middle of a transaction.
+        (self.connection, self.turn) = (None, None);
         loop {
             let mut gathered = std::mem::take(&mut self.waiting);
             if gathered.is_empty() {

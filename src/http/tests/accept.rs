@@ -1,6 +1,6 @@
 //! The accept loop against real connections, with short limits.
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -37,7 +37,8 @@ async fn server_at(gate: Arc<Gate>, timeouts: Timeouts) -> Fixture {
         .route("/", get(|ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() }))
         .route("/slow", get(|| async { tokio::time::sleep(Duration::from_secs(2)).await }));
     let tasks = Tasks::default();
-    tasks.spawn("server", Server { tasks: tasks.clone(), router, gate, timeouts }.run(listener));
+    let listener = Arc::new(Mutex::new(Some(Arc::new(listener))));
+    tasks.spawn("server", Server { tasks: tasks.clone(), router, gate, timeouts, listener }.run());
     Fixture { tasks, address }
 }
 

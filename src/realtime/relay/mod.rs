@@ -8,6 +8,8 @@ mod trouble;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -132,8 +134,12 @@ impl Relay {
         Ok(Self { readers, way: Way::Redis(link, Arc::new(Mutex::new(Some(engine)))) })
     }
 
-    /// A node joins the others. Answers what has to run until `stopping`, if anything.
-    pub fn enter(&self, node: Uuid, stopping: CancellationToken) -> Option<impl Future<Output = ()> + Send + use<>> {
+    /// A node joins the others. Answers what has to run until `stopping`, if anything; called again, it connects anew.
+    pub fn enter(
+        &self,
+        node: Uuid,
+        stopping: CancellationToken,
+    ) -> Option<impl FnMut() -> BoxFuture<'static, ()> + Send + use<>> {
         self.follow(Topic::Nodes, true);
         match &self.way {
             Way::Here(nodes) => {
@@ -142,7 +148,7 @@ impl Relay {
             }
             Way::Redis(_, engine) => {
                 let engine = engine.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-                Some(engine.run(node, stopping))
+                Some(move || engine.clone().run(node, stopping.clone()).boxed())
             }
         }
     }

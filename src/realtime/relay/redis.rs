@@ -93,6 +93,8 @@ impl Link {
 }
 
 /// The two connections and what they carry; driven by [`Engine::run`].
+#[derive(Clone)]
+#[derive(Clone)]
 pub(super) struct Engine {
     service: Uuid,
     publisher: Client,

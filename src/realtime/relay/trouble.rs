@@ -119,7 +119,7 @@ mod tests {
 
     /// What a node is told that uses a URL, as soon as it is told something that has all the parts.
     async fn reason(url: &str, parts: &[&str]) -> String {
-        let (link, engine) = redis::link(url, Readers::new()).unwrap();
+        let (link, engine) = redis::link(url, uuid::Uuid::nil(), Readers::new()).unwrap();
         let (trouble, stopping) = (engine.trouble(), CancellationToken::new());
         let relayed = super::super::Relayed { node: Uuid::nil(), topic: Topic::Nodes, seq: None, frame: "x".into() };
         let told = async {
