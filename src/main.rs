@@ -46,15 +46,21 @@ fn main() -> ExitCode {
             Config::read(&args).and_then(|config| print(config).map_err(|why| why.to_string()))
         }
     };
+    ended(outcome)
+}
+
+/// Says why a command failed, and gives the log its last moment.
+fn ended(outcome: Result<(), String>) -> ExitCode {
+    if let Err(why) = &outcome {
+        // A log line may be filtered or JSON; the person at the terminal always reads this.
+        for line in why.lines() {
+            telemetry::say(&format!("maju: {line}"));
+        }
+    }
+    telemetry::flush();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            // A log line may be filtered or JSON; the person at the terminal always reads this.
-            for line in why.lines() {
-                let _ = writeln!(std::io::stderr(), "maju: {line}");
-            }
-            ExitCode::FAILURE
-        }
+        Err(_) => ExitCode::FAILURE,
     }
 }
 

@@ -84,7 +84,7 @@ fn backend(why: sqlx::Error) -> Error {
     failed(why.into())
 }
 
-/// The layer above does not log (`telemetry.rs`): it would for each request.
+/// The layer above does not log (`telemetry/mod.rs`): it would for each request.
 fn failed(why: crate::error::Error) -> Error {
     why.log();
     Error::Backend(why.to_string())

@@ -9,6 +9,7 @@ use tower_sessions::Session;
 use super::sessions;
 use super::store::{self, IdHash};
 use crate::app::App;
+use crate::db;
 use crate::error::Result;
 use crate::faults::{self, Fault};
 use crate::realtime::{CloseCode, Dismissal, Notice, NoticeKind, Queue};
