@@ -22,7 +22,7 @@ use crate::accounts::{self, Visitor};
 use crate::app::{App, Clock};
 use crate::cli::ServeArgs;
 use crate::config::Config;
-use crate::db::{self, private};
+use crate::db::{self, private, private::PrivateError};
 use crate::realtime::Relay;
 use crate::{http, router};
 
@@ -41,7 +41,13 @@ async fn server() -> PgConnectOptions {
             durable: false,
         };
         // Without RUST_LOG-like settings a failing test shows only itself.
-        let postgres = private::open(place).await.unwrap();
+        let mut opened = private::open(place.clone()).await;
+        // The system has cleaned its temporary folder up.
+        if matches!(opened, Err(PrivateError::DatabaseMissing { .. } | PrivateError::DatabaseElsewhere { .. })) {
+            std::fs::remove_dir_all(&place.data_dir).unwrap();
+            opened = private::open(place).await;
+        }
+        let postgres = opened.unwrap();
         let options = postgres.connect_options();
         std::mem::forget(postgres); // stops with the process
         let admin = db::pool(options.clone());

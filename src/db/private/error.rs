@@ -38,6 +38,91 @@ pub enum PrivateError {
         /// What was being done.
         doing: &'static str,
     },
+    /// The mark in the data folder cannot be understood.
+    #[error("{} says where the database is, and cannot be understood ({problem}): put back the file from a backup", file.display())]
+    Mark {
+        /// The mark.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The data folder was in use, and its database is not where it should be.
+    #[error(
+        "{} has had a database, and {} is missing or empty: put it back from a backup, or name another folder with --data-dir. To begin \
+         anew with an empty database, empty the data folder first",
+        data_dir.display(), expected.display()
+    )]
+    DatabaseMissing {
+        /// The data folder.
+        data_dir: PathBuf,
+        /// Where the database should be.
+        expected: PathBuf,
+    },
+    /// Likewise, and nothing says where it should be: root may have put it elsewhere before there were marks.
+    #[error(
+        "{} has had a database, which is not in it: put `pg` back from a backup, or from the folder below {} that was made for it. To \
+         begin anew with an empty database, empty the data folder first",
+        data_dir.display(), fallback_base.display()
+    )]
+    DatabaseElsewhere {
+        /// The data folder.
+        data_dir: PathBuf,
+        /// Where root puts databases that cannot be in their data folders.
+        fallback_base: PathBuf,
+    },
+    /// The database went away while it was in use.
+    #[error("the database {} was removed or moved away while it was in use: put it back", folder.display())]
+    DatabaseGone {
+        /// The database's folder.
+        folder: PathBuf,
+    },
+    /// A copy of a data folder whose database is elsewhere.
+    #[error(
+        "{} is a copy of {}, and the two have one database, in {}: start Maju on the original, or give the copy a database of its own by \
+         copying {}/pg into it while Maju is stopped",
+        copy.display(), original.display(), home.display(), home.display()
+    )]
+    Copied {
+        /// The data folder at hand.
+        copy: PathBuf,
+        /// The one that it was copied from.
+        original: PathBuf,
+        /// Where the database is.
+        home: PathBuf,
+    },
+    /// The database that the mark names is another data folder's.
+    #[error(
+        "the database in {}, which {} names, is that of another data folder ({}): put back its own from a backup",
+        home.display(), file.display(), owner.display()
+    )]
+    OtherDatabase {
+        /// Where the database is.
+        home: PathBuf,
+        /// The mark of the data folder at hand.
+        file: PathBuf,
+        /// The data folder that the database belongs to.
+        owner: PathBuf,
+    },
+    /// There are two databases, and no telling which is meant.
+    #[error("there are two databases, in {} and in {}: move the one away that you do not want", one.display(), other.display())]
+    TwoDatabases {
+        /// The one in the data folder.
+        one: PathBuf,
+        /// The one that the mark names.
+        other: PathBuf,
+    },
+    /// Started as an ordinary user, where root started it before.
+    #[error(
+        "the database of {} is in {}, where it was put when Maju ran as root: start Maju as root, or copy {}/pg into the data folder and \
+         make this user its owner",
+        data_dir.display(), home.display(), home.display()
+    )]
+    OfRoot {
+        /// The data folder.
+        data_dir: PathBuf,
+        /// Where the database is.
+        home: PathBuf,
+    },
     /// The data was written by another major version than the programs at hand.
     #[error(
         "{} was written by PostgreSQL {data} and the programs in {} are PostgreSQL {program}: set MAJU_PG_BIN to the programs of \

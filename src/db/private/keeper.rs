@@ -1,5 +1,6 @@
 //! The thread that looks after the private Postgres: owns it or shares it, starts it again when it dies, takes over when its owner goes.
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -7,7 +8,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
 use super::error::PrivateError;
-use super::lock;
+use super::lock::{self, Lock};
+use super::look::Look;
+use super::mark;
 use super::owner::{self, Home, SOCKET};
 use super::postmaster::{self, GLANCE};
 use super::programs::{self, Programs, Sources};
@@ -16,6 +19,8 @@ use super::{Place, archive};
 
 /// How often the owner looks at its Postgres and a sharer at the lock. A start takes about 60 ms, so both are over well within a second.
 const TICK: Duration = Duration::from_millis(100);
+/// How often the owner looks at the socket of its Postgres and at its lock file.
+const EACH: Duration = Duration::from_secs(1);
 /// The longest pause between two attempts to start again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A Postgres that lived this long did not die of its start.
@@ -39,8 +44,13 @@ pub(super) enum Phase {
     Stopped,
 }
 
-/// The order to stop. That all senders are gone means the same.
-pub(super) struct Stop;
+/// What the thread is told. That all senders are gone means to stop.
+pub(super) enum Order {
+    Stop,
+    /// To fail as a mistake of ours would.
+    #[cfg(test)]
+    Panic,
+}
 
 /// Answered once: the folder of the socket, or why there is none.
 pub(super) type Opened = oneshot::Sender<Result<PathBuf, PrivateError>>;
@@ -49,11 +59,13 @@ pub(super) type Opened = oneshot::Sender<Result<PathBuf, PrivateError>>;
 pub(super) struct Keeper {
     place: Place,
     sources: Sources,
-    orders: Receiver<Stop>,
+    orders: Receiver<Order>,
     phase: watch::Sender<Phase>,
     opened: Option<Opened>,
     /// Fixed at the first success: pools connect to it again and again.
     socket_folder: Option<PathBuf>,
+    /// Whether the database has been there once, here or at its owner's.
+    was_open: bool,
     since: Instant,
     /// How many times ten seconds of waiting for another's Postgres were reported.
     said: u64,
@@ -63,7 +75,7 @@ impl Keeper {
     pub(super) fn new(
         place: Place,
         sources: Sources,
-        orders: Receiver<Stop>,
+        orders: Receiver<Order>,
         phase: watch::Sender<Phase>,
         opened: Opened,
     ) -> Self {
@@ -74,6 +86,7 @@ impl Keeper {
             phase,
             opened: Some(opened),
             socket_folder: None,
+            was_open: false,
             since: Instant::now(),
             said: 0,
         }
@@ -81,6 +94,20 @@ impl Keeper {
 
     /// Runs until it is told to stop, or until the first attempt fails. Blocks: it is a thread's whole life, and Postgres dies with it.
     pub(super) fn run(mut self) {
+        let mut pause = TICK;
+        // A panic has stopped Postgres and let go of the lock on its way here (`Server` and `Lock` do so when they are dropped).
+        while catch_unwind(AssertUnwindSafe(|| self.look_after())).is_err() {
+            self.phase.send_replace(Phase::Down);
+            tracing::error!("what looks after the private Postgres panicked; it is started again");
+            if self.told_to_stop(pause) {
+                break;
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        self.phase.send_replace(Phase::Stopped);
+    }
+
+    fn look_after(&mut self) {
         let mut pause = TICK;
         loop {
             match self.turn() {
@@ -100,7 +127,6 @@ impl Keeper {
                 break;
             }
         }
-        self.phase.send_replace(Phase::Stopped);
     }
 
     /// One look at the lock. True when the order to stop came.
@@ -110,45 +136,47 @@ impl Keeper {
         }
         // Held until Postgres has stopped: it is dropped after `own` returns.
         match lock::take(&self.place.data_dir)? {
-            Some(_lock) => self.own(),
+            Some(mut lock) => self.own(&mut lock),
             None => self.share().map(|()| false),
         }
     }
 
     /// We hold the lock: starts Postgres and stays with it. Returns when told to stop, with nothing running.
-    fn own(&mut self) -> Result<bool, PrivateError> {
+    fn own(&mut self, lock: &mut Lock) -> Result<bool, PrivateError> {
         let home = owner::settle(&self.place.data_dir, &self.place.fallback_base)?;
         if self.opened.is_some() && home.folder != self.place.data_dir {
-            let (folder, instead) = (self.place.data_dir.display(), home.folder.display());
-            tracing::info!("Postgres's user cannot reach {folder}: the database is in {instead}");
+            let (folder, elsewhere) = (self.place.data_dir.display(), home.folder.display());
+            tracing::info!("the database of {folder} is in {elsewhere}: a backup needs both folders");
         }
         let programs = programs::find(&self.sources, &home.folder)?;
-        let mut socket_folder = owner::socket_folder(&home)?;
-        if let Some(known) = self.socket_folder.as_ref().filter(|known| known.is_dir()) {
-            socket_folder.clone_from(known);
-        }
+        let socket_folder = self.socket_folder(&home)?;
         let log = self.place.data_dir.join("log/postgres.log");
         let durable = self.place.durable;
         let plan = Plan { programs: &programs, home: &home, socket_folder: &socket_folder, log: &log, durable };
         let database = home.database();
         postmaster::evict(&database, &socket_folder)?;
         archive::keep_only(&programs.bin, &home.folder);
+        if self.was_open && !owner::holds_database(&home.folder) {
+            // A database that was there and is gone is never replaced by an empty one.
+            return Err(PrivateError::DatabaseGone { folder: database });
+        }
         server::init(&plan)?;
+        mark::write(&self.place.data_dir, &home.folder)?;
         let mut pause = Duration::ZERO;
         loop {
             let Some(server) = self.bring_up(&plan)? else { return Ok(true) };
             self.announce_own(&server, &programs, &home, &socket_folder);
             let up = Instant::now();
-            if self.stay_with(server) {
+            let look = Look::new(&socket_folder, &database, server.pid());
+            if self.stay_with(server, look, lock) {
                 return Ok(true);
             }
-            self.phase.send_replace(Phase::Down);
-            tracing::error!("Postgres ended by itself: starting it again");
             pause = if up.elapsed() > SETTLED { Duration::ZERO } else { (pause * 2).min(LONGEST_PAUSE) };
             if self.told_to_stop(pause) {
                 return Ok(true);
             }
             pause = pause.max(TICK);
+            self.socket_folder(&home)?; // It may be what was removed.
             postmaster::evict(&database, &socket_folder)?;
         }
     }
@@ -192,15 +220,36 @@ impl Keeper {
         Ok(Some(server))
     }
 
-    /// Watches our Postgres. True when told to stop (it is stopped then), false when it ended.
-    fn stay_with(&self, mut server: Server) -> bool {
+    /// Watches our Postgres and our lock. True when told to stop (it is stopped then), false when it ended or had to be stopped
+    /// because nobody can reach it any more.
+    fn stay_with(&self, mut server: Server, mut look: Look, lock: &mut Lock) -> bool {
+        let mut looked = Instant::now();
         while !server.ended() {
             if self.told_to_stop(TICK) {
                 server.stop();
                 return true;
             }
+            if looked.elapsed() < EACH {
+                continue;
+            }
+            looked = Instant::now();
+            lock.keep(&self.place.data_dir);
+            if let Some(why) = look.lost() {
+                self.phase.send_replace(Phase::Down);
+                tracing::error!(pid = server.pid(), "Postgres runs and cannot be reached ({why}): starting it again");
+                server.stop_soon();
+                return false;
+            }
         }
+        self.phase.send_replace(Phase::Down);
+        tracing::error!("Postgres ended by itself: starting it again");
         false
+    }
+
+    /// The folder of the socket, made when it is missing. It stays the same over restarts.
+    fn socket_folder(&self, home: &Home) -> Result<PathBuf, PrivateError> {
+        let folder = owner::socket_folder(home)?;
+        Ok(self.socket_folder.as_ref().filter(|known| known.is_dir()).cloned().unwrap_or(folder))
     }
 
     /// Another process holds the lock: waits for its Postgres, and then only for the lock.
@@ -251,6 +300,7 @@ impl Keeper {
 
     fn announce(&mut self, phase: Phase, socket_folder: &Path) {
         self.phase.send_replace(phase);
+        self.was_open = true;
         self.socket_folder = Some(socket_folder.to_owned());
         if let Some(opened) = self.opened.take() {
             opened.send(Ok(socket_folder.to_owned())).ok(); // Nobody waits any more: the next look at the orders says so.
@@ -263,7 +313,12 @@ impl Keeper {
 
     /// Waits, and says whether the order to stop came meanwhile.
     fn told_to_stop(&self, wait: Duration) -> bool {
-        !matches!(self.orders.recv_timeout(wait), Err(RecvTimeoutError::Timeout))
+        match self.orders.recv_timeout(wait) {
+            Err(RecvTimeoutError::Timeout) => false,
+            Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => true,
+            #[cfg(test)]
+            Ok(Order::Panic) => panic!("told to"),
+        }
     }
 }
 

@@ -4,6 +4,8 @@ mod death;
 mod error;
 mod keeper;
 mod lock;
+mod look;
+mod mark;
 mod owner;
 mod postmaster;
 mod programs;
@@ -13,8 +15,8 @@ mod sizes;
 mod tests;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -24,7 +26,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 
 pub use error::PrivateError;
-use keeper::{Keeper, Phase, Stop};
+use keeper::{Keeper, Order, Phase};
 use programs::Sources;
 
 /// The database that is made for us.
@@ -49,9 +51,10 @@ pub struct PrivatePostgres {
 }
 
 struct Inner {
-    stop: SyncSender<Stop>,
+    orders: SyncSender<Order>,
     phase: watch::Receiver<Phase>,
-    socket_folder: PathBuf,
+    /// Empty until it was opened.
+    socket_folder: OnceLock<PathBuf>,
 }
 
 /// Brings the private Postgres up, or joins the one that another Maju runs in the same data folder. Answers when the database `maju`
@@ -73,9 +76,22 @@ pub async fn open(place: Place) -> Result<PrivatePostgres, PrivateError> {
     open_with(place, Sources::real()).await
 }
 
+/// Begins what [`open`] does and returns at once, so that it can be stopped in order before it is done.
+///
+/// # Errors
+///
+/// Only when the system has no thread left.
+pub fn start(place: Place) -> Result<Starting, PrivateError> {
+    start_with(place, Sources::real())
+}
+
 async fn open_with(place: Place, sources: Sources) -> Result<PrivatePostgres, PrivateError> {
+    start_with(place, sources)?.finish().await
+}
+
+fn start_with(place: Place, sources: Sources) -> Result<Starting, PrivateError> {
     let folder = place.data_dir.clone();
-    let (stop, orders) = sync_channel(1);
+    let (orders_in, orders) = sync_channel(1);
     let (opened, answer) = oneshot::channel();
     let (phase_of_keeper, phase) = watch::channel(Phase::default());
     let keeper = Keeper::new(place, sources, orders, phase_of_keeper, opened);
@@ -84,13 +100,39 @@ async fn open_with(place: Place, sources: Sources) -> Result<PrivatePostgres, Pr
         .name("private-postgres".to_owned())
         .spawn(move || keeper.run())
         .map_err(|problem| PrivateError::at(&folder, "starting a thread", problem))?;
-    let socket_folder = answer.await.map_err(|_| PrivateError::GivenUp)??;
-    let postgres = PrivatePostgres { inner: Arc::new(Inner { stop, phase, socket_folder }) };
-    if let Err(error) = make_database(postgres.connect_options()).await {
-        postgres.stop().await;
-        return Err(PrivateError::Refused { folder, problem: error.to_string() });
+    let inner = Inner { orders: orders_in, phase, socket_folder: OnceLock::new() };
+    Ok(Starting { postgres: PrivatePostgres { inner: Arc::new(inner) }, answer, folder })
+}
+
+/// A private Postgres that is being started.
+pub struct Starting {
+    postgres: PrivatePostgres,
+    answer: oneshot::Receiver<Result<PathBuf, PrivateError>>,
+    folder: PathBuf,
+}
+
+impl Starting {
+    /// A handle that may stop it already. It is of no other use before [`Starting::finish`] has returned.
+    #[must_use]
+    pub fn handle(&self) -> PrivatePostgres {
+        self.postgres.clone()
     }
-    Ok(postgres)
+
+    /// Waits until it accepts connections and holds the database `maju`.
+    ///
+    /// # Errors
+    ///
+    /// See [`PrivateError`]. Nothing is left running then.
+    pub async fn finish(self) -> Result<PrivatePostgres, PrivateError> {
+        let Self { postgres, answer, folder } = self;
+        let socket_folder = answer.await.map_err(|_| PrivateError::GivenUp)??;
+        postgres.inner.socket_folder.get_or_init(|| socket_folder);
+        if let Err(error) = make_database(postgres.connect_options()).await {
+            postgres.stop().await;
+            return Err(PrivateError::Refused { folder, problem: error.to_string() });
+        }
+        Ok(postgres)
+    }
 }
 
 impl PrivatePostgres {
@@ -98,8 +140,9 @@ impl PrivatePostgres {
     #[must_use]
     pub fn connect_options(&self) -> PgConnectOptions {
         // Everything is said, so that no PG* variable of the environment speaks instead.
+        let socket_folder = self.inner.socket_folder.get().map_or_else(PathBuf::new, PathBuf::clone);
         PgConnectOptions::new_without_pgpass()
-            .socket(&self.inner.socket_folder)
+            .socket(socket_folder)
             .port(5432)
             .username(server::ROLE)
             .database(DATABASE)
@@ -110,6 +153,12 @@ impl PrivatePostgres {
     #[must_use]
     pub fn is_owner(&self) -> bool {
         matches!(*self.inner.phase.borrow(), Phase::Own { .. })
+    }
+
+    /// Whether Postgres accepted connections when it was last looked at, here or at its owner's.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        matches!(*self.inner.phase.borrow(), Phase::Own { .. } | Phase::Shared { .. })
     }
 
     /// One line for a person: version, folder, whose it is.
@@ -131,7 +180,7 @@ impl PrivatePostgres {
     /// The owner stops Postgres (fast and clean; by force after 15 seconds) and then lets go of the lock; one who shares it only stops
     /// watching. Returns when that is done. Doing it again does nothing.
     pub async fn stop(&self) {
-        self.inner.stop.try_send(Stop).ok(); // Full or closed: the order was given before.
+        self.inner.orders.try_send(Order::Stop).ok(); // Full or closed: the order was given before.
         let mut phase = self.inner.phase.clone();
         phase.wait_for(|phase| *phase == Phase::Stopped).await.ok(); // The thread is gone: as good as stopped.
     }

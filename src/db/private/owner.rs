@@ -10,13 +10,17 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::io::Errno;
+use uuid::Uuid;
 
 use super::error::PrivateError;
+use super::mark::{self, Mark};
 
 /// The database's folder inside the home.
 const DATABASE: &str = "pg";
 /// What a Unix socket's address holds on Linux (108 bytes with the closing zero; other systems have 104).
 const LONGEST_SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+/// Data folders that had one path after another, at most.
+const MOST_STAND_INS: u32 = 1_000;
 /// The socket's file name for port 5432.
 pub(super) const SOCKET: &str = ".s.PGSQL.5432";
 
@@ -113,39 +117,154 @@ pub(super) fn data_folder(data_dir: &Path) -> Result<PathBuf, PrivateError> {
 
 /// Finds the home of a data folder's database, and makes the stand-in below `fallback_base` when it is needed.
 ///
-/// The choice is stable: a database that exists is never left behind for a new, empty one because a folder was opened or closed.
+/// The choice is stable: a database that exists is never left behind for a new, empty one because a folder was opened, closed, moved
+/// or copied. What is ambiguous is refused.
 pub(super) fn settle(data_dir: &Path, fallback_base: &Path) -> Result<Home, PrivateError> {
-    if !is_root() {
-        return Ok(Home { folder: data_dir.to_owned(), user: None });
+    let here = holds_database(data_dir);
+    match mark::home_of(data_dir)? {
+        // Root put it elsewhere, and we are not root. What is here was put here since.
+        Some(Mark { folder: Some(home), .. }) if !is_root() && !here => Err(if holds_database(&home) {
+            PrivateError::OfRoot { data_dir: data_dir.to_owned(), home }
+        } else {
+            missing(data_dir, home.join(DATABASE))
+        }),
+        Some(Mark { id, folder: Some(home) }) if is_root() => match marked(data_dir, &home, id)? {
+            Marked::Ours if here => {
+                Err(PrivateError::TwoDatabases { one: data_dir.join(DATABASE), other: home.join(DATABASE) })
+            }
+            Marked::Ours => at(&home),
+            // It was given a database of its own.
+            Marked::Copied(_) | Marked::Gone if here => at(data_dir),
+            Marked::Copied(original) => Err(PrivateError::Copied { copy: data_dir.to_owned(), original, home }),
+            Marked::Gone => Err(missing(data_dir, home.join(DATABASE))),
+        },
+        Some(Mark { folder: None, .. }) if !here => Err(missing(data_dir, data_dir.join(DATABASE))),
+        None if !here => unmarked(data_dir, fallback_base),
+        _ => at(data_dir),
     }
-    let stand_in = stand_in(data_dir, fallback_base);
-    let has_own = data_dir.join(DATABASE).exists();
-    let user = user_for(data_dir);
-    if reachable(data_dir, &user)? {
-        if has_own || !stand_in.join(DATABASE).exists() {
-            return Ok(Home { folder: data_dir.to_owned(), user: Some(user) });
+}
+
+/// What is found where the mark of a data folder says that its database is.
+enum Marked {
+    /// Its database. The folder may have been moved since.
+    Ours,
+    /// The database of the folder that this one was copied from.
+    Copied(PathBuf),
+    /// Nothing.
+    Gone,
+}
+
+fn marked(data_dir: &Path, home: &Path, id: Uuid) -> Result<Marked, PrivateError> {
+    if !holds_database(home) {
+        return Ok(Marked::Gone);
+    }
+    let Some(owner) = mark::owner_of(home)? else { return Ok(Marked::Ours) };
+    let folder = owner.folder.unwrap_or_default();
+    if owner.id != id {
+        let (home, file) = (home.to_owned(), mark::path(data_dir));
+        return Err(PrivateError::OtherDatabase { home, file, owner: folder });
+    }
+    let is_same = |one: &Path, other: &Path| {
+        let (Ok(one), Ok(other)) = (fs::metadata(one), fs::metadata(other)) else { return false };
+        (one.dev(), one.ino()) == (other.dev(), other.ino())
+    };
+    if folder == data_dir || is_same(&folder, data_dir) {
+        return Ok(Marked::Ours);
+    }
+    // A mark that cannot be read is that of a folder which is there.
+    let original = mark::home_of(&folder);
+    if original.is_err() || original.is_ok_and(|mark| mark.is_some_and(|mark| mark.id == id)) {
+        return Ok(Marked::Copied(folder));
+    }
+    tracing::warn!(
+        "the data folder was moved from {} to {}: its database stays in {}",
+        folder.display(),
+        data_dir.display(),
+        home.display()
+    );
+    Ok(Marked::Ours)
+}
+
+/// The home of a data folder that has neither a mark nor a database: a database from before there were marks, or a new one.
+fn unmarked(data_dir: &Path, fallback_base: &Path) -> Result<Home, PrivateError> {
+    let mut new = None;
+    for stand_in in stand_ins(data_dir, fallback_base).filter(|_| is_root()) {
+        if !holds_database(&stand_in) {
+            new = Some(stand_in);
+            break;
         }
-    } else if has_own {
-        return Err(PrivateError::Closed { folder: data_dir.to_owned(), user: user.name });
+        // Another's is passed over: it was moved away from this path.
+        if mark::owner_of(&stand_in)?.is_none_or(|owner| owner.folder.as_deref() == Some(data_dir)) {
+            return at_stand_in(&stand_in);
+        }
     }
-    make_passable(&stand_in, true)
-        .map_err(|problem| PrivateError::at(&stand_in, "making the database's folder", problem))?;
-    let stand_in = fs::canonicalize(&stand_in)
-        .map_err(|problem| PrivateError::at(&stand_in, "making the database's folder", problem))?;
-    let user = user_for(&stand_in);
-    if !reachable(&stand_in, &user)? {
-        return Err(PrivateError::Closed { folder: stand_in, user: user.name });
+    // Postgres has run here.
+    if fs::metadata(data_dir.join("log/postgres.log")).is_ok_and(|found| found.len() > 0) {
+        return Err(match new {
+            Some(_) => PrivateError::DatabaseElsewhere {
+                data_dir: data_dir.to_owned(),
+                fallback_base: fallback_base.to_owned(),
+            },
+            None => missing(data_dir, data_dir.join(DATABASE)),
+        });
     }
-    Ok(Home { folder: stand_in, user: Some(user) })
+    match new {
+        Some(stand_in) if !reachable(data_dir, &user_for(data_dir))? => at_stand_in(&stand_in),
+        _ => at(data_dir),
+    }
+}
+
+/// A stand-in as the home, made when it is missing, by its real path.
+fn at_stand_in(stand_in: &Path) -> Result<Home, PrivateError> {
+    make_passable(stand_in, true)
+        .and_then(|()| fs::canonicalize(stand_in))
+        .map_err(|problem| PrivateError::at(stand_in, "making the database's folder", problem))
+        .and_then(|stand_in| at(&stand_in))
+}
+
+fn missing(data_dir: &Path, expected: PathBuf) -> PrivateError {
+    PrivateError::DatabaseMissing { data_dir: data_dir.to_owned(), expected }
+}
+
+/// A folder as the home, with the user that Postgres runs as there.
+fn at(folder: &Path) -> Result<Home, PrivateError> {
+    let folder = folder.to_owned();
+    if !is_root() {
+        return Ok(Home { folder, user: None });
+    }
+    let user = user_for(&folder);
+    if reachable(&folder, &user)? {
+        Ok(Home { folder, user: Some(user) })
+    } else {
+        Err(PrivateError::Closed { folder, user: user.name })
+    }
+}
+
+/// Whether a folder has a database in it, or something that cannot be looked into.
+pub(super) fn holds_database(home: &Path) -> bool {
+    match fs::read_dir(home.join(DATABASE)) {
+        Ok(mut items) => items.next().is_some(),
+        Err(problem) => !matches!(problem.kind(), io::ErrorKind::NotFound),
+    }
 }
 
 /// Where a data folder's database may be, without making anything: for one who shares it.
-pub(super) fn databases(data_dir: &Path, fallback_base: &Path) -> [PathBuf; 2] {
-    [data_dir.join(DATABASE), stand_in(data_dir, fallback_base).join(DATABASE)]
+pub(super) fn databases(data_dir: &Path, fallback_base: &Path) -> Vec<PathBuf> {
+    let marked = mark::home_of(data_dir).ok().flatten();
+    let homes = match marked {
+        Some(mark) => vec![mark.folder.unwrap_or_else(|| data_dir.to_owned())],
+        None => [data_dir.to_owned()].into_iter().chain(stand_ins(data_dir, fallback_base).take(1)).collect(),
+    };
+    homes.into_iter().map(|home| home.join(DATABASE)).collect()
 }
 
-fn stand_in(data_dir: &Path, fallback_base: &Path) -> PathBuf {
-    fallback_base.join(short_hash(data_dir.as_os_str()))
+/// The folders that a data folder's database may get when it cannot be in the data folder: the first, and others in case that one is
+/// taken by a folder that had this path before.
+fn stand_ins(data_dir: &Path, fallback_base: &Path) -> impl Iterator<Item = PathBuf> {
+    let first = fallback_base.join(short_hash(data_dir.as_os_str()));
+    let further = first.clone();
+    let more = (2..MOST_STAND_INS).map(move |nth| further.with_extension(nth.to_string()));
+    std::iter::once(first).chain(more)
 }
 
 /// The folder of the socket: `run` in the home, or a short one when the socket's path would be too long for the kernel.

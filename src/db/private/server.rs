@@ -26,6 +26,8 @@ const PATIENCE: [(Signal, Duration); 3] = [
     (Signal::QUIT, Duration::from_secs(5)),
     (Signal::KILL, Duration::from_secs(5)),
 ];
+/// The same when people wait for it to be started again.
+const HASTE: [(Signal, Duration); 3] = [(Signal::INT, Duration::from_secs(2)), PATIENCE[1], PATIENCE[2]];
 
 /// What a start needs to know.
 pub(super) struct Plan<'a> {
@@ -178,7 +180,16 @@ impl Server {
 
     /// Stops it: fast (connections are cut, everything is written), then immediately, then by force. At most 20 seconds.
     pub(super) fn stop(mut self) {
-        for (signal, patience) in PATIENCE {
+        self.end(PATIENCE);
+    }
+
+    /// Stops it likewise, with less patience: it is to be started again at once.
+    pub(super) fn stop_soon(mut self) {
+        self.end(HASTE);
+    }
+
+    fn end(&mut self, patience: [(Signal, Duration); 3]) {
+        for (signal, patience) in patience {
             if signal != Signal::INT {
                 tracing::warn!(?signal, "Postgres did not stop in time");
             }
@@ -200,6 +211,15 @@ impl Server {
         }
         let said = if said.is_empty() { "it ended without a word".to_owned() } else { said };
         PrivateError::Start { said, log: self.log.clone() }
+    }
+}
+
+impl Drop for Server {
+    /// A panic of ours does not leave it running.
+    fn drop(&mut self) {
+        if !self.ended() {
+            self.end(PATIENCE);
+        }
     }
 }
 

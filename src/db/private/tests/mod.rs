@@ -1,5 +1,7 @@
 //! The private Postgres with real programs, real processes and real folders. Run as root, what differs runs once more as an ordinary user.
+mod guard;
 mod life;
+mod marks;
 mod pieces;
 mod refusals;
 mod standby;
@@ -212,7 +214,7 @@ async fn plays_a_role() {
 #[test]
 fn it_holds_for_an_ordinary_user() {
     // What differs between root and others; who is not root has just run all of it.
-    const DIFFERENT: [&str; 7] = [
+    const DIFFERENT: [&str; 9] = [
         "the_first_start",
         "an_orphan",
         "a_start_that_is_killed",
@@ -220,6 +222,8 @@ fn it_holds_for_an_ordinary_user() {
         "a_database_of_another",
         "a_folder_without_rights",
         "a_path_too_long",
+        "a_socket_that_is_removed",
+        "a_database_that_is_missing",
     ];
     if !owner::is_root() {
         return;

@@ -12,7 +12,7 @@ use super::{Folder, NOBODY, Other, read_the_note, skip, write_a_note};
 const NOTHING: Archive = Archive { bytes: &[], version: "", hash: "" };
 
 /// The error of an `open`, which must be one line.
-async fn refusal(place: Place) -> PrivateError {
+pub(super) async fn refusal(place: Place) -> PrivateError {
     refusal_with(place, Sources::real()).await
 }
 
@@ -161,7 +161,7 @@ async fn a_path_too_long_for_a_socket_gets_a_short_one() {
     write_a_note(&postgres).await;
     let sharer = folder.open_at(place.clone()).await;
     assert_eq!(read_the_note(&sharer).await, "kept");
-    let short = sharer.inner.socket_folder.clone();
+    let short = sharer.inner.socket_folder.get().unwrap().clone();
     assert!(short.starts_with("/tmp") && fs::metadata(&short).unwrap().mode() & 0o777 == 0o700, "{}", short.display());
     postgres.stop().await;
     assert_eq!(read_the_note(&sharer).await, "kept"); // Taken over on the same socket.
@@ -219,9 +219,16 @@ async fn under_a_closed_home_the_database_lives_elsewhere() {
     assert_eq!(read_the_note(&postgres).await, "kept");
     postgres.stop().await;
 
-    // A home that is closed over a database: not a new, empty one.
+    // Two databases: no telling which is meant.
     fs::create_dir(home.join("data/pg")).unwrap();
+    fs::write(home.join("data/pg/PG_VERSION"), "18\n").unwrap();
+    assert!(matches!(refusal(place).await, PrivateError::TwoDatabases { .. }));
+
+    // A home that is closed over a database: not a new, empty one.
+    fs::create_dir_all(home.join("other/pg")).unwrap();
+    fs::write(home.join("other/pg/PG_VERSION"), "18\n").unwrap();
     fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
+    let place = Place { data_dir: home.join("other"), fallback_base: folder.fallback(), durable: false };
     assert!(matches!(refusal(place).await, PrivateError::Closed { .. }));
 }
 

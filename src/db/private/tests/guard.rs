@@ -1,0 +1,121 @@
+//! What is removed under a Postgres that runs, and mistakes of what looks after it: acknowledged entries stay, and it comes back.
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::super::keeper::Order;
+use super::super::{PrivatePostgres, lock, postmaster};
+use super::{Folder, connect, pid_of, read_the_note, until, write_a_note};
+
+/// What must be over within ten seconds; a busy machine gets as much again.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Removes something and waits until both the owner and one who shares are served again.
+async fn serves_again_without(remove: impl Fn(&Path)) {
+    let folder = Folder::new();
+    let postgres = folder.open().await;
+    write_a_note(&postgres).await;
+    let sharer = folder.open().await;
+    let old = pid_of(&postgres);
+    remove(&folder.data());
+    let began = Instant::now();
+    until("another Postgres is up", || postgres.is_owner() && pid_of(&postgres) != old).await;
+    assert_eq!((read_the_note(&postgres).await.as_str(), read_the_note(&sharer).await.as_str()), ("kept", "kept"));
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    assert!(!postmaster::is_of(old, &folder.data().join("pg")));
+    sharer.stop().await;
+    postgres.stop().await;
+}
+
+#[tokio::test]
+async fn a_socket_that_is_removed_comes_back() {
+    serves_again_without(|data| fs::remove_file(data.join("run/.s.PGSQL.5432")).unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_folder_of_the_socket_that_is_removed_comes_back() {
+    serves_again_without(|data| fs::remove_dir_all(data.join("run")).unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_postmaster_pid_that_is_removed_comes_back() {
+    serves_again_without(|data| fs::remove_file(data.join("pg/postmaster.pid")).unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_postgres_that_hangs_is_not_killed() {
+    let folder = Folder::new();
+    let postgres = folder.open().await;
+    write_a_note(&postgres).await;
+    let pid = pid_of(&postgres);
+    postmaster::send(pid, Signal::STOP);
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    postmaster::send(pid, Signal::CONT);
+    assert_eq!(read_the_note(&postgres).await, "kept");
+    assert_eq!(pid_of(&postgres), pid);
+    postgres.stop().await;
+}
+
+#[tokio::test]
+async fn without_its_lock_file_the_owner_stays_the_owner_and_puts_it_back() {
+    let folder = Folder::new();
+    let owner = folder.open().await;
+    write_a_note(&owner).await;
+    let (pid, file) = (pid_of(&owner), lock::path(&folder.data()));
+    let mut connection = connect(&owner).await;
+    fs::remove_file(&file).unwrap();
+    let second = folder.open().await;
+    assert!(!second.is_owner(), "two owners");
+    until("the lock file is back", || lock::holder(&folder.data()) == Some(std::process::id().cast_signed())).await;
+    // Replaced by another: the same.
+    fs::write(folder.data().join("other"), "").unwrap();
+    fs::rename(folder.data().join("other"), &file).unwrap();
+    let third = folder.open().await;
+    assert!(!third.is_owner(), "two owners");
+    until("the lock file is back", || lock::holder(&folder.data()) == Some(std::process::id().cast_signed())).await;
+    assert_eq!(pid_of(&owner), pid);
+    let said: String = sqlx::query_scalar("SELECT said FROM note").fetch_one(&mut connection).await.unwrap();
+    assert_eq!(said, "kept", "on the connection from before");
+    for one in [&third, &second, &owner] {
+        one.stop().await;
+    }
+    assert_eq!(lock::holder(&folder.data()), None);
+}
+
+#[tokio::test]
+async fn a_panic_of_what_looks_after_it_is_no_end() {
+    let folder = Folder::new();
+    let postgres = folder.open().await;
+    write_a_note(&postgres).await;
+    let old = pid_of(&postgres);
+    postgres.inner.orders.try_send(Order::Panic).ok().unwrap();
+    until("another Postgres is up", || postgres.is_owner() && pid_of(&postgres) != old).await;
+    assert!(!postmaster::is_of(old, &folder.data().join("pg")));
+    assert_eq!(read_the_note(&postgres).await, "kept");
+    postgres.stop().await;
+}
+
+/// Moves something away while Postgres runs, and back: no empty database is made meanwhile.
+async fn survives_the_absence_of(away: &Path, postgres: &PrivatePostgres) {
+    let elsewhere = away.with_extension("away");
+    fs::rename(away, &elsewhere).unwrap();
+    until("it is noticed", || !postgres.is_up()).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!postgres.is_up());
+    assert!(!away.join("PG_VERSION").exists() && !away.join("pg").exists(), "an empty database was made");
+    fs::rename(&elsewhere, away).unwrap();
+    until("it is back", || postgres.is_up()).await;
+    assert_eq!(read_the_note(postgres).await, "kept");
+}
+
+#[tokio::test]
+async fn a_database_or_a_data_folder_that_is_moved_away_while_it_is_in_use_is_never_replaced() {
+    let folder = Folder::new();
+    let postgres = folder.open().await;
+    write_a_note(&postgres).await;
+    survives_the_absence_of(&folder.data(), &postgres).await;
+    survives_the_absence_of(&folder.data().join("pg"), &postgres).await;
+    postgres.stop().await;
+}
