@@ -67,6 +67,9 @@ fn ended(outcome: Result<(), String>) -> ExitCode {
 /// Logs and settings first.
 fn prepared(args: &ServeArgs, run: impl FnOnce(Config) -> Result<(), String>) -> Result<(), String> {
     let config = Config::read(args)?;
+    if config.database_url.is_none() {
+        db::private::without_pg_variables()?;
+    }
     telemetry::init(config.log_json, config.log_filter.as_deref());
     for note in &config.notes {
         tracing::warn!("{note}");

@@ -1,6 +1,7 @@
 //! A Postgres of our own in the data folder: started and stopped with us, shared between processes, taken over when its owner goes.
 mod archive;
 mod death;
+mod environment;
 mod error;
 mod keeper;
 mod lock;
@@ -25,6 +26,7 @@ use sqlx::{ConnectOptions, Connection};
 use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 
+pub use environment::without_pg_variables;
 pub use error::PrivateError;
 use keeper::{Keeper, Order, Phase};
 use programs::Sources;
@@ -139,7 +141,8 @@ impl PrivatePostgres {
     /// How to connect: over the Unix socket, as `maju`, to the database `maju`. Stays true over restarts and changes of owner.
     #[must_use]
     pub fn connect_options(&self) -> PgConnectOptions {
-        // Everything is said, so that no PG* variable of the environment speaks instead.
+        // Everything is said, so that no PG* variable of the environment speaks instead. PGOPTIONS alone cannot be overruled
+        // here: see `without_pg_variables`.
         let socket_folder = self.inner.socket_folder.get().map_or_else(PathBuf::new, PathBuf::clone);
         PgConnectOptions::new_without_pgpass()
             .socket(socket_folder)

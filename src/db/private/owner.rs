@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 use rustix::io::Errno;
 use uuid::Uuid;
 
+use super::environment;
 use super::error::PrivateError;
 use super::mark::{self, Mark};
 
@@ -52,12 +53,8 @@ impl Home {
 
     /// A command that runs as Postgres's user, far from our folder and our environment.
     pub(super) fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
-        // PG* and LC_* variables of ours would change what Postgres does.
-        command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("TZ", "UTC");
-        command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null());
-        // Ctrl-C in a terminal goes to the whole group: Postgres would stop at once, and we still have messages to commit.
-        command.process_group(0);
+        let mut command = environment::command(program);
+        command.stdout(Stdio::null());
         if let Some(user) = &self.user {
             command.uid(user.uid).gid(user.gid);
         }
@@ -323,9 +320,9 @@ pub(super) fn account(accounts: &str, fits: impl Fn(&str, u32) -> bool) -> Optio
 
 /// Asks the kernel whether a user may enter a folder, by entering it: modes alone do not tell (access lists, network disks).
 fn reachable(folder: &Path, user: &User) -> Result<bool, PrivateError> {
-    let mut command = Command::new("/bin/sh");
+    let mut command = environment::command(Path::new("/bin/sh"));
     command.args(["-c", ":"]).current_dir(folder).uid(user.uid).gid(user.gid);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
     match command.status() {
         Ok(_) => Ok(true),
         Err(problem) if Errno::from_io_error(&problem) == Some(Errno::PERM) => {

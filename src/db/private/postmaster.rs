@@ -67,8 +67,8 @@ fn look_at(pid: i32) -> (String, Option<PathBuf>, Vec<String>) {
 
 #[cfg(not(target_os = "linux"))]
 fn look_at(pid: i32) -> (String, Option<PathBuf>, Vec<String>) {
-    let Ok(answer) = std::process::Command::new("ps").args(["-ww", "-o", "command=", "-p", &pid.to_string()]).output()
-    else {
+    let mut ps = super::environment::command(Path::new("ps"));
+    let Ok(answer) = ps.args(["-ww", "-o", "command=", "-p", &pid.to_string()]).output() else {
         return (String::new(), None, Vec::new());
     };
     let line = String::from_utf8_lossy(&answer.stdout).into_owned();

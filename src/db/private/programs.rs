@@ -1,9 +1,9 @@
 //! Which PostgreSQL programs to use: those that are named, those inside the binary, or those of the system.
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use super::archive::{self, Archive};
+use super::environment;
 use super::error::PrivateError;
 
 /// The oldest major version that Maju works with.
@@ -77,9 +77,12 @@ pub(super) fn find(sources: &Sources, home: &Path) -> Result<Programs, PrivateEr
 
 /// Asks the programs of a folder for their version.
 fn try_folder(bin: &Path) -> Result<Programs, String> {
+    // Postgres runs with / as its folder.
+    let bin = fs::canonicalize(bin).map_err(|error| error.to_string())?;
     let mut version = String::new();
     for program in ["initdb", "postgres"] {
-        let answer = Command::new(bin.join(program)).arg("--version").stdin(Stdio::null()).output();
+        // As they will run: with variables of ours they might start here and not there.
+        let answer = environment::command(&bin.join(program)).arg("--version").output();
         let answer = answer.map_err(|error| format!("{program}: {error}"))?;
         if !answer.status.success() {
             let said = String::from_utf8_lossy(&answer.stderr);
@@ -91,8 +94,6 @@ fn try_folder(bin: &Path) -> Result<Programs, String> {
     if major < OLDEST {
         return Err(format!("PostgreSQL {version} is older than {OLDEST}"));
     }
-    // Postgres runs with / as its folder.
-    let bin = fs::canonicalize(bin).map_err(|error| error.to_string())?;
     Ok(Programs { bin, major, version })
 }
 
@@ -106,7 +107,10 @@ pub(super) fn parse_version(text: &str) -> Option<(u32, String)> {
 /// Folders of the system that may hold a Postgres: what `pg_config` names, then the newest first.
 fn system_folders() -> Vec<PathBuf> {
     let mut folders = Vec::new();
-    if let Ok(answer) = Command::new("pg_config").arg("--bindir").stdin(Stdio::null()).stderr(Stdio::null()).output() {
+    let mut pg_config = environment::command(Path::new("pg_config"));
+    // The user's own PATH: it may be anywhere.
+    pg_config.arg("--bindir").envs(env::var_os("PATH").map(|path| ("PATH", path)));
+    if let Ok(answer) = pg_config.output() {
         let bin = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
         if answer.status.success() && !bin.is_empty() {
             folders.push(PathBuf::from(bin));
