@@ -38,6 +38,17 @@ pub enum PrivateError {
         /// What was being done.
         doing: &'static str,
     },
+    /// There is too little shared memory, which fails with the words of a full disk.
+    #[error(
+        "no space left in {what} while {doing}: PostgreSQL keeps the memory there that its processes share. Enlarge it (in a container: \
+         --shm-size=64m), or set DATABASE_URL to use a server instead"
+    )]
+    SharedMemory {
+        /// `/dev/shm`, or the kernel's limits by name.
+        what: &'static str,
+        /// What was being done.
+        doing: &'static str,
+    },
     /// The mark in the data folder cannot be understood.
     #[error("{} says where the database is, and cannot be understood ({problem}): put back the file from a backup", file.display())]
     Mark {
@@ -231,6 +242,22 @@ pub enum PrivateError {
 }
 
 impl PrivateError {
+    /// What PostgreSQL's own words say of a lack of space, if they do. The system says the same of disks and of shared memory.
+    pub(super) fn full(said: &str, folder: &Path, doing: &'static str) -> Option<Self> {
+        let mut lines = said.split(['\n', '|']);
+        let line =
+            lines.find(|line| line.contains("No space left on device") || line.contains("Disk quota exceeded"))?;
+        // `could not resize shared memory segment "/PostgreSQL.1804289383" to 1048576 bytes`; the ones on the disk are
+        // `"pg_dynshmem/mmap.…"`.
+        Some(if line.contains("\"/PostgreSQL.") {
+            Self::SharedMemory { what: "/dev/shm", doing }
+        } else if line.contains("shared memory segment:") || line.contains("create semaphores:") {
+            Self::SharedMemory { what: "the kernel's shared memory (kernel.shmall, kernel.shmmni, kernel.sem)", doing }
+        } else {
+            Self::DiskFull { folder: folder.to_owned(), doing }
+        })
+    }
+
     /// An error of the file system: a full disk has a message of its own.
     pub(super) fn at(folder: &Path, doing: &'static str, problem: io::Error) -> Self {
         let folder = folder.to_owned();

@@ -108,6 +108,12 @@ fn initdb(plan: &Plan<'_>, folder: &Path) -> Result<(), PrivateError> {
     if !plan.durable {
         command.arg("--no-sync");
     }
+    // PostgreSQL 15's initdb takes no settings.
+    if let Some(kind) = sizes::shared_memory()
+        && plan.programs.major >= 16
+    {
+        command.args(["--set", &format!("dynamic_shared_memory_type={kind}")]);
+    }
     // Half a database is of no use to anybody: no need to ask it nicely.
     dies_with_us(&mut command, Signal::KILL);
     let folder = plan.home.database();
@@ -120,8 +126,8 @@ fn initdb(plan: &Plan<'_>, folder: &Path) -> Result<(), PrivateError> {
 
 fn init_error(folder: PathBuf, answer: &Output) -> PrivateError {
     let said = String::from_utf8_lossy(&answer.stderr);
-    if said.contains("No space left on device") || said.contains("Disk quota exceeded") {
-        return PrivateError::DiskFull { folder, doing: "making the database" };
+    if let Some(full) = PrivateError::full(&said, &folder, "making the database") {
+        return full;
     }
     let telling = |line: &&str| ["error:", "FATAL:", "PANIC:"].iter().any(|word| line.contains(word));
     let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
@@ -206,8 +212,8 @@ impl Server {
 
     fn failure(&self) -> PrivateError {
         let said = tail(&self.log, self.log_start).unwrap_or_default();
-        if said.contains("No space left on device") || said.contains("Disk quota exceeded") {
-            return PrivateError::DiskFull { folder: self.database.clone(), doing: "starting Postgres" };
+        if let Some(full) = PrivateError::full(&said, &self.database, "starting Postgres") {
+            return full;
         }
         let said = if said.is_empty() { "it ended without a word".to_owned() } else { said };
         PrivateError::Start { said, log: self.log.clone() }
@@ -257,6 +263,7 @@ fn settings(plan: &Plan<'_>) -> Vec<String> {
     settings.extend(["fsync", "synchronous_commit", "full_page_writes"].map(|name| format!("{name}={on}")));
     settings.push(format!("shared_buffers={}MB", sizes::shared_buffers()));
     settings.push(format!("max_wal_size={}MB", sizes::max_wal_size(&plan.home.database())));
+    settings.extend(sizes::shared_memory().map(|kind| format!("dynamic_shared_memory_type={kind}")));
     settings.push(format!("unix_socket_directories=\"{folder}\""));
     settings
 }

@@ -21,6 +21,8 @@ const MOST: u64 = 1024;
 const LOG_SHARE: u64 = 16;
 const LEAST_LOG: u64 = 1024;
 const MOST_LOG: u64 = 4096;
+/// Free MiB of /dev/shm below which Postgres keeps away from it.
+const LEAST_SHARED: u64 = 32;
 
 /// Postgres's `shared_buffers` for this machine, in MiB.
 pub(super) fn shared_buffers() -> u64 {
@@ -32,6 +34,16 @@ pub(super) fn shared_buffers() -> u64 {
 pub(super) fn max_wal_size(folder: &Path) -> u64 {
     let disk = statvfs(folder).ok();
     log_of(disk.map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)))
+}
+
+/// Postgres's `dynamic_shared_memory_type` where its own choice, files in /dev/shm, would fail: containers may have little of it, and
+/// it would fail in the middle of a query. `sysv` has the kernel's limits only, and Postgres needs a segment of it at any rate.
+pub(super) fn shared_memory() -> Option<&'static str> {
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    let free = statvfs("/dev/shm").map_or(0, |shm| shm.f_bavail.saturating_mul(shm.f_frsize));
+    (free < LEAST_SHARED * 1024 * 1024).then_some("sysv")
 }
 
 /// From the free bytes of the disk, where they are known.

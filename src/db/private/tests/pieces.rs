@@ -3,6 +3,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::super::PrivateError;
 use super::super::owner::{account, short_hash};
 use super::super::postmaster::{Postmaster, is_of, parse};
 use super::super::programs::{parse_version, versions_in};
@@ -96,4 +97,29 @@ fn two_may_unpack_at_once() {
     archive::keep_only(&one, home);
     let left: Vec<PathBuf> = fs::read_dir(home.join("pg-programs")).unwrap().map(|item| item.unwrap().path()).collect();
     assert_eq!(left, [one.parent().unwrap()]);
+}
+
+#[test]
+fn a_lack_of_shared_memory_is_told_from_a_full_disk() {
+    let full =
+        |said: &str| PrivateError::full(said, Path::new("/data/pg"), "starting Postgres").map(|why| why.to_string());
+    // In PostgreSQL's own words, with /dev/shm, the kernel's limits and the disk used up.
+    for (said, names) in [
+        (
+            "FATAL:  could not resize shared memory segment \"/PostgreSQL.3180846\" to 1048576 bytes: No space left on device",
+            "/dev/shm",
+        ),
+        ("x | FATAL:  could not create shared memory segment: No space left on device | y", "kernel.shmmni"),
+        ("FATAL:  could not create semaphores: No space left on device", "kernel.sem"),
+        (
+            "ERROR:  could not resize shared memory segment \"pg_dynshmem/mmap.12\" to 64 bytes: No space left on device",
+            "on the disk",
+        ),
+        ("PANIC:  could not write to file \"pg_wal/xlogtemp.7\": No space left on device", "on the disk"),
+        ("initdb: error: could not create directory \"base\": Disk quota exceeded", "on the disk"),
+    ] {
+        let why = full(said).unwrap();
+        assert!(why.contains(names), "{said}: {why}");
+    }
+    assert_eq!(full("FATAL:  the database system is starting up"), None);
 }
