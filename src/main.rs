@@ -13,6 +13,8 @@ mod http;
 mod locale;
 mod matching;
 mod moderation;
+#[cfg(test)]
+mod process_tests;
 mod ready;
 mod realtime;
 mod rooms;

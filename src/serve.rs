@@ -18,6 +18,8 @@ use crate::{http, router};
 const FALLBACK: &str = "/var/lib/maju";
 /// What of the time of a stop is kept for the writers, the pool and Postgres, after the sockets.
 const RESERVE: Duration = Duration::from_secs(5);
+/// How often the node's health looks at the private Postgres.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// The database of a command: one of the operator's, or the private one.
 struct Database {
@@ -26,21 +28,16 @@ struct Database {
 }
 
 impl Database {
-    /// Opens it, and checks it. `own`: how many connections a node opens besides the pool; `None` for a command that is no node.
-    async fn open(config: &Config, own: Option<u32>) -> Result<Self, String> {
+    /// Opens, checks and migrates the database. Returns `None`, with nothing left running, when asked to stop meanwhile. `own`: how many
+    /// connections a node opens besides the pool; `None` for a command that is no node.
+    async fn open(config: &Config, own: Option<u32>, stop: &mut Stop) -> Result<Option<Self>, String> {
         let database = match &config.database_url {
             Some(url) => {
                 let options = connection_url::postgres(url).map_err(|why| format!("--database-url {why}"))?.options;
                 Self { pool: db::pool(options), private: None }
             }
             None => {
-                let place = private::Place {
-                    data_dir: config.data_dir.clone(),
-                    fallback_base: PathBuf::from(FALLBACK),
-                    durable: true,
-                };
-                let private = private::open_using(place, config.pg_bin.clone()).await.map_err(|why| why.to_string())?;
-                tracing::info!(postgres.own = private.is_owner(), "{}", private.describe());
+                let Some(private) = open_private(config, stop).await? else { return Ok(None) };
                 Self { pool: db::pool(private.connect_options()), private: Some(private) }
             }
         };
@@ -48,13 +45,15 @@ impl Database {
             db::check(&database.pool, config.unsafe_database, own).await?;
             db::migrate(&database.pool).await
         };
-        match prepared.await {
-            Ok(()) => Ok(database),
-            Err(why) => {
-                database.close().await;
-                Err(why)
-            }
+        let outcome = tokio::select! {
+            done = prepared => done.map(|()| true),
+            () = stop.asked() => Ok(false),
+        };
+        if let Ok(true) = outcome {
+            return Ok(Some(database));
         }
+        database.close().await;
+        outcome.map(|_| None)
     }
 
     async fn close(self) {
@@ -66,9 +65,35 @@ impl Database {
     }
 }
 
+/// Starts the private Postgres. Returns `None` when asked to stop meanwhile: it has been stopped in order then, unless a second
+/// signal cut that short.
+async fn open_private(config: &Config, stop: &mut Stop) -> Result<Option<private::PrivatePostgres>, String> {
+    let place =
+        private::Place { data_dir: config.data_dir.clone(), fallback_base: PathBuf::from(FALLBACK), durable: true };
+    let starting = private::start(place, config.pg_bin.clone()).map_err(|why| why.to_string())?;
+    let handle = starting.handle();
+    tokio::select! {
+        opened = starting.finish() => {
+            let private = opened.map_err(|why| why.to_string())?;
+            tracing::info!(postgres.own = private.is_owner(), "{}", private.describe());
+            Ok(Some(private))
+        }
+        () = stop.asked() => {
+            tokio::select! {
+                () = handle.stop() => {}
+                () = stop.asked() => {}
+            }
+            Ok(None)
+        }
+    }
+}
+
 /// `maju migrate`: brings the schema to this version.
 pub(crate) async fn migrate(config: Config) -> Result<(), String> {
-    let database = Database::open(&config, None).await?;
+    let mut stop = Stop::listen()?;
+    let Some(database) = Database::open(&config, None, &mut stop).await? else {
+        return Err("stopped before the database had this version's schema".to_owned());
+    };
     tracing::info!("the database has this version's schema");
     database.close().await;
     Ok(())
@@ -82,10 +107,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     let listener = TcpListener::bind(config.listen).await.map_err(|why| {
         format!("cannot listen on {}: {why}. Is another server there? Choose another with --listen", config.listen)
     })?;
-    let database = tokio::select! {
-        opened = Database::open(&config, Some(app::own_connections())) => opened?,
-        () = stop.asked() => return Ok(()),
-    };
+    let Some(database) = Database::open(&config, Some(app::own_connections()), &mut stop).await? else { return Ok(()) };
     let started = async {
         let relay = relay(&config, &database.pool).await?;
         App::start(config, database.pool.clone(), relay, Clock::default()).await.map_err(|why| why.to_string())
@@ -100,6 +122,9 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     let ms = began.elapsed().as_millis();
     tracing::info!(start.ms = ms, "Maju is at {}", app.config.site.url);
     http::serve(&app, listener, router::router(&app));
+    if let Some(private) = &database.private {
+        report_private(&app, private);
+    }
     let tasks = app.tasks.clone();
     stop.asked().await;
     tracing::info!("stopping; a second signal stops at once");
@@ -136,22 +161,55 @@ async fn stop_in_order(app: App, within: Duration) {
     }
 }
 
-/// What asks a server to stop: SIGTERM, or Ctrl-C.
+/// Has the node's health name the private Postgres while it does not run.
+fn report_private(app: &App, private: &private::PrivatePostgres) {
+    let (tasks, private) = (app.tasks.clone(), private.clone());
+    app.tasks.spawn_essential("private Postgres watch", move || {
+        let (tasks, private) = (tasks.clone(), private.clone());
+        async move {
+            let mut outage = None;
+            while tasks.stopping.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+                outage = (!private.is_up()).then(|| outage.take().unwrap_or_else(|| tasks.outage("private Postgres")));
+            }
+        }
+    });
+}
+
+/// The signals of a command. SIGTERM, SIGINT (Ctrl-C) and SIGQUIT ask it to stop in order; SIGHUP, SIGUSR1, SIGUSR2 and SIGXFSZ
+/// are ignored. SIGPIPE is ignored by Rust's runtime. SIGTSTP (Ctrl-Z) suspends, as everywhere.
 struct Stop {
     terminate: Signal,
     interrupt: Signal,
+    quit: Signal,
+    hangup: Signal,
 }
 
 impl Stop {
     fn listen() -> Result<Self, String> {
         let on = |kind| signal(kind).map_err(|why| format!("cannot listen for signals: {why}"));
-        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+        // Once listened to, they do not end the process any more, whether or not somebody asks for them.
+        let file_too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+        for ignored in [SignalKind::user_defined1(), SignalKind::user_defined2(), file_too_large] {
+            drop(on(ignored)?);
+        }
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            quit: on(SignalKind::quit())?,
+            hangup: on(SignalKind::hangup())?,
+        })
     }
 
     async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.quit.recv() => return,
+                _ = self.hangup.recv() => {
+                    tracing::info!("SIGHUP is ignored: a terminal that closes does not stop the server, and settings are read at the start");
+                }
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "http",
             "matching",
             "moderation",
+            "process_tests",
             "ready",
             "realtime",
             "rooms",
@@ -48,7 +49,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "cli" => &["connection_url", "settings_file"],
         "connection_url" | "faults" | "locale" | "settings_file" | "tasks" | "text" => &[],
         "testing" => &["accounts", "cli", "db", "http", "realtime", "router"],
-        "tidy" => &[],
+        "tidy" | "process_tests" => &[],
         _ => return None,
     })
 }

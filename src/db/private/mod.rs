@@ -59,34 +59,27 @@ struct Inner {
     socket_folder: OnceLock<PathBuf>,
 }
 
-/// Brings the private Postgres up, or joins the one that another Maju runs in the same data folder. Answers when the database `maju`
-/// exists and accepts connections; makes what is missing (the first time takes one to two seconds).
+/// Begins to bring the private Postgres up, or to join the one that another Maju runs in the same data folder, and returns at once,
+/// so that it can be stopped in order before it is done. [`Starting::finish`] returns when the database `maju` exists and accepts
+/// connections; it makes what is missing (the first time takes one to two seconds). `programs`: the setting `pg-bin`.
 ///
 /// From then on a thread looks after it: starts it again when it dies (within a second), and when another Maju owned it and goes, takes
 /// it over on the same socket, so that pools only have to connect again.
 ///
 /// # Errors
 ///
-/// See [`PrivateError`]. Nothing is left running then.
-pub async fn open_using(place: Place, programs: Option<PathBuf>) -> Result<PrivatePostgres, PrivateError> {
-    open_with(place, Sources::of_a_user(programs)).await
+/// Only when the system has no thread left.
+pub fn start(place: Place, programs: Option<PathBuf>) -> Result<Starting, PrivateError> {
+    start_with(place, Sources::of_a_user(programs))
 }
 
-/// [`open_using`] what `MAJU_PG_BIN` names, if it names anything.
+/// Starts with what `MAJU_PG_BIN` names, if it names anything, and waits for it.
 #[cfg(test)]
 pub async fn open(place: Place) -> Result<PrivatePostgres, PrivateError> {
     open_with(place, Sources::real()).await
 }
 
-/// Begins what [`open`] does and returns at once, so that it can be stopped in order before it is done.
-///
-/// # Errors
-///
-/// Only when the system has no thread left.
-pub fn start(place: Place) -> Result<Starting, PrivateError> {
-    start_with(place, Sources::real())
-}
-
+#[cfg(test)]
 async fn open_with(place: Place, sources: Sources) -> Result<PrivatePostgres, PrivateError> {
     start_with(place, sources)?.finish().await
 }

@@ -1,0 +1,325 @@
+//! The server as a process: who reads its log, what its shell has set, which signals it gets. The test program plays the server.
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use crate::accounts;
+use crate::cli::ServeArgs;
+
+/// Tells the test program to play the server.
+const ROLE: &str = "MAJU_TEST_SERVER";
+/// More than any step takes on a busy machine: the first start unpacks and makes a database.
+const LONG: Duration = Duration::from_secs(120);
+
+/// Does nothing by itself: this is what [`Process`] runs.
+#[test]
+fn plays_a_server() {
+    if std::env::var_os(ROLE).is_some() {
+        let outcome = crate::prepared(&ServeArgs::none(), |config| crate::block_on(crate::serve::serve(config)));
+        std::process::exit(i32::from(crate::ended(outcome) != ExitCode::SUCCESS));
+    }
+}
+
+/// A server in a process of its own, on a data folder of its own. It is killed when it is dropped.
+struct Process {
+    child: Child,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Process {
+    /// Starts it; `prefix` is a command that is given the program to start.
+    fn start(prefix: &[&str], stderr: Stdio, settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::Builder::new().prefix("maju-process-").tempdir().unwrap();
+        // Postgres's user passes through.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let program = std::env::current_exe().unwrap();
+        let mut command = match prefix {
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(program);
+                command
+            }
+            [] => Command::new(program),
+        };
+        command.args(["--exact", "process_tests::plays_a_server", "--nocapture"]);
+        command.env(ROLE, "1").env("MAJU_DATA_DIR", folder.path().join("data"));
+        command.env("MAJU_LISTEN", format!("127.0.0.1:{port}")).envs(settings.iter().copied());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        Self { child: command.spawn().unwrap(), port, folder }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn postmaster(&self) -> Option<Pid> {
+        let text = fs::read_to_string(self.data().join("pg/postmaster.pid")).ok()?;
+        Pid::from_raw(text.lines().next()?.parse().ok()?)
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits for its end.
+    async fn end(&mut self) -> ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(began.elapsed() < LONG, "it does not end");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until the server takes work.
+    async fn ready(&mut self) {
+        let began = Instant::now();
+        while self.ask("GET", "/readyz", "", None).await.0 != 200 {
+            assert_eq!(self.child.try_wait().unwrap(), None, "it ended");
+            assert!(began.elapsed() < LONG, "never ready");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// One request on a connection of its own. Returns status 0 when there is no server, and the whole answer.
+    async fn ask(&self, method: &str, path: &str, cookie: &str, body: Option<Value>) -> (u16, String) {
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)).await else { return (0, String::new()) };
+        let (body, port) = (body.map_or_else(String::new, |body| body.to_string()), self.port);
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost:{port}\r\norigin: http://localhost:{port}\r\ncookie: {cookie}\r\n\
+             connection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut answer = Vec::new();
+        if stream.write_all(head.as_bytes()).await.is_ok() {
+            let _ = tokio::time::timeout(LONG, stream.read_to_end(&mut answer)).await.expect("no answer");
+        }
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        (answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default(), answer)
+    }
+
+    /// A socket of a new visitor who has accepted the rules and said hello.
+    async fn socket(&self) -> Socket {
+        let (status, answer) = self.ask("GET", "/api/v1/me", "", None).await;
+        assert_eq!(status, 200, "{answer}");
+        let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+        let cookie = cookie.split(';').next().unwrap();
+        let accepts = json!({"rules": accounts::RULES, "adult": true});
+        let (status, answer) = self.ask("PATCH", "/api/v1/me", cookie, Some(accepts)).await;
+        assert_eq!(status, 200, "{answer}");
+        let mut request = format!("ws://127.0.0.1:{}/ws", self.port).into_client_request().unwrap();
+        request.headers_mut().insert("origin", format!("http://localhost:{}", self.port).parse().unwrap());
+        request.headers_mut().insert("sec-websocket-protocol", "maju.v1".parse().unwrap());
+        request.headers_mut().insert("cookie", cookie.parse().unwrap());
+        let (stream, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+        let mut socket = Socket { stream, last: 0 };
+        socket.ok(json!({"type": "hello"})).await;
+        socket
+    }
+
+    /// Two new visitors meet and talk: matching, the log and its delivery work.
+    async fn two_meet_and_talk(&self) {
+        let (mut a, mut b) = (self.socket().await, self.socket().await);
+        let seek = json!({"type": "seek", "interests": [], "languages": ["ko"], "translate": false});
+        a.say(seek.clone()).await;
+        b.say(seek).await;
+        let found = a.until(|frame| frame["type"] == "found").await;
+        b.until(|frame| frame["type"] == "found").await;
+        for socket in [&mut a, &mut b] {
+            socket.ok(json!({"type": "join", "room": found["room"], "after": 0})).await;
+        }
+        let payload = json!({"kind": "text", "text": "hello"});
+        let send =
+            json!({"type": "send", "room": found["room"], "client_id": uuid::Uuid::new_v4(), "payload": payload});
+        a.ok(send).await;
+        b.until(|frame| frame["type"] == "message").await;
+    }
+
+    /// Kills Postgres, and waits until another one serves.
+    async fn loses_postgres(&mut self) {
+        let old = self.postmaster().unwrap();
+        kill_process(old, Signal::KILL).unwrap();
+        let began = Instant::now();
+        while self.postmaster().is_none_or(|now| now == old) {
+            assert!(began.elapsed() < LONG, "Postgres is not started again");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.ready().await;
+    }
+}
+
+/// A client's end of a socket.
+struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    last: u64,
+}
+
+impl Socket {
+    async fn say(&mut self, mut frame: Value) -> u64 {
+        self.last += 1;
+        frame["id"] = self.last.into();
+        self.stream.send(Message::text(frame.to_string())).await.unwrap();
+        self.last
+    }
+
+    async fn ok(&mut self, frame: Value) -> Value {
+        let id = self.say(frame).await;
+        let answer = self.until(|frame| frame["re"] == id).await;
+        assert!(answer.get("ok").is_some(), "{answer}");
+        answer
+    }
+
+    async fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let said = tokio::time::timeout(LONG, self.stream.next()).await.expect("nothing was said");
+            if let Message::Text(text) = said.expect("closed").unwrap() {
+                let frame: Value = serde_json::from_str(&text).unwrap();
+                if wanted(&frame) {
+                    return frame;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_any_more_stops_nothing() {
+    let mut server = Process::start(&[], Stdio::piped(), &[]);
+    server.ready().await;
+    drop(server.child.stderr.take());
+    server.two_meet_and_talk().await;
+    server.loses_postgres().await;
+    server.two_meet_and_talk().await;
+    server.signal(Signal::TERM);
+    assert_eq!(server.end().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_log_whose_reader_pauses_holds_nothing_up() {
+    let mut server = Process::start(&[], Stdio::piped(), &[("MAJU_LOG_FILTER", "trace")]);
+    server.ready().await;
+    // The pipe is full by far.
+    for _ in 0..300 {
+        assert_eq!(server.ask("GET", "/livez", "", None).await.0, 200);
+    }
+    server.two_meet_and_talk().await;
+    server.loses_postgres().await;
+    server.two_meet_and_talk().await;
+    server.signal(Signal::TERM);
+    assert_eq!(server.end().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_start_that_fails_says_why_and_needs_no_reader() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let settings = [("MAJU_LISTEN", taken.local_addr().unwrap().to_string())];
+    let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let mut server = Process::start(&[], Stdio::piped(), &settings);
+    drop(server.child.stderr.take());
+    assert_eq!(server.end().await.code(), Some(1));
+
+    let mut server = Process::start(&[], Stdio::piped(), &settings);
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut server.child.stderr.take().unwrap(), &mut said).unwrap();
+    assert!(said.contains("maju: cannot listen on"), "{said}");
+    assert_eq!(server.end().await.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_terminal_that_closes_does_not_stop_the_server_and_sigquit_does_in_order() {
+    let mut server = Process::start(&[], Stdio::null(), &[]);
+    let harmless = [Signal::HUP, Signal::USR1, Signal::USR2, Signal::PIPE, Signal::XFSZ];
+    until_it_starts(&server).await;
+    harmless.iter().for_each(|signal| server.signal(*signal)); // while it starts,
+    server.ready().await;
+    let postgres = server.postmaster().unwrap();
+    harmless.iter().for_each(|signal| server.signal(*signal)); // and while it serves
+    server.two_meet_and_talk().await;
+    assert_eq!(server.postmaster(), Some(postgres));
+    server.signal(Signal::QUIT);
+    assert_eq!(server.end().await.code(), Some(0));
+    assert!(!server.data().join("pg/postmaster.pid").exists(), "Postgres was stopped in order");
+}
+
+/// Waits until a server has begun to start its Postgres.
+async fn until_it_starts(server: &Process) {
+    let began = Instant::now();
+    while !server.data().join("lock").exists() {
+        assert!(began.elapsed() < LONG, "it does not start");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stop_while_it_starts_is_an_orderly_one() {
+    let mut server = Process::start(&[], Stdio::null(), &[]);
+    until_it_starts(&server).await;
+    server.signal(Signal::TERM);
+    assert_eq!(server.end().await.code(), Some(0));
+    assert!(!server.data().join("pg/postmaster.pid").exists(), "Postgres was stopped in order");
+}
+
+#[tokio::test]
+async fn variables_of_other_postgres_servers_do_not_reach_the_private_one() {
+    let settings = [
+        ("PGOPTIONS", "-c search_path=other -c nonsense=1"),
+        ("PGHOST", "db.example.org"),
+        ("PGPORT", "1"),
+        ("PGUSER", "somebody"),
+        ("PGDATABASE", "other"),
+        ("PGSSLMODE", "verify-full"),
+        ("PGPASSFILE", "/nowhere"),
+        ("PGDATA", "/nowhere"),
+        ("PGTZ", "Asia/Seoul"),
+        ("LC_ALL", "xx_YY"),
+        ("LANG", "xx_YY"),
+        ("TZ", "Nowhere/Else"),
+    ];
+    let mut server = Process::start(&[], Stdio::null(), &settings);
+    server.ready().await;
+    server.two_meet_and_talk().await;
+    server.signal(Signal::TERM);
+    assert_eq!(server.end().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_small_shared_memory_is_enough() {
+    let mount = "mount -t tmpfs -o size=64k maju-test /dev/shm && exec \"$0\" \"$@\"";
+    let prefix = ["unshare", "--mount", "sh", "-c", mount];
+    let may = Command::new(prefix[0]).args(&prefix[1..]).arg("true").output();
+    if !may.as_ref().is_ok_and(|answer| answer.status.success()) {
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            format!("SKIPPED: no mounts of one's own here ({may:?})\n").as_bytes(),
+        );
+        return;
+    }
+    assert!(Path::new("/dev/shm").is_dir());
+    let mut server = Process::start(&prefix, Stdio::null(), &[]);
+    server.ready().await;
+    server.two_meet_and_talk().await;
+    server.signal(Signal::TERM);
+    assert_eq!(server.end().await.code(), Some(0));
+}
