@@ -6,7 +6,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
-use utoipa::OpenApi;
+use tower_http::compression::CompressionLayer;
+use utoipa::{OpenApi, openapi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
@@ -32,7 +33,7 @@ pub fn router(app: &App) -> Router {
     let with_cookie = with_cookie.layer(map_request_with_state(app.clone(), accounts::own_cookies));
     let router = Router::new()
         .merge(with_cookie)
-        .merge(SwaggerUi::new("/api/docs").url("/api/openapi.json", described))
+        .merge(docs(described))
         .route("/livez", get(|| async { probe(StatusCode::OK, "alive") }))
         .route("/readyz", get(readyz))
         .merge(cms::router())
@@ -40,6 +41,13 @@ pub fn router(app: &App) -> Router {
         .fallback(nothing)
         .with_state(app.clone());
     http::layers(app, router)
+}
+
+/// The API's description and the page that draws it. The same for everybody, so they may be compressed; answers of the API
+/// itself are not, since they may hold a secret beside what a reader chose (BREACH).
+fn docs(described: openapi::OpenApi) -> Router<App> {
+    let pages: Router<App> = SwaggerUi::new("/api/docs").url("/api/openapi.json", described).into();
+    pages.layer(CompressionLayer::new())
 }
 
 /// Whether the node takes work. Answered from what the node knows already: asking often costs nothing.

@@ -55,7 +55,7 @@ impl Snapshot {
             return Ok(page);
         }
         let html = page::landing(self, look, site).map_err(Error::internal)?;
-        Ok(slot.get_or_init(|| Tagged::new(html, HTML).zstd()))
+        Ok(slot.get_or_init(|| Tagged::new(html, HTML).compressed()))
     }
 }
 

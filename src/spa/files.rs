@@ -12,7 +12,7 @@ use axum::routing::get;
 use rust_embed::RustEmbed;
 use serde::Deserialize;
 
-use super::Tagged;
+use super::{Coding, Tagged};
 use crate::app::App;
 
 /// What the build made of `web/`. Always from the binary, in debug builds too: a request never reads a file system.
@@ -111,15 +111,18 @@ fn is_public(name: &str) -> bool {
     name != PAGE && !name.ends_with(".br") && (name.starts_with("assets/") || !name.contains('/'))
 }
 
-/// A file, with the brotli copy that the build left beside it where it found that worth it.
+/// A file, with the brotli copy that the build left beside it where it found that worth it, and the other codings made now.
 fn file(name: &str) -> Option<File> {
     let caching = if name.starts_with("assets/") { LASTING } else { PASSING };
-    let plain = Tagged::new(contents(Bundle::get(name)?.data), media_type(name));
+    let kind = media_type(name);
+    let plain = Tagged::new(contents(Bundle::get(name)?.data), kind);
     let body = match Bundle::get(&format!("{name}.br")) {
-        Some(packed) => plain.packed("br", contents(packed.data)),
+        Some(packed) => plain.packed(Coding::Brotli, contents(packed.data)),
         None => plain,
     };
-    Some(File { body, caching })
+    // Pictures and fonts are compressed as they are.
+    let is_packed = kind.starts_with("image/png") || kind.starts_with("font/") || kind == "application/octet-stream";
+    Some(File { body: if is_packed { body } else { body.compressed() }, caching })
 }
 
 fn contents(data: Cow<'static, [u8]>) -> Bytes {

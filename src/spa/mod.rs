@@ -5,20 +5,21 @@ mod tagged;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use askama::Template;
-use askama_web::WebTemplate;
 use axum::Router;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::app::App;
+use crate::locale::Locale;
 
 pub use files::{Entry, asset};
 pub use look::{Look, Theme};
-pub use tagged::{HTML, Tagged};
+pub use tagged::{Coding, HTML, Tagged};
 
 /// The place in the client's page that carries the visitor's language and theme.
 const PAGE_MARK: &str = r#"<html lang="ko" data-theme="auto">"#;
@@ -31,12 +32,19 @@ pub fn router() -> Router<App> {
 
 /// The client's page, in the visitor's language and theme from its first byte.
 async fn page(asked: HeaderMap) -> Response {
-    static SOURCE: LazyLock<Option<String>> = LazyLock::new(files::page);
-    let Some(source) = &*SOURCE else {
+    static PAGES: LazyLock<Option<HashMap<Look, Tagged>>> = LazyLock::new(|| {
+        let source = files::page()?;
+        Some(looks().map(|look| (look, Tagged::new(dressed(&source, look), HTML).compressed())).collect())
+    });
+    let Some(page) = PAGES.as_ref().and_then(|pages| pages.get(&Look::of(&asked))) else {
         return (StatusCode::SERVICE_UNAVAILABLE, "This binary was built without its web client.\n").into_response();
     };
-    let page = Tagged::new(dressed(source, Look::of(&asked)), HTML);
     page.answer(&asked, "private, no-cache", "Cookie, Accept-Language")
+}
+
+/// Every language and theme.
+fn looks() -> impl Iterator<Item = Look> {
+    Locale::ALL.into_iter().flat_map(|locale| Theme::ALL.map(|theme| Look { locale, theme }))
 }
 
 fn dressed(source: &str, look: Look) -> String {
@@ -44,7 +52,7 @@ fn dressed(source: &str, look: Look) -> String {
     source.replacen(PAGE_MARK, &mark, 1)
 }
 
-#[derive(Template, WebTemplate)]
+#[derive(Template)]
 #[template(path = "not_found.html")]
 struct NotFound {
     look: Look,
@@ -53,7 +61,17 @@ struct NotFound {
 
 /// 404 as a page in the look of the site, for addresses that a person may have typed.
 pub async fn not_found_page(asked: HeaderMap) -> Response {
-    let page = NotFound { look: Look::of(&asked), entry: asset("src/landing/main.ts") };
-    let fixed = [(header::CACHE_CONTROL, "no-store"), (header::VARY, "Cookie, Accept-Language")];
-    (StatusCode::NOT_FOUND, fixed, page).into_response()
+    static PAGES: LazyLock<HashMap<Look, Tagged>> = LazyLock::new(|| {
+        let made = looks().filter_map(|look| {
+            let page = NotFound { look, entry: asset("src/landing/main.ts") }.render();
+            page.inspect_err(|why| tracing::error!(error.cause = %why, "a page cannot be made"))
+                .ok()
+                .map(|html| (look, html))
+        });
+        made.map(|(look, html)| (look, Tagged::new(html, HTML).compressed())).collect()
+    });
+    match PAGES.get(&Look::of(&asked)) {
+        Some(page) => page.answer_as(StatusCode::NOT_FOUND, &asked, "Cookie, Accept-Language"),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }

@@ -1,7 +1,10 @@
 //! Bodies that caches may keep: each with its tag, and compressed once for all who take it so.
+use std::io::Write as _;
+
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use flate2::write::GzEncoder;
 use sha2::{Digest, Sha256};
 
 use crate::locale::{listed, weighted};
@@ -13,8 +16,8 @@ pub const HTML: &str = "text/html; charset=utf-8";
 #[derive(Clone, Debug)]
 pub struct Tagged {
     plain: Variant,
-    /// The same, compressed.
-    packed: Option<Packed>,
+    /// The same, compressed: in the order in which they are sent to those who take several alike.
+    packed: Vec<Packed>,
     kind: &'static str,
 }
 
@@ -26,37 +29,85 @@ struct Variant {
 
 #[derive(Clone, Debug)]
 struct Packed {
-    /// The name in `Accept-Encoding` and `Content-Encoding`.
-    coding: &'static str,
+    coding: Coding,
     variant: Variant,
+}
+
+/// A way to compress, the smallest result first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Coding {
+    /// RFC 7932.
+    Brotli,
+    /// RFC 8878.
+    Zstd,
+    /// RFC 1952.
+    Gzip,
+}
+
+impl Coding {
+    const ALL: [Self; 3] = [Self::Brotli, Self::Zstd, Self::Gzip];
+
+    /// The name in `Accept-Encoding` and `Content-Encoding`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+            Self::Gzip => "gzip",
+        }
+    }
+
+    /// Compresses a body. The levels take some milliseconds for a page: higher ones gain little on texts this short.
+    fn compress(self, body: &[u8]) -> std::io::Result<Vec<u8>> {
+        match self {
+            Self::Brotli => {
+                let settings = brotli::enc::BrotliEncoderParams { quality: 6, ..Default::default() };
+                let mut packed = Vec::new();
+                brotli::BrotliCompress(&mut &*body, &mut packed, &settings)?;
+                Ok(packed)
+            }
+            Self::Zstd => zstd::bulk::compress(body, 12),
+            Self::Gzip => {
+                let mut packed = GzEncoder::new(Vec::new(), flate2::Compression::new(7));
+                packed.write_all(body)?;
+                packed.finish()
+            }
+        }
+    }
 }
 
 impl Tagged {
     /// A body of a media type, tagged by its hash.
     pub fn new(body: impl Into<Bytes>, kind: &'static str) -> Self {
-        Self { plain: Variant::of(body.into()), packed: None, kind }
+        Self { plain: Variant::of(body.into()), packed: Vec::new(), kind }
     }
 
     /// The same body with a compressed copy of it. Another coding is another representation, so it has its own tag
     /// (RFC 9110 section 8.8.3.3).
-    pub fn packed(self, coding: &'static str, body: impl Into<Bytes>) -> Self {
-        Self { packed: Some(Packed { coding, variant: Variant::of(body.into()) }), ..self }
+    pub fn packed(mut self, coding: Coding, body: impl Into<Bytes>) -> Self {
+        self.packed.push(Packed { coding, variant: Variant::of(body.into()) });
+        self.packed.sort_by_key(|packed| packed.coding);
+        self
     }
 
-    /// The same body with a copy in zstd (RFC 8878), for what is made while the server runs.
-    pub fn zstd(self) -> Self {
-        // About a millisecond for a page; higher levels gain little on texts this short.
-        const LEVEL: i32 = 12;
-        match zstd::bulk::compress(&self.plain.body, LEVEL) {
-            Ok(body) if body.len() < self.plain.body.len() => self.packed("zstd", body),
-            _ => self,
+    /// The same body with copies in every coding that it has none of yet and that makes it smaller. Once for all who ask: never for
+    /// a body that holds a secret beside something its reader chose (BREACH).
+    pub fn compressed(mut self) -> Self {
+        for coding in Coding::ALL {
+            if self.packed.iter().any(|packed| packed.coding == coding) {
+                continue;
+            }
+            match coding.compress(&self.plain.body) {
+                Ok(body) if body.len() < self.plain.body.len() => self = self.packed(coding, body),
+                _ => {}
+            }
         }
+        self
     }
 
     /// The answer to a request: the body as the caller takes it, or 304 when the caller's copy is this one.
     /// `vary` names the headers that chose this body, besides `Accept-Encoding`.
     pub fn answer(&self, asked: &HeaderMap, caching: &'static str, vary: &'static str) -> Response {
-        let packed = self.packed.as_ref().filter(|packed| takes(asked, packed.coding));
+        let packed = self.chosen(asked);
         let variant = packed.map_or(&self.plain, |packed| &packed.variant);
         let mut fixed = HeaderMap::with_capacity(6);
         fixed.insert(header::ETAG, variant.tag.clone());
@@ -70,9 +121,38 @@ impl Tagged {
         }
         fixed.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.kind));
         if let Some(packed) = packed {
-            fixed.insert(header::CONTENT_ENCODING, HeaderValue::from_static(packed.coding));
+            fixed.insert(header::CONTENT_ENCODING, HeaderValue::from_static(packed.coding.name()));
         }
         (fixed, variant.body.clone()).into_response()
+    }
+
+    /// The same body under a status of its own, which no cache keeps.
+    pub fn answer_as(&self, status: StatusCode, asked: &HeaderMap, vary: &'static str) -> Response {
+        let mut codings = HeaderMap::new();
+        for line in asked.get_all(header::ACCEPT_ENCODING) {
+            codings.append(header::ACCEPT_ENCODING, line.clone());
+        }
+        let mut answer = self.answer(&codings, "no-store", vary);
+        answer.headers_mut().remove(header::ETAG);
+        *answer.status_mut() = status;
+        answer
+    }
+
+    /// The copy that a caller would rather have, by its weights (RFC 9110 section 12.5.3); the smaller of equals. None: the
+    /// plain body, for those who name no coding of ours or would rather have it plain.
+    fn chosen(&self, asked: &HeaderMap) -> Option<&Packed> {
+        let named: Vec<(&str, f32)> = listed(asked, &header::ACCEPT_ENCODING).flat_map(weighted).collect();
+        let said =
+            |name: &str| named.iter().find(|(coding, _)| coding.eq_ignore_ascii_case(name)).map(|(_, weight)| *weight);
+        let plain = said("identity").unwrap_or(0.0);
+        let mut best: Option<(&Packed, f32)> = None;
+        for packed in &self.packed {
+            let weight = said(packed.coding.name()).or_else(|| said("*")).unwrap_or(0.0);
+            if weight > 0.0 && weight >= plain && best.is_none_or(|(_, most)| weight > most) {
+                best = Some((packed, weight));
+            }
+        }
+        best.map(|(packed, _)| packed)
     }
 }
 
@@ -89,11 +169,4 @@ impl Variant {
         listed(asked, &header::IF_NONE_MATCH)
             .any(|held| held == "*" || held.strip_prefix("W/").unwrap_or(held).as_bytes() == self.tag.as_bytes())
     }
-}
-
-/// Whether a caller takes a coding (RFC 9110 section 12.5.3). `*` is not read: who means brotli says so.
-fn takes(asked: &HeaderMap, coding: &str) -> bool {
-    listed(asked, &header::ACCEPT_ENCODING)
-        .flat_map(weighted)
-        .any(|(name, weight)| name.eq_ignore_ascii_case(coding) && weight > 0.0)
 }
