@@ -52,8 +52,13 @@ impl Clocks {
         for name in ["FAKETIME_NO_CACHE", "DONT_FAKE_MONOTONIC", "FAKETIME_DONT_FAKE_MONOTONIC", "NO_FAKE_STAT"] {
             command.env(name, "1");
         }
-        // Nothing that a killed node would leave behind in /dev/shm.
-        command.env("FAKETIME_DISABLE_SHM", "1");
+    }
+
+    /// Removes what the library leaves behind in memory when its process is killed.
+    pub fn forget(&self, pid: i32) {
+        for name in [format!("faketime_shm_{pid}"), format!("sem.faketime_sem_{pid}")] {
+            let _ = std::fs::remove_file(Path::new("/dev/shm").join(name));
+        }
     }
 
     /// Moves a node's clock by an offset from the machine's.
@@ -224,7 +229,21 @@ async fn look(shared: &Context, node: usize, people: &People) -> Option<Seen> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Seen, judge};
+    use std::path::Path;
+
+    use super::{Seen, judge, library};
+
+    #[test]
+    fn the_library_is_found_below_a_folder_of_its_architecture() {
+        let place = std::env::temp_dir().join(format!("maju-clocks-{}", std::process::id()));
+        let folder = place.join("x86_64-linux-gnu/faketime");
+        std::fs::create_dir_all(&folder).unwrap();
+        assert_eq!(library(&place), None);
+        std::fs::write(folder.join("libfaketimeMT.so.1"), "").unwrap();
+        assert_eq!(library(&place), Some(folder.join("libfaketimeMT.so.1")));
+        std::fs::remove_dir_all(&place).unwrap();
+        assert_eq!(library(Path::new("/nowhere")), None);
+    }
 
     fn seen() -> Seen {
         Seen { ended: None, pages: vec![("/api/v1/me".to_owned(), Some(200))], waits: true }

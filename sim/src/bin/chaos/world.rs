@@ -270,6 +270,7 @@ impl World {
         if let Some(mut child) = process.child.take() {
             let _ = child.kill();
             let _ = child.wait();
+            self.clocks.iter().for_each(|clocks| clocks.forget(child.id() as i32));
         }
     }
 
