@@ -88,12 +88,24 @@ impl ServeArgs {
 /// Reads the command line, the environment and the settings file. Ends the process where only clap can answer: help, the
 /// version, a flag that does not exist.
 pub fn parse() -> Cli {
-    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
-    layered(std::env::args_os().collect(), &environment.collect()).unwrap_or_else(|why| match why.kind() {
+    layered(std::env::args_os().collect(), &environment()).unwrap_or_else(|why| match why.kind() {
         // Said with the variables, which `layered` reads by itself.
         clap::error::ErrorKind::DisplayHelp => Cli::parse_from(std::env::args_os()),
         _ => refuse(&why),
     })
+}
+
+fn environment() -> BTreeMap<String, OsString> {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect()
+}
+
+/// The settings that `maju serve` would have without a flag: for a test program that plays the server.
+#[cfg(test)]
+pub(crate) fn of_environment() -> ServeArgs {
+    match layered(vec!["maju".into(), "serve".into()], &environment()) {
+        Ok(Cli { command: Command::Serve(args) }) => args,
+        _ => panic!("the environment is no setting of a server"),
+    }
 }
 
 /// Ends the process with what clap says. A URL that stands where none belongs is quoted without its secrets.

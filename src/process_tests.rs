@@ -15,7 +15,6 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::accounts;
-use crate::cli::ServeArgs;
 
 /// Tells the test program to play the server.
 const ROLE: &str = "MAJU_TEST_SERVER";
@@ -26,7 +25,8 @@ const LONG: Duration = Duration::from_secs(120);
 #[test]
 fn plays_a_server() {
     if std::env::var_os(ROLE).is_some() {
-        let outcome = crate::prepared(&ServeArgs::none(), |config| crate::block_on(crate::serve::serve(config)));
+        let outcome =
+            crate::prepared(&crate::cli::of_environment(), |config| crate::block_on(crate::serve::serve(config)));
         std::process::exit(i32::from(crate::ended(outcome) != ExitCode::SUCCESS));
     }
 }

@@ -1,4 +1,5 @@
 //! Which PostgreSQL programs to use: those that are named, those inside the binary, or those of the system.
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -94,7 +94,6 @@ impl Link {
 
 /// The two connections and what they carry; driven by [`Engine::run`].
 #[derive(Clone)]
-#[derive(Clone)]
 pub(super) struct Engine {
     service: Uuid,
     publisher: Client,
@@ -385,7 +384,7 @@ mod tests {
         let mut listener = relay.listen(Kind::Rooms);
         relay.follow(topic, true);
         let stopping = CancellationToken::new();
-        let carrying = relay.enter(Uuid::from_u128(3), stopping.clone()).unwrap();
+        let mut carry = relay.enter(Uuid::from_u128(3), stopping.clone()).unwrap();
         let (_, engine) = link(&redis.url, other, Readers::new()).unwrap();
         let (publisher, names) = (engine.publisher, outbox::names(own));
         let publishing = async {
@@ -412,7 +411,7 @@ mod tests {
             }
         };
         tokio::select! {
-            () = carrying => panic!("the relay ended"),
+            () = carry() => panic!("the relay ended"),
             () = publishing => {}
             heard = timeout(PATIENCE, listening) => heard.unwrap(),
         }
