@@ -439,11 +439,13 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_a_settings_file_without_secrets() {
-        let mut args = ServeArgs::default();
-        args.database_url = Some("postgres://u:hush@db/maju?sslpassword=hush&password=hu@sh".to_owned());
-        args.redis_url = Some("redis-sentinel://:hush@r:1?sentinelServiceName=m&sentinelPassword=hush".to_owned());
-        args.data_dir = Some("/srv/\"#1\"".to_owned());
-        args.trusted_proxies = vec!["10.0.0.0/8 fd00::/8".to_owned(), "192.0.2.7".to_owned()];
+        let args = ServeArgs {
+            database_url: Some("postgres://u:hush@db/maju?sslpassword=hush&password=hu@sh".to_owned()),
+            redis_url: Some("redis-sentinel://:hush@r:1?sentinelServiceName=m&sentinelPassword=hush".to_owned()),
+            data_dir: Some("/srv/\"#1\"".to_owned()),
+            trusted_proxies: vec!["10.0.0.0/8 fd00::/8".to_owned(), "192.0.2.7".to_owned()],
+            ..ServeArgs::default()
+        };
         let config = Config::read(&args).unwrap();
         let printed = config.describe();
         assert!(!printed.contains("hu") && !format!("{config:?}").contains("hu"), "{printed}");

@@ -6,7 +6,7 @@ use crate::faults::{self, Fault};
 /// The settings of every session. Statements are cut off after 5 s, an idle transaction after 2 s, so that nobody hangs the
 /// rest: a request may hold the head of a room. The others are Postgres's own defaults, which a role or a database may have
 /// changed: the fence needs `read committed`, and a pooled connection may idle.
-const BASE: [(&str, &str); 10] = [
+const BASE: [(&str, &str); 11] = [
     ("application_name", "maju"),
     ("client_encoding", "UTF8"),
     ("default_transaction_isolation", "read committed"),
@@ -17,6 +17,7 @@ const BASE: [(&str, &str); 10] = [
     ("idle_session_timeout", "0"),
     ("lock_timeout", "3s"),
     ("plan_cache_mode", "force_generic_plan"),
+    ("standard_conforming_strings", "on"),
     ("statement_timeout", "5s"),
     ("TimeZone", "UTC"),
 ];

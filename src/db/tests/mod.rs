@@ -51,6 +51,7 @@ async fn every_session_has_its_settings_whatever_the_database_and_the_role_say()
         "default_transaction_isolation = serializable",
         "TimeZone = 'Asia/Seoul'",
         "client_encoding = LATIN1",
+        "standard_conforming_strings = off",
     ] {
         let sql = format!("ALTER DATABASE {name} SET {odd}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&admin).await.unwrap();
