@@ -63,8 +63,8 @@ struct Inner {
 /// so that it can be stopped in order before it is done. [`Starting::finish`] returns when the database `maju` exists and accepts
 /// connections; it makes what is missing (the first time takes one to two seconds). `programs`: the setting `pg-bin`.
 ///
-/// From then on a thread looks after it: starts it again when it dies (within a second), and when another Maju owned it and goes, takes
-/// it over on the same socket, so that pools only have to connect again.
+/// From then on a thread looks after it: starts it again when it dies (within a second) or cannot be reached any more (within ten), and
+/// when another Maju owned it and goes, takes it over on the same socket, so that pools only have to connect again.
 ///
 /// # Errors
 ///
@@ -113,7 +113,8 @@ impl Starting {
         self.postgres.clone()
     }
 
-    /// Waits until it accepts connections and holds the database `maju`.
+    /// Waits until it accepts connections and holds the database `maju`; what is missing is made (the first time takes one to two
+    /// seconds).
     ///
     /// # Errors
     ///
