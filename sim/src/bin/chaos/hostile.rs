@@ -15,7 +15,7 @@ use crate::raw::{BINARY, Flow, PING, PONG, Raw, TEXT, frame};
 use crate::stalls;
 
 /// Longest time until a node ends a flood: two seconds are promised.
-pub const ENDED: Duration = Duration::from_secs(4);
+pub const ENDED: Duration = Duration::from_secs(6);
 /// What a node that goes on reading a flood may take of it in a second: a visitor may send 40 frames.
 const HELD_TO: u64 = 400;
 /// The page that names every close code, a row each.

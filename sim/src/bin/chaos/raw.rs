@@ -142,7 +142,7 @@ impl Raw {
                 }
             }
             // As fast as a good line brings it: this program shall leave the machine to the nodes.
-            sleep(Duration::from_millis(1)).await;
+            sleep(Duration::from_millis(3)).await;
             if marks.last().is_none_or(|mark| mark.0 + Duration::from_millis(50) <= began.elapsed()) {
                 marks.push((began.elapsed(), taken));
             }
