@@ -64,6 +64,9 @@ pub struct ServeArgs {
     /// Seconds a stop may take, 1 to 600 [default: 25].
     #[arg(long, env = "MAJU_STOP_WITHIN", value_name = "SECONDS")]
     pub stop_within: Option<String>,
+    /// The site's time zone by its IANA name: where a day of the landing page's numbers begins [default: Asia/Seoul].
+    #[arg(long, env = "MAJU_TIME_ZONE", value_name = "ZONE")]
+    pub time_zone: Option<String>,
     /// Networks whose X-Forwarded-For is believed, separated by commas.
     #[arg(long, env = "MAJU_TRUSTED_PROXIES", value_name = "NETWORKS")]
     pub trusted_proxies: Vec<String>,
@@ -223,7 +226,7 @@ mod tests {
     }
 
     /// Every setting with a variable, and two values that it may have.
-    const ALL: [(&str, &str, &str, &str); 12] = [
+    const ALL: [(&str, &str, &str, &str); 13] = [
         ("listen", "MAJU_LISTEN", "127.0.0.1:1", "127.0.0.1:2"),
         ("data-dir", "MAJU_DATA_DIR", "/srv/#1/maju", "/srv/2"),
         ("public-url", "MAJU_PUBLIC_URL", "https://one.example", "https://two.example"),
@@ -234,6 +237,7 @@ mod tests {
         ("log", "MAJU_LOG", "json", "pretty"),
         ("log-filter", "MAJU_LOG_FILTER", "info,maju=debug", "warn"),
         ("stop-within", "MAJU_STOP_WITHIN", "1", "2"),
+        ("time-zone", "MAJU_TIME_ZONE", "UTC", "Asia/Tokyo"),
         ("trusted-proxies", "MAJU_TRUSTED_PROXIES", "10.0.0.0/8, 192.168.0.0/16", "10.1.0.0/16"),
         ("pg-bin", "MAJU_PG_BIN", "/one", "/two"),
     ];
@@ -295,6 +299,7 @@ mod tests {
                 "log" => &args.log,
                 "log-filter" => &args.log_filter,
                 "stop-within" => &args.stop_within,
+                "time-zone" => &args.time_zone,
                 "pg-bin" => &args.pg_bin,
                 _ => return f.write_str(&args.trusted_proxies.join(",")),
             };

@@ -10,6 +10,8 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::ServeArgs;
 use crate::connection_url::{self, Checked};
 
+/// The site's first language is Korean.
+const TIME_ZONE: &str = "Asia/Seoul";
 /// How long a stop may take unless it is set.
 const STOP_WITHIN: Duration = Duration::from_secs(25);
 
@@ -31,6 +33,8 @@ pub struct Config {
     pub log_filter: Option<String>,
     /// How long a stop may take before the process leaves anyway.
     pub stop_within: Duration,
+    /// The site's time zone, an IANA name. The database knows the names, and is asked at the start.
+    pub time_zone: String,
     /// Networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
     /// The folder of other PostgreSQL programs for the private Postgres.
@@ -172,6 +176,7 @@ impl Config {
             log_json: settings.value("log", &args.log, log_format).unwrap_or_else(nobody_reads_along),
             log_filter: settings.value("log-filter", &args.log_filter, log_filter),
             stop_within: settings.value("stop-within", &args.stop_within, stop_within).unwrap_or(STOP_WITHIN),
+            time_zone: settings.value("time-zone", &args.time_zone, time_zone).unwrap_or_else(|| TIME_ZONE.to_owned()),
             trusted_proxies,
             pg_bin: settings.value("pg-bin", &args.pg_bin, pg_bin),
             notes: settings.notes,
@@ -196,6 +201,7 @@ impl Config {
             ("log", Ok(quoted(if self.log_json { "json" } else { "pretty" }))),
             ("log-filter", self.log_filter.as_deref().map(quoted).ok_or("info")),
             ("stop-within", Ok(self.stop_within.as_secs().to_string())),
+            ("time-zone", Ok(quoted(&self.time_zone))),
             ("trusted-proxies", Ok(format!("[{}]", networks.join(", ")))),
             ("pg-bin", self.pg_bin.as_deref().map(path).ok_or("the programs of this binary, or of the system")),
         ];
@@ -281,6 +287,19 @@ fn log_format(text: &str) -> Result<bool, String> {
         "pretty" => Ok(false),
         _ => Err(format!("'{text}' is neither json nor pretty")),
     }
+}
+
+/// An IANA name: `UTC`, `Asia/Seoul`, `America/Argentina/Ushuaia`, `Etc/GMT+9`. Postgres takes much else for a time zone ("KST-9",
+/// "+09"), and reads some of it the wrong way round.
+fn time_zone(name: &str) -> Result<String, String> {
+    let is_word = |word: &str| {
+        word.starts_with(|c: char| c.is_ascii_alphabetic())
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+'))
+    };
+    if name.len() <= 64 && name.split('/').all(is_word) {
+        return Ok(name.to_owned());
+    }
+    Err(format!("'{name}' is not an IANA name like Asia/Seoul"))
 }
 
 /// Log lines are JSON unless somebody reads them on a terminal.
@@ -381,12 +400,25 @@ mod tests {
             log: nothing(),
             log_filter: nothing(),
             stop_within: nothing(),
+            time_zone: nothing(),
             trusted_proxies: vec![" ,".to_owned()],
             pg_bin: nothing(),
             ..ServeArgs::default()
         };
         let (empty, none) = (Config::read(&args).unwrap(), Config::read(&ServeArgs::default()).unwrap());
         assert_eq!(empty.describe(), none.describe());
+    }
+
+    #[test]
+    fn the_time_zone_is_an_iana_name() {
+        let with = |name: &str| Config::read(&ServeArgs { time_zone: Some(name.to_owned()), ..ServeArgs::default() });
+        assert_eq!(Config::read(&ServeArgs::default()).unwrap().time_zone, "Asia/Seoul");
+        for good in ["UTC", "Asia/Tokyo", "America/Argentina/Ushuaia", "Etc/GMT+9"] {
+            assert_eq!(with(good).unwrap().time_zone, good);
+        }
+        for bad in ["+09", "Asia/", "/etc/localtime", "../x", "Asia/Seoul'", "Asia Seoul", "서울"] {
+            assert!(with(bad).unwrap_err().contains("--time-zone"), "{bad}");
+        }
     }
 
     #[test]

@@ -43,6 +43,7 @@ impl Database {
         };
         let prepared = async {
             db::check(&database.pool, config.unsafe_database, own).await?;
+            db::check_time_zone(&database.pool, &config.time_zone).await?;
             db::migrate(&database.pool).await
         };
         let outcome = tokio::select! {

@@ -116,17 +116,17 @@ async fn keep(app: &App) {
 async fn refresh(app: &App, now: OffsetDateTime) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let contents = tokio::time::timeout(PATIENCE, async {
         let mut db = app.db.acquire().await?;
-        read(&mut db, now).await
+        read(&mut db, now, &app.config.time_zone).await
     });
     app.cms.show(contents.await??);
     Ok(())
 }
 
 /// Reads everything that the page shows.
-async fn read(db: &mut PgConnection, now: OffsetDateTime) -> sqlx::Result<Contents> {
+async fn read(db: &mut PgConnection, now: OffsetDateTime, time_zone: &str) -> sqlx::Result<Contents> {
     let sections = store::sections(db).await?;
     let stored = store::stats(db).await?;
-    let live = store::live(db, now).await?;
+    let live = store::live(db, now, time_zone).await?;
     let stats = stored.into_iter().map(|stat| SiteStat {
         value: stat.manual.or_else(|| live.value(&stat.key)).filter(|value| *value > 0),
         key: stat.key,

@@ -45,20 +45,22 @@ pub(super) async fn stats(db: &mut PgConnection) -> sqlx::Result<Vec<StatRow>> {
     Ok(read.collect())
 }
 
-/// Counts what is computed live: visitors with an open socket on any node (what a node said more than 10 s ago does not count), talks begun since midnight UTC, and the median
+/// Counts what is computed live: visitors with an open socket on any node (what a node said more than 10 s ago does not count), talks
+/// begun since midnight in a time zone, and the median
 /// wait in the last hour's talks in whole seconds rounded up (null below 5 talks).
-pub(super) async fn live(db: &mut PgConnection, now: OffsetDateTime) -> sqlx::Result<Live> {
+pub(super) async fn live(db: &mut PgConnection, now: OffsetDateTime, time_zone: &str) -> sqlx::Result<Live> {
     sqlx::query_as!(
         Live,
         r#"SELECT
             (SELECT count(DISTINCT here.visitor) FROM node_visitors n CROSS JOIN LATERAL unnest(n.visitors) AS here(visitor)
              WHERE n.seen_at > now() - interval '10 seconds') AS online,
-            (SELECT count(*) FROM random_session WHERE created_at >= date_trunc('day', $1::timestamptz, 'UTC')) AS talks_today,
+            (SELECT count(*) FROM random_session WHERE created_at >= date_trunc('day', $1::timestamptz, $2)) AS talks_today,
             (SELECT CASE WHEN count(*) >= 2 * 5 THEN
                  greatest(1, ceil(extract(epoch FROM percentile_cont(0.5) WITHIN GROUP (ORDER BY waited))))::bigint END
              FROM random_session, LATERAL (VALUES (created_at - a_since), (created_at - b_since)) AS side (waited)
              WHERE created_at > $1::timestamptz - interval '1 hour') AS median_wait"#,
-        now
+        now,
+        time_zone
     )
     .fetch_one(db)
     .await

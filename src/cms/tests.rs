@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use time::macros::datetime;
 
 use super::figure::Figure;
 use super::model::{self, Label, PageSection, SiteStat, Unit};
@@ -259,12 +260,8 @@ async fn numbers_that_are_old_say_from_when_they_are() {
     change(&node, "ALTER TABLE site_stat_gone RENAME TO site_stat", "/", |html| !html.contains("<time")).await;
 }
 
-#[tokio::test]
-async fn a_median_needs_five_talks_and_each_counts_for_two() {
-    let db = testing::database().await;
-    let mut conn = db.acquire().await.unwrap();
-    let now = OffsetDateTime::from_unix_timestamp(1_790_000_000).unwrap();
-    let talk = "WITH people AS (
+/// One talk, begun at $1 by two people who had waited for $2 and for 3 seconds.
+const TALK: &str = "WITH people AS (
             INSERT INTO visitor (public_id, color, animal, locale, last_used_at)
             SELECT gen_random_uuid(), 'pine', 'otter', 'ko', $1::timestamptz - interval '1 day' FROM generate_series(1, 2) RETURNING id
         ), room AS (
@@ -274,16 +271,40 @@ async fn a_median_needs_five_talks_and_each_counts_for_two() {
         SELECT gen_random_uuid(), room.id, (SELECT min(id) FROM people), (SELECT max(id) FROM people), '{}', '{ko}', '{}', '{}',
             $1::timestamptz - $2 * interval '1 second', $1::timestamptz - interval '3 seconds', gen_random_uuid(), gen_random_uuid(), $1
         FROM room";
-    for wait in [2.5, 8.0, 9.0, 10.0] {
-        sqlx::query(talk).bind(now).bind(wait).execute(&mut *conn).await.unwrap();
+
+#[tokio::test]
+async fn talks_of_today_begin_at_midnight_in_the_sites_time_zone() {
+    let db = testing::database().await;
+    let mut conn = db.acquire().await.unwrap();
+    // 08:30 and 09:30 in Seoul, before and after midnight UTC; one hour later it is 10:30 there.
+    for at in [datetime!(2026-11-28 23:30 UTC), datetime!(2026-11-29 00:30 UTC)] {
+        sqlx::query(TALK).bind(at).bind(3.0).execute(&mut *conn).await.unwrap();
     }
-    let live = store::live(&mut conn, now).await.unwrap();
+    let now = datetime!(2026-11-29 01:30 UTC);
+    for (zone, expected) in [("Asia/Seoul", 2), ("UTC", 1), ("America/New_York", 2), ("Pacific/Kiritimati", 2)] {
+        assert_eq!(store::live(&mut conn, now, zone).await.unwrap().talks_today, Some(expected), "{zone}");
+    }
+    let midnight = datetime!(2026-11-29 15:00 UTC);
+    for (now, expected) in [(midnight - time::Duration::seconds(1), 2), (midnight, 0)] {
+        assert_eq!(store::live(&mut conn, now, "Asia/Seoul").await.unwrap().talks_today, Some(expected), "{now}");
+    }
+}
+
+#[tokio::test]
+async fn a_median_needs_five_talks_and_each_counts_for_two() {
+    let db = testing::database().await;
+    let mut conn = db.acquire().await.unwrap();
+    let now = OffsetDateTime::from_unix_timestamp(1_790_000_000).unwrap();
+    for wait in [2.5, 8.0, 9.0, 10.0] {
+        sqlx::query(TALK).bind(now).bind(wait).execute(&mut *conn).await.unwrap();
+    }
+    let live = store::live(&mut conn, now, "UTC").await.unwrap();
     assert_eq!((live.online, live.talks_today, live.median_wait), (Some(0), Some(4), None));
-    sqlx::query(talk).bind(now).bind(11.0).execute(&mut *conn).await.unwrap();
-    let live = store::live(&mut conn, now).await.unwrap();
+    sqlx::query(TALK).bind(now).bind(11.0).execute(&mut *conn).await.unwrap();
+    let live = store::live(&mut conn, now, "UTC").await.unwrap();
     assert_eq!((live.talks_today, live.median_wait), (Some(5), Some(3)), "between 2.5, five times 3, and 8 to 11");
     let later = now + time::Duration::hours(25);
-    assert_eq!(store::live(&mut conn, later).await.unwrap().talks_today, Some(0));
+    assert_eq!(store::live(&mut conn, later, "UTC").await.unwrap().talks_today, Some(0));
 }
 
 #[tokio::test]

@@ -97,6 +97,19 @@ pub async fn health(pool: &PgPool) -> Result<Health, sqlx::Error> {
     Ok(if read_only { Health::ReadOnly } else { Health::Writable })
 }
 
+/// Checks that the server knows a time zone by its IANA name.
+///
+/// # Errors
+/// One line that names the setting.
+pub async fn check_time_zone(pool: &PgPool, name: &str) -> Result<(), String> {
+    let asked = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = $1)").bind(name);
+    match within(JOB, asked.fetch_one(pool)).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(format!("--time-zone (MAJU_TIME_ZONE): Postgres knows no time zone '{name}'")),
+        Err(why) => Err(failure::describe(&why, &pool.connect_options(), JOB)),
+    }
+}
+
 /// What the database says that it is now.
 pub async fn now(db: &PgPool) -> Result<time::OffsetDateTime, sqlx::Error> {
     sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(db).await

@@ -34,6 +34,14 @@ fn says(said: &str, parts: &[&str]) {
 }
 
 #[tokio::test]
+async fn a_time_zone_that_postgres_does_not_know_is_refused_by_its_setting() {
+    let pool = testing::database().await;
+    crate::db::check_time_zone(&pool, "Asia/Seoul").await.unwrap();
+    let refusal = crate::db::check_time_zone(&pool, "Asia/Soul").await.unwrap_err();
+    assert!(refusal.contains("--time-zone") && refusal.contains("Asia/Soul"), "{refusal}");
+}
+
+#[tokio::test]
 async fn a_database_that_may_lose_what_it_acknowledged_is_refused_unless_it_is_wanted() {
     let pool = testing::database().await; // made for speed: all three settings are off
     let refusal = check(&pool, false, None).await.unwrap_err();
