@@ -64,7 +64,7 @@ pub enum Bucket {
     Sockets,
     /// REST requests of a visitor, reads and writes: 50 a second, 200 at once.
     Requests,
-    /// REST requests from a prefix, all its visitors together and those without one: 1,000 a second, 4,000 at once.
+    /// REST requests from a prefix, all its visitors together and those without one: 200 a second, 2,000 at once.
     PrefixRequests,
     /// Cookies from a prefix that name no session; each costs a look: 10 a second, 400 at once.
     Cookies,
@@ -112,7 +112,7 @@ impl Bucket {
             Self::Visitors => (100_000, 400),
             Self::Sockets => (20_000, 500),
             Self::Requests => (20_000, 200),
-            Self::PrefixRequests => (1_000, 4_000),
+            Self::PrefixRequests => (5_000, 2_000),
             Self::Cookies => (100_000, 400),
             Self::PrefixFrames => (500, 8_000),
             Self::Hellos => (500_000, 40),

@@ -31,7 +31,7 @@ impl Postgres {
         let place = private::Place {
             data_dir: folder.path().join("data"),
             fallback_base: folder.path().join("fallback"),
-            durable: false,
+            durable: true, // what was committed outlives its processes
         };
         Self { own: private::open(place).await.unwrap(), folder }
     }

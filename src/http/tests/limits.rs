@@ -28,7 +28,7 @@ async fn a_bucket_holds_its_burst_and_fills_at_its_rate() {
         (Bucket::Visitors, 10, 400),
         (Bucket::Sockets, 50, 500),
         (Bucket::Requests, 50, 200),
-        (Bucket::PrefixRequests, 1_000, 4_000),
+        (Bucket::PrefixRequests, 200, 2_000),
         (Bucket::Cookies, 10, 400),
         (Bucket::PrefixFrames, 2_000, 8_000),
         (Bucket::Hellos, 2, 40),
