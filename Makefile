@@ -19,7 +19,7 @@ build: ## Build what is deployed: target/release/maju, one file with everything 
 	@$(CARGO) build --locked --release
 	@echo "Done: target/release/maju"
 
-test: needs web/node_modules/.maju-lock ## Run all tests: Rust, web client, a real browser, two minutes of faults; print how much they reach
+test: needs web/node_modules/.maju-lock ## Run all tests: Rust, web client, the API by its description, a real browser, two minutes of faults; print how much they reach
 	@.ci/test
 
 check: web/node_modules/.maju-lock ## Format, lints, types, and that generated files are in step

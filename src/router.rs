@@ -33,7 +33,7 @@ pub fn router(app: &App) -> Router {
     let with_cookie = with_cookie.layer(map_request_with_state(app.clone(), accounts::own_cookies));
     let router = Router::new()
         .merge(with_cookie)
-        .merge(docs(described))
+        .merge(docs(http::with_refusals(described)))
         .route("/livez", get(|| async { probe(StatusCode::OK, "alive") }))
         .route("/readyz", get(readyz))
         .merge(cms::router())

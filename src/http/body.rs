@@ -2,7 +2,7 @@
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::Error;
 
@@ -27,6 +27,24 @@ pub struct Query<T>(pub T);
 #[from_request(via(axum::extract::Path), rejection(Error))]
 pub struct Path<T>(pub T);
 
+/// Reads a whole number, or null. `492.0` is one: JSON knows no other numbers than numbers, and JSON Schema counts it as an integer.
+pub fn whole<'de, D: Deserializer<'de>>(value: D) -> Result<Option<i64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Whole(i64),
+        WithFraction(f64),
+    }
+    // Up to here a fraction of nothing is exact.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    match Option::<Number>::deserialize(value)? {
+        None => Ok(None),
+        Some(Number::Whole(number)) => Ok(Some(number)),
+        Some(Number::WithFraction(number)) if number.fract() == 0.0 && number.abs() <= EXACT => Ok(Some(number as i64)),
+        Some(Number::WithFraction(_)) => Err(serde::de::Error::custom("a whole number was expected")),
+    }
+}
+
 impl From<JsonRejection> for Error {
     fn from(why: JsonRejection) -> Self {
         if why.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
@@ -45,5 +63,31 @@ impl From<QueryRejection> for Error {
 impl From<PathRejection> for Error {
     fn from(_: PathRejection) -> Self {
         Self::NotFound
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    #[derive(Deserialize)]
+    struct Body {
+        #[serde(default, deserialize_with = "super::whole")]
+        seq: Option<i64>,
+    }
+
+    #[test]
+    fn a_fraction_of_nothing_is_a_whole_number() {
+        let read = |json: &str| serde_json::from_str::<Body>(json).map(|body| body.seq).ok();
+        assert_eq!(read("{}"), Some(None));
+        assert_eq!(read(r#"{"seq":null}"#), Some(None));
+        for (json, expected) in
+            [("492", 492), ("492.0", 492), ("-3", -3), ("4.92e2", 492), ("9223372036854775807", i64::MAX)]
+        {
+            assert_eq!(read(&format!(r#"{{"seq":{json}}}"#)), Some(Some(expected)), "{json}");
+        }
+        for json in ["492.5", "1e300", "\"492\"", "true", "[]", "9223372036854775808"] {
+            assert_eq!(read(&format!(r#"{{"seq":{json}}}"#)), None, "{json}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 mod accept;
 mod body;
 mod client_ip;
+mod described;
 mod door;
 mod gate;
 mod headers;
@@ -11,8 +12,9 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-pub use body::{Json, Path, Query};
+pub use body::{Json, Path, Query, whole};
 pub use client_ip::{ClientIp, Prefix};
+pub use described::with_refusals;
 pub use limits::{Bucket, Key, Limits, limited};
 pub use origin::same_origin;
 pub use socket::Socket;

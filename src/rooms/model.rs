@@ -318,9 +318,13 @@ pub fn is_language_tag(tag: &str) -> bool {
 #[serde(deny_unknown_fields)]
 pub struct NewRoom {
     /// 1 to 80 characters.
+    #[schema(min_length = 1, max_length = 80)]
     pub title: String,
     /// 200 characters at most.
+    #[schema(max_length = 200)]
     pub topic: Option<String>,
+    /// `public` or `private`: talks are made by matching.
+    #[schema(value_type = String, pattern = "^(public|private)$")]
     pub kind: Kind,
     pub naming: Naming,
     pub history: bool,

@@ -16,7 +16,7 @@ use crate::accounts::Visitor;
 use crate::app::{App, stamp};
 use crate::error::{Error, Problem, Result};
 use crate::faults::{self, Fault};
-use crate::http::{Bucket, ClientIp, Json, Key, Path, Query};
+use crate::http::{Bucket, ClientIp, Json, Key, Path, Query, whole};
 use crate::text;
 
 /// Items of a page at most, and unless asked.
@@ -57,15 +57,20 @@ fn listed(app: &App, room: &ChatRoom) -> Listed {
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
     /// Words in the title or topic, 100 characters at most.
+    #[param(nullable = false, max_length = 100)]
     q: Option<String>,
     /// `new` (default) or `name`.
+    #[param(pattern = "^(new|name)$", nullable = false)]
     sort: Option<String>,
     /// The `next` of the page before.
+    #[param(nullable = false)]
     cursor: Option<Uuid>,
     /// 1 to 100.
+    #[param(minimum = 1, maximum = 100, nullable = false)]
     limit: Option<i64>,
 }
 
@@ -118,13 +123,17 @@ async fn show(State(app): State<App>, who: Visitor, Path(room): Path<String>) ->
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct MessagesQuery {
     /// Entries older than this seq, newest page first.
+    #[param(nullable = false)]
     before: Option<i64>,
     /// Entries newer than this seq.
+    #[param(nullable = false)]
     after: Option<i64>,
     /// 1 to 100.
+    #[param(minimum = 1, maximum = 100, nullable = false)]
     limit: Option<i64>,
 }
 
@@ -143,11 +152,14 @@ async fn messages(
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct LogQuery {
     /// Entries after this seq; from the beginning unless given.
+    #[param(nullable = false)]
     after: Option<i64>,
     /// 1 to 100.
+    #[param(minimum = 1, maximum = 100, nullable = false)]
     limit: Option<i64>,
 }
 
@@ -171,6 +183,7 @@ struct NewMessage {
     client_id: Uuid,
     #[schema(value_type = Object)]
     payload: Map<String, Value>,
+    #[serde(default, deserialize_with = "whole")]
     reply_to: Option<i64>,
 }
 
