@@ -14,12 +14,23 @@ pub const WATCHED: Duration = Duration::from_secs(2);
 const REPAIRED: Duration = Duration::from_secs(15);
 /// Acknowledgements that were on their way when the sessions ended have come by then.
 const ON_THEIR_WAY: Duration = Duration::from_millis(500);
+/// How long a fault waits for nodes that were killed or hung before.
+const CALM: Duration = Duration::from_secs(10);
 /// How long the second node may take to start, or to be refused and to start again once the lock is back.
 const JOINED: Duration = Duration::from_secs(30);
+
+/// Waits until what was done to the nodes before says nothing of them any more.
+async fn calm(shared: &Context) {
+    let began = Instant::now();
+    while !(0..2).all(|node| shared.world.is_calm(node, Instant::now())) && began.elapsed() < CALM {
+        sleep(Duration::from_millis(50)).await;
+    }
+}
 
 /// Deletes the socket and ends the nodes' sessions, so that they need it. Answers which nodes it hurt, once they go on or are late.
 pub async fn socket_gone(shared: &Context) {
     let (world, history) = (&shared.world, &shared.history);
+    calm(shared).await;
     let Ok(inside) = postgres::connect(&world.socket_folder(), "chaos").await else {
         return history.count("sockets not deleted");
     };
@@ -49,6 +60,7 @@ pub async fn socket_gone(shared: &Context) {
 /// Deletes the lock, and starts the node that does not own Postgres anew: the owner's Postgres is left alone.
 pub async fn lock_gone(shared: &Arc<Context>) {
     let (world, history) = (&shared.world, &shared.history);
+    calm(shared).await;
     let Some((owner, postmaster)) = world.owner() else {
         return history.count("locks not deleted");
     };
