@@ -21,6 +21,8 @@ pub const EACH: Duration = Duration::from_millis(1_200);
 const NOTICED: Duration = Duration::from_secs(6);
 /// A partner may be away for thirty seconds; a check that takes longer says nothing.
 const AWAY: Duration = Duration::from_secs(25);
+/// How often it is tried to gather people: a fault before may still be felt.
+const TRIES: usize = 3;
 /// How long people may take to be matched.
 const MATCHED: Duration = Duration::from_secs(10);
 /// Where distributions put the library, below these and their folders.
@@ -112,10 +114,17 @@ struct People {
 
 /// The nodes' clocks jump, there and back. People, talks, tickets and pages stay as they are.
 pub async fn jump(shared: &Arc<Context>, node: usize) {
-    let (history, began) = (&shared.history, Instant::now());
+    let history = &shared.history;
     let Ok(clocks) = &shared.world.clocks else { return };
-    let turns = shared.watch.turns();
-    let Some(mut people) = gather(shared, node).await else { return history.count("clock jumps not measured") };
+    let mut gathered = None;
+    for _ in 0..TRIES {
+        gathered = gather(shared, node).await;
+        if gathered.is_some() {
+            break;
+        }
+    }
+    let Some(mut people) = gathered else { return history.count("clock jumps without people") };
+    let (began, turns) = (Instant::now(), shared.watch.turns());
     people.open.two.drop_socket();
     let away = Instant::now();
     let is_away = |event: &Value| event["type"] == "partner" && event["state"] == "away";
