@@ -166,6 +166,7 @@ impl Process {
             assert!(began.elapsed() < LONG, "Postgres is not started again");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        tokio::time::sleep(Duration::from_secs(2)).await; // what `/readyz` says is at most that old
         self.ready().await;
     }
 }

@@ -54,7 +54,7 @@ pub fn reasons(app: &App) -> Vec<String> {
         (health == db::Health::ReadOnly || !rooms::can_write(app), "the database cannot write"),
         (!matching::can_match(app), "nobody is matched: no connection to the database"),
     ];
-    reasons.into_iter().filter_map(|(holds, reason)| holds.then(|| reason.to_owned())).collect()
+    reasons.into_iter().filter(|(holds, _)| *holds).map(|(_, reason)| reason.to_owned()).collect()
 }
 
 /// Starts the task that looks at the database.
