@@ -219,7 +219,14 @@ fn folders_read_alike() {
 fn paths_named_in_the_documents_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut wrong = Vec::new();
-    for document in ["docs/ARCHITECTURE.md", "README.md", "CONTRIBUTING.md", "docs/OPERATIONS.md", "docs/MATCHING.md"] {
+    for document in [
+        "docs/ARCHITECTURE.md",
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/OPERATIONS.md",
+        "docs/MATCHING.md",
+        "docs/SECURITY.md",
+    ] {
         let Ok(text) = fs::read_to_string(root.join(document)) else {
             wrong.push(format!("{document} is missing"));
             continue;
@@ -233,6 +240,25 @@ fn paths_named_in_the_documents_exist() {
                 wrong.push(format!("{document}: `{path}` does not exist"));
             }
         }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_threat_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/SECURITY.md")).unwrap();
+    let sources: String = sources("src", &[".rs"]).into_values().collect();
+    let mut wrong = Vec::new();
+    let rows = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| threat |"));
+    for row in rows {
+        let tests = row.trim_end_matches('|').rsplit('|').next().unwrap_or_default();
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        let missing = |name: &&&str| !name.contains('/') && !sources.contains(&format!("fn {name}("));
+        if named.is_empty() {
+            wrong.push(format!("no test: {row}"));
+        }
+        wrong.extend(named.iter().filter(missing).map(|name| format!("there is no test {name}")));
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
