@@ -158,7 +158,7 @@ CREATE TABLE random_session (
     ended_at     timestamptz,
     reason       text        CONSTRAINT random_session_reason_known
                              CHECK (reason IN ('left', 'next', 'lost', 'report', 'block', 'moderator')),
-    -- The side that ended it; null where time or a moderator did. Who reported or blocked is told so, and nobody else.
+    -- The side that ended it, or was banned; null where time did. Who reported or blocked is told so, and nobody else.
     ended_by     bigint,
     CONSTRAINT random_session_two_people CHECK (a <> b)
 );

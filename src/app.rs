@@ -129,10 +129,17 @@ impl Clock {
         }
     }
 
-    /// How far the database's clock has jumped, when it said that it is `now`: forward if positive. None: it has not.
-    pub fn jump_to(&self, now: OffsetDateTime) -> Option<time::Duration> {
+    /// Takes in a jump whose effects have been corrected, however long that took.
+    pub fn jumped(&self, now: OffsetDateTime, asked: Instant) {
+        *self.0.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some((now + asked.elapsed(), Instant::now()));
+    }
+
+    /// Returns how far the database's clock has jumped when it said `now` to a question of `asked`: forward if positive. `None` if
+    /// it has not. An answer may come late: it was given at some time since the question.
+    pub fn jump_to(&self, now: OffsetDateTime, asked: Instant) -> Option<time::Duration> {
         let (time, at) = (*self.0.heard.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let jump = now - (time + at.elapsed());
+        let (earliest, latest) = (time + asked.saturating_duration_since(at), time + at.elapsed());
+        let jump = now - now.clamp(earliest, latest);
         (jump.unsigned_abs() > JUMP).then_some(jump)
     }
 

@@ -195,8 +195,13 @@ fn misspelt(environment: &BTreeMap<String, OsString>, known: &[Setting]) -> Vec<
     let is_ours = |name: &str| name.starts_with("MAJU_") && !names.contains(&name);
     let wrong =
         environment.iter().filter(|(name, value)| is_ours(name) && !value.is_empty()).filter_map(|(name, _)| {
-            let near = names.iter().min_by_key(|known| strsim::damerau_levenshtein(name, known))?;
-            let is_near = strsim::damerau_levenshtein(name, near) <= 2;
+            // DATABASE_URL and REDIS_URL have no prefix; it is easily given to them.
+            let distance = |known: &&&str| {
+                let bare = name.trim_start_matches("MAJU_");
+                strsim::damerau_levenshtein(name, known).min(strsim::damerau_levenshtein(bare, known))
+            };
+            let near = names.iter().min_by_key(distance)?;
+            let is_near = distance(&near) <= 2;
             is_near.then(|| format!("{name}: there is no such setting; did you mean {near}?"))
         });
     wrong.collect()

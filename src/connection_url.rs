@@ -69,6 +69,9 @@ pub fn postgres(text: &str) -> Result<Checked<PgConnectOptions>, String> {
         sqlx::Error::Configuration(why) => format!("has a parameter that cannot be read: {why}"),
         _ => "cannot be read".to_owned(),
     })?;
+    // sqlx keeps the brackets of an IPv6 address, and looks for a host of that name.
+    let bare = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']')).map(str::to_owned);
+    let options = bare.map_or_else(|| options.clone(), |host| options.clone().host(&host));
     Ok(Checked { options, ignored })
 }
 
@@ -199,6 +202,13 @@ fn drop_unknown(url: &mut Url, known: &[&str]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::{postgres, redis, shown};
+
+    #[test]
+    fn an_ipv6_address_is_a_host_without_its_brackets() {
+        let host = |url: &str| super::postgres(url).unwrap().options.get_host().to_owned();
+        assert_eq!(host("postgres://maju:secret@[::1]:5433/maju"), "::1");
+        assert_eq!(host("postgres://db.example.org/maju"), "db.example.org");
+    }
 
     #[test]
     fn no_part_of_a_url_shows_a_secret_or_a_wrong_host() {

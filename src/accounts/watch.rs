@@ -18,6 +18,8 @@ use crate::realtime::{CloseCode, Dismissal, Notice, NoticeKind, Queue};
 const LOOK: Duration = Duration::from_millis(700);
 /// Looking may take at most one part in this many of a node's time, however many sockets it has.
 const SHARE: u32 = 5;
+/// The longest pause between two looks: a look that waited for the database is no reason to look seldom.
+const LONGEST: Duration = Duration::from_secs(2);
 /// Sessions that one query looks at: 15 to 30 ms of Postgres.
 const TOGETHER: usize = 5_000;
 /// How often it is written who has a socket here.
@@ -83,10 +85,13 @@ async fn keep_looking(node: App) {
     let mut rest = LOOK;
     while node.tasks.stopping.run_until_cancelled(tokio::time::sleep(rest)).await.is_some() {
         let began = Instant::now();
-        if let Err(why) = db::within(db::JOB, look(&node)).await {
-            tracing::debug!(error.cause = ?why, "the sessions of open sockets are looked at again in a moment");
-        }
-        rest = LOOK.max(began.elapsed() * SHARE);
+        rest = match db::within(db::JOB, look(&node)).await {
+            Ok(()) => (began.elapsed() * SHARE).clamp(LOOK, LONGEST),
+            Err(why) => {
+                tracing::debug!(error.cause = ?why, "the sessions of open sockets are looked at again in a moment");
+                LOOK
+            }
+        };
     }
 }
 

@@ -8,7 +8,8 @@ use super::secret;
 /// Returns the id of the service whose database this is. All its nodes read the same id, and no other service has it.
 ///
 /// It is a hash of a random key in the database and of the database's own identity (the cluster's system identifier and the
-/// database's oid). So a copy of the database that is restored elsewhere, for a test site for instance, is another service.
+/// database's oid). So a dump that is restored elsewhere, for a test site for instance, is another service. A copy of the files is
+/// not: who makes one removes the key (docs/OPERATIONS.md).
 ///
 /// # Errors
 /// Any error of the database.

@@ -164,6 +164,11 @@ impl Limits {
         if self.shards.is_none() { Ok(()) } else { self.take(bucket, Key::Together(self.hasher.hash_one(whose))) }
     }
 
+    /// Returns a number for what several things have in common; 0 where limits are off.
+    pub fn hash(&self, what: impl Hash) -> u64 {
+        if self.shards.is_none() { 0 } else { self.hasher.hash_one(what) }
+    }
+
     /// Takes several tokens at once, at most as many as a full bucket holds. Errors: as [`Limits::take`].
     pub fn take_many(&self, bucket: Bucket, key: Key, tokens: u32) -> Result<()> {
         let Some(shards) = &self.shards else { return Ok(()) };

@@ -58,6 +58,14 @@ impl Matcher {
         self.leads.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
     }
 
+    /// Counts the time as the one who pairs from now on, if this node still is.
+    fn lead_anew(&self) {
+        let mut leads = self.leads.lock().unwrap_or_else(PoisonError::into_inner);
+        if leads.is_some() {
+            *leads = Some(Instant::now());
+        }
+    }
+
     fn set_leads(&self, since: Option<Instant>) {
         *self.leads.lock().unwrap_or_else(PoisonError::into_inner) = since;
     }
@@ -102,12 +110,12 @@ async fn pause(app: &App, how_long: Duration) {
 async fn sweep(app: &App, leases: bool) -> crate::error::Result<()> {
     let asked = Instant::now();
     let now = db::now(&app.db).await?;
-    if let Some(jump) = app.clock.jump_to(now) {
+    if let Some(jump) = app.clock.jump_to(now, asked) {
         // Half a minute stays half a minute, and every node renews its lease first, as after a crash.
         tracing::warn!(jump.ms = %jump.whole_milliseconds(), "the clock of Postgres has jumped; running times are moved along");
         store::move_times(&app.db, jump).await?;
-        app.clock.hear(now, asked);
-        app.matching.matcher.set_leads(Some(Instant::now()));
+        app.clock.jumped(now, asked);
+        app.matching.matcher.lead_anew();
         return Ok(());
     }
     let leases = leases && !faults::on(Fault::LeaseNeverExpires);

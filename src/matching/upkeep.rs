@@ -18,6 +18,8 @@ use crate::realtime::{Frame, Heard, Kind, Relayed, Topic};
 
 /// How often sockets that are gone are looked at.
 const TICK: Duration = Duration::from_millis(250);
+/// How long what comes between two renewals of the lease may wait for locks. It is tried again with the next tick.
+const SHORT: Duration = Duration::from_millis(700);
 /// Ticks from one renewal of the lease to the next.
 const SECOND: u64 = 4;
 /// Seconds from one look at the recent waits to the next.
@@ -39,16 +41,16 @@ async fn keep_up(node: App) {
         tokio::select! {
             () = node.tasks.stopping.cancelled() => return,
             () = node.matching.gone.notified() => {
-                report(db::within(db::JOB, note_gone(&node)).await);
+                report(db::within(SHORT, note_gone(&node)).await);
                 continue;
             }
             _ = tick.tick() => {}
         }
-        report(db::within(db::JOB, note_gone(&node)).await);
-        report(db::within(db::JOB, mark_away(&node)).await);
         if ticks.is_multiple_of(SECOND) {
             report(db::within(db::JOB, second(&node)).await);
         }
+        report(db::within(SHORT, note_gone(&node)).await);
+        report(db::within(SHORT, mark_away(&node)).await);
         if ticks.is_multiple_of(SECOND * MEDIAN) {
             report(db::within(db::JOB, look_at_waits(&node)).await);
         }
@@ -87,7 +89,7 @@ pub(super) async fn second(app: &App) -> Result<()> {
     let asked = Instant::now();
     let now = store::renew_lease(&app.db, app.node).await?;
     // The node that sweeps corrects what a jump would end before it takes the time in.
-    if app.clock.jump_to(now).is_none() || app.matching.matcher.leads_for().is_none() {
+    if app.clock.jump_to(now, asked).is_none() || app.matching.matcher.leads_for().is_none() {
         app.clock.hear(now, asked);
     }
     let doubted = app.matching.registry.doubted();

@@ -71,11 +71,12 @@ pub async fn read(app: &App, who: &Visitor, room: Uuid, seq: i64, own: &Arc<Queu
         return Err(Error::bad_field("seq", "There is no such entry in this room."));
     }
     let key = (place.room.id, who.id);
-    {
+    let seq = {
         let mut reads = app.rooms.reads.unwritten();
         let known = reads.entry(key).or_default();
         *known = seq.max(*known);
-    }
+        *known
+    };
     let untold = Untold { room: place.room.clone(), member: place.member.sender.id, seq, own: own.clone() };
     let mut waiting = app.rooms.reads.untold();
     if !waiting.contains_key(&key) && tell_read(app, key, &untold) {
@@ -88,7 +89,13 @@ pub async fn read(app: &App, who: &Visitor, room: Uuid, seq: i64, own: &Arc<Queu
 
 /// Tells what was not told at once.
 pub(super) fn tell_reads(app: &App) {
-    app.rooms.reads.untold().retain(|key, untold| !tell_read(app, *key, untold));
+    // Not under the lock: each `read` frame needs it.
+    let due = std::mem::take(&mut *app.rooms.reads.untold());
+    let rest: Vec<_> = due.into_iter().filter(|(key, untold)| !tell_read(app, *key, untold)).collect();
+    let mut waiting = app.rooms.reads.untold();
+    for (key, untold) in rest {
+        waiting.entry(key).or_insert(untold); // a later one counts
+    }
 }
 
 /// Returns `false` if it is too soon, or too much for the room.

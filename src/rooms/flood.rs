@@ -12,14 +12,19 @@ use crate::http::{Bucket, Key};
 ///
 /// The narrowest limit comes first: what a flood is refused by it does not take from the others in the room.
 /// Errors: `rate_limited`.
-pub(super) fn check(app: &App, room: &ChatRoom, post: &Post) -> Result<()> {
+pub(super) fn check(app: &App, room: &ChatRoom, prefix: &[u8], alike: u64) -> Result<()> {
     if room.kind == Kind::Talk || faults::on(Fault::FloodAccepted) {
         return Ok(());
     }
-    let text = post.payload.get("text").and_then(|text| text.as_str()).unwrap_or_default();
-    app.limits.take_for(Bucket::SameText, (&post.prefix, room.id, Alike(text)))?;
-    app.limits.take_for(Bucket::PrefixSends, (&post.prefix, room.id))?;
+    app.limits.take_for(Bucket::SameText, (prefix, room.id, alike))?;
+    app.limits.take_for(Bucket::PrefixSends, (prefix, room.id))?;
     app.limits.take(Bucket::RoomSends, Key::Room(room.id))
+}
+
+/// Returns the same number for texts that differ in spaces and capitals only. Costs nothing where limits are off.
+pub(super) fn alike(app: &App, post: &Post) -> u64 {
+    let text = post.payload.get("text").and_then(|text| text.as_str()).unwrap_or_default();
+    app.limits.hash(Alike(text))
 }
 
 /// A text without its spaces and capitals.

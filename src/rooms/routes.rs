@@ -155,7 +155,7 @@ async fn messages(
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct LogQuery {
-    /// Entries after this seq; from the beginning unless given.
+    /// Entries after this seq; the newest page unless given.
     #[param(nullable = false)]
     after: Option<i64>,
     /// 1 to 100.
@@ -173,7 +173,6 @@ async fn log(
     Query(query): Query<LogQuery>,
 ) -> Result<Json<Page<RoomEvent>>> {
     let place = super::place(&app, &who, named(&app, &room).await?).await?;
-    // "With neither, a list is its newest page" (docs/WIRE.md).
     page(&app, &place, None, query.after, query.limit, query.after.is_none()).await
 }
 

@@ -358,8 +358,8 @@ pub(super) async fn freeze(
                    SELECT m.seq, jsonb_build_object('seq', m.seq, 'sender', m.sender_id, 'member', p.public_id, 'name',
                           p.name, 'payload', m.payload, 'at', m.created_at, 'deleted_at', m.deleted_at) AS entry
                    FROM message m JOIN membership p ON p.room_id = m.room_id AND p.visitor_id = m.sender_id
-                   WHERE m.room_id = $1 AND m.seq > $4 AND (m.seq = ANY($2)
-                      OR m.seq IN (SELECT seq FROM message WHERE room_id = $1 ORDER BY seq DESC LIMIT $3))
+                   WHERE m.room_id = $1 AND m.seq > $4 AND m.seq = ANY(
+                      $2::bigint[] || ARRAY(SELECT seq FROM message WHERE room_id = $1 ORDER BY seq DESC LIMIT $3))
                    OFFSET 0
                ) entries WINDOW walk AS (ORDER BY seq = ANY($2) DESC, seq DESC ROWS UNBOUNDED PRECEDING)
            ) counted WHERE nth = 1 OR bytes <= $5"#,

@@ -15,6 +15,8 @@ use crate::context::{Context, Guest};
 use crate::http;
 use crate::rng::Rng;
 
+/// Between two entries that were too many: as often as a visitor may write.
+const PACE: Duration = Duration::from_millis(125);
 /// How long a connection may take to open.
 const OPEN: Duration = Duration::from_secs(3);
 /// Quiet after which a client asks whether the node is still there.
@@ -85,6 +87,8 @@ pub struct Line {
     failures: u32,
     answers: HashMap<u64, Value>,
     pending: HashMap<String, Pending>,
+    /// When the next of those that were too many goes out: all at once, as each is told, they would be a flood.
+    slot: Instant,
     /// How long this socket's node may leave a frame unanswered.
     patience: Duration,
     heard: Instant,
@@ -113,6 +117,7 @@ impl Line {
             failures: 0,
             answers: HashMap::new(),
             pending: HashMap::new(),
+            slot: Instant::now(),
             patience: Duration::ZERO,
             heard: Instant::now(),
             behind: Vec::new(),
@@ -444,7 +449,12 @@ impl Line {
                 });
                 history.unsure(&client_id);
                 let wait = frame["error"]["retry_after_ms"].as_u64().unwrap_or(500).min(2_000);
-                let again = Some(Instant::now() + Duration::from_millis(wait));
+                let mut at = Instant::now() + Duration::from_millis(wait);
+                if code == "rate_limited" {
+                    self.slot = at.max(self.slot + PACE);
+                    at = self.slot;
+                }
+                let again = Some(at);
                 if let Some(pending) = self.pending.get_mut(&client_id) {
                     *pending = Pending { room, payload, again };
                 }
