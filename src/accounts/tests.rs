@@ -214,7 +214,7 @@ async fn made_up_cookies_are_limited_and_those_of_the_same_network_are_not() {
     let name = guest.cookie.split('=').next().unwrap();
     asked_until_refused("made-up cookies", || rooms(format!("{name}={}", Id::default()))).await;
     let known = rooms(guest.cookie.clone()).await;
-    assert_eq!(known.status, StatusCode::OK, "whoever was here before is not held up: {}", known.text);
+    assert_eq!(known.status, StatusCode::OK, "a visitor who was here before is not limited: {}", known.text);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The sessions of open sockets: a socket ends soon after its session has, whoever ended it, on whichever node. And who is here.
+//! The sessions of open sockets: a socket ends within a second of its session, on any node. Also counts who is here.
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -25,7 +25,7 @@ pub struct Config {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
     pub site: Site,
-    /// None: the private Postgres under the data folder.
+    /// `None` selects the private Postgres under the data folder.
     pub database_url: Option<String>,
     pub redis_url: Option<String>,
     /// False lifts the rate limits (load tests on a loopback site only).

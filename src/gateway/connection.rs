@@ -451,7 +451,7 @@ async fn next(wire: Option<&mut Wire>) -> Result<Said, Broken> {
     }
 }
 
-/// Answers a send, also when the writer panics with it in its hands: the client repeats it then.
+/// Sends the answer to a send. If the writer panics before it answers, the client gets `unavailable` and repeats the send.
 struct Answerer {
     queue: Arc<Queue>,
     id: u64,

@@ -15,7 +15,7 @@ pub enum Notice {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         at: Option<String>,
-        /// In the words of whoever decided it.
+        /// In the words of the person who decided it.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         reason: Option<String>,

@@ -95,7 +95,7 @@ impl Keeper {
     /// Runs until it is told to stop, or until the first attempt fails. Blocks: it is a thread's whole life, and Postgres dies with it.
     pub(super) fn run(mut self) {
         let mut pause = TICK;
-        // A panic has stopped Postgres and let go of the lock on its way here (`Server` and `Lock` do so when they are dropped).
+        // A panic has stopped Postgres and released the lock on its way here (`Server` and `Lock` do so when they are dropped).
         while catch_unwind(AssertUnwindSafe(|| self.look_after())).is_err() {
             self.phase.send_replace(Phase::Down);
             tracing::error!("what looks after the private Postgres panicked; it is started again");

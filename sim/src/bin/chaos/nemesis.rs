@@ -98,7 +98,7 @@ impl Fault {
         }
     }
 
-    /// Whether there is such a thing where Postgres stands aside, or where a node owns it.
+    /// Returns whether the fault exists in the tier where Postgres runs apart, or where a node owns it.
     pub fn fits(self, aside: bool) -> bool {
         match self {
             Self::PostgresApart | Self::MatcherHang | Self::WriterHang => aside,

@@ -127,7 +127,7 @@ export type Notice = { "type": "notice", kind: NoticeKind,
  */
 at?: string, 
 /**
- * In the words of whoever decided it.
+ * In the words of the person who decided it.
  */
 reason?: string, 
 /**
