@@ -27,7 +27,7 @@ CREATE INDEX sanction_room ON sanction (room_id) WHERE room_id IS NOT NULL;
 
 -- The heaviest sanction in force against a visitor, in a room or everywhere: a ban everywhere, then one of the room, then a
 -- mute; of equals the one that lasts longest. The one place that says what "in force" means.
-CREATE FUNCTION barred(visitor bigint, room bigint)
+CREATE FUNCTION active_restriction(visitor bigint, room bigint)
     RETURNS TABLE (kind text, in_room boolean, until timestamptz, ends_in_ms bigint, reason text)
     LANGUAGE sql STABLE AS $$
     SELECT s.kind, s.room_id IS NOT NULL, s.until,

@@ -10,6 +10,7 @@ mod error;
 mod faults;
 mod gateway;
 mod http;
+mod ids;
 mod locale;
 mod matching;
 mod moderation;

@@ -60,6 +60,7 @@ pub struct Ban {
 
 /// A visitor as it is shown to itself.
 #[derive(Clone, Debug, Serialize, TS, utoipa::ToSchema)]
+#[ts(rename = "Visitor")]
 pub struct VisitorView {
     pub id: Uuid,
     pub name: String,

@@ -15,8 +15,8 @@ use crate::faults::{self, Fault};
 pub(super) async fn visitors(db: &PgPool, ids: Vec<i64>) -> Result<HashMap<i64, Visitor>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT v.id, v.public_id, v.color, v.animal, v.name, v.locale, v.settings, v.rules_accepted,
-                  bar.kind = 'ban' AS banned, bar.until, bar.ends_in_ms, bar.reason
-           FROM visitor v LEFT JOIN LATERAL barred(v.id, NULL) bar ON true WHERE v.id = ANY($1)"#,
+                  restriction.kind = 'ban' AS banned, restriction.until, restriction.ends_in_ms, restriction.reason
+           FROM visitor v LEFT JOIN LATERAL active_restriction(v.id, NULL) restriction ON true WHERE v.id = ANY($1)"#,
         &ids
     )
     .fetch_all(db)

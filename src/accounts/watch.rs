@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::db;
 use crate::error::Result;
 use crate::faults::{self, Fault};
-use crate::realtime::{CloseCode, Dismissal, Notice, NoticeKind, Queue};
+use crate::realtime::{CloseCode, Disconnect, Notice, NoticeKind, Queue};
 
 /// How often sessions are looked at: a socket ends within a second.
 const LOOK: Duration = Duration::from_millis(700);
@@ -137,7 +137,7 @@ async fn look(app: &App) -> Result<()> {
     Ok(())
 }
 
-fn dismissal() -> Dismissal {
+fn dismissal() -> Disconnect {
     let last = Notice::of(NoticeKind::Revoked).encode();
-    Dismissal { last, code: CloseCode::SessionEnded, reason: "the session has ended" }
+    Disconnect { last, code: CloseCode::SessionEnded, reason: "the session has ended" }
 }

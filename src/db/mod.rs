@@ -141,8 +141,8 @@ pub fn say_unreachable(error: &sqlx::Error) {
     if is_broken(error) {
         note_failure();
     }
-    static SAID: Seldom = Seldom::new();
-    if let Some(others) = SAID.turn(Instant::now()) {
+    static SAID: LogThrottle = LogThrottle::new();
+    if let Some(others) = SAID.allow(Instant::now()) {
         tracing::warn!(error.cause = %error, requests.others = others, "the database cannot be reached");
     }
 }
@@ -151,16 +151,16 @@ pub fn say_unreachable(error: &sqlx::Error) {
 const SELDOM: Duration = Duration::from_secs(10);
 
 /// Something that is said seldom: when it was last, and how many have wanted to since.
-pub struct Seldom(Mutex<(Option<Instant>, u64)>);
+pub struct LogThrottle(Mutex<(Option<Instant>, u64)>);
 
-impl Seldom {
+impl LogThrottle {
     /// Nothing was said yet.
     pub const fn new() -> Self {
         Self(Mutex::new((None, 0)))
     }
 
     /// Returns how many lines were suppressed before this one, or `None` if this one is suppressed too.
-    pub fn turn(&self, now: Instant) -> Option<u64> {
+    pub fn allow(&self, now: Instant) -> Option<u64> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (last, others) = *known;
         if last.is_some_and(|last| now.saturating_duration_since(last) < SELDOM) {

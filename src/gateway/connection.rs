@@ -12,14 +12,14 @@ use rand::RngExt as _;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at};
 use uuid::Uuid;
 
-use super::attached::Attached;
 use super::codec::{self, Said};
+use super::dispatch::{self, Reply};
 use super::end::End;
 use super::excess::Excess;
 use super::frames::{self, ClientFrame, Read, SendOk};
 use super::held_up::HeldUp;
+use super::registration::SocketRegistration;
 use super::replays::Missing;
-use super::verbs::{self, Reply};
 use super::wire::{Broken, Wire};
 use super::writing::{WRITE, meanwhile, write};
 use crate::accounts::{self, SessionKey, Visitor};
@@ -27,8 +27,8 @@ use crate::app::{App, stamp};
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::http::{Bucket, Key, Prefix};
-use crate::realtime::{CloseCode, Dismissal, Frame, Notice, NoticeKind, Queue, Topic, Weight};
-use crate::rooms::{self, Place, Posted};
+use crate::realtime::{CloseCode, Disconnect, Frame, Notice, NoticeKind, Priority, Queue, Topic};
+use crate::rooms::{self, Membership, Posted};
 use crate::{matching, moderation};
 
 /// Bytes of a frame at most; a larger one closes 1009.
@@ -61,7 +61,7 @@ pub(super) async fn run(app: App, who: Visitor, (prefix, session): (Prefix, Opti
     let limit = if faults::on(Fault::LargeFrameAccepted) { 16 * FRAME } else { FRAME };
     let Some(wire) = Wire::new(upgraded, limit) else { return };
     let queue = Arc::new(Queue::new(who.id));
-    let place = Attached { app: app.clone(), visitor: who.id, queue: queue.clone(), counted: false };
+    let registration = SocketRegistration { app: app.clone(), visitor: who.id, queue: queue.clone(), counted: false };
     if let Some(session) = session {
         accounts::watch(&app, session, &queue);
     }
@@ -75,7 +75,7 @@ pub(super) async fn run(app: App, who: Visitor, (prefix, session): (Prefix, Opti
         queue,
         joined: HashMap::new(),
         missing: VecDeque::new(),
-        place,
+        registration,
         said_hello: false,
         touched: None,
         in_flight: 0,
@@ -93,7 +93,7 @@ pub(super) async fn run(app: App, who: Visitor, (prefix, session): (Prefix, Opti
 }
 
 /// A socket that has been upgraded and is not to be served: it is told why, and closed.
-pub(super) async fn turn_away(upgraded: Upgraded, why: Dismissal) {
+pub(super) async fn turn_away(upgraded: Upgraded, why: Disconnect) {
     let Some(mut wire) = Wire::new(upgraded, FRAME) else { return };
     if matches!(timeout(WRITE, wire.write([why.last.into_wire()])).await, Ok(Ok(()))) {
         wire.close(why.code, why.reason).await;
@@ -109,12 +109,12 @@ pub(super) struct Connection {
     pub(super) prefix_hash: Vec<u8>,
     pub(super) queue: Arc<Queue>,
     /// The rooms it follows.
-    pub(super) joined: HashMap<Uuid, Followed>,
+    pub(super) joined: HashMap<Uuid, Subscription>,
     /// What is still to be brought to it, in order.
     pub(super) missing: VecDeque<Missing>,
     /// Away while a verb runs: answers are written meanwhile.
     pub(super) wire: Option<Wire>,
-    place: Attached,
+    registration: SocketRegistration,
     /// A hello has been answered with ok. One that failed may be said again.
     said_hello: bool,
     touched: Option<Instant>,
@@ -123,20 +123,20 @@ pub(super) struct Connection {
     held_up: HeldUp,
     excess: Excess,
     /// Room for what is queued, used again and again.
-    spare: VecDeque<(Weight, Bytes)>,
+    spare: VecDeque<(Priority, Bytes)>,
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        for followed in self.joined.values() {
-            rooms::unfollow(&self.app, &followed.place.room, &self.queue);
+        for subscription in self.joined.values() {
+            rooms::unsubscribe(&self.app, &subscription.membership.room, &self.queue);
         }
     }
 }
 
 /// A room that a socket follows, and how far it has been brought.
-pub(super) struct Followed {
-    pub(super) place: Place,
+pub(super) struct Subscription {
+    pub(super) membership: Membership,
     /// None until its replay begins: what was to follow it did not come so far.
     pub(super) seen: Option<i64>,
 }
@@ -156,7 +156,7 @@ impl Connection {
             let said = tokio::select! {
                 biased;
                 () = &mut draining => return self.restart().await,
-                () = &mut hello_by, if !self.place.counted && !faults::on(Fault::HelloNeverDue) => {
+                () = &mut hello_by, if !self.registration.counted && !faults::on(Fault::HelloNeverDue) => {
                     return End::because(CloseCode::BadFrame, "hello was expected");
                 }
                 () = queue.ready() => {
@@ -267,15 +267,15 @@ impl Connection {
         if self.is_untouched() {
             self.touch();
         }
-        let place = match rooms::known_place(&self.app, &self.who, room) {
-            Some(place) => place,
+        let membership = match rooms::cached_membership(&self.app, &self.who, room) {
+            Some(membership) => membership,
             None => {
                 let began = Instant::now();
-                let lookup = rooms::place_by(&self.app, &self.who, room, post.asked);
-                let (written, place) = Box::pin(meanwhile(&self.queue, self.wire.as_mut(), lookup)).await;
+                let lookup = rooms::membership_before(&self.app, &self.who, room, post.asked);
+                let (written, membership) = Box::pin(meanwhile(&self.queue, self.wire.as_mut(), lookup)).await;
                 self.waited(written, post.asked, began);
-                match place? {
-                    Ok(place) => place,
+                match membership? {
+                    Ok(membership) => membership,
                     Err(why) => return Ok(Err(why)),
                 }
             }
@@ -287,7 +287,7 @@ impl Connection {
         }
         let answerer = Answerer { queue: self.queue.clone(), id };
         let answer = move |outcome| answerer.answer(outcome);
-        let submitted = rooms::submit(&self.app, &self.who, place, post, Box::new(answer));
+        let submitted = rooms::submit(&self.app, &self.who, membership, post, Box::new(answer));
         self.in_flight += usize::from(submitted.is_ok());
         Ok(submitted)
     }
@@ -304,12 +304,12 @@ impl Connection {
     /// Does what a frame asks and answers it.
     async fn act(&mut self, id: u64, frame: ClientFrame) -> Result<(), End> {
         let is_hello = matches!(frame, ClientFrame::Hello { .. });
-        if is_hello && !self.place.counted {
+        if is_hello && !self.registration.counted {
             if self.app.hub.subscribe(Topic::Visitor(self.who.id), &self.queue) > SOCKETS {
                 self.app.hub.unsubscribe(Topic::Visitor(self.who.id), &self.queue);
                 return Err(End::because(CloseCode::Busy, "too many connections of one visitor"));
             }
-            self.place.counted = true;
+            self.registration.counted = true;
             matching::connected(&self.app, self.who.id);
         }
         if self.is_untouched() {
@@ -353,13 +353,13 @@ impl Connection {
         let lagging = self.queue.take_into(&mut taken);
         for (weight, _) in &taken {
             match weight {
-                Weight::Entry { room, seq } => {
-                    if let Some(followed) = self.joined.values_mut().find(|one| one.place.room.id == *room) {
-                        followed.seen = followed.seen.max(Some(*seq));
+                Priority::Entry { room, seq } => {
+                    if let Some(subscription) = self.joined.values_mut().find(|one| one.membership.room.id == *room) {
+                        subscription.seen = subscription.seen.max(Some(*seq));
                     }
                 }
-                Weight::Answer => self.in_flight = self.in_flight.saturating_sub(1),
-                Weight::Passing | Weight::Kept => {}
+                Priority::Answer => self.in_flight = self.in_flight.saturating_sub(1),
+                Priority::Ephemeral | Priority::Reliable => {}
             }
         }
         self.write(taken.drain(..).map(|(_, bytes)| bytes)).await?;
@@ -392,7 +392,7 @@ impl Connection {
         (began, limit): (Instant, Duration),
     ) -> Result<Result<Reply>, End> {
         let (queue, mut wire) = (self.queue.clone(), self.wire.take());
-        let acting = timeout_at(began + limit, verbs::act(self, id, frame));
+        let acting = timeout_at(began + limit, dispatch::act(self, id, frame));
         let (written, outcome) = meanwhile(&queue, wire.as_mut(), acting).await;
         self.wire = wire;
         self.waited(written, began, began);
@@ -459,7 +459,7 @@ struct Answerer {
 
 impl Answerer {
     fn answer(&self, outcome: Result<Posted>) {
-        self.queue.push(Weight::Answer, sent(self.id, outcome).into_wire());
+        self.queue.push(Priority::Answer, sent(self.id, outcome).into_wire());
     }
 }
 

@@ -8,7 +8,7 @@ use crate::accounts::VisitorView;
 use crate::error::{Error, Result};
 use crate::http::Bucket;
 use crate::matching::OpenSession;
-use crate::moderation::Reason;
+use crate::moderation::ReportReason;
 use crate::realtime::Frame;
 use crate::rooms::{RoomView, Sender};
 
@@ -18,12 +18,13 @@ const RESUMES: usize = 50;
 /// What a client says. `id` is read before; unknown fields are refused.
 #[derive(Debug, Deserialize, TS)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[ts(rename = "Request")]
 pub(super) enum ClientFrame {
     /// First, within 10 s: what was followed before, and how far.
     Hello {
         #[serde(default)]
-        #[ts(optional, as = "Option<Vec<ResumeFrom>>")]
-        resume: Vec<ResumeFrom>,
+        #[ts(optional, as = "Option<Vec<ResumePoint>>")]
+        resume: Vec<ResumePoint>,
     },
     Join {
         room: Uuid,
@@ -61,7 +62,7 @@ pub(super) enum ClientFrame {
     },
     Report {
         room: Uuid,
-        reason: Reason,
+        reason: ReportReason,
         #[ts(type = "number[]")]
         seqs: Vec<i64>,
         #[ts(optional)]
@@ -113,7 +114,7 @@ impl ClientFrame {
 /// A room that was followed up to `after`.
 #[derive(Clone, Copy, Debug, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ResumeFrom {
+pub(super) struct ResumePoint {
     pub room: Uuid,
     #[ts(type = "number")]
     pub after: i64,
@@ -184,7 +185,7 @@ pub(super) struct HelloOk {
     /// The talk that is open.
     pub session: Option<OpenSession>,
     pub seeking: Option<Waiting>,
-    pub rooms: Vec<Resumed>,
+    pub rooms: Vec<ResumedRoom>,
 }
 
 /// The ticket of somebody who waits.
@@ -196,7 +197,7 @@ pub(super) struct Waiting {
 /// What becomes of a resumed room: its missing entries follow, or are too many and are to be paged.
 #[derive(Serialize, TS)]
 #[serde(untagged)]
-pub(super) enum Resumed {
+pub(super) enum ResumedRoom {
     Replayed {
         room: Uuid,
         #[ts(type = "number")]
@@ -220,7 +221,7 @@ pub(super) struct JoinOk {
     pub head: i64,
     #[ts(type = "number")]
     pub members_online: usize,
-    pub you: Membership,
+    pub you: MembershipView,
     /// True when `after` lies too far back: page through the log.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[ts(optional, as = "Option<bool>")]
@@ -229,7 +230,7 @@ pub(super) struct JoinOk {
 
 /// Who one is in a room.
 #[derive(Serialize, TS)]
-pub(super) struct Membership {
+pub(super) struct MembershipView {
     #[serde(flatten)]
     pub sender: Sender,
     pub role: String,
@@ -278,7 +279,7 @@ pub(super) struct PingOk {
 
 /// An answer with nothing to say.
 #[derive(Serialize, TS)]
-pub(super) struct Done {}
+pub(super) struct Empty {}
 
 #[derive(Serialize)]
 struct Ok<'a, T> {
@@ -289,12 +290,12 @@ struct Ok<'a, T> {
 #[derive(Serialize)]
 struct Failed<'a> {
     re: Option<u64>,
-    error: WireError<'a>,
+    error: ErrorBody<'a>,
 }
 
 /// An error as the wire shows it.
 #[derive(Serialize, TS)]
-pub(super) struct WireError<'a> {
+pub(super) struct ErrorBody<'a> {
     pub code: &'static str,
     pub message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -315,7 +316,7 @@ pub(super) fn refusal(re: Option<u64>, why: &Error) -> Frame {
     why.log();
     let message = why.to_string();
     let error =
-        WireError { code: why.code(), message: &message, retry_after_ms: why.retry_after_ms(), field: why.field() };
+        ErrorBody { code: why.code(), message: &message, retry_after_ms: why.retry_after_ms(), field: why.field() };
     Frame::json(&Failed { re, error })
 }
 

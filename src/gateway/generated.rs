@@ -17,7 +17,7 @@ export type Payload = { kind: 'text'; text: string; lang?: string } | { kind: 's
 ";
 const TAIL: &str = "\
 export type Event = RoomEvent | TalkEvent | Notice;
-export type Answer = { re: number | null; ok: Record<string, unknown> } | { re: number | null; error: WireError };
+export type Answer = { re: number | null; ok: Record<string, unknown> } | { re: number | null; error: ErrorBody };
 export type ServerFrame = Answer | Event;
 ";
 
@@ -32,15 +32,15 @@ fn typescript() -> String {
         declared::<locale::Locale>(&config),
         declared::<rooms::Slot>(&config),
         declared::<rooms::Sender>(&config),
-        declared::<rooms::Kind>(&config),
+        declared::<rooms::RoomKind>(&config),
         declared::<rooms::Naming>(&config),
         declared::<rooms::RoomView>(&config),
         declared::<rooms::Message>(&config),
         declared::<rooms::RoomEvent>(&config),
-        declared::<moderation::Reason>(&config),
-        declared::<matching::Person>(&config),
-        declared::<matching::You>(&config),
-        declared::<matching::Found>(&config),
+        declared::<moderation::ReportReason>(&config),
+        declared::<matching::Partner>(&config),
+        declared::<matching::Own>(&config),
+        declared::<matching::Pairing>(&config),
         declared::<matching::OpenSession>(&config),
         declared::<matching::TalkState>(&config),
         declared::<matching::PartnerState>(&config),
@@ -48,22 +48,22 @@ fn typescript() -> String {
         declared::<matching::SeekingRef>(&config),
         declared::<matching::TalkEvent>(&config),
         declared::<accounts::VisitorView>(&config),
-        declared::<frames::ResumeFrom>(&config),
+        declared::<frames::ResumePoint>(&config),
         declared::<frames::ClientFrame>(&config),
         declared::<frames::Waiting>(&config),
-        declared::<frames::Resumed>(&config),
+        declared::<frames::ResumedRoom>(&config),
         declared::<frames::HelloOk>(&config),
-        declared::<frames::Membership>(&config),
+        declared::<frames::MembershipView>(&config),
         declared::<frames::JoinOk>(&config),
         declared::<frames::SendOk>(&config),
         declared::<frames::SeekOk>(&config),
         declared::<frames::NextOk>(&config),
         declared::<frames::ReportOk>(&config),
         declared::<frames::PingOk>(&config),
-        declared::<frames::Done>(&config),
+        declared::<frames::Empty>(&config),
         declared::<realtime::NoticeKind>(&config),
         declared::<realtime::Notice>(&config),
-        declared::<frames::WireError<'static>>(&config),
+        declared::<frames::ErrorBody<'static>>(&config),
     ];
     let colors = format!("export type Color = {};\n", colors.join(" | "));
     format!("{HEAD}\n{colors}{}{TAIL}", types.concat())

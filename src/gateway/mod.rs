@@ -1,7 +1,7 @@
 //! The gateway: the WebSocket. It turns frames into verbs and carries what they publish; it holds no rule of a noun.
-mod attached;
 mod codec;
 mod connection;
+mod dispatch;
 mod end;
 mod excess;
 mod frames;
@@ -9,10 +9,10 @@ mod frames;
 mod generated;
 mod handshake;
 mod held_up;
+mod registration;
 mod replays;
 #[cfg(test)]
 mod tests;
-mod verbs;
 mod wire;
 mod writing;
 

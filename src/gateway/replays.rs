@@ -33,8 +33,8 @@ impl Connection {
     pub(super) fn bring(&mut self, replays: Vec<(Uuid, Replay)>) {
         for (room, replay) in replays {
             self.missing.retain(|missing| missing.room != room);
-            if let Some(followed) = self.joined.get_mut(&room) {
-                followed.seen = Some(replay.reached());
+            if let Some(subscription) = self.joined.get_mut(&room) {
+                subscription.seen = Some(replay.reached());
             }
             self.missing.push_back(Missing { room, replay: Some(replay) });
         }
@@ -42,9 +42,9 @@ impl Connection {
 
     /// Stops listening to a room, and follows it again from what was seen of it.
     pub(super) fn follow_again(&mut self, room: Uuid) {
-        let Some(followed) = self.joined.get(&room) else { return };
-        self.app.hub.unsubscribe(Topic::Room(followed.place.room.id), &self.queue);
-        self.queue.forget(followed.place.room.id);
+        let Some(subscription) = self.joined.get(&room) else { return };
+        self.app.hub.unsubscribe(Topic::Room(subscription.membership.room.id), &self.queue);
+        self.queue.forget(subscription.membership.room.id);
         self.missing.retain(|missing| missing.room != room);
         self.missing.push_back(Missing { room, replay: None });
     }
@@ -61,12 +61,12 @@ impl Connection {
     /// longer than a verb does; answers are written meanwhile.
     pub(super) async fn bring_next(&mut self) -> Result<(), End> {
         let Some(Missing { room, replay }) = self.missing.pop_front() else { return Ok(()) };
-        let Some(seen) = self.joined.get(&room).and_then(|followed| followed.seen) else { return Ok(()) }; // left, or never reached
+        let Some(seen) = self.joined.get(&room).and_then(|subscription| subscription.seen) else { return Ok(()) }; // left, or never reached
         let began = Instant::now();
         let (app, queue, who) = (self.app.clone(), self.queue.clone(), self.who.clone());
         let bringing = async {
             let Some(mut replay) = replay else {
-                return Ok(Brought::Found(rooms::catch_up(&rooms::place(&app, &who, room).await?, seen)));
+                return Ok(Brought::Found(rooms::replay_after(&rooms::membership(&app, &who, room).await?, seen)));
             };
             let step = replay.step(&app, &queue).await?;
             Ok(Brought::Step(replay, step))
@@ -79,7 +79,7 @@ impl Connection {
             Err(Error::NotFound) => {
                 // The place was lost meanwhile. A room that was asked for again may have been listened to already.
                 if let Some(lost) = self.joined.remove(&room) {
-                    rooms::unfollow(&self.app, &lost.place.room, &self.queue);
+                    rooms::unsubscribe(&self.app, &lost.membership.room, &self.queue);
                 }
             }
             Err(why) => {
@@ -93,8 +93,8 @@ impl Connection {
 
     /// Writes what a step has brought.
     async fn brought(&mut self, room: Uuid, replay: Replay, step: Step) -> Result<(), End> {
-        if let Some(followed) = self.joined.get_mut(&room) {
-            followed.seen = Some(if let Step::Resync(head) = &step { *head } else { replay.reached() });
+        if let Some(subscription) = self.joined.get_mut(&room) {
+            subscription.seen = Some(if let Step::Resync(head) = &step { *head } else { replay.reached() });
         }
         match step {
             Step::Page(frames) => {

@@ -136,8 +136,8 @@ impl Door {
             None => {
                 // Before the handler is dropped: its connection is looked at when it goes back to the pool.
                 db::note_failure();
-                static SLOW: db::Seldom = db::Seldom::new();
-                if let Some(others) = SLOW.turn(std::time::Instant::now()) {
+                static SLOW: db::LogThrottle = db::LogThrottle::new();
+                if let Some(others) = SLOW.allow(std::time::Instant::now()) {
                     tracing::warn!(requests.others = others, "a request waited too long and was dropped");
                 }
                 Error::Unavailable.into_response()

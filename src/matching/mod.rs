@@ -24,14 +24,14 @@ use crate::accounts::Visitor;
 use crate::app::App;
 use crate::db::{self, Loader};
 use crate::error::{Error, Result};
-use crate::moderation::{self, Reason};
-use crate::realtime::{Relayed, Topic};
-use crate::rooms::{self, ChatRoom, Kind, Place};
+use crate::moderation::{self, ReportReason};
+use crate::realtime::{Publication, Topic};
+use crate::rooms::{self, ChatRoom, Membership, RoomKind};
 use crate::text;
 
 pub use model::{EndReason, OpenSession, Seek, Seeking, Standing};
 #[cfg(test)]
-pub use model::{Found, PartnerState, Person, SeekingRef, TalkEvent, TalkState, You};
+pub use model::{Own, Pairing, Partner, PartnerState, SeekingRef, TalkEvent, TalkState};
 
 /// What nodes tell each other: there is a new ticket; a visitor (by inner id) has cancelled.
 const WAKE: &str = "matching.wake";
@@ -139,8 +139,8 @@ pub async fn next(app: &App, who: &Visitor, session: Uuid, seek: bool) -> Result
 }
 
 /// Ends the talk of a room. Harmless when it has ended. Errors: `not_found` when the room is no talk of the visitor's.
-pub async fn leave(app: &App, who: &Visitor, place: &Place) -> Result<()> {
-    let talk = talks::of_room(app, place.room.id, who.id).await?;
+pub async fn leave(app: &App, who: &Visitor, membership: &Membership) -> Result<()> {
+    let talk = talks::of_room(app, membership.room.id, who.id).await?;
     end(app, talk, who.id, EndReason::Left).await?;
     Ok(())
 }
@@ -149,7 +149,7 @@ pub async fn leave(app: &App, who: &Visitor, place: &Place) -> Result<()> {
 #[derive(Clone, Debug)]
 pub struct NewReport {
     pub room: Uuid,
-    pub reason: Reason,
+    pub reason: ReportReason,
     /// Chosen entries, 50 at most; the newest ones are frozen besides.
     pub seqs: Vec<i64>,
     /// 1,000 characters at most.
@@ -185,13 +185,13 @@ impl NewReport {
 /// Answers the report's public id; a repeat has that of the first. Errors: `bad_frame`, `bad_payload`, `too_long`, `not_found`.
 pub async fn report(app: &App, who: &Visitor, new: NewReport) -> Result<Uuid> {
     let new = new.checked()?;
-    let place = rooms::place(app, who, new.room).await?;
+    let membership = rooms::membership(app, who, new.room).await?;
     let (node, who) = (app.clone(), who.clone());
     unbroken(app, async move {
         let app = &node;
-        let talk = match place.room.kind {
-            Kind::Talk => Some(talks::of_room(app, place.room.id, who.id).await?),
-            Kind::Public | Kind::Private => None,
+        let talk = match membership.room.kind {
+            RoomKind::Talk => Some(talks::of_room(app, membership.room.id, who.id).await?),
+            RoomKind::Public | RoomKind::Private => None,
         };
         let mut tx = app.db.begin().await?;
         let partner = match talk {
@@ -199,7 +199,7 @@ pub async fn report(app: &App, who: &Visitor, new: NewReport) -> Result<Uuid> {
             None => None,
         };
         let report = rooms::Report { reason: new.reason, seqs: &new.seqs, note: new.note.as_deref() };
-        let rooms::Reported { id, other } = rooms::report(&mut tx, &who, &place, partner, report).await?;
+        let rooms::Reported { id, other } = rooms::report(&mut tx, &who, &membership, partner, report).await?;
         let mut ended = None;
         if let Some(talk) = talk {
             let by_reporter = |talk: &model::Talk| talks::by(talk, who.id, EndReason::Report);
@@ -225,12 +225,12 @@ pub async fn report(app: &App, who: &Visitor, new: NewReport) -> Result<Uuid> {
 ///
 /// Errors: `not_found` for somebody who is not in the room, `bad_frame` for oneself.
 pub async fn block(app: &App, who: &Visitor, room: Uuid, sender: Uuid) -> Result<()> {
-    let place = rooms::place(app, who, room).await?;
+    let membership = rooms::membership(app, who, room).await?;
     let (node, who) = (app.clone(), who.id);
     unbroken(app, async move {
         let app = &node;
         let mut tx = app.db.begin().await?;
-        let other = rooms::visitor_of(&mut tx, &place, sender).await?;
+        let other = rooms::visitor_of(&mut tx, &membership, sender).await?;
         if other == who {
             return Err(Error::bad_field("sender", "That is you."));
         }
@@ -250,7 +250,7 @@ pub async fn standing(app: &App, who: &Visitor) -> Result<Standing> {
 
 /// A socket of the visitor joined or resumed a talk's room: the side is here, and back if it was away.
 pub async fn entered(app: &App, who: &Visitor, room: &ChatRoom) -> Result<()> {
-    if room.kind != Kind::Talk || room.closed_at.is_some() {
+    if room.kind != RoomKind::Talk || room.closed_at.is_some() {
         return Ok(());
     }
     talks::enter(app, who.id, room.id).await
@@ -270,7 +270,7 @@ pub fn disconnected(app: &App, visitor: i64) {
 
 fn tell_nodes(app: &App, what: &str) {
     if app.relay.has_others() {
-        app.relay.publish(Relayed { node: app.node, topic: Topic::Nodes, seq: None, frame: what.into() });
+        app.relay.publish(Publication { node: app.node, topic: Topic::Nodes, seq: None, frame: what.into() });
     }
 }
 

@@ -151,7 +151,7 @@ pub enum PartnerState {
 
 /// The other side of a talk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, TS)]
-pub struct Person {
+pub struct Partner {
     /// The person's public id in this room, the same as `sender.id` of its messages.
     pub id: Uuid,
     /// In the person's own language; a page shows `color` and `animal` in the reader's.
@@ -163,7 +163,7 @@ pub struct Person {
 
 /// One's own side of a talk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, TS)]
-pub struct You {
+pub struct Own {
     /// One's public id in this room, the same as `sender.id` of one's own messages.
     pub id: Uuid,
     pub name: String,
@@ -175,12 +175,12 @@ pub struct You {
 
 /// A talk that was found, as one side sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, TS)]
-pub struct Found {
+pub struct Pairing {
     pub session: Uuid,
     pub room: Uuid,
     pub slot: Slot,
-    pub partner: Person,
-    pub you: You,
+    pub partner: Partner,
+    pub you: Own,
     /// Interests both named.
     pub shared: Vec<String>,
     /// Languages both speak, primary subtags; empty when a translation has to bridge.
@@ -200,7 +200,7 @@ pub struct SeekingRef {
 #[serde(tag = "type", rename_all = "snake_case")]
 #[expect(clippy::large_enum_variant, reason = "made, encoded and dropped: never kept in numbers")]
 pub enum TalkEvent {
-    Found(Found),
+    Found(Pairing),
     Partner {
         session: Uuid,
         state: PartnerState,
@@ -255,7 +255,7 @@ pub enum TalkState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, TS)]
 pub struct OpenSession {
     #[serde(flatten)]
-    pub found: Found,
+    pub found: Pairing,
     /// The partner's state.
     pub state: TalkState,
     /// Until when an absent partner may come back.

@@ -168,7 +168,7 @@ pub(super) async fn banned(db: &PgPool, after: Option<i64>) -> Result<Vec<i64>> 
                  UNION ALL SELECT visitor_id FROM random_ticket WHERE $1::bigint IS NULL
                  UNION ALL SELECT visitor_id FROM membership
                            WHERE $1::bigint IS NULL AND slot IS NOT NULL AND left_at IS NULL) AS asked(id)
-           CROSS JOIN LATERAL barred(asked.id, NULL) bar WHERE bar.kind = 'ban'"#,
+           CROSS JOIN LATERAL active_restriction(asked.id, NULL) restriction WHERE restriction.kind = 'ban'"#,
         after
     )
     .fetch_all(db)
@@ -382,7 +382,7 @@ pub(super) struct Locked {
 pub(super) async fn lock_tickets(tx: &mut PgConnection, ids: &[i64]) -> Result<Vec<Locked>> {
     let rows = sqlx::query!(
         r#"SELECT t.id, t.public_id, t.visitor_id, t.interests, t.languages, t.translate, t.since, v.locale,
-                  EXISTS (SELECT 1 FROM barred(t.visitor_id, NULL) bar WHERE bar.kind = 'ban') AS "banned!"
+                  EXISTS (SELECT 1 FROM active_restriction(t.visitor_id, NULL) restriction WHERE restriction.kind = 'ban') AS "banned!"
            FROM random_ticket t JOIN visitor v ON v.id = t.visitor_id
            WHERE t.id = ANY($1) AND t.cancelled_at IS NULL AND t.connected ORDER BY t.id FOR UPDATE OF t"#,
         ids

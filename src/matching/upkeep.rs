@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::db;
 use crate::error::Result;
 use crate::faults::{self, Fault};
-use crate::realtime::{Frame, Heard, Kind, Relayed, Topic};
+use crate::realtime::{Frame, Publication, RelayEvent, Topic, TopicKind};
 
 /// How often sockets that are gone are looked at.
 const TICK: Duration = Duration::from_millis(250);
@@ -201,7 +201,7 @@ async fn look_at_waits(app: &App) -> Result<()> {
 /// Takes up what other nodes say to visitors, and that there is a new ticket. What is missed is found by the comparison of
 /// each second.
 async fn relayed(app: App) {
-    let (mut visitors, mut nodes) = (app.relay.listen(Kind::Visitors), app.relay.listen(Kind::Nodes));
+    let (mut visitors, mut nodes) = (app.relay.listen(TopicKind::Visitors), app.relay.listen(TopicKind::Nodes));
     loop {
         let said = tokio::select! {
             () = app.tasks.stopping.cancelled() => return,
@@ -209,11 +209,11 @@ async fn relayed(app: App) {
             said = nodes.next() => said,
         };
         let said = match said {
-            Some(Heard::Said(said)) => said,
-            Some(Heard::Missed) => continue,
+            Some(RelayEvent::Published(said)) => said,
+            Some(RelayEvent::Missed) => continue,
             None => return,
         };
-        for Relayed { topic, frame, .. } in said.iter().filter(|one| one.node != app.node) {
+        for Publication { topic, frame, .. } in said.iter().filter(|one| one.node != app.node) {
             match topic {
                 Topic::Visitor(visitor) => told(&app, *visitor, frame).await,
                 Topic::Nodes => told_nodes(&app, frame),

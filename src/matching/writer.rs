@@ -17,7 +17,7 @@ use crate::accounts;
 use crate::app::App;
 use crate::db::{self, fence};
 use crate::error::{Error, Result};
-use crate::moderation::{self, Bar};
+use crate::moderation::{self, Restriction};
 
 /// Seeks waiting to be written at most; past it a seeker is told `unavailable`.
 const QUEUE: usize = 4_096;
@@ -49,7 +49,7 @@ struct Draft {
 #[derive(Clone, Copy, Debug)]
 enum Refusal {
     InTalk,
-    Barred(Bar),
+    Restricted(Restriction),
 }
 
 /// Where seeks are handed in.
@@ -167,8 +167,8 @@ impl Lane {
         store::lock_tickets_of(&mut tx, &batch.visitors).await?;
         let busy = store::in_talk(&mut tx, &batch.visitors).await?.into_iter();
         let mut refused: HashMap<i64, Refusal> = busy.map(|visitor| (visitor, Refusal::InTalk)).collect();
-        let bars = moderation::bars(&mut tx, &batch.visitors, None).await?.into_iter();
-        refused.extend(bars.map(|(visitor, bar)| (visitor, Refusal::Barred(bar))));
+        let restrictions = moderation::restrictions(&mut tx, &batch.visitors, None).await?.into_iter();
+        refused.extend(restrictions.map(|(visitor, restriction)| (visitor, Refusal::Restricted(restriction))));
         let without: HashSet<i64> = refused.keys().copied().collect();
         store::write_tickets(&mut tx, self.app.node, &batch.without(&without)).await?;
         tx.commit().await?;
@@ -214,7 +214,7 @@ impl Batch {
         let mut heard = HashSet::new();
         for (visitor, answer) in self.answers {
             let outcome = match (refused.get(&visitor), tickets.get(&visitor)) {
-                (Some(Refusal::Barred(bar)), _) => Err((*bar).into()),
+                (Some(Refusal::Restricted(restriction)), _) => Err((*restriction).into()),
                 (None, Some(ticket)) => Ok(*ticket),
                 (Some(Refusal::InTalk), _) | (None, None) => Err(Error::AlreadyInSession),
             };

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::text;
 
-pub use model::{Bar, Imposed, NewSanction, Penalty, Reason};
+pub use model::{Imposed, NewSanction, Penalty, ReportReason, Restriction};
 pub use watch::{dismissal, dismissal_of, run};
 
 /// How long one try may make the writers wait for the fence, and the pause in which they go on.
@@ -127,12 +127,12 @@ pub async fn impose_in(tx: &mut PgConnection, room: i64, penalty: Penalty, new: 
 }
 
 /// What keeps visitors from something everywhere, or also in a room if one is named.
-pub async fn bars(
+pub async fn restrictions(
     db: &mut PgConnection,
     visitors: &[i64],
     room: Option<i64>,
-) -> Result<HashMap<i64, Bar>, sqlx::Error> {
-    Ok(store::bars(db, visitors, room).await?.into_iter().collect())
+) -> Result<HashMap<i64, Restriction>, sqlx::Error> {
+    Ok(store::restrictions(db, visitors, room).await?.into_iter().collect())
 }
 
 /// Takes in the revocations up to the fence's `version`, read in a transaction that holds the fence: from then on
@@ -222,7 +222,7 @@ pub struct NewReport<'a> {
     pub room: i64,
     pub reporter: i64,
     pub reported: i64,
-    pub reason: Reason,
+    pub reason: ReportReason,
     pub note: Option<&'a str>,
     /// The entries as they were, with their authors' inner ids: a JSON list.
     pub evidence: Box<RawValue>,

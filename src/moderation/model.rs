@@ -15,7 +15,7 @@ const REMEMBERED: usize = 10_000;
 /// Why somebody is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "lowercase")]
-pub enum Reason {
+pub enum ReportReason {
     Spam,
     Harassment,
     Sexual,
@@ -24,7 +24,7 @@ pub enum Reason {
     Other,
 }
 
-impl Reason {
+impl ReportReason {
     /// As it is stored.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -80,7 +80,7 @@ impl Penalty {
 
 /// What keeps a visitor from something now. `after`: how long still, by the database's clock; None: until it is lifted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bar {
+pub enum Restriction {
     Banned {
         after: Option<Duration>,
     },
@@ -91,8 +91,8 @@ pub enum Bar {
     },
 }
 
-impl Bar {
-    /// Reads what the schema's function `barred` answers; None where it answered no row.
+impl Restriction {
+    /// Reads what the schema's function `active_restriction` answers; None where it answered no row.
     pub fn of(kind: Option<&str>, in_room: Option<bool>, ends_in_ms: Option<i64>) -> Option<Self> {
         let after = ends_in_ms.map(|ms| Duration::from_millis(ms.unsigned_abs()));
         Some(match (kind?, in_room) {
@@ -103,12 +103,12 @@ impl Bar {
     }
 }
 
-impl From<Bar> for Error {
-    fn from(bar: Bar) -> Self {
-        match bar {
-            Bar::Banned { after } => Self::Banned { after },
-            Bar::Kicked => Self::NotFound,
-            Bar::Muted { after } => Self::Muted { after },
+impl From<Restriction> for Error {
+    fn from(restriction: Restriction) -> Self {
+        match restriction {
+            Restriction::Banned { after } => Self::Banned { after },
+            Restriction::Kicked => Self::NotFound,
+            Restriction::Muted { after } => Self::Muted { after },
         }
     }
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::NewReport;
 use crate::faults::{self, Fault};
 
-use super::model::{Bar, Imposed, NewSanction, Penalty};
+use super::model::{Imposed, NewSanction, Penalty, Restriction};
 
 /// Notes what a report is about. False: all of it was reported by the same person before, and nothing was stored.
 pub(super) async fn insert_subjects(
@@ -138,19 +138,21 @@ pub(super) async fn lift(tx: &mut PgConnection, sanction: Uuid, by: Option<i64>)
 }
 
 /// What keeps visitors from something everywhere, or in a room if one is named.
-pub(super) async fn bars(
+pub(super) async fn restrictions(
     db: &mut PgConnection,
     visitors: &[i64],
     room: Option<i64>,
-) -> Result<Vec<(i64, Bar)>, sqlx::Error> {
+) -> Result<Vec<(i64, Restriction)>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT asked.id AS "visitor!", bar.kind, bar.in_room, bar.ends_in_ms
-           FROM UNNEST($1::bigint[]) AS asked(id) CROSS JOIN LATERAL barred(asked.id, $2) bar"#,
+        r#"SELECT asked.id AS "visitor!", restriction.kind, restriction.in_room, restriction.ends_in_ms
+           FROM UNNEST($1::bigint[]) AS asked(id) CROSS JOIN LATERAL active_restriction(asked.id, $2) restriction"#,
         visitors,
         room
     )
     .fetch_all(db)
     .await?;
-    let bars = rows.into_iter();
-    Ok(bars.filter_map(|row| Some((row.visitor, Bar::of(row.kind.as_deref(), row.in_room, row.ends_in_ms)?))).collect())
+    let restrictions = rows.into_iter();
+    Ok(restrictions
+        .filter_map(|row| Some((row.visitor, Restriction::of(row.kind.as_deref(), row.in_room, row.ends_in_ms)?)))
+        .collect())
 }

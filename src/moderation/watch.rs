@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use super::{Bar, bars};
+use super::{Restriction, restrictions};
 use crate::accounts::{self, Ban};
 use crate::app::{App, stamp};
 use crate::db::{self, fence};
 use crate::error::Result;
-use crate::realtime::{CloseCode, Dismissal, Heard, Kind, Notice, NoticeKind, Relayed, Topic};
+use crate::realtime::{CloseCode, Disconnect, Notice, NoticeKind, Publication, RelayEvent, Topic, TopicKind};
 
 /// How often a node looks for revocations that nobody told it of.
 const LOOK: Duration = Duration::from_secs(2);
@@ -23,20 +23,20 @@ const REVOKED: &str = "moderation.revoked";
 pub(super) fn tell(app: &App) {
     app.moderation.news.notify_one();
     if app.relay.has_others() {
-        app.relay.publish(Relayed { node: app.node, topic: Topic::Nodes, seq: None, frame: REVOKED.into() });
+        app.relay.publish(Publication { node: app.node, topic: Topic::Nodes, seq: None, frame: REVOKED.into() });
     }
 }
 
 /// The last frame and the close of a visitor who is banned now.
-pub async fn dismissal(app: &App, visitor: i64) -> Result<Option<Dismissal>> {
+pub async fn dismissal(app: &App, visitor: i64) -> Result<Option<Disconnect>> {
     Ok(accounts::ban(app, visitor).await?.as_ref().map(dismissal_of))
 }
 
 /// The last frame and the close of whoever has this ban.
-pub fn dismissal_of(ban: &Ban) -> Dismissal {
+pub fn dismissal_of(ban: &Ban) -> Disconnect {
     let (at, reason) = (ban.until.map(stamp), Some(ban.reason.clone()));
     let last = Notice::Notice { kind: NoticeKind::Banned, at, reason, room: None }.encode();
-    Dismissal { last, code: CloseCode::Banned, reason: "banned" }
+    Disconnect { last, code: CloseCode::Banned, reason: "banned" }
 }
 
 /// Starts the watch.
@@ -46,7 +46,7 @@ pub fn run(app: &App) {
 }
 
 async fn watch(node: App) {
-    let mut relay = node.relay.listen(Kind::Nodes);
+    let mut relay = node.relay.listen(TopicKind::Nodes);
     let mut tick = tokio::time::interval(LOOK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -55,9 +55,9 @@ async fn watch(node: App) {
             () = node.moderation.news.notified() => {}
             _ = tick.tick() => {}
             said = relay.next() => match said {
-                Some(Heard::Said(said)) if said.iter().any(|one| *one.frame == *REVOKED) => {}
-                Some(Heard::Said(_)) => continue,
-                Some(Heard::Missed) => {}
+                Some(RelayEvent::Published(said)) if said.iter().any(|one| *one.frame == *REVOKED) => {}
+                Some(RelayEvent::Published(_)) => continue,
+                Some(RelayEvent::Missed) => {}
                 None => return,
             },
         }
@@ -76,10 +76,10 @@ async fn look(app: &App) -> Result<()> {
         let Some((last, _)) = rows.last() else { return Ok(()) };
         app.moderation.learn(&rows);
         let visitors: Vec<i64> = rows.iter().map(|(_, visitor)| *visitor).collect();
-        let bars = bars(&mut connection, &visitors, None).await?;
+        let restrictions = restrictions(&mut connection, &visitors, None).await?;
         drop(connection);
-        for (visitor, bar) in bars {
-            if matches!(bar, Bar::Banned { .. })
+        for (visitor, restriction) in restrictions {
+            if matches!(restriction, Restriction::Banned { .. })
                 && app.hub.listeners(Topic::Visitor(visitor)) > 0
                 && let Some(why) = dismissal(app, visitor).await?
             {

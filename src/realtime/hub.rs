@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::{Dismissal, Frame, Queue, Relay, Topic, Weight};
+use super::{Disconnect, Frame, Priority, Queue, Relay, Topic};
 
 /// Shards keep publishers of different topics out of each other's way.
 const SHARDS: usize = 32;
@@ -64,7 +64,7 @@ impl Hub {
     }
 
     /// Ends every socket of this node that listens to the topic.
-    pub fn dismiss(&self, topic: Topic, why: &Dismissal) {
+    pub fn dismiss(&self, topic: Topic, why: &Disconnect) {
         for queue in self.shard(topic).get(&topic).into_iter().flatten() {
             queue.dismiss(why);
         }
@@ -72,7 +72,7 @@ impl Hub {
 
     /// Hands a frame to everybody who listens to the topic on this node, but one queue if it is named.
     pub fn publish(&self, topic: Topic, frame: &Frame, except: Option<&Arc<Queue>>) {
-        let weight = if matches!(topic, Topic::Visitor(_)) { Weight::Kept } else { Weight::Passing };
+        let weight = if matches!(topic, Topic::Visitor(_)) { Priority::Reliable } else { Priority::Ephemeral };
         let shard = self.shard(topic);
         let Some(listeners) = shard.get(&topic) else { return };
         for queue in listeners {
@@ -88,8 +88,8 @@ impl Hub {
         let topic = Topic::Room(room);
         let shard = self.shard(topic);
         let Some(listeners) = shard.get(&topic) else { return };
-        let pieces: Vec<(Weight, Bytes)> = match entries {
-            [(seq, frame)] => vec![(Weight::Entry { room, seq: *seq }, frame.wire().clone())],
+        let pieces: Vec<(Priority, Bytes)> = match entries {
+            [(seq, frame)] => vec![(Priority::Entry { room, seq: *seq }, frame.wire().clone())],
             _ => pieces(room, entries),
         };
         for queue in listeners {
@@ -119,7 +119,7 @@ impl Hub {
 }
 
 /// Entries in pieces of [`PIECE`] bytes, or of one entry that is longer.
-fn pieces(room: i64, entries: &[(i64, Frame)]) -> Vec<(Weight, Bytes)> {
+fn pieces(room: i64, entries: &[(i64, Frame)]) -> Vec<(Priority, Bytes)> {
     let mut bytes = 0;
     let runs = entries.chunk_by(|(_, one), (_, next)| {
         bytes += one.wire().len();
@@ -131,7 +131,7 @@ fn pieces(room: i64, entries: &[(i64, Frame)]) -> Vec<(Weight, Bytes)> {
     });
     let piece = |run: &[(i64, Frame)]| {
         let seq = run.last().map_or(0, |(seq, _)| *seq);
-        (Weight::Entry { room, seq }, Frame::joined(run.iter().map(|(_, frame)| frame)))
+        (Priority::Entry { room, seq }, Frame::joined(run.iter().map(|(_, frame)| frame)))
     };
     runs.map(piece).collect()
 }

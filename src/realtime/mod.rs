@@ -12,8 +12,8 @@ pub use frame::Frame;
 pub use frame::texts;
 pub use hub::Hub;
 pub use notice::{Notice, NoticeKind};
-pub use queue::{Dismissal, Queue, Weight};
-pub use relay::{Heard, Kind, Relay, Relayed};
+pub use queue::{Disconnect, Priority, Queue};
+pub use relay::{Publication, Relay, RelayEvent, TopicKind};
 
 /// What sockets listen to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -15,13 +15,13 @@ const KEPT: usize = 64;
 
 /// What a frame is to the socket that may have to do without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weight {
+pub enum Priority {
     /// Entries of a room's log up to `seq`, one or more in one piece: what is dropped can be read again.
     Entry { room: i64, seq: i64 },
     /// Typing, presence, reading: nobody misses it.
-    Passing,
+    Ephemeral,
     /// Meant for the visitor and in no log: kept, whatever else is dropped.
-    Kept,
+    Reliable,
     /// The answer to a frame of this socket. There are never more of them than the socket lets be in flight.
     Answer,
 }
@@ -35,27 +35,27 @@ pub struct Queue {
 
 #[derive(Default)]
 struct State {
-    frames: VecDeque<(Weight, Bytes)>,
+    frames: VecDeque<(Priority, Bytes)>,
     bytes: usize,
     lagging: bool,
-    dismissed: Option<Dismissal>,
+    dismissed: Option<Disconnect>,
 }
 
 /// Why a socket is to end: the last frame it writes, then the close.
 #[derive(Clone, Debug)]
-pub struct Dismissal {
+pub struct Disconnect {
     pub last: Frame,
     pub code: CloseCode,
     pub reason: &'static str,
 }
 
 impl State {
-    fn add(&mut self, weight: Weight, frame: Bytes) {
+    fn add(&mut self, weight: Priority, frame: Bytes) {
         if !self.lagging && self.bytes + frame.len() > LIMIT && !self.frames.is_empty() {
             self.lagging = !faults::on(Fault::LagForgotten);
-            self.frames.retain(|(weight, _)| matches!(weight, Weight::Kept | Weight::Answer));
+            self.frames.retain(|(weight, _)| matches!(weight, Priority::Reliable | Priority::Answer));
         }
-        let keep = weight == Weight::Answer || (weight == Weight::Kept && self.frames.len() < KEPT);
+        let keep = weight == Priority::Answer || (weight == Priority::Reliable && self.frames.len() < KEPT);
         if !self.lagging || keep {
             self.bytes += frame.len();
             self.frames.push_back((weight, frame));
@@ -76,12 +76,12 @@ impl Queue {
 
     /// Adds a frame. Past the limit the queue lags: it drops what can be read again, and goes on doing so until the
     /// socket has caught up.
-    pub fn push(&self, weight: Weight, frame: Bytes) {
+    pub fn push(&self, weight: Priority, frame: Bytes) {
         self.push_all(std::iter::once((weight, frame)));
     }
 
     /// Adds frames that belong together: their socket wakes once.
-    pub fn push_all(&self, frames: impl IntoIterator<Item = (Weight, Bytes)>) {
+    pub fn push_all(&self, frames: impl IntoIterator<Item = (Priority, Bytes)>) {
         let mut state = self.lock();
         let was_idle = state.frames.is_empty() && !state.lagging;
         for (weight, frame) in frames {
@@ -95,19 +95,19 @@ impl Queue {
     }
 
     /// Ends the socket: it writes what is queued and the last frame, and closes. The first dismissal stands.
-    pub fn dismiss(&self, why: &Dismissal) {
+    pub fn dismiss(&self, why: &Disconnect) {
         self.lock().dismissed.get_or_insert_with(|| why.clone());
         self.wake.notify_one();
     }
 
     /// Whether, and how, the socket is to end.
-    pub fn dismissed(&self) -> Option<Dismissal> {
+    pub fn dismissed(&self) -> Option<Disconnect> {
         self.lock().dismissed.clone()
     }
 
     /// Everything that is queued, without waiting. `into` is empty, and its room is used by what is queued next. True: the
     /// queue lags, entries were dropped, and the socket has to read them again; it calls [`Queue::caught_up`] before it does.
-    pub fn take_into(&self, into: &mut VecDeque<(Weight, Bytes)>) -> bool {
+    pub fn take_into(&self, into: &mut VecDeque<(Priority, Bytes)>) -> bool {
         let mut state = self.lock();
         std::mem::swap(&mut state.frames, into);
         state.bytes = 0;
@@ -117,11 +117,11 @@ impl Queue {
     /// The answers that are queued, without waiting; all else stays.
     pub fn take_answers(&self) -> Vec<Bytes> {
         let mut state = self.lock();
-        if !state.frames.iter().any(|(weight, _)| *weight == Weight::Answer) {
+        if !state.frames.iter().any(|(weight, _)| *weight == Priority::Answer) {
             return Vec::new();
         }
         let (answers, rest): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut state.frames).into_iter().partition(|(weight, _)| *weight == Weight::Answer);
+            std::mem::take(&mut state.frames).into_iter().partition(|(weight, _)| *weight == Priority::Answer);
         state.frames = rest;
         state.bytes = state.frames.iter().map(|(_, frame)| frame.len()).sum();
         answers.into_iter().map(|(_, frame)| frame).collect()
@@ -130,7 +130,7 @@ impl Queue {
     /// Drops the entries of one room: the socket does not listen to it any more, and reads them again.
     pub fn forget(&self, room: i64) {
         let mut state = self.lock();
-        state.frames.retain(|(weight, _)| !matches!(weight, Weight::Entry { room: of, .. } if *of == room));
+        state.frames.retain(|(weight, _)| !matches!(weight, Priority::Entry { room: of, .. } if *of == room));
         state.bytes = state.frames.iter().map(|(_, frame)| frame.len()).sum();
     }
 
@@ -164,10 +164,10 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::{CloseCode, Dismissal, KEPT, LIMIT, Queue, Weight};
+    use super::{CloseCode, Disconnect, KEPT, LIMIT, Priority, Queue};
 
-    fn entry(seq: i64) -> Weight {
-        Weight::Entry { room: 7, seq }
+    fn entry(seq: i64) -> Priority {
+        Priority::Entry { room: 7, seq }
     }
 
     fn take(queue: &Queue) -> (Vec<String>, bool) {
@@ -180,7 +180,7 @@ mod tests {
     async fn frames_come_out_in_order() {
         let queue = Queue::new(1);
         queue.push(entry(4), "four".into());
-        queue.push_all([(Weight::Passing, "typing".into()), (entry(5), "five".into())]);
+        queue.push_all([(Priority::Ephemeral, "typing".into()), (entry(5), "five".into())]);
         queue.ready().await;
         assert_eq!(take(&queue), (vec!["four".into(), "typing".into(), "five".into()], false));
         assert!(take(&queue).0.is_empty());
@@ -189,7 +189,7 @@ mod tests {
     #[tokio::test]
     async fn answers_can_be_taken_before_the_rest() {
         let queue = Queue::new(1);
-        queue.push_all([(entry(4), "four".into()), (Weight::Answer, "ok".into()), (entry(5), "five".into())]);
+        queue.push_all([(entry(4), "four".into()), (Priority::Answer, "ok".into()), (entry(5), "five".into())]);
         assert_eq!(queue.take_answers(), ["ok"]);
         assert!(queue.take_answers().is_empty());
         queue.ready().await;
@@ -199,8 +199,8 @@ mod tests {
     #[test]
     fn what_is_read_again_can_be_forgotten() {
         let queue = Queue::new(1);
-        queue.push_all([(entry(4), "four".into()), (Weight::Answer, "ok".into())]);
-        queue.push_all([(Weight::Entry { room: 8, seq: 1 }, "other".into()), (entry(5), "five".into())]);
+        queue.push_all([(entry(4), "four".into()), (Priority::Answer, "ok".into())]);
+        queue.push_all([(Priority::Entry { room: 8, seq: 1 }, "other".into()), (entry(5), "five".into())]);
         queue.forget(7);
         assert_eq!(take(&queue).0, ["ok", "other"]);
     }
@@ -214,10 +214,10 @@ mod tests {
         let (frames, lagging) = take(&queue);
         assert_eq!((frames.len(), lagging), (2, false), "exactly the limit fits");
         queue.push(entry(3), half.clone());
-        queue.push(Weight::Kept, "found".into());
+        queue.push(Priority::Reliable, "found".into());
         queue.push(entry(4), half.clone());
         queue.push(entry(5), "late".into());
-        queue.push(Weight::Answer, "ok".into());
+        queue.push(Priority::Answer, "ok".into());
         queue.ready().await;
         assert_eq!(take(&queue), (vec!["found".into(), "ok".into()], true));
         queue.push(entry(6), "still late".into());
@@ -243,7 +243,7 @@ mod tests {
         let queue = Queue::new(1);
         assert!(queue.dismissed().is_none());
         for (last, code) in [("banned", CloseCode::Banned), ("later", CloseCode::SessionEnded)] {
-            queue.dismiss(&Dismissal { last: last.into(), code, reason: "" });
+            queue.dismiss(&Disconnect { last: last.into(), code, reason: "" });
         }
         queue.ready().await;
         let dismissed = queue.dismissed().unwrap();
@@ -256,7 +256,7 @@ mod tests {
         queue.push(entry(1), "x".into());
         queue.push(entry(2), "x".repeat(LIMIT).into());
         for _ in 0..3 * KEPT {
-            queue.push(Weight::Kept, "x".into());
+            queue.push(Priority::Reliable, "x".into());
         }
         assert_eq!(take(&queue).0.len(), KEPT);
     }

@@ -12,7 +12,7 @@ const ROOMS: usize = 50_000;
 
 /// Somebody's checked place in a room.
 #[derive(Clone)]
-pub struct Place {
+pub struct Membership {
     pub room: Arc<ChatRoom>,
     pub member: Arc<Member>,
     /// The version of the room's rights this was read at.
@@ -32,25 +32,25 @@ pub struct Mute {
 /// Places by room and visitor.
 #[derive(Default)]
 pub(super) struct Directory {
-    rooms: Mutex<HashMap<Uuid, HashMap<i64, Place>>>,
+    rooms: Mutex<HashMap<Uuid, HashMap<i64, Membership>>>,
 }
 
 impl Directory {
     /// A remembered place.
-    pub(super) fn find(&self, room: Uuid, visitor: i64) -> Option<Place> {
+    pub(super) fn find(&self, room: Uuid, visitor: i64) -> Option<Membership> {
         self.lock().get(&room)?.get(&visitor).cloned()
     }
 
     /// Remembers a place. One without the right to write is not remembered: it ends by the database's clock.
-    pub(super) fn remember(&self, place: &Place) {
-        if place.muted.is_some() {
+    pub(super) fn remember(&self, membership: &Membership) {
+        if membership.muted.is_some() {
             return;
         }
         let mut rooms = self.lock();
-        if rooms.len() >= ROOMS && !rooms.contains_key(&place.room.public_id) {
+        if rooms.len() >= ROOMS && !rooms.contains_key(&membership.room.public_id) {
             rooms.clear();
         }
-        rooms.entry(place.room.public_id).or_default().insert(place.member.visitor, place.clone());
+        rooms.entry(membership.room.public_id).or_default().insert(membership.member.visitor, membership.clone());
     }
 
     /// Forgets a room: somebody's rights in it have changed.
@@ -59,13 +59,13 @@ impl Directory {
     }
 
     /// Forgets one place: the visitor has got a new one, which says nothing of the others.
-    pub(super) fn forget_place(&self, room: Uuid, visitor: i64) {
+    pub(super) fn forget_membership(&self, room: Uuid, visitor: i64) {
         if let Some(places) = self.lock().get_mut(&room) {
             places.remove(&visitor);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, HashMap<i64, Place>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, HashMap<i64, Membership>>> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

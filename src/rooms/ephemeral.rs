@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 use super::model::{ChatRoom, RoomEvent};
-use super::{Mute, current_place, feed, online, presence, store};
+use super::{Mute, current_membership, feed, online, presence, store};
 use crate::accounts::Visitor;
 use crate::app::App;
 use crate::db;
@@ -46,17 +46,17 @@ impl Reads {
 ///
 /// Errors: `not_found`, `closed`, `muted`, `banned`.
 pub async fn typing(app: &App, who: &Visitor, room: Uuid, own: &Arc<Queue>) -> Result<()> {
-    let place = current_place(app, who, room).await?;
-    if place.room.closed_at.is_some() {
+    let membership = current_membership(app, who, room).await?;
+    if membership.room.closed_at.is_some() {
         return Err(Error::Closed);
     }
-    if let Some(Mute { after }) = place.muted {
+    if let Some(Mute { after }) = membership.muted {
         return Err(Error::Muted { after });
     }
-    let is_due = app.limits.take_for(Bucket::Typing, (place.room.id, who.id)).is_ok();
-    if (is_due && may_pass(app, place.room.id)) || faults::on(Fault::TypingAlwaysTold) {
-        let sender = place.member.sender.clone();
-        feed::pass(app, place.room.id, &RoomEvent::Typing { room, sender }, Some(own));
+    let is_due = app.limits.take_for(Bucket::Typing, (membership.room.id, who.id)).is_ok();
+    if (is_due && may_pass(app, membership.room.id)) || faults::on(Fault::TypingAlwaysTold) {
+        let sender = membership.member.sender.clone();
+        feed::pass(app, membership.room.id, &RoomEvent::Typing { room, sender }, Some(own));
     }
     Ok(())
 }
@@ -65,19 +65,19 @@ pub async fn typing(app: &App, who: &Visitor, room: Uuid, own: &Arc<Queue>) -> R
 ///
 /// Errors: `not_found`, `banned`, `bad_frame` for an entry that is not there.
 pub async fn read(app: &App, who: &Visitor, room: Uuid, seq: i64, own: &Arc<Queue>) -> Result<()> {
-    let place = current_place(app, who, room).await?;
-    let head = feed::open(app, &place.room).await?;
+    let membership = current_membership(app, who, room).await?;
+    let head = feed::open(app, &membership.room).await?;
     if !(0..=head).contains(&seq) {
         return Err(Error::bad_field("seq", "There is no such entry in this room."));
     }
-    let key = (place.room.id, who.id);
+    let key = (membership.room.id, who.id);
     let seq = {
         let mut reads = app.rooms.reads.unwritten();
         let known = reads.entry(key).or_default();
         *known = seq.max(*known);
         *known
     };
-    let untold = Untold { room: place.room.clone(), member: place.member.sender.id, seq, own: own.clone() };
+    let untold = Untold { room: membership.room.clone(), member: membership.member.sender.id, seq, own: own.clone() };
     let mut waiting = app.rooms.reads.untold();
     if !waiting.contains_key(&key) && tell_read(app, key, &untold) {
         return Ok(());

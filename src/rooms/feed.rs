@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::db;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
-use crate::realtime::{Frame, Heard, Kind, Queue, Relayed, Topic};
+use crate::realtime::{Frame, Publication, Queue, RelayEvent, Topic, TopicKind};
 
 /// Entries and bytes a room's memory holds.
 const RECENT: usize = 128;
@@ -67,7 +67,7 @@ impl Feed {
     /// Rooms, other than talks, that somebody listens to here.
     pub(super) fn with_listeners(&self, app: &App) -> Vec<(i64, Uuid)> {
         let rooms = self.lock();
-        let shown = rooms.values().filter(|feed| feed.room.kind != model::Kind::Talk);
+        let shown = rooms.values().filter(|feed| feed.room.kind != model::RoomKind::Talk);
         let heard = shown.filter(|feed| app.hub.listeners(Topic::Room(feed.room.id)) > 0);
         heard.map(|feed| (feed.room.id, feed.room.public_id)).collect()
     }
@@ -245,7 +245,7 @@ pub(super) fn pass(app: &App, room: i64, event: &RoomEvent, except: Option<&Arc<
     app.hub.publish(Topic::Room(room), &frame, except);
     if app.relay.has_others() {
         let node = if faults::on(Fault::RelayEchoes) { Uuid::nil() } else { app.node };
-        app.relay.publish(Relayed { node, topic: Topic::Room(room), seq: None, frame });
+        app.relay.publish(Publication { node, topic: Topic::Room(room), seq: None, frame });
     }
 }
 
@@ -319,13 +319,13 @@ pub(super) async fn read(app: &App, room: &ChatRoom, after: i64, limit: i64) -> 
 /// Reads what is missing behind the feed's position until it has reached the head.
 pub(super) async fn repair(app: &App, room: i64) -> Result<()> {
     loop {
-        let (place, from) = {
+        let (membership, from) = {
             let rooms = app.rooms.feed.lock();
             let Some(feed) = rooms.get(&room) else { return Ok(()) };
             let Some(delivered) = feed.delivered else { return Ok(()) };
             (feed.room.clone(), delivered)
         };
-        let (entries, more) = read(app, &place, from, PAGE).await?;
+        let (entries, more) = read(app, &membership, from, PAGE).await?;
         let mut rooms = app.rooms.feed.lock();
         let Some(feed) = rooms.get_mut(&room) else { return Ok(()) };
         for (seq, frame) in entries {
@@ -447,16 +447,18 @@ async fn recheck(app: &App, heads: &[(i64, i64, i64)]) -> Result<()> {
 
 /// Takes up what other nodes published to rooms.
 async fn relayed(app: App) {
-    let mut relay = app.relay.listen(Kind::Rooms);
+    let mut relay = app.relay.listen(TopicKind::Rooms);
     loop {
         let said = tokio::select! {
             () = app.tasks.stopping.cancelled() => return,
             said = relay.next() => said,
         };
         match said {
-            Some(Heard::Said(said)) if said.first().is_some_and(|one| one.node != app.node) => take_up(&app, &said),
-            Some(Heard::Said(_)) => {}
-            Some(Heard::Missed) => report(db::within(db::JOB, look(&app)).await),
+            Some(RelayEvent::Published(said)) if said.first().is_some_and(|one| one.node != app.node) => {
+                take_up(&app, &said)
+            }
+            Some(RelayEvent::Published(_)) => {}
+            Some(RelayEvent::Missed) => report(db::within(db::JOB, look(&app)).await),
             None => return,
         }
     }
@@ -464,7 +466,7 @@ async fn relayed(app: App) {
 
 /// Takes up what came together. The feed is locked once for all entries between two passing frames, and a room's sockets
 /// wake once for its run of them.
-fn take_up(app: &App, said: &[Relayed]) {
+fn take_up(app: &App, said: &[Publication]) {
     let mut entries = Vec::new();
     for alike in said.chunk_by(|one, next| one.seq.is_some() == next.seq.is_some()) {
         if alike.iter().any(|one| one.seq.is_none()) {
@@ -473,7 +475,7 @@ fn take_up(app: &App, said: &[Relayed]) {
         }
         let mut rooms = app.rooms.feed.lock();
         for run in alike.chunk_by(|one, next| one.topic == next.topic) {
-            let Some(Relayed { topic: Topic::Room(room), .. }) = run.first() else { continue };
+            let Some(Publication { topic: Topic::Room(room), .. }) = run.first() else { continue };
             let Some(feed) = rooms.get_mut(room) else { continue };
             entries.extend(run.iter().filter_map(|one| Some((one.seq?, one.frame.clone()))));
             feed.take_all(app, &mut entries);
@@ -482,7 +484,7 @@ fn take_up(app: &App, said: &[Relayed]) {
 }
 
 /// A passing frame of another node: meant for this one, or for the sockets.
-fn pass_on(app: &App, Relayed { node, topic, frame, .. }: &Relayed) {
+fn pass_on(app: &App, Publication { node, topic, frame, .. }: &Publication) {
     let Topic::Room(room) = *topic else { return };
     if !presence::heard(app, *node, room, frame) && !rights::heard(app, room, frame) {
         app.hub.publish(*topic, frame, None);

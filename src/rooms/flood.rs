@@ -2,7 +2,7 @@
 use std::hash::{Hash, Hasher};
 
 use super::Post;
-use super::model::{ChatRoom, Kind};
+use super::model::{ChatRoom, RoomKind};
 use crate::app::App;
 use crate::error::Result;
 use crate::faults::{self, Fault};
@@ -13,7 +13,7 @@ use crate::http::{Bucket, Key};
 /// The narrowest limit comes first: what a flood is refused by it does not take from the others in the room.
 /// Errors: `rate_limited`.
 pub(super) fn check(app: &App, room: &ChatRoom, prefix: &[u8], alike: u64) -> Result<()> {
-    if room.kind == Kind::Talk || faults::on(Fault::FloodAccepted) {
+    if room.kind == RoomKind::Talk || faults::on(Fault::FloodAccepted) {
         return Ok(());
     }
     app.limits.take_for(Bucket::SameText, (prefix, room.id, alike))?;

@@ -36,14 +36,14 @@ use crate::db::{self, Loader};
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::http::{Bucket, Key};
-use crate::moderation::Bar;
+use crate::moderation::Restriction;
 use crate::realtime::{Queue, Topic};
 
-pub use directory::{Mute, Place};
+pub use directory::{Membership, Mute};
 pub use ephemeral::{read, typing};
 #[cfg(test)]
 pub use model::Message;
-pub use model::{ChatRoom, Kind, Naming, RoomEvent, RoomView, Sender, Slot, is_language_tag};
+pub use model::{ChatRoom, Naming, RoomEvent, RoomKind, RoomView, Sender, Slot, is_language_tag};
 pub use replay::{REPLAY, Replay, Step};
 pub use reports::{Report, Reported, report};
 pub use routes::router;
@@ -157,25 +157,25 @@ pub struct Post {
 /// Errors: `not_found` for a room the visitor is not in, `age_gate`, `closed`, `muted`, `banned`, `bad_payload`, `too_long`,
 /// `rate_limited`, `unavailable`.
 pub async fn post(app: &App, who: &Visitor, room: Uuid, post: Post) -> Result<Receipt> {
-    let place = match known_place(app, who, room) {
-        Some(place) => place,
-        None => place_by(app, who, room, post.asked).await?,
+    let membership = match cached_membership(app, who, room) {
+        Some(membership) => membership,
+        None => membership_before(app, who, room, post.asked).await?,
     };
     let (answer, receipt) = oneshot::channel();
     // Who has gone does not need the answer; the entry stands.
-    submit(app, who, place, post, Box::new(|outcome| drop(answer.send(outcome))))?;
+    submit(app, who, membership, post, Box::new(|outcome| drop(answer.send(outcome))))?;
     Ok(receipt)
 }
 
 /// The remembered place of a visitor in a room, unless rights everywhere were taken away since. The batch checks it again.
-pub fn known_place(app: &App, who: &Visitor, room: Uuid) -> Option<Place> {
-    let place = app.rooms.directory.find(room, who.id)?;
-    (!app.moderation.is_revoked_since(who.id, place.fence)).then_some(place)
+pub fn cached_membership(app: &App, who: &Visitor, room: Uuid) -> Option<Membership> {
+    let membership = app.rooms.directory.find(room, who.id)?;
+    (!app.moderation.is_revoked_since(who.id, membership.fence)).then_some(membership)
 }
 
 /// The visitor's place for something that was asked then. Errors: as [`place`]; `unavailable` when Postgres takes too long.
-pub async fn place_by(app: &App, who: &Visitor, room: Uuid, asked: Instant) -> Result<Place> {
-    timeout_at(asked + writer::PATIENCE, place(app, who, room)).await.unwrap_or(Err(Error::Unavailable))
+pub async fn membership_before(app: &App, who: &Visitor, room: Uuid, asked: Instant) -> Result<Membership> {
+    timeout_at(asked + writer::PATIENCE, membership(app, who, room)).await.unwrap_or(Err(Error::Unavailable))
 }
 
 /// Posts from a place; `answer` is called after the commit, unless this fails. Errors: as [`post`], and `rate_limited` where a
@@ -183,21 +183,21 @@ pub async fn place_by(app: &App, who: &Visitor, room: Uuid, asked: Instant) -> R
 ///
 /// A room that has ended and somebody who is muted are refused by the writer: a repeat of what was written before gets the
 /// first answer.
-pub fn submit(app: &App, who: &Visitor, place: Place, post: Post, answer: Answer) -> Result<()> {
+pub fn submit(app: &App, who: &Visitor, membership: Membership, post: Post, answer: Answer) -> Result<()> {
     who.require_rules()?;
     let alike = flood::alike(app, &post);
     let payload = model::Payload::checked(post.payload)?;
     // What is refused anyway takes nothing from the others in the room.
-    if place.muted.is_none() && place.room.closed_at.is_none() {
-        flood::check(app, &place.room, &post.prefix, alike)?;
+    if membership.muted.is_none() && membership.room.closed_at.is_none() {
+        flood::check(app, &membership.room, &post.prefix, alike)?;
     }
     app.limits.take_many(Bucket::Bytes, Key::Visitor(who.id), u32::try_from(payload.stored()).unwrap_or(u32::MAX))?;
     app.rooms.writer.submit(writer::Draft {
-        room: place.room,
-        member: place.member,
-        rights: place.rights,
-        fence: place.fence,
-        refusal: place.muted.map(Into::into),
+        room: membership.room,
+        member: membership.member,
+        rights: membership.rights,
+        fence: membership.fence,
+        refusal: membership.muted.map(Into::into),
         client_id: post.client_id,
         payload,
         reply_to: post.reply_to,
@@ -226,8 +226,8 @@ pub async fn receive(receipt: Receipt) -> Result<Posted> {
 ///
 /// Errors: `not_found` for a room that is not there, was left, is not the visitor's, the visitor was removed from, or was a
 /// talk whose day is over; `banned`.
-pub async fn place(app: &App, who: &Visitor, room: Uuid) -> Result<Place> {
-    place_of(app, standing(app, who, room).await?)
+pub async fn membership(app: &App, who: &Visitor, room: Uuid) -> Result<Membership> {
+    membership_of(app, standing(app, who, room).await?)
 }
 
 /// A room and whatever the visitor is in it, as committed now. Errors: `not_found` for a room that is not there.
@@ -237,10 +237,10 @@ async fn standing(app: &App, who: &Visitor, room: Uuid) -> Result<store::Standin
 }
 
 /// The place that there is, if it is one. Errors: as [`place`].
-fn place_of(app: &App, standing: store::Standing) -> Result<Place> {
-    let muted = match standing.bar {
-        Some(bar @ (Bar::Banned { .. } | Bar::Kicked)) => return Err(bar.into()),
-        Some(Bar::Muted { after }) => Some(Mute { after }),
+fn membership_of(app: &App, standing: store::Standing) -> Result<Membership> {
+    let muted = match standing.restriction {
+        Some(restriction @ (Restriction::Banned { .. } | Restriction::Kicked)) => return Err(restriction.into()),
+        Some(Restriction::Muted { after }) => Some(Mute { after }),
         None => None,
     };
     let member = standing.member.ok_or(Error::NotFound)?;
@@ -249,36 +249,36 @@ fn place_of(app: &App, standing: store::Standing) -> Result<Place> {
         return Err(Error::NotFound);
     }
     let (room, member) = (Arc::new(standing.room), Arc::new(member));
-    let place = Place { room, member, rights: standing.rights, fence: standing.fence, muted };
-    app.rooms.directory.remember(&place);
-    Ok(place)
+    let membership = Membership { room, member, rights: standing.rights, fence: standing.fence, muted };
+    app.rooms.directory.remember(&membership);
+    Ok(membership)
 }
 
 /// Enters a room: a public one makes a member of whoever comes, the others need a place.
 ///
 /// Errors: `not_found`, `age_gate`, `closed`, `banned`; `forbidden` for a public room that the visitor was removed from.
-pub async fn enter(app: &App, who: &Visitor, room: Uuid) -> Result<Place> {
+pub async fn join(app: &App, who: &Visitor, room: Uuid) -> Result<Membership> {
     let standing = standing(app, who, room).await?;
-    match place_of(app, standing.clone()) {
+    match membership_of(app, standing.clone()) {
         Err(Error::NotFound) => {}
-        other => return other.and_then(|place| who.require_rules().map(|()| place)),
+        other => return other.and_then(|membership| who.require_rules().map(|()| membership)),
     }
-    if standing.room.kind != Kind::Public && !faults::on(Fault::StrangerEnters) {
+    if standing.room.kind != RoomKind::Public && !faults::on(Fault::StrangerEnters) {
         return Err(Error::NotFound);
     }
     who.require_rules()?;
     if standing.room.closed_at.is_some() {
         return Err(Error::Closed);
     }
-    take_place(&mut *app.db.acquire().await?, who, &standing.room, "member").await?;
-    app.rooms.directory.forget_place(room, who.id);
-    place(app, who, room).await
+    add_member(&mut *app.db.acquire().await?, who, &standing.room, "member").await?;
+    app.rooms.directory.forget_membership(room, who.id);
+    membership(app, who, room).await
 }
 
 /// In an anonymous room people get an alias drawn for that room, so that they cannot be followed from one to the next.
 ///
 /// Errors: `banned`; `forbidden` for who was removed from it.
-async fn take_place(db: &mut PgConnection, who: &Visitor, room: &ChatRoom, role: &str) -> Result<()> {
+async fn add_member(db: &mut PgConnection, who: &Visitor, room: &ChatRoom, role: &str) -> Result<()> {
     let alias = match room.naming {
         Naming::Anonymous => Alias::random(&mut rand::rng()),
         Naming::Named => who.alias.clone(),
@@ -287,11 +287,12 @@ async fn take_place(db: &mut PgConnection, who: &Visitor, room: &ChatRoom, role:
         (Some(chosen), Naming::Named) => (chosen.clone(), None),
         _ => (alias.in_words(who.locale), Some(alias.animal.as_str())),
     };
-    let place = store::Place { room: room.id, visitor: who.id, role, color: &alias.color, animal, name: &name };
-    match store::take_place(db, &place).await? {
-        Some(Bar::Kicked) => Err(Error::Forbidden("You were removed from this room.")),
-        Some(bar @ Bar::Banned { .. }) => Err(bar.into()),
-        Some(Bar::Muted { .. }) | None => Ok(()),
+    let membership =
+        store::NewMembership { room: room.id, visitor: who.id, role, color: &alias.color, animal, name: &name };
+    match store::join(db, &membership).await? {
+        Some(Restriction::Kicked) => Err(Error::Forbidden("You were removed from this room.")),
+        Some(restriction @ Restriction::Banned { .. }) => Err(restriction.into()),
+        Some(Restriction::Muted { .. }) | None => Ok(()),
     }
 }
 
@@ -304,42 +305,42 @@ pub async fn leave(app: &App, who: &Visitor, room: Uuid) -> Result<()> {
 
 /// Starts following a room from `after` (the head when None). Answers the head and the replay that leads to it, or None
 /// for the replay when more is missing than one may bring: the client then pages.
-pub async fn follow(app: &App, place: &Place, after: Option<i64>) -> Result<(i64, Option<Replay>)> {
-    let mut head = feed::open(app, &place.room).await?;
-    let floor = visible_after(place);
+pub async fn subscribe(app: &App, membership: &Membership, after: Option<i64>) -> Result<(i64, Option<Replay>)> {
+    let mut head = feed::open(app, &membership.room).await?;
+    let floor = visible_after(membership);
     let after = after.filter(|_| !faults::on(Fault::ResumeIgnoresAfter)).map_or(head, |after| after.max(floor));
     if after > head {
         // It saw more on another node than has reached this one.
-        feed::repair(app, place.room.id).await?;
-        head = feed::open(app, &place.room).await?;
+        feed::repair(app, membership.room.id).await?;
+        head = feed::open(app, &membership.room).await?;
     }
-    stir(app, &place.room);
+    stir(app, &membership.room);
     if (after > head || head - after > REPLAY) && !faults::on(Fault::ResyncNeverSaid) {
         return Ok((head, None));
     }
-    Ok((head, Some(Replay::new(place, after))))
+    Ok((head, Some(Replay::new(membership, after))))
 }
 
 /// A replay for a socket that lags: everything after `after`, which it has seen.
-pub fn catch_up(place: &Place, after: i64) -> Replay {
-    Replay::new(place, after)
+pub fn replay_after(membership: &Membership, after: i64) -> Replay {
+    Replay::new(membership, after)
 }
 
 /// A replay of nothing: the socket listens from the head on.
-pub async fn follow_head(app: &App, place: &Place) -> Result<(i64, Replay)> {
-    let head = feed::open(app, &place.room).await?;
-    Ok((head, Replay::new(place, head)))
+pub async fn subscribe_at_head(app: &App, membership: &Membership) -> Result<(i64, Replay)> {
+    let head = feed::open(app, &membership.room).await?;
+    Ok((head, Replay::new(membership, head)))
 }
 
 /// Stops a socket's following of a room.
-pub fn unfollow(app: &App, room: &ChatRoom, queue: &Arc<Queue>) {
+pub fn unsubscribe(app: &App, room: &ChatRoom, queue: &Arc<Queue>) {
     app.hub.unsubscribe(Topic::Room(room.id), queue);
     stir(app, room);
 }
 
 /// Somebody follows the room or does not any more. Talks have no presence.
 fn stir(app: &App, room: &ChatRoom) {
-    if room.kind != Kind::Talk {
+    if room.kind != RoomKind::Talk {
         presence::stir(app, room.id, room.public_id);
     }
 }
@@ -350,27 +351,27 @@ pub fn online(app: &App, room: &ChatRoom) -> usize {
 }
 
 /// Whether one of the visitor's sockets has the room open on this node.
-pub fn is_followed_by(app: &App, room: &ChatRoom, visitor: i64) -> bool {
+pub fn is_subscribed(app: &App, room: &ChatRoom, visitor: i64) -> bool {
     app.hub.listens(Topic::Room(room.id), visitor)
 }
 
 /// The place for a frame that passes and that no batch checks again: the remembered one of somebody who follows the room
 /// here, because such a node hears within a second of rights that were taken away; else the committed one.
-async fn current_place(app: &App, who: &Visitor, room: Uuid) -> Result<Place> {
-    match known_place(app, who, room) {
-        Some(place)
-            if is_followed_by(app, &place.room, who.id)
-                && app.rooms.feed.rights(place.room.id).is_some_and(|checked| checked <= place.rights) =>
+async fn current_membership(app: &App, who: &Visitor, room: Uuid) -> Result<Membership> {
+    match cached_membership(app, who, room) {
+        Some(membership)
+            if is_subscribed(app, &membership.room, who.id)
+                && app.rooms.feed.rights(membership.room.id).is_some_and(|checked| checked <= membership.rights) =>
         {
-            Ok(place)
+            Ok(membership)
         }
-        _ => place(app, who, room).await,
+        _ => membership(app, who, room).await,
     }
 }
 
 /// The last seq a member may not see: those who join a room without history see what comes after them.
-fn visible_after(place: &Place) -> i64 {
-    if place.room.history || faults::on(Fault::HistoryShownToNewcomers) { 0 } else { place.member.joined_seq }
+fn visible_after(membership: &Membership) -> i64 {
+    if membership.room.history || faults::on(Fault::HistoryShownToNewcomers) { 0 } else { membership.member.joined_seq }
 }
 
 /// Two people who are put into a talk.
@@ -414,8 +415,8 @@ pub fn closed(app: &App, room: Uuid) {
 }
 
 /// The visitor behind a member's public id in a room the asker is in. Errors: `not_found`.
-pub async fn visitor_of(tx: &mut PgConnection, place: &Place, member: Uuid) -> Result<i64> {
-    store::visitor_of(tx, place.room.id, member).await?.ok_or(Error::NotFound)
+pub async fn visitor_of(tx: &mut PgConnection, membership: &Membership, member: Uuid) -> Result<i64> {
+    store::visitor_of(tx, membership.room.id, member).await?.ok_or(Error::NotFound)
 }
 
 /// Talks are deleted a day after their end, in small batches.

@@ -26,14 +26,14 @@ const KNOWN: [&str; 3] = ["kind", "text", "lang"];
 /// What kind of room it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum RoomKind {
     /// Two strangers in slots A and B (matching).
     Talk,
     Public,
     Private,
 }
 
-impl Kind {
+impl RoomKind {
     /// As it is stored and sent.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ pub struct ChatRoom {
     pub id: i64,
     pub public_id: Uuid,
     pub slug: Option<String>,
-    pub kind: Kind,
+    pub kind: RoomKind,
     pub naming: Naming,
     pub title: Option<String>,
     pub topic: Option<String>,
@@ -123,7 +123,7 @@ impl Slot {
 pub struct RoomView {
     pub id: Uuid,
     pub slug: Option<String>,
-    pub kind: Kind,
+    pub kind: RoomKind,
     pub naming: Naming,
     pub title: Option<String>,
     pub topic: Option<String>,
@@ -325,7 +325,7 @@ pub struct NewRoom {
     pub topic: Option<String>,
     /// `public` or `private`: talks are made by matching.
     #[schema(value_type = String, pattern = "^(public|private)$")]
-    pub kind: Kind,
+    pub kind: RoomKind,
     pub naming: Naming,
     pub history: bool,
     /// A BCP 47 tag.
@@ -335,7 +335,7 @@ pub struct NewRoom {
 impl NewRoom {
     /// Checks the fields. Errors: `bad_frame` or `too_long` with the field.
     pub fn checked(mut self) -> Result<Self> {
-        if self.kind == Kind::Talk {
+        if self.kind == RoomKind::Talk {
             return Err(Error::bad_field("kind", "A room is public or private; talks are made by matching."));
         }
         self.title = one_line("title", &self.title, 80)?;

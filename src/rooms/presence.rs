@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::model::RoomEvent;
 use crate::app::App;
 use crate::faults::{self, Fault};
-use crate::realtime::{Frame, Relayed, Topic};
+use crate::realtime::{Frame, Publication, Topic};
 
 /// How often a node says again how many it has: one that has died is forgotten after twice as long.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -112,6 +112,6 @@ fn say(app: &App, id: i64, room: Uuid) {
     if app.relay.has_others() {
         let here = Here { here: app.hub.owners(Topic::Room(id)).len(), room };
         let frame = Frame::json(&here);
-        app.relay.publish(Relayed { node: app.node, topic: Topic::Room(id), seq: None, frame });
+        app.relay.publish(Publication { node: app.node, topic: Topic::Room(id), seq: None, frame });
     }
 }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::feed::{self, PAGE};
 use super::model::ChatRoom;
-use super::{Place, rights};
+use super::{Membership, rights};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
@@ -33,9 +33,9 @@ pub enum Step {
 
 impl Replay {
     /// A replay of everything after `after`, for somebody with a place.
-    pub(super) fn new(place: &Place, after: i64) -> Self {
+    pub(super) fn new(membership: &Membership, after: i64) -> Self {
         let next = after + 1 + i64::from(faults::on(Fault::ReplaySkipsOne));
-        Self { room: place.room.clone(), rights: place.rights, next, left: REPLAY }
+        Self { room: membership.room.clone(), rights: membership.rights, next, left: REPLAY }
     }
 
     /// The last entry it has brought.

@@ -2,13 +2,13 @@
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::model::Kind;
+use super::model::RoomKind;
 use super::store::{self, Frozen};
-use super::{Place, visible_after};
+use super::{Membership, visible_after};
 use crate::accounts::Visitor;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
-use crate::moderation::{self, NewReport, Reason};
+use crate::moderation::{self, NewReport, ReportReason};
 
 /// Entries a report freezes besides the chosen ones.
 const NEWEST: i64 = 50;
@@ -17,7 +17,7 @@ const BYTES: i64 = 256 * 1024;
 
 /// What somebody reports in a room.
 pub struct Report<'a> {
-    pub reason: Reason,
+    pub reason: ReportReason,
     /// The chosen entries. Those that the reporter cannot see count as not chosen.
     pub seqs: &'a [i64],
     pub note: Option<&'a str>,
@@ -41,14 +41,14 @@ pub struct Reported {
 pub async fn report(
     tx: &mut PgConnection,
     who: &Visitor,
-    place: &Place,
+    membership: &Membership,
     partner: Option<i64>,
     new: Report<'_>,
 ) -> Result<Reported> {
-    let (room, floor) = (place.room.id, visible_after(place));
+    let (room, floor) = (membership.room.id, visible_after(membership));
     let (other, about) = match partner {
         Some(partner) => (partner, vec![moderation::WHOLE_TALK]),
-        None if place.room.kind == Kind::Talk => return Err(Error::NotFound),
+        None if membership.room.kind == RoomKind::Talk => return Err(Error::NotFound),
         None => named(who.id, store::authors(tx, room, new.seqs, floor).await?)?,
     };
     let reserved = moderation::reserve(tx, who.id, room, &about).await?;

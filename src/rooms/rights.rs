@@ -18,15 +18,15 @@ use super::{Posted, presence};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
-use crate::moderation::{self, Bar};
-use crate::realtime::{Frame, Relayed, Topic};
+use crate::moderation::{self, Restriction};
+use crate::realtime::{Frame, Publication, Topic};
 
 /// Why a draft is not written.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Refusal {
     Stranger,
     Closed,
-    Barred(Bar),
+    Restricted(Restriction),
 }
 
 impl From<Refusal> for Error {
@@ -34,20 +34,20 @@ impl From<Refusal> for Error {
         match refusal {
             Refusal::Stranger => Self::NotFound,
             Refusal::Closed => Self::Closed,
-            Refusal::Barred(bar) => bar.into(),
+            Refusal::Restricted(restriction) => restriction.into(),
         }
     }
 }
 
 impl From<Mute> for Refusal {
     fn from(mute: Mute) -> Self {
-        Self::Barred(Bar::Muted { after: mute.after })
+        Self::Restricted(Restriction::Muted { after: mute.after })
     }
 }
 
 /// What a batch may not write, as committed when its locks were held, and what of it had been written before.
 pub(super) struct Refused {
-    by_place: HashMap<(i64, i64), Refusal>,
+    by_membership: HashMap<(i64, i64), Refusal>,
     earlier: HashMap<(i64, Uuid), Known>,
 }
 
@@ -69,7 +69,7 @@ impl Refused {
         };
         let stale: HashSet<(i64, i64)> =
             batch.iter().filter(behind).map(|draft| (draft.room.id, draft.member.visitor)).collect();
-        let mut refused = Self { by_place: recheck(tx, &stale).await?, earlier: HashMap::new() };
+        let mut refused = Self { by_membership: recheck(tx, &stale).await?, earlier: HashMap::new() };
         for draft in batch.iter().filter(|draft| stale.contains(&(draft.room.id, draft.member.visitor))) {
             app.rooms.directory.forget(draft.room.public_id);
         }
@@ -80,7 +80,7 @@ impl Refused {
     fn why(&self, draft: &Draft) -> Option<Refusal> {
         match draft.room.closed_at {
             Some(_) => Some(Refusal::Closed),
-            None => self.by_place.get(&(draft.room.id, draft.member.visitor)).copied().or(draft.refusal),
+            None => self.by_membership.get(&(draft.room.id, draft.member.visitor)).copied().or(draft.refusal),
         }
     }
 
@@ -108,12 +108,16 @@ async fn recheck(
     let mut refused: HashMap<_, _> = stale.iter().map(|key| (*key, Refusal::Stranger)).collect();
     for right in found {
         let key = (right.room_id, right.visitor_id);
-        match right.bar {
-            Some(Bar::Kicked) => {}
-            Some(bar @ Bar::Banned { .. }) => drop(refused.insert(key, Refusal::Barred(bar))),
+        match right.restriction {
+            Some(Restriction::Kicked) => {}
+            Some(restriction @ Restriction::Banned { .. }) => {
+                drop(refused.insert(key, Refusal::Restricted(restriction)))
+            }
             _ if !right.member => {}
             _ if right.closed && !faults::on(Fault::ClosedTalkAccepts) => drop(refused.insert(key, Refusal::Closed)),
-            Some(bar @ Bar::Muted { .. }) => drop(refused.insert(key, Refusal::Barred(bar))),
+            Some(restriction @ Restriction::Muted { .. }) => {
+                drop(refused.insert(key, Refusal::Restricted(restriction)))
+            }
             None => drop(refused.remove(&key)),
         }
     }
@@ -153,7 +157,7 @@ pub(super) fn risen(app: &App, (room, public): (i64, Uuid), rights: i64, gone: O
     take(app, room, &risen);
     if app.relay.has_others() {
         let frame = Frame::json(&risen);
-        app.relay.publish(Relayed { node: app.node, topic: Topic::Room(room), seq: None, frame });
+        app.relay.publish(Publication { node: app.node, topic: Topic::Room(room), seq: None, frame });
     }
     if gone.is_some() {
         presence::stir(app, room, public);

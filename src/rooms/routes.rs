@@ -9,9 +9,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::model::{ChatRoom, Kind, NewRoom, RoomEvent, RoomView};
+use super::model::{ChatRoom, NewRoom, RoomEvent, RoomKind, RoomView};
 use super::store::{self, Window};
-use super::{Place, Post, take_place, visible_after};
+use super::{Membership, Post, add_member, visible_after};
 use crate::accounts::Visitor;
 use crate::app::{App, stamp};
 use crate::error::{Error, Problem, Result};
@@ -103,7 +103,7 @@ async fn make(State(app): State<App>, who: Visitor, Json(new): Json<NewRoom>) ->
     let slug = format!("{:012x}", rand::random::<u64>() >> 16);
     let (_, room) = store::make_room(&mut tx, &new, &slug, who.id).await?;
     let standing = store::standing(&mut tx, room, who.id).await?.ok_or(Error::NotFound)?;
-    take_place(&mut tx, &who, &standing.room, "owner").await?;
+    add_member(&mut tx, &who, &standing.room, "owner").await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Json((&standing.room).into())))
 }
@@ -116,7 +116,7 @@ async fn show(State(app): State<App>, who: Visitor, Path(room): Path<String>) ->
     let mut connection = app.db.acquire().await?;
     let standing = store::standing(&mut connection, id, who.id).await?.ok_or(Error::NotFound)?;
     let member = standing.member.is_some_and(|member| !member.left || member.sender.slot.is_some());
-    if !member && standing.room.kind != Kind::Public {
+    if !member && standing.room.kind != RoomKind::Public {
         return Err(Error::NotFound);
     }
     Ok(Json(listed(&app, &standing.room)))
@@ -146,9 +146,9 @@ async fn messages(
     Path(room): Path<String>,
     Query(query): Query<MessagesQuery>,
 ) -> Result<Json<Page<RoomEvent>>> {
-    let place = super::place(&app, &who, named(&app, &room).await?).await?;
+    let membership = super::membership(&app, &who, named(&app, &room).await?).await?;
     // From `after` upwards when it is given; else the newest below `before`.
-    page(&app, &place, query.before, query.after, query.limit, query.after.is_none()).await
+    page(&app, &membership, query.before, query.after, query.limit, query.after.is_none()).await
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -172,8 +172,8 @@ async fn log(
     Path(room): Path<String>,
     Query(query): Query<LogQuery>,
 ) -> Result<Json<Page<RoomEvent>>> {
-    let place = super::place(&app, &who, named(&app, &room).await?).await?;
-    page(&app, &place, None, query.after, query.limit, query.after.is_none()).await
+    let membership = super::membership(&app, &who, named(&app, &room).await?).await?;
+    page(&app, &membership, None, query.after, query.limit, query.after.is_none()).await
 }
 
 #[derive(Deserialize, utoipa::ToSchema)]
@@ -215,18 +215,18 @@ async fn post(
 
 async fn page(
     app: &App,
-    place: &Place,
+    membership: &Membership,
     before: Option<i64>,
     after: Option<i64>,
     limit: Option<i64>,
     newest: bool,
 ) -> Result<Json<Page<RoomEvent>>> {
     let limit = page_size(limit)?;
-    let floor = visible_after(place);
+    let floor = visible_after(membership);
     let (after, before) = (after.unwrap_or(0).max(floor), before.unwrap_or(i64::MAX));
     let bytes = if faults::on(Fault::PageBytesNotCounted) { i64::MAX } else { PAGE_BYTES };
     let window = Window { after, before, limit, bytes, newest };
-    let (entries, more) = store::entries(&app.db, &place.room, window).await?;
+    let (entries, more) = store::entries(&app.db, &membership.room, window).await?;
     let edge = if newest { entries.first() } else { entries.last() };
     let next = edge.filter(|_| more).map(|entry| entry.seq.to_string());
     Ok(Json(Page { items: entries.into_iter().map(RoomEvent::Message).collect(), next }))

@@ -2,12 +2,12 @@
 //! it is about is committed after it, on any node.
 use uuid::Uuid;
 
-use super::model::{ChatRoom, Kind};
+use super::model::{ChatRoom, RoomKind};
 use super::{rights, store};
 use crate::app::{App, stamp};
 use crate::error::{Error, Result};
 use crate::moderation::{self, NewSanction, Penalty};
-use crate::realtime::{Notice, NoticeKind, Relayed, Topic};
+use crate::realtime::{Notice, NoticeKind, Publication, Topic};
 
 /// Takes a member's place in a room away and keeps them out until the sanction's end. Their sockets hear no more of it and
 /// get a notice `revoked`. Answers the sanction's public id, which [`moderation::lift`] takes.
@@ -18,7 +18,7 @@ use crate::realtime::{Notice, NoticeKind, Relayed, Topic};
 pub async fn kick(app: &App, room: Uuid, new: &NewSanction<'_>) -> Result<Uuid> {
     let mut tx = app.db.begin().await?;
     let standing = store::standing(&mut tx, room, new.visitor).await?.ok_or(Error::NotFound)?;
-    if standing.room.kind == Kind::Talk {
+    if standing.room.kind == RoomKind::Talk {
         return Err(Error::Forbidden("Nobody is removed from a talk. Ban them, or let a side leave."));
     }
     standing.member.ok_or(Error::NotFound)?;
@@ -56,6 +56,6 @@ fn tell(app: &App, room: &ChatRoom, new: &NewSanction<'_>, at: Option<String>) {
         (Topic::Visitor(new.visitor), Notice::Notice { kind: NoticeKind::Revoked, at, reason, room }.encode());
     app.hub.publish(topic, &frame, None);
     if app.relay.has_others() {
-        app.relay.publish(Relayed { node: app.node, topic, seq: None, frame });
+        app.relay.publish(Publication { node: app.node, topic, seq: None, frame });
     }
 }

@@ -23,7 +23,7 @@ use crate::app::{App, stamp};
 use crate::db;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
-use crate::realtime::{Frame, Relayed, Topic};
+use crate::realtime::{Frame, Publication, Topic};
 
 /// Lanes a node: one a core. More make smaller batches, which costs Postgres about a tenth a message.
 const LANES: RangeInclusive<usize> = 2..=4;
@@ -339,7 +339,7 @@ impl Lane {
                 let frame = RoomEvent::Message(message).encode();
                 if let Some(others) = &mut others {
                     let topic = Topic::Room(draft.room.id);
-                    others.push(Relayed { node: self.app.node, topic, seq: Some(seq), frame: frame.clone() });
+                    others.push(Publication { node: self.app.node, topic, seq: Some(seq), frame: frame.clone() });
                 }
                 entries.push((seq, frame));
             }

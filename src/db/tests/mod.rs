@@ -4,17 +4,17 @@ mod start;
 
 use std::time::{Duration, Instant};
 
-use super::{Seldom, connect, pool, session};
+use super::{LogThrottle, connect, pool, session};
 use crate::testing;
 
 #[test]
 fn what_many_want_to_say_is_said_seldom() {
-    let (line, began) = (Seldom::new(), Instant::now());
+    let (line, began) = (LogThrottle::new(), Instant::now());
     let at = |secs| began + Duration::from_secs(secs);
-    assert_eq!(line.turn(at(0)), Some(0));
-    assert_eq!([line.turn(at(0)), line.turn(at(9)), line.turn(at(9))], [None; 3]);
-    assert_eq!(line.turn(at(10)), Some(3));
-    assert_eq!([line.turn(at(11)), line.turn(at(20))], [None, Some(1)]);
+    assert_eq!(line.allow(at(0)), Some(0));
+    assert_eq!([line.allow(at(0)), line.allow(at(9)), line.allow(at(9))], [None; 3]);
+    assert_eq!(line.allow(at(10)), Some(3));
+    assert_eq!([line.allow(at(11)), line.allow(at(20))], [None, Some(1)]);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use axum::http::Method;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::realtime::{Heard, Kind, Relayed, Topic};
+use crate::realtime::{Publication, RelayEvent, Topic, TopicKind};
 use crate::testing::{Guest, Node, PATIENCE, Redis, Socket};
 
 /// Two nodes, and two people in one public room, each on a node of its own.
@@ -188,13 +188,13 @@ async fn a_node_starts_without_redis_and_finds_it_later() {
     a.ok(json!({"type": "leave", "room": mine["room"]})).await;
     assert_eq!(b.event("ended").await["reason"], "left");
     redis.again().await;
-    let mut heard = second.app.relay.listen(Kind::Nodes);
+    let mut heard = second.app.relay.listen(TopicKind::Nodes);
     let finds_it = async {
         loop {
             let (node, topic) = (first.app.node, Topic::Nodes);
-            first.app.relay.publish(Relayed { node, topic, seq: None, frame: "over Redis".into() });
+            first.app.relay.publish(Publication { node, topic, seq: None, frame: "over Redis".into() });
             let said = tokio::time::timeout(Duration::from_millis(100), heard.next()).await;
-            if let Ok(Some(Heard::Said(said))) = said
+            if let Ok(Some(RelayEvent::Published(said))) = said
                 && said.iter().any(|one| *one.frame == *"over Redis")
             {
                 return;

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::model::{
-    ENTRY, Ending, Found, OpenSession, PartnerState, RETURN, Seek, Talk, TalkEvent, TalkState, farewells, other,
+    ENTRY, Ending, OpenSession, Pairing, PartnerState, RETURN, Seek, Talk, TalkEvent, TalkState, farewells, other,
     overdue,
 };
 use super::pair::APART;
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::matching::registry::Seeker;
 use crate::matching::store::{self as tickets, Written};
-use crate::realtime::{Relayed, Topic};
+use crate::realtime::{Publication, Topic};
 use crate::rooms;
 
 pub(super) use store::{NewTalk, View, insert, matched, views};
@@ -32,7 +32,7 @@ pub(super) fn tell(app: &App, visitor: i64, event: &TalkEvent) {
     let (topic, frame) = (Topic::Visitor(visitor), event.encode());
     app.hub.publish(topic, &frame, None);
     if app.relay.has_others() {
-        app.relay.publish(Relayed { node: app.node, topic, seq: None, frame });
+        app.relay.publish(Publication { node: app.node, topic, seq: None, frame });
     }
 }
 
@@ -137,7 +137,7 @@ pub(super) async fn open_ids(app: &App, visitors: &[i64]) -> Result<Vec<i64>> {
 }
 
 /// The open talks of visitors, as each of them sees it.
-pub(super) async fn open_of(app: &App, visitors: &[i64]) -> Result<Vec<(i64, Found)>> {
+pub(super) async fn open_of(app: &App, visitors: &[i64]) -> Result<Vec<(i64, Pairing)>> {
     let ids = store::open_of(&app.db, visitors).await?;
     if ids.is_empty() {
         return Ok(Vec::new());

@@ -6,7 +6,7 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::matching::model::{EndReason, Found, LEASE_SECS, Person, Seek, Side, Talk, Ticket, You};
+use crate::matching::model::{EndReason, LEASE_SECS, Own, Pairing, Partner, Seek, Side, Talk, Ticket};
 use crate::rooms::Slot;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
@@ -168,8 +168,8 @@ pub(in crate::matching) async fn open_by_visitor(db: &PgPool, visitors: Vec<i64>
 
 /// A talk as each side sees it.
 pub(in crate::matching) struct View {
-    pub a: (i64, Found),
-    pub b: (i64, Found),
+    pub a: (i64, Pairing),
+    pub b: (i64, Pairing),
     pub a_away_since: Option<OffsetDateTime>,
     pub b_away_since: Option<OffsetDateTime>,
 }
@@ -191,13 +191,13 @@ pub(in crate::matching) async fn views(db: &mut PgConnection, ids: &[i64]) -> Re
     Ok(rows
         .into_iter()
         .map(|row| {
-            let a = You { id: row.a_id, name: row.a_name, color: row.a_color, animal: row.a_animal, slot: Slot::A };
-            let b = You { id: row.b_id, name: row.b_name, color: row.b_color, animal: row.b_animal, slot: Slot::B };
-            let found = |you: &You, other: &You| Found {
+            let a = Own { id: row.a_id, name: row.a_name, color: row.a_color, animal: row.a_animal, slot: Slot::A };
+            let b = Own { id: row.b_id, name: row.b_name, color: row.b_color, animal: row.b_animal, slot: Slot::B };
+            let found = |you: &Own, other: &Own| Pairing {
                 session: row.public_id,
                 room: row.room,
                 slot: you.slot,
-                partner: Person {
+                partner: Partner {
                     id: other.id,
                     name: other.name.clone(),
                     color: other.color.clone(),

@@ -4,11 +4,11 @@ use std::time::Duration;
 use super::{Client, OPEN, count, id, meet};
 use crate::error::Error;
 use crate::matching::{self, NewReport, TalkState};
-use crate::moderation::Reason;
+use crate::moderation::ReportReason;
 use crate::testing::{self, Node};
 
 fn a_report(room: uuid::Uuid) -> NewReport {
-    NewReport { room, reason: Reason::Harassment, seqs: vec![], note: Some("rude".to_owned()), block: false }
+    NewReport { room, reason: ReportReason::Harassment, seqs: vec![], note: Some("rude".to_owned()), block: false }
 }
 
 #[tokio::test]
@@ -217,13 +217,13 @@ async fn a_jump_of_a_nodes_clock_ends_no_talk_and_hides_none() {
     node.app.clock.jump(Duration::from_secs(25 * 3_600));
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     let room = id(&mine["room"]);
-    assert!(crate::rooms::place(&node.app, &one.who, room).await.is_ok(), "it stays readable for a day");
+    assert!(crate::rooms::membership(&node.app, &one.who, room).await.is_ok(), "it stays readable for a day");
     // A day later by the database's clock it is not.
     sqlx::query("UPDATE chat_room SET closed_at = closed_at - interval '24 hours'")
         .execute(&node.app.db)
         .await
         .unwrap();
-    assert!(matches!(crate::rooms::place(&node.app, &one.who, room).await, Err(Error::NotFound)));
+    assert!(matches!(crate::rooms::membership(&node.app, &one.who, room).await, Err(Error::NotFound)));
     // Who seeks now has not waited since yesterday, or from tomorrow on.
     one.seek(&["x"], &["en"]).await.unwrap();
     let waited = "SELECT count(*) FROM random_ticket WHERE abs(extract(epoch FROM now() - since)) < 30";
@@ -283,11 +283,11 @@ async fn nothing_tells_the_other_side_who_reported_or_blocked() {
         let mine = one.hears("found").await;
         let theirs = other.hears("found").await;
         tab.hears("found").await;
-        let place = one.enter(&mine).await;
+        let membership = one.enter(&mine).await;
         other.enter(&theirs).await;
         let room = id(&mine["room"]);
         match reason {
-            "left" => matching::leave(&node.app, &one.who, &place).await.unwrap(),
+            "left" => matching::leave(&node.app, &one.who, &membership).await.unwrap(),
             "report" => drop(matching::report(&node.app, &one.who, a_report(room)).await.unwrap()),
             _ => matching::block(&node.app, &one.who, room, id(&theirs["you"]["id"])).await.unwrap(),
         }

@@ -123,10 +123,10 @@ impl Client {
     }
 
     /// Joins the room of a talk.
-    async fn enter(&self, found: &Value) -> rooms::Place {
-        let place = rooms::enter(&self.app, &self.who, id(&found["room"])).await.unwrap();
-        super::entered(&self.app, &self.who, &place.room).await.unwrap();
-        place
+    async fn enter(&self, found: &Value) -> rooms::Membership {
+        let membership = rooms::join(&self.app, &self.who, id(&found["room"])).await.unwrap();
+        super::entered(&self.app, &self.who, &membership.room).await.unwrap();
+        membership
     }
 }
 

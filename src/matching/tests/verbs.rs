@@ -25,8 +25,8 @@ async fn two_strangers_meet_in_a_and_b() {
         (&theirs["you"]["name"], &theirs["you"]["color"])
     );
     assert_eq!((&mine["you"]["slot"], &mine["relaxed"]), (&mine["slot"], &serde_json::json!(false)));
-    let place = one.enter(&mine).await;
-    assert_eq!(id(&mine["you"]["id"]), place.member.sender.id, "what one's own messages are signed with");
+    let membership = one.enter(&mine).await;
+    assert_eq!(id(&mine["you"]["id"]), membership.member.sender.id, "what one's own messages are signed with");
     assert_eq!(count(&node, WAITING).await, 0);
     let standing = matching::standing(&node.app, &one.who).await.unwrap();
     let session = standing.session.unwrap();
@@ -136,9 +136,9 @@ async fn leaving_is_harmless_twice_and_the_age_gate_comes_first() {
     let node = testing::node().await;
     let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
     let (mine, _) = meet(&mut one, &mut other).await;
-    let place = one.enter(&mine).await;
+    let membership = one.enter(&mine).await;
     for _ in 0..2 {
-        matching::leave(&node.app, &one.who, &place).await.unwrap();
+        matching::leave(&node.app, &one.who, &membership).await.unwrap();
     }
     assert_eq!(one.hears("ended").await["reason"], "left");
     assert_eq!(other.hears("partner").await["state"], "left");

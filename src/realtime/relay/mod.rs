@@ -22,7 +22,7 @@ const BUFFER: usize = 1_024;
 
 /// Something a node published.
 #[derive(Clone, Debug)]
-pub struct Relayed {
+pub struct Publication {
     /// The node that published it; own frames are skipped on return.
     pub node: Uuid,
     pub topic: Topic,
@@ -33,42 +33,42 @@ pub struct Relayed {
 
 /// The kinds of topics: a reader wakes for its own kind only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum TopicKind {
     Rooms,
     Visitors,
     Nodes,
 }
 
 impl Topic {
-    fn kind(self) -> Kind {
+    fn kind(self) -> TopicKind {
         match self {
-            Self::Room(_) => Kind::Rooms,
-            Self::Visitor(_) => Kind::Visitors,
-            Self::Nodes => Kind::Nodes,
+            Self::Room(_) => TopicKind::Rooms,
+            Self::Visitor(_) => TopicKind::Visitors,
+            Self::Nodes => TopicKind::Nodes,
         }
     }
 }
 
 /// What a reader gets.
 #[derive(Clone, Debug)]
-pub enum Heard {
+pub enum RelayEvent {
     /// What one node published together, in its order.
-    Said(Arc<Vec<Relayed>>),
+    Published(Arc<Vec<Publication>>),
     /// Something may have been missed: look everything up.
     Missed,
 }
 
 /// What is published from now on about one kind of topic.
-pub struct Listener(broadcast::Receiver<Heard>);
+pub struct Listener(broadcast::Receiver<RelayEvent>);
 
 impl Listener {
     /// Waits for the next. None when the relay is gone.
-    pub async fn next(&mut self) -> Option<Heard> {
+    pub async fn next(&mut self) -> Option<RelayEvent> {
         match self.0.recv().await {
             Ok(heard) => Some(heard),
             Err(RecvError::Lagged(missed)) => {
                 tracing::warn!(relay.missed = missed, "the relay was too fast; looking everything up");
-                Some(Heard::Missed)
+                Some(RelayEvent::Missed)
             }
             Err(RecvError::Closed) => None,
         }
@@ -77,29 +77,29 @@ impl Listener {
 
 /// Hands what is heard to the readers of its kind.
 #[derive(Clone)]
-struct Readers([broadcast::Sender<Heard>; 3]);
+struct Readers([broadcast::Sender<RelayEvent>; 3]);
 
 impl Readers {
     fn new() -> Self {
         Self(std::array::from_fn(|_| broadcast::channel(BUFFER).0))
     }
 
-    fn say(&self, relayed: impl IntoIterator<Item = Relayed>) {
-        let mut kinds: [Vec<Relayed>; 3] = Default::default();
+    fn say(&self, relayed: impl IntoIterator<Item = Publication>) {
+        let mut kinds: [Vec<Publication>; 3] = Default::default();
         for one in relayed {
             kinds[one.topic.kind() as usize].push(one);
         }
         for (reader, said) in self.0.iter().zip(kinds) {
             if !said.is_empty() {
                 // No reader is no error: one node has nobody to tell.
-                let _ = reader.send(Heard::Said(Arc::new(said)));
+                let _ = reader.send(RelayEvent::Published(Arc::new(said)));
             }
         }
     }
 
     fn missed(&self) {
         for reader in &self.0 {
-            let _ = reader.send(Heard::Missed);
+            let _ = reader.send(RelayEvent::Missed);
         }
     }
 }
@@ -161,12 +161,12 @@ impl Relay {
     }
 
     /// Sends to the other nodes. Never waits; a lost frame is repaired by sequence.
-    pub fn publish(&self, relayed: Relayed) {
+    pub fn publish(&self, relayed: Publication) {
         self.publish_all(vec![relayed]);
     }
 
     /// Sends what one node has to say at once, as [`Relay::publish`] does: it wakes the others as seldom as it can.
-    pub fn publish_all(&self, relayed: Vec<Relayed>) {
+    pub fn publish_all(&self, relayed: Vec<Publication>) {
         if relayed.is_empty() || faults::on(Fault::RelaySilent) {
             return;
         }
@@ -177,7 +177,7 @@ impl Relay {
     }
 
     /// What is published about one kind of topic from now on (own frames too: the reader skips them).
-    pub fn listen(&self, kind: Kind) -> Listener {
+    pub fn listen(&self, kind: TopicKind) -> Listener {
         Listener(self.readers.0[kind as usize].subscribe())
     }
 
@@ -192,27 +192,27 @@ impl Relay {
 
 #[cfg(test)]
 mod tests {
-    use super::{Heard, Kind, Relay, Relayed, Topic, Uuid};
+    use super::{Publication, Relay, RelayEvent, Topic, TopicKind, Uuid};
 
     #[tokio::test]
     async fn a_reader_wakes_for_its_kind_only_and_all_hear_that_something_was_missed() {
         let relay = Relay::in_process();
-        let kinds = [Kind::Rooms, Kind::Visitors, Kind::Nodes];
+        let kinds = [TopicKind::Rooms, TopicKind::Visitors, TopicKind::Nodes];
         let mut listeners = kinds.map(|kind| relay.listen(kind));
         let topics = [Topic::Room(1), Topic::Visitor(1), Topic::Room(2), Topic::Nodes];
-        let one = |topic| Relayed { node: Uuid::nil(), topic, seq: None, frame: "x".into() };
+        let one = |topic| Publication { node: Uuid::nil(), topic, seq: None, frame: "x".into() };
         relay.publish_all(topics.into_iter().map(one).collect());
         relay.readers.missed();
         for (kind, listener) in kinds.into_iter().zip(&mut listeners) {
-            let Some(Heard::Said(said)) = listener.next().await else { panic!("nothing said to {kind:?}") };
+            let Some(RelayEvent::Published(said)) = listener.next().await else { panic!("nothing said to {kind:?}") };
             let own: Vec<_> = topics.into_iter().filter(|topic| topic.kind() == kind).collect();
             assert_eq!(said.iter().map(|one| one.topic).collect::<Vec<_>>(), own, "in one piece, in order");
-            assert!(matches!(listener.next().await, Some(Heard::Missed)));
+            assert!(matches!(listener.next().await, Some(RelayEvent::Missed)));
         }
         // Who is too slow is told so.
         for _ in 0..=super::BUFFER {
             relay.publish(one(Topic::Nodes));
         }
-        assert!(matches!(listeners[2].next().await, Some(Heard::Missed)));
+        assert!(matches!(listeners[2].next().await, Some(RelayEvent::Missed)));
     }
 }

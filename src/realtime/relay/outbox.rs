@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Relayed, Topic, packing};
+use super::{Publication, Topic, packing};
 
 /// Channels of rooms and visitors. All nodes of a service have to agree: the channel of a topic is its id modulo this.
 const SHARED: usize = 8;
@@ -49,7 +49,7 @@ struct Waiting {
 
 impl Waiting {
     /// False: it does not fit.
-    fn put(&mut self, service: Uuid, one: &Relayed) -> bool {
+    fn put(&mut self, service: Uuid, one: &Publication) -> bool {
         let size = packing::size(one);
         if self.bytes + size > LIMIT {
             return false;
@@ -75,7 +75,7 @@ impl Outbox {
     }
 
     /// Adds what is to be published together, and wakes who publishes it. Never waits. Answers how many did not fit.
-    pub(super) fn put(&self, relayed: &[Relayed]) -> usize {
+    pub(super) fn put(&self, relayed: &[Publication]) -> usize {
         let dropped = relayed.iter().filter(|one| !self.lock(channel(one.topic)).put(self.service, one)).count();
         self.filled.notify_one();
         dropped
@@ -112,12 +112,12 @@ mod tests {
     use tokio::time::{Duration, Instant, timeout};
     use uuid::Uuid;
 
-    use super::{CHANNELS, LIMIT, Outbox, PUBLISH, Relayed, Topic, channel, names, packing};
+    use super::{CHANNELS, LIMIT, Outbox, PUBLISH, Publication, Topic, channel, names, packing};
     use crate::testing::PATIENCE;
 
-    fn entry(room: i64, seq: i64, length: usize) -> Relayed {
+    fn entry(room: i64, seq: i64, length: usize) -> Publication {
         let frame = "x".repeat(length).as_str().into();
-        Relayed { node: Uuid::nil(), topic: Topic::Room(room), seq: Some(seq), frame }
+        Publication { node: Uuid::nil(), topic: Topic::Room(room), seq: Some(seq), frame }
     }
 
     fn seqs(publish: &[u8], room: i64) -> Vec<i64> {
@@ -139,7 +139,7 @@ mod tests {
     #[tokio::test]
     async fn what_queues_up_goes_out_together_in_order_and_in_bounds() {
         let outbox = Outbox::new(Uuid::nil());
-        let all: Vec<Relayed> = (1..=300).flat_map(|seq| [entry(3, seq, 500), entry(4, seq, 10)]).collect();
+        let all: Vec<Publication> = (1..=300).flat_map(|seq| [entry(3, seq, 500), entry(4, seq, 10)]).collect();
         let dropped: usize = all.chunks(7).map(|batch| outbox.put(batch)).sum();
         assert_eq!(dropped, 0);
         let (mut third, mut fourth, mut rounds) = (Vec::new(), Vec::new(), 0);
@@ -175,7 +175,7 @@ mod tests {
     #[tokio::test]
     async fn what_does_not_fit_is_dropped_and_other_channels_go_on() {
         let outbox = Outbox::new(Uuid::nil());
-        let whole: Vec<Relayed> = (1..=80).map(|seq| entry(3, seq, LIMIT / 64)).collect();
+        let whole: Vec<Publication> = (1..=80).map(|seq| entry(3, seq, LIMIT / 64)).collect();
         let dropped = outbox.put(&whole);
         assert!((17..=20).contains(&dropped), "{dropped}");
         assert_eq!(outbox.put(&[entry(4, 1, 10)]), 0);
@@ -194,7 +194,7 @@ mod tests {
     #[tokio::test]
     async fn frames_of_another_node_travel_under_its_name() {
         let outbox = Outbox::new(Uuid::nil());
-        let other = Relayed { node: Uuid::max(), ..entry(3, 2, 10) };
+        let other = Publication { node: Uuid::max(), ..entry(3, 2, 10) };
         outbox.put(&[entry(3, 1, 10), other, entry(3, 3, 10)]);
         for node in [Uuid::nil(), Uuid::max(), Uuid::nil()] {
             let taken =

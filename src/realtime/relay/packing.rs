@@ -4,7 +4,7 @@
 //! the topic's id (8), the entry's seq or 0 (8), and the frame as it goes over a socket, whose own head says how long it is.
 use uuid::Uuid;
 
-use super::Relayed;
+use super::Publication;
 use crate::realtime::{Frame, Topic};
 
 /// Of this format. Nodes that speak another do not understand each other, and repair what they miss from Postgres.
@@ -14,7 +14,7 @@ pub(super) const HEAD: usize = 1 + 16 + 16;
 const LABEL: usize = 1 + 8 + 8;
 
 /// How many bytes a record takes.
-pub(super) fn size(one: &Relayed) -> usize {
+pub(super) fn size(one: &Publication) -> usize {
     LABEL + one.frame.wire().len()
 }
 
@@ -26,7 +26,7 @@ pub(super) fn begin(service: Uuid, node: Uuid, into: &mut Vec<u8>) {
 }
 
 /// Adds a record to a publish of its node.
-pub(super) fn pack(one: &Relayed, into: &mut Vec<u8>) {
+pub(super) fn pack(one: &Publication, into: &mut Vec<u8>) {
     let (kind, id) = match one.topic {
         Topic::Nodes => (0, 0),
         Topic::Room(id) => (1, id),
@@ -48,7 +48,7 @@ pub(super) fn origin(publish: &[u8]) -> Option<(Uuid, Uuid)> {
 /// The records of a publish whose topics are wanted; the others are passed over unread. None: something is malformed.
 ///
 /// Frames are copied out: a room remembers its recent entries, and a slice would keep the whole publish alive for each.
-pub(super) fn unpack(publish: &[u8], wanted: impl Fn(Topic) -> bool) -> Option<Vec<Relayed>> {
+pub(super) fn unpack(publish: &[u8], wanted: impl Fn(Topic) -> bool) -> Option<Vec<Publication>> {
     let (_, node) = origin(publish)?;
     let mut rest = &publish[HEAD..];
     let mut records = Vec::new();
@@ -68,7 +68,12 @@ pub(super) fn unpack(publish: &[u8], wanted: impl Fn(Topic) -> bool) -> Option<V
             return None;
         }
         if wanted(topic) {
-            records.push(Relayed { node, topic, seq: Some(seq).filter(|seq| *seq > 0), frame: Frame::copied(wire)? });
+            records.push(Publication {
+                node,
+                topic,
+                seq: Some(seq).filter(|seq| *seq > 0),
+                frame: Frame::copied(wire)?,
+            });
         }
     }
     Some(records)
@@ -78,9 +83,9 @@ pub(super) fn unpack(publish: &[u8], wanted: impl Fn(Topic) -> bool) -> Option<V
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Frame, Relayed, Topic, Uuid, begin, origin, pack, size, unpack};
+    use super::{Frame, Publication, Topic, Uuid, begin, origin, pack, size, unpack};
 
-    fn publish(relayed: &[Relayed]) -> Vec<u8> {
+    fn publish(relayed: &[Publication]) -> Vec<u8> {
         let mut bytes = Vec::new();
         begin(Uuid::nil(), Uuid::max(), &mut bytes);
         for one in relayed {
@@ -91,11 +96,11 @@ mod tests {
         bytes
     }
 
-    fn relayed() -> impl Strategy<Value = Vec<Relayed>> {
+    fn relayed() -> impl Strategy<Value = Vec<Publication>> {
         let topic =
             prop_oneof![Just(Topic::Nodes), any::<i64>().prop_map(Topic::Room), any::<i64>().prop_map(Topic::Visitor),];
         let text = prop_oneof![".{0,40}", "[a-z안]{100,200}", Just("x".repeat(70_000))];
-        let one = (topic, prop::option::of(1..=i64::MAX), text).prop_map(|(topic, seq, text)| Relayed {
+        let one = (topic, prop::option::of(1..=i64::MAX), text).prop_map(|(topic, seq, text)| Publication {
             node: Uuid::max(),
             topic,
             seq,
@@ -104,7 +109,7 @@ mod tests {
         prop::collection::vec(one, 0..12)
     }
 
-    fn parts(one: &Relayed) -> (Uuid, Topic, Option<i64>, Frame) {
+    fn parts(one: &Publication) -> (Uuid, Topic, Option<i64>, Frame) {
         (one.node, one.topic, one.seq, one.frame.clone())
     }
 
@@ -145,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_part_of_a_record_another_version_and_what_is_no_text_are_refused() {
-        let one = Relayed { node: Uuid::max(), topic: Topic::Room(7), seq: Some(1), frame: "안녕".into() };
+        let one = Publication { node: Uuid::max(), topic: Topic::Room(7), seq: Some(1), frame: "안녕".into() };
         let whole = publish(&[one]);
         assert!(unpack(&whole, |_| true).is_some());
         for cut in (0..whole.len()).filter(|cut| *cut != super::HEAD) {

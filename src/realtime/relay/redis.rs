@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use super::outbox::{self, CHANNELS, Outbox, channel};
 use super::trouble::Trouble;
-use super::{Readers, Relayed, packing};
+use super::{Publication, Readers, packing};
 use crate::connection_url;
 use crate::faults::{self, Fault};
 use crate::realtime::Topic;
@@ -74,7 +74,7 @@ impl Wanted {
 
 impl Link {
     /// Hands frames over, without waiting. What does not fit is dropped.
-    pub(super) fn publish(&self, relayed: &[Relayed]) {
+    pub(super) fn publish(&self, relayed: &[Publication]) {
         let dropped = self.outbox.put(relayed);
         if dropped > 0 {
             tracing::debug!(
@@ -372,8 +372,8 @@ mod tests {
     use tokio_util::sync::CancellationToken;
     use uuid::Uuid;
 
-    use super::super::{Heard, Kind, Relay};
-    use super::{Foreign, Readers, Relayed, Topic, Wanted, channel, link, outbox, packing};
+    use super::super::{Relay, RelayEvent, TopicKind};
+    use super::{Foreign, Publication, Readers, Topic, Wanted, channel, link, outbox, packing};
     use crate::testing::{PATIENCE, Redis};
 
     #[tokio::test]
@@ -381,7 +381,7 @@ mod tests {
         let redis = Redis::start().await;
         let (own, other, topic) = (Uuid::from_u128(1), Uuid::from_u128(2), Topic::Room(8));
         let relay = Relay::over_redis(&redis.url, own).unwrap();
-        let mut listener = relay.listen(Kind::Rooms);
+        let mut listener = relay.listen(TopicKind::Rooms);
         relay.follow(topic, true);
         let stopping = CancellationToken::new();
         let mut carry = relay.enter(Uuid::from_u128(3), stopping.clone()).unwrap();
@@ -393,7 +393,7 @@ mod tests {
                 let mut bytes = Vec::new();
                 let node = Uuid::from_u128(4);
                 packing::begin(service, node, &mut bytes);
-                packing::pack(&Relayed { node, topic, seq: Some(1), frame: text.into() }, &mut bytes);
+                packing::pack(&Publication { node, topic, seq: Some(1), frame: text.into() }, &mut bytes);
                 publisher.spublish::<i64, _, _>(names[channel(topic)].clone(), Bytes::from(bytes))
             };
             loop {
@@ -404,9 +404,9 @@ mod tests {
         };
         let listening = async {
             // The first subscription says that something may have been missed.
-            while !matches!(listener.next().await, Some(Heard::Missed)) {}
+            while !matches!(listener.next().await, Some(RelayEvent::Missed)) {}
             for _ in 0..5 {
-                let Some(Heard::Said(heard)) = listener.next().await else { panic!("nothing was heard") };
+                let Some(RelayEvent::Published(heard)) = listener.next().await else { panic!("nothing was heard") };
                 assert!(heard.iter().all(|one| &*one.frame == "own"), "{heard:?}");
             }
         };

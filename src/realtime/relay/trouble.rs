@@ -121,7 +121,8 @@ mod tests {
     async fn reason(url: &str, parts: &[&str]) -> String {
         let (link, engine) = redis::link(url, uuid::Uuid::nil(), Readers::new()).unwrap();
         let (trouble, stopping) = (engine.trouble(), CancellationToken::new());
-        let relayed = super::super::Relayed { node: Uuid::nil(), topic: Topic::Nodes, seq: None, frame: "x".into() };
+        let relayed =
+            super::super::Publication { node: Uuid::nil(), topic: Topic::Nodes, seq: None, frame: "x".into() };
         let told = async {
             let until = tokio::time::Instant::now() + testing::PATIENCE;
             loop {

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::app::stamp;
 use crate::faults::{self, Fault};
-use crate::moderation::Bar;
+use crate::moderation::Restriction;
 use crate::rooms::model::{ChatRoom, Message, Sender, Slot};
 
 /// A head as a batch sees it under its lock.
@@ -42,7 +42,7 @@ pub(in crate::rooms) struct Right {
     pub visitor_id: i64,
     pub member: bool,
     pub closed: bool,
-    pub bar: Option<Bar>,
+    pub restriction: Option<Restriction>,
 }
 
 /// Reads the rights of `(room, visitor)` pairs.
@@ -53,11 +53,11 @@ pub(in crate::rooms) async fn rights(
 ) -> Result<Vec<Right>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT m.room_id, m.visitor_id, (m.left_at IS NULL OR m.slot IS NOT NULL) AS "member!",
-                  (r.closed_at IS NOT NULL) AS "closed!", bar.kind, bar.in_room, bar.ends_in_ms
+                  (r.closed_at IS NOT NULL) AS "closed!", restriction.kind, restriction.in_room, restriction.ends_in_ms
            FROM UNNEST($1::bigint[], $2::bigint[]) AS asked(room, visitor)
            JOIN membership m ON m.room_id = asked.room AND m.visitor_id = asked.visitor
            JOIN chat_room r ON r.id = m.room_id
-           LEFT JOIN LATERAL barred(m.visitor_id, m.room_id) bar ON true"#,
+           LEFT JOIN LATERAL active_restriction(m.visitor_id, m.room_id) restriction ON true"#,
         rooms,
         visitors
     )
@@ -68,7 +68,7 @@ pub(in crate::rooms) async fn rights(
         visitor_id: row.visitor_id,
         member: row.member,
         closed: row.closed,
-        bar: Bar::of(row.kind.as_deref(), row.in_room, row.ends_in_ms),
+        restriction: Restriction::of(row.kind.as_deref(), row.in_room, row.ends_in_ms),
     });
     Ok(rights.collect())
 }
@@ -83,8 +83,8 @@ pub(in crate::rooms) async fn strangers(
         r#"SELECT asked.room AS "room!", asked.visitor AS "visitor!"
            FROM UNNEST($1::bigint[], $2::bigint[]) AS asked(room, visitor)
            LEFT JOIN membership m ON m.room_id = asked.room AND m.visitor_id = asked.visitor
-           LEFT JOIN LATERAL barred(asked.visitor, asked.room) bar ON true
-           WHERE m.room_id IS NULL OR (m.left_at IS NOT NULL AND m.slot IS NULL) OR bar.kind = 'ban'"#,
+           LEFT JOIN LATERAL active_restriction(asked.visitor, asked.room) restriction ON true
+           WHERE m.room_id IS NULL OR (m.left_at IS NOT NULL AND m.slot IS NULL) OR restriction.kind = 'ban'"#,
         rooms,
         visitors
     )

@@ -8,9 +8,9 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::model::{ChatRoom, Kind, Member, Naming, NewRoom, Sender, Slot};
+use super::model::{ChatRoom, Member, Naming, NewRoom, RoomKind, Sender, Slot};
 use crate::faults::{self, Fault};
-use crate::moderation::Bar;
+use crate::moderation::Restriction;
 
 pub(super) use log::{
     Columns, Entries, Head, Known, Window, entries, heads, heads_past, insert, known, lock_heads, move_heads, rights,
@@ -26,7 +26,7 @@ pub(super) struct Standing {
     /// The fence's version in the same snapshot.
     pub fence: i64,
     /// What keeps the visitor from something, here or everywhere.
-    pub bar: Option<Bar>,
+    pub restriction: Option<Restriction>,
 }
 
 /// A room by its public id, with the visitor's place in it.
@@ -44,12 +44,12 @@ pub(super) async fn standings(
         r#"SELECT r.id, r.public_id, r.slug, r.kind, r.naming, r.title, r.topic, r.history, r.language, r.created_at,
                   r.closed_at, h.rights, m.public_id AS "member?", m.slot, m.role AS "role?",
                   m.color AS "color?", m.animal, m.name AS "name?", m.joined_seq AS "joined_seq?", m.left_at,
-                  (SELECT version FROM fence) AS "fence!", bar.kind AS bar, bar.in_room, bar.ends_in_ms,
+                  (SELECT version FROM fence) AS "fence!", restriction.kind AS restriction, restriction.in_room, restriction.ends_in_ms,
                   asked.visitor AS "visitor!"
            FROM UNNEST($1::uuid[], $2::bigint[]) AS asked(room, visitor)
            JOIN chat_room r ON r.public_id = asked.room JOIN room_head h ON h.room_id = r.id
            LEFT JOIN membership m ON m.room_id = r.id AND m.visitor_id = asked.visitor
-           LEFT JOIN LATERAL barred(asked.visitor, r.id) bar ON true"#,
+           LEFT JOIN LATERAL active_restriction(asked.visitor, r.id) restriction ON true"#,
         &rooms,
         &visitors
     )
@@ -79,7 +79,7 @@ pub(super) async fn standings(
                     id: row.id,
                     public_id: row.public_id,
                     slug: row.slug,
-                    kind: Kind::of_str(&row.kind),
+                    kind: RoomKind::of_str(&row.kind),
                     naming: naming(&row.naming),
                     title: row.title,
                     topic: row.topic,
@@ -90,7 +90,7 @@ pub(super) async fn standings(
                 },
                 rights: row.rights,
                 fence: row.fence,
-                bar: Bar::of(row.bar.as_deref(), row.in_room, row.ends_in_ms),
+                restriction: Restriction::of(row.restriction.as_deref(), row.in_room, row.ends_in_ms),
             },
         )
     });
@@ -131,7 +131,7 @@ pub(super) async fn make_room(
 }
 
 /// A new place in a room.
-pub(super) struct Place<'a> {
+pub(super) struct NewMembership<'a> {
     pub room: i64,
     pub visitor: i64,
     pub role: &'a str,
@@ -141,20 +141,23 @@ pub(super) struct Place<'a> {
 }
 
 /// Gives a visitor a place, or the old one back, unless there is a ban or a kick. Answers what is in force against it.
-pub(super) async fn take_place(db: &mut PgConnection, place: &Place<'_>) -> Result<Option<Bar>, sqlx::Error> {
-    let bar = sqlx::query!(
-        r#"SELECT kind, in_room, ends_in_ms FROM take_place($1, $2, $3, $4, $5, $6, $7)"#,
-        place.room,
-        place.visitor,
+pub(super) async fn join(
+    db: &mut PgConnection,
+    membership: &NewMembership<'_>,
+) -> Result<Option<Restriction>, sqlx::Error> {
+    let restriction = sqlx::query!(
+        r#"SELECT kind, in_room, ends_in_ms FROM join_room($1, $2, $3, $4, $5, $6, $7)"#,
+        membership.room,
+        membership.visitor,
         Uuid::new_v4(),
-        place.role,
-        place.color,
-        place.animal,
-        place.name
+        membership.role,
+        membership.color,
+        membership.animal,
+        membership.name
     )
     .fetch_one(db)
     .await?;
-    Ok(Bar::of(bar.kind.as_deref(), bar.in_room, bar.ends_in_ms))
+    Ok(Restriction::of(restriction.kind.as_deref(), restriction.in_room, restriction.ends_in_ms))
 }
 
 /// A place that has ended, and the version of the room's rights since.
@@ -303,7 +306,7 @@ pub(super) async fn listed(
             id: row.id,
             public_id: row.public_id,
             slug: row.slug,
-            kind: Kind::of_str(&row.kind),
+            kind: RoomKind::of_str(&row.kind),
             naming: naming(&row.naming),
             title: row.title,
             topic: row.topic,

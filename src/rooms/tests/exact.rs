@@ -12,7 +12,7 @@ use crate::accounts::Visitor;
 use crate::db::{self, fence};
 use crate::error::Result;
 use crate::moderation::{self, NewSanction};
-use crate::rooms::{self, Answer, Place, Posted, enter, leave, place, post, receive, store};
+use crate::rooms::{self, Answer, Membership, Posted, join, leave, membership, post, receive, store};
 use crate::testing::{self, Node, Redis, node};
 
 /// How a right is taken away.
@@ -60,20 +60,20 @@ async fn written(node: &Node, room: i64, visitor: i64) -> i64 {
 }
 
 /// Posts from a place that was checked once and is believed for ever: a node whose memory nothing corrects.
-async fn believe(node: &Node, who: &Visitor, place: &Place) -> Result<Posted> {
+async fn believe(node: &Node, who: &Visitor, membership: &Membership) -> Result<Posted> {
     let (answer, receipt) = tokio::sync::oneshot::channel();
     let answer: Answer = Box::new(|outcome| drop(answer.send(outcome)));
-    rooms::submit(&node.app, who, place.clone(), text(Uuid::new_v4(), "x"), answer)?;
+    rooms::submit(&node.app, who, membership.clone(), text(Uuid::new_v4(), "x"), answer)?;
     receive(receipt).await
 }
 
 /// Sends without a pause, from memory and as everybody does, until it was refused often; answers whether it ever was.
-async fn flood(node: &Node, who: &Visitor, place: &Place, taken: Taken) {
+async fn flood(node: &Node, who: &Visitor, membership: &Membership, taken: Taken) {
     let (mut refused, mut turn) = (0, 0);
     while refused < 12 {
         turn += 1;
-        let outcomes = tokio::join!(believe(node, who, place), believe(node, who, place), async {
-            let posted = post(&node.app, who, place.room.public_id, text(Uuid::new_v4(), "x")).await?;
+        let outcomes = tokio::join!(believe(node, who, membership), believe(node, who, membership), async {
+            let posted = post(&node.app, who, membership.room.public_id, text(Uuid::new_v4(), "x")).await?;
             receive(posted).await
         });
         for outcome in [outcomes.0, outcomes.1, outcomes.2] {
@@ -94,14 +94,14 @@ async fn rounds(here: &Node, there: &Node, count: usize) -> usize {
     let owner = here.guest("en").await;
     let id = public_room(here, &owner).await;
     let innocent = here.visitor("en").await;
-    let room = enter(&there.app, &innocent, id).await.unwrap().room.id;
+    let room = join(&there.app, &innocent, id).await.unwrap().room.id;
     let mut taken_away = 0;
     for round in 0..count {
         let mut people = Vec::new();
         for taken in ALL {
             let who = here.visitor("en").await;
-            enter(&here.app, &who, id).await.unwrap();
-            let standing = place(&there.app, &who, id).await.unwrap();
+            join(&here.app, &who, id).await.unwrap();
+            let standing = membership(&there.app, &who, id).await.unwrap();
             people.push((taken, Arc::new(who), standing));
         }
         let each = people.iter().map(|(taken, who, standing)| {
@@ -143,8 +143,8 @@ async fn a_node_that_believes_its_memory_is_refused_all_the_same() {
     let id = public_room(&here, &owner).await;
     for taken in ALL {
         let who = here.visitor("en").await;
-        enter(&here.app, &who, id).await.unwrap();
-        let standing = place(&there.app, &who, id).await.unwrap();
+        join(&here.app, &who, id).await.unwrap();
+        let standing = membership(&there.app, &who, id).await.unwrap();
         believe(&there, &who, &standing).await.unwrap();
         taken.from(&here, &who, id).await;
         assert_eq!(believe(&there, &who, &standing).await.unwrap_err().code(), taken.code(), "{taken:?}");
@@ -172,7 +172,7 @@ async fn the_version_read_with_the_heads_is_that_of_the_last_revocation_however_
     let node = node().await;
     let owner = node.guest("en").await;
     let who = node.visitor("en").await;
-    let room = enter(&node.app, &who, public_room(&node, &owner).await).await.unwrap().room.id;
+    let room = join(&node.app, &who, public_room(&node, &owner).await).await.unwrap().room.id;
     let pool = &node.app.db;
     let (mut one, mut two, mut three) = (
         db::connect(pool, &[]).await.unwrap(),

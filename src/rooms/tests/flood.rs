@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{post, public_room, receive, text};
 use crate::error::Error;
 use crate::realtime::{Queue, Topic};
-use crate::rooms::{Post, enter};
+use crate::rooms::{Post, join};
 use crate::testing::limited_node;
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn many_visitors_of_one_prefix_cannot_flood_a_room_and_others_go_on_writin
     let mut crowd = Vec::new();
     for _ in 0..30 {
         let who = node.visitor("en").await;
-        enter(&node.app, &who, room).await.unwrap();
+        join(&node.app, &who, room).await.unwrap();
         crowd.push(who);
     }
     for (is_same, burst, rate) in [(true, 20, 1), (false, 120, 20)] {
@@ -78,7 +78,7 @@ async fn typing_is_told_seldom_and_never_more_than_a_room_can_bear() {
     let mut inner = 0;
     for _ in 0..30 {
         let who = node.visitor("en").await;
-        inner = enter(&node.app, &who, room).await.unwrap().room.id;
+        inner = join(&node.app, &who, room).await.unwrap().room.id;
         crowd.push(who);
     }
     // 300 who listen: one typing costs as much as 300 messages to one of them.

@@ -7,7 +7,7 @@ use super::{public_room, say};
 use crate::db::{self, fence};
 use crate::moderation::{self, NewSanction};
 use crate::rooms::writer::SESSION;
-use crate::rooms::{enter, kick, store};
+use crate::rooms::{join, kick, store};
 use crate::testing::{Node, node};
 
 /// What nobody may be held for.
@@ -29,11 +29,11 @@ async fn a_writer_that_hangs_holds_neither_a_ban_nor_a_kick_nor_the_other_writer
     let owner = node.guest("en").await;
     let (stuck, free) = (public_room(&node, &owner).await, public_room(&node, &owner).await);
     let (ann, bob, cid) = (node.visitor("en").await, node.visitor("en").await, node.visitor("en").await);
-    let held = enter(&node.app, &ann, stuck).await.unwrap().room.id;
+    let held = join(&node.app, &ann, stuck).await.unwrap().room.id;
     for who in [&ann, &bob] {
-        enter(&node.app, who, free).await.unwrap();
+        join(&node.app, who, free).await.unwrap();
     }
-    enter(&node.app, &cid, stuck).await.unwrap();
+    join(&node.app, &cid, stuck).await.unwrap();
     let began = Instant::now();
     let hung = hang(&node, &[held]).await;
     let sanction = |visitor| NewSanction { visitor, reason: "a test", author: None, lasts: None };
@@ -80,8 +80,8 @@ async fn a_lane_that_is_stuck_holds_up_its_own_rooms_only() {
     let owner = node.guest("en").await;
     let (stuck, free) = (public_room(&node, &owner).await, public_room(&node, &owner).await);
     let ann = node.visitor("en").await;
-    let held = enter(&node.app, &ann, stuck).await.unwrap().room.id;
-    let other = enter(&node.app, &ann, free).await.unwrap().room.id;
+    let held = join(&node.app, &ann, stuck).await.unwrap().room.id;
+    let other = join(&node.app, &ann, free).await.unwrap().room.id;
     assert_eq!(other, held + 1, "rooms of two lanes");
     let _hung = hang(&node, &[held]).await;
     let began = Instant::now();
@@ -107,7 +107,7 @@ async fn a_request_that_hangs_with_a_head_in_its_hand_holds_nobody_either() {
     let owner = node.guest("en").await;
     let id = public_room(&node, &owner).await;
     let ann = node.visitor("en").await;
-    let room = enter(&node.app, &ann, id).await.unwrap().room.id;
+    let room = join(&node.app, &ann, id).await.unwrap().room.id;
     let began = Instant::now();
     let mut hung = node.app.db.begin().await.unwrap();
     store::bump_rights(&mut hung, room).await.unwrap();

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{place_id, public_room, say};
 use crate::db;
 use crate::realtime::{Queue, Topic};
-use crate::rooms::{enter, leave, place, read, store};
+use crate::rooms::{join, leave, membership, read, store};
 use crate::testing::{Node, node};
 
 /// The version of a room's rights, as committed.
@@ -78,7 +78,7 @@ async fn those_who_leave_together_leave_in_one_commit() {
     for who in &guests {
         for (room, id) in rooms.iter().zip(ids) {
             let gone = *room != rooms[2] || who.id % 2 == 0;
-            assert_eq!(place(&node.app, who, *room).await.is_err(), gone);
+            assert_eq!(membership(&node.app, who, *room).await.is_err(), gone);
             crate::testing::eventually("whoever left listens no more", || async {
                 other.app.hub.listens(Topic::Room(id), who.id) != gone
             })
@@ -109,7 +109,7 @@ async fn leaving_coming_reading_and_writing_get_along() {
                 // Each its own way round the rooms, so that batches ask for them in every order.
                 let room = rooms[if n % 3 == 0 { turn % 4 } else { 3 - turn % 4 }];
                 turn += 1;
-                enter(&node.app, who, room).await.unwrap();
+                join(&node.app, who, room).await.unwrap();
                 let seq = say(node, who, room, "x").await.unwrap();
                 read(&node.app, who, room, seq, &std::sync::Arc::new(Queue::new(who.id))).await.unwrap();
                 leave(&node.app, who, room).await.unwrap();
@@ -133,19 +133,19 @@ async fn who_cannot_leave_now_is_told_in_time_and_leaves_later() {
     let owner = node.guest("en").await;
     let room = public_room(&node, &owner).await;
     let who = node.visitor("en").await;
-    let id = enter(&node.app, &who, room).await.unwrap().room.id;
+    let id = join(&node.app, &who, room).await.unwrap().room.id;
     let mut holder = db::connect(&node.app.db, &[]).await.unwrap();
     let mut held = holder.begin().await.unwrap();
     store::lock_heads(&mut held, &[id]).await.unwrap();
     let asked = Instant::now();
     assert_eq!(leave(&node.app, &who, room).await.unwrap_err().code(), "unavailable");
     assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
-    assert!(place(&node.app, &who, room).await.is_ok());
+    assert!(membership(&node.app, &who, room).await.is_ok());
     held.rollback().await.unwrap();
     leave(&node.app, &who, room).await.unwrap();
-    assert_eq!(place(&node.app, &who, room).await.err().unwrap().code(), "not_found");
+    assert_eq!(membership(&node.app, &who, room).await.err().unwrap().code(), "not_found");
     // Its session is lost, as when Postgres was started again: the next one does not notice.
-    enter(&node.app, &who, room).await.unwrap();
+    join(&node.app, &who, room).await.unwrap();
     let ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'maju leaving'
                  AND datname = current_database()";
     sqlx::query(ended).execute(&node.app.db).await.unwrap();

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Post, enter, feed, leave, place, post, receive};
+use super::{Post, feed, join, leave, membership, post, receive};
 use crate::accounts::Visitor;
 use crate::error::Result;
 use crate::testing::{Guest, Node, node};
@@ -132,7 +132,7 @@ async fn a_repeat_that_no_memory_holds_is_answered_by_the_database() {
     let room = public_room(&node, &owner).await;
     let (ann, bob) = (node.visitor("en").await, node.visitor("ko").await);
     for who in [&ann, &bob] {
-        enter(&node.app, who, room).await.unwrap();
+        join(&node.app, who, room).await.unwrap();
     }
     let id = Uuid::new_v4();
     let first = receive(post(&node.app, &ann, room, text(id, "x")).await.unwrap()).await.unwrap();
@@ -196,7 +196,7 @@ async fn nothing_is_written_after_the_commit_that_took_the_right() {
     let room = public_room(&node, &owner).await;
     for round in 0..10 {
         let who = Arc::new(node.visitor("en").await);
-        let standing = enter(&node.app, &who, room).await.unwrap();
+        let standing = join(&node.app, &who, room).await.unwrap();
         // The other node believes its memory; the first one takes the place away meanwhile.
         say(&other, &who, room, "warm").await.unwrap();
         let (app, writer) = (other.app.clone(), who.clone());
@@ -227,7 +227,7 @@ async fn nothing_is_written_after_the_commit_that_took_the_right() {
         };
         let (_, at_commit) = tokio::join!(flood, leaving);
         assert_eq!(written(&node, who.id).await, at_commit, "round {round}");
-        assert_eq!(place(&other.app, &who, room).await.err().unwrap().code(), "not_found");
+        assert_eq!(membership(&other.app, &who, room).await.err().unwrap().code(), "not_found");
     }
 }
 
@@ -270,7 +270,7 @@ async fn a_batch_that_cannot_be_stored_fails_alone() {
     let owner = node.guest("en").await;
     let room = public_room(&node, &owner).await;
     let who = node.visitor("en").await;
-    enter(&node.app, &who, room).await.unwrap();
+    join(&node.app, &who, room).await.unwrap();
     let Value::Object(bad) = json!({"kind": "text", "text": "x"}) else { unreachable!() };
     let bad =
         Post { client_id: Uuid::new_v4(), payload: bad, reply_to: Some(99), prefix: Vec::new(), asked: Instant::now() };
@@ -327,7 +327,7 @@ async fn what_came_early_and_is_passed_over_is_not_waited_for() {
     let owner = node.guest("en").await;
     let id = public_room(&node, &owner).await;
     let who = node.visitor("en").await;
-    let room = enter(&node.app, &who, id).await.unwrap().room;
+    let room = join(&node.app, &who, id).await.unwrap().room;
     assert_eq!(feed::open(&node.app, &room).await.unwrap(), 0);
     feed::committed(&node.app, room.id, &mut vec![(200, "x".into())]);
     tokio::time::sleep(Duration::from_millis(150)).await;
@@ -411,7 +411,7 @@ async fn a_send_behind_a_batch_that_hangs_is_answered_when_its_own_time_is_over(
     let node = node().await;
     let (owner, who) = (node.guest("en").await, node.visitor("en").await);
     let room = public_room(&node, &owner).await;
-    enter(&node.app, &who, room).await.unwrap();
+    join(&node.app, &who, room).await.unwrap();
     say(&node, &who, room, "known").await.unwrap();
     let _lock = node.lock("message").await;
     is_shed_in_time(&node, &who, room).await;
@@ -422,7 +422,7 @@ async fn a_send_behind_a_batch_that_cannot_connect_is_answered_when_its_own_time
     let node = node().await;
     let (owner, who) = (node.guest("en").await, node.visitor("en").await);
     let room = public_room(&node, &owner).await;
-    enter(&node.app, &who, room).await.unwrap();
+    join(&node.app, &who, room).await.unwrap();
     say(&node, &who, room, "known").await.unwrap();
     let mut own = crate::db::connect(&node.app.db, &[]).await.unwrap();
     let nowhere = (*node.app.db.connect_options()).clone().host("127.0.0.1").port(1);

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{place_id, public_room, text};
 use crate::realtime::{Queue, Topic};
-use crate::rooms::{enter, feed, post, receive};
+use crate::rooms::{feed, join, post, receive};
 use crate::testing::{Node, node};
 
 /// So many listeners more, who read nothing: enough for entries to be held.
@@ -68,7 +68,7 @@ async fn entries_of_a_large_room_share_commits_and_hold_up_no_other_room() {
     // A room of the same lane, however many there are.
     let small = loop {
         let room = public_room(&node, &owner).await;
-        if (enter(&node.app, &who, room).await.unwrap().room.id - inner) % 12 == 0 {
+        if (join(&node.app, &who, room).await.unwrap().room.id - inner) % 12 == 0 {
             break room;
         }
     };

@@ -6,9 +6,9 @@ use serde_json::json;
 use sqlx::Connection as _;
 use uuid::Uuid;
 
-use super::{enter, post, public_room, receive, say, text};
+use super::{join, post, public_room, receive, say, text};
 use crate::db::{self, fence};
-use crate::realtime::{Relayed, Topic};
+use crate::realtime::{Publication, Topic};
 use crate::rooms::feed;
 use crate::testing::{Node, PATIENCE, Socket, eventually, node};
 
@@ -81,7 +81,7 @@ async fn two_nodes_that_write_at_once_number_one_log() {
     let owner = node.guest("en").await;
     let room = public_room(&node, &owner).await;
     let who = node.visitor("en").await;
-    enter(&node.app, &who, room).await.unwrap();
+    join(&node.app, &who, room).await.unwrap();
     // Each goes on at its own pace, so that batches of the two nodes meet in every possible way.
     let each = [&node, &other, &node, &other].map(async |node| {
         let mut seqs = Vec::new();
@@ -101,7 +101,7 @@ async fn a_head_is_locked_until_its_batch_is_committed() {
     let owner = node.guest("en").await;
     let room = public_room(&node, &owner).await;
     let who = node.visitor("en").await;
-    enter(&node.app, &who, room).await.unwrap();
+    join(&node.app, &who, room).await.unwrap();
     // An insert waits as long as this test holds a lock of its own.
     let sql = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                   PERFORM pg_advisory_xact_lock(7);
@@ -136,7 +136,7 @@ async fn nothing_is_written_while_rights_are_taken_everywhere() {
     let owner = node.guest("en").await;
     let room = public_room(&node, &owner).await;
     let who = node.visitor("en").await;
-    enter(&node.app, &who, room).await.unwrap();
+    join(&node.app, &who, room).await.unwrap();
     let mut revoker = db::connect(&node.app.db, &[]).await.unwrap();
     let mut revocation = revoker.begin().await.unwrap();
     fence::revoke(&mut revocation, who.id, Duration::from_secs(2)).await.unwrap();
@@ -210,7 +210,7 @@ async fn an_entry_that_comes_early_waits_for_the_one_before_it() {
     let inner: i64 = sqlx::query_scalar("SELECT id FROM chat_room").fetch_one(&node.app.db).await.unwrap();
     for seq in [2, 1] {
         let frame = json!({"type": "message", "room": room, "seq": seq}).to_string().as_str().into();
-        node.app.relay.publish(Relayed { node: Uuid::new_v4(), topic: Topic::Room(inner), seq: Some(seq), frame });
+        node.app.relay.publish(Publication { node: Uuid::new_v4(), topic: Topic::Room(inner), seq: Some(seq), frame });
     }
     for seq in [1, 2] {
         assert_eq!(b.event("message").await["seq"], seq);
@@ -227,7 +227,7 @@ async fn entries_that_come_together_leave_no_hole() {
     for seqs in [vec![1, 2, 4, 5], vec![3]] {
         let entry = |seq| {
             let frame = json!({"type": "message", "room": room, "seq": seq}).to_string().as_str().into();
-            Relayed { node: other, topic: Topic::Room(inner), seq: Some(seq), frame }
+            Publication { node: other, topic: Topic::Room(inner), seq: Some(seq), frame }
         };
         node.app.relay.publish_all(seqs.into_iter().map(entry).collect());
     }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{place_id, public_room, say, text};
 use crate::moderation::{self, NewSanction};
 use crate::realtime::Queue;
-use crate::rooms::{enter, follow, kick, mute, place, post, receive};
+use crate::rooms::{join, kick, membership, mute, post, receive, subscribe};
 use crate::testing::{Node, Redis, node};
 
 fn sanction(visitor: i64, lasts: Option<Duration>) -> NewSanction<'static> {
@@ -93,22 +93,22 @@ async fn a_kick_ends_by_the_databases_clock_and_a_private_room_does_not_say_that
     let node = node().await;
     let (owner, who) = (node.guest("en").await, node.visitor("en").await);
     let id = public_room(&node, &owner).await;
-    enter(&node.app, &who, id).await.unwrap();
+    join(&node.app, &who, id).await.unwrap();
     kick(&node.app, id, &sanction(who.id, Some(Duration::from_millis(400)))).await.unwrap();
-    assert_eq!(enter(&node.app, &who, id).await.err().unwrap().code(), "forbidden");
+    assert_eq!(join(&node.app, &who, id).await.err().unwrap().code(), "forbidden");
     sqlx::query("UPDATE chat_room SET kind = 'private' WHERE public_id = $1")
         .bind(id)
         .execute(&node.app.db)
         .await
         .unwrap();
-    assert_eq!(enter(&node.app, &who, id).await.err().unwrap().code(), "not_found");
+    assert_eq!(join(&node.app, &who, id).await.err().unwrap().code(), "not_found");
     sqlx::query("UPDATE chat_room SET kind = 'public' WHERE public_id = $1")
         .bind(id)
         .execute(&node.app.db)
         .await
         .unwrap();
     tokio::time::sleep(Duration::from_millis(500)).await;
-    enter(&node.app, &who, id).await.unwrap();
+    join(&node.app, &who, id).await.unwrap();
     say(&node, &who, id, "back").await.unwrap();
     let stranger = node.visitor("en").await;
     assert_eq!(kick(&node.app, id, &sanction(stranger.id, None)).await.unwrap_err().code(), "not_found");
@@ -155,9 +155,9 @@ async fn a_replay_that_began_before_a_kick_brings_nothing_after_it() {
     let node = node().await;
     let (owner, who) = (node.guest("en").await, node.visitor("en").await);
     let id = public_room(&node, &owner).await;
-    let standing = enter(&node.app, &who, id).await.unwrap();
+    let standing = join(&node.app, &who, id).await.unwrap();
     say(&node, &who, id, "x").await.unwrap();
-    let (_, replay) = follow(&node.app, &standing, Some(0)).await.unwrap();
+    let (_, replay) = subscribe(&node.app, &standing, Some(0)).await.unwrap();
     let queue = std::sync::Arc::new(Queue::new(who.id));
     kick(&node.app, id, &sanction(who.id, None)).await.unwrap();
     let step = replay.unwrap().step(&node.app, &queue).await;
@@ -165,11 +165,11 @@ async fn a_replay_that_began_before_a_kick_brings_nothing_after_it() {
     assert!(!node.app.hub.listens(crate::realtime::Topic::Room(standing.room.id), who.id));
     // Somebody else's leaving costs a replay one look, and no more.
     let (bob, cid) = (node.visitor("en").await, node.visitor("en").await);
-    let bobs = enter(&node.app, &bob, id).await.unwrap();
-    enter(&node.app, &cid, id).await.unwrap();
-    let (_, replay) = follow(&node.app, &bobs, Some(1)).await.unwrap();
+    let bobs = join(&node.app, &bob, id).await.unwrap();
+    join(&node.app, &cid, id).await.unwrap();
+    let (_, replay) = subscribe(&node.app, &bobs, Some(1)).await.unwrap();
     super::leave(&node.app, &cid, id).await.unwrap();
     let queue = std::sync::Arc::new(Queue::new(bob.id));
     assert!(replay.unwrap().step(&node.app, &queue).await.is_ok());
-    assert!(place(&node.app, &bob, id).await.is_ok());
+    assert!(membership(&node.app, &bob, id).await.is_ok());
 }

@@ -1,6 +1,6 @@
 //! The wire's types, as the page uses them. The only file that imports the generated ones.
 import type {
-  ClientFrame as Request,
+  Request,
   HelloOk,
   JoinOk,
   NextOk,
@@ -19,21 +19,21 @@ import type {
 export type {
   Color,
   EndReason,
-  Found as Pairing,
+  Pairing,
   HelloOk,
   JoinOk,
   OpenSession,
   Payload,
-  Person as Partner,
-  Reason as ReportReason,
-  Resumed as ResumedRoom,
-  ResumeFrom as ResumePoint,
+  Partner,
+  ReportReason,
+  ResumedRoom,
+  ResumePoint,
   SeekOk,
   Sender,
   SendOk as Placed,
   Slot,
-  VisitorView as Visitor,
-  WireError as ErrorBody,
+  Visitor,
+  ErrorBody,
 } from './generated/frames';
 
 /** What a name is shown from. */

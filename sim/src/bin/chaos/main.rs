@@ -344,7 +344,7 @@ fn summary(
     args: &Args,
     done: &[Fault],
     found: &checker::Found,
-    weight: Option<&weigh::Weight>,
+    weight: Option<&weigh::Priority>,
 ) -> bool {
     let history = &shared.history;
     let faults: Vec<String> = Fault::ALL

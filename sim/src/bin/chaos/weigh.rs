@@ -41,7 +41,7 @@ const MOST_OF_A_PAGE: usize = 4 * 1024 * 1024;
 
 /// What was measured, in KiB.
 #[derive(Clone, Debug, Default)]
-pub struct Weight {
+pub struct Priority {
     pub sockets: u64,
     pub idle: u64,
     pub half: u64,
@@ -54,7 +54,7 @@ pub struct Weight {
 }
 
 /// What is too much of it.
-fn judge(weight: &Weight) -> Vec<String> {
+fn judge(weight: &Priority) -> Vec<String> {
     let mut broken = Vec::new();
     let mut bound = |what: &str, rose: u64, most: u64| {
         if rose > most {
@@ -69,7 +69,7 @@ fn judge(weight: &Weight) -> Vec<String> {
 }
 
 /// Weighs one node and judges it. `None` when it could not be done.
-pub async fn run(shared: &Arc<Context>) -> Option<Weight> {
+pub async fn run(shared: &Arc<Context>) -> Option<Priority> {
     let history = &shared.history;
     match measure(shared).await {
         Ok(weight) => {
@@ -84,12 +84,12 @@ pub async fn run(shared: &Arc<Context>) -> Option<Weight> {
 }
 
 /// Errors: what did not go well.
-async fn measure(shared: &Arc<Context>) -> Result<Weight, &'static str> {
+async fn measure(shared: &Arc<Context>) -> Result<Priority, &'static str> {
     shared.world.stop_node(NODE, RESTART).await.ok_or("it did not stop")?;
     shared.world.start_node(NODE);
     shared.world.ready_within(NODE, RESTART).await.then_some(()).ok_or("it did not start")?;
     let pid = shared.world.pid(NODE).ok_or("it ended")?;
-    let mut weight = Weight::default();
+    let mut weight = Priority::default();
     let mut people = Vec::new();
     for _ in 0..VISITORS {
         people.push(client::guest_at(shared, shared.stranger(), NODE).await.ok_or("it made no visitor")?);
@@ -140,7 +140,7 @@ fn payloads() -> [Value; 4] {
 }
 
 /// Fills the room with the largest payloads, and has its newest page read by several at a time.
-async fn pages(shared: &Context, pid: i32, people: &[Guest], room: &str, weight: &mut Weight) -> Option<()> {
+async fn pages(shared: &Context, pid: i32, people: &[Guest], room: &str, weight: &mut Priority) -> Option<()> {
     let path = format!("/api/v1/rooms/{room}/messages");
     let mut payloads = payloads().into_iter();
     let mut payload = payloads.next()?;
@@ -182,19 +182,19 @@ async fn pages(shared: &Context, pid: i32, people: &[Guest], room: &str, weight:
 
 #[cfg(test)]
 mod tests {
-    use super::{ALLOWANCE_KIB, IDLE_KIB, Weight, judge};
+    use super::{ALLOWANCE_KIB, IDLE_KIB, Priority, judge};
 
-    fn usual() -> Weight {
+    fn usual() -> Priority {
         let (idle, half, page) = (3_500, 9_500, 250 * 1024);
-        Weight { sockets: 475, idle, half, payload: 12_000, page, readers: 8, pages: 6_500 }
+        Priority { sockets: 475, idle, half, payload: 12_000, page, readers: 8, pages: 6_500 }
     }
 
     #[test]
     fn what_takes_too_much_memory_is_found() {
         assert!(judge(&usual()).is_empty());
-        assert_eq!(judge(&Weight { idle: 475 * IDLE_KIB + ALLOWANCE_KIB + 1, ..usual() }).len(), 1, "idle sockets");
-        assert_eq!(judge(&Weight { half: 475 * 80, ..usual() }).len(), 1, "half frames");
-        assert_eq!(judge(&Weight { page: 400 << 10, ..usual() }).len(), 1, "a page that swells");
-        assert_eq!(judge(&Weight { pages: 40 << 10, ..usual() }).len(), 1, "pages held many times over");
+        assert_eq!(judge(&Priority { idle: 475 * IDLE_KIB + ALLOWANCE_KIB + 1, ..usual() }).len(), 1, "idle sockets");
+        assert_eq!(judge(&Priority { half: 475 * 80, ..usual() }).len(), 1, "half frames");
+        assert_eq!(judge(&Priority { page: 400 << 10, ..usual() }).len(), 1, "a page that swells");
+        assert_eq!(judge(&Priority { pages: 40 << 10, ..usual() }).len(), 1, "pages held many times over");
     }
 }

@@ -15,13 +15,13 @@ name: string, slot?: Slot, color: Color,
  * The alias's animal, so that a page can show the name in the reader's language; null for a chosen name.
  */
 animal: string | null, };
-export type Kind = "talk" | "public" | "private";
+export type RoomKind = "talk" | "public" | "private";
 export type Naming = "anonymous" | "named";
-export type RoomView = { id: string, slug: string | null, kind: Kind, naming: Naming, title: string | null, topic: string | null, history: boolean, language: string | null, created_at: string, closed_at: string | null, };
+export type RoomView = { id: string, slug: string | null, kind: RoomKind, naming: Naming, title: string | null, topic: string | null, history: boolean, language: string | null, created_at: string, closed_at: string | null, };
 export type Message = { room: string, seq: number, client_id: string, sender: Sender, payload: Payload, reply_to?: number, at: string, edited_at?: string, deleted?: boolean, };
 export type RoomEvent = { "type": "message" } & Message | { "type": "typing", room: string, sender: Sender, } | { "type": "presence", room: string, online: number, } | { "type": "read", room: string, member: string, seq: number, } | { "type": "resync", room: string, head: number, };
-export type Reason = "spam" | "harassment" | "sexual" | "minor" | "violence" | "other";
-export type Person = { 
+export type ReportReason = "spam" | "harassment" | "sexual" | "minor" | "violence" | "other";
+export type Partner = { 
 /**
  * The person's public id in this room, the same as `sender.id` of its messages.
  */
@@ -30,12 +30,12 @@ id: string,
  * In the person's own language; a page shows `color` and `animal` in the reader's.
  */
 name: string, color: Color, animal: string | null, };
-export type You = { 
+export type Own = { 
 /**
  * One's public id in this room, the same as `sender.id` of one's own messages.
  */
 id: string, name: string, color: Color, animal: string | null, slot: Slot, };
-export type Found = { session: string, room: string, slot: Slot, partner: Person, you: You, 
+export type Pairing = { session: string, room: string, slot: Slot, partner: Partner, you: Own, 
 /**
  * Interests both named.
  */
@@ -56,7 +56,7 @@ state: TalkState,
 /**
  * Until when an absent partner may come back.
  */
-partner_until: string | null, session: string, room: string, slot: Slot, partner: Person, you: You, 
+partner_until: string | null, session: string, room: string, slot: Slot, partner: Partner, you: Own, 
 /**
  * Interests both named.
  */
@@ -73,8 +73,8 @@ export type TalkState = "open" | "away";
 export type PartnerState = "away" | "back" | "left";
 export type EndReason = "left" | "next" | "lost" | "report" | "block" | "moderator";
 export type SeekingRef = { ticket: string, };
-export type TalkEvent = { "type": "found" } & Found | { "type": "partner", session: string, state: PartnerState, until?: string, } | { "type": "ended", session: string, reason: EndReason, seeking?: SeekingRef, };
-export type VisitorView = { id: string, name: string, color: Color, 
+export type TalkEvent = { "type": "found" } & Pairing | { "type": "partner", session: string, state: PartnerState, until?: string, } | { "type": "ended", session: string, reason: EndReason, seeking?: SeekingRef, };
+export type Visitor = { id: string, name: string, color: Color, 
 /**
  * Null when the name was chosen.
  */
@@ -83,16 +83,16 @@ animal: string | null, locale: Locale, settings: { [name: string]: unknown },
  * Accounts come later; null is a guest.
  */
 account: null, };
-export type ResumeFrom = { room: string, after: number, };
-export type ClientFrame = { "type": "hello", resume?: Array<ResumeFrom>, } | { "type": "join", room: string, after?: number, } | { "type": "leave", room: string, } | { "type": "send", room: string, client_id: string, payload: Payload, reply_to?: number, } | { "type": "typing", room: string, } | { "type": "read", room: string, seq: number, } | { "type": "seek", interests: Array<string>, languages: Array<string>, translate: boolean, } | { "type": "cancel", } | { "type": "next", session: string, seek: boolean, } | { "type": "report", room: string, reason: Reason, seqs: number[], note?: string, block: boolean, } | { "type": "block", room: string, sender: string, } | { "type": "ping", };
+export type ResumePoint = { room: string, after: number, };
+export type Request = { "type": "hello", resume?: Array<ResumePoint>, } | { "type": "join", room: string, after?: number, } | { "type": "leave", room: string, } | { "type": "send", room: string, client_id: string, payload: Payload, reply_to?: number, } | { "type": "typing", room: string, } | { "type": "read", room: string, seq: number, } | { "type": "seek", interests: Array<string>, languages: Array<string>, translate: boolean, } | { "type": "cancel", } | { "type": "next", session: string, seek: boolean, } | { "type": "report", room: string, reason: ReportReason, seqs: number[], note?: string, block: boolean, } | { "type": "block", room: string, sender: string, } | { "type": "ping", };
 export type Waiting = { ticket: string, };
-export type Resumed = { room: string, head: number, replayed: number, } | { room: string, resync: boolean, head: number, };
-export type HelloOk = { visitor: VisitorView, heartbeat_ms: number, server_time: string, 
+export type ResumedRoom = { room: string, head: number, replayed: number, } | { room: string, resync: boolean, head: number, };
+export type HelloOk = { visitor: Visitor, heartbeat_ms: number, server_time: string, 
 /**
  * The talk that is open.
  */
-session: OpenSession | null, seeking: Waiting | null, rooms: Array<Resumed>, };
-export type Membership = { role: string, id: string, 
+session: OpenSession | null, seeking: Waiting | null, rooms: Array<ResumedRoom>, };
+export type MembershipView = { role: string, id: string, 
 /**
  * In the sender's own language, or as chosen.
  */
@@ -101,7 +101,7 @@ name: string, slot?: Slot, color: Color,
  * The alias's animal, so that a page can show the name in the reader's language; null for a chosen name.
  */
 animal: string | null, };
-export type JoinOk = { room: RoomView, head: number, members_online: number, you: Membership, 
+export type JoinOk = { room: RoomView, head: number, members_online: number, you: MembershipView, 
 /**
  * True when `after` lies too far back: page through the log.
  */
@@ -119,7 +119,7 @@ median_wait_ms?: number, };
 export type NextOk = { ticket?: string, };
 export type ReportOk = { report: string, };
 export type PingOk = { server_time: string, };
-export type Done = Record<symbol, never>;
+export type Empty = Record<symbol, never>;
 export type NoticeKind = "restart" | "banned" | "revoked";
 export type Notice = { "type": "notice", kind: NoticeKind, 
 /**
@@ -134,7 +134,7 @@ reason?: string,
  * The room it is about; absent for the whole service.
  */
 room?: string, };
-export type WireError = { code: string, message: string, retry_after_ms?: number, field?: string, };
+export type ErrorBody = { code: string, message: string, retry_after_ms?: number, field?: string, };
 export type Event = RoomEvent | TalkEvent | Notice;
-export type Answer = { re: number | null; ok: Record<string, unknown> } | { re: number | null; error: WireError };
+export type Answer = { re: number | null; ok: Record<string, unknown> } | { re: number | null; error: ErrorBody };
 export type ServerFrame = Answer | Event;

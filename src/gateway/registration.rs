@@ -6,7 +6,7 @@ use crate::realtime::{Queue, Topic};
 use crate::{accounts, matching};
 
 /// Taken back when the socket's task ends, however it ends.
-pub(super) struct Attached {
+pub(super) struct SocketRegistration {
     pub app: App,
     pub visitor: i64,
     pub queue: Arc<Queue>,
@@ -14,7 +14,7 @@ pub(super) struct Attached {
     pub counted: bool,
 }
 
-impl Drop for Attached {
+impl Drop for SocketRegistration {
     fn drop(&mut self) {
         accounts::unwatch(&self.app, &self.queue);
         if self.counted {

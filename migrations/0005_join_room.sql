@@ -1,14 +1,14 @@
--- A place in a room for a visitor, or the old one back, in one round trip. Answers the bar in force, if there is one: a ban or a kick
+-- A place in a room for a visitor, or the old one back, in one round trip. Answers the restriction in force, if there is one: a ban or a kick
 -- keeps the place away. The head is locked first, so that `joined_seq` is exact, and so that a kick, which locks it too, is either
 -- committed before and seen here (each statement of a volatile function has a snapshot of its own), or comes after and ends the place.
-CREATE FUNCTION take_place(
+CREATE FUNCTION join_room(
     room bigint, visitor bigint, new_public_id uuid, new_role text, new_color text, new_animal text, new_name text
 ) RETURNS TABLE (kind text, in_room boolean, ends_in_ms bigint) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     head bigint;
 BEGIN
     SELECT h.seq INTO STRICT head FROM room_head h WHERE h.room_id = room FOR UPDATE;
-    SELECT b.kind, b.in_room, b.ends_in_ms INTO kind, in_room, ends_in_ms FROM barred(visitor, room) b;
+    SELECT b.kind, b.in_room, b.ends_in_ms INTO kind, in_room, ends_in_ms FROM active_restriction(visitor, room) b;
     IF kind IS DISTINCT FROM 'ban' THEN
         INSERT INTO membership (room_id, visitor_id, public_id, role, color, animal, name, joined_seq)
         VALUES (room, visitor, new_public_id, new_role, new_color, new_animal, new_name, head)

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::connection::{Connection, Followed, HEARTBEAT};
+use super::connection::{Connection, HEARTBEAT, Subscription};
 use super::frames::{
-    self, ClientFrame, Done, HelloOk, JoinOk, Membership, NextOk, PingOk, ReportOk, ResumeFrom, Resumed, SeekOk,
-    Waiting,
+    self, ClientFrame, Empty, HelloOk, JoinOk, MembershipView, NextOk, PingOk, ReportOk, ResumePoint, ResumedRoom,
+    SeekOk, Waiting,
 };
 use crate::accounts;
 use crate::app::stamp;
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::http::{Bucket, Key};
 use crate::matching::{self, NewReport, Seek};
 use crate::realtime::Frame;
-use crate::rooms::{self, Kind, Place, Replay};
+use crate::rooms::{self, Membership, Replay, RoomKind};
 
 /// Rooms one socket follows at most.
 const ROOMS: usize = 50;
@@ -37,17 +37,17 @@ pub(super) async fn act(socket: &mut Connection, id: u64, frame: ClientFrame) ->
         ClientFrame::Join { room, after } => join(socket, id, room, after).await,
         ClientFrame::Leave { room } => {
             leave(socket, room).await?;
-            reply(id, &Done {})
+            reply(id, &Empty {})
         }
         // Sends are pipelined by the connection.
         ClientFrame::Send { .. } => Err(Error::Unavailable),
         ClientFrame::Typing { room } => {
             rooms::typing(&app, &who, room, &socket.queue).await?;
-            reply(id, &Done {})
+            reply(id, &Empty {})
         }
         ClientFrame::Read { room, seq } => {
             rooms::read(&app, &who, room, seq, &socket.queue).await?;
-            reply(id, &Done {})
+            reply(id, &Empty {})
         }
         ClientFrame::Seek { interests, languages, translate } => {
             // The rules may have been accepted since this socket was opened.
@@ -59,7 +59,7 @@ pub(super) async fn act(socket: &mut Connection, id: u64, frame: ClientFrame) ->
         }
         ClientFrame::Cancel {} => {
             matching::cancel(&app, &who).await?;
-            reply(id, &Done {})
+            reply(id, &Empty {})
         }
         ClientFrame::Next { session, seek } => {
             socket.who = accounts::by_id(&app, who.id).await?;
@@ -72,7 +72,7 @@ pub(super) async fn act(socket: &mut Connection, id: u64, frame: ClientFrame) ->
         }
         ClientFrame::Block { room, sender } => {
             matching::block(&app, &who, room, sender).await?;
-            reply(id, &Done {})
+            reply(id, &Empty {})
         }
         ClientFrame::Ping {} => reply(id, &PingOk { server_time: stamp(app.clock.now()) }),
     }
@@ -82,16 +82,16 @@ fn reply<T: Serialize>(id: u64, answer: &T) -> Result<Reply> {
     Ok(Reply { answer: frames::ok(id, answer), replays: Vec::new() })
 }
 
-async fn hello(socket: &mut Connection, id: u64, resume: &[ResumeFrom]) -> Result<Reply> {
+async fn hello(socket: &mut Connection, id: u64, resume: &[ResumePoint]) -> Result<Reply> {
     let app = socket.app.clone();
     // This socket listens for a ban by now; one that was committed before is found here.
     socket.who = accounts::by_id(&app, socket.who.id).await?;
     let (mut resumed, mut replays) = (Vec::with_capacity(resume.len()), Vec::new());
     for from in resume {
-        let entry = match rooms::place(&app, &socket.who, from.room).await {
-            Ok(place) => resume_room(socket, &place, from.after, &mut replays).await?,
+        let entry = match rooms::membership(&app, &socket.who, from.room).await {
+            Ok(membership) => resume_room(socket, &membership, from.after, &mut replays).await?,
             // Unknown and somebody else's look the same.
-            Err(Error::NotFound) => Resumed::Resync { room: from.room, resync: true, head: 0 },
+            Err(Error::NotFound) => ResumedRoom::Resync { room: from.room, resync: true, head: 0 },
             Err(why) => return Err(why),
         };
         resumed.push(entry);
@@ -110,23 +110,23 @@ async fn hello(socket: &mut Connection, id: u64, resume: &[ResumeFrom]) -> Resul
 
 async fn resume_room(
     socket: &mut Connection,
-    place: &Place,
+    membership: &Membership,
     after: i64,
     replays: &mut Vec<(Uuid, Replay)>,
-) -> Result<Resumed> {
-    let room = place.room.public_id;
-    enter(socket, place).await?;
-    let (head, replay) = rooms::follow(&socket.app, place, Some(after)).await?;
+) -> Result<ResumedRoom> {
+    let room = membership.room.public_id;
+    enter(socket, membership).await?;
+    let (head, replay) = rooms::subscribe(&socket.app, membership, Some(after)).await?;
     Ok(match replay {
         Some(replay) => {
             let replayed = replay.entries(head);
             replays.push((room, replay));
-            Resumed::Replayed { room, head, replayed }
+            ResumedRoom::Replayed { room, head, replayed }
         }
         None => {
-            let (head, replay) = rooms::follow_head(&socket.app, place).await?;
+            let (head, replay) = rooms::subscribe_at_head(&socket.app, membership).await?;
             replays.push((room, replay));
-            Resumed::Resync { room, resync: true, head }
+            ResumedRoom::Resync { room, resync: true, head }
         }
     })
 }
@@ -134,16 +134,17 @@ async fn resume_room(
 /// Ends a place in a room of many, or the talk. What the room is needs no look where this socket follows it.
 async fn leave(socket: &mut Connection, room: Uuid) -> Result<()> {
     let (app, who) = (socket.app.clone(), socket.who.clone());
-    let is_talk = socket.joined.get(&room).is_some_and(|followed| followed.place.room.kind == Kind::Talk);
+    let is_talk =
+        socket.joined.get(&room).is_some_and(|subscription| subscription.membership.room.kind == RoomKind::Talk);
     let left = if is_talk { Err(Error::NotFound) } else { rooms::leave(&app, &who, room).await };
     match left {
         Err(Error::NotFound) => {
-            let place = rooms::place(&app, &who, room).await?;
-            if place.room.kind != Kind::Talk {
+            let membership = rooms::membership(&app, &who, room).await?;
+            if membership.room.kind != RoomKind::Talk {
                 return Err(Error::NotFound);
             }
-            matching::leave(&app, &who, &place).await?;
-            rooms::unfollow(&app, &place.room, &socket.queue);
+            matching::leave(&app, &who, &membership).await?;
+            rooms::unsubscribe(&app, &membership.room, &socket.queue);
         }
         other => other?,
     }
@@ -151,7 +152,7 @@ async fn leave(socket: &mut Connection, room: Uuid) -> Result<()> {
     if let Some(left) = socket.joined.remove(&room)
         && !is_talk
     {
-        socket.queue.forget(left.place.room.id);
+        socket.queue.forget(left.membership.room.id);
     }
     Ok(())
 }
@@ -163,42 +164,42 @@ async fn join(socket: &mut Connection, id: u64, room: Uuid, after: Option<i64>) 
         // They may have been accepted since this socket was opened.
         socket.who = accounts::by_id(&app, socket.who.id).await?;
     }
-    let place = rooms::enter(&app, &socket.who, room).await?;
+    let membership = rooms::join(&app, &socket.who, room).await?;
     if after.is_some() {
         // Asked for again: what is replayed comes before anything newer, and once.
         socket.follow_again(room);
-        socket.queue.forget(place.room.id);
+        socket.queue.forget(membership.room.id);
     }
-    enter(socket, &place).await?;
-    let (head, replay) = rooms::follow(&app, &place, after).await?;
+    enter(socket, &membership).await?;
+    let (head, replay) = rooms::subscribe(&app, &membership, after).await?;
     let resync = replay.is_none();
     let (head, replay) = match replay {
         Some(replay) => (head, replay),
-        None => rooms::follow_head(&app, &place).await?,
+        None => rooms::subscribe_at_head(&app, &membership).await?,
     };
-    let others = rooms::online(&app, &place.room);
-    let listens = rooms::is_followed_by(&app, &place.room, socket.who.id);
+    let others = rooms::online(&app, &membership.room);
+    let listens = rooms::is_subscribed(&app, &membership.room, socket.who.id);
     let answer = JoinOk {
-        room: place.room.as_ref().into(),
+        room: membership.room.as_ref().into(),
         head,
         // The one who joins is counted, listening already on another socket or not.
         members_online: others + usize::from(!listens),
-        you: Membership { sender: place.member.sender.clone(), role: place.member.role.clone() },
+        you: MembershipView { sender: membership.member.sender.clone(), role: membership.member.role.clone() },
         resync,
     };
     Ok(Reply { answer: frames::ok(id, &answer), replays: vec![(room, replay)] })
 }
 
 /// Notes that this socket follows a room. Entering a talk lets go of the earlier ones: a person is in one at a time.
-async fn enter(socket: &mut Connection, place: &Place) -> Result<()> {
+async fn enter(socket: &mut Connection, membership: &Membership) -> Result<()> {
     let app = socket.app.clone();
-    let (room, is_talk) = (place.room.public_id, place.room.kind == Kind::Talk);
-    if is_talk && place.room.closed_at.is_none() {
+    let (room, is_talk) = (membership.room.public_id, membership.room.kind == RoomKind::Talk);
+    if is_talk && membership.room.closed_at.is_none() {
         let queue = Arc::clone(&socket.queue);
         socket.joined.retain(|id, old| {
-            let keep = *id == room || old.place.room.kind != Kind::Talk;
+            let keep = *id == room || old.membership.room.kind != RoomKind::Talk;
             if !keep {
-                rooms::unfollow(&app, &old.place.room, &queue);
+                rooms::unsubscribe(&app, &old.membership.room, &queue);
             }
             keep
         });
@@ -207,8 +208,8 @@ async fn enter(socket: &mut Connection, place: &Place) -> Result<()> {
         return Err(Error::Conflict("One connection follows at most 50 rooms. Leave one first."));
     }
     if is_talk {
-        matching::entered(&app, &socket.who, &place.room).await?;
+        matching::entered(&app, &socket.who, &membership.room).await?;
     }
-    socket.joined.entry(room).or_insert_with(|| Followed { place: place.clone(), seen: None });
+    socket.joined.entry(room).or_insert_with(|| Subscription { membership: membership.clone(), seen: None });
     Ok(())
 }
