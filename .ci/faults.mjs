@@ -100,7 +100,7 @@ function fail(line) {
 
 /** The test program with the faults in it. */
 function built() {
-  const args = ['test', '--locked', '--bin', 'maju', '--features', 'faults', '--no-run', '--message-format=json-render-diagnostics'];
+  const args = ['test', '--locked', '--lib', '--features', 'faults', '--no-run', '--message-format=json-render-diagnostics'];
   const cargo = spawnSync(process.env.CARGO ?? 'cargo', args, {
     cwd: root,
     encoding: 'utf8',

@@ -127,7 +127,7 @@ function compile(socketFolder, folder) {
   env.SQLX_OFFLINE = 'false';
   env.SQLX_OFFLINE_DIR = folder;
   // The crate is compiled anew, also when nothing changed since the last time; and not once more afterwards.
-  const main = join(root, 'src/main.rs');
+  const main = join(root, 'src/lib.rs');
   const { atime, mtime } = fs.statSync(main);
   fs.utimesSync(main, new Date(), new Date());
   const outcome = spawnSync('cargo', ['check', '--locked', '--quiet', '--all-targets'], { cwd: root, env, stdio: 'inherit' });

@@ -25,9 +25,8 @@ const LONG: Duration = Duration::from_secs(120);
 #[test]
 fn plays_a_server() {
     if std::env::var_os(ROLE).is_some() {
-        let outcome =
-            crate::prepared(&crate::cli::of_environment(), |config| crate::block_on(crate::serve::serve(config)));
-        std::process::exit(i32::from(crate::ended(outcome) != ExitCode::SUCCESS));
+        let outcome = crate::run_server(&crate::cli::of_environment());
+        std::process::exit(i32::from(crate::report(outcome) != ExitCode::SUCCESS));
     }
 }
 

@@ -11,7 +11,8 @@ const ANYBODY: [&str; 9] = ["error", "config", "app", "faults", "ids", "locale",
 /// The import table of DESIGN.md 3: the modules that a folder (or root file) may name besides [`ANYBODY`].
 fn allowed(module: &str) -> Option<&'static [&'static str]> {
     Some(match module {
-        "main" => &[
+        "main" => &[],
+        "lib" => &[
             "accounts",
             "cli",
             "cms",

@@ -1,0 +1,93 @@
+//! Maju: an anonymous chat server in one binary.
+//!
+//! The program (`main.rs`) only calls [`run`]. Modules are private unless a program of this workspace
+//! (`sim`, `xtask`) needs them.
+mod accounts;
+mod app;
+pub mod cli;
+mod cms;
+mod config;
+mod connection_url;
+mod db;
+mod error;
+mod faults;
+mod gateway;
+mod http;
+mod ids;
+mod locale;
+mod matching;
+mod moderation;
+#[cfg(test)]
+mod process_tests;
+mod ready;
+mod realtime;
+mod rooms;
+mod router;
+mod serve;
+mod settings_file;
+mod spa;
+mod tasks;
+mod telemetry;
+#[cfg(test)]
+mod testing;
+mod text;
+#[cfg(test)]
+mod tidy;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use cli::{Cli, Command, ServeArgs};
+use config::Config;
+
+/// Runs a command to its end. A failure is written to standard error.
+pub fn run(cli: &Cli) -> ExitCode {
+    let outcome = match &cli.command {
+        Command::Serve(args) => run_server(args),
+        Command::Migrate(args) => with_config(args, |config| block_on(serve::migrate(config))),
+        Command::Config(args) => print_config(args),
+    };
+    report(outcome)
+}
+
+fn run_server(args: &ServeArgs) -> Result<(), String> {
+    with_config(args, |config| block_on(serve::serve(config)))
+}
+
+fn print_config(args: &ServeArgs) -> Result<(), String> {
+    let description = Config::read(args)?.describe();
+    std::io::stdout().write_all(description.as_bytes()).map_err(|why| why.to_string())
+}
+
+/// Reads the settings, starts logging and runs `work`.
+fn with_config(args: &ServeArgs, work: impl FnOnce(Config) -> Result<(), String>) -> Result<(), String> {
+    let config = Config::read(args)?;
+    if config.database_url.is_none() {
+        db::private::without_pg_variables()?;
+    }
+    telemetry::init(config.log_json, config.log_filter.as_deref());
+    for note in &config.notes {
+        tracing::warn!("{note}");
+    }
+    work(config)
+}
+
+fn block_on(work: impl Future<Output = Result<(), String>>) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|why| why.to_string())?;
+    runtime.block_on(work)
+}
+
+/// Writes the error of a failed command to standard error and flushes the log.
+fn report(outcome: Result<(), String>) -> ExitCode {
+    if let Err(why) = &outcome {
+        // A log line may be filtered or JSON; the person at the terminal always reads this.
+        for line in why.lines() {
+            telemetry::say(&format!("maju: {line}"));
+        }
+    }
+    telemetry::flush();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
