@@ -1,10 +1,11 @@
 //! Maju: an anonymous chat server in one binary.
 //!
-//! The program (`main.rs`) only calls [`run`]. Modules are private unless a program of this workspace
-//! (`sim`, `xtask`) needs them.
+//! The program (`main.rs`) only calls [`run`]. Modules are private unless a program of this
+//! workspace (`sim`, `xtask`) needs them.
 mod accounts;
 mod app;
 pub mod cli;
+mod clock;
 mod cms;
 mod config;
 mod connection_url;

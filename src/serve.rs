@@ -7,7 +7,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
-use crate::app::{self, App, Clock};
+use crate::app::{self, App};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection_url;
 use crate::db::{self, private};

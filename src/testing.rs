@@ -19,8 +19,9 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tower::ServiceExt as _;
 
 use crate::accounts::{self, Visitor};
-use crate::app::{App, Clock};
+use crate::app::App;
 use crate::cli::ServeArgs;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{self, private, private::PrivateError};
 use crate::realtime::Relay;

@@ -23,7 +23,8 @@ use super::replays::Missing;
 use super::wire::{Broken, Wire};
 use super::writing::{WRITE, meanwhile, write};
 use crate::accounts::{self, SessionKey, Visitor};
-use crate::app::{App, stamp};
+use crate::app::App;
+use crate::clock::format_timestamp;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::http::{Bucket, Key, Prefix};
@@ -473,7 +474,7 @@ impl Drop for Answerer {
 
 fn sent(re: u64, outcome: Result<Posted>) -> Frame {
     match outcome {
-        Ok(posted) => frames::ok(re, &SendOk { seq: posted.seq, at: stamp(posted.at) }),
+        Ok(posted) => frames::ok(re, &SendOk { seq: posted.seq, at: format_timestamp(posted.at) }),
         Err(why) => frames::refusal(Some(re), &why),
     }
 }

@@ -10,7 +10,7 @@ use super::frames::{
     SeekOk, Waiting,
 };
 use crate::accounts;
-use crate::app::stamp;
+use crate::clock::format_timestamp;
 use crate::error::{Error, Result};
 use crate::http::{Bucket, Key};
 use crate::matching::{self, NewReport, Seek};
@@ -74,7 +74,7 @@ pub(super) async fn act(socket: &mut Connection, id: u64, frame: ClientFrame) ->
             matching::block(&app, &who, room, sender).await?;
             reply(id, &Empty {})
         }
-        ClientFrame::Ping {} => reply(id, &PingOk { server_time: stamp(app.clock.now()) }),
+        ClientFrame::Ping {} => reply(id, &PingOk { server_time: format_timestamp(app.clock.now()) }),
     }
 }
 
@@ -100,7 +100,7 @@ async fn hello(socket: &mut Connection, id: u64, resume: &[ResumePoint]) -> Resu
     let answer = HelloOk {
         visitor: socket.who.clone().into(),
         heartbeat_ms: u64::try_from(HEARTBEAT.as_millis()).unwrap_or(u64::MAX),
-        server_time: stamp(app.clock.now()),
+        server_time: format_timestamp(app.clock.now()),
         session: standing.session,
         seeking: standing.seeking.map(|ticket| Waiting { ticket }),
         rooms: resumed,

@@ -27,8 +27,8 @@ use tower::Service;
 
 use super::gate::{Gate, Permit};
 use super::socket::{Phase, SharedPhase, Socket, Timeouts};
-use crate::app::Tasks;
 use crate::error::problem;
+use crate::tasks::Tasks;
 
 /// How long accepting rests after a failure that will not pass by itself (no file left, no memory).
 const BACK_OFF: Duration = Duration::from_millis(100);

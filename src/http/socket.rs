@@ -12,8 +12,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::gate::Permit;
-use crate::app::Tasks;
 use crate::faults::{self, Fault};
+use crate::tasks::Tasks;
 
 /// How long, and for how many bytes, a closed connection is listened to.
 const LINGER: Duration = Duration::from_secs(2);

@@ -114,7 +114,7 @@ async fn sweep(app: &App, leases: bool) -> crate::error::Result<()> {
         // Half a minute stays half a minute, and every node renews its lease first, as after a crash.
         tracing::warn!(jump.ms = %jump.whole_milliseconds(), "the clock of Postgres has jumped; running times are moved along");
         store::move_times(&app.db, jump).await?;
-        app.clock.jumped(now, asked);
+        app.clock.sync_after_jump(now, asked);
         app.matching.matcher.lead_anew();
         return Ok(());
     }

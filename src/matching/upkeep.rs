@@ -90,7 +90,7 @@ pub(super) async fn second(app: &App) -> Result<()> {
     let now = store::renew_lease(&app.db, app.node).await?;
     // The node that sweeps corrects what a jump would end before it takes the time in.
     if app.clock.jump_to(now, asked).is_none() || app.matching.matcher.leads_for().is_none() {
-        app.clock.hear(now, asked);
+        app.clock.sync(now, asked);
     }
     let doubted = app.matching.registry.doubted();
     if !doubted.is_empty() {

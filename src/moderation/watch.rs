@@ -8,7 +8,8 @@ use tokio::time::MissedTickBehavior;
 
 use super::{Restriction, restrictions};
 use crate::accounts::{self, Ban};
-use crate::app::{App, stamp};
+use crate::app::App;
+use crate::clock::format_timestamp;
 use crate::db::{self, fence};
 use crate::error::Result;
 use crate::realtime::{CloseCode, Disconnect, Notice, NoticeKind, Publication, RelayEvent, Topic, TopicKind};
@@ -34,7 +35,7 @@ pub async fn dismissal(app: &App, visitor: i64) -> Result<Option<Disconnect>> {
 
 /// The last frame and the close of whoever has this ban.
 pub fn dismissal_of(ban: &Ban) -> Disconnect {
-    let (at, reason) = (ban.until.map(stamp), Some(ban.reason.clone()));
+    let (at, reason) = (ban.until.map(format_timestamp), Some(ban.reason.clone()));
     let last = Notice::Notice { kind: NoticeKind::Banned, at, reason, room: None }.encode();
     Disconnect { last, code: CloseCode::Banned, reason: "banned" }
 }

@@ -144,8 +144,8 @@ impl From<&ChatRoom> for RoomView {
             topic: room.topic.clone(),
             history: room.history,
             language: room.language.clone(),
-            created_at: crate::app::stamp(room.created_at),
-            closed_at: room.closed_at.map(crate::app::stamp),
+            created_at: crate::clock::format_timestamp(room.created_at),
+            closed_at: room.closed_at.map(crate::clock::format_timestamp),
         }
     }
 }

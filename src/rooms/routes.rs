@@ -13,7 +13,8 @@ use super::model::{ChatRoom, NewRoom, RoomEvent, RoomKind, RoomView};
 use super::store::{self, Window};
 use super::{Membership, Post, add_member, visible_after};
 use crate::accounts::Visitor;
-use crate::app::{App, stamp};
+use crate::app::App;
+use crate::clock::format_timestamp;
 use crate::error::{Error, Problem, Result};
 use crate::faults::{self, Fault};
 use crate::http::{Bucket, ClientIp, Json, Key, Path, Query, whole};
@@ -210,7 +211,7 @@ async fn post(
     let room = named(&app, &room).await?;
     let posted = super::receive(super::post(&app, &who, room, post).await?).await?;
     let status = if posted.repeated { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Json(PostedView { seq: posted.seq, at: stamp(posted.at) })).into_response())
+    Ok((status, Json(PostedView { seq: posted.seq, at: format_timestamp(posted.at) })).into_response())
 }
 
 async fn page(

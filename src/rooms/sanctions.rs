@@ -4,7 +4,8 @@ use uuid::Uuid;
 
 use super::model::{ChatRoom, RoomKind};
 use super::{rights, store};
-use crate::app::{App, stamp};
+use crate::app::App;
+use crate::clock::format_timestamp;
 use crate::error::{Error, Result};
 use crate::moderation::{self, NewSanction, Penalty};
 use crate::realtime::{Notice, NoticeKind, Publication, Topic};
@@ -30,7 +31,7 @@ pub async fn kick(app: &App, room: Uuid, new: &NewSanction<'_>) -> Result<Uuid> 
     let sanction = moderation::impose_in(&mut tx, standing.room.id, Penalty::Ban, new).await?;
     tx.commit().await?;
     rights::risen(app, (standing.room.id, room), rights, Some(new.visitor));
-    tell(app, &standing.room, new, sanction.until.map(stamp));
+    tell(app, &standing.room, new, sanction.until.map(format_timestamp));
     Ok(sanction.public_id)
 }
 

@@ -19,7 +19,8 @@ use super::rights::Refusal;
 use super::store;
 use super::turns::Turns;
 use super::{Answer, Posted, batch, feed};
-use crate::app::{App, stamp};
+use crate::app::App;
+use crate::clock::format_timestamp;
 use crate::db;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
@@ -332,7 +333,7 @@ impl Lane {
                     sender: draft.member.sender.clone(),
                     payload: draft.payload.into_raw(),
                     reply_to: draft.reply_to,
-                    at: stamp(at),
+                    at: format_timestamp(at),
                     edited_at: None,
                     deleted: false,
                 };

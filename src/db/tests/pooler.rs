@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use sqlx::postgres::PgConnectOptions;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::app::Clock;
+use crate::clock::Clock;
 use crate::db::start::check;
 use crate::db::{connect, pool, session};
 use crate::realtime::Relay;

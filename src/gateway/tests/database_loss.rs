@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::app::Clock;
+use crate::clock::Clock;
 use crate::db::{self, private};
 use crate::realtime::Relay;
 use crate::testing::{Guest, Node, PATIENCE, eventually};

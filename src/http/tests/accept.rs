@@ -9,10 +9,10 @@ use axum::routing::get;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::app::Tasks;
 use crate::http::accept::Server;
 use crate::http::gate::Gate;
 use crate::http::socket::Timeouts;
+use crate::tasks::Tasks;
 
 struct Fixture {
     tasks: Tasks,

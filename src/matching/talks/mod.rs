@@ -10,7 +10,8 @@ use super::model::{
     overdue,
 };
 use super::pair::APART;
-use crate::app::{App, stamp};
+use crate::app::App;
+use crate::clock::format_timestamp;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::matching::registry::Seeker;
@@ -157,7 +158,7 @@ pub(super) async fn standing(app: &App, visitor: i64) -> Result<Option<OpenSessi
     let (found, away_since) =
         if view.a.0 == visitor { (view.a.1, view.b_away_since) } else { (view.b.1, view.a_away_since) };
     let state = if away_since.is_some() { TalkState::Away } else { TalkState::Open };
-    Ok(Some(OpenSession { found, state, partner_until: away_since.map(|since| stamp(since + RETURN)) }))
+    Ok(Some(OpenSession { found, state, partner_until: away_since.map(|since| format_timestamp(since + RETURN)) }))
 }
 
 /// A visitor's socket on this node is in the room of a talk: the side is here, and back if it was away.
@@ -235,7 +236,7 @@ pub(super) async fn sweep(app: &App, leases: bool) -> Result<()> {
 
 fn tell_away(app: &App, marked: Vec<store::Marked>, now: OffsetDateTime) {
     for talk in marked.into_iter().filter(|_| !faults::on(Fault::AwayNotTold)) {
-        let (session, until) = (talk.public_id, Some(stamp(now + RETURN)));
+        let (session, until) = (talk.public_id, Some(format_timestamp(now + RETURN)));
         let away = TalkEvent::Partner { session, state: PartnerState::Away, until };
         if talk.a_marked {
             tell(app, talk.b, &away);

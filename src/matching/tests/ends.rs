@@ -199,14 +199,14 @@ async fn a_jump_of_a_nodes_clock_ends_no_talk_and_hides_none() {
     let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
     let (mine, theirs) = meet(&mut one, &mut other).await;
     // Neither has entered yet, nor is away for half a minute.
-    node.app.clock.jump(Duration::from_secs(60));
+    node.app.clock.jump_system(Duration::from_secs(60));
     other.hears_nothing(2_500).await;
     one.enter(&mine).await;
     other.enter(&theirs).await;
     one.close();
     let away = other.hears("partner").await;
     assert_eq!(away["state"], "away");
-    node.app.clock.jump(Duration::from_secs(60));
+    node.app.clock.jump_system(Duration::from_secs(60));
     other.hears_nothing(2_500).await;
     one.open(&node);
     one.enter(&mine).await;
@@ -214,7 +214,7 @@ async fn a_jump_of_a_nodes_clock_ends_no_talk_and_hides_none() {
     matching::next(&node.app, &other.who, id(&mine["session"]), false).await.unwrap();
     assert_eq!(one.hears("partner").await["state"], "left");
     one.hears("ended").await;
-    node.app.clock.jump(Duration::from_secs(25 * 3_600));
+    node.app.clock.jump_system(Duration::from_secs(25 * 3_600));
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     let room = id(&mine["room"]);
     assert!(crate::rooms::membership(&node.app, &one.who, room).await.is_ok(), "it stays readable for a day");
@@ -245,7 +245,7 @@ async fn a_jump_of_the_databases_clock_ends_no_talk_early() {
     let moved = "UPDATE random_session SET created_at = created_at - interval '1 minute',
         a_away_since = a_away_since - interval '1 minute', b_away_since = b_away_since - interval '1 minute'";
     sqlx::query(moved).execute(&mut *tx).await.unwrap();
-    node.app.clock.hear(node.app.clock.now() - Duration::from_secs(60), tokio::time::Instant::now());
+    node.app.clock.sync(node.app.clock.now() - Duration::from_secs(60), tokio::time::Instant::now());
     tx.commit().await.unwrap();
     other.hears_nothing(2_500).await;
     let since = "SELECT count(*) FROM random_session WHERE coalesce(a_away_since, b_away_since) > now() - interval '25 seconds'";
@@ -261,7 +261,7 @@ async fn a_seeker_keeps_its_ticket_while_the_clock_jumps() {
     let mut one = Client::new(&node).await;
     let ticket = one.seek(&[], &["ko"]).await.unwrap();
     one.close();
-    node.app.clock.jump(Duration::from_secs(60));
+    node.app.clock.jump_system(Duration::from_secs(60));
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     one.open(&node);
     assert_eq!(matching::standing(&node.app, &one.who).await.unwrap().seeking, Some(ticket));

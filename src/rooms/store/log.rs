@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::app::stamp;
+use crate::clock::format_timestamp;
 use crate::faults::{self, Fault};
 use crate::moderation::Restriction;
 use crate::rooms::model::{ChatRoom, Message, Sender, Slot};
@@ -342,8 +342,8 @@ impl Row {
             },
             payload: self.payload.0,
             reply_to: self.reply_to,
-            at: stamp(self.created_at),
-            edited_at: self.edited_at.map(stamp),
+            at: format_timestamp(self.created_at),
+            edited_at: self.edited_at.map(format_timestamp),
             deleted: self.deleted_at.is_some(),
         }
     }
