@@ -1,7 +1,8 @@
 //! The clock of a node, and how the wire shows a time.
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
@@ -52,7 +53,7 @@ impl Clock {
     /// An answer that took longer than [`MAX_SYNC_DELAY`] is too inaccurate and is ignored, unless
     /// it is the first.
     pub fn sync(&self, now: OffsetDateTime, requested_at: Instant) {
-        let mut last = self.0.last_reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.0.last_reading.lock();
         if last.is_none() || requested_at.elapsed() < MAX_SYNC_DELAY {
             *last = Some(Reading { time: now, at: Instant::now() });
         }
@@ -62,7 +63,7 @@ impl Clock {
     /// however long that took.
     pub fn sync_after_jump(&self, now: OffsetDateTime, requested_at: Instant) {
         let reading = Reading { time: now + requested_at.elapsed(), at: Instant::now() };
-        *self.0.last_reading.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading);
+        *self.0.last_reading.lock() = Some(reading);
     }
 
     /// Returns how far the database's clock has jumped if it answered `now` to a question asked at
@@ -82,7 +83,7 @@ impl Clock {
     }
 
     fn last_reading(&self) -> Option<Reading> {
-        *self.0.last_reading.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.0.last_reading.lock()
     }
 
     #[cfg(not(test))]

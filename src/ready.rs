@@ -1,7 +1,7 @@
 //! Whether this node takes work: looked at in the background, so that asking costs nothing and cannot be used to load Postgres.
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sqlx::PgPool;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -33,12 +33,12 @@ impl Default for State {
 
 impl State {
     fn health(&self) -> db::Health {
-        let seen = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = *self.0.lock();
         if seen.at.elapsed() > FRESH { db::Health::Silent } else { seen.health }
     }
 
     fn saw(&self, health: db::Health) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Seen { health, at: Instant::now() };
+        *self.0.lock() = Seen { health, at: Instant::now() };
     }
 }
 

@@ -2,10 +2,11 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -135,7 +136,7 @@ struct Health(Arc<Mutex<BTreeMap<&'static str, usize>>>);
 
 impl Health {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -161,8 +162,9 @@ impl Drop for Outage {
 #[cfg(test)]
 pub(crate) mod strikes {
     use std::collections::BTreeMap;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
+    use parking_lot::Mutex;
     use tokio::sync::Notify;
 
     /// The essential tasks that have been started, by name.
@@ -172,12 +174,12 @@ pub(crate) mod strikes {
     impl Strikes {
         /// The names of all essential tasks.
         pub(crate) fn names(&self) -> Vec<&'static str> {
-            self.0.lock().unwrap().keys().copied().collect()
+            self.0.lock().keys().copied().collect()
         }
 
         /// Makes every running task of this name panic.
         pub(crate) fn strike(&self, name: &'static str) {
-            self.0.lock().unwrap()[name].notify_waiters();
+            self.0.lock()[name].notify_waiters();
         }
 
         pub(super) fn hit<F: Future<Output = ()>>(
@@ -185,7 +187,7 @@ pub(crate) mod strikes {
             name: &'static str,
             task: F,
         ) -> impl Future<Output = ()> + use<F> {
-            let struck = self.0.lock().unwrap().entry(name).or_default().clone().notified_owned();
+            let struck = self.0.lock().entry(name).or_default().clone().notified_owned();
             async move {
                 // Still there when the panic begins: what the task holds is dropped by it, as by one of its own.
                 let mut task = std::pin::pin!(task);

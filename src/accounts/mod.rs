@@ -10,13 +10,13 @@ mod tests;
 mod watch;
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{Request, State as Shared};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use hmac::{Hmac, KeyInit, Mac};
+use parking_lot::{Mutex, MutexGuard};
 use sha2::Sha256;
 use sqlx::{PgConnection, PgPool};
 use tower_sessions::cookie::SameSite;
@@ -75,7 +75,7 @@ impl State {
     }
 
     fn active(&self) -> MutexGuard<'_, HashSet<i64>> {
-        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+        self.active.lock()
     }
 
     /// A keyed hash of an address prefix (16 bytes): what audit columns keep instead of an address.

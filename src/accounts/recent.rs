@@ -2,8 +2,8 @@
 //! their address prefix sends many cookies that name no session.
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tower_sessions::session::Id;
 
 /// Sessions in a generation; two are kept, about 2 MB at most.
@@ -26,14 +26,14 @@ impl Recent {
     /// Returns the visitor whom a session named when it was last found.
     pub(super) fn visitor(&self, session: Id) -> Option<i64> {
         let key = self.hasher.hash_one(session);
-        let known = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.generations.lock();
         known.new.get(&key).or_else(|| known.old.get(&key)).copied()
     }
 
     /// Remembers a session that was found.
     pub(super) fn remember(&self, session: Id, visitor: i64) {
         let key = self.hasher.hash_one(session);
-        let mut known = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.generations.lock();
         if known.new.len() >= GENERATION && !known.new.contains_key(&key) {
             known.old = std::mem::take(&mut known.new);
         }
@@ -61,7 +61,7 @@ mod tests {
         }
         assert_eq!(recent.visitor(session), Some(7));
         assert_eq!(recent.visitor(Id(1_000)), None);
-        let known = recent.generations.lock().unwrap();
+        let known = recent.generations.lock();
         assert!(known.new.len() + known.old.len() <= 2 * GENERATION);
     }
 }

@@ -1,11 +1,12 @@
 //! Accounts over the real router and Postgres.
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use serde_json::json;
 use sqlx::postgres::PgPoolOptions;
 use tower_sessions::Session;
@@ -237,7 +238,7 @@ struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -259,7 +260,7 @@ async fn while_postgres_is_away_it_is_said_once_and_not_for_every_cookie() {
         let session = Session::new(Some(Id::default()), store.clone(), None);
         assert_eq!(session_visitor(&session).await.unwrap_err().code(), "unavailable");
     }
-    let said = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let said = String::from_utf8(lines.0.lock().clone()).unwrap();
     assert!(!said.contains("ERROR"), "{said}");
     // Another test of this process may have said it before.
     assert!(

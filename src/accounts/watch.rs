@@ -1,8 +1,9 @@
 //! The sessions of open sockets: a socket ends within a second of its session, on any node. Also counts who is here.
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use tower_sessions::Session;
 
@@ -42,7 +43,7 @@ pub(super) struct Watched(Mutex<HashMap<usize, (SessionKey, Arc<Queue>)>>);
 
 impl Watched {
     fn lock(&self) -> MutexGuard<'_, HashMap<usize, (SessionKey, Arc<Queue>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

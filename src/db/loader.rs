@@ -4,8 +4,8 @@
 //! next. When a thousand sockets come back together, each of their lookups costs a row rather than a round trip.
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::error::{Error, Result};
@@ -104,7 +104,7 @@ impl<K: Copy + Eq + Hash, V: Clone> Loader<K, V> {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Vec<Waiter<V>>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 }
 

@@ -16,9 +16,9 @@ pub use loader::Loader;
 pub use start::check;
 pub use waits::{JOB, WAIT, note_failure, within};
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
@@ -161,7 +161,7 @@ impl LogThrottle {
 
     /// Returns how many lines were suppressed before this one, or `None` if this one is suppressed too.
     pub fn allow(&self, now: Instant) -> Option<u64> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         let (last, others) = *known;
         if last.is_some_and(|last| now.saturating_duration_since(last) < SELDOM) {
             known.1 += 1;

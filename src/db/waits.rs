@@ -2,9 +2,9 @@
 //!
 //! `statement_timeout` is kept by the server, so it does not help when the server itself is stopped or cut off.
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
@@ -28,11 +28,11 @@ static FAILED: Mutex<Option<Instant>> = Mutex::new(None);
 
 /// Notes that a connection failed: those that have idled since before then are tested before they are used.
 pub fn note_failure() {
-    *FAILED.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    *FAILED.lock() = Some(Instant::now());
 }
 
 fn last_failure() -> Option<Instant> {
-    *FAILED.lock().unwrap_or_else(PoisonError::into_inner)
+    *FAILED.lock()
 }
 
 /// Runs work on the database for at most `limit`, then drops it.

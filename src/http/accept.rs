@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
@@ -66,11 +67,11 @@ impl Server {
     /// Accepts until the node drains, then waits for the requests in hand until the node stops. Never fails.
     pub(super) async fn run(self) {
         let connections = TaskTracker::new();
-        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let listener = self.listener.lock().clone();
         if let Some(listener) = listener {
             self.accept(&listener, &connections).await;
         }
-        self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.listener.lock().take();
         connections.close();
         tokio::select! {
             () = connections.wait() => {}

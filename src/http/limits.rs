@@ -1,12 +1,12 @@
 //! Rate limits: token buckets per visitor, address prefix and room, in bounded memory.
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{ClientIp, Prefix};
@@ -175,7 +175,7 @@ impl Limits {
         let (every, burst) = bucket.figures();
         let now = Instant::now();
         let place = (bucket, key);
-        let mut shard = shards[self.shard_of(place)].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = shards[self.shard_of(place)].lock();
         let full_at = shard.get(&place).copied().unwrap_or(now).max(now) + every * tokens.min(burst);
         let allowed = now + every * burst;
         if full_at > allowed {
@@ -193,7 +193,7 @@ impl Limits {
         let Some(shards) = &self.shards else { return };
         let (every, _) = bucket.figures();
         let place = (bucket, key);
-        let mut shard = shards[self.shard_of(place)].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = shards[self.shard_of(place)].lock();
         if let Some(full_at) = shard.get_mut(&place) {
             *full_at -= every;
         }
@@ -207,7 +207,7 @@ impl Limits {
     #[cfg(test)]
     pub(super) fn remembered(&self) -> usize {
         let shards = self.shards.iter().flatten();
-        shards.map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
+        shards.map(|shard| shard.lock().len()).sum()
     }
 }
 

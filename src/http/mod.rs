@@ -19,9 +19,10 @@ pub use limits::{Bucket, Key, Limits, limited};
 pub use origin::same_origin;
 pub use socket::Socket;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::Router;
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 
 use crate::app::App;

@@ -1,7 +1,7 @@
 //! Whether a task that needs a connection of its own gets one, as far as its tries tell.
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// How long a failed try counts. Longer than the time between two tries of the matcher, of which one may take two seconds.
@@ -15,12 +15,12 @@ impl Connected {
     /// A connection was opened, or could not be.
     pub(super) fn note(&self, opened: bool) {
         let failed = (!opened).then(Instant::now);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+        *self.0.lock() = failed;
     }
 
     /// Returns `false` if the last try failed, and not long ago.
     pub(super) fn holds(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|at| at.elapsed() > COUNTS)
+        self.0.lock().is_none_or(|at| at.elapsed() > COUNTS)
     }
 }
 

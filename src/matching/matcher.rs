@@ -1,9 +1,9 @@
 //! The matcher: one node at a time pairs those who wait. It holds an advisory lock on a connection of its own and commits
 //! pairs on that same connection, so that a matcher which lost the lock cannot commit.
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -55,19 +55,19 @@ impl Matcher {
 
     /// For how long this node has been the one who pairs; None when it is not.
     pub(super) fn leads_for(&self) -> Option<Duration> {
-        self.leads.lock().unwrap_or_else(PoisonError::into_inner).map(|since| since.elapsed())
+        self.leads.lock().map(|since| since.elapsed())
     }
 
     /// Counts the time as the one who pairs from now on, if this node still is.
     fn lead_anew(&self) {
-        let mut leads = self.leads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut leads = self.leads.lock();
         if leads.is_some() {
             *leads = Some(Instant::now());
         }
     }
 
     fn set_leads(&self, since: Option<Instant>) {
-        *self.leads.lock().unwrap_or_else(PoisonError::into_inner) = since;
+        *self.leads.lock() = since;
     }
 }
 

@@ -1,8 +1,9 @@
 //! The ticket writer: seeks gathered while the last commit ran are written in one transaction; each is answered after it.
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
@@ -78,7 +79,7 @@ pub(super) async fn write(app: &App, visitor: i64, seek: Seek) -> Result<Uuid> {
 
 /// Starts the writer.
 pub(super) fn run(app: &App) {
-    let end = app.matching.writer.end.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let end = app.matching.writer.end.lock().take();
     if let Some(drafts) = end {
         let lane = Lane { app: app.clone(), drafts, connection: None };
         // Outside of the task: the queue outlives a panic.

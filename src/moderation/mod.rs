@@ -6,9 +6,9 @@ mod tests;
 mod watch;
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use rand::RngExt as _;
 use serde_json::value::RawValue;
 use sqlx::{PgConnection, PgPool};
@@ -55,7 +55,7 @@ impl State {
 
     /// Whether a visitor's rights everywhere may have changed since they were read at the fence's `version`.
     pub fn is_revoked_since(&self, visitor: i64, version: i64) -> bool {
-        self.revoked.read().unwrap_or_else(PoisonError::into_inner).since(visitor, version)
+        self.revoked.read().since(visitor, version)
     }
 
     /// The last revocation that this node has seen, and when it sees another.
@@ -65,15 +65,15 @@ impl State {
 
     /// The last revocation that this node has taken in.
     pub fn known(&self) -> i64 {
-        self.revoked.read().unwrap_or_else(PoisonError::into_inner).known()
+        self.revoked.read().known()
     }
 
     fn doubt(&self, version: i64) {
-        self.revoked.write().unwrap_or_else(PoisonError::into_inner).doubt(version);
+        self.revoked.write().doubt(version);
     }
 
     fn learn(&self, rows: &[(i64, i64)]) {
-        self.revoked.write().unwrap_or_else(PoisonError::into_inner).learn(rows);
+        self.revoked.write().learn(rows);
     }
 }
 

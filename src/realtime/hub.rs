@@ -1,9 +1,10 @@
 //! The hub: which sockets of this node listen to which topic. A publish hands the same bytes to each of them.
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{Disconnect, Frame, Priority, Queue, Relay, Topic};
 
@@ -114,7 +115,7 @@ impl Hub {
 
     fn shard(&self, topic: Topic) -> MutexGuard<'_, HashMap<Topic, Vec<Arc<Queue>>>> {
         let place = usize::try_from(self.hasher.hash_one(topic) % SHARDS as u64).unwrap_or_default();
-        self.shards[place].lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards[place].lock()
     }
 }
 

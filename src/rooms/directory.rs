@@ -1,8 +1,9 @@
 //! What a node remembers of rooms and places, so that a send needs no query before its batch. The batch checks it again.
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use super::model::{ChatRoom, Member};
@@ -66,6 +67,6 @@ impl Directory {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, HashMap<i64, Membership>>> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rooms.lock()
     }
 }

@@ -1,7 +1,8 @@
 //! What passes and is in no log: who types, and how far people have read. Told seldom, and within what a room may cost.
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use super::model::{ChatRoom, RoomEvent};
@@ -34,11 +35,11 @@ struct Untold {
 
 impl Reads {
     fn unwritten(&self) -> MutexGuard<'_, HashMap<(i64, i64), i64>> {
-        self.unwritten.lock().unwrap_or_else(PoisonError::into_inner)
+        self.unwritten.lock()
     }
 
     fn untold(&self) -> MutexGuard<'_, HashMap<(i64, i64), Untold>> {
-        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
+        self.untold.lock()
     }
 }
 

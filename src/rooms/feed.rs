@@ -4,9 +4,10 @@
 //! comes early waits for its predecessors for a moment, then they are read from Postgres. Every two seconds the heads of
 //! the rooms in use are compared, so that the last entry before a silence cannot stay hidden.
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -61,7 +62,7 @@ pub(super) struct RoomFeed {
 
 impl Feed {
     pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<i64, RoomFeed>> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rooms.lock()
     }
 
     /// Rooms, other than talks, that somebody listens to here.

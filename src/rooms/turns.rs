@@ -1,7 +1,8 @@
 //! Turns: when the lanes of a node write.
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -34,11 +35,11 @@ impl Turns {
 
     /// Waits until a batch may begin.
     pub(super) async fn pace(&self) {
-        let due = *self.began.lock().unwrap_or_else(PoisonError::into_inner) + PACE;
+        let due = *self.began.lock() + PACE;
         if due > Instant::now() {
             tokio::time::sleep_until(due).await;
         }
-        *self.began.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self.began.lock() = Instant::now();
     }
 }
 

@@ -5,9 +5,10 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::RangeInclusive;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sqlx::{Connection, PgConnection};
 use time::OffsetDateTime;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -97,11 +98,11 @@ impl Writer {
 
     /// Whether Postgres takes entries, as far as is known.
     pub(super) fn can_write(&self) -> bool {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|at| at.elapsed() > REFUSED)
+        self.refused.lock().is_none_or(|at| at.elapsed() > REFUSED)
     }
 
     fn note(&self, refused: Option<Instant>) {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+        *self.refused.lock() = refused;
     }
 
     /// Hands a draft in. Errors: `unavailable` when its lane is full.

@@ -5,11 +5,12 @@ mod packing;
 mod redis;
 mod trouble;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -147,7 +148,7 @@ impl Relay {
                 None
             }
             Way::Redis(_, engine) => {
-                let engine = engine.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+                let engine = engine.lock().take()?;
                 Some(move || engine.clone().run(node, stopping.clone()).boxed())
             }
         }

@@ -1,7 +1,7 @@
 //! The outbox: what waits to be published, packed, by channel. Bounded in bytes; what does not fit is dropped.
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -101,7 +101,7 @@ impl Outbox {
     }
 
     fn lock(&self, place: usize) -> MutexGuard<'_, Waiting> {
-        self.channels[place].lock().unwrap_or_else(PoisonError::into_inner)
+        self.channels[place].lock()
     }
 }
 

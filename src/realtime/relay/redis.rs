@@ -4,7 +4,7 @@
 //! gone; entries are repaired by their sequence, and what is meant for visitors by looking into Postgres.
 use std::collections::HashSet;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use fred::interfaces::{ClientLike as _, EventInterface, PubsubInterface as _};
 use fred::types::config::{ReconnectPolicy, UnresponsiveConfig};
 use fred::types::{Builder, Message};
 use futures_util::future::{join, join_all};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
@@ -56,7 +57,7 @@ struct Wanted {
 
 impl Wanted {
     fn lock(&self, place: usize) -> MutexGuard<'_, HashSet<Topic>> {
-        self.channels[place].lock().unwrap_or_else(PoisonError::into_inner)
+        self.channels[place].lock()
     }
 
     /// Listens to a topic, or no longer. True: its channel has its first topic, or lost its last.

@@ -1,8 +1,8 @@
 //! Why Redis cannot be used: by name, in the log, at most once a minute for each reason.
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fred::error::{Error, ErrorKind};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// Reasons remembered, so that each is said seldom.
@@ -32,7 +32,7 @@ impl Trouble {
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 
     /// Something went wrong. Returns `true` if it was logged.

@@ -12,9 +12,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection};
 use tempfile::TempDir;
@@ -39,7 +40,7 @@ struct Folder {
 /// The programs of this binary, unpacked once for all tests that run at the same time: a thousand files are most of a first start.
 fn unpacked() -> Arc<TempDir> {
     static KEPT: Mutex<Weak<TempDir>> = Mutex::new(Weak::new());
-    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut kept = KEPT.lock();
     if let Some(found) = kept.upgrade() {
         return found;
     }
