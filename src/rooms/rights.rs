@@ -111,12 +111,14 @@ async fn recheck(
         match right.restriction {
             Some(Restriction::Kicked) => {}
             Some(restriction @ Restriction::Banned { .. }) => {
-                drop(refused.insert(key, Refusal::Restricted(restriction)))
+                refused.insert(key, Refusal::Restricted(restriction));
             }
             _ if !right.member => {}
-            _ if right.closed && !faults::on(Fault::ClosedTalkAccepts) => drop(refused.insert(key, Refusal::Closed)),
+            _ if right.closed && !faults::on(Fault::ClosedTalkAccepts) => {
+                refused.insert(key, Refusal::Closed);
+            }
             Some(restriction @ Restriction::Muted { .. }) => {
-                drop(refused.insert(key, Refusal::Restricted(restriction)))
+                refused.insert(key, Refusal::Restricted(restriction));
             }
             None => drop(refused.remove(&key)),
         }
