@@ -1,7 +1,7 @@
 //! Leaving: places that end for good. Those that end at the same time end in one commit.
 //!
 //! A leave raises its room's rights under the head's lock. A thousand a second, each with a commit of its own, took a third
-//! of what people write elsewhere (docs/decisions/0009-lanes-take-turns.md). One task a node carries them out: who comes alone
+//! of what people write elsewhere (docs/decisions/0009-writer-shards-take-turns.md). One task a node carries them out: who comes alone
 //! leaves at once, and what somebody asked for is done and told even if they are gone.
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 /// How long a lane waits for its turn. Half of the lanes write at a time: fewer and larger batches cost a seventh less CPU a message at
-/// 4,000 a second. The price and the figures: docs/decisions/0009-lanes-take-turns.md. One that is stuck with a lock is overtaken after this.
+/// 4,000 a second. The price and the figures: docs/decisions/0009-writer-shards-take-turns.md. One that is stuck with a lock is overtaken after this.
 const TURN: Duration = Duration::from_millis(20);
 /// How soon after a batch the next one begins where other nodes may write to the same Postgres: each node's commits come on top of
 /// the others', and Postgres is what they all share. A quarter less CPU a message at 4,000 a second on two nodes,
