@@ -1,75 +1,76 @@
-# Every target can be run by itself in a fresh clone. What is needed: Rust, Node 20.19 or newer, make.
+# Every target runs by itself in a fresh clone. It needs Rust, Node 20.19 or newer, and make.
 .DEFAULT_GOAL := help
 CARGO ?= cargo
 NPM := npm --prefix web
 BUILT := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/debug
 .PHONY: help run build test check fix gen e2e bench chaos rolling faults needs clean
 
-help: ## This list
+help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## Build the web client and the server, and start it at http://localhost:8080
-	@echo "Building the web client and the server; the first time takes some minutes."
+run: ## Build the client and the server, and serve http://localhost:8080
+	@echo "Building the client and the server. The first time takes some minutes."
 	@$(CARGO) build --locked
-	@echo "Starting Maju with a Postgres of its own; what it keeps is in data/. Ctrl-C stops it."
+	@echo "Starting Maju with its own Postgres. Its data is in data/. Ctrl-C stops it."
 	@$(CARGO) run --locked --quiet -- serve
 
-build: ## Build what is deployed: target/release/maju, one file with everything in it
-	@echo "Building the web client and the server, optimised."
+build: ## Build the release: target/release/maju, one file with everything inside
+	@echo "Building the optimised client and server."
 	@$(CARGO) build --locked --release
 	@echo "Done: target/release/maju"
 
-test: needs web/node_modules/.maju-lock ## Run all tests: Rust, web client, the API by its description, a real browser, two minutes of faults; print how much they reach
+test: needs web/node_modules/.maju-lock ## Run all tests: Rust, client, API description, browser, two minutes of faults; print the coverage
 	@.ci/test
 
-check: web/node_modules/.maju-lock ## Format, lints, types, and that generated files are in step
+check: web/node_modules/.maju-lock ## Check format, lints, types, and that generated files are up to date
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	MAJU_SKIP_WEB=1 $(CARGO) clippy --locked --no-default-features -- -D warnings
 	$(NPM) run --silent check
 	@node .ci/gen.mjs --check
 
-fix: ## Put right what can be put right without thinking
+fix: ## Repair formatting and simple lints
 	$(CARGO) fmt --all
 	$(CARGO) clippy --locked --workspace --all-targets --fix --allow-dirty --allow-staged
 	$(CARGO) fmt --all
 
-gen: web/node_modules/.maju-lock ## Rewrite what is generated: .sqlx, the TypeScript of the wire
+gen: web/node_modules/.maju-lock ## Rewrite generated files: .sqlx, the types of the client
 	@node .ci/gen.mjs
 	MAJU_GEN=1 $(CARGO) test --locked --quiet in_step
 
-e2e: needs web/node_modules/.maju-lock ## Run the browser's tests alone
+e2e: needs web/node_modules/.maju-lock ## Run the browser tests alone
 	$(CARGO) build --locked
 	MAJU_BIN="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/maju" $(NPM) run e2e
 
-bench: build ## Measure the optimised build, with bare servers beside it in the same run
+bench: build ## Measure the optimised build, with bare servers in the same run
 	@node .ci/bench.mjs
 	$(CARGO) build --locked --release -p sim
 	@node sim/bench.mjs
 
-# Five sixths of the time Postgres stands aside and each node's way to it can be cut; then one of the nodes runs it.
-chaos: needs ## An hour of faults on two nodes, and a checker; SHORT=1 ten minutes; SECONDS=60 SEED=7 choose another run
+# For five sixths of the time Postgres runs separately, and each node can be cut off from it. Then one
+# of the nodes runs Postgres.
+chaos: needs ## Run an hour of faults on two nodes, with a checker; SHORT=1 is ten minutes; SECONDS=60 SEED=7
 	$(CARGO) build --locked --workspace
 	@all=$(or $(SECONDS),$(if $(SHORT),600,3600)); for run in "aside $$((all * 5 / 6))" "owned $$((all / 6))"; do \
 		set -- $$run; \
 		"$(BUILT)/chaos" --postgres $$1 --seconds $$2 $(if $(SEED),--seed $(SEED)) --bin "$(BUILT)/maju" || exit 1; \
 	done
 
-rolling: needs ## Forty restarts of two nodes behind a balancer, under load; CLIENTS=2000 ROUNDS=3 choose another run
+rolling: needs ## Restart two nodes behind a balancer 40 times under load; CLIENTS=2000 ROUNDS=3 SEED=7
 	$(CARGO) build --locked --workspace
 	@"$(BUILT)/chaos" rolling --rounds $(or $(ROUNDS),20) $(if $(CLIENTS),--clients $(CLIENTS)) $(if $(SEED),--seed $(SEED)) --bin "$(BUILT)/maju"
 
-faults: ## Plant a mistake in the server, again and again, and see that a test catches each; ONLY=a,b chooses
+faults: ## Plant mistakes in the server, and check that a test catches each; ONLY=a,b selects some
 	@.ci/faults.mjs
 
-needs: ## Install what only tests need, where that is allowed
+needs: ## Install what only the tests need, or print the command
 	@.ci/needs
 
-clean: ## Delete everything built; what Maju keeps (data/) stays
+clean: ## Delete everything that was built; data/ stays
 	$(CARGO) clean
 	rm -rf web/node_modules web/dist web/coverage
 
-# The stamp is a copy of the lock it was installed from; the build of the server looks at it too.
+# The stamp is a copy of the lock file that was installed. The build of the server reads it too.
 web/node_modules/.maju-lock: web/package-lock.json
 	@cmp -s $< $@ || (cd web && npm ci --ignore-scripts --no-audit --no-fund --include=dev --include=optional)
 	@cp $< $@
