@@ -1,4 +1,5 @@
-# Maju for a Postgres of its own server (compose.yaml): the binary carries the web client and no database.
+# Maju with a Postgres in another container (compose.yaml): the binary has the client inside, and no
+# Postgres.
 FROM node:22-bookworm-slim AS node
 
 FROM rust:1.95-slim-bookworm AS build
@@ -20,7 +21,7 @@ USER 10001
 ENV MAJU_LISTEN=0.0.0.0:8080 MAJU_LOG=json
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-# The image holds no curl; bash can ask by itself.
+# The image has no curl, so bash sends the request.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 CMD ["bash", "-c", \
     "exec 3<>/dev/tcp/127.0.0.1/8080 && printf 'GET /readyz HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' >&3 && head -n 1 <&3 | grep -q ' 200 '"]
 ENTRYPOINT ["maju"]

@@ -1,6 +1,8 @@
 #!/usr/bin/env node
-// Asks every route of the API what its description allows and what it forbids (schemathesis), and demands that each answer is as described.
-// The first argument is the server's binary. The server runs on a free port with a data folder of its own, and is stopped at the end.
+// Checks the API against its description with schemathesis: it sends each route what the
+// description allows and what it forbids, and every answer must be as described. The first argument
+// is the server's binary. The server runs on a free port with its own data folder, and is stopped at
+// the end.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -20,7 +22,7 @@ if (!binary || !fs.existsSync(tool)) {
 }
 
 const folder = fs.mkdtempSync(join(os.tmpdir(), 'maju-schema-'));
-fs.chmodSync(folder, 0o755); // the user that Postgres runs as has to pass
+fs.chmodSync(folder, 0o755); // the user that runs Postgres needs access
 const listener = net.createServer().listen(0, '127.0.0.1');
 await once(listener, 'listening');
 const { port } = listener.address();
@@ -40,7 +42,7 @@ async function ready() {
   }
 }
 
-/** A visitor who has accepted the rules, as a page makes one. Returns its headers. */
+/** Creates a visitor who has accepted the rules. Returns the headers for that visitor's requests. */
 async function visitor() {
   const first = await fetch(`${base}/api/v1/me`);
   const cookie = first.headers.get('set-cookie').split(';')[0];
