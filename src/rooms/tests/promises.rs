@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{join, post, public_room, receive, say, text};
 use crate::db::{self, fence};
 use crate::realtime::{Publication, Topic};
-use crate::rooms::feed;
+use crate::rooms::delivery;
 use crate::testing::{Node, PATIENCE, Socket, eventually, node};
 
 /// Lets the commit of an entry fail whose text is `poison`: the statement itself succeeds. With SQLSTATE 40001 only the first
@@ -244,14 +244,14 @@ async fn a_node_reads_nothing_of_a_room_that_nobody_listens_to_until_somebody_co
     b.text(&room, "1").await;
     assert_eq!(b.event("message").await["seq"], 1);
     let inner: i64 = sqlx::query_scalar("SELECT id FROM chat_room").fetch_one(&node.app.db).await.unwrap();
-    let delivered = || other.app.rooms.feed.lock()[&inner].delivered;
+    let delivered = || other.app.rooms.delivery.delivered(inner);
     b.ok(json!({"type": "leave", "room": room})).await;
     for (upto, reads_back) in [(5, true), (205, false)] {
         let before = delivered();
         for n in before.unwrap() + 1..=upto {
             a.text(&room, &format!("{n}")).await;
         }
-        feed::look(&other.app).await.unwrap();
+        delivery::reconcile(&other.app).await.unwrap();
         tokio::time::sleep(Duration::from_millis(300)).await; // longer than an entry that is due is waited for
         assert_eq!(delivered(), before);
         // Few are read into the memory, many are passed over; none is missing.
@@ -260,7 +260,7 @@ async fn a_node_reads_nothing_of_a_room_that_nobody_listens_to_until_somebody_co
             assert_eq!(b.event("message").await["seq"], seq);
         }
         assert_eq!(delivered(), Some(upto));
-        assert_eq!(other.app.rooms.feed.lock()[&inner].recent.len() > 1, reads_back);
+        assert_eq!(other.app.rooms.delivery.recent_len(inner) > 1, reads_back);
         b.ok(json!({"type": "leave", "room": room})).await;
     }
 }
