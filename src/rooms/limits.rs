@@ -29,12 +29,13 @@ pub const MAX_PAGE_BYTES: i64 = 256 * 1024;
 pub const MAX_REPLAY_ENTRIES: i64 = 500;
 /// Number of newest entries that a report freezes besides the chosen ones.
 pub const EVIDENCE_NEWEST_ENTRIES: i64 = 50;
-/// Largest evidence of a report, in bytes. Chosen entries come first; one entry is kept whatever its size.
+/// Largest evidence of a report, in bytes. Chosen entries come first; one entry is kept whatever
+/// its size.
 pub const MAX_EVIDENCE_BYTES: i64 = 256 * 1024;
 /// Largest number of people in a room whose read markers are published.
 pub const MAX_PEOPLE_FOR_READ_MARKERS: usize = 50;
 /// How long both sides can read a talk after its end.
 pub const TALK_READABLE_AFTER_END: time::Duration = time::Duration::hours(24);
-/// How long after a request its write may still commit. After that it is answered `unavailable`; clients repeat it under
-/// the same id.
+/// How long after a request its write may still commit. After that it is answered `unavailable`;
+/// clients repeat it under the same id.
 pub const WRITE_DEADLINE: Duration = Duration::from_millis(1_800);

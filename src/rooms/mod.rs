@@ -1,6 +1,7 @@
 //! Rooms: join, post, leave. The entries of a room are numbered without a gap.
 //!
-//! Three wings, whose arrows point one way: [`log`] uses [`delivery`] and [`membership`], [`delivery`] uses [`membership`].
+//! Three wings, whose arrows point one way: [`log`] uses [`delivery`] and [`membership`],
+//! [`delivery`] uses [`membership`].
 mod delivery;
 pub mod limits;
 mod log;
@@ -70,8 +71,8 @@ impl State {
     }
 }
 
-/// Starts the tasks: the writer shards, the writer of leaves, the feed, and the ticks of presence, read markers and
-/// retention.
+/// Starts the tasks: the writer shards, the writer of leaves, the feed, and the ticks of presence,
+/// read markers and retention.
 pub fn run(app: &App, queues: Queues) {
     membership::run(app, queues.leaves, queues.shards.scheduler(), delivery::rights_changed);
     log::run(app, queues.shards);
@@ -80,7 +81,8 @@ pub fn run(app: &App, queues: Queues) {
     app.tasks.spawn_essential("rooms.tick", move || tick(node.clone()));
 }
 
-/// Publishes presence and read markers, and writes read markers, each second. Deletes old talks each minute.
+/// Publishes presence and read markers, and writes read markers, each second. Deletes old talks
+/// each minute.
 async fn tick(node: App) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -101,12 +103,14 @@ async fn tick(node: App) {
     delivery::write_read_markers(&node).await;
 }
 
-/// Returns the number of database connections that rooms hold for themselves: one for each writer shard, and one for leaves.
+/// Returns the number of database connections that rooms hold for themselves: one for each writer
+/// shard, and one for leaves.
 pub fn own_connections() -> u32 {
     u32::try_from(log::shards()).unwrap_or(u32::MAX).saturating_add(membership::OWN_CONNECTIONS)
 }
 
-/// Returns `false` if Postgres has just refused a write. It may answer reads all the same while its disk is full.
+/// Returns `false` if Postgres has just refused a write. It may answer reads all the same while its
+/// disk is full.
 pub fn can_write(app: &App) -> bool {
     app.rooms.log.can_write()
 }
@@ -131,16 +135,18 @@ pub struct Post {
     pub reply_to: Option<Seq>,
     /// The keyed hash of the sender's address prefix.
     pub prefix: Vec<u8>,
-    /// When the client sent it. It is answered within two seconds of this, whatever happens to Postgres.
+    /// When the client sent it. It is answered within two seconds of this, whatever happens to
+    /// Postgres.
     pub requested_at: Instant,
 }
 
-/// Posts an entry to a room. Returns when the entry is queued: `answer` is called after its commit, and it is published
-/// then. Ready at once if the sender's membership is cached. If this fails, `answer` is not called.
+/// Posts an entry to a room. Returns when the entry is queued: `answer` is called after its commit,
+/// and it is published then. Ready at once if the sender's membership is cached. If this fails,
+/// `answer` is not called.
 ///
 /// # Errors
-/// `not_found` if the visitor is not a member, `age_gate`, `banned`, `bad_payload`, `too_long`, `rate_limited`, `unavailable`.
-/// `closed` and `muted` come through `answer`.
+/// `not_found` if the visitor is not a member, `age_gate`, `banned`, `bad_payload`, `too_long`,
+/// `rate_limited`, `unavailable`. `closed` and `muted` come through `answer`.
 pub async fn post(app: &App, who: &Visitor, room: Uuid, post: Post, answer: Answer) -> Result<()> {
     let membership = match cached_membership(app, who, room) {
         Some(membership) => membership,
@@ -165,12 +171,13 @@ pub async fn post_and_wait(app: &App, who: &Visitor, room: Uuid, new: Post) -> R
     answer.await.map_err(|_| Error::Unavailable)?
 }
 
-/// Removes a member from a room and keeps them out until the end of the sanction. Their sockets receive nothing more of the
-/// room, and get a notice `revoked`. Returns the public id of the sanction, which [`crate::moderation::lift`] takes.
+/// Removes a member from a room and keeps them out until the end of the sanction. Their sockets
+/// receive nothing more of the room, and get a notice `revoked`. Returns the public id of the
+/// sanction, which [`crate::moderation::lift`] takes.
 ///
 /// # Errors
-/// `not_found` if there is no such room or the visitor was never in it, `forbidden` for a talk (ban, or let one side leave),
-/// `bad_frame` for a reason that is empty or too long, `unavailable`.
+/// `not_found` if there is no such room or the visitor was never in it, `forbidden` for a talk
+/// (ban, or let one side leave), `bad_frame` for a reason that is empty or too long, `unavailable`.
 #[cfg_attr(not(test), expect(dead_code, reason = "the routes for staff come with the back-office"))]
 pub async fn kick(app: &App, room: Uuid, new: &NewSanction<'_>) -> Result<Uuid> {
     let kicked = membership::kick(app, room, new).await?;
@@ -189,7 +196,8 @@ pub async fn kick(app: &App, room: Uuid, new: &NewSanction<'_>) -> Result<Uuid> 
     Ok(kicked.id)
 }
 
-/// Takes a member's right to write in a room away. They can still read. Returns the public id of the sanction.
+/// Takes a member's right to write in a room away. They can still read. Returns the public id of
+/// the sanction.
 ///
 /// # Errors
 /// `not_found` if there is no such room or the visitor was never in it, `bad_frame`, `unavailable`.
@@ -213,8 +221,8 @@ pub struct Participant {
     pub locale: Locale,
 }
 
-/// Opens a room for each pair, inside the matcher's transaction: the room, its head and both memberships. Returns the inner
-/// ids of the rooms, in order.
+/// Opens a room for each pair, inside the matcher's transaction: the room, its head and both
+/// memberships. Returns the inner ids of the rooms, in order.
 ///
 /// # Errors
 /// Those of the statements.
@@ -234,8 +242,8 @@ pub async fn open(tx: &mut PgConnection, pairs: &[Pair]) -> Result<Vec<RoomId>, 
     store::open_talks(tx, &talks).await
 }
 
-/// Closes the room of a talk inside a transaction. Returns `false` if it was closed already. Call [`closed`] after the
-/// commit.
+/// Closes the room of a talk inside a transaction. Returns `false` if it was closed already. Call
+/// [`closed`] after the commit.
 ///
 /// # Errors
 /// `unavailable`.

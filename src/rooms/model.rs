@@ -112,7 +112,8 @@ pub struct Sender {
     pub slot: Option<Slot>,
     #[ts(type = "Color")]
     pub color: String,
-    /// The animal of the alias, so that a page can show the name in the reader's language. Null for a chosen name.
+    /// The animal of the alias, so that a page can show the name in the reader's language. Null for
+    /// a chosen name.
     pub animal: Option<String>,
 }
 
@@ -227,11 +228,12 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// Checks what a client sent. The text is normalised (NFC) and trimmed. Unknown fields are kept.
+    /// Checks what a client sent. The text is normalised (NFC) and trimmed. Unknown fields are
+    /// kept.
     ///
     /// # Errors
-    /// `bad_payload` with the field; `too_long` beyond [`MAX_MESSAGE_CHARS`], [`MAX_PAYLOAD_BYTES`] or
-    /// [`MAX_UNKNOWN_BYTES`].
+    /// `bad_payload` with the field; `too_long` beyond [`MAX_MESSAGE_CHARS`], [`MAX_PAYLOAD_BYTES`]
+    /// or [`MAX_UNKNOWN_BYTES`].
     pub fn checked(mut sent: Map<String, Value>) -> Result<Self> {
         match sent.get("kind").and_then(Value::as_str) {
             Some("text") => {}
@@ -318,7 +320,8 @@ fn check_depth(value: &Value, depth: usize) -> Result<()> {
     }
 }
 
-/// Returns `true` if a text has the form of a BCP 47 tag: 2 to 8 letters, then subtags of 1 to 8 letters or digits.
+/// Returns `true` if a text has the form of a BCP 47 tag: 2 to 8 letters, then subtags of 1 to 8
+/// letters or digits.
 pub fn is_language_tag(tag: &str) -> bool {
     let mut parts = tag.split('-');
     let primary = parts.next().unwrap_or_default();

@@ -28,13 +28,16 @@ pub struct Reported {
     pub other: VisitorId,
 }
 
-/// Reports a visitor inside a transaction. The chosen entries and the newest ones are stored as they are now. In a talk the
-/// report is about `partner`, with or without chosen entries; elsewhere it is about the author of the chosen entries.
+/// Reports a visitor inside a transaction. The chosen entries and the newest ones are stored as
+/// they are now. In a talk the report is about `partner`, with or without chosen entries; elsewhere
+/// it is about the author of the chosen entries.
 ///
-/// Each side can report a talk once, and each reader an entry once: a repeat stores nothing and returns the first report.
+/// Each side can report a talk once, and each reader an entry once: a repeat stores nothing and
+/// returns the first report.
 ///
 /// # Errors
-/// `bad_payload` unless at least one chosen entry is visible and all visible ones are by one other person; `unavailable`.
+/// `bad_payload` unless at least one chosen entry is visible and all visible ones are by one other
+/// person; `unavailable`.
 pub async fn report(
     tx: &mut PgConnection,
     who: &Visitor,
@@ -60,7 +63,8 @@ pub async fn report(
     Ok(Reported { id: reserved.id, other })
 }
 
-/// Returns the one other author of the chosen entries, and the seqs of their entries. The reporter's own are ignored.
+/// Returns the one other author of the chosen entries, and the seqs of their entries. The
+/// reporter's own are ignored.
 fn reported_author(who: VisitorId, chosen: Vec<Authored>) -> Result<(VisitorId, Vec<Seq>)> {
     let others: Vec<Authored> = chosen.into_iter().filter(|entry| entry.author != who).collect();
     let Some(Authored { author, .. }) = others.first().copied() else {

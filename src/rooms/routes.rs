@@ -35,7 +35,8 @@ pub fn router() -> OpenApiRouter<App> {
 #[derive(Serialize, utoipa::ToSchema)]
 struct Page<T> {
     items: Vec<T>,
-    /// Where the next page begins: pass it as `cursor` (or as `before` or `after`). Null at the end.
+    /// Where the next page begins: pass it as `cursor` (or as `before` or `after`). Null at the
+    /// end.
     next: Option<String>,
 }
 
@@ -235,7 +236,8 @@ fn page_size(limit: Option<i64>) -> Result<i64> {
     }
 }
 
-/// Returns the public id of the room in a path, which is an id or a slug. Postgres is asked only about what can be a slug.
+/// Returns the public id of the room in a path, which is an id or a slug. Postgres is asked only
+/// about what can be a slug.
 ///
 /// # Errors
 /// `not_found`, `unavailable`.

@@ -183,8 +183,8 @@ pub(super) struct EvidenceScope<'a> {
     pub bytes: i64,
 }
 
-/// Returns the evidence of a report: a JSON list of the entries as they are now, in the order of their seqs, each with the
-/// inner id of its author.
+/// Returns the evidence of a report: a JSON list of the entries as they are now, in the order of
+/// their seqs, each with the inner id of its author.
 pub(super) async fn freeze(
     tx: &mut PgConnection,
     room: RoomId,
@@ -213,8 +213,8 @@ pub(super) async fn freeze(
     Ok(evidence)
 }
 
-/// Deletes a batch of talks that ended more than a day ago, with their logs. The evidence of a report is stored apart and
-/// stays. Returns the number of talks.
+/// Deletes a batch of talks that ended more than a day ago, with their logs. The evidence of a
+/// report is stored apart and stays. Returns the number of talks.
 pub(super) async fn delete_old_talks(db: &PgPool) -> Result<u64, sqlx::Error> {
     let mut tx = db.begin().await?;
     let rooms = sqlx::query_scalar!(

@@ -1,5 +1,5 @@
-//! Ephemeral frames: typing and read markers. They are in no log and can be dropped. They are published seldom, and within
-//! what a room's deliveries may cost.
+//! Ephemeral frames: typing and read markers. They are in no log and can be dropped. They are
+//! published seldom, and within what a room's deliveries may cost.
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -45,8 +45,9 @@ impl ReadMarkers {
     }
 }
 
-/// Returns the membership for an ephemeral frame, which no batch checks again. A cached membership is enough if the visitor
-/// is subscribed to the room on this node, because such a node learns of a lost right within a second.
+/// Returns the membership for an ephemeral frame, which no batch checks again. A cached membership
+/// is enough if the visitor is subscribed to the room on this node, because such a node learns of a
+/// lost right within a second.
 async fn current_membership(app: &App, who: &Visitor, room: Uuid) -> Result<Membership> {
     match membership::cached_membership(app, who, room) {
         Some(cached)
@@ -69,7 +70,8 @@ fn publish_ephemeral(app: &App, room: RoomId, event: &RoomEvent, except: Option<
     }
 }
 
-/// Tells the others in the room that the visitor is typing, unless they were told a moment ago or the room is too busy.
+/// Tells the others in the room that the visitor is typing, unless they were told a moment ago or
+/// the room is too busy.
 ///
 /// # Errors
 /// `not_found`, `closed`, `muted`, `banned`, `unavailable`.
@@ -89,8 +91,8 @@ pub async fn typing(app: &App, who: &Visitor, room: Uuid, own: &Arc<Queue>) -> R
     Ok(())
 }
 
-/// Records how far the visitor has read. It is written within a second. A small room is told at once, or within some
-/// seconds.
+/// Records how far the visitor has read. It is written within a second. A small room is told at
+/// once, or within some seconds.
 ///
 /// # Errors
 /// `not_found`, `banned`, `bad_frame` if there is no such entry, `unavailable`.
@@ -129,7 +131,8 @@ pub(in crate::rooms) fn publish_read_markers(app: &App) {
     }
 }
 
-/// Publishes a read marker. Returns `false` if it must wait, because the last one was too recent or the room is too busy.
+/// Publishes a read marker. Returns `false` if it must wait, because the last one was too recent or
+/// the room is too busy.
 fn publish_marker(app: &App, key: (RoomId, VisitorId), marker: &UnpublishedMarker) -> bool {
     if online(app, &marker.room) > MAX_PEOPLE_FOR_READ_MARKERS {
         return true; // a large room gets no markers
@@ -149,7 +152,8 @@ fn has_capacity(app: &App, room: RoomId) -> bool {
     app.limits.take_many(Bucket::Deliveries, Key::Room(room), deliveries).is_ok()
 }
 
-/// Writes the read markers to Postgres. Markers that cannot be written are written with the next call.
+/// Writes the read markers to Postgres. Markers that cannot be written are written with the next
+/// call.
 pub(in crate::rooms) async fn write_read_markers(app: &App) {
     let markers = std::mem::take(&mut *app.rooms.delivery.read_markers.unwritten());
     if markers.is_empty() {

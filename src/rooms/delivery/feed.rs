@@ -1,7 +1,8 @@
 //! The feed: the entries of a room reach every subscribed socket, in order and without a gap.
 //!
-//! For each room in use it knows the last seq that was delivered, and keeps a few recent entries in memory. An entry that
-//! comes early waits a moment for its predecessors. Then they are read from Postgres.
+//! For each room in use it knows the last seq that was delivered, and keeps a few recent entries in
+//! memory. An entry that comes early waits a moment for its predecessors. Then they are read from
+//! Postgres.
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -41,8 +42,9 @@ impl Feed {
         subscribed.map(|feed| (feed.room.id, feed.room.public_id)).collect()
     }
 
-    /// Notes that the version of a room's rights is now `rights`, and that whoever lost a right is not subscribed here any
-    /// more. Ignored if other changes came in between: [`super::reconcile::reconcile`] finds those.
+    /// Notes that the version of a room's rights is now `rights`, and that whoever lost a right is
+    /// not subscribed here any more. Ignored if other changes came in between:
+    /// [`super::reconcile::reconcile`] finds those.
     pub(super) fn rights_raised(&self, room: RoomId, rights: RightsVersion) {
         let mut rooms = self.lock();
         if let Some(known) = rooms.get_mut(&room).and_then(|feed| feed.rights.as_mut())
@@ -64,8 +66,8 @@ impl Feed {
     }
 }
 
-/// Returns how long entries of a room can wait for their commit, because its sockets would not get them sooner. `None` if
-/// they must not wait.
+/// Returns how long entries of a room can wait for their commit, because its sockets would not get
+/// them sooner. `None` if they must not wait.
 pub(in crate::rooms) fn batch_window(app: &App, room: RoomId) -> Option<BatchWindow> {
     app.rooms.delivery.feed.lock().get(&room)?.batch_window(app)
 }
@@ -75,7 +77,8 @@ pub(in crate::rooms) fn is_wanted(app: &App, room: RoomId) -> bool {
     app.relay.has_others() || app.rooms.delivery.feed.lock().contains_key(&room)
 }
 
-/// Delivers entries of a room that this node committed together, one after the other, to the sockets here. Empties the list.
+/// Delivers entries of a room that this node committed together, one after the other, to the
+/// sockets here. Empties the list.
 pub(in crate::rooms) fn deliver(app: &App, room: RoomId, entries: &mut Vec<Entry>) {
     if !entries.is_empty()
         && let Some(feed) = app.rooms.delivery.feed.lock().get_mut(&room)
@@ -100,7 +103,8 @@ pub(in crate::rooms) async fn open(app: &App, room: &Arc<ChatRoom>) -> Result<Se
             return Ok(delivered);
         }
     }
-    // Entries that are committed from here on reach the feed as early ones, and are delivered below.
+    // Entries that are committed from here on reach the feed as early ones, and are delivered
+    // below.
     let head =
         app.rooms.delivery.heads.load(room.id, |ids| store::heads(&app.db, ids)).await?.ok_or(Error::NotFound)?;
     let delivered = {

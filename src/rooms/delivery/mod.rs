@@ -1,4 +1,5 @@
-//! Delivery: entries and ephemeral frames reach the sockets of a room, on this node and on others. Never names the log.
+//! Delivery: entries and ephemeral frames reach the sockets of a room, on this node and on others.
+//! Never names the log.
 mod coalesce;
 mod ephemeral;
 mod feed;
@@ -78,11 +79,13 @@ pub(super) fn run(app: &App) {
 pub enum Subscribed {
     /// The replay that leads to the head.
     Replay { head: Seq, replay: Replay },
-    /// More is missing than a replay sends: the client reads pages, and [`subscribe_at_head`] follows.
+    /// More is missing than a replay sends: the client reads pages, and [`subscribe_at_head`]
+    /// follows.
     Resync,
 }
 
-/// Starts the subscription of a member who has seen the entries up to `after`, or up to the head if `None`.
+/// Starts the subscription of a member who has seen the entries up to `after`, or up to the head if
+/// `None`.
 ///
 /// # Errors
 /// `not_found` if the room is gone, `unavailable`.
@@ -129,7 +132,8 @@ fn presence_changed(app: &App, room: &ChatRoom) {
     }
 }
 
-/// Returns how many different people have the room open, on all nodes. A person who has it open on two nodes counts twice.
+/// Returns how many different people have the room open, on all nodes. A person who has it open on
+/// two nodes counts twice.
 pub fn online(app: &App, room: &ChatRoom) -> usize {
     presence::online(app, room.id)
 }

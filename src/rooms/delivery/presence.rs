@@ -1,5 +1,5 @@
-//! Presence: how many people have a room open, on all nodes together. Published at most once a second for each room; it is
-//! never an entry of the log.
+//! Presence: how many people have a room open, on all nodes together. Published at most once a
+//! second for each room; it is never an entry of the log.
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -55,12 +55,14 @@ impl Presence {
     }
 }
 
-/// Notes that somebody subscribed to a room on this node, or left it. Not used for talks, whose sides are told of each other.
+/// Notes that somebody subscribed to a room on this node, or left it. Not used for talks, whose
+/// sides are told of each other.
 pub(super) fn changed_here(app: &App, room: RoomId, public: Uuid) {
     app.rooms.delivery.presence.lock().changed.insert((room, public), Origin::Here);
 }
 
-/// Returns how many different people have the room open: those of this node, and what the other nodes published.
+/// Returns how many different people have the room open: those of this node, and what the other
+/// nodes published.
 pub(super) fn online(app: &App, room: RoomId) -> usize {
     app.hub.owners(Topic::Room(room)).len() + online_elsewhere(app, room)
 }
@@ -87,7 +89,8 @@ pub(super) fn apply_relayed(app: &App, node: Uuid, room: RoomId, frame: &Frame) 
     true
 }
 
-/// Publishes the counts that have changed, to the sockets here and to the other nodes. Called once a second.
+/// Publishes the counts that have changed, to the sockets here and to the other nodes. Called once
+/// a second.
 pub(in crate::rooms) fn publish_changes(app: &App) {
     if faults::on(Fault::PresenceNeverTold) {
         return;

@@ -1,5 +1,5 @@
-//! Reconciling: what other nodes published is applied, early entries are waited for, and heads are compared with Postgres,
-//! so that the last entry before a silence cannot stay hidden.
+//! Reconciling: what other nodes published is applied, early entries are waited for, and heads are
+//! compared with Postgres, so that the last entry before a silence cannot stay hidden.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,8 +67,8 @@ pub(in crate::rooms) fn overdue(app: &App) -> Vec<RoomId> {
     late.collect()
 }
 
-/// Compares the heads of the rooms in use with Postgres in one query, and drops the rooms that are no longer in use. Missing
-/// entries are read soon, unless they arrive before.
+/// Compares the heads of the rooms in use with Postgres in one query, and drops the rooms that are
+/// no longer in use. Missing entries are read soon, unless they arrive before.
 ///
 /// # Errors
 /// `unavailable`.
@@ -94,7 +94,8 @@ pub(in crate::rooms) async fn reconcile(app: &App) -> Result<()> {
     }
     let moved = store::heads_past(&app.db, &ids, &seqs, &rights).await?;
     check_subscribers(app, &moved).await?;
-    // What was committed a moment ago is still on its way: on a busy node that is something in every second room.
+    // What was committed a moment ago is still on its way: on a busy node that is something in
+    // every second room.
     let now = Instant::now();
     let mut rooms = app.rooms.delivery.feed.lock();
     for head in moved {
@@ -108,7 +109,8 @@ pub(in crate::rooms) async fn reconcile(app: &App) -> Result<()> {
     Ok(())
 }
 
-/// Unsubscribes those who have lost their access to a room whose rights were raised without this node being told.
+/// Unsubscribes those who have lost their access to a room whose rights were raised without this
+/// node being told.
 async fn check_subscribers(app: &App, heads: &[Head]) -> Result<()> {
     let mut raised = Vec::new();
     {
@@ -154,8 +156,8 @@ async fn apply_publications(app: App) {
     }
 }
 
-/// Applies publications that came together. The feed is locked once for all entries between two ephemeral frames, and the
-/// sockets of a room wake once for its entries.
+/// Applies publications that came together. The feed is locked once for all entries between two
+/// ephemeral frames, and the sockets of a room wake once for its entries.
 fn apply_relayed(app: &App, publications: &[Publication]) {
     let mut entries = Vec::new();
     for alike in publications.chunk_by(|one, next| one.seq.is_some() == next.seq.is_some()) {

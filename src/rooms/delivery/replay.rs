@@ -1,5 +1,5 @@
-//! A replay: the entries that a client missed of a room, in order, until its socket is subscribed. The gateway pulls its
-//! pages as the socket drains.
+//! A replay: the entries that a client missed of a room, in order, until its socket is subscribed.
+//! The gateway pulls its pages as the socket drains.
 use std::sync::Arc;
 
 use super::feed::{self, MAX_PAGE_ENTRIES};
@@ -29,7 +29,8 @@ pub enum Step {
     Page(Vec<Frame>),
     /// The socket is subscribed and has missed nothing.
     Subscribed,
-    /// More entries than a replay sends came meanwhile. The socket is subscribed from `head` on, and the client reads pages.
+    /// More entries than a replay sends came meanwhile. The socket is subscribed from `head` on,
+    /// and the client reads pages.
     Resync { head: Seq },
 }
 

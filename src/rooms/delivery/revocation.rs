@@ -1,5 +1,6 @@
-//! Revocation: what follows a change of rights in a room. Caches and sockets of this node follow at once, and the other nodes
-//! are told over the room's topic. [`super::reconcile`] finds what the relay lost.
+//! Revocation: what follows a change of rights in a room. Caches and sockets of this node follow at
+//! once, and the other nodes are told over the room's topic. [`super::reconcile`] finds what the
+//! relay lost.
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,8 @@ use crate::realtime::{Frame, Publication, Topic};
 use crate::rooms::membership::{self, RightsChange};
 use crate::rooms::model::ChatRoom;
 
-/// What nodes tell each other over a room's topic: the version of its rights, and the member who was removed.
+/// What nodes tell each other over a room's topic: the version of its rights, and the member who
+/// was removed.
 #[derive(Serialize, Deserialize)]
 struct RelayedChange {
     rights: RightsVersion,

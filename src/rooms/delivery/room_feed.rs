@@ -21,7 +21,8 @@ pub(super) struct RoomFeed {
     pub(super) room: Arc<ChatRoom>,
     /// The last seq that was delivered: `None` until the head was read.
     pub(super) delivered: Option<Seq>,
-    /// The version of the room's rights for which its subscribers here were checked: `None` until the head was read.
+    /// The version of the room's rights for which its subscribers here were checked: `None` until
+    /// the head was read.
     pub(super) rights: Option<RightsVersion>,
     pub(super) recent: VecDeque<Entry>,
     recent_bytes: usize,
@@ -55,7 +56,8 @@ impl RoomFeed {
         }
     }
 
-    /// Sets the head, unless something was delivered already, and delivers the early entries that follow it.
+    /// Sets the head, unless something was delivered already, and delivers the early entries that
+    /// follow it.
     pub(super) fn set_head(&mut self, app: &App, head: Seq) {
         if self.delivered.is_some() {
             return;
@@ -67,7 +69,8 @@ impl RoomFeed {
         }
     }
 
-    /// Delivers an entry if it is the next one, keeps it if it is early, and drops it if it was delivered before.
+    /// Delivers an entry if it is the next one, keeps it if it is early, and drops it if it was
+    /// delivered before.
     pub(super) fn apply(&mut self, app: &App, entry: Entry) {
         match self.delivered {
             Some(delivered) if entry.seq <= delivered => {}
@@ -122,7 +125,8 @@ impl RoomFeed {
         self.remember(entry);
     }
 
-    /// Writes entries to the sockets, or holds them for a moment if a large room was written to a moment ago.
+    /// Writes entries to the sockets, or holds them for a moment if a large room was written to a
+    /// moment ago.
     fn write(&mut self, app: &App, entries: &[Entry]) {
         let policy = CoalescePolicy::of(app, self.room.id);
         let recent_write = self.written_at.zip(policy).filter(|(at, policy)| at.elapsed() < policy.max_wait);
@@ -146,7 +150,8 @@ impl RoomFeed {
         }
     }
 
-    /// Writes the held entries to the sockets. A socket that subscribes calls it first: it has read them from memory.
+    /// Writes the held entries to the sockets. A socket that subscribes calls it first: it has read
+    /// them from memory.
     pub(super) fn write_held(&mut self, app: &App) {
         if !self.held.is_empty() {
             app.hub.publish_entries(self.room.id, &std::mem::take(&mut self.held));
@@ -159,15 +164,16 @@ impl RoomFeed {
         CoalescePolicy::of(app, self.room.id)?.batch_window(self.written_at?, self.held.len())
     }
 
-    /// Moves on to the head if more is missing than the recent entries can hold. For a room without subscribers: a client
-    /// that reads from further back reads Postgres.
+    /// Moves on to the head if more is missing than the recent entries can hold. For a room without
+    /// subscribers: a client that reads from further back reads Postgres.
     pub(super) fn skip_to(&mut self, head: Seq) {
         let is_far_behind = self.delivered.is_some_and(|delivered| head - delivered > MAX_RECENT_ENTRIES as i64);
         if is_far_behind {
             self.recent.clear();
             self.recent_bytes = 0;
             self.delivered = Some(head);
-            // An early entry that is skipped would be waited for until the next entry, with a query each time.
+            // An early entry that is skipped would be waited for until the next entry, with a query
+            // each time.
             self.early = self.early.split_off(&(head + 1));
             if self.early.is_empty() {
                 self.early_since = None;

@@ -1,7 +1,9 @@
-//! Authorisation inside the batch: which entries must not be written, as committed when the batch holds its locks.
+//! Authorisation inside the batch: which entries must not be written, as committed when the batch
+//! holds its locks.
 //!
-//! A lost right raises a version: `room_head.rights` in a room, the fence everywhere. A pending entry carries the versions
-//! at which its sender's membership was read. A batch asks again about exactly those entries whose versions are behind.
+//! A lost right raises a version: `room_head.rights` in a room, the fence everywhere. A pending
+//! entry carries the versions at which its sender's membership was read. A batch asks again about
+//! exactly those entries whose versions are behind.
 use std::collections::{HashMap, HashSet};
 
 use sqlx::PgConnection;
@@ -85,8 +87,8 @@ impl Authorization {
         }
     }
 
-    /// Returns the answer to an entry that must not be written: the first answer if it is a repeat, otherwise why it is
-    /// denied. `None` if it can be written.
+    /// Returns the answer to an entry that must not be written: the first answer if it is a repeat,
+    /// otherwise why it is denied. `None` if it can be written.
     pub(super) fn denial(&self, entry: &PendingEntry) -> Option<Result<Posted>> {
         let reason = self.deny_reason(entry)?;
         Some(match (self.written_before.get(&(entry.room.id, entry.client_id)), reason) {
@@ -99,7 +101,8 @@ impl Authorization {
     }
 }
 
-/// Returns which of the `(room, visitor)` pairs must not write, read under the locks of the heads and the fence.
+/// Returns which of the `(room, visitor)` pairs must not write, read under the locks of the heads
+/// and the fence.
 async fn read_denied(
     tx: &mut PgConnection,
     stale: &HashSet<(RoomId, VisitorId)>,
@@ -131,8 +134,8 @@ async fn read_denied(
     Ok(denied)
 }
 
-/// Returns the denied entries that were written before, by room and client id: a repeat gets the first answer, also when the
-/// talk has ended since.
+/// Returns the denied entries that were written before, by room and client id: a repeat gets the
+/// first answer, also when the talk has ended since.
 async fn read_written_before(
     tx: &mut PgConnection,
     denied: impl Iterator<Item = &PendingEntry>,

@@ -1,5 +1,6 @@
-//! A batch: entries committed in one transaction. One statement writes it if nothing has changed since its senders were
-//! checked. Otherwise it goes step by step, and authorises its senders again.
+//! A batch: entries committed in one transaction. One statement writes it if nothing has changed
+//! since its senders were checked. Otherwise it goes step by step, and authorises its senders
+//! again.
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ use crate::rooms::Posted;
 /// How long before the shard's deadline a batch stops waiting for a lock.
 const LOCK_MARGIN: Duration = Duration::from_millis(50);
 
-/// Writes a batch, whose entries are in the order of their rooms. Returns after the commit, with the answer to each entry.
-/// The caller stops waiting at `deadline`.
+/// Writes a batch, whose entries are in the order of their rooms. Returns after the commit, with
+/// the answer to each entry. The caller stops waiting at `deadline`.
 ///
 /// # Errors
 /// Those of Postgres: nothing was written, or it is not known whether it was.
@@ -38,7 +39,8 @@ pub(super) async fn write(
     }
 }
 
-/// Writes a batch in one statement and one round trip. Returns `None` if something has changed: nothing was written then.
+/// Writes a batch in one statement and one round trip. Returns `None` if something has changed:
+/// nothing was written then.
 async fn write_at_once(
     app: &App,
     connection: &mut PgConnection,
@@ -84,7 +86,8 @@ async fn write_at_once(
     Ok(Some(answers.collect()))
 }
 
-/// Writes a batch with the rights of its senders as they are under the fence and the locks of the heads.
+/// Writes a batch with the rights of its senders as they are under the fence and the locks of the
+/// heads.
 async fn write_in_steps(
     app: &App,
     connection: &mut PgConnection,

@@ -9,9 +9,11 @@ use crate::faults::{self, Fault};
 use crate::http::{Bucket, Key};
 use crate::rooms::model::{ChatRoom, RoomKind};
 
-/// Checks that the room has capacity for an entry. A talk is not limited: only two people write, within their own limits.
+/// Checks that the room has capacity for an entry. A talk is not limited: only two people write,
+/// within their own limits.
 ///
-/// The narrowest limit is checked first, so that a flood that it refuses takes nothing from the others in the room.
+/// The narrowest limit is checked first, so that a flood that it refuses takes nothing from the
+/// others in the room.
 ///
 /// # Errors
 /// `rate_limited`.
@@ -24,7 +26,8 @@ pub(super) fn check(app: &App, room: &ChatRoom, prefix: &[u8], text_key: u64) ->
     app.limits.take(Bucket::RoomSends, Key::Room(room.id))
 }
 
-/// Returns a number that is the same for texts that differ only in spaces and capitals. Costs nothing if limits are off.
+/// Returns a number that is the same for texts that differ only in spaces and capitals. Costs
+/// nothing if limits are off.
 pub(super) fn text_key(app: &App, payload: &Map<String, Value>) -> u64 {
     let text = payload.get("text").and_then(|text| text.as_str()).unwrap_or_default();
     app.limits.hash(Folded(text))

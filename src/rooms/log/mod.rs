@@ -1,5 +1,5 @@
-//! The log: every entry goes through a group-commit writer, which numbers the entries of a room without a gap. An entry is
-//! acknowledged after its commit, and published then.
+//! The log: every entry goes through a group-commit writer, which numbers the entries of a room
+//! without a gap. An entry is acknowledged after its commit, and published then.
 mod authorization;
 mod batch;
 mod flood;
@@ -31,13 +31,13 @@ pub(super) use shard::SESSION;
 #[cfg(test)]
 pub(super) use store::lock_heads;
 
-/// Writer shards on a node: one for each core within these bounds. More shards make smaller batches, which costs Postgres
-/// about a tenth more for each message.
+/// Writer shards on a node: one for each core within these bounds. More shards make smaller
+/// batches, which costs Postgres about a tenth more for each message.
 const SHARDS: RangeInclusive<usize> = 2..=4;
 /// Largest number of entries that wait for a shard. An entry beyond it is answered `unavailable`.
 const QUEUE_CAPACITY: usize = 4_096;
-/// How long a node counts as unable to write after Postgres has refused a write, unless a write commits. After that, one
-/// write is attempted.
+/// How long a node counts as unable to write after Postgres has refused a write, unless a write
+/// commits. After that, one write is attempted.
 const REFUSED_FOR: Duration = Duration::from_secs(3);
 
 /// An entry that is accepted but not yet committed.
@@ -80,7 +80,8 @@ impl State {
         (Self { shards, refused_at: Mutex::default() }, queues)
     }
 
-    /// Returns `false` if Postgres has just refused a write. It may answer reads all the same while its disk is full.
+    /// Returns `false` if Postgres has just refused a write. It may answer reads all the same while
+    /// its disk is full.
     pub(super) fn can_write(&self) -> bool {
         self.refused_at.lock().is_none_or(|at| at.elapsed() > REFUSED_FOR)
     }
@@ -119,14 +120,15 @@ pub(super) fn run(app: &App, queues: ShardQueues) {
     }
 }
 
-/// Checks an entry of a member and hands it to its writer shard. `answer` is called after the commit, unless this fails.
+/// Checks an entry of a member and hands it to its writer shard. `answer` is called after the
+/// commit, unless this fails.
 ///
-/// A room that has ended and a muted member are refused by the writer, because a repeat of an entry that was written before
-/// gets the first answer.
+/// A room that has ended and a muted member are refused by the writer, because a repeat of an entry
+/// that was written before gets the first answer.
 ///
 /// # Errors
-/// `bad_payload`, `too_long`; `rate_limited` if the room, or one address prefix in it, gets too many entries, or the sender
-/// has written too many bytes; `unavailable` if the queue is full.
+/// `bad_payload`, `too_long`; `rate_limited` if the room, or one address prefix in it, gets too
+/// many entries, or the sender has written too many bytes; `unavailable` if the queue is full.
 pub(super) fn submit(app: &App, membership: Membership, post: Post, answer: Answer) -> Result<()> {
     let text_key = flood::text_key(app, &post.payload);
     let payload = Payload::checked(post.payload)?;

@@ -1,4 +1,5 @@
-//! Recent client ids: most repeats of an entry are answered from here, before they reach the database.
+//! Recent client ids: most repeats of an entry are answered from here, before they reach the
+//! database.
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use time::OffsetDateTime;

@@ -1,8 +1,8 @@
 //! A writer shard: one of a node's group-commit writers.
 //!
-//! The entries of a room always go through the same shard. Half of the shards commit at a time, while the others gather what
-//! arrives. Each commits what it has gathered in one transaction. No timer adds latency: an idle shard commits at once, a
-//! busy one in batches.
+//! The entries of a room always go through the same shard. Half of the shards commit at a time,
+//! while the others gather what arrives. Each commits what it has gathered in one transaction. No
+//! timer adds latency: an idle shard commits at once, a busy one in batches.
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,10 +30,11 @@ use crate::rooms::{Answer, Posted, delivery};
 const MAX_BATCH_ROWS: usize = 500;
 /// Largest size of the payloads in one transaction. A single entry may be larger.
 const MAX_BATCH_BYTES: usize = 1024 * 1024;
-/// An entry with less time left than this is refused at once: a shard that is late keeps its time for the rest.
+/// An entry with less time left than this is refused at once: a shard that is late keeps its time
+/// for the rest.
 const MIN_TIME_LEFT: Duration = Duration::from_millis(200);
-/// How long a batch waits before it tries again when Postgres cannot be reached, and how often the queue is checked
-/// meanwhile.
+/// How long a batch waits before it tries again when Postgres cannot be reached, and how often the
+/// queue is checked meanwhile.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
 /// How long a visitor whose repeats made a batch fail is written in batches of one.
 const ISOLATED_FOR: Duration = Duration::from_secs(60);
@@ -44,7 +45,8 @@ pub(in crate::rooms) const SESSION: &[(&str, &str)] = &[
     ("idle_in_transaction_session_timeout", "2s"),
     ("statement_timeout", "5s"),
     ("tcp_user_timeout", "5s"),
-    // The statements of a batch are planned once: planning them for each batch cost more than it gained.
+    // The statements of a batch are planned once: planning them for each batch cost more than it
+    // gained.
     ("plan_cache_mode", "force_generic_plan"),
     ("application_name", "maju writer"),
 ];
@@ -72,7 +74,8 @@ pub(super) fn run(app: &App, queue: mpsc::Receiver<PendingEntry>, scheduler: Com
 struct WriterShard {
     app: App,
     queue: mpsc::Receiver<PendingEntry>,
-    /// Entries that were taken from the queue and are not in the current batch, in the order of arrival.
+    /// Entries that were taken from the queue and are not in the current batch, in the order of
+    /// arrival.
     waiting: Vec<PendingEntry>,
     scheduler: CommitScheduler,
     /// The turn to commit, held from before the batch is gathered until Postgres has answered.
@@ -94,7 +97,8 @@ impl WriterShard {
                 tokio::select! {
                     biased;
                     count = self.queue.recv_many(&mut gathered, MAX_BATCH_ROWS) => if count == 0 { return },
-                    // The branch above comes first: queued entries are written before the shard stops.
+                    // The branch above comes first: queued entries are written before the shard
+                    // stops.
                     () = stopping.cancelled() => break,
                 }
             }
@@ -116,8 +120,9 @@ impl WriterShard {
         }
     }
 
-    /// Waits briefly for more entries if all that were gathered go to large rooms, whose sockets get several entries at a
-    /// time anyway: a commit costs as much CPU as some hundred deliveries. An entry of any other room ends the wait.
+    /// Waits briefly for more entries if all that were gathered go to large rooms, whose sockets
+    /// get several entries at a time anyway: a commit costs as much CPU as some hundred deliveries.
+    /// An entry of any other room ends the wait.
     async fn coalesce(&mut self, gathered: &mut Vec<PendingEntry>) {
         let (mut checked, mut enough, mut until) = (0, MAX_BATCH_ROWS, None);
         while checked < gathered.len() {
@@ -138,7 +143,8 @@ impl WriterShard {
         }
     }
 
-    /// Returns how many of the gathered entries go into the next transaction, within its bounds and in the order of arrival.
+    /// Returns how many of the gathered entries go into the next transaction, within its bounds and
+    /// in the order of arrival.
     fn next_batch_len(&mut self, gathered: &[PendingEntry]) -> usize {
         let now = Instant::now();
         self.isolated.retain(|_, until| *until > now);
@@ -157,7 +163,8 @@ impl WriterShard {
     /// Answers every entry of a batch, whatever happens.
     async fn process_batch(&mut self, batch: Vec<PendingEntry>) {
         let Parted { first: mut batch, repeats } = self.recent.answer_repeats(batch);
-        // The entries of a room side by side: its sockets wake once for them, and their rows share pages of the indexes.
+        // The entries of a room side by side: its sockets wake once for them, and their rows share
+        // pages of the indexes.
         batch.sort_by_key(|entry| entry.room.id);
         let (mut batch, mut deadline) = refuse_late(batch);
         let mut retries = 0;
@@ -179,7 +186,8 @@ impl WriterShard {
             } else if db::is_retryable(&why) && retries < MAX_RETRIES && !faults::on(Fault::SerializationNotRepeated) {
                 retries += 1;
             } else if db::is_unreachable(&why) {
-                // The outcome may be unknown: a client that repeats the entry gets the answer of what is stored.
+                // The outcome may be unknown: a client that repeats the entry gets the answer of
+                // what is stored.
                 self.connection = None;
                 if db::refuses_writes(&why) {
                     self.app.rooms.log.note_refusal();
@@ -194,7 +202,8 @@ impl WriterShard {
                     drain_queue(&mut self.queue, &mut self.waiting);
                 }
             } else if batch.len() > 1 && !faults::on(Fault::PoisonFailsTheBatch) {
-                // One of the entries cannot be stored. Each is written on its own, so that only that one fails.
+                // One of the entries cannot be stored. Each is written on its own, so that only
+                // that one fails.
                 tracing::error!(error.cause = %why, batch.rows = batch.len(), "a batch failed; writing its entries one by one");
                 self.connection = None;
                 for entry in std::mem::take(&mut batch) {
@@ -210,7 +219,8 @@ impl WriterShard {
         self.answer_repeats(repeats);
     }
 
-    /// Tries one transaction. Entries that queue up behind one that hangs are answered when their own time is over.
+    /// Tries one transaction. Entries that queue up behind one that hangs are answered when their
+    /// own time is over.
     async fn try_commit(
         &mut self,
         batch: &[PendingEntry],
@@ -234,8 +244,9 @@ impl WriterShard {
         }
     }
 
-    /// After the commit, publishes the entries and answers their senders, in order, one room after the other: the sockets of
-    /// a room wake once, and a sender's socket writes its answer and its event with one flush.
+    /// After the commit, publishes the entries and answers their senders, in order, one room after
+    /// the other: the sockets of a room wake once, and a sender's socket writes its answer and its
+    /// event with one flush.
     fn publish(&mut self, batch: Vec<PendingEntry>, answers: Vec<Result<Posted>>) {
         let mut entries = Vec::new();
         let mut answered: Vec<(Answer, Posted)> = Vec::new();
@@ -283,7 +294,8 @@ impl WriterShard {
         self.app.relay.publish_all(publications.unwrap_or_default());
     }
 
-    /// Answers the repeats in a batch with what is stored, and returns the rest. Their senders are isolated for a while.
+    /// Answers the repeats in a batch with what is stored, and returns the rest. Their senders are
+    /// isolated for a while.
     async fn answer_stored(&mut self, batch: Vec<PendingEntry>, deadline: Instant) -> Vec<PendingEntry> {
         let (rooms, ids): (Vec<RoomId>, Vec<Uuid>) = batch.iter().map(|entry| (entry.room.id, entry.client_id)).unzip();
         let lookup = async {
@@ -315,7 +327,8 @@ impl WriterShard {
         rest
     }
 
-    /// Answers repeats that arrived in the same batch as their first entry. If that one failed, the client tries again.
+    /// Answers repeats that arrived in the same batch as their first entry. If that one failed, the
+    /// client tries again.
     fn answer_repeats(&self, repeats: Vec<PendingEntry>) {
         for repeat in repeats {
             let committed = self.recent.find(repeat.room.id, repeat.client_id);
@@ -335,8 +348,8 @@ fn deliver(app: &App, room: Option<RoomId>, entries: &mut Vec<Entry>, answered: 
     }
 }
 
-/// Refuses entries with too little time left. Returns the rest and the deadline of the oldest: no entry waits for others
-/// beyond its own time.
+/// Refuses entries with too little time left. Returns the rest and the deadline of the oldest: no
+/// entry waits for others beyond its own time.
 fn refuse_late(batch: Vec<PendingEntry>) -> (Vec<PendingEntry>, Instant) {
     let now = Instant::now();
     let is_late = |entry: &PendingEntry| entry.requested_at + WRITE_DEADLINE < now + MIN_TIME_LEFT;

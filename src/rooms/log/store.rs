@@ -14,13 +14,15 @@ pub(in crate::rooms) struct LockedHead {
     pub room_id: RoomId,
     pub seq: Seq,
     pub rights: RightsVersion,
-    /// The version of the fence. It cannot rise while the fence is held. The snapshot of this statement is younger than the
-    /// wait for the fence, so it holds the last version, however long the locks of the rows are waited for.
+    /// The version of the fence. It cannot rise while the fence is held. The snapshot of this
+    /// statement is younger than the wait for the fence, so it holds the last version, however long
+    /// the locks of the rows are waited for.
     pub fence: FenceVersion,
     pub now: OffsetDateTime,
 }
 
-/// Locks the heads of a batch, in the order of their ids. The transaction holds the fence since an earlier statement.
+/// Locks the heads of a batch, in the order of their ids. The transaction holds the fence since an
+/// earlier statement.
 pub(in crate::rooms) async fn lock_heads(
     tx: &mut PgConnection,
     rooms: &[RoomId],
@@ -82,7 +84,8 @@ pub(super) struct Entries<'a> {
     pub prefixes: Vec<&'a [u8]>,
 }
 
-/// A batch as `write_entries` takes it (migrations/0004_write_entries.sql): its rooms in order, and its entries.
+/// A batch as `write_entries` takes it (migrations/0004_write_entries.sql): its rooms in order, and
+/// its entries.
 #[derive(Default)]
 pub(super) struct Columns<'a> {
     pub rooms: Vec<RoomId>,
@@ -104,8 +107,8 @@ pub(super) struct WrittenBatch {
     pub written_at: OffsetDateTime,
 }
 
-/// Writes a batch in a transaction of its own. Returns `None` if the fence, the rights of a room or a head are not as
-/// expected: nothing was written then.
+/// Writes a batch in a transaction of its own. Returns `None` if the fence, the rights of a room or
+/// a head are not as expected: nothing was written then.
 ///
 /// # Errors
 /// `55P03` if it waited for a lock longer than `lock_timeout`.

@@ -1,5 +1,5 @@
-//! The membership cache: memberships known to this node, so that a send needs no query before its batch. The batch checks
-//! them again.
+//! The membership cache: memberships known to this node, so that a send needs no query before its
+//! batch. The batch checks them again.
 use std::collections::HashMap;
 
 use parking_lot::Mutex;

@@ -1,9 +1,10 @@
 //! Leaving: memberships that end for good. Leaves that arrive together share one commit.
 //!
-//! A leave raises the version of its room's rights under the lock of the head. A thousand leaves a second, each with a
-//! commit of its own, took a third of the throughput of messages (docs/decisions/0009-lanes-take-turns.md). One task on each
-//! node writes them all: a leave that is alone is written at once. A leave that was accepted is carried out even if its
-//! visitor has gone.
+//! A leave raises the version of its room's rights under the lock of the head. A thousand leaves a
+//! second, each with a commit of its own, took a third of the throughput of messages
+//! (docs/decisions/0009-lanes-take-turns.md). One task on each node writes them all: a leave that
+//! is alone is written at once. A leave that was accepted is carried out even if its visitor has
+//! gone.
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,9 +99,9 @@ impl Task {
                     if count == 0 {
                         return;
                     }
-                    // Leaves keep the rhythm of the batches, but give their turn back at once. A task that keeps it
-                    // holds up the batches while the log is flushed: 0.85 of the messages beside a thousand leaves a
-                    // second instead of all of them.
+                    // Leaves keep the rhythm of the batches, but give their turn back at once. A
+                    // task that keeps it holds up the batches while the log is flushed: 0.85 of the
+                    // messages beside a thousand leaves a second instead of all of them.
                     drop(self.scheduler.turn().await);
                     while gathered.len() < MAX_BATCH_ROWS
                         && let Ok(leave) = self.queue.try_recv()
@@ -164,8 +165,8 @@ impl Task {
 
     /// Reports each change of rights, a room's in the order of its versions, and then answers.
     ///
-    /// A visitor without a membership has left before. If the outcome of an earlier attempt is unknown, that attempt may
-    /// have ended it, so the answer is a success.
+    /// A visitor without a membership has left before. If the outcome of an earlier attempt is
+    /// unknown, that attempt may have ended it, so the answer is a success.
     fn finish(&self, mut batch: Batch, left: Vec<Left>, outcome_unknown: bool) {
         for (nth, Left { room_id, public_id, visitor_id, rights }) in left.into_iter().enumerate() {
             if nth == 0 || !faults::on(Fault::OneLeaverTold) {

@@ -44,7 +44,8 @@ pub struct Mute {
     pub after: Option<Duration>,
 }
 
-/// A commit that raised the version of a room's rights. Delivery applies it to caches, sockets and other nodes.
+/// A commit that raised the version of a room's rights. Delivery applies it to caches, sockets and
+/// other nodes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RightsChange {
     pub room: RoomId,
@@ -78,8 +79,8 @@ pub(super) fn run(app: &App, queue: LeaveQueue, scheduler: CommitScheduler, on_c
     leave::run(app, queue, scheduler, on_change);
 }
 
-/// Returns the cached membership of a visitor, unless the visitor lost a right everywhere after it was read. The batch
-/// that writes an entry checks it again.
+/// Returns the cached membership of a visitor, unless the visitor lost a right everywhere after it
+/// was read. The batch that writes an entry checks it again.
 pub fn cached_membership(app: &App, who: &Visitor, room: Uuid) -> Option<Membership> {
     let membership = app.rooms.membership.cache.find(room, who.id)?;
     (!app.moderation.is_revoked_since(who.id, membership.fence)).then_some(membership)
@@ -88,8 +89,8 @@ pub fn cached_membership(app: &App, who: &Visitor, room: Uuid) -> Option<Members
 /// Returns the visitor's membership of a room, as committed now.
 ///
 /// # Errors
-/// `not_found` if there is no such room, the visitor has no membership or left it, or the room was a talk that ended more
-/// than a day ago; `banned`.
+/// `not_found` if there is no such room, the visitor has no membership or left it, or the room was
+/// a talk that ended more than a day ago; `banned`.
 pub async fn membership(app: &App, who: &Visitor, room: Uuid) -> Result<Membership> {
     membership_of(app, access(app, who, room).await?)
 }
@@ -102,7 +103,8 @@ pub async fn membership_before(app: &App, who: &Visitor, room: Uuid, deadline: I
     timeout_at(deadline, membership(app, who, room)).await.unwrap_or(Err(Error::Unavailable))
 }
 
-/// Returns a room and what the visitor may do in it, as committed now. Requests that arrive together share a query.
+/// Returns a room and what the visitor may do in it, as committed now. Requests that arrive
+/// together share a query.
 async fn access(app: &App, who: &Visitor, room: Uuid) -> Result<RoomAccess> {
     let fetch = |wanted: Vec<_>| async move { store::accesses(&mut *app.db.acquire().await?, &wanted).await };
     app.rooms.membership.access.load((room, who.id), fetch).await?.ok_or(Error::NotFound)
@@ -129,7 +131,8 @@ fn membership_of(app: &App, access: RoomAccess) -> Result<Membership> {
 /// Joins a room. Anybody can join a public room; other rooms need a membership that exists already.
 ///
 /// # Errors
-/// `not_found`, `age_gate`, `closed`, `banned`; `forbidden` if the visitor was removed from this public room.
+/// `not_found`, `age_gate`, `closed`, `banned`; `forbidden` if the visitor was removed from this
+/// public room.
 pub async fn join(app: &App, who: &Visitor, room: Uuid) -> Result<Membership> {
     let access = access(app, who, room).await?;
     match membership_of(app, access.clone()) {
@@ -148,8 +151,8 @@ pub async fn join(app: &App, who: &Visitor, room: Uuid) -> Result<Membership> {
     membership(app, who, room).await
 }
 
-/// Adds a member to a room. In an anonymous room each member gets an alias that is drawn for this room, so that nobody can
-/// be followed from one room to the next.
+/// Adds a member to a room. In an anonymous room each member gets an alias that is drawn for this
+/// room, so that nobody can be followed from one room to the next.
 ///
 /// # Errors
 /// `banned`; `forbidden` if the visitor was removed from the room.
@@ -170,8 +173,8 @@ pub(super) async fn add_member(db: &mut PgConnection, who: &Visitor, room: &Chat
     }
 }
 
-/// Ends a visitor's membership of a room for good: nothing the visitor sends is written after this commit, and their
-/// sockets receive nothing more of the room.
+/// Ends a visitor's membership of a room for good: nothing the visitor sends is written after this
+/// commit, and their sockets receive nothing more of the room.
 ///
 /// # Errors
 /// `not_found` if there was no membership to end. A talk has none: matching ends it. `unavailable`.
@@ -182,15 +185,15 @@ pub async fn leave(app: &App, who: &Visitor, room: Uuid) -> Result<()> {
 /// Number of database connections that this wing holds for itself.
 pub(super) const OWN_CONNECTIONS: u32 = 1;
 
-/// Returns the newest seq that the member must not see. In a room without history a member sees only what was written
-/// after they joined.
+/// Returns the newest seq that the member must not see. In a room without history a member sees
+/// only what was written after they joined.
 pub(super) fn hidden_up_to(membership: &Membership) -> Seq {
     let sees_all = membership.room.history || faults::on(Fault::HistoryShownToNewcomers);
     if sees_all { 0 } else { membership.member.joined_seq }
 }
 
-/// Session settings of the connection that writes leaves: no statement can hang the others, and lookups by key are planned
-/// once.
+/// Session settings of the connection that writes leaves: no statement can hang the others, and
+/// lookups by key are planned once.
 const LEAVE_SESSION: &[(&str, &str)] = &[
     ("statement_timeout", "5s"),
     ("lock_timeout", "1700ms"),

@@ -1,5 +1,5 @@
-//! What a moderator does in one room: kick and mute. The version of the room's rights rises in the same transaction, so no
-//! entry of the sanctioned member is committed after it, on any node.
+//! What a moderator does in one room: kick and mute. The version of the room's rights rises in the
+//! same transaction, so no entry of the sanctioned member is committed after it, on any node.
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -22,8 +22,8 @@ pub(in crate::rooms) struct Sanctioned {
 /// Ends a member's membership and keeps them out until the end of the sanction.
 ///
 /// # Errors
-/// `not_found` if there is no such room or the visitor was never in it, `forbidden` for a talk, `bad_frame` for a reason
-/// that is empty or too long, `unavailable`.
+/// `not_found` if there is no such room or the visitor was never in it, `forbidden` for a talk,
+/// `bad_frame` for a reason that is empty or too long, `unavailable`.
 pub(in crate::rooms) async fn kick(app: &App, room: Uuid, new: &NewSanction<'_>) -> Result<Sanctioned> {
     let mut tx = app.db.begin().await?;
     let access = store::access_in(&mut tx, room, new.visitor).await?.ok_or(Error::NotFound)?;

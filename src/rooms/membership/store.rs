@@ -30,7 +30,8 @@ pub(in crate::rooms) async fn access_in(
     Ok(accesses(db, &[(room, visitor)]).await?.remove(&(room, visitor)))
 }
 
-/// Reads rooms by their public ids, each with a visitor's access to it. Rooms that do not exist are left out.
+/// Reads rooms by their public ids, each with a visitor's access to it. Rooms that do not exist are
+/// left out.
 pub(super) async fn accesses(
     db: &mut PgConnection,
     wanted: &[(Uuid, VisitorId)],
@@ -103,7 +104,8 @@ pub(super) struct NewMember<'a> {
     pub name: &'a str,
 }
 
-/// Adds a member, or takes a former member in again, unless a ban or a kick is in force. Returns the restriction in force.
+/// Adds a member, or takes a former member in again, unless a ban or a kick is in force. Returns
+/// the restriction in force.
 pub(super) async fn add_member(db: &mut PgConnection, new: &NewMember<'_>) -> Result<Option<Restriction>, sqlx::Error> {
     let restriction = sqlx::query!(
         r#"SELECT kind, in_room, ends_in_ms FROM join_room($1, $2, $3, $4, $5, $6, $7)"#,
@@ -129,12 +131,12 @@ pub(super) struct Left {
     pub rights: RightsVersion,
 }
 
-/// Ends the memberships of `(room, visitor)` pairs, each pair given once. The version of a room's rights rises by one for
-/// each, in the same transaction. Returns the memberships that there were, a room's in the order of their versions. Talks
-/// are left out: matching ends them.
+/// Ends the memberships of `(room, visitor)` pairs, each pair given once. The version of a room's
+/// rights rises by one for each, in the same transaction. Returns the memberships that there were,
+/// a room's in the order of their versions. Talks are left out: matching ends them.
 ///
-/// One statement, because thousands can leave in a second. It locks the heads first, in the order of their ids, as every
-/// writer does.
+/// One statement, because thousands can leave in a second. It locks the heads first, in the order
+/// of their ids, as every writer does.
 pub(super) async fn leave(
     db: &mut PgConnection,
     rooms: &[Uuid],
@@ -164,7 +166,8 @@ pub(super) async fn leave(
     .await
 }
 
-/// Raises the version of a room's rights and returns it. Every batch that was prepared before is authorised again.
+/// Raises the version of a room's rights and returns it. Every batch that was prepared before is
+/// authorised again.
 pub(in crate::rooms) async fn raise_rights(tx: &mut PgConnection, room: RoomId) -> Result<RightsVersion, sqlx::Error> {
     if faults::on(Fault::RightsNotRaised) {
         return Ok(0);
@@ -174,7 +177,8 @@ pub(in crate::rooms) async fn raise_rights(tx: &mut PgConnection, room: RoomId) 
         .await
 }
 
-/// Returns those of the `(room, visitor)` pairs that have no membership, or no longer one, that lets them read.
+/// Returns those of the `(room, visitor)` pairs that have no membership, or no longer one, that
+/// lets them read.
 pub(in crate::rooms) async fn without_access(
     db: &PgPool,
     rooms: &[RoomId],

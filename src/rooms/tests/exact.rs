@@ -1,5 +1,5 @@
-//! Nothing is written after the commit that took the right: floods on two nodes while rights are taken away, and Postgres is
-//! asked afterwards.
+//! Nothing is written after the commit that took the right: floods on two nodes while rights are
+//! taken away, and Postgres is asked afterwards.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,7 +59,8 @@ async fn written(node: &Node, room: i64, visitor: i64) -> i64 {
         .unwrap()
 }
 
-/// Posts with a membership that was checked once and is believed for ever, as on a node whose cache nothing corrects.
+/// Posts with a membership that was checked once and is believed for ever, as on a node whose cache
+/// nothing corrects.
 async fn believe(node: &Node, membership: &Membership) -> Result<Posted> {
     let (answer, receipt) = tokio::sync::oneshot::channel();
     let answer: Answer = Box::new(|outcome| drop(answer.send(outcome)));
@@ -67,7 +68,8 @@ async fn believe(node: &Node, membership: &Membership) -> Result<Posted> {
     receive(receipt).await
 }
 
-/// Sends without a pause, from memory and as everybody does, until it was refused often; answers whether it ever was.
+/// Sends without a pause, from memory and as everybody does, until it was refused often; answers
+/// whether it ever was.
 async fn flood(node: &Node, who: &Visitor, membership: &Membership, taken: Taken) {
     let (mut refused, mut turn) = (0, 0);
     while refused < 12 {
@@ -89,7 +91,8 @@ async fn flood(node: &Node, who: &Visitor, membership: &Membership, taken: Taken
     }
 }
 
-/// One after the other loses its right on one node while it floods on the other. Answers how many did.
+/// One after the other loses its right on one node while it floods on the other. Answers how many
+/// did.
 async fn rounds(here: &Node, there: &Node, count: usize) -> usize {
     let owner = here.guest("en").await;
     let id = public_room(here, &owner).await;

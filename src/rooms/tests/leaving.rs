@@ -1,4 +1,5 @@
-//! Leaves that come together: one commit, each answered for itself, none lost to a cache, a socket or another node.
+//! Leaves that come together: one commit, each answered for itself, none lost to a cache, a socket
+//! or another node.
 use std::time::Duration;
 
 use sqlx::{Connection as _, Row as _};

@@ -153,7 +153,8 @@ async fn a_repeat_that_no_memory_holds_is_answered_by_the_database() {
     }
     let id = Uuid::new_v4();
     let first = receive(post(&node.app, &ann, room, text(id, "x")).await.unwrap()).await.unwrap();
-    // In one batch on a node that has never seen it: the repeat, somebody else's claim, and a fresh entry.
+    // In one batch on a node that has never seen it: the repeat, somebody else's claim, and a fresh
+    // entry.
     let repeat = post(&other.app, &ann, room, text(id, "x")).await.unwrap();
     let theft = post(&other.app, &bob, room, text(id, "y")).await.unwrap();
     let fresh = post(&other.app, &bob, room, text(Uuid::new_v4(), "z")).await.unwrap();
@@ -239,7 +240,8 @@ async fn nothing_is_written_after_the_commit_that_took_the_right() {
         let leaving = async {
             tokio::time::sleep(std::time::Duration::from_millis(2 * round)).await;
             leave(&node.app, &who, standing.room.public_id).await.unwrap();
-            // What stands in the log when the leave has been committed is all there will ever be of this visitor.
+            // What stands in the log when the leave has been committed is all there will ever be of
+            // this visitor.
             written(&node, who.id).await
         };
         let (_, at_commit) = tokio::join!(flood, leaving);
@@ -271,7 +273,8 @@ async fn two_nodes_deliver_one_log_in_order_with_and_without_a_relay() {
             let from = if n % 2 == 0 { &mut a } else { &mut b };
             from.text(&room, &format!("{n}")).await;
         }
-        // Without a relay an entry of one's own comes early and makes the node read what is missing before it.
+        // Without a relay an entry of one's own comes early and makes the node read what is missing
+        // before it.
         for socket in [&mut a, &mut b] {
             for seq in 1..=30 {
                 let event = socket.event("message").await;
@@ -413,7 +416,8 @@ async fn an_answer_does_not_wait_for_the_lookup_of_the_next_send() {
     }
 }
 
-/// A send, and one behind it in the same lane that was held up on its socket: the second has less time left, and is answered first.
+/// A send, and one behind it in the same lane that was held up on its socket: the second has less
+/// time left, and is answered first.
 async fn is_shed_in_time(node: &Node, who: &Visitor, room: Uuid) {
     let first = post(&node.app, who, room, text(Uuid::new_v4(), "one")).await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;

@@ -1,4 +1,5 @@
-//! Large rooms: entries that go out together, and are committed together, without a loss and without holding up others.
+//! Large rooms: entries that go out together, and are committed together, without a loss and
+//! without holding up others.
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;

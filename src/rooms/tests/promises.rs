@@ -1,4 +1,5 @@
-//! What a room promises, where it could break: at a commit that fails, between two nodes, under the fence, after a leave.
+//! What a room promises, where it could break: at a commit that fails, between two nodes, under the
+//! fence, after a leave.
 use std::time::Duration;
 
 use axum::http::Method;
@@ -12,8 +13,8 @@ use crate::realtime::{Publication, Topic};
 use crate::rooms::delivery;
 use crate::testing::{Node, PATIENCE, Socket, eventually, node};
 
-/// Lets the commit of an entry fail whose text is `poison`: the statement itself succeeds. With SQLSTATE 40001 only the first
-/// commit fails, as when two transactions got in each other's way.
+/// Lets the commit of an entry fail whose text is `poison`: the statement itself succeeds. With
+/// SQLSTATE 40001 only the first commit fails, as when two transactions got in each other's way.
 async fn fail_commits(node: &Node, condition: &str, sqlstate: &str) {
     let sql = format!(
         "CREATE SEQUENCE tries;
@@ -206,7 +207,8 @@ async fn a_room_without_history_shows_newcomers_what_comes_after_them() {
 async fn an_entry_that_comes_early_waits_for_the_one_before_it() {
     let node = node().await;
     let (room, _a, mut b) = pair_of(&node, &node).await;
-    // As another node would say it, the second one first. Neither is in the log, so nothing but these can be heard.
+    // As another node would say it, the second one first. Neither is in the log, so nothing but
+    // these can be heard.
     let inner: i64 = sqlx::query_scalar("SELECT id FROM chat_room").fetch_one(&node.app.db).await.unwrap();
     for seq in [2, 1] {
         let frame = json!({"type": "message", "room": room, "seq": seq}).to_string().as_str().into();

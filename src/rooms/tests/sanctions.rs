@@ -1,4 +1,5 @@
-//! Kicked and muted in one room: what is refused, what goes on, and how the sockets of both nodes follow.
+//! Kicked and muted in one room: what is refused, what goes on, and how the sockets of both nodes
+//! follow.
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
