@@ -53,7 +53,7 @@ impl App {
     pub async fn start(config: Config, db: PgPool, relay: Relay, clock: Clock) -> Result<Self> {
         let requested_at = Instant::now();
         clock.sync(db::now(&db).await?, requested_at);
-        let (rooms, writer) = rooms::State::new(&config);
+        let (rooms, queues) = rooms::State::new();
         let app = Self(Arc::new(Parts {
             node: Uuid::new_v4(),
             tasks: Tasks::default(),
@@ -74,7 +74,7 @@ impl App {
             app.tasks.spawn_essential("relay", carry);
         }
         moderation::run(&app);
-        rooms::run(&app, writer);
+        rooms::run(&app, queues);
         matching::run(&app);
         accounts::run(&app);
         cms::run(&app);

@@ -88,6 +88,20 @@ pub enum Fault {
     ReporterTold,
 }
 
+/// Returns `true` if the fault that is switched on can only happen in a batch that is written step by step.
+pub fn needs_batch_in_steps() -> bool {
+    [
+        Fault::HeadsUnlockedTooEarly,
+        Fault::HeadNotMoved,
+        Fault::AckWithoutCommit,
+        Fault::FailedCommitIsAcked,
+        Fault::AnswersInWrongOrder,
+        Fault::FenceNotTaken,
+    ]
+    .into_iter()
+    .any(on)
+}
+
 /// Whether a mistake is switched on. Never, in a build without the feature: the compiler drops the line that asks.
 #[cfg(not(feature = "faults"))]
 #[inline(always)]

@@ -142,6 +142,31 @@ fn arrows_go_down_only() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The wings of `rooms`, and what each may name: arrows point one way.
+const WINGS: [(&str, &[&str]); 3] =
+    [("membership", &[]), ("delivery", &["membership"]), ("log", &["delivery", "membership"])];
+
+#[test]
+fn the_wings_of_rooms_point_one_way() {
+    let mut wrong = Vec::new();
+    for (wing, may) in WINGS {
+        for (path, text) in sources(&format!("src/rooms/{wing}"), &[".rs"]) {
+            let code = code(&text);
+            for (other, _) in WINGS.iter().filter(|(other, _)| *other != wing && !may.contains(other)) {
+                let names = [format!("rooms::{other}"), format!("super::{other}"), format!("rooms.{other}")];
+                let lists = code.lines().filter(|line| line.contains("use ") && line.contains("rooms::{"));
+                let is_listed = lists.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'));
+                if names.iter().any(|name| code.contains(name.as_str()))
+                    || is_listed.into_iter().any(|word| word == *other)
+                {
+                    wrong.push(format!("rooms/{wing}/{}: {wing} may not name {other}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn the_import_reader_sees_lists() {
     let text = "use crate::{accounts, http::{Json, Key}, rooms};\nlet x = crate::db::pool();";

@@ -1,4 +1,5 @@
 //! The database: pool, checks, migrations, the fence, the private Postgres. Knows no noun.
+mod commit_scheduler;
 mod failure;
 pub mod fence;
 pub mod jsonb;
@@ -12,6 +13,7 @@ mod start;
 mod tests;
 mod waits;
 
+pub use commit_scheduler::CommitScheduler;
 pub use loader::Loader;
 pub use start::check;
 pub use waits::{JOB, WAIT, note_failure, within};

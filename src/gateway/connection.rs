@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use hyper::upgrade::Upgraded;
 use rand::RngExt as _;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at};
@@ -196,7 +197,7 @@ impl Connection {
             let outcome = match self.admit(read.frame) {
                 Ok(ClientFrame::Send { room, client_id, payload, reply_to }) => {
                     let prefix = self.prefix_hash.clone();
-                    let post = rooms::Post { client_id, payload, reply_to, prefix, asked: self.held_up.came() };
+                    let post = rooms::Post { client_id, payload, reply_to, prefix, requested_at: self.held_up.came() };
                     match self.post(read.id, room, post).await {
                         Ok(Ok(())) => Ok(()),
                         Ok(Err(why)) => self.say(frames::refusal(Some(read.id), &why)).await,
@@ -268,27 +269,28 @@ impl Connection {
         if self.is_untouched() {
             self.touch();
         }
-        let membership = match rooms::cached_membership(&self.app, &self.who, room) {
-            Some(membership) => membership,
-            None => {
-                let began = Instant::now();
-                let lookup = rooms::membership_before(&self.app, &self.who, room, post.asked);
-                let (written, membership) = Box::pin(meanwhile(&self.queue, self.wire.as_mut(), lookup)).await;
-                self.waited(written, post.asked, began);
-                match membership? {
-                    Ok(membership) => membership,
-                    Err(why) => return Ok(Err(why)),
-                }
-            }
-        };
         if !self.who.has_accepted_rules()
-            && let Err(why) = Box::pin(self.look_again(post.asked)).await?
+            && let Err(why) = Box::pin(self.look_again(post.requested_at)).await?
         {
             return Ok(Err(why));
         }
+        let (began, requested_at) = (Instant::now(), post.requested_at);
         let answerer = Answerer { queue: self.queue.clone(), id };
-        let answer = move |outcome| answerer.answer(outcome);
-        let submitted = rooms::submit(&self.app, &self.who, membership, post, Box::new(answer));
+        let answer = Box::new(move |outcome| answerer.answer(outcome));
+        let (written, submitted) = {
+            let mut posting = pin!(rooms::post(&self.app, &self.who, room, post, answer));
+            match posting.as_mut().now_or_never() {
+                Some(submitted) => (None, submitted),
+                // The membership is looked up first. The socket is written to meanwhile.
+                None => {
+                    let (written, submitted) = Box::pin(meanwhile(&self.queue, self.wire.as_mut(), posting)).await;
+                    (Some(written), submitted?)
+                }
+            }
+        };
+        if let Some(written) = written {
+            self.waited(written, requested_at, began);
+        }
         self.in_flight += usize::from(submitted.is_ok());
         Ok(submitted)
     }

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::http::{Bucket, Key};
 use crate::matching::{self, NewReport, Seek};
 use crate::realtime::Frame;
-use crate::rooms::{self, Membership, Replay, RoomKind};
+use crate::rooms::{self, Membership, Replay, RoomKind, Subscribed};
 
 /// Rooms one socket follows at most.
 const ROOMS: usize = 50;
@@ -116,14 +116,13 @@ async fn resume_room(
 ) -> Result<ResumedRoom> {
     let room = membership.room.public_id;
     enter(socket, membership).await?;
-    let (head, replay) = rooms::subscribe(&socket.app, membership, Some(after)).await?;
-    Ok(match replay {
-        Some(replay) => {
+    Ok(match rooms::subscribe(&socket.app, membership, Some(after)).await? {
+        Subscribed::Replay { head, replay } => {
             let replayed = replay.entries(head);
             replays.push((room, replay));
             ResumedRoom::Replayed { room, head, replayed }
         }
-        None => {
+        Subscribed::Resync => {
             let (head, replay) = rooms::subscribe_at_head(&socket.app, membership).await?;
             replays.push((room, replay));
             ResumedRoom::Resync { room, resync: true, head }
@@ -171,11 +170,11 @@ async fn join(socket: &mut Connection, id: u64, room: Uuid, after: Option<i64>) 
         socket.queue.forget(membership.room.id);
     }
     enter(socket, &membership).await?;
-    let (head, replay) = rooms::subscribe(&app, &membership, after).await?;
-    let resync = replay.is_none();
-    let (head, replay) = match replay {
-        Some(replay) => (head, replay),
-        None => rooms::subscribe_at_head(&app, &membership).await?,
+    let subscribed = rooms::subscribe(&app, &membership, after).await?;
+    let resync = matches!(subscribed, Subscribed::Resync);
+    let (head, replay) = match subscribed {
+        Subscribed::Replay { head, replay } => (head, replay),
+        Subscribed::Resync => rooms::subscribe_at_head(&app, &membership).await?,
     };
     let others = rooms::online(&app, &membership.room);
     let listens = rooms::is_subscribed(&app, &membership.room, socket.who.id);

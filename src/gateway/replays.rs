@@ -94,15 +94,15 @@ impl Connection {
     /// Writes what a step has brought.
     async fn brought(&mut self, room: Uuid, replay: Replay, step: Step) -> Result<(), End> {
         if let Some(subscription) = self.joined.get_mut(&room) {
-            subscription.seen = Some(if let Step::Resync(head) = &step { *head } else { replay.reached() });
+            subscription.seen = Some(if let Step::Resync { head } = &step { *head } else { replay.reached() });
         }
         match step {
             Step::Page(frames) => {
                 self.missing.push_front(Missing { room, replay: Some(replay) });
                 self.write(frames.into_iter().map(Frame::into_wire)).await
             }
-            Step::Following => Ok(()),
-            Step::Resync(head) => self.say(RoomEvent::Resync { room, head }.encode()).await,
+            Step::Subscribed => Ok(()),
+            Step::Resync { head } => self.say(RoomEvent::Resync { room, head }.encode()).await,
         }
     }
 }

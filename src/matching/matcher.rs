@@ -15,7 +15,7 @@ use super::store::{self, Locked};
 use super::talks::{self, NewTalk, View};
 use crate::app::App;
 use crate::faults::{self, Fault};
-use crate::rooms::{self, Pair, Seat};
+use crate::rooms::{self, Pair, Participant};
 use crate::{db, moderation};
 
 /// How often the whole table is read, and the lock is tried where another node holds it.
@@ -344,8 +344,8 @@ async fn open(app: &App, tx: &mut PgConnection, made: &[(&Match, &Locked, &Locke
     if made.is_empty() {
         return Ok(Vec::new());
     }
-    let seat = |one: &Locked| Seat { visitor: one.ticket.visitor, locale: one.locale };
-    let pairs: Vec<Pair> = made.iter().map(|(_, a, b)| Pair { a: seat(a), b: seat(b) }).collect();
+    let participant = |one: &Locked| Participant { visitor: one.ticket.visitor, locale: one.locale };
+    let pairs: Vec<Pair> = made.iter().map(|(_, a, b)| Pair { a: participant(a), b: participant(b) }).collect();
     let opened = rooms::open(&mut *tx, &pairs).await?;
     let new = made.iter().zip(&opened).map(|((one, a, b), room)| NewTalk {
         room_id: *room,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{Disconnect, Frame, Priority, Queue, Relay, Topic};
+use super::{Disconnect, Entry, Frame, Priority, Queue, Relay, Topic};
 
 /// Shards keep publishers of different topics out of each other's way.
 const SHARDS: usize = 32;
@@ -85,12 +85,12 @@ impl Hub {
 
     /// Hands entries of a room's log, in order, to everybody who follows the room on this node. Each wakes once, and gets
     /// them in as few pieces as the bound of its queue allows.
-    pub fn publish_entries(&self, room: i64, entries: &[(i64, Frame)]) {
+    pub fn publish_entries(&self, room: i64, entries: &[Entry]) {
         let topic = Topic::Room(room);
         let shard = self.shard(topic);
         let Some(listeners) = shard.get(&topic) else { return };
         let pieces: Vec<(Priority, Bytes)> = match entries {
-            [(seq, frame)] => vec![(Priority::Entry { room, seq: *seq }, frame.wire().clone())],
+            [entry] => vec![(Priority::Entry { room, seq: entry.seq }, entry.frame.wire().clone())],
             _ => pieces(room, entries),
         };
         for queue in listeners {
@@ -120,19 +120,19 @@ impl Hub {
 }
 
 /// Entries in pieces of [`PIECE`] bytes, or of one entry that is longer.
-fn pieces(room: i64, entries: &[(i64, Frame)]) -> Vec<(Priority, Bytes)> {
+fn pieces(room: i64, entries: &[Entry]) -> Vec<(Priority, Bytes)> {
     let mut bytes = 0;
-    let runs = entries.chunk_by(|(_, one), (_, next)| {
-        bytes += one.wire().len();
-        let fits = bytes + next.wire().len() <= PIECE;
+    let runs = entries.chunk_by(|one, next| {
+        bytes += one.frame.wire().len();
+        let fits = bytes + next.frame.wire().len() <= PIECE;
         if !fits {
             bytes = 0;
         }
         fits
     });
-    let piece = |run: &[(i64, Frame)]| {
-        let seq = run.last().map_or(0, |(seq, _)| *seq);
-        (Priority::Entry { room, seq }, Frame::joined(run.iter().map(|(_, frame)| frame)))
+    let piece = |run: &[Entry]| {
+        let seq = run.last().map_or(0, |entry| entry.seq);
+        (Priority::Entry { room, seq }, Frame::joined(run.iter().map(|entry| &entry.frame)))
     };
     runs.map(piece).collect()
 }
@@ -142,7 +142,7 @@ mod tests {
     use std::collections::VecDeque;
     use std::sync::Arc;
 
-    use super::{Frame, Hub, Queue, Topic};
+    use super::{Entry, Hub, Queue, Topic};
     use crate::realtime::Relay;
 
     #[test]
@@ -160,9 +160,10 @@ mod tests {
             frames.len()
         };
         assert_eq!((taken(&one), taken(&two)), (1, 0));
-        hub.publish_entries(1, &[(4, "four".into()), (5, "five".into())]);
+        let entry = |seq, text: &str| Entry { seq, frame: text.into() };
+        hub.publish_entries(1, &[entry(4, "four"), entry(5, "five")]);
         assert_eq!((taken(&one), taken(&two)), (1, 1), "in one piece");
-        let long: Vec<(i64, Frame)> = (6..12).map(|seq| (seq, "x".repeat(10_000).as_str().into())).collect();
+        let long: Vec<Entry> = (6..12).map(|seq| entry(seq, &"x".repeat(10_000))).collect();
         hub.publish_entries(1, &long);
         assert_eq!((taken(&one), taken(&two)), (2, 2), "three fit into one");
         assert_eq!(hub.unsubscribe(Topic::Room(1), &one), 1);

@@ -1,5 +1,6 @@
 //! Realtime: carries bytes to the sockets that listen to a topic, here and on other nodes. Knows no noun.
 mod close;
+mod entry;
 mod frame;
 mod hub;
 mod notice;
@@ -7,6 +8,7 @@ mod queue;
 mod relay;
 
 pub use close::CloseCode;
+pub use entry::Entry;
 pub use frame::Frame;
 #[cfg(test)]
 pub use frame::texts;

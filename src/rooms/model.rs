@@ -6,24 +6,20 @@ use time::OffsetDateTime;
 use ts_rs::TS;
 use uuid::Uuid;
 
+use super::limits::{
+    MAX_LANGUAGE_TAG_BYTES, MAX_MESSAGE_CHARS, MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH, MAX_TITLE_CHARS, MAX_TOPIC_CHARS,
+    MAX_UNKNOWN_BYTES, MAX_UNKNOWN_FIELDS,
+};
 use crate::db::jsonb;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
+use crate::ids::{RoomId, Seq, VisitorId};
 use crate::text;
 
-/// Unicode scalar values of a text at most, after NFC and trimming.
-const TEXT: usize = 2_000;
-/// How deep a payload may be nested.
-const DEPTH: usize = 8;
-/// Bytes of a payload at most, as Postgres prints it: that is what every later reader gets (docs/WIRE.md).
-const STORED: usize = 16 * 1024;
-/// Fields of a payload that the server does not know, and their bytes together: they are kept, and carry no text of their own.
-const UNKNOWN_FIELDS: usize = 32;
-const UNKNOWN_BYTES: usize = 4 * 1024;
-/// Fields of a text payload that the server knows.
-const KNOWN: [&str; 3] = ["kind", "text", "lang"];
+/// The fields of a text payload that the server knows.
+const KNOWN_FIELDS: [&str; 3] = ["kind", "text", "lang"];
 
-/// What kind of room it is.
+/// The kind of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RoomKind {
@@ -34,7 +30,7 @@ pub enum RoomKind {
 }
 
 impl RoomKind {
-    /// As it is stored and sent.
+    /// Returns the form that is stored and sent.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Talk => "talk",
@@ -43,7 +39,7 @@ impl RoomKind {
         }
     }
 
-    /// Reads what is stored; the schema allows nothing else.
+    /// Reads the stored form. The schema allows nothing else.
     pub fn of_str(text: &str) -> Self {
         match text {
             "talk" => Self::Talk,
@@ -61,50 +57,67 @@ pub enum Naming {
     Named,
 }
 
-/// A room. `id` is for the inside only.
+impl Naming {
+    /// Returns the stored form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::Named => "named",
+        }
+    }
+
+    /// Reads the stored form. The schema allows nothing else.
+    pub fn of_str(text: &str) -> Self {
+        if text == "named" { Self::Named } else { Self::Anonymous }
+    }
+}
+
+/// A room. Clients see its `public_id`, never its `id`.
 #[derive(Clone, Debug)]
 pub struct ChatRoom {
-    pub id: i64,
+    pub id: RoomId,
     pub public_id: Uuid,
     pub slug: Option<String>,
     pub kind: RoomKind,
     pub naming: Naming,
     pub title: Option<String>,
     pub topic: Option<String>,
-    /// Whether those who join later see what was written before.
+    /// Whether members see what was written before they joined.
     pub history: bool,
     pub language: Option<String>,
     pub created_at: OffsetDateTime,
-    /// When it ended; nothing is written afterwards.
+    /// When it ended. Nothing is written after that.
     pub closed_at: Option<OffsetDateTime>,
 }
 
-/// Somebody's place in a room. `public_id` is what the others see: another one in every room.
+/// A member of a room. The others see `sender`, whose id is a different one in each room.
 #[derive(Clone, Debug)]
 pub struct Member {
-    pub visitor: i64,
+    pub visitor: VisitorId,
     pub role: String,
-    pub joined_seq: i64,
+    /// The head of the log when they joined.
+    pub joined_seq: Seq,
     pub left: bool,
     pub sender: Sender,
 }
 
-/// Who wrote an entry, as the others see it.
+/// The author of an entry, as the others see them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, TS, utoipa::ToSchema)]
 pub struct Sender {
     pub id: Uuid,
-    /// In the sender's own language, or as chosen.
+    /// The alias in the sender's language, or the chosen name.
     pub name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
     pub slot: Option<Slot>,
     #[ts(type = "Color")]
     pub color: String,
-    /// The alias's animal, so that a page can show the name in the reader's language; null for a chosen name.
+    /// The animal of the alias, so that a page can show the name in the reader's language. Null for
+    /// a chosen name.
     pub animal: Option<String>,
 }
 
-/// The two places of a talk.
+/// The two sides of a talk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS, utoipa::ToSchema)]
 pub enum Slot {
     A,
@@ -112,13 +125,13 @@ pub enum Slot {
 }
 
 impl Slot {
-    /// Reads what is stored.
+    /// Reads the stored form.
     pub fn of_str(text: &str) -> Self {
         if text == "A" { Self::A } else { Self::B }
     }
 }
 
-/// A room as the wire shows it.
+/// A room as clients see it.
 #[derive(Clone, Debug, Serialize, TS, utoipa::ToSchema)]
 pub struct RoomView {
     pub id: Uuid,
@@ -150,7 +163,7 @@ impl From<&ChatRoom> for RoomView {
     }
 }
 
-/// What rooms tell their members. Entries of the log have a `seq`; the rest passes.
+/// The events of a room. Entries of the log have a `seq`; the others are ephemeral.
 #[derive(Clone, Debug, Serialize, TS, utoipa::ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum RoomEvent {
@@ -168,28 +181,28 @@ pub enum RoomEvent {
         room: Uuid,
         member: Uuid,
         #[ts(type = "number")]
-        seq: i64,
+        seq: Seq,
     },
     Resync {
         room: Uuid,
         #[ts(type = "number")]
-        head: i64,
+        head: Seq,
     },
 }
 
 impl RoomEvent {
-    /// The frame's text.
+    /// Encodes the event as a frame.
     pub fn encode(&self) -> crate::realtime::Frame {
         crate::realtime::Frame::json(self)
     }
 }
 
-/// A message of the log.
+/// A message in the log.
 #[derive(Clone, Debug, Serialize, TS, utoipa::ToSchema)]
 pub struct Message {
     pub room: Uuid,
     #[ts(type = "number")]
-    pub seq: i64,
+    pub seq: Seq,
     pub client_id: Uuid,
     pub sender: Sender,
     #[ts(type = "Payload")]
@@ -197,7 +210,7 @@ pub struct Message {
     pub payload: Box<RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[ts(optional, type = "number")]
-    pub reply_to: Option<i64>,
+    pub reply_to: Option<Seq>,
     pub at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[ts(optional)]
@@ -207,7 +220,7 @@ pub struct Message {
     pub deleted: bool,
 }
 
-/// A payload that was checked: what is stored and sent, as JSON.
+/// A checked payload, as the JSON that is stored and sent.
 #[derive(Clone, Debug)]
 pub struct Payload {
     json: Box<RawValue>,
@@ -215,11 +228,12 @@ pub struct Payload {
 }
 
 impl Payload {
-    /// Checks what a client sent. The text is put into NFC and trimmed as documented; unknown fields are kept.
+    /// Checks what a client sent. The text is normalised (NFC) and trimmed. Unknown fields are
+    /// kept.
     ///
     /// # Errors
-    /// `bad_payload` with the field; `too_long` past 2,000 Unicode scalar values of text, 16 KiB in all or 4 KiB of unknown
-    /// fields, both as Postgres prints them.
+    /// `bad_payload` with the field; `too_long` beyond [`MAX_MESSAGE_CHARS`], [`MAX_PAYLOAD_BYTES`]
+    /// or [`MAX_UNKNOWN_BYTES`].
     pub fn checked(mut sent: Map<String, Value>) -> Result<Self> {
         match sent.get("kind").and_then(Value::as_str) {
             Some("text") => {}
@@ -239,50 +253,53 @@ impl Payload {
         }
         check_unknown(&sent)?;
         let stored = jsonb::object_len(&sent);
-        if stored > STORED && !faults::on(Fault::StoredSizeNotChecked) {
-            return Err(Error::TooLarge { limit: STORED, field: Some("payload") });
+        if stored > MAX_PAYLOAD_BYTES && !faults::on(Fault::StoredSizeNotChecked) {
+            return Err(Error::TooLarge { limit: MAX_PAYLOAD_BYTES, field: Some("payload") });
         }
         let json = to_raw_value(&Value::Object(sent)).map_err(Error::internal)?;
         Ok(Self { json, stored })
     }
 
-    /// The JSON text.
+    /// Returns the JSON.
     pub fn json(&self) -> &str {
         self.json.get()
     }
 
-    /// Returns its bytes as they are stored and served.
+    /// Returns its size in bytes, as it is stored and served.
     pub fn stored(&self) -> usize {
         self.stored
     }
 
-    /// The JSON, for an event.
+    /// Returns the JSON for an event.
     pub fn into_raw(self) -> Box<RawValue> {
         self.json
     }
 }
 
-/// NFC, trimmed, 1 to 2,000 scalar values, and what [`text::check_lines`] demands.
+/// Normalises and trims a text, and checks its length and the rules of [`text::check_lines`].
 fn checked_text(sent: &str) -> Result<String> {
     let tidy = text::tidy(sent);
-    if tidy.chars().count() > TEXT {
-        return Err(Error::TooLong { limit: TEXT, field: Some("payload.text") });
+    if tidy.chars().count() > MAX_MESSAGE_CHARS {
+        return Err(Error::TooLong { limit: MAX_MESSAGE_CHARS, field: Some("payload.text") });
     }
     text::check_lines(&tidy).map_err(|flaw| Error::bad_payload("payload.text", flaw.to_string()))?;
     Ok(tidy.into_owned())
 }
 
-/// Unknown fields are kept, within their own bounds.
+/// Checks the fields that the server does not know: they are kept, within their own limits.
 fn check_unknown(sent: &Map<String, Value>) -> Result<()> {
     let (mut count, mut bytes) = (0, 0);
-    for (name, field) in sent.iter().filter(|(name, _)| !KNOWN.contains(&name.as_str())) {
+    for (name, field) in sent.iter().filter(|(name, _)| !KNOWN_FIELDS.contains(&name.as_str())) {
         count += 1;
         bytes += jsonb::field_len(name, field);
-        if count > UNKNOWN_FIELDS {
-            return Err(Error::bad_payload("payload", "A payload has at most 32 fields besides its own."));
+        if count > MAX_UNKNOWN_FIELDS {
+            return Err(Error::bad_payload(
+                "payload",
+                format!("A payload has at most {MAX_UNKNOWN_FIELDS} fields besides its own."),
+            ));
         }
-        if bytes > UNKNOWN_BYTES && !faults::on(Fault::StoredSizeNotChecked) {
-            return Err(Error::TooLarge { limit: UNKNOWN_BYTES, field: Some("payload") });
+        if bytes > MAX_UNKNOWN_BYTES && !faults::on(Fault::StoredSizeNotChecked) {
+            return Err(Error::TooLarge { limit: MAX_UNKNOWN_BYTES, field: Some("payload") });
         }
         check_depth(field, 2)?;
     }
@@ -293,8 +310,8 @@ fn check_unknown(sent: &Map<String, Value>) -> Result<()> {
 }
 
 fn check_depth(value: &Value, depth: usize) -> Result<()> {
-    if depth > DEPTH {
-        return Err(Error::bad_payload("payload", "A payload is nested at most 8 deep."));
+    if depth > MAX_PAYLOAD_DEPTH {
+        return Err(Error::bad_payload("payload", format!("A payload is nested at most {MAX_PAYLOAD_DEPTH} deep.")));
     }
     match value {
         Value::Array(items) => items.iter().try_for_each(|item| check_depth(item, depth + 1)),
@@ -303,17 +320,18 @@ fn check_depth(value: &Value, depth: usize) -> Result<()> {
     }
 }
 
-/// Whether a text has the shape of a BCP 47 tag: 2 to 8 letters, then subtags of 1 to 8 letters or digits.
+/// Returns `true` if a text has the form of a BCP 47 tag: 2 to 8 letters, then subtags of 1 to 8
+/// letters or digits.
 pub fn is_language_tag(tag: &str) -> bool {
     let mut parts = tag.split('-');
     let primary = parts.next().unwrap_or_default();
-    tag.len() <= 35
+    tag.len() <= MAX_LANGUAGE_TAG_BYTES
         && (2..=8).contains(&primary.len())
         && primary.bytes().all(|b| b.is_ascii_alphabetic())
         && parts.all(|part| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
-/// What `POST /rooms` takes.
+/// The body of `POST /rooms`.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewRoom {
@@ -333,14 +351,17 @@ pub struct NewRoom {
 }
 
 impl NewRoom {
-    /// Checks the fields. Errors: `bad_frame` or `too_long` with the field.
+    /// Checks the fields.
+    ///
+    /// # Errors
+    /// `bad_frame` or `too_long`, with the field.
     pub fn checked(mut self) -> Result<Self> {
         if self.kind == RoomKind::Talk {
             return Err(Error::bad_field("kind", "A room is public or private; talks are made by matching."));
         }
-        self.title = one_line("title", &self.title, 80)?;
+        self.title = one_line("title", &self.title, MAX_TITLE_CHARS)?;
         self.topic = match self.topic.as_deref().filter(|topic| !topic.trim().is_empty()) {
-            Some(topic) => Some(one_line("topic", topic, 200)?),
+            Some(topic) => Some(one_line("topic", topic, MAX_TOPIC_CHARS)?),
             None => None,
         };
         if self.language.as_deref().is_some_and(|tag| !is_language_tag(tag)) {

@@ -1,60 +1,61 @@
-//! Reports: who is meant, and what of the log goes with it as evidence.
+//! Reports: who is reported, and which entries of the log are kept as evidence.
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use super::limits::{EVIDENCE_NEWEST_ENTRIES, MAX_EVIDENCE_BYTES};
+use super::membership::{Membership, hidden_up_to};
 use super::model::RoomKind;
-use super::store::{self, Frozen};
-use super::{Membership, visible_after};
+use super::store::{self, Authored, EvidenceScope};
 use crate::accounts::Visitor;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
+use crate::ids::{Seq, VisitorId};
 use crate::moderation::{self, NewReport, ReportReason};
 
-/// Entries a report freezes besides the chosen ones.
-const NEWEST: i64 = 50;
-/// Bytes of a report's evidence at most. The chosen entries come first.
-const BYTES: i64 = 256 * 1024;
-
-/// What somebody reports in a room.
+/// A report to make.
 pub struct Report<'a> {
     pub reason: ReportReason,
-    /// The chosen entries. Those that the reporter cannot see count as not chosen.
-    pub seqs: &'a [i64],
+    /// The chosen entries. Entries that the reporter cannot see are ignored.
+    pub seqs: &'a [Seq],
     pub note: Option<&'a str>,
 }
 
 /// A report that is stored.
 pub struct Reported {
-    /// Its public id; that of the first one for a repeat.
+    /// Its public id. A repeat has the id of the first report.
     pub id: Uuid,
-    /// Whom it is about.
-    pub other: i64,
+    /// The reported visitor.
+    pub other: VisitorId,
 }
 
-/// Reports somebody inside a transaction: the chosen entries and the newest ones are frozen as they are. In a talk it is about
-/// `partner`, with chosen entries or without; elsewhere about the author of the chosen entries.
+/// Reports a visitor inside a transaction. The chosen entries and the newest ones are stored as
+/// they are now. In a talk the report is about `partner`, with or without chosen entries; elsewhere
+/// it is about the author of the chosen entries.
 ///
-/// A talk is reported once by each side, an entry once by each reader: a repeat stores nothing and has the first report's id.
+/// Each side can report a talk once, and each reader an entry once: a repeat stores nothing and
+/// returns the first report.
 ///
 /// # Errors
-/// `bad_payload` unless the chosen entries name somebody: a visible one of one other person.
+/// `bad_payload` unless at least one chosen entry is visible and all visible ones are by one other
+/// person; `unavailable`.
 pub async fn report(
     tx: &mut PgConnection,
     who: &Visitor,
     membership: &Membership,
-    partner: Option<i64>,
+    partner: Option<VisitorId>,
     new: Report<'_>,
 ) -> Result<Reported> {
-    let (room, floor) = (membership.room.id, visible_after(membership));
+    let (room, hidden) = (membership.room.id, hidden_up_to(membership));
     let (other, about) = match partner {
         Some(partner) => (partner, vec![moderation::WHOLE_TALK]),
         None if membership.room.kind == RoomKind::Talk => return Err(Error::NotFound),
-        None => named(who.id, store::authors(tx, room, new.seqs, floor).await?)?,
+        None => reported_author(who.id, store::authors(tx, room, new.seqs, hidden).await?)?,
     };
     let reserved = moderation::reserve(tx, who.id, room, &about).await?;
     if reserved.is_new {
-        let frozen = Frozen { seqs: new.seqs, newest: NEWEST, after: floor, bytes: BYTES };
-        let evidence = store::freeze(tx, room, &frozen).await?;
+        let scope =
+            EvidenceScope { seqs: new.seqs, newest: EVIDENCE_NEWEST_ENTRIES, after: hidden, bytes: MAX_EVIDENCE_BYTES };
+        let evidence = store::freeze(tx, room, &scope).await?;
         let (reason, note) = (new.reason, new.note);
         let report = NewReport { id: reserved.id, room, reporter: who.id, reported: other, reason, note, evidence };
         moderation::open(tx, report).await?;
@@ -62,14 +63,15 @@ pub async fn report(
     Ok(Reported { id: reserved.id, other })
 }
 
-/// The one other person who wrote the chosen entries, and which of them those are. Own entries may stand among them.
-fn named(who: i64, chosen: Vec<(i64, i64)>) -> Result<(i64, Vec<i64>)> {
-    let others: Vec<(i64, i64)> = chosen.into_iter().filter(|(_, author)| *author != who).collect();
-    let Some((_, other)) = others.first().copied() else {
+/// Returns the one other author of the chosen entries, and the seqs of their entries. The
+/// reporter's own are ignored.
+fn reported_author(who: VisitorId, chosen: Vec<Authored>) -> Result<(VisitorId, Vec<Seq>)> {
+    let others: Vec<Authored> = chosen.into_iter().filter(|entry| entry.author != who).collect();
+    let Some(Authored { author, .. }) = others.first().copied() else {
         return Err(Error::bad_payload("seqs", "Choose a message of the person you report."));
     };
-    if others.iter().any(|(_, author)| *author != other) && !faults::on(Fault::ReportNamesAnybody) {
+    if others.iter().any(|entry| entry.author != author) && !faults::on(Fault::ReportNamesAnybody) {
         return Err(Error::bad_payload("seqs", "Choose messages of one person only."));
     }
-    Ok((other, others.into_iter().map(|(seq, _)| seq).collect()))
+    Ok((author, others.into_iter().map(|entry| entry.seq).collect()))
 }

@@ -1,4 +1,4 @@
-//! Rooms over HTTP: list, make, read, post.
+//! Rooms over HTTP: list, create, read, post.
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -9,9 +9,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use super::delivery::{self, EntriesPage, Window};
+use super::limits::{DEFAULT_PAGE_ITEMS, MAX_PAGE_BYTES, MAX_PAGE_ITEMS, MAX_SEARCH_CHARS};
+use super::membership::{self, Membership, add_member, hidden_up_to};
 use super::model::{ChatRoom, NewRoom, RoomEvent, RoomKind, RoomView};
-use super::store::{self, Window};
-use super::{Membership, Post, add_member, visible_after};
+use super::{Post, store};
 use crate::accounts::Visitor;
 use crate::app::App;
 use crate::clock::format_timestamp;
@@ -19,14 +21,6 @@ use crate::error::{Error, Problem, Result};
 use crate::faults::{self, Fault};
 use crate::http::{Bucket, ClientIp, Json, Key, Path, Query, whole};
 use crate::text;
-
-/// Items of a page at most, and unless asked.
-const PAGE: i64 = 100;
-const USUAL: i64 = 50;
-/// Bytes of a page of entries at most: it ends early where they are long. One entry is always there.
-const PAGE_BYTES: i64 = 256 * 1024;
-/// Characters of a search at most.
-const SEARCH: usize = 100;
 
 /// The routes under `/rooms`.
 pub fn router() -> OpenApiRouter<App> {
@@ -37,11 +31,12 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(log))
 }
 
-/// A page of things, and where the next one begins.
+/// A page of items.
 #[derive(Serialize, utoipa::ToSchema)]
 struct Page<T> {
     items: Vec<T>,
-    /// Pass it back as the cursor (or as `before`/`after`); null at the end.
+    /// Where the next page begins: pass it as `cursor` (or as `before` or `after`). Null at the
+    /// end.
     next: Option<String>,
 }
 
@@ -92,7 +87,7 @@ async fn list(State(app): State<App>, who: Visitor, Query(query): Query<ListQuer
     Ok(Json(Page { items: shown.iter().map(|room| listed(&app, room)).collect(), next }))
 }
 
-/// Makes a room; you are its owner and first member.
+/// Creates a room. You are its owner and first member.
 #[utoipa::path(post, path = "/rooms", request_body = NewRoom,
     responses((status = 201, body = RoomView), (status = 400, body = Problem), (status = 403, body = Problem), (status = 422, body = Problem), (status = 429, body = Problem)))]
 async fn make(State(app): State<App>, who: Visitor, Json(new): Json<NewRoom>) -> Result<(StatusCode, Json<RoomView>)> {
@@ -100,13 +95,13 @@ async fn make(State(app): State<App>, who: Visitor, Json(new): Json<NewRoom>) ->
     who.require_rules()?;
     let new = new.checked()?;
     let mut tx = app.db.begin().await?;
-    // 48 random bits: short enough to say, too many to guess.
+    // 48 random bits: short enough to say aloud, too many to guess.
     let slug = format!("{:012x}", rand::random::<u64>() >> 16);
-    let (_, room) = store::make_room(&mut tx, &new, &slug, who.id).await?;
-    let standing = store::standing(&mut tx, room, who.id).await?.ok_or(Error::NotFound)?;
-    add_member(&mut tx, &who, &standing.room, "owner").await?;
+    let (_, room) = store::create_room(&mut tx, &new, &slug, who.id).await?;
+    let access = membership::access_in(&mut tx, room, who.id).await?.ok_or(Error::NotFound)?;
+    add_member(&mut tx, &who, &access.room, "owner").await?;
     tx.commit().await?;
-    Ok((StatusCode::CREATED, Json((&standing.room).into())))
+    Ok((StatusCode::CREATED, Json((&access.room).into())))
 }
 
 /// One room: a public one, or one you are in.
@@ -115,12 +110,12 @@ async fn make(State(app): State<App>, who: Visitor, Json(new): Json<NewRoom>) ->
 async fn show(State(app): State<App>, who: Visitor, Path(room): Path<String>) -> Result<Json<Listed>> {
     let id = named(&app, &room).await?;
     let mut connection = app.db.acquire().await?;
-    let standing = store::standing(&mut connection, id, who.id).await?.ok_or(Error::NotFound)?;
-    let member = standing.member.is_some_and(|member| !member.left || member.sender.slot.is_some());
-    if !member && standing.room.kind != RoomKind::Public {
+    let access = membership::access_in(&mut connection, id, who.id).await?.ok_or(Error::NotFound)?;
+    let member = access.member.is_some_and(|member| !member.left || member.sender.slot.is_some());
+    if !member && access.room.kind != RoomKind::Public {
         return Err(Error::NotFound);
     }
-    Ok(Json(listed(&app, &standing.room)))
+    Ok(Json(listed(&app, &access.room)))
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -187,7 +182,7 @@ struct NewMessage {
     reply_to: Option<i64>,
 }
 
-/// An entry's number and time.
+/// The number and time of an entry.
 #[derive(Serialize, utoipa::ToSchema)]
 struct PostedView {
     seq: i64,
@@ -206,10 +201,10 @@ async fn post(
 ) -> Result<Response> {
     app.limits.take(Bucket::Sends, Key::Visitor(who.id))?;
     let prefix = app.accounts.prefix_hash(address.prefix());
-    let asked = Instant::now();
-    let post = Post { client_id: new.client_id, payload: new.payload, reply_to: new.reply_to, prefix, asked };
+    let requested_at = Instant::now();
+    let post = Post { client_id: new.client_id, payload: new.payload, reply_to: new.reply_to, prefix, requested_at };
     let room = named(&app, &room).await?;
-    let posted = super::receive(super::post(&app, &who, room, post).await?).await?;
+    let posted = super::post_and_wait(&app, &who, room, post).await?;
     let status = if posted.repeated { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(PostedView { seq: posted.seq, at: format_timestamp(posted.at) })).into_response())
 }
@@ -223,25 +218,29 @@ async fn page(
     newest: bool,
 ) -> Result<Json<Page<RoomEvent>>> {
     let limit = page_size(limit)?;
-    let floor = visible_after(membership);
-    let (after, before) = (after.unwrap_or(0).max(floor), before.unwrap_or(i64::MAX));
-    let bytes = if faults::on(Fault::PageBytesNotCounted) { i64::MAX } else { PAGE_BYTES };
+    let hidden = hidden_up_to(membership);
+    let (after, before) = (after.unwrap_or(0).max(hidden), before.unwrap_or(i64::MAX));
+    let bytes = if faults::on(Fault::PageBytesNotCounted) { i64::MAX } else { MAX_PAGE_BYTES };
     let window = Window { after, before, limit, bytes, newest };
-    let (entries, more) = store::entries(&app.db, &membership.room, window).await?;
+    let EntriesPage { entries, has_more } = delivery::entries(&app.db, &membership.room, window).await?;
     let edge = if newest { entries.first() } else { entries.last() };
-    let next = edge.filter(|_| more).map(|entry| entry.seq.to_string());
+    let next = edge.filter(|_| has_more).map(|entry| entry.seq.to_string());
     Ok(Json(Page { items: entries.into_iter().map(RoomEvent::Message).collect(), next }))
 }
 
-fn page_size(asked: Option<i64>) -> Result<i64> {
-    match asked {
-        None => Ok(USUAL),
-        Some(limit @ 1..=PAGE) => Ok(limit),
-        Some(_) => Err(Error::bad_field("limit", "A page has 1 to 100 items.")),
+fn page_size(limit: Option<i64>) -> Result<i64> {
+    match limit {
+        None => Ok(DEFAULT_PAGE_ITEMS),
+        Some(limit @ 1..=MAX_PAGE_ITEMS) => Ok(limit),
+        Some(_) => Err(Error::bad_field("limit", format!("A page has 1 to {MAX_PAGE_ITEMS} items."))),
     }
 }
 
-/// The room a path names, by id or slug. Postgres is asked only about what can be a slug. Errors: `not_found`.
+/// Returns the public id of the room in a path, which is an id or a slug. Postgres is asked only
+/// about what can be a slug.
+///
+/// # Errors
+/// `not_found`, `unavailable`.
 async fn named(app: &App, room: &str) -> Result<Uuid> {
     let is_slug = (1..=100).contains(&room.len())
         && room.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
@@ -253,11 +252,14 @@ async fn named(app: &App, room: &str) -> Result<Uuid> {
     }
 }
 
-/// The pattern of a search; None for one without words. Errors: `too_long`, `bad_frame`.
+/// Returns the pattern of a search: `None` if it has no words.
+///
+/// # Errors
+/// `too_long`, `bad_frame`.
 fn search(words: &str) -> Result<Option<String>> {
     let words = text::tidy(words);
-    if words.chars().count() > SEARCH {
-        return Err(Error::TooLong { limit: SEARCH, field: Some("q") });
+    if words.chars().count() > MAX_SEARCH_CHARS {
+        return Err(Error::TooLong { limit: MAX_SEARCH_CHARS, field: Some("q") });
     }
     if words.chars().any(char::is_control) {
         return Err(Error::bad_field("q", "Control characters cannot be searched for."));
@@ -265,7 +267,7 @@ fn search(words: &str) -> Result<Option<String>> {
     Ok(Some(words).filter(|words| !words.is_empty()).map(|words| like(&words)))
 }
 
-/// A pattern that finds the words as they are: `%`, `_` and `\` stand for themselves.
+/// Returns a pattern that finds the words literally: `%`, `_` and `\` stand for themselves.
 fn like(words: &str) -> String {
     let escaped = words.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     format!("%{escaped}%")

@@ -1,5 +1,5 @@
-//! Nothing is written after the commit that took the right: floods on two nodes while rights are taken away, and Postgres is
-//! asked afterwards.
+//! Nothing is written after the commit that took the right: floods on two nodes while rights are
+//! taken away, and Postgres is asked afterwards.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use rand::RngExt as _;
 use sqlx::Connection as _;
 use uuid::Uuid;
 
-use super::{public_room, say, text};
+use super::{post, public_room, receive, say, text};
 use crate::accounts::Visitor;
 use crate::db::{self, fence};
 use crate::error::Result;
 use crate::moderation::{self, NewSanction};
-use crate::rooms::{self, Answer, Membership, Posted, join, leave, membership, post, receive, store};
+use crate::rooms::{self, Answer, Membership, Posted, join, leave, log, membership};
 use crate::testing::{self, Node, Redis, node};
 
 /// How a right is taken away.
@@ -59,20 +59,22 @@ async fn written(node: &Node, room: i64, visitor: i64) -> i64 {
         .unwrap()
 }
 
-/// Posts from a place that was checked once and is believed for ever: a node whose memory nothing corrects.
-async fn believe(node: &Node, who: &Visitor, membership: &Membership) -> Result<Posted> {
+/// Posts with a membership that was checked once and is believed for ever, as on a node whose cache
+/// nothing corrects.
+async fn believe(node: &Node, membership: &Membership) -> Result<Posted> {
     let (answer, receipt) = tokio::sync::oneshot::channel();
     let answer: Answer = Box::new(|outcome| drop(answer.send(outcome)));
-    rooms::submit(&node.app, who, membership.clone(), text(Uuid::new_v4(), "x"), answer)?;
+    log::submit(&node.app, membership.clone(), text(Uuid::new_v4(), "x"), answer)?;
     receive(receipt).await
 }
 
-/// Sends without a pause, from memory and as everybody does, until it was refused often; answers whether it ever was.
+/// Sends without a pause, from memory and as everybody does, until it was refused often; answers
+/// whether it ever was.
 async fn flood(node: &Node, who: &Visitor, membership: &Membership, taken: Taken) {
     let (mut refused, mut turn) = (0, 0);
     while refused < 12 {
         turn += 1;
-        let outcomes = tokio::join!(believe(node, who, membership), believe(node, who, membership), async {
+        let outcomes = tokio::join!(believe(node, membership), believe(node, membership), async {
             let posted = post(&node.app, who, membership.room.public_id, text(Uuid::new_v4(), "x")).await?;
             receive(posted).await
         });
@@ -89,7 +91,8 @@ async fn flood(node: &Node, who: &Visitor, membership: &Membership, taken: Taken
     }
 }
 
-/// One after the other loses its right on one node while it floods on the other. Answers how many did.
+/// One after the other loses its right on one node while it floods on the other. Answers how many
+/// did.
 async fn rounds(here: &Node, there: &Node, count: usize) -> usize {
     let owner = here.guest("en").await;
     let id = public_room(here, &owner).await;
@@ -145,9 +148,9 @@ async fn a_node_that_believes_its_memory_is_refused_all_the_same() {
         let who = here.visitor("en").await;
         join(&here.app, &who, id).await.unwrap();
         let standing = membership(&there.app, &who, id).await.unwrap();
-        believe(&there, &who, &standing).await.unwrap();
+        believe(&there, &standing).await.unwrap();
         taken.from(&here, &who, id).await;
-        assert_eq!(believe(&there, &who, &standing).await.unwrap_err().code(), taken.code(), "{taken:?}");
+        assert_eq!(believe(&there, &standing).await.unwrap_err().code(), taken.code(), "{taken:?}");
         assert_eq!(written(&here, standing.room.id, who.id).await, 1, "{taken:?}");
     }
 }
@@ -180,19 +183,19 @@ async fn the_version_read_with_the_heads_is_that_of_the_last_revocation_however_
         db::connect(pool, &[]).await.unwrap(),
     );
     let mut holder = one.begin().await.unwrap();
-    store::lock_heads(&mut holder, &[room]).await.unwrap();
+    log::lock_heads(&mut holder, &[room]).await.unwrap();
     let mut revoker = two.begin().await.unwrap();
     fence::revoke(&mut revoker, who.id, testing::PATIENCE).await.unwrap();
     let batch = async {
         let mut tx = three.begin().await.unwrap();
         fence::share(&mut tx).await.unwrap();
-        store::lock_heads(&mut tx, &[room]).await.unwrap()
+        log::lock_heads(&mut tx, &[room]).await.unwrap()
     };
     let others = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         revoker.commit().await.unwrap();
         tokio::time::sleep(Duration::from_millis(200)).await;
-        store::bump_rights(&mut holder, room).await.unwrap();
+        membership::raise_rights(&mut holder, room).await.unwrap();
         holder.commit().await.unwrap();
     };
     let (heads, ()) = tokio::join!(batch, others);

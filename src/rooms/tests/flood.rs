@@ -90,7 +90,7 @@ async fn typing_is_told_seldom_and_never_more_than_a_room_can_bear() {
     let began = Instant::now();
     for _ in 0..3 {
         for who in &crowd {
-            super::super::typing(&node.app, who, room, &own).await.unwrap();
+            crate::rooms::typing(&node.app, who, room, &own).await.unwrap();
         }
     }
     let mut frames = std::collections::VecDeque::new();

@@ -6,8 +6,8 @@ use tokio::time::Instant;
 use super::{public_room, say};
 use crate::db::{self, fence};
 use crate::moderation::{self, NewSanction};
-use crate::rooms::writer::SESSION;
-use crate::rooms::{join, kick, store};
+use crate::rooms::log::{self, SESSION};
+use crate::rooms::{join, kick, membership};
 use crate::testing::{Node, node};
 
 /// What nobody may be held for.
@@ -18,7 +18,7 @@ async fn hang(node: &Node, rooms: &[i64]) -> sqlx::PgConnection {
     let mut hung = db::connect(&node.app.db, SESSION).await.unwrap();
     sqlx::raw_sql("BEGIN").execute(&mut hung).await.unwrap();
     fence::share(&mut hung).await.unwrap();
-    store::lock_heads(&mut hung, rooms).await.unwrap();
+    log::lock_heads(&mut hung, rooms).await.unwrap();
     hung
 }
 
@@ -110,7 +110,7 @@ async fn a_request_that_hangs_with_a_head_in_its_hand_holds_nobody_either() {
     let room = join(&node.app, &ann, id).await.unwrap().room.id;
     let began = Instant::now();
     let mut hung = node.app.db.begin().await.unwrap();
-    store::bump_rights(&mut hung, room).await.unwrap();
+    membership::raise_rights(&mut hung, room).await.unwrap();
     while say(&other, &ann, id, "x").await.is_err() {
         assert!(began.elapsed() < PROMISE, "{:?}", began.elapsed());
     }

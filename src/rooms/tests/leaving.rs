@@ -1,4 +1,5 @@
-//! Leaves that come together: one commit, each answered for itself, none lost to a cache, a socket or another node.
+//! Leaves that come together: one commit, each answered for itself, none lost to a cache, a socket
+//! or another node.
 use std::time::Duration;
 
 use sqlx::{Connection as _, Row as _};
@@ -8,7 +9,7 @@ use uuid::Uuid;
 use super::{place_id, public_room, say};
 use crate::db;
 use crate::realtime::{Queue, Topic};
-use crate::rooms::{join, leave, membership, read, store};
+use crate::rooms::{join, leave, log, membership, read};
 use crate::testing::{Node, node};
 
 /// The version of a room's rights, as committed.
@@ -43,7 +44,7 @@ async fn those_who_leave_together_leave_in_one_commit() {
     // Nobody gets on while the first head is held: whoever comes meanwhile goes together.
     let mut holder = db::connect(&node.app.db, &[]).await.unwrap();
     let mut held = holder.begin().await.unwrap();
-    store::lock_heads(&mut held, &ids[..1]).await.unwrap();
+    log::lock_heads(&mut held, &ids[..1]).await.unwrap();
     let first = leave(&node.app, &guests[0], rooms[0]);
     let others = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -136,7 +137,7 @@ async fn who_cannot_leave_now_is_told_in_time_and_leaves_later() {
     let id = join(&node.app, &who, room).await.unwrap().room.id;
     let mut holder = db::connect(&node.app.db, &[]).await.unwrap();
     let mut held = holder.begin().await.unwrap();
-    store::lock_heads(&mut held, &[id]).await.unwrap();
+    log::lock_heads(&mut held, &[id]).await.unwrap();
     let asked = Instant::now();
     assert_eq!(leave(&node.app, &who, room).await.unwrap_err().code(), "unavailable");
     assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());

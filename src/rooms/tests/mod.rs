@@ -13,12 +13,15 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Post, feed, join, leave, membership, post, receive};
+use super::{Post, Posted, delivery, join, leave, membership};
 use crate::accounts::Visitor;
-use crate::error::Result;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::realtime::Entry;
 use crate::testing::{Guest, Node, node};
 
 /// A public room of a guest's.
@@ -31,13 +34,27 @@ async fn public_room(node: &Node, owner: &Guest) -> Uuid {
 
 fn text(client_id: Uuid, text: &str) -> Post {
     let Value::Object(payload) = json!({"kind": "text", "text": text}) else { unreachable!() };
-    Post { client_id, payload, reply_to: None, prefix: vec![0; 16], asked: Instant::now() }
+    Post { client_id, payload, reply_to: None, prefix: vec![0; 16], requested_at: Instant::now() }
 }
 
 /// The inner id of a room that is in use.
 fn place_id(node: &Node, room: &str) -> i64 {
-    let known = node.app.rooms.feed.with_listeners(&node.app);
+    let known = node.app.rooms.delivery.subscribed_rooms(&node.app);
     known.iter().find(|(_, id)| id.to_string() == room).expect("somebody listens").0
+}
+
+/// The answer to a post, once its batch has committed.
+type Receipt = oneshot::Receiver<Result<Posted>>;
+
+/// Posts without waiting for the commit.
+async fn post(app: &App, who: &Visitor, room: Uuid, new: Post) -> Result<Receipt> {
+    let (sender, receipt) = oneshot::channel();
+    super::post(app, who, room, new, Box::new(|outcome| drop(sender.send(outcome)))).await?;
+    Ok(receipt)
+}
+
+async fn receive(receipt: Receipt) -> Result<Posted> {
+    receipt.await.map_err(|_| Error::Unavailable)?
 }
 
 /// Posts and waits for the commit.
@@ -136,7 +153,8 @@ async fn a_repeat_that_no_memory_holds_is_answered_by_the_database() {
     }
     let id = Uuid::new_v4();
     let first = receive(post(&node.app, &ann, room, text(id, "x")).await.unwrap()).await.unwrap();
-    // In one batch on a node that has never seen it: the repeat, somebody else's claim, and a fresh entry.
+    // In one batch on a node that has never seen it: the repeat, somebody else's claim, and a fresh
+    // entry.
     let repeat = post(&other.app, &ann, room, text(id, "x")).await.unwrap();
     let theft = post(&other.app, &bob, room, text(id, "y")).await.unwrap();
     let fresh = post(&other.app, &bob, room, text(Uuid::new_v4(), "z")).await.unwrap();
@@ -222,7 +240,8 @@ async fn nothing_is_written_after_the_commit_that_took_the_right() {
         let leaving = async {
             tokio::time::sleep(std::time::Duration::from_millis(2 * round)).await;
             leave(&node.app, &who, standing.room.public_id).await.unwrap();
-            // What stands in the log when the leave has been committed is all there will ever be of this visitor.
+            // What stands in the log when the leave has been committed is all there will ever be of
+            // this visitor.
             written(&node, who.id).await
         };
         let (_, at_commit) = tokio::join!(flood, leaving);
@@ -254,7 +273,8 @@ async fn two_nodes_deliver_one_log_in_order_with_and_without_a_relay() {
             let from = if n % 2 == 0 { &mut a } else { &mut b };
             from.text(&room, &format!("{n}")).await;
         }
-        // Without a relay an entry of one's own comes early and makes the node read what is missing before it.
+        // Without a relay an entry of one's own comes early and makes the node read what is missing
+        // before it.
         for socket in [&mut a, &mut b] {
             for seq in 1..=30 {
                 let event = socket.event("message").await;
@@ -272,8 +292,13 @@ async fn a_batch_that_cannot_be_stored_fails_alone() {
     let who = node.visitor("en").await;
     join(&node.app, &who, room).await.unwrap();
     let Value::Object(bad) = json!({"kind": "text", "text": "x"}) else { unreachable!() };
-    let bad =
-        Post { client_id: Uuid::new_v4(), payload: bad, reply_to: Some(99), prefix: Vec::new(), asked: Instant::now() };
+    let bad = Post {
+        client_id: Uuid::new_v4(),
+        payload: bad,
+        reply_to: Some(99),
+        prefix: Vec::new(),
+        requested_at: Instant::now(),
+    };
     let before = post(&node.app, &who, room, text(Uuid::new_v4(), "a")).await.unwrap();
     let wrong = post(&node.app, &who, room, bad).await.unwrap();
     let after = post(&node.app, &who, room, text(Uuid::new_v4(), "b")).await.unwrap();
@@ -328,13 +353,13 @@ async fn what_came_early_and_is_passed_over_is_not_waited_for() {
     let id = public_room(&node, &owner).await;
     let who = node.visitor("en").await;
     let room = join(&node.app, &who, id).await.unwrap().room;
-    assert_eq!(feed::open(&node.app, &room).await.unwrap(), 0);
-    feed::committed(&node.app, room.id, &mut vec![(200, "x".into())]);
+    assert_eq!(delivery::open(&node.app, &room).await.unwrap(), 0);
+    delivery::deliver(&node.app, room.id, &mut vec![Entry { seq: 200, frame: "x".into() }]);
     tokio::time::sleep(Duration::from_millis(150)).await;
-    assert_eq!(feed::overdue(&node.app), [room.id], "what was lost before it has been waited for");
+    assert_eq!(delivery::overdue(&node.app), [room.id], "what was lost before it has been waited for");
     sqlx::query("UPDATE room_head SET seq = 300 WHERE room_id = $1").bind(room.id).execute(&node.app.db).await.unwrap();
-    assert_eq!(feed::open(&node.app, &room).await.unwrap(), 300, "nobody listens: the feed goes on at the head");
-    assert!(feed::overdue(&node.app).is_empty(), "and asks no more for what it has passed over");
+    assert_eq!(delivery::open(&node.app, &room).await.unwrap(), 300, "nobody listens: the feed goes on at the head");
+    assert!(delivery::overdue(&node.app).is_empty(), "and asks no more for what it has passed over");
 }
 
 #[tokio::test]
@@ -381,7 +406,7 @@ async fn an_answer_does_not_wait_for_the_lookup_of_the_next_send() {
         if !asked.is_empty() {
             // The second is looked up while the first waits for its commit.
             tokio::time::sleep(Duration::from_secs(1)).await;
-            node.app.rooms.directory.forget(room);
+            node.app.rooms.membership.cache.remove_room(room);
         }
         asked.push((socket.say(frame).await, Instant::now()));
     }
@@ -391,11 +416,12 @@ async fn an_answer_does_not_wait_for_the_lookup_of_the_next_send() {
     }
 }
 
-/// A send, and one behind it in the same lane that was held up on its socket: the second has less time left, and is answered first.
+/// A send, and one behind it in the same lane that was held up on its socket: the second has less
+/// time left, and is answered first.
 async fn is_shed_in_time(node: &Node, who: &Visitor, room: Uuid) {
     let first = post(&node.app, who, room, text(Uuid::new_v4(), "one")).await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let behind = Post { asked: Instant::now() - Duration::from_millis(1_200), ..text(Uuid::new_v4(), "two") };
+    let behind = Post { requested_at: Instant::now() - Duration::from_millis(1_200), ..text(Uuid::new_v4(), "two") };
     let second = post(&node.app, who, room, behind).await.unwrap();
     let mut first = Box::pin(receive(first));
     tokio::select! {

@@ -1,4 +1,5 @@
-//! Large rooms: entries that go out together, and are committed together, without a loss and without holding up others.
+//! Large rooms: entries that go out together, and are committed together, without a loss and
+//! without holding up others.
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +9,9 @@ use serde_json::json;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{place_id, public_room, text};
+use super::{place_id, post, public_room, receive, text};
 use crate::realtime::{Queue, Topic};
-use crate::rooms::{feed, join, post, receive};
+use crate::rooms::{delivery, join};
 use crate::testing::{Node, node};
 
 /// So many listeners more, who read nothing: enough for entries to be held.
@@ -86,9 +87,9 @@ async fn entries_of_a_large_room_share_commits_and_hold_up_no_other_room() {
             commits.insert(posted.unwrap().at);
         }
         receive(send(large).await).await.unwrap();
-        let (waiting, leisure) = (send(large).await, feed::leisure(&node.app, inner));
+        let (waiting, window) = (send(large).await, delivery::batch_window(&node.app, inner));
         receive(send(small).await).await.unwrap();
-        overtaken += usize::from(leisure.is_some_and(|(until, _)| Instant::now() < until));
+        overtaken += usize::from(window.is_some_and(|window| Instant::now() < window.until));
         receive(waiting).await.unwrap();
     }
     // Each on its own they are four a round.

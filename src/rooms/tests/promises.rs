@@ -1,4 +1,5 @@
-//! What a room promises, where it could break: at a commit that fails, between two nodes, under the fence, after a leave.
+//! What a room promises, where it could break: at a commit that fails, between two nodes, under the
+//! fence, after a leave.
 use std::time::Duration;
 
 use axum::http::Method;
@@ -9,11 +10,11 @@ use uuid::Uuid;
 use super::{join, post, public_room, receive, say, text};
 use crate::db::{self, fence};
 use crate::realtime::{Publication, Topic};
-use crate::rooms::feed;
+use crate::rooms::delivery;
 use crate::testing::{Node, PATIENCE, Socket, eventually, node};
 
-/// Lets the commit of an entry fail whose text is `poison`: the statement itself succeeds. With SQLSTATE 40001 only the first
-/// commit fails, as when two transactions got in each other's way.
+/// Lets the commit of an entry fail whose text is `poison`: the statement itself succeeds. With
+/// SQLSTATE 40001 only the first commit fails, as when two transactions got in each other's way.
 async fn fail_commits(node: &Node, condition: &str, sqlstate: &str) {
     let sql = format!(
         "CREATE SEQUENCE tries;
@@ -206,7 +207,8 @@ async fn a_room_without_history_shows_newcomers_what_comes_after_them() {
 async fn an_entry_that_comes_early_waits_for_the_one_before_it() {
     let node = node().await;
     let (room, _a, mut b) = pair_of(&node, &node).await;
-    // As another node would say it, the second one first. Neither is in the log, so nothing but these can be heard.
+    // As another node would say it, the second one first. Neither is in the log, so nothing but
+    // these can be heard.
     let inner: i64 = sqlx::query_scalar("SELECT id FROM chat_room").fetch_one(&node.app.db).await.unwrap();
     for seq in [2, 1] {
         let frame = json!({"type": "message", "room": room, "seq": seq}).to_string().as_str().into();
@@ -244,14 +246,14 @@ async fn a_node_reads_nothing_of_a_room_that_nobody_listens_to_until_somebody_co
     b.text(&room, "1").await;
     assert_eq!(b.event("message").await["seq"], 1);
     let inner: i64 = sqlx::query_scalar("SELECT id FROM chat_room").fetch_one(&node.app.db).await.unwrap();
-    let delivered = || other.app.rooms.feed.lock()[&inner].delivered;
+    let delivered = || other.app.rooms.delivery.delivered(inner);
     b.ok(json!({"type": "leave", "room": room})).await;
     for (upto, reads_back) in [(5, true), (205, false)] {
         let before = delivered();
         for n in before.unwrap() + 1..=upto {
             a.text(&room, &format!("{n}")).await;
         }
-        feed::look(&other.app).await.unwrap();
+        delivery::reconcile(&other.app).await.unwrap();
         tokio::time::sleep(Duration::from_millis(300)).await; // longer than an entry that is due is waited for
         assert_eq!(delivered(), before);
         // Few are read into the memory, many are passed over; none is missing.
@@ -260,7 +262,7 @@ async fn a_node_reads_nothing_of_a_room_that_nobody_listens_to_until_somebody_co
             assert_eq!(b.event("message").await["seq"], seq);
         }
         assert_eq!(delivered(), Some(upto));
-        assert_eq!(other.app.rooms.feed.lock()[&inner].recent.len() > 1, reads_back);
+        assert_eq!(other.app.rooms.delivery.recent_len(inner) > 1, reads_back);
         b.ok(json!({"type": "leave", "room": room})).await;
     }
 }

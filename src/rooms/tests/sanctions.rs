@@ -1,14 +1,15 @@
-//! Kicked and muted in one room: what is refused, what goes on, and how the sockets of both nodes follow.
+//! Kicked and muted in one room: what is refused, what goes on, and how the sockets of both nodes
+//! follow.
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{place_id, public_room, say, text};
+use super::{place_id, post, public_room, receive, say, text};
 use crate::moderation::{self, NewSanction};
 use crate::realtime::Queue;
-use crate::rooms::{join, kick, membership, mute, post, receive, subscribe};
+use crate::rooms::{Membership, Replay, Subscribed, join, kick, leave, membership, mute, subscribe};
 use crate::testing::{Node, Redis, node};
 
 fn sanction(visitor: i64, lasts: Option<Duration>) -> NewSanction<'static> {
@@ -150,26 +151,33 @@ async fn who_is_muted_in_a_room_reads_on_and_a_repeat_gets_its_first_answer() {
     socket.text(&room, "again").await;
 }
 
+async fn replay_from(node: &Node, membership: &Membership, after: i64) -> Replay {
+    match subscribe(&node.app, membership, Some(after)).await.unwrap() {
+        Subscribed::Replay { replay, .. } => replay,
+        Subscribed::Resync => panic!("more is missing than a replay sends"),
+    }
+}
+
 #[tokio::test]
 async fn a_replay_that_began_before_a_kick_brings_nothing_after_it() {
     let node = node().await;
     let (owner, who) = (node.guest("en").await, node.visitor("en").await);
     let id = public_room(&node, &owner).await;
-    let standing = join(&node.app, &who, id).await.unwrap();
+    let joined = join(&node.app, &who, id).await.unwrap();
     say(&node, &who, id, "x").await.unwrap();
-    let (_, replay) = subscribe(&node.app, &standing, Some(0)).await.unwrap();
+    let mut replay = replay_from(&node, &joined, 0).await;
     let queue = std::sync::Arc::new(Queue::new(who.id));
     kick(&node.app, id, &sanction(who.id, None)).await.unwrap();
-    let step = replay.unwrap().step(&node.app, &queue).await;
+    let step = replay.step(&node.app, &queue).await;
     assert_eq!(step.err().unwrap().code(), "not_found");
-    assert!(!node.app.hub.listens(crate::realtime::Topic::Room(standing.room.id), who.id));
+    assert!(!node.app.hub.listens(crate::realtime::Topic::Room(joined.room.id), who.id));
     // Somebody else's leaving costs a replay one look, and no more.
     let (bob, cid) = (node.visitor("en").await, node.visitor("en").await);
     let bobs = join(&node.app, &bob, id).await.unwrap();
     join(&node.app, &cid, id).await.unwrap();
-    let (_, replay) = subscribe(&node.app, &bobs, Some(1)).await.unwrap();
-    super::leave(&node.app, &cid, id).await.unwrap();
+    let mut replay = replay_from(&node, &bobs, 1).await;
+    leave(&node.app, &cid, id).await.unwrap();
     let queue = std::sync::Arc::new(Queue::new(bob.id));
-    assert!(replay.unwrap().step(&node.app, &queue).await.is_ok());
+    assert!(replay.step(&node.app, &queue).await.is_ok());
     assert!(membership(&node.app, &bob, id).await.is_ok());
 }

@@ -1,4 +1,5 @@
-//! Sizes: what is served is what was checked, over the socket and REST, and no page, replay or report grows without bound.
+//! Sizes: what is served is what was checked, over the socket and REST, and no page, replay or
+//! report grows without bound.
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -19,7 +20,8 @@ async fn post(node: &Node, who: &Guest, room: Uuid, payload: &Value) -> crate::t
     node.ask(Some(who), Method::POST, &format!("/api/v1/rooms/{room}/messages"), Some(body)).await
 }
 
-/// The largest payload there is: 2,000 characters of four bytes, and 4 KiB of fields that the server does not know.
+/// The largest payload there is: 2,000 characters of four bytes, and 4 KiB of fields that the
+/// server does not know.
 fn largest() -> Value {
     json!({"kind": "text", "text": "😀".repeat(2_000), "x": "a".repeat(4_096 - 7)})
 }

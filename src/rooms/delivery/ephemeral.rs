@@ -1,0 +1,176 @@
+//! Ephemeral frames: typing and read markers. They are in no log and can be dropped. They are
+//! published seldom, and within what a room's deliveries may cost.
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+use uuid::Uuid;
+
+use super::{feed, is_subscribed, online, presence, store};
+use crate::accounts::Visitor;
+use crate::app::App;
+use crate::db;
+use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
+use crate::http::{Bucket, Key};
+use crate::ids::{RoomId, Seq, VisitorId};
+use crate::realtime::{Publication, Queue, Topic};
+use crate::rooms::limits::MAX_PEOPLE_FOR_READ_MARKERS;
+use crate::rooms::membership::{self, Membership, Mute};
+use crate::rooms::model::{ChatRoom, RoomEvent};
+
+/// Read markers by room and visitor, until they are written and published.
+#[derive(Default)]
+pub(super) struct ReadMarkers {
+    unwritten: Mutex<HashMap<(RoomId, VisitorId), Seq>>,
+    unpublished: Mutex<HashMap<(RoomId, VisitorId), UnpublishedMarker>>,
+}
+
+/// A read marker that the others in a room have not received yet.
+struct UnpublishedMarker {
+    room: Arc<ChatRoom>,
+    member: Uuid,
+    seq: Seq,
+    /// The socket that sent it.
+    own: Arc<Queue>,
+}
+
+impl ReadMarkers {
+    fn unwritten(&self) -> MutexGuard<'_, HashMap<(RoomId, VisitorId), Seq>> {
+        self.unwritten.lock()
+    }
+
+    fn unpublished(&self) -> MutexGuard<'_, HashMap<(RoomId, VisitorId), UnpublishedMarker>> {
+        self.unpublished.lock()
+    }
+}
+
+/// Returns the membership for an ephemeral frame, which no batch checks again. A cached membership
+/// is enough if the visitor is subscribed to the room on this node, because such a node learns of a
+/// lost right within a second.
+async fn current_membership(app: &App, who: &Visitor, room: Uuid) -> Result<Membership> {
+    match membership::cached_membership(app, who, room) {
+        Some(cached)
+            if is_subscribed(app, &cached.room, who.id)
+                && app.rooms.delivery.feed.rights(cached.room.id).is_some_and(|checked| checked <= cached.rights) =>
+        {
+            Ok(cached)
+        }
+        _ => membership::membership(app, who, room).await,
+    }
+}
+
+/// Publishes an ephemeral event to a room, on this node and on the others.
+fn publish_ephemeral(app: &App, room: RoomId, event: &RoomEvent, except: Option<&Arc<Queue>>) {
+    let frame = event.encode();
+    app.hub.publish(Topic::Room(room), &frame, except);
+    if app.relay.has_others() {
+        let node = if faults::on(Fault::RelayEchoes) { Uuid::nil() } else { app.node };
+        app.relay.publish(Publication { node, topic: Topic::Room(room), seq: None, frame });
+    }
+}
+
+/// Tells the others in the room that the visitor is typing, unless they were told a moment ago or
+/// the room is too busy.
+///
+/// # Errors
+/// `not_found`, `closed`, `muted`, `banned`, `unavailable`.
+pub async fn typing(app: &App, who: &Visitor, room: Uuid, own: &Arc<Queue>) -> Result<()> {
+    let membership = current_membership(app, who, room).await?;
+    if membership.room.closed_at.is_some() {
+        return Err(Error::Closed);
+    }
+    if let Some(Mute { after }) = membership.muted {
+        return Err(Error::Muted { after });
+    }
+    let is_due = app.limits.take_for(Bucket::Typing, (membership.room.id, who.id)).is_ok();
+    if (is_due && has_capacity(app, membership.room.id)) || faults::on(Fault::TypingAlwaysTold) {
+        let sender = membership.member.sender.clone();
+        publish_ephemeral(app, membership.room.id, &RoomEvent::Typing { room, sender }, Some(own));
+    }
+    Ok(())
+}
+
+/// Records how far the visitor has read. It is written within a second. A small room is told at
+/// once, or within some seconds.
+///
+/// # Errors
+/// `not_found`, `banned`, `bad_frame` if there is no such entry, `unavailable`.
+pub async fn read(app: &App, who: &Visitor, room: Uuid, seq: Seq, own: &Arc<Queue>) -> Result<()> {
+    let membership = current_membership(app, who, room).await?;
+    let head = feed::open(app, &membership.room).await?;
+    if !(0..=head).contains(&seq) {
+        return Err(Error::bad_field("seq", "There is no such entry in this room."));
+    }
+    let key = (membership.room.id, who.id);
+    let seq = {
+        let mut markers = app.rooms.delivery.read_markers.unwritten();
+        let known = markers.entry(key).or_default();
+        *known = seq.max(*known);
+        *known
+    };
+    let member = membership.member.sender.id;
+    let marker = UnpublishedMarker { room: membership.room.clone(), member, seq, own: own.clone() };
+    let mut unpublished = app.rooms.delivery.read_markers.unpublished();
+    if !unpublished.contains_key(&key) && publish_marker(app, key, &marker) {
+        return Ok(());
+    }
+    // A later marker replaces an earlier one.
+    unpublished.insert(key, marker);
+    Ok(())
+}
+
+/// Publishes the read markers that could not be published at once. Called once a second.
+pub(in crate::rooms) fn publish_read_markers(app: &App) {
+    // Not under the lock, which each `read` frame needs.
+    let due = std::mem::take(&mut *app.rooms.delivery.read_markers.unpublished());
+    let rest: Vec<_> = due.into_iter().filter(|(key, marker)| !publish_marker(app, *key, marker)).collect();
+    let mut unpublished = app.rooms.delivery.read_markers.unpublished();
+    for (key, marker) in rest {
+        unpublished.entry(key).or_insert(marker); // a later marker stays
+    }
+}
+
+/// Publishes a read marker. Returns `false` if it must wait, because the last one was too recent or
+/// the room is too busy.
+fn publish_marker(app: &App, key: (RoomId, VisitorId), marker: &UnpublishedMarker) -> bool {
+    if online(app, &marker.room) > MAX_PEOPLE_FOR_READ_MARKERS {
+        return true; // a large room gets no markers
+    }
+    if app.limits.take_for(Bucket::Reading, key).is_err() || !has_capacity(app, marker.room.id) {
+        return false;
+    }
+    let event = RoomEvent::Read { room: marker.room.public_id, member: marker.member, seq: marker.seq };
+    publish_ephemeral(app, marker.room.id, &event, Some(&marker.own));
+    true
+}
+
+/// Returns `true` if a room can have one more ephemeral frame delivered to everybody in it.
+fn has_capacity(app: &App, room: RoomId) -> bool {
+    let deliveries = app.hub.listeners(Topic::Room(room)) + presence::online_elsewhere(app, room);
+    let deliveries = u32::try_from(deliveries).unwrap_or(u32::MAX).max(1);
+    app.limits.take_many(Bucket::Deliveries, Key::Room(room), deliveries).is_ok()
+}
+
+/// Writes the read markers to Postgres. Markers that cannot be written are written with the next
+/// call.
+pub(in crate::rooms) async fn write_read_markers(app: &App) {
+    let markers = std::mem::take(&mut *app.rooms.delivery.read_markers.unwritten());
+    if markers.is_empty() {
+        return;
+    }
+    let (mut rooms, mut visitors, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
+    for ((room, visitor), seq) in &markers {
+        rooms.push(*room);
+        visitors.push(*visitor);
+        seqs.push(*seq);
+    }
+    if let Err(why) = db::within(db::JOB, store::save_read_markers(&app.db, &rooms, &visitors, &seqs)).await {
+        tracing::debug!(error.cause = %why, "read markers could not be written; trying again in a second");
+        let mut unwritten = app.rooms.delivery.read_markers.unwritten();
+        for (key, seq) in markers {
+            let known = unwritten.entry(key).or_default();
+            *known = seq.max(*known);
+        }
+    }
+}

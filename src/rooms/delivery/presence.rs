@@ -1,0 +1,131 @@
+//! Presence: how many people have a room open, on all nodes together. Published at most once a
+//! second for each room; it is never an entry of the log.
+use std::collections::HashMap;
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::faults::{self, Fault};
+use crate::ids::RoomId;
+use crate::realtime::{Frame, Publication, Topic};
+use crate::rooms::model::RoomEvent;
+
+/// How often a node publishes its counts again.
+const ANNOUNCE_PERIOD: Duration = Duration::from_secs(5);
+/// How long the counts of a node that has died are used.
+const COUNT_EXPIRES_AFTER: Duration = Duration::from_secs(10);
+/// The first bytes of a [`RelayedCount`], which is for nodes, never for sockets.
+const PREFIX: &str = r#"{"here":"#;
+
+/// What this node knows of presence.
+#[derive(Default)]
+pub(super) struct Presence(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    /// Rooms whose count has changed, by their inner and public ids.
+    changed: HashMap<(RoomId, Uuid), Origin>,
+    /// The counts of other nodes, by room and node, and when they arrived.
+    elsewhere: HashMap<RoomId, HashMap<Uuid, (usize, Instant)>>,
+    announced_at: Option<Instant>,
+}
+
+/// Where a count has changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// On this node: the other nodes are told too.
+    Here,
+    Elsewhere,
+}
+
+/// What a node publishes to the others: how many people have a room open there.
+#[derive(Serialize, Deserialize)]
+struct RelayedCount {
+    here: usize,
+    room: Uuid,
+}
+
+impl Presence {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock()
+    }
+}
+
+/// Notes that somebody subscribed to a room on this node, or left it. Not used for talks, whose
+/// sides are told of each other.
+pub(super) fn changed_here(app: &App, room: RoomId, public: Uuid) {
+    app.rooms.delivery.presence.lock().changed.insert((room, public), Origin::Here);
+}
+
+/// Returns how many different people have the room open: those of this node, and what the other
+/// nodes published.
+pub(super) fn online(app: &App, room: RoomId) -> usize {
+    app.hub.owners(Topic::Room(room)).len() + online_elsewhere(app, room)
+}
+
+/// Returns how many people have the room open on other nodes.
+pub(super) fn online_elsewhere(app: &App, room: RoomId) -> usize {
+    let presence = app.rooms.delivery.presence.lock();
+    let Some(nodes) = presence.elsewhere.get(&room) else { return 0 };
+    nodes.values().filter(|(_, at)| at.elapsed() < COUNT_EXPIRES_AFTER).map(|(count, _)| count).sum()
+}
+
+/// Applies the count that another node published. Returns `false` if the frame is something else.
+pub(super) fn apply_relayed(app: &App, node: Uuid, room: RoomId, frame: &Frame) -> bool {
+    if !frame.starts_with(PREFIX) {
+        return false;
+    }
+    let Ok(count) = serde_json::from_str::<RelayedCount>(frame) else { return true };
+    let mut inner = app.rooms.delivery.presence.lock();
+    let nodes = inner.elsewhere.entry(room).or_default();
+    let before = nodes.insert(node, (count.here, Instant::now())).map_or(0, |(count, _)| count);
+    if before != count.here {
+        inner.changed.entry((room, count.room)).or_insert(Origin::Elsewhere);
+    }
+    true
+}
+
+/// Publishes the counts that have changed, to the sockets here and to the other nodes. Called once
+/// a second.
+pub(in crate::rooms) fn publish_changes(app: &App) {
+    if faults::on(Fault::PresenceNeverTold) {
+        return;
+    }
+    let (changed, is_announcement_due) = {
+        let mut inner = app.rooms.delivery.presence.lock();
+        let is_due = inner.announced_at.is_none_or(|at| at.elapsed() >= ANNOUNCE_PERIOD);
+        let is_due = app.relay.has_others() && is_due;
+        if is_due {
+            inner.announced_at = Some(Instant::now());
+            inner.elsewhere.retain(|_, nodes| {
+                nodes.retain(|_, (count, at)| *count > 0 && at.elapsed() < COUNT_EXPIRES_AFTER);
+                !nodes.is_empty()
+            });
+        }
+        (std::mem::take(&mut inner.changed), is_due)
+    };
+    for ((id, room), origin) in changed {
+        let frame = RoomEvent::Presence { room, online: online(app, id) }.encode();
+        app.hub.publish(Topic::Room(id), &frame, None);
+        if origin == Origin::Here {
+            announce(app, id, room);
+        }
+    }
+    if is_announcement_due {
+        for (id, room) in app.rooms.delivery.feed.with_subscribers(app) {
+            announce(app, id, room);
+        }
+    }
+}
+
+/// Publishes this node's count to the other nodes.
+fn announce(app: &App, id: RoomId, room: Uuid) {
+    if app.relay.has_others() {
+        let frame = Frame::json(&RelayedCount { here: app.hub.owners(Topic::Room(id)).len(), room });
+        app.relay.publish(Publication { node: app.node, topic: Topic::Room(id), seq: None, frame });
+    }
+}

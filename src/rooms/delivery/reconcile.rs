@@ -1,0 +1,184 @@
+//! Reconciling: what other nodes published is applied, early entries are waited for, and heads are
+//! compared with Postgres, so that the last entry before a silence cannot stay hidden.
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::feed::repair;
+use super::store::{self, Head};
+use super::{presence, revocation};
+use crate::app::App;
+use crate::db;
+use crate::error::Result;
+use crate::faults::{self, Fault};
+use crate::ids::RoomId;
+use crate::realtime::{Entry, Publication, RelayEvent, Topic, TopicKind};
+use crate::rooms::model::ChatRoom;
+
+/// How long an early entry waits for its predecessors before they are read from Postgres.
+const EARLY_WAIT: Duration = Duration::from_millis(100);
+/// How often the heads of the rooms in use are compared with Postgres.
+const RECONCILE_PERIOD: Duration = Duration::from_secs(2);
+/// How long a room without subscribers stays in use, for people who come back.
+const UNUSED_ROOM_KEPT_FOR: Duration = Duration::from_secs(60);
+
+/// Starts the tasks.
+pub(super) fn run(app: &App) {
+    let node = app.clone();
+    app.tasks.spawn_essential("rooms.relay", move || apply_publications(node.clone()));
+    let node = app.clone();
+    app.tasks.spawn_essential("rooms.feed", move || repair_and_reconcile(node.clone()));
+}
+
+async fn repair_and_reconcile(node: App) {
+    let mut tick = tokio::time::interval(EARLY_WAIT / 2);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut reconciled_at = Instant::now();
+    loop {
+        tokio::select! {
+            () = node.tasks.stopping.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        for room in overdue(&node) {
+            log_failure(db::within(db::JOB, repair(&node, room)).await);
+        }
+        if reconciled_at.elapsed() >= RECONCILE_PERIOD && !faults::on(Fault::HeadsNotCompared) {
+            reconciled_at = Instant::now();
+            log_failure(db::within(db::JOB, reconcile(&node)).await);
+        }
+    }
+}
+
+fn log_failure(outcome: Result<()>) {
+    if let Err(why) = outcome {
+        tracing::debug!(error.cause = %why, "rooms could not be reconciled; trying again in two seconds");
+    }
+}
+
+/// Returns the rooms in which an early entry, or a head that was found, has waited long enough.
+pub(in crate::rooms) fn overdue(app: &App) -> Vec<RoomId> {
+    let mut rooms = app.rooms.delivery.feed.lock();
+    let late = rooms.iter_mut().filter_map(|(room, feed)| {
+        let early = feed.early_since.is_some_and(|since| since.elapsed() >= EARLY_WAIT);
+        let due = feed.due.take_if(|(head, since)| feed.delivered >= Some(*head) || since.elapsed() >= EARLY_WAIT);
+        (early || due.is_some_and(|(head, _)| feed.delivered < Some(head))).then_some(*room)
+    });
+    late.collect()
+}
+
+/// Compares the heads of the rooms in use with Postgres in one query, and drops the rooms that are
+/// no longer in use. Missing entries are read soon, unless they arrive before.
+///
+/// # Errors
+/// `unavailable`.
+pub(in crate::rooms) async fn reconcile(app: &App) -> Result<()> {
+    let (mut ids, mut seqs, mut rights) = (Vec::new(), Vec::new(), Vec::new());
+    {
+        let mut rooms = app.rooms.delivery.feed.lock();
+        rooms.retain(|id, feed| {
+            if app.hub.listeners(Topic::Room(*id)) > 0 {
+                feed.used_at = Instant::now();
+            }
+            feed.used_at.elapsed() < UNUSED_ROOM_KEPT_FOR
+        });
+        for (id, feed) in rooms.iter() {
+            let (Some(seq), Some(known)) = (feed.delivered, feed.rights) else { continue };
+            ids.push(*id);
+            seqs.push(seq);
+            rights.push(known);
+        }
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let moved = store::heads_past(&app.db, &ids, &seqs, &rights).await?;
+    check_subscribers(app, &moved).await?;
+    // What was committed a moment ago is still on its way: on a busy node that is something in
+    // every second room.
+    let now = Instant::now();
+    let mut rooms = app.rooms.delivery.feed.lock();
+    for head in moved {
+        // Without subscribers nothing is read: a client that comes back finds the head.
+        if let Some(feed) = rooms.get_mut(&head.room_id)
+            && app.hub.listeners(Topic::Room(head.room_id)) > 0
+        {
+            feed.due.get_or_insert((head.seq, now));
+        }
+    }
+    Ok(())
+}
+
+/// Unsubscribes those who have lost their access to a room whose rights were raised without this
+/// node being told.
+async fn check_subscribers(app: &App, heads: &[Head]) -> Result<()> {
+    let mut raised = Vec::new();
+    {
+        let mut rooms = app.rooms.delivery.feed.lock();
+        for head in heads {
+            let Some(feed) = rooms.get_mut(&head.room_id) else { continue };
+            if feed.rights.is_some_and(|known| known < head.rights) {
+                // From here on nobody subscribes who was not checked for this version.
+                raised.push((feed.room.clone(), feed.rights.replace(head.rights)));
+            }
+        }
+    }
+    let rooms: Vec<Arc<ChatRoom>> = raised.iter().map(|(room, _)| room.clone()).collect();
+    let checked = revocation::unsubscribe_without_access(app, &rooms).await;
+    if checked.is_err() {
+        let mut rooms = app.rooms.delivery.feed.lock();
+        for (room, before) in raised {
+            if let Some(feed) = rooms.get_mut(&room.id) {
+                feed.rights = before; // checked again next time
+            }
+        }
+    }
+    checked
+}
+
+/// Applies what other nodes publish to rooms.
+async fn apply_publications(app: App) {
+    let mut relay = app.relay.listen(TopicKind::Rooms);
+    loop {
+        let event = tokio::select! {
+            () = app.tasks.stopping.cancelled() => return,
+            event = relay.next() => event,
+        };
+        match event {
+            Some(RelayEvent::Published(publications)) => {
+                if publications.first().is_some_and(|one| one.node != app.node) {
+                    apply_relayed(&app, &publications);
+                }
+            }
+            Some(RelayEvent::Missed) => log_failure(db::within(db::JOB, reconcile(&app)).await),
+            None => return,
+        }
+    }
+}
+
+/// Applies publications that came together. The feed is locked once for all entries between two
+/// ephemeral frames, and the sockets of a room wake once for its entries.
+fn apply_relayed(app: &App, publications: &[Publication]) {
+    let mut entries = Vec::new();
+    for alike in publications.chunk_by(|one, next| one.seq.is_some() == next.seq.is_some()) {
+        if alike.iter().any(|one| one.seq.is_none()) {
+            alike.iter().for_each(|one| apply_ephemeral(app, one));
+            continue;
+        }
+        let mut rooms = app.rooms.delivery.feed.lock();
+        for run in alike.chunk_by(|one, next| one.topic == next.topic) {
+            let Some(Publication { topic: Topic::Room(room), .. }) = run.first() else { continue };
+            let Some(feed) = rooms.get_mut(room) else { continue };
+            entries.extend(run.iter().filter_map(|one| Some(Entry { seq: one.seq?, frame: one.frame.clone() })));
+            feed.apply_all(app, &mut entries);
+        }
+    }
+}
+
+/// Applies an ephemeral frame of another node: it is meant for this node, or for the sockets.
+fn apply_ephemeral(app: &App, Publication { node, topic, frame, .. }: &Publication) {
+    let Topic::Room(room) = *topic else { return };
+    if !presence::apply_relayed(app, *node, room, frame) && !revocation::apply_relayed(app, room, frame) {
+        app.hub.publish(*topic, frame, None);
+    }
+}

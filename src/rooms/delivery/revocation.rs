@@ -1,0 +1,90 @@
+//! Revocation: what follows a change of rights in a room. Caches and sockets of this node follow at
+//! once, and the other nodes are told over the room's topic. [`super::reconcile`] finds what the
+//! relay lost.
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::presence;
+use crate::app::App;
+use crate::error::Result;
+use crate::faults::{self, Fault};
+use crate::ids::{RightsVersion, RoomId, VisitorId};
+use crate::realtime::{Frame, Publication, Topic};
+use crate::rooms::membership::{self, RightsChange};
+use crate::rooms::model::ChatRoom;
+
+/// What nodes tell each other over a room's topic: the version of its rights, and the member who
+/// was removed.
+#[derive(Serialize, Deserialize)]
+struct RelayedChange {
+    rights: RightsVersion,
+    room: Uuid,
+    gone: Option<VisitorId>,
+}
+
+/// The first bytes of a [`RelayedChange`], which is for nodes, never for sockets.
+const PREFIX: &str = r#"{"rights":"#;
+
+/// Applies a change of rights after its commit: to this node, then to the others.
+pub(in crate::rooms) fn rights_changed(app: &App, change: RightsChange) {
+    apply(app, change);
+    if app.relay.has_others() {
+        let frame = Frame::json(&RelayedChange { rights: change.rights, room: change.public, gone: change.removed });
+        app.relay.publish(Publication { node: app.node, topic: Topic::Room(change.room), seq: None, frame });
+    }
+    if change.removed.is_some() {
+        presence::changed_here(app, change.room, change.public);
+    }
+}
+
+/// Applies a change that another node published. Returns `false` if the frame is for sockets.
+pub(super) fn apply_relayed(app: &App, room: RoomId, frame: &Frame) -> bool {
+    if !frame.starts_with(PREFIX) {
+        return false;
+    }
+    if let Ok(RelayedChange { rights, room: public, gone }) = serde_json::from_str(frame) {
+        apply(app, RightsChange { room, public, rights, removed: gone });
+    }
+    true
+}
+
+fn apply(app: &App, change: RightsChange) {
+    app.rooms.membership.cache.remove_room(change.public);
+    // The version first: whoever subscribes afterwards is checked against it.
+    app.rooms.delivery.feed.rights_raised(change.room, change.rights);
+    if let Some(removed) = change.removed.filter(|_| !faults::on(Fault::LeaverStillHears)) {
+        app.hub.unsubscribe_owner(Topic::Room(change.room), removed);
+    }
+}
+
+/// Unsubscribes everybody from these rooms on this node who has no access to them.
+///
+/// # Errors
+/// `unavailable`.
+pub(super) async fn unsubscribe_without_access(app: &App, rooms: &[Arc<ChatRoom>]) -> Result<()> {
+    let (mut ids, mut visitors) = (Vec::new(), Vec::new());
+    for room in rooms {
+        app.rooms.membership.cache.remove_room(room.public_id);
+        for visitor in app.hub.owners(Topic::Room(room.id)) {
+            ids.push(room.id);
+            visitors.push(visitor);
+        }
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    for (room, visitor) in membership::without_access(&app.db, &ids, &visitors).await? {
+        app.hub.unsubscribe_owner(Topic::Room(room), visitor);
+    }
+    Ok(())
+}
+
+/// Returns `true` if a visitor has no access to a room.
+///
+/// # Errors
+/// `unavailable`.
+pub(super) async fn has_no_access(app: &App, room: RoomId, visitor: VisitorId) -> Result<bool> {
+    Ok(!membership::without_access(&app.db, &[room], &[visitor]).await?.is_empty())
+}
