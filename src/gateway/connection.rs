@@ -64,7 +64,7 @@ pub(super) async fn run(app: App, who: Visitor, (prefix, session): (Prefix, Opti
     let queue = Arc::new(Queue::new(who.id));
     let registration = SocketRegistration { app: app.clone(), visitor: who.id, queue: queue.clone(), counted: false };
     if let Some(session) = session {
-        accounts::watch(&app, session, &queue);
+        accounts::track_socket(&app, session, &queue);
     }
     let prefix_hash = app.accounts.prefix_hash(prefix);
     let mut connection = Connection {
@@ -441,7 +441,7 @@ impl Connection {
     /// Notes that the visitor is there.
     fn touch(&mut self) {
         self.touched = Some(Instant::now());
-        accounts::touch(&self.app, self.who.id);
+        accounts::record_activity(&self.app, self.who.id);
     }
 }
 

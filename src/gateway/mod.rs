@@ -48,7 +48,7 @@ pub async fn upgrade(State(app): State<App>, address: ClientIp, session: Session
     if let Err(why) = app.limits.take(Bucket::Sockets, Key::Prefix(prefix)) {
         return why.into_response();
     }
-    let mut who = accounts::visitor(&app, &session, prefix).await;
+    let mut who = accounts::authenticate(&app, &session, prefix).await;
     if faults::on(Fault::CookieNotChecked) {
         who = accounts::by_id(&app, 1).await;
     }

@@ -30,7 +30,7 @@ pub(super) fn tell(app: &App) {
 
 /// The last frame and the close of a visitor who is banned now.
 pub async fn dismissal(app: &App, visitor: i64) -> Result<Option<Disconnect>> {
-    Ok(accounts::ban(app, visitor).await?.as_ref().map(dismissal_of))
+    Ok(accounts::active_ban(app, visitor).await?.as_ref().map(dismissal_of))
 }
 
 /// The last frame and the close of whoever has this ban.
