@@ -341,7 +341,10 @@ impl Connection {
 
     /// A ban was found by what it forbids, before this node saw it: the socket ends as it would have then.
     async fn dismiss(&mut self) {
-        match timeout(VERB, moderation::dismissal(&self.app, self.who.id)).await.unwrap_or(Err(Error::Unavailable)) {
+        match timeout(VERB, moderation::find_ban_disconnect(&self.app, self.who.id))
+            .await
+            .unwrap_or(Err(Error::Unavailable))
+        {
             Ok(Some(why)) => self.queue.dismiss(&why),
             Ok(None) => {} // lifted meanwhile
             Err(why) => why.log(),

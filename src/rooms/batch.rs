@@ -53,7 +53,7 @@ async fn write_at_once(
     batch: &[Draft],
     patience: Duration,
 ) -> Result<Option<Vec<Verdict>>, sqlx::Error> {
-    let fence = app.moderation.known();
+    let fence = app.moderation.known_version();
     let is_doubtful = |draft: &Draft, rights: i64| {
         draft.refusal.is_some()
             || draft.room.closed_at.is_some()

@@ -240,7 +240,7 @@ async fn standing(app: &App, who: &Visitor, room: Uuid) -> Result<store::Standin
 fn membership_of(app: &App, standing: store::Standing) -> Result<Membership> {
     let muted = match standing.restriction {
         Some(restriction @ (Restriction::Banned { .. } | Restriction::Kicked)) => return Err(restriction.into()),
-        Some(Restriction::Muted { after }) => Some(Mute { after }),
+        Some(Restriction::Muted { ends_in }) => Some(Mute { after: ends_in }),
         None => None,
     };
     let member = standing.member.ok_or(Error::NotFound)?;

@@ -8,7 +8,7 @@ use super::{Membership, visible_after};
 use crate::accounts::Visitor;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
-use crate::moderation::{self, NewReport, ReportReason};
+use crate::moderation::{self, NewReport, ReportReason, ReportReservation};
 
 /// Entries a report freezes besides the chosen ones.
 const NEWEST: i64 = 50;
@@ -47,19 +47,19 @@ pub async fn report(
 ) -> Result<Reported> {
     let (room, floor) = (membership.room.id, visible_after(membership));
     let (other, about) = match partner {
-        Some(partner) => (partner, vec![moderation::WHOLE_TALK]),
+        Some(partner) => (partner, vec![moderation::WHOLE_TALK_SEQ]),
         None if membership.room.kind == RoomKind::Talk => return Err(Error::NotFound),
         None => named(who.id, store::authors(tx, room, new.seqs, floor).await?)?,
     };
-    let reserved = moderation::reserve(tx, who.id, room, &about).await?;
-    if reserved.is_new {
+    let reservation = moderation::reserve_report(tx, who.id, room, &about).await?;
+    if let ReportReservation::New(id) = reservation {
         let frozen = Frozen { seqs: new.seqs, newest: NEWEST, after: floor, bytes: BYTES };
         let evidence = store::freeze(tx, room, &frozen).await?;
         let (reason, note) = (new.reason, new.note);
-        let report = NewReport { id: reserved.id, room, reporter: who.id, reported: other, reason, note, evidence };
-        moderation::open(tx, report).await?;
+        let report = NewReport { id, room, reporter: who.id, reported: other, reason, note, evidence };
+        moderation::open_report(tx, report).await?;
     }
-    Ok(Reported { id: reserved.id, other })
+    Ok(Reported { id: reservation.id(), other })
 }
 
 /// The one other person who wrote the chosen entries, and which of them those are. Own entries may stand among them.

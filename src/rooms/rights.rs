@@ -41,7 +41,7 @@ impl From<Refusal> for Error {
 
 impl From<Mute> for Refusal {
     fn from(mute: Mute) -> Self {
-        Self::Restricted(Restriction::Muted { after: mute.after })
+        Self::Restricted(Restriction::Muted { ends_in: mute.after })
     }
 }
 
@@ -60,7 +60,7 @@ impl Refused {
         heads: &[Head],
     ) -> Result<Self, sqlx::Error> {
         if let Some(head) = heads.first() {
-            moderation::catch_up(app, tx, head.fence).await?;
+            moderation::read_new_revocations(app, tx, head.fence).await?;
         }
         let rights: HashMap<i64, i64> = heads.iter().map(|head| (head.room_id, head.rights)).collect();
         let behind = |draft: &&Draft| {

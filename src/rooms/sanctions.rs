@@ -7,7 +7,7 @@ use super::{rights, store};
 use crate::app::App;
 use crate::clock::format_timestamp;
 use crate::error::{Error, Result};
-use crate::moderation::{self, NewSanction, Penalty};
+use crate::moderation::{self, NewSanction, SanctionKind};
 use crate::realtime::{Notice, NoticeKind, Publication, Topic};
 
 /// Takes a member's place in a room away and keeps them out until the sanction's end. Their sockets hear no more of it and
@@ -28,7 +28,7 @@ pub async fn kick(app: &App, room: Uuid, new: &NewSanction<'_>) -> Result<Uuid> 
         // They had left already, and do not come back.
         None => store::bump_rights(&mut tx, standing.room.id).await?,
     };
-    let sanction = moderation::impose_in(&mut tx, standing.room.id, Penalty::Ban, new).await?;
+    let sanction = moderation::impose_in_room(&mut tx, standing.room.id, SanctionKind::Ban, new).await?;
     tx.commit().await?;
     rights::risen(app, (standing.room.id, room), rights, Some(new.visitor));
     tell(app, &standing.room, new, sanction.until.map(format_timestamp));
@@ -44,7 +44,7 @@ pub async fn mute(app: &App, room: Uuid, new: &NewSanction<'_>) -> Result<Uuid> 
     let standing = store::standing(&mut tx, room, new.visitor).await?.ok_or(Error::NotFound)?;
     standing.member.ok_or(Error::NotFound)?;
     let rights = store::bump_rights(&mut tx, standing.room.id).await?;
-    let sanction = moderation::impose_in(&mut tx, standing.room.id, Penalty::Mute, new).await?;
+    let sanction = moderation::impose_in_room(&mut tx, standing.room.id, SanctionKind::Mute, new).await?;
     tx.commit().await?;
     rights::risen(app, (standing.room.id, room), rights, None);
     Ok(sanction.public_id)
