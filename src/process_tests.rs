@@ -125,7 +125,7 @@ impl Process {
         assert_eq!(status, 200, "{answer}");
         let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
         let cookie = cookie.split(';').next().unwrap();
-        let accepts = json!({"rules": accounts::RULES, "adult": true});
+        let accepts = json!({"rules": accounts::RULES_VERSION, "adult": true});
         let (status, answer) = self.ask("PATCH", "/api/v1/me", cookie, Some(accepts)).await;
         assert_eq!(status, 200, "{answer}");
         let mut request = format!("ws://127.0.0.1:{}/ws", self.port).into_client_request().unwrap();

@@ -22,15 +22,20 @@ use crate::{accounts, cms, gateway, http, ready, rooms, spa};
 ))]
 struct Api;
 
+/// The limits that `GET /me` shows to the client. Each is set by another module.
+const CLIENT_LIMITS: accounts::ClientLimits =
+    accounts::ClientLimits { text: 2_000, interests: 5, evidence: 50, frame: 32 * 1_024, note: 1_000 };
+
 /// The whole router of a node, layers and all.
 pub fn router(app: &App) -> Router {
     let sessions = accounts::session_layer(app);
-    let v1 = OpenApiRouter::new().merge(accounts::router()).merge(rooms::router()).merge(cms::api());
+    let v1 = OpenApiRouter::new().merge(accounts::router(CLIENT_LIMITS)).merge(rooms::router()).merge(cms::api());
     let (api, described) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts();
     let api = api.layer(from_fn_with_state(app.clone(), http::same_origin));
     let api = api.layer(from_fn_with_state(app.clone(), http::limited));
-    let with_cookie = api.route("/ws", get(gateway::upgrade)).layer(sessions).layer(map_response(accounts::unsaved));
-    let with_cookie = with_cookie.layer(map_request_with_state(app.clone(), accounts::own_cookies));
+    let with_cookie =
+        api.route("/ws", get(gateway::upgrade)).layer(sessions).layer(map_response(accounts::map_session_failure));
+    let with_cookie = with_cookie.layer(map_request_with_state(app.clone(), accounts::keep_own_cookies));
     let router = Router::new()
         .merge(with_cookie)
         .merge(docs(http::with_refusals(described)))

@@ -179,7 +179,7 @@ impl Node {
     /// A browser's visitor who has accepted the rules.
     pub(crate) async fn guest(&self, locale: &str) -> Guest {
         let guest = self.newcomer(locale).await;
-        let body = json!({"rules": accounts::RULES, "adult": true});
+        let body = json!({"rules": accounts::RULES_VERSION, "adult": true});
         let answer = self.ask(Some(&guest), Method::PATCH, "/api/v1/me", Some(body)).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
         guest

@@ -1,13 +1,16 @@
-//! Accounts: who is it. Everybody is a visitor: anonymous, made at the first visit, held by a cookie.
+//! Accounts: who a visitor is. A visitor is anonymous, created at the first visit and kept by a
+//! cookie.
+mod known_sessions;
+pub mod limits;
 mod model;
 mod names;
-mod recent;
+mod open_sockets;
+mod presence;
 mod routes;
 mod sessions;
 mod store;
 #[cfg(test)]
 mod tests;
-mod watch;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -16,7 +19,7 @@ use axum::extract::{Request, State as Shared};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use hmac::{Hmac, KeyInit, Mac};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use sha2::Sha256;
 use sqlx::{PgConnection, PgPool};
 use tower_sessions::cookie::SameSite;
@@ -27,58 +30,64 @@ use crate::config::Site;
 use crate::db::{self, Loader};
 use crate::error::{Error, Result};
 use crate::http::{Bucket, Key, Prefix};
+use crate::ids::VisitorId;
 
 pub use crate::locale::Locale;
 use crate::locale::cookies;
+use limits::{SESSION_IDLE_TIMEOUT, UNUSED_VISITOR_LIFETIME};
 #[cfg(test)]
-pub use model::RULES;
+pub use model::RULES_VERSION;
 pub use model::{Ban, Visitor, VisitorView};
 pub use names::Alias;
 #[cfg(test)]
 pub use names::colors;
-pub use routes::router;
+pub use open_sockets::{SessionKey, track_socket, untrack_socket};
+pub use routes::{ClientLimits, router};
 pub use sessions::Sessions;
-pub use watch::{SessionKey, unwatch, watch};
 
 /// The visitor's key in a session's data.
-const VISITOR: &str = "visitor";
-/// A cookie that was silent for this long is forgotten (DESIGN.md 8).
-const SILENCE: time::Duration = time::Duration::days(30);
-/// How often "last use" is written at most.
-const TOUCH: Duration = Duration::from_secs(60);
-/// How long a sweep may take.
-const SWEEP: Duration = Duration::from_secs(30);
+const VISITOR_KEY: &str = "visitor";
+/// How often the activity of all visitors of this node is written.
+const ACTIVITY_FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the activity of one visitor is written at most.
+const ACTIVITY_WRITE_INTERVAL: Duration = Duration::from_secs(60);
+/// How often expired sessions and unused visitors are deleted.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3_600);
+/// How long a sweep can take.
+const SWEEP_TIMEOUT: Duration = Duration::from_secs(30);
+/// Visitors that one sweep deletes at most.
+const MAX_SWEEP_ROWS: i64 = 5_000;
 
-/// What this noun keeps on a node.
+/// The accounts state of a node.
 pub struct State {
-    cookie: String,
+    cookie_name: String,
     address_key: [u8; 32],
-    visitors: Loader<i64, Visitor>,
-    recent: recent::Recent,
-    /// Who was active since that was last written.
-    active: Mutex<HashSet<i64>>,
-    watched: watch::Watched,
+    visitors: Loader<VisitorId, Visitor>,
+    known_sessions: known_sessions::KnownSessions,
+    /// Visitors whose activity is not written yet.
+    active: Mutex<HashSet<VisitorId>>,
+    open_sockets: open_sockets::OpenSockets,
 }
 
 impl State {
-    /// Loads the key of the address hashes and the name of the site's cookie.
+    /// Loads the key of the address hashes and derives the name of the site's cookie.
+    ///
+    /// # Errors
+    /// `unavailable` if the database cannot be reached.
     pub async fn new(db: &PgPool, site: &Site) -> Result<Self> {
         let address_key = db::secret::shared(db, "address").await?;
         Ok(Self {
-            cookie: model::cookie_name(site, db::service::id(db).await?),
+            cookie_name: model::cookie_name(site, db::service::id(db).await?),
             address_key,
             visitors: Loader::default(),
-            recent: recent::Recent::default(),
+            known_sessions: known_sessions::KnownSessions::default(),
             active: Mutex::default(),
-            watched: watch::Watched::default(),
+            open_sockets: open_sockets::OpenSockets::default(),
         })
     }
 
-    fn active(&self) -> MutexGuard<'_, HashSet<i64>> {
-        self.active.lock()
-    }
-
-    /// A keyed hash of an address prefix (16 bytes): what audit columns keep instead of an address.
+    /// Returns a keyed hash (16 bytes) of an address prefix. Audit columns store it instead of an
+    /// address.
     pub fn prefix_hash(&self, prefix: Prefix) -> Vec<u8> {
         // HMAC takes a key of any length, so this cannot fail.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.address_key) else { return Vec::new() };
@@ -87,21 +96,24 @@ impl State {
     }
 }
 
-/// The cookie's layer. The cookie is `Secure` unless the site is a loopback one.
+/// Returns the layer that reads and sets the session cookie. The cookie is `Secure` unless the site
+/// is a loopback one.
 pub fn session_layer(app: &App) -> SessionManagerLayer<Sessions> {
     SessionManagerLayer::new(Sessions::new(app.db.clone()))
-        .with_name(app.accounts.cookie.clone())
+        .with_name(app.accounts.cookie_name.clone())
         .with_secure(!app.config.site.loopback)
         .with_http_only(true)
         .with_same_site(SameSite::Lax)
         .with_path("/")
-        .with_expiry(Expiry::OnInactivity(SILENCE))
+        .with_expiry(Expiry::OnInactivity(SESSION_IDLE_TIMEOUT))
 }
 
-/// Leaves only the site's own cookies in a request. The session layer drops a whole `Cookie` line for one byte in it that is not
-/// ASCII, and other sites on the same host may have set anything.
-pub async fn own_cookies(Shared(app): Shared<App>, mut request: Request) -> Request {
-    let names = [app.accounts.cookie.as_str(), "maju_locale", "maju_theme"];
+/// Removes all cookies from a request except the site's own.
+///
+/// The session layer drops a whole `Cookie` line if one byte in it is not ASCII, and other sites on
+/// the same host can set any bytes.
+pub async fn keep_own_cookies(Shared(app): Shared<App>, mut request: Request) -> Request {
+    let names = [app.accounts.cookie_name.as_str(), "maju_locale", "maju_theme"];
     let is_own = |pair: &&[u8]| {
         let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
         pair.is_ascii() && names.iter().any(|own| own.as_bytes() == name.trim_ascii())
@@ -114,131 +126,148 @@ pub async fn own_cookies(Shared(app): Shared<App>, mut request: Request) -> Requ
     request
 }
 
-/// Puts `unavailable` in the place of the bare 500 by which the session layer says that a session was not stored. Why was logged
-/// by the store where it is ours to find.
-pub async fn unsaved(answer: Response) -> Response {
-    let bare =
+/// Replaces the empty 500 that the session layer returns for a session it could not store by
+/// `unavailable`. The session store has logged the cause if it is a fault of ours.
+pub async fn map_session_failure(answer: Response) -> Response {
+    let is_empty_500 =
         answer.status() == StatusCode::INTERNAL_SERVER_ERROR && !answer.headers().contains_key(header::CONTENT_TYPE);
-    if bare { Error::Unavailable.into_response() } else { answer }
+    if is_empty_500 { Error::Unavailable.into_response() } else { answer }
 }
 
-/// The visitor of a session, banned or not: [`Visitor::admitted`] tells. Counts as a request of that visitor's.
+/// Returns the visitor of a session and counts a request against the visitor's rate limit. The
+/// visitor can be banned; [`Visitor::require_not_banned`] checks that.
 ///
-/// A visitor over the limit costs no query where the session is known on this node. A cookie that names no session costs its
-/// address prefix a token.
+/// If the session is known on this node, a visitor over the limit costs no query. A cookie that
+/// names no session takes a token from its address prefix.
 ///
 /// # Errors
-/// `session_ended` when there is no visitor (any more), `rate_limited`.
-pub async fn visitor(app: &App, session: &Session, prefix: Prefix) -> Result<Visitor> {
+/// `session_ended` if the session does not exist, has ended or its visitor was deleted,
+/// `rate_limited`, `unavailable`.
+pub async fn authenticate(app: &App, session: &Session, prefix: Prefix) -> Result<Visitor> {
     let cookie = session.id().ok_or(Error::SessionEnded)?;
-    if let Some(known) = app.accounts.recent.visitor(cookie) {
+    if let Some(known) = app.accounts.known_sessions.visitor(cookie) {
         app.limits.take(Bucket::Requests, Key::Visitor(known))?;
-        return look_up(app, session).await;
+        return load_session_visitor(app, session).await;
     }
     let key = Key::Prefix(prefix);
     app.limits.take(Bucket::Cookies, key)?;
-    let found = look_up(app, session).await;
+    let found = load_session_visitor(app, session).await;
     if !matches!(found, Err(Error::SessionEnded)) {
         app.limits.give_back(Bucket::Cookies, key);
     }
     let visitor = found?;
-    app.accounts.recent.remember(cookie, visitor.id);
+    app.accounts.known_sessions.insert(cookie, visitor.id);
     app.limits.take(Bucket::Requests, Key::Visitor(visitor.id))?;
     Ok(visitor)
 }
 
-async fn look_up(app: &App, session: &Session) -> Result<Visitor> {
+async fn load_session_visitor(app: &App, session: &Session) -> Result<Visitor> {
     let id = session_visitor(session).await?.ok_or(Error::SessionEnded)?;
-    find(app, id).await?.ok_or(Error::SessionEnded)
+    find_visitor(app, id).await?.ok_or(Error::SessionEnded)
 }
 
-/// A visitor as it is stored now. Errors: `session_ended` when it is gone, `banned`.
-pub async fn by_id(app: &App, id: i64) -> Result<Visitor> {
-    find(app, id).await?.ok_or(Error::SessionEnded)?.admitted()
+/// Returns a visitor as it is stored now.
+///
+/// # Errors
+/// `session_ended` if the visitor was deleted, `banned`, `unavailable`.
+pub async fn by_id(app: &App, id: VisitorId) -> Result<Visitor> {
+    find_visitor(app, id).await?.ok_or(Error::SessionEnded)?.require_not_banned()
 }
 
-/// The ban that keeps a visitor away now.
-pub async fn ban(app: &App, visitor: i64) -> Result<Option<Ban>> {
-    Ok(find(app, visitor).await?.and_then(|known| known.ban))
+/// Returns the ban in force against a visitor, `None` if there is none.
+///
+/// # Errors
+/// `unavailable`.
+pub async fn active_ban(app: &App, visitor: VisitorId) -> Result<Option<Ban>> {
+    Ok(find_visitor(app, visitor).await?.and_then(|known| known.ban))
 }
 
-/// The visitor of a session, made when there is none. The cookie is set with the answer.
-pub async fn visitor_or_new(app: &App, session: &Session, locale: Locale) -> Result<Visitor> {
+/// Returns the visitor of a session, or creates one if there is none. The answer to the request
+/// sets the cookie.
+async fn find_or_create_visitor(app: &App, session: &Session, locale: Locale) -> Result<Visitor> {
     if let Some(id) = session_visitor(session).await?
-        && let Some(known) = find(app, id).await?
+        && let Some(known) = find_visitor(app, id).await?
     {
         return Ok(known);
     }
     let alias = Alias::random(&mut rand::rng());
-    let made = store::make_visitor(&app.db, &alias, locale).await?;
-    session.insert(VISITOR, made.id).await.map_err(Error::internal)?;
-    Ok(made)
+    let created = store::insert_visitor(&app.db, &alias, locale).await?;
+    session.insert(VISITOR_KEY, created.id).await.map_err(Error::internal)?;
+    Ok(created)
 }
 
-/// Records that a visitor was active: written within a second, at most once a minute a visitor.
-pub fn touch(app: &App, visitor: i64) {
-    app.accounts.active().insert(visitor);
+/// Records that a visitor was active. It is written within [`ACTIVITY_FLUSH_INTERVAL`], but for one
+/// visitor at most once per [`ACTIVITY_WRITE_INTERVAL`].
+pub fn record_activity(app: &App, visitor: VisitorId) {
+    app.accounts.active.lock().insert(visitor);
 }
 
-async fn find(app: &App, id: i64) -> Result<Option<Visitor>> {
-    app.accounts.visitors.load(id, |ids| store::visitors(&app.db, ids)).await
+async fn find_visitor(app: &App, id: VisitorId) -> Result<Option<Visitor>> {
+    app.accounts.visitors.load(id, |ids| store::load_visitors(&app.db, ids)).await
 }
 
-/// Writes who was active. What fails is written with the next.
-async fn write_active(app: &App) {
-    let active: Vec<i64> = std::mem::take(&mut *app.accounts.active()).into_iter().collect();
-    if active.is_empty() {
-        return;
-    }
-    if let Err(why) = db::within(db::JOB, store::touch(&app.db, &active, TOUCH)).await {
-        tracing::debug!(error.cause = %why, "who was active is written with the next tick");
-        app.accounts.active().extend(active);
-    }
+/// Locks visitors against being deleted by the sweep, until a transaction that adds rows of theirs
+/// ends.
+///
+/// # Errors
+/// `unavailable`.
+pub async fn lock_against_sweep(tx: &mut PgConnection, visitors: &[VisitorId]) -> Result<()> {
+    Ok(store::lock_visitors(tx, visitors).await?)
 }
 
-/// Locks visitors against being swept while a transaction gives them something to keep.
-pub async fn keep(tx: &mut PgConnection, visitors: &[i64]) -> Result<()> {
-    Ok(store::keep(tx, visitors).await?)
-}
-
-/// Starts what ends sockets after their sessions, what writes who was active, and the sweeper: sessions silent for 30 days, and visitors that never did anything for a day.
+/// Starts the tasks of accounts: closing sockets whose session has ended, writing presence and
+/// activity, and sweeping expired sessions and unused visitors.
 pub fn run(app: &App) {
-    watch::run(app);
+    open_sockets::run(app);
+    presence::run(app);
     let node = app.clone();
-    app.tasks.spawn_essential("accounts.active", move || keep_writing_active(node.clone()));
+    app.tasks.spawn_essential("accounts.active", move || keep_writing_activity(node.clone()));
     let node = app.clone();
     app.tasks.spawn_essential("accounts.sweep", move || keep_sweeping(node.clone()));
 }
 
-async fn keep_writing_active(node: App) {
-    let mut second = tokio::time::interval(Duration::from_secs(1));
-    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    while node.tasks.stopping.run_until_cancelled(second.tick()).await.is_some() {
-        write_active(&node).await;
+async fn keep_writing_activity(node: App) {
+    let mut tick = tokio::time::interval(ACTIVITY_FLUSH_INTERVAL);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    while node.tasks.stopping.run_until_cancelled(tick.tick()).await.is_some() {
+        write_activity(&node).await;
     }
-    write_active(&node).await;
+    write_activity(&node).await;
+}
+
+/// Writes the recorded activity. If that fails, the visitors stay recorded for the next write.
+async fn write_activity(app: &App) {
+    let active: Vec<VisitorId> = std::mem::take(&mut *app.accounts.active.lock()).into_iter().collect();
+    if active.is_empty() {
+        return;
+    }
+    let written = db::within(db::JOB, store::write_activity(&app.db, &active, ACTIVITY_WRITE_INTERVAL)).await;
+    if let Err(why) = written {
+        tracing::debug!(error.cause = %why, "visitor activity was not written, retrying with the next tick");
+        app.accounts.active.lock().extend(active);
+    }
 }
 
 async fn keep_sweeping(node: App) {
-    let mut hourly = tokio::time::interval(Duration::from_secs(3_600));
+    let mut tick = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         tokio::select! {
             () = node.tasks.stopping.cancelled() => return,
-            _ = hourly.tick() => {}
+            _ = tick.tick() => {}
         }
-        match db::within(SWEEP, store::sweep(&node.db)).await {
+        match db::within(SWEEP_TIMEOUT, store::sweep(&node.db, UNUSED_VISITOR_LIFETIME, MAX_SWEEP_ROWS)).await {
             Ok(0) => {}
-            Ok(gone) => tracing::info!(visitors.swept = gone, "swept visitors that left nothing"),
+            Ok(deleted) => tracing::info!(visitors.swept = deleted, "deleted unused visitors"),
             Err(why) => {
-                tracing::warn!(error.cause = %why, "the sweep of visitors failed; it runs again in an hour")
+                tracing::warn!(error.cause = %why, "unused visitors were not deleted, retrying with the next sweep")
             }
         }
     }
 }
 
-async fn session_visitor(session: &Session) -> Result<Option<i64>> {
-    session.get::<i64>(VISITOR).await.map_err(|why| match why {
-        // The store speaks of a database that it cannot reach.
+async fn session_visitor(session: &Session) -> Result<Option<VisitorId>> {
+    session.get::<VisitorId>(VISITOR_KEY).await.map_err(|why| match why {
+        // The session store could not reach the database.
         tower_sessions::session::Error::Store(_) => Error::Unavailable,
         other => Error::internal(other),
     })

@@ -1,29 +1,32 @@
-//! Visitor: types and rules, no I/O.
+//! Visitors: types and rules, no I/O.
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use ts_rs::TS;
+use utoipa::openapi::schema::{self, ObjectBuilder, SchemaType, Type};
 use uuid::Uuid;
 
 use super::Alias;
+use super::limits::{MAX_NAME_CHARS, MAX_SETTINGS_BYTES, MIN_AGE_YEARS};
 use crate::config::Site;
 use crate::db::jsonb;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
+use crate::ids::VisitorId;
 use crate::locale::Locale;
 use crate::text;
 
-/// The rules in force. A new version asks everybody again before the next `seek`.
-pub const RULES: &str = "2026-11";
-/// Characters of a chosen name at most.
-const NAME: usize = 24;
-/// Bytes of the settings at most, as Postgres prints them.
-const SETTINGS: usize = 4_096;
+/// The version of the rules in force. After a change, each visitor has to accept them again before
+/// the next `seek`.
+pub const RULES_VERSION: &str = "2026-11";
 
-/// Returns the name of a site's cookie. A browser sends a host's cookies to all its ports, so a site that may share its host
-/// with another service names its own in the cookie: neither takes the other's visitors away.
+/// Returns the name of a site's cookie.
+///
+/// A browser sends a host's cookies to all ports of the host. A site on another than the default
+/// port can share its host with another service, so its cookie's name contains the id of its
+/// service: neither service overwrites the other's sessions.
 pub(super) fn cookie_name(site: &Site, service: Uuid) -> String {
     let prefix = if site.loopback { "maju" } else { "__Host-maju" };
     if site.default_port {
@@ -32,33 +35,34 @@ pub(super) fn cookie_name(site: &Site, service: Uuid) -> String {
     format!("{prefix}-{:08x}", service.as_fields().0)
 }
 
-/// Somebody who came. Never sent as it is: `id` is for the inside only.
+/// A visitor as it is stored. It is never sent as it is: clients do not see `id`.
 #[derive(Clone, Debug)]
 pub struct Visitor {
-    pub id: i64,
+    pub id: VisitorId,
     pub public_id: Uuid,
     pub alias: Alias,
-    /// A name the visitor chose for named rooms; None shows the alias.
+    /// The name that the visitor chose for named rooms. `None` if the alias is shown.
     pub name: Option<String>,
     pub locale: Locale,
     pub settings: Map<String, Value>,
-    /// The version of the rules that was accepted, with the age gate.
+    /// The version of the rules that the visitor accepted, together with the age gate.
     pub rules_accepted: Option<String>,
-    /// What keeps this visitor from coming at all, when it was read.
+    /// The ban that was in force when the visitor was read.
     pub ban: Option<Ban>,
 }
 
 /// A ban in force everywhere.
 #[derive(Clone, Debug)]
 pub struct Ban {
-    /// Its end, and how far that is away by the database's clock; None: until it is lifted.
+    /// Its end. `None` if it holds until it is lifted.
     pub until: Option<OffsetDateTime>,
-    pub after: Option<Duration>,
-    /// What the visitor is told.
+    /// The time from the read to its end, by the database's clock. `None` if it has no end.
+    pub ends_in: Option<Duration>,
+    /// The reason that the visitor reads.
     pub reason: String,
 }
 
-/// A visitor as it is shown to itself.
+/// A visitor as it is sent to itself.
 #[derive(Clone, Debug, Serialize, TS, utoipa::ToSchema)]
 #[ts(rename = "Visitor")]
 pub struct VisitorView {
@@ -66,13 +70,13 @@ pub struct VisitorView {
     pub name: String,
     #[ts(type = "Color")]
     pub color: String,
-    /// Null when the name was chosen.
+    /// Null if the visitor chose the name.
     pub animal: Option<String>,
     pub locale: Locale,
     #[schema(value_type = Object)]
     #[ts(type = "{ [name: string]: unknown }")]
     pub settings: Map<String, Value>,
-    /// Accounts come later; null is a guest.
+    /// Null for a guest. Accounts come later.
     #[schema(value_type = Option<Object>)]
     #[ts(type = "null")]
     pub account: Option<Value>,
@@ -93,68 +97,102 @@ impl From<Visitor> for VisitorView {
 }
 
 impl Visitor {
-    /// The visitor's own name: the chosen one, else the alias in the visitor's language.
+    /// Returns the chosen name, or the alias in the visitor's language if there is none.
     pub fn display_name(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.alias.in_words(self.locale))
     }
 
-    /// Whoever is banned may look at the landing page and at itself, and do nothing else. Errors: `banned`.
-    pub fn admitted(self) -> Result<Self> {
+    /// Returns the visitor unless it is banned. A banned visitor can read the landing page and
+    /// `GET /me`, nothing else.
+    ///
+    /// # Errors
+    /// `banned`.
+    pub fn require_not_banned(self) -> Result<Self> {
         match self.ban {
-            Some(Ban { after, .. }) => Err(Error::Banned { after }),
+            Some(Ban { ends_in, .. }) => Err(Error::Banned { after: ends_in }),
             None => Ok(self),
         }
     }
 
-    /// Whether this visitor is adult and has accepted the current rules, as far as it was read.
+    /// Returns `true` if the visitor had passed the age gate and accepted the current rules when it
+    /// was read.
     pub fn has_accepted_rules(&self) -> bool {
-        self.rules_accepted.as_deref() == Some(RULES)
+        self.rules_accepted.as_deref() == Some(RULES_VERSION)
     }
 
-    /// The age gate, before everything by which one gets to strangers. Errors: `age_gate`.
+    /// Checks the age gate. It stands before every action that reaches strangers.
+    ///
+    /// # Errors
+    /// `age_gate`.
     pub fn require_rules(&self) -> Result<()> {
         if self.has_accepted_rules() || faults::on(Fault::AgeGateOpen) { Ok(()) } else { Err(Error::AgeGate) }
     }
 }
 
-/// What `PATCH /me` may change.
+/// What `PATCH /me` can change. A field that is absent stays as it is.
 #[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Change {
-    /// 1 to 24 characters; null goes back to the alias.
-    #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Option<String>)]
-    pub name: Option<Option<String>>,
+    /// A chosen name. Null goes back to the alias.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, schema_with = name_schema)]
+    pub name: NameChange,
     pub locale: Option<Locale>,
-    /// Settings of the page, 4 KiB of JSON at most; replaces what was there.
+    /// Settings of the page. They replace all earlier ones.
     #[schema(value_type = Option<Object>)]
     pub settings: Option<Map<String, Value>>,
-    /// The version of the rules that is accepted; needs `adult`.
+    /// The version of the rules that the visitor accepts. Needs `adult`.
     pub rules: Option<String>,
-    /// The age gate: true, 18 or older.
+    /// The age gate: `true` confirms the minimum age.
     pub adult: Option<bool>,
 }
 
-/// Tells a null from an absent field.
-fn present<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::<String>::deserialize(value).map(Some)
+/// Returns the schema of [`Change::name`]. The attribute `max_length` takes no constant.
+fn name_schema() -> schema::Object {
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+        .description(Some("A chosen name. Null goes back to the alias."))
+        .min_length(Some(1))
+        .max_length(Some(MAX_NAME_CHARS))
+        .build()
+}
+
+/// A change of the chosen name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub enum NameChange {
+    /// The field is absent.
+    #[default]
+    Keep,
+    /// The field is null.
+    UseAlias,
+    Set(String),
+}
+
+impl<'de> Deserialize<'de> for NameChange {
+    fn deserialize<D: serde::Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(value)?.map_or(Self::UseAlias, Self::Set))
+    }
 }
 
 impl Change {
-    /// Checks the change. Errors: `bad_frame` with the field, `too_long`, `conflict` for rules that are not current.
+    /// Returns the change with a normalised name if every field is valid.
+    ///
+    /// # Errors
+    /// `bad_frame` with the field, `too_long`, `conflict` if the accepted rules are not the current
+    /// ones.
     pub fn checked(mut self) -> Result<Self> {
-        if let Some(Some(name)) = &self.name {
+        if let NameChange::Set(name) = &self.name {
             let tidy = text::tidy(name);
-            if tidy.chars().count() > NAME {
-                return Err(Error::TooLong { limit: NAME, field: Some("name") });
+            if tidy.chars().count() > MAX_NAME_CHARS {
+                return Err(Error::TooLong { limit: MAX_NAME_CHARS, field: Some("name") });
             }
             text::check_line(&tidy).map_err(|flaw| Error::bad_field("name", flaw.to_string()))?;
-            self.name = Some(Some(tidy.into_owned()));
+            self.name = NameChange::Set(tidy.into_owned());
         }
         if let Some(settings) = &self.settings {
-            // As it is stored: a number may be printed with 309 digits.
-            if jsonb::object_len(settings) > SETTINGS {
-                return Err(Error::TooLarge { limit: SETTINGS, field: Some("settings") });
+            // The limit holds for the stored form: Postgres prints a number with up to 309 digits.
+            if jsonb::object_len(settings) > MAX_SETTINGS_BYTES {
+                return Err(Error::TooLarge { limit: MAX_SETTINGS_BYTES, field: Some("settings") });
             }
             if jsonb::object_has_nul(settings) {
                 return Err(Error::bad_field("settings", "The character U+0000 cannot be stored."));
@@ -162,12 +200,13 @@ impl Change {
         }
         match (self.rules.as_deref(), self.adult) {
             (None, None) => {}
-            (Some(RULES), Some(true)) => {}
+            (Some(RULES_VERSION), Some(true)) => {}
             (Some(_), Some(true)) => return Err(Error::Conflict("The rules have changed. Read the current version.")),
             (Some(_), _) => {
-                return Err(Error::bad_field("adult", "Maju is for adults: confirm that you are 18 or older."));
+                let why = format!("Maju is for adults. Confirm that you are {MIN_AGE_YEARS} or older.");
+                return Err(Error::bad_field("adult", why));
             }
-            (None, Some(_)) => return Err(Error::bad_field("rules", "Say which version of the rules is accepted.")),
+            (None, Some(_)) => return Err(Error::bad_field("rules", "Name the version of the rules that you accept.")),
         }
         Ok(self)
     }
@@ -177,7 +216,7 @@ impl Change {
 mod tests {
     use uuid::Uuid;
 
-    use super::{Change, cookie_name};
+    use super::{Change, NameChange, cookie_name};
     use crate::config::Site;
 
     #[test]
@@ -186,16 +225,20 @@ mod tests {
         let (one, two) = (1 << 96, 2 << 96);
         assert_eq!(name("https://chat.example.org", one), "__Host-maju");
         assert_eq!(name("https://chat.example.org:8443", one), "__Host-maju-00000001");
-        assert_eq!(name("http://localhost:8080", one), name("http://localhost:8081", one), "nodes of one service do");
+        assert_eq!(
+            name("http://localhost:8080", one),
+            name("http://localhost:8081", one),
+            "nodes of one service share it"
+        );
         assert_ne!(name("http://localhost:8080", one), name("http://localhost:8081", two));
     }
 
     #[test]
-    fn changes_are_checked() {
+    fn invalid_changes_are_refused_with_their_code() {
         let change = |json: &str| serde_json::from_str::<Change>(json).unwrap().checked();
-        assert_eq!(change(r#"{"name":"  마주 "}"#).unwrap().name, Some(Some("마주".to_owned())));
-        assert_eq!(change(r#"{"name":null}"#).unwrap().name, Some(None));
-        assert!(change("{}").unwrap().name.is_none());
+        assert_eq!(change(r#"{"name":"  마주 "}"#).unwrap().name, NameChange::Set("마주".to_owned()));
+        assert_eq!(change(r#"{"name":null}"#).unwrap().name, NameChange::UseAlias);
+        assert_eq!(change("{}").unwrap().name, NameChange::Keep);
         for (json, code) in [
             (r#"{"name":""}"#, "bad_frame"),
             (r#"{"name":"a\u202eb"}"#, "bad_frame"),
@@ -211,7 +254,7 @@ mod tests {
         }
         assert!(serde_json::from_str::<Change>(r#"{"role":"admin"}"#).is_err());
         change(r#"{"settings":{"a":"a backslash \\u0000"}}"#).unwrap();
-        // As they are stored: 309 digits each.
+        // Postgres prints each of these numbers with 309 digits.
         let numbers = |count: usize| format!(r#"{{"settings":{{"a":[{}]}}}}"#, vec!["1e308"; count].join(","));
         assert!(change(&numbers(13)).is_ok());
         assert_eq!(change(&numbers(14)).unwrap_err().code(), "too_long");

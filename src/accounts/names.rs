@@ -4,7 +4,7 @@ use rand::seq::IndexedRandom as _;
 
 use super::Locale;
 
-/// The colours: key, Korean, English. The keys are the page's own tokens.
+/// The colours: key, Korean, English. The keys are the design tokens of the page.
 const COLORS: [(&str, &str, &str); 8] = [
     ("pine", "초록", "Green"),
     ("persimmon", "주황", "Orange"),
@@ -16,7 +16,7 @@ const COLORS: [(&str, &str, &str); 8] = [
     ("rose", "장미", "Rose"),
 ];
 
-/// The animals: key, Korean, English. None that is an insult in either language.
+/// The animals: key, Korean, English. None of them is an insult in either language.
 const ANIMALS: [(&str, &str, &str); 24] = [
     ("otter", "수달", "Otter"),
     ("fox", "여우", "Fox"),
@@ -44,7 +44,7 @@ const ANIMALS: [(&str, &str, &str); 24] = [
     ("magpie", "까치", "Magpie"),
 ];
 
-/// The keys of the colours.
+/// Returns the keys of the colours.
 #[cfg(test)]
 pub fn colors() -> impl Iterator<Item = &'static str> {
     COLORS.iter().map(|color| color.0)
@@ -58,14 +58,14 @@ pub struct Alias {
 }
 
 impl Alias {
-    /// Draws one of the 192.
+    /// Draws a random alias.
     pub fn random(rng: &mut impl Rng) -> Self {
         let color = COLORS.choose(rng).unwrap_or(&COLORS[0]).0;
         let animal = ANIMALS.choose(rng).unwrap_or(&ANIMALS[0]).0;
         Self { color: color.to_owned(), animal: animal.to_owned() }
     }
 
-    /// Draws two that differ in colour and in animal, for the two sides of a talk.
+    /// Draws two aliases that differ in colour and in animal, for the two sides of a talk.
     pub fn random_pair(rng: &mut impl Rng) -> (Self, Self) {
         let colors: Vec<_> = COLORS.sample(rng, 2).map(|color| color.0.to_owned()).collect();
         let animals: Vec<_> = ANIMALS.sample(rng, 2).map(|animal| animal.0.to_owned()).collect();
@@ -73,7 +73,7 @@ impl Alias {
         (side(0), side(1))
     }
 
-    /// The name in words: 초록 수달, Green Otter.
+    /// Returns the name in words: 초록 수달, Green Otter.
     pub fn in_words(&self, locale: Locale) -> String {
         let words = |table: &[(&'static str, &'static str, &'static str)], key: &str| {
             let entry = table.iter().find(|entry| entry.0 == key).unwrap_or(&table[0]);
@@ -88,7 +88,7 @@ mod tests {
     use super::{ANIMALS, Alias, COLORS, Locale};
 
     #[test]
-    fn names_have_both_languages_and_no_twins() {
+    fn every_name_is_unique_in_both_languages() {
         type Entry = (&'static str, &'static str, &'static str);
         for table in [&COLORS[..], &ANIMALS[..]] {
             for column in [|e: &Entry| e.0, |e: &Entry| e.1, |e: &Entry| e.2] {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_two_sides_of_a_talk_never_look_alike() {
+    fn the_two_sides_of_a_talk_differ_in_colour_and_animal() {
         for _ in 0..500 {
             let (a, b) = Alias::random_pair(&mut rand::rng());
             assert!(a.color != b.color && a.animal != b.animal);

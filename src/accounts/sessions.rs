@@ -1,24 +1,27 @@
-//! The cookie's record on our own Postgres (tower-sessions' `SessionStore`). Only a hash of the identifier is stored.
+//! The session store of `tower-sessions` on our own Postgres. Only a hash of the identifier in the
+//! cookie is stored.
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde_json::Value;
+use serde::Deserialize as _;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use tower_sessions::SessionStore;
 use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{Error, Result};
 
-use super::store::{self, IdHash, NewSession, StoredSession};
-use super::{SILENCE, VISITOR};
+use super::VISITOR_KEY;
+use super::limits::SESSION_IDLE_TIMEOUT;
+use super::store::{self, SessionHash, SessionRow, StoredSession};
 use crate::db::Loader;
+use crate::ids::VisitorId;
 
 /// Sessions in Postgres.
 #[derive(Clone)]
 pub struct Sessions {
     db: PgPool,
-    loader: Arc<Loader<IdHash, StoredSession>>,
+    loader: Arc<Loader<SessionHash, StoredSession>>,
 }
 
 impl fmt::Debug for Sessions {
@@ -28,7 +31,7 @@ impl fmt::Debug for Sessions {
 }
 
 impl Sessions {
-    /// A store over the node's pool.
+    /// Creates a store that uses the node's pool.
     pub fn new(db: PgPool) -> Self {
         Self { db, loader: Arc::default() }
     }
@@ -38,23 +41,25 @@ impl Sessions {
 impl SessionStore for Sessions {
     async fn create(&self, record: &mut Record) -> Result<()> {
         loop {
-            if store::create_session(&self.db, &hash(&record.id), &stored(record)?).await.map_err(backend)? {
+            let inserted = store::create_session(&self.db, &hash_id(&record.id), &row(record)?).await;
+            if inserted.map_err(database_error)? {
                 return Ok(());
             }
-            record.id = Id::default(); // taken: draw again
+            record.id = Id::default(); // the id is taken: draw another
         }
     }
 
     async fn save(&self, record: &Record) -> Result<()> {
-        if !store::save_session(&self.db, &hash(&record.id), &stored(record)?).await.map_err(backend)? {
-            tracing::debug!("a session that had ended was not revived");
+        let saved = store::save_session(&self.db, &hash_id(&record.id), &row(record)?).await;
+        if !saved.map_err(database_error)? {
+            tracing::debug!("the session ended before its data was saved; it stays ended");
         }
         Ok(())
     }
 
     async fn load(&self, id: &Id) -> Result<Option<Record>> {
-        let fetch = |hashes| store::load_sessions(&self.db, hashes, SILENCE);
-        let found = self.loader.load(hash(id), fetch).await.map_err(failed)?;
+        let fetch = |hashes| store::load_sessions(&self.db, hashes, SESSION_IDLE_TIMEOUT);
+        let found = self.loader.load(hash_id(id), fetch).await.map_err(logged)?;
         let Some(found) = found else { return Ok(None) };
         let data = serde_json::from_value(found.data).map_err(|why| {
             tracing::error!(error.cause = %why, "a stored session cannot be read");
@@ -64,28 +69,29 @@ impl SessionStore for Sessions {
     }
 
     async fn delete(&self, id: &Id) -> Result<()> {
-        store::delete_session(&self.db, &hash(id)).await.map_err(backend)
+        store::delete_session(&self.db, &hash_id(id)).await.map_err(database_error)
     }
 }
 
-/// The record's own expiry is by this machine's clock, and not stored.
-fn stored(record: &Record) -> Result<NewSession> {
-    let visitor = record.data.get(VISITOR).and_then(Value::as_i64);
+/// Returns the columns of a record. Its own expiry is by this machine's clock and is not stored.
+fn row(record: &Record) -> Result<SessionRow> {
+    let visitor = record.data.get(VISITOR_KEY).and_then(|id| VisitorId::deserialize(id).ok());
     let data = serde_json::to_value(&record.data).map_err(|why| Error::Encode(why.to_string()))?;
-    Ok(NewSession { visitor, data, silence: SILENCE })
+    Ok(SessionRow { visitor, data, idle_timeout: SESSION_IDLE_TIMEOUT })
 }
 
-/// What a session is found by.
-pub(super) fn hash(id: &Id) -> IdHash {
+/// Returns the hash by which a session is stored.
+pub(super) fn hash_id(id: &Id) -> SessionHash {
     Sha256::digest(id.0.to_le_bytes()).into()
 }
 
-fn backend(why: sqlx::Error) -> Error {
-    failed(why.into())
+fn database_error(why: sqlx::Error) -> Error {
+    logged(why.into())
 }
 
-/// The layer above does not log (`telemetry/mod.rs`): it would for each request.
-fn failed(why: crate::error::Error) -> Error {
+/// Logs an error here: the session layer's own log is filtered out (`telemetry/mod.rs`), because it
+/// writes a line per request.
+fn logged(why: crate::error::Error) -> Error {
     why.log();
     Error::Backend(why.to_string())
 }

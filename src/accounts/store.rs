@@ -7,12 +7,16 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::model::{Ban, Change};
+use super::model::{Ban, Change, NameChange};
 use super::{Alias, Locale, Visitor};
 use crate::faults::{self, Fault};
+use crate::ids::VisitorId;
 
-/// Visitors by their inner ids.
-pub(super) async fn visitors(db: &PgPool, ids: Vec<i64>) -> Result<HashMap<i64, Visitor>, sqlx::Error> {
+/// Loads visitors by their inner ids. A visitor that does not exist has no entry.
+pub(super) async fn load_visitors(
+    db: &PgPool,
+    ids: Vec<VisitorId>,
+) -> Result<HashMap<VisitorId, Visitor>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT v.id, v.public_id, v.color, v.animal, v.name, v.locale, v.settings, v.rules_accepted,
                   restriction.kind = 'ban' AS banned, restriction.until, restriction.ends_in_ms, restriction.reason
@@ -27,19 +31,19 @@ pub(super) async fn visitors(db: &PgPool, ids: Vec<i64>) -> Result<HashMap<i64, 
         alias: Alias { color: row.color, animal: row.animal },
         name: row.name,
         locale: Locale::of_tag(&row.locale).unwrap_or_default(),
-        settings: object(row.settings),
+        settings: object_or_empty(row.settings),
         rules_accepted: row.rules_accepted,
         ban: row.banned.unwrap_or_default().then(|| Ban {
             until: row.until,
-            after: row.ends_in_ms.map(|ms| Duration::from_millis(ms.unsigned_abs())),
+            ends_in: row.ends_in_ms.map(|ms| Duration::from_millis(ms.unsigned_abs())),
             reason: row.reason.unwrap_or_default(),
         }),
     });
     Ok(visitors.map(|visitor| (visitor.id, visitor)).collect())
 }
 
-/// Makes a visitor.
-pub(super) async fn make_visitor(db: &PgPool, alias: &Alias, locale: Locale) -> Result<Visitor, sqlx::Error> {
+/// Stores a new visitor and returns it.
+pub(super) async fn insert_visitor(db: &PgPool, alias: &Alias, locale: Locale) -> Result<Visitor, sqlx::Error> {
     let public_id = Uuid::new_v4();
     let id = sqlx::query_scalar!(
         "INSERT INTO visitor (public_id, color, animal, locale) VALUES ($1, $2, $3, $4) RETURNING id",
@@ -55,8 +59,12 @@ pub(super) async fn make_visitor(db: &PgPool, alias: &Alias, locale: Locale) -> 
 }
 
 /// Writes a checked change.
-pub(super) async fn change(db: &PgPool, id: i64, change: &Change) -> Result<(), sqlx::Error> {
-    let name_given = change.name.is_some();
+pub(super) async fn update_visitor(db: &PgPool, id: VisitorId, change: &Change) -> Result<(), sqlx::Error> {
+    let (name_changes, name) = match &change.name {
+        NameChange::Keep => (false, None),
+        NameChange::UseAlias => (true, None),
+        NameChange::Set(name) => (true, Some(name.as_str())),
+    };
     sqlx::query!(
         "UPDATE visitor SET
             name = CASE WHEN $2 THEN $3 ELSE name END,
@@ -67,8 +75,8 @@ pub(super) async fn change(db: &PgPool, id: i64, change: &Change) -> Result<(), 
             last_used_at = now()
          WHERE id = $1",
         id,
-        name_given,
-        change.name.clone().flatten(),
+        name_changes,
+        name,
         change.locale.map(Locale::tag),
         change.settings.clone().map(Value::Object),
         change.rules,
@@ -78,101 +86,109 @@ pub(super) async fn change(db: &PgPool, id: i64, change: &Change) -> Result<(), 
     Ok(())
 }
 
-/// Notes that visitors were active, but those of whom that was noted within `every`, or whose row is in use.
-pub(super) async fn touch(db: &PgPool, ids: &[i64], every: Duration) -> Result<(), sqlx::Error> {
+/// Writes that visitors were active now. Skips a visitor whose activity was written within
+/// `interval`, or whose row is locked.
+pub(super) async fn write_activity(db: &PgPool, ids: &[VisitorId], interval: Duration) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE visitor SET last_used_at = now() WHERE id IN (
             SELECT id FROM visitor WHERE id = ANY($1) AND last_used_at < now() - make_interval(secs => $2)
             FOR UPDATE SKIP LOCKED)",
         ids,
-        every.as_secs_f64()
+        interval.as_secs_f64()
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// Locks visitors' rows against deletion until the transaction ends.
-pub(super) async fn keep(tx: &mut PgConnection, visitors: &[i64]) -> Result<(), sqlx::Error> {
+/// Locks the visitors' rows against deletion until the transaction ends.
+pub(super) async fn lock_visitors(tx: &mut PgConnection, visitors: &[VisitorId]) -> Result<(), sqlx::Error> {
     sqlx::query!("SELECT id FROM visitor WHERE id = ANY($1) ORDER BY id FOR KEY SHARE", visitors).fetch_all(tx).await?;
     Ok(())
 }
 
-/// Deletes silent sessions, then visitors without one that left nothing behind; a day for those that never did anything.
-pub(super) async fn sweep(db: &PgPool) -> Result<u64, sqlx::Error> {
+/// Deletes expired sessions, then visitors that left nothing behind and were inactive for
+/// `lifetime`. Returns how many visitors were deleted.
+///
+/// A visitor who chose a name or accepted the rules is kept as long as a session of theirs exists.
+pub(super) async fn sweep(db: &PgPool, lifetime: time::Duration, limit: i64) -> Result<u64, sqlx::Error> {
     sqlx::query!("DELETE FROM session WHERE expires_at < now()").execute(db).await?;
     let swept = sqlx::query!(
         "DELETE FROM visitor WHERE id IN (
             SELECT v.id FROM visitor v
-            WHERE v.last_used_at < now() - interval '1 day'
+            WHERE v.last_used_at < now() - make_interval(secs => $1)
               AND (v.rules_accepted IS NULL AND v.name IS NULL
                    OR NOT EXISTS (SELECT 1 FROM session s WHERE s.visitor_id = v.id))
               AND NOT EXISTS (SELECT 1 FROM membership m WHERE m.visitor_id = v.id)
               AND NOT EXISTS (SELECT 1 FROM random_session r WHERE r.a = v.id OR r.b = v.id)
               AND NOT EXISTS (SELECT 1 FROM sanction s WHERE s.visitor_id = v.id)
-            ORDER BY v.last_used_at LIMIT 5000 FOR UPDATE SKIP LOCKED)"
+            ORDER BY v.last_used_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        lifetime.as_seconds_f64(),
+        limit
     )
     .execute(db)
     .await?;
     Ok(swept.rows_affected())
 }
 
-/// What a session is found by: its identifier is not stored.
-pub(super) type IdHash = [u8; 32];
+/// The SHA-256 hash of a session's identifier. The identifier itself is not stored.
+pub(super) type SessionHash = [u8; 32];
 
-/// A session's record as it is stored.
+/// A session as it was read.
 #[derive(Clone)]
 pub(super) struct StoredSession {
     pub data: Value,
     pub expires_at: OffsetDateTime,
 }
 
-/// A session's record about to be stored. It expires after the silence, by the database's clock.
-pub(super) struct NewSession {
-    pub visitor: Option<i64>,
+/// The columns of a session about to be written.
+pub(super) struct SessionRow {
+    pub visitor: Option<VisitorId>,
     pub data: Value,
-    pub silence: time::Duration,
+    /// The session expires after this long without use, by the database's clock.
+    pub idle_timeout: time::Duration,
 }
 
-/// Writes a new session. False: the id is taken.
-pub(super) async fn create_session(db: &PgPool, id_hash: &[u8], new: &NewSession) -> Result<bool, sqlx::Error> {
+/// Writes a new session. Returns `false` if the id is taken.
+pub(super) async fn create_session(db: &PgPool, id_hash: &[u8], row: &SessionRow) -> Result<bool, sqlx::Error> {
     let made = sqlx::query!(
         "INSERT INTO session (id_hash, visitor_id, data, expires_at) VALUES ($1, $2, $3, now() + make_interval(secs => $4))
          ON CONFLICT DO NOTHING",
         id_hash,
-        new.visitor,
-        new.data,
-        new.silence.as_seconds_f64()
+        row.visitor,
+        row.data,
+        row.idle_timeout.as_seconds_f64()
     )
     .execute(db)
     .await?;
     Ok(made.rows_affected() == 1)
 }
 
-/// Saves a session that exists; one that was deleted meanwhile is never revived.
-pub(super) async fn save_session(db: &PgPool, id_hash: &[u8], new: &NewSession) -> Result<bool, sqlx::Error> {
+/// Saves a session that exists. Returns `false` if it was deleted meanwhile: it is never revived.
+pub(super) async fn save_session(db: &PgPool, id_hash: &[u8], row: &SessionRow) -> Result<bool, sqlx::Error> {
     if faults::on(Fault::LateSaveRevives) {
-        return create_session(db, id_hash, new).await;
+        return create_session(db, id_hash, row).await;
     }
     let saved = sqlx::query!(
         "UPDATE session SET visitor_id = $2, data = $3, expires_at = now() + make_interval(secs => $4),
             last_used_at = now() WHERE id_hash = $1",
         id_hash,
-        new.visitor,
-        new.data,
-        new.silence.as_seconds_f64()
+        row.visitor,
+        row.data,
+        row.idle_timeout.as_seconds_f64()
     )
     .execute(db)
     .await?;
     Ok(saved.rows_affected() == 1)
 }
 
-/// Reads sessions that have not expired. Their use pushes the end out, written at most once an hour.
+/// Reads sessions that have not expired. The read counts as use and moves their expiry on; that is
+/// written once an hour at most.
 pub(super) async fn load_sessions(
     db: &PgPool,
-    hashes: Vec<IdHash>,
-    silence: time::Duration,
-) -> Result<HashMap<IdHash, StoredSession>, sqlx::Error> {
+    hashes: Vec<SessionHash>,
+    idle_timeout: time::Duration,
+) -> Result<HashMap<SessionHash, StoredSession>, sqlx::Error> {
     let hashes: Vec<&[u8]> = hashes.iter().map(|hash| &hash[..]).collect();
     let rows = sqlx::query!(
         r#"SELECT id_hash, data, expires_at, last_used_at < now() - interval '1 hour' AS "stale!"
@@ -187,7 +203,7 @@ pub(super) async fn load_sessions(
             "UPDATE session SET last_used_at = now(), expires_at = now() + make_interval(secs => $2)
              WHERE id_hash IN (SELECT id_hash FROM session WHERE id_hash = ANY($1) FOR UPDATE SKIP LOCKED)",
             &stale as &[&[u8]],
-            silence.as_seconds_f64()
+            idle_timeout.as_seconds_f64()
         )
         .execute(db)
         .await?;
@@ -199,11 +215,18 @@ pub(super) async fn load_sessions(
         .collect())
 }
 
-/// Which of these sessions have ended, by their places from 1: deleted, expired, or held by another visitor by now. Written
-/// so that each is looked up by its key: a join would read the whole table, which may hold millions.
-pub(super) async fn ended_sessions(db: &PgPool, hashes: &[IdHash], visitors: &[i64]) -> Result<Vec<i64>, sqlx::Error> {
+/// Returns the indexes of the sessions that have ended: deleted, expired, or held by another
+/// visitor by now. `visitors` has the expected visitor of each session.
+///
+/// The query looks each session up by its key. A join would read the whole table, which can hold
+/// millions of rows.
+pub(super) async fn ended_sessions(
+    db: &PgPool,
+    hashes: &[SessionHash],
+    visitors: &[VisitorId],
+) -> Result<Vec<usize>, sqlx::Error> {
     let hashes: Vec<&[u8]> = hashes.iter().map(|hash| &hash[..]).collect();
-    sqlx::query_scalar!(
+    let ordinals = sqlx::query_scalar!(
         r#"SELECT asked.nth AS "nth!"
            FROM UNNEST($1::bytea[], $2::bigint[]) WITH ORDINALITY AS asked(id_hash, visitor, nth)
            WHERE asked.visitor IS DISTINCT FROM (SELECT s.visitor_id FROM session s
@@ -212,11 +235,13 @@ pub(super) async fn ended_sessions(db: &PgPool, hashes: &[IdHash], visitors: &[i
         visitors
     )
     .fetch_all(db)
-    .await
+    .await?;
+    // SQL counts from 1.
+    Ok(ordinals.into_iter().filter_map(|nth| usize::try_from(nth - 1).ok()).collect())
 }
 
 /// Writes which visitors have a socket on a node.
-pub(super) async fn write_present(db: &PgPool, node: Uuid, visitors: &[i64]) -> Result<(), sqlx::Error> {
+pub(super) async fn write_presence(db: &PgPool, node: Uuid, visitors: &[VisitorId]) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO node_visitors (node, visitors, seen_at) VALUES ($1, $2, clock_timestamp())
          ON CONFLICT ON CONSTRAINT node_visitors_pk DO UPDATE SET visitors = excluded.visitors, seen_at = excluded.seen_at",
@@ -228,8 +253,8 @@ pub(super) async fn write_present(db: &PgPool, node: Uuid, visitors: &[i64]) -> 
     Ok(())
 }
 
-/// Forgets a node that stops, and those that died long ago.
-pub(super) async fn forget_present(db: &PgPool, node: Uuid) -> Result<(), sqlx::Error> {
+/// Deletes the row of a node that stops, and the rows of nodes that crashed more than an hour ago.
+pub(super) async fn delete_presence(db: &PgPool, node: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!("DELETE FROM node_visitors WHERE node = $1 OR seen_at < now() - interval '1 hour'", node)
         .execute(db)
         .await?;
@@ -242,7 +267,7 @@ pub(super) async fn delete_session(db: &PgPool, id_hash: &[u8]) -> Result<(), sq
     Ok(())
 }
 
-fn object(value: Value) -> Map<String, Value> {
+fn object_or_empty(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,
         _ => Map::new(),

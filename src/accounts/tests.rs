@@ -1,4 +1,4 @@
-//! Accounts over the real router and Postgres.
+//! Accounts, tested over the real router and Postgres.
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,21 +12,22 @@ use sqlx::postgres::PgPoolOptions;
 use tower_sessions::Session;
 use tower_sessions::session::Id;
 
+use super::limits::UNUSED_VISITOR_LIFETIME;
 use super::sessions::Sessions;
-use super::{session_visitor, store};
+use super::{MAX_SWEEP_ROWS, session_visitor, store};
 use crate::http::{Bucket, ClientIp, Key};
 use crate::telemetry;
 use crate::testing::{Answer, PATIENCE, limited_node, node};
 
 #[tokio::test]
-async fn the_first_me_makes_a_visitor_and_the_cookie_keeps_it() {
+async fn the_first_me_creates_a_visitor_and_the_cookie_keeps_it() {
     let node = node().await;
     let first = node.get("/api/v1/me").await;
     let cookie = first.headers[header::SET_COOKIE].to_str().unwrap().to_owned();
     for wanted in ["HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=2592000"] {
         assert!(cookie.contains(wanted), "{cookie}");
     }
-    // A loopback site is plain http: no Secure, no __Host-.
+    // A loopback site uses plain http: no `Secure`, no `__Host-`.
     assert!(!cookie.contains("Secure") && !cookie.starts_with("__Host-"), "{cookie}");
     let me = first.json();
     assert_eq!(me["rules"]["accepted"], serde_json::Value::Null);
@@ -61,7 +62,7 @@ async fn cookies_of_others_on_the_same_host_may_hold_anything() {
 }
 
 #[tokio::test]
-async fn a_cookie_of_nobody_is_refused_and_me_makes_a_fresh_guest() {
+async fn a_cookie_without_a_session_is_refused_and_me_creates_a_new_guest() {
     let node = node().await;
     let guest = node.newcomer("en").await;
     sqlx::query("DELETE FROM session").execute(&node.app.db).await.unwrap();
@@ -94,21 +95,21 @@ async fn writes_come_from_the_sites_own_pages() {
 }
 
 #[tokio::test]
-async fn changes_are_kept_and_bad_ones_named() {
+async fn changes_are_stored_and_invalid_ones_are_refused_with_their_code() {
     let node = node().await;
     let guest = node.newcomer("en").await;
     let change = async |body| node.ask(Some(&guest), Method::PATCH, "/api/v1/me", Some(body)).await;
     let named = change(json!({"name": "마주", "settings": {"sound": false}})).await.json();
     assert_eq!((&named["visitor"]["name"], &named["visitor"]["animal"]), (&json!("마주"), &json!(null)));
     let back = change(json!({"name": null})).await.json();
-    assert_eq!(back["visitor"]["settings"], json!({"sound": false}), "what was not named stays");
+    assert_eq!(back["visitor"]["settings"], json!({"sound": false}), "a field that is absent stays as it is");
     assert!(back["visitor"]["animal"].is_string());
     for (body, status, code) in [
         (json!({"name": "\u{202e}x"}), 400, "bad_frame"),
         (json!({"name": "x".repeat(25)}), 422, "too_long"),
         (json!({"role": "admin"}), 400, "bad_frame"),
         (json!({"rules": "old", "adult": true}), 409, "conflict"),
-        (json!({"rules": crate::accounts::RULES, "adult": false}), 400, "bad_frame"),
+        (json!({"rules": crate::accounts::RULES_VERSION, "adult": false}), 400, "bad_frame"),
         (json!([]), 400, "bad_frame"),
     ] {
         let refused = change(body.clone()).await;
@@ -117,12 +118,12 @@ async fn changes_are_kept_and_bad_ones_named() {
 }
 
 #[tokio::test]
-async fn silent_visitors_are_swept_and_those_with_a_talk_are_not() {
+async fn inactive_visitors_are_deleted_and_those_with_a_talk_are_not() {
     let node = node().await;
     let (idle, one, two) = (node.newcomer("en").await, node.guest("ko").await, node.guest("en").await);
     let _talk = node.talk(&one, &two).await;
     sqlx::query("UPDATE visitor SET last_used_at = now() - interval '2 days'").execute(&node.app.db).await.unwrap();
-    assert_eq!(store::sweep(&node.app.db).await.unwrap(), 1);
+    assert_eq!(store::sweep(&node.app.db, UNUSED_VISITOR_LIFETIME, MAX_SWEEP_ROWS).await.unwrap(), 1);
     let gone = node.ask(Some(&idle), Method::GET, "/api/v1/rooms", None).await;
     assert_eq!(gone.status, StatusCode::UNAUTHORIZED);
     assert_eq!(node.ask(Some(&one), Method::GET, "/api/v1/rooms", None).await.status, StatusCode::OK);
@@ -131,16 +132,16 @@ async fn silent_visitors_are_swept_and_those_with_a_talk_are_not() {
 #[tokio::test]
 async fn a_late_save_never_revives_a_session() {
     let node = node().await;
-    let new = store::NewSession { visitor: None, data: json!({}), silence: time::Duration::minutes(1) };
+    let new = store::SessionRow { visitor: None, data: json!({}), idle_timeout: time::Duration::minutes(1) };
     assert!(!store::save_session(&node.app.db, &[7; 32], &new).await.unwrap());
     assert!(store::load_sessions(&node.app.db, vec![[7; 32]], time::Duration::days(1)).await.unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn one_address_cannot_make_visitors_without_end() {
+async fn one_address_cannot_create_unlimited_visitors() {
     let node = limited_node().await;
     let until = Instant::now() + PATIENCE;
-    // Many at a time: one after the other, a busy machine is as slow as the limit.
+    // Many at a time: one after the other, a busy machine would be slower than the limit.
     let refused = loop {
         let answers = join_all((0..25).map(|_| node.get("/api/v1/me"))).await;
         if let Some(refused) = answers.into_iter().find(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS) {
@@ -152,8 +153,9 @@ async fn one_address_cannot_make_visitors_without_end() {
     assert!(refused.headers.contains_key(header::RETRY_AFTER) && !refused.headers.contains_key(header::SET_COOKIE));
 }
 
-/// Asks many at a time until one is refused for its number: one after the other, a busy machine is as slow as the limit.
-async fn asked_until_refused<F: Future<Output = Answer>>(what: &str, mut ask: impl FnMut() -> F) -> Answer {
+/// Sends many requests at a time until one is refused with 429. One after the other, a busy machine
+/// would be slower than the limit.
+async fn request_until_limited<F: Future<Output = Answer>>(what: &str, mut ask: impl FnMut() -> F) -> Answer {
     let until = Instant::now() + PATIENCE;
     loop {
         let answers = join_all((0..100).map(|_| ask())).await;
@@ -179,20 +181,21 @@ async fn every_rest_route_has_a_limit() {
             routes.push((of_the_site, path.replace("{room}", "0b9f2c1e-7d53-4d0a-8a54-1f3f4f7c2b11"), method, body));
         }
     }
-    // Those of the page are limited by the prefix alone; once it is at its limit, it makes no visitors for the others.
+    // Routes of the site are limited by the address prefix alone. They come last: at its limit, the
+    // prefix cannot create visitors for the other routes.
     routes.sort_by_key(|(of_the_site, ..)| *of_the_site);
     assert!(routes.len() >= 9, "{routes:?}");
     for (of_the_site, path, method, body) in routes {
         let what = format!("{method} {path}");
         if !of_the_site {
             let guest = node.newcomer("en").await;
-            asked_until_refused(&what, || node.ask(Some(&guest), method.clone(), &path, body.clone())).await;
+            request_until_limited(&what, || node.ask(Some(&guest), method.clone(), &path, body.clone())).await;
             continue;
         }
         let prefix = ClientIp(std::net::Ipv4Addr::LOCALHOST.into()).prefix();
         let until = Instant::now() + PATIENCE;
         loop {
-            // A token comes back every five milliseconds, so that the request may still get one.
+            // A token comes back every five milliseconds, so the request can still get one.
             while node.app.limits.take(Bucket::PrefixRequests, Key::Prefix(prefix)).is_ok() {}
             let answers = join_all((0..20).map(|_| node.get(&path))).await;
             if answers.iter().any(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS) {
@@ -213,9 +216,9 @@ async fn made_up_cookies_are_limited_and_those_of_the_same_network_are_not() {
     };
     assert_eq!(rooms(guest.cookie.clone()).await.status, StatusCode::OK);
     let name = guest.cookie.split('=').next().unwrap();
-    asked_until_refused("made-up cookies", || rooms(format!("{name}={}", Id::default()))).await;
+    request_until_limited("made-up cookies", || rooms(format!("{name}={}", Id::default()))).await;
     let known = rooms(guest.cookie.clone()).await;
-    assert_eq!(known.status, StatusCode::OK, "a visitor who was here before is not limited: {}", known.text);
+    assert_eq!(known.status, StatusCode::OK, "a known visitor is not limited: {}", known.text);
 }
 
 #[tokio::test]
@@ -223,8 +226,8 @@ async fn who_is_over_the_limit_costs_no_query() {
     let node = limited_node().await;
     let guest = node.newcomer("en").await;
     let me = || node.ask(Some(&guest), Method::GET, "/api/v1/me", None);
-    asked_until_refused("GET /me", me).await;
-    // With every connection taken, only what asks nothing of the database is answered at once.
+    request_until_limited("GET /me", me).await;
+    // With every connection taken, only a request without a query is answered at once.
     let _held = join_all((0..crate::db::POOL).map(|_| node.app.db.acquire())).await;
     let began = Instant::now();
     let refused = join_all((0..300).map(|_| me())).await;
@@ -232,7 +235,7 @@ async fn who_is_over_the_limit_costs_no_query() {
     assert!(refused >= 100 && began.elapsed() < PATIENCE, "{refused} refused in {:?}", began.elapsed());
 }
 
-/// Keeps what is logged.
+/// Collects the log.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -248,7 +251,7 @@ impl io::Write for Lines {
 }
 
 #[tokio::test]
-async fn while_postgres_is_away_it_is_said_once_and_not_for_every_cookie() {
+async fn an_unreachable_postgres_is_logged_once_and_not_for_every_cookie() {
     let lines = Lines::default();
     let writer = lines.clone();
     let log = tracing_subscriber::fmt().with_env_filter(telemetry::usual()).with_writer(move || writer.clone());
@@ -260,11 +263,11 @@ async fn while_postgres_is_away_it_is_said_once_and_not_for_every_cookie() {
         let session = Session::new(Some(Id::default()), store.clone(), None);
         assert_eq!(session_visitor(&session).await.unwrap_err().code(), "unavailable");
     }
-    let said = String::from_utf8(lines.0.lock().clone()).unwrap();
-    assert!(!said.contains("ERROR"), "{said}");
-    // Another test of this process may have said it before.
+    let logged = String::from_utf8(lines.0.lock().clone()).unwrap();
+    assert!(!logged.contains("ERROR"), "{logged}");
+    // Another test of this process can have logged it before.
     assert!(
-        said.lines().count() <= 1 && said.lines().all(|line| line.contains("the database cannot be reached")),
-        "{said}"
+        logged.lines().count() <= 1 && logged.lines().all(|line| line.contains("the database cannot be reached")),
+        "{logged}"
     );
 }

@@ -65,7 +65,7 @@ pub(super) async fn run(app: App, who: Visitor, (prefix, session): (Prefix, Opti
     let queue = Arc::new(Queue::new(who.id));
     let registration = SocketRegistration { app: app.clone(), visitor: who.id, queue: queue.clone(), counted: false };
     if let Some(session) = session {
-        accounts::watch(&app, session, &queue);
+        accounts::track_socket(&app, session, &queue);
     }
     let prefix_hash = app.accounts.prefix_hash(prefix);
     let mut connection = Connection {
@@ -343,7 +343,10 @@ impl Connection {
 
     /// A ban was found by what it forbids, before this node saw it: the socket ends as it would have then.
     async fn dismiss(&mut self) {
-        match timeout(VERB, moderation::dismissal(&self.app, self.who.id)).await.unwrap_or(Err(Error::Unavailable)) {
+        match timeout(VERB, moderation::find_ban_disconnect(&self.app, self.who.id))
+            .await
+            .unwrap_or(Err(Error::Unavailable))
+        {
             Ok(Some(why)) => self.queue.dismiss(&why),
             Ok(None) => {} // lifted meanwhile
             Err(why) => why.log(),
@@ -443,7 +446,7 @@ impl Connection {
     /// Notes that the visitor is there.
     fn touch(&mut self) {
         self.touched = Some(Instant::now());
-        accounts::touch(&self.app, self.who.id);
+        accounts::record_activity(&self.app, self.who.id);
     }
 }
 

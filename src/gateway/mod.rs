@@ -48,7 +48,7 @@ pub async fn upgrade(State(app): State<App>, address: ClientIp, session: Session
     if let Err(why) = app.limits.take(Bucket::Sockets, Key::Prefix(prefix)) {
         return why.into_response();
     }
-    let mut who = accounts::visitor(&app, &session, prefix).await;
+    let mut who = accounts::authenticate(&app, &session, prefix).await;
     if faults::on(Fault::CookieNotChecked) {
         who = accounts::by_id(&app, 1).await;
     }
@@ -62,7 +62,7 @@ pub async fn upgrade(State(app): State<App>, address: ClientIp, session: Session
         Err(answer) => return *answer,
     };
     // A node that stops upgrades too: the socket says when to come back, where a refusal would look like a fault.
-    let banned = who.ban.as_ref().map(moderation::dismissal_of);
+    let banned = who.ban.as_ref().map(moderation::ban_disconnect);
     let (answer, upgraded) = handshake.accept();
     let socket = app.clone();
     app.tasks.spawn(

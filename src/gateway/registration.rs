@@ -16,7 +16,7 @@ pub(super) struct SocketRegistration {
 
 impl Drop for SocketRegistration {
     fn drop(&mut self) {
-        accounts::unwatch(&self.app, &self.queue);
+        accounts::untrack_socket(&self.app, &self.queue);
         if self.counted {
             self.app.hub.unsubscribe(Topic::Visitor(self.visitor), &self.queue);
             matching::disconnected(&self.app, self.visitor);

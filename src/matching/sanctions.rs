@@ -18,7 +18,7 @@ pub(super) fn run(app: &App) {
 }
 
 async fn end_talks_of_the_banned(node: App) {
-    let mut news = node.moderation.seen();
+    let mut news = node.moderation.applied_version();
     let mut after = None;
     loop {
         let seen = *news.borrow_and_update();

@@ -8,11 +8,13 @@ use ts_rs::TS;
 use uuid::Uuid;
 
 use crate::error::Error;
+use crate::ids::{FenceVersion, VisitorId};
 
-/// Visitors whose revocation a node remembers; past it everything that was checked before is checked again once.
-const REMEMBERED: usize = 10_000;
+/// How many visitors' revocations a node remembers. Beyond it, everything that was checked before
+/// is checked again once.
+const MAX_REMEMBERED_VISITORS: usize = 10_000;
 
-/// Why somebody is reported.
+/// Why a visitor is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[serde(rename_all = "lowercase")]
 pub enum ReportReason {
@@ -25,7 +27,7 @@ pub enum ReportReason {
 }
 
 impl ReportReason {
-    /// As it is stored.
+    /// Returns the reason as it is stored.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Spam => "spam",
@@ -41,35 +43,35 @@ impl ReportReason {
 /// A sanction about to be imposed.
 #[derive(Clone, Copy, Debug)]
 pub struct NewSanction<'a> {
-    /// Against whom.
-    pub visitor: i64,
-    /// What the visitor is told: 1 to 500 characters.
+    /// The visitor it is against.
+    pub visitor: VisitorId,
+    /// The reason that the visitor reads. It has 1 to `MAX_REASON_CHARS` characters.
     pub reason: &'a str,
-    /// Who decided it; None until there is staff.
-    pub author: Option<i64>,
-    /// From now, by the database's clock; None: until it is lifted.
+    /// The staff member who decided it; `None` until there is staff.
+    pub author: Option<VisitorId>,
+    /// How long it lasts from now, by the database's clock. `None` if it holds until it is lifted.
     pub lasts: Option<Duration>,
 }
 
-/// A sanction that was stored.
+/// A sanction that is stored.
 #[derive(Clone, Copy, Debug)]
-pub struct Imposed {
+pub struct StoredSanction {
     pub public_id: Uuid,
-    /// By the database's clock; None: until it is lifted.
+    /// Its end by the database's clock. `None` if it holds until it is lifted.
     pub until: Option<OffsetDateTime>,
 }
 
-/// What is imposed. As stored; the schema's constraint names them all.
+/// The kind of a sanction. The schema's constraint `sanction_kind_known` names the same kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Penalty {
-    /// May read, not write.
+pub enum SanctionKind {
+    /// The visitor can read, but not write.
     Mute,
-    /// May not come: to the room that is named (a kick), or at all.
+    /// The visitor has no access: to one room (a kick), or to the whole service.
     Ban,
 }
 
-impl Penalty {
-    /// As it is stored.
+impl SanctionKind {
+    /// Returns the kind as it is stored.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Mute => "mute",
@@ -78,27 +80,29 @@ impl Penalty {
     }
 }
 
-/// What keeps a visitor from something now. `after`: how long still, by the database's clock; None: until it is lifted.
+/// What a sanction in force forbids a visitor. `ends_in` is the time until its end, by the
+/// database's clock; `None` if it holds until it is lifted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restriction {
     Banned {
-        after: Option<Duration>,
+        ends_in: Option<Duration>,
     },
-    /// Banned from the room it was asked about.
+    /// Banned from the room that the query was about.
     Kicked,
     Muted {
-        after: Option<Duration>,
+        ends_in: Option<Duration>,
     },
 }
 
 impl Restriction {
-    /// Reads what the schema's function `active_restriction` answers; None where it answered no row.
+    /// Reads the columns of the SQL function `active_restriction`. Returns `None` if it returned no
+    /// row.
     pub fn of(kind: Option<&str>, in_room: Option<bool>, ends_in_ms: Option<i64>) -> Option<Self> {
-        let after = ends_in_ms.map(|ms| Duration::from_millis(ms.unsigned_abs()));
+        let ends_in = ends_in_ms.map(|ms| Duration::from_millis(ms.unsigned_abs()));
         Some(match (kind?, in_room) {
             ("ban", Some(true)) => Self::Kicked,
-            ("ban", _) => Self::Banned { after },
-            _ => Self::Muted { after },
+            ("ban", _) => Self::Banned { ends_in },
+            _ => Self::Muted { ends_in },
         })
     }
 }
@@ -106,77 +110,83 @@ impl Restriction {
 impl From<Restriction> for Error {
     fn from(restriction: Restriction) -> Self {
         match restriction {
-            Restriction::Banned { after } => Self::Banned { after },
+            Restriction::Banned { ends_in } => Self::Banned { after: ends_in },
             Restriction::Kicked => Self::NotFound,
-            Restriction::Muted { after } => Self::Muted { after },
+            Restriction::Muted { ends_in } => Self::Muted { after: ends_in },
         }
     }
 }
 
-/// Whose rights changed everywhere lately, as far as this node has read.
+/// The visitors whose rights everywhere changed lately, as far as this node has read.
 #[derive(Debug, Default)]
-pub(super) struct Revoked {
-    /// Every revocation up to this version has been taken in.
-    known: i64,
-    /// What was checked before this version has to be checked again, whoever it is about.
-    floor: i64,
-    last: HashMap<i64, i64>,
+pub(super) struct RecentRevocations {
+    /// Every revocation up to this version is known.
+    known: FenceVersion,
+    /// Rights that were checked before this version must be checked again, for every visitor.
+    recheck_before: FenceVersion,
+    latest_by_visitor: HashMap<VisitorId, FenceVersion>,
 }
 
-impl Revoked {
-    /// Nothing that was checked before this version is in anybody's memory.
-    pub(super) fn from(version: i64) -> Self {
+impl RecentRevocations {
+    /// Creates an empty list at `version`. Correct if no rights that were checked before it are
+    /// cached.
+    pub(super) fn starting_at(version: FenceVersion) -> Self {
         Self { known: version, ..Self::default() }
     }
 
-    pub(super) fn known(&self) -> i64 {
+    /// Returns the version up to which every revocation is known.
+    pub(super) fn known_version(&self) -> FenceVersion {
         self.known
     }
 
-    /// Takes in revocations that follow on some version it knew: `(version, visitor)`.
-    pub(super) fn learn(&mut self, rows: &[(i64, i64)]) {
+    /// Records revocations that follow a version which was known when they were read:
+    /// `(version, visitor)`.
+    pub(super) fn record(&mut self, rows: &[(FenceVersion, VisitorId)]) {
         for (version, visitor) in rows {
-            let last = self.last.entry(*visitor).or_default();
-            *last = (*last).max(*version);
+            let latest = self.latest_by_visitor.entry(*visitor).or_default();
+            *latest = (*latest).max(*version);
             self.known = self.known.max(*version);
         }
-        if self.last.len() > REMEMBERED {
-            self.doubt(self.known);
+        if self.latest_by_visitor.len() > MAX_REMEMBERED_VISITORS {
+            self.recheck_everybody(self.known);
         }
     }
 
-    /// Everybody's rights are to be checked again that were checked before this version.
-    pub(super) fn doubt(&mut self, version: i64) {
+    /// Forgets the visitors' revocations: all rights that were checked before `version` must be
+    /// checked again.
+    pub(super) fn recheck_everybody(&mut self, version: FenceVersion) {
         self.known = self.known.max(version);
-        self.floor = self.known;
-        self.last.clear();
+        self.recheck_before = self.known;
+        self.latest_by_visitor.clear();
     }
 
-    /// Whether a visitor's rights may have changed since they were checked at `version`.
-    pub(super) fn since(&self, visitor: i64, version: i64) -> bool {
-        version < self.floor || self.last.get(&visitor).is_some_and(|last| *last > version)
+    /// Returns `true` if a visitor's rights could have changed since the check at `version`.
+    pub(super) fn is_revoked_since(&self, visitor: VisitorId, version: FenceVersion) -> bool {
+        version < self.recheck_before || self.latest_by_visitor.get(&visitor).is_some_and(|latest| *latest > version)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{REMEMBERED, Revoked};
+    use super::{MAX_REMEMBERED_VISITORS, RecentRevocations};
 
     #[test]
     fn what_was_checked_before_a_revocation_is_checked_again() {
-        let mut revoked = Revoked::from(5);
-        revoked.learn(&[(6, 1), (8, 2)]);
-        revoked.learn(&[(6, 1), (7, 1)]); // another reader was slower
-        assert_eq!(revoked.known(), 8);
-        assert!(revoked.since(1, 6) && !revoked.since(1, 7) && revoked.since(2, 5) && !revoked.since(3, 5));
+        let mut revocations = RecentRevocations::starting_at(5);
+        revocations.record(&[(6, 1), (8, 2)]);
+        revocations.record(&[(6, 1), (7, 1)]); // another reader was slower
+        assert_eq!(revocations.known_version(), 8);
+        assert!(revocations.is_revoked_since(1, 6) && !revocations.is_revoked_since(1, 7));
+        assert!(revocations.is_revoked_since(2, 5) && !revocations.is_revoked_since(3, 5));
     }
 
     #[test]
-    fn what_is_remembered_has_its_bound_and_forgetting_is_on_the_safe_side() {
-        let mut revoked = Revoked::from(0);
-        let many = i64::try_from(REMEMBERED).unwrap() + 1;
-        revoked.learn(&(1..=many).map(|n| (n, n)).collect::<Vec<_>>());
-        assert!(revoked.last.is_empty() && revoked.since(1, 0) && revoked.since(many + 1, many - 1));
-        assert!(!revoked.since(1, many));
+    fn memory_is_bounded_and_a_forgotten_revocation_leads_to_a_new_check() {
+        let mut revocations = RecentRevocations::starting_at(0);
+        let many = i64::try_from(MAX_REMEMBERED_VISITORS).unwrap() + 1;
+        revocations.record(&(1..=many).map(|n| (n, n)).collect::<Vec<_>>());
+        assert!(revocations.latest_by_visitor.is_empty());
+        assert!(revocations.is_revoked_since(1, 0) && revocations.is_revoked_since(many + 1, many - 1));
+        assert!(!revocations.is_revoked_since(1, many));
     }
 }

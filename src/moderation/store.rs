@@ -3,16 +3,17 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::NewReport;
+use super::model::{NewSanction, Restriction, SanctionKind, StoredSanction};
 use crate::faults::{self, Fault};
+use crate::ids::{RoomId, Seq, VisitorId};
 
-use super::model::{Imposed, NewSanction, Penalty, Restriction};
-
-/// Notes what a report is about. False: all of it was reported by the same person before, and nothing was stored.
+/// Stores what a report is about. Returns `false` if the same visitor reported all of it before;
+/// then nothing is stored.
 pub(super) async fn insert_subjects(
     tx: &mut PgConnection,
-    reporter: i64,
-    room: i64,
-    about: &[i64],
+    reporter: VisitorId,
+    room: RoomId,
+    about: &[Seq],
     report: Uuid,
 ) -> Result<bool, sqlx::Error> {
     let stored = sqlx::query!(
@@ -29,12 +30,13 @@ pub(super) async fn insert_subjects(
     Ok(stored.rows_affected() > 0)
 }
 
-/// The report of a person that is about the first of these.
-pub(super) async fn report_about(
+/// Returns the public id of the reporter's earlier report about the first of these entries that has
+/// one, `None` if there is none.
+pub(super) async fn find_report_about(
     tx: &mut PgConnection,
-    reporter: i64,
-    room: i64,
-    about: &[i64],
+    reporter: VisitorId,
+    room: RoomId,
+    about: &[Seq],
 ) -> Result<Option<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
         "SELECT report_id FROM report_subject WHERE reporter_id = $1 AND room_id = $2 AND seq = ANY($3) ORDER BY seq LIMIT 1",
@@ -65,7 +67,11 @@ pub(super) async fn insert_report(tx: &mut PgConnection, report: &NewReport<'_>)
 }
 
 /// Stores a block, the smaller id first.
-pub(super) async fn insert_block(tx: &mut PgConnection, blocker: i64, other: i64) -> Result<(), sqlx::Error> {
+pub(super) async fn insert_block(
+    tx: &mut PgConnection,
+    blocker: VisitorId,
+    other: VisitorId,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO visitor_block (low, high, blocker_id) VALUES (least($1::bigint, $2), greatest($1::bigint, $2), $1)
          ON CONFLICT ON CONSTRAINT visitor_block_pk DO NOTHING",
@@ -77,8 +83,11 @@ pub(super) async fn insert_block(tx: &mut PgConnection, blocker: i64, other: i64
     Ok(())
 }
 
-/// The blocks that lie wholly within a set of visitors.
-pub(super) async fn blocks_among(tx: &mut PgConnection, visitors: &[i64]) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+/// Returns the blocks between two visitors of a set, each as `(smaller id, larger id)`.
+pub(super) async fn blocks_among(
+    tx: &mut PgConnection,
+    visitors: &[VisitorId],
+) -> Result<Vec<(VisitorId, VisitorId)>, sqlx::Error> {
     if faults::on(Fault::BlocksNotRead) {
         return Ok(Vec::new());
     }
@@ -88,21 +97,21 @@ pub(super) async fn blocks_among(tx: &mut PgConnection, visitors: &[i64]) -> Res
     Ok(rows.into_iter().map(|row| (row.low, row.high)).collect())
 }
 
-/// Stores a sanction; a room of None is everywhere.
+/// Stores a sanction. It holds everywhere if `room` is `None`.
 pub(super) async fn insert_sanction(
     tx: &mut PgConnection,
-    penalty: Penalty,
-    room: Option<i64>,
+    kind: SanctionKind,
+    room: Option<RoomId>,
     new: &NewSanction<'_>,
-) -> Result<Imposed, sqlx::Error> {
+) -> Result<StoredSanction, sqlx::Error> {
     sqlx::query_as!(
-        Imposed,
+        StoredSanction,
         "INSERT INTO sanction (public_id, visitor_id, room_id, kind, reason, author_id, until)
          VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7)) RETURNING public_id, until",
         Uuid::new_v4(),
         new.visitor,
         room,
-        penalty.as_str(),
+        kind.as_str(),
         new.reason,
         new.author,
         new.lasts.map(|lasts| lasts.as_secs_f64())
@@ -111,10 +120,20 @@ pub(super) async fn insert_sanction(
     .await
 }
 
-/// Whom a sanction that stands is against. The row is locked.
-pub(super) async fn standing(tx: &mut PgConnection, sanction: Uuid) -> Result<Option<Standing>, sqlx::Error> {
+/// The target of a sanction that has not been lifted.
+pub(super) struct UnliftedSanction {
+    pub visitor_id: VisitorId,
+    /// `None` if it holds everywhere.
+    pub room_id: Option<RoomId>,
+}
+
+/// Locks the row of a sanction that has not been lifted. Returns `None` if there is none.
+pub(super) async fn lock_unlifted(
+    tx: &mut PgConnection,
+    sanction: Uuid,
+) -> Result<Option<UnliftedSanction>, sqlx::Error> {
     sqlx::query_as!(
-        Standing,
+        UnliftedSanction,
         "SELECT visitor_id, room_id FROM sanction WHERE public_id = $1 AND lifted_at IS NULL FOR UPDATE",
         sanction
     )
@@ -122,27 +141,25 @@ pub(super) async fn standing(tx: &mut PgConnection, sanction: Uuid) -> Result<Op
     .await
 }
 
-/// A sanction that was not lifted.
-pub(super) struct Standing {
-    pub visitor_id: i64,
-    /// None: everywhere.
-    pub room_id: Option<i64>,
-}
-
-/// Notes that a sanction was lifted.
-pub(super) async fn lift(tx: &mut PgConnection, sanction: Uuid, by: Option<i64>) -> Result<(), sqlx::Error> {
+/// Marks a sanction as lifted.
+pub(super) async fn mark_lifted(
+    tx: &mut PgConnection,
+    sanction: Uuid,
+    by: Option<VisitorId>,
+) -> Result<(), sqlx::Error> {
     sqlx::query!("UPDATE sanction SET lifted_at = now(), lifted_by = $2 WHERE public_id = $1", sanction, by)
         .execute(tx)
         .await?;
     Ok(())
 }
 
-/// What keeps visitors from something everywhere, or in a room if one is named.
+/// Returns the restrictions in force among visitors: those that hold everywhere and, if a room is
+/// named, those of that room.
 pub(super) async fn restrictions(
     db: &mut PgConnection,
-    visitors: &[i64],
-    room: Option<i64>,
-) -> Result<Vec<(i64, Restriction)>, sqlx::Error> {
+    visitors: &[VisitorId],
+    room: Option<RoomId>,
+) -> Result<Vec<(VisitorId, Restriction)>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT asked.id AS "visitor!", restriction.kind, restriction.in_room, restriction.ends_in_ms
            FROM UNNEST($1::bigint[]) AS asked(id) CROSS JOIN LATERAL active_restriction(asked.id, $2) restriction"#,

@@ -1,4 +1,5 @@
-//! Bans and mutes everywhere, over sockets, REST and the verbs, on one node and on two.
+//! Bans and mutes that hold everywhere, tested over sockets, REST and the verbs, on one node and on
+//! two.
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
@@ -6,11 +7,12 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::limits::MAX_REASON_CHARS;
 use super::{NewSanction, ban, lift, mute};
 use crate::testing::{Guest, Node, Redis, Socket, eventually, node};
 
-/// How soon every socket is closed, with a relay or without.
-const PROMISE: Duration = Duration::from_secs(5);
+/// How soon every socket is closed after a ban, with a relay or without.
+const MAX_CLOSE_DELAY: Duration = Duration::from_secs(5);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 async fn sanction(node: &Node, guest: &Guest, lasts: Option<Duration>) -> NewSanction<'static> {
@@ -21,14 +23,14 @@ fn seek() -> Value {
     json!({"type": "seek", "interests": [], "languages": ["ko"], "translate": false})
 }
 
-async fn is_told_and_closed(socket: &mut Socket) {
+async fn receives_the_ban_and_is_closed(socket: &mut Socket) {
     let notice = socket.event("notice").await;
     assert_eq!((&notice["kind"], &notice["reason"]), (&json!("banned"), &json!("threats")));
-    assert_eq!(socket.next().await, Err(4403), "the notice is the last word");
+    assert_eq!(socket.next().await, Err(4403), "the notice is the last frame");
 }
 
-/// Two nodes: over Redis, over a Redis that is gone, in one process.
-async fn pair(way: &str) -> (Option<Redis>, Node, Node) {
+/// Starts two nodes: in one process, over Redis, or over a Redis that is gone.
+async fn two_nodes(way: &str) -> (Option<Redis>, Node, Node) {
     if way == "in process" {
         let first = node().await;
         let second = Node::beside(&first).await;
@@ -44,9 +46,9 @@ async fn pair(way: &str) -> (Option<Redis>, Node, Node) {
 }
 
 #[tokio::test]
-async fn a_ban_ends_all_that_is_open_on_every_node() {
+async fn a_ban_closes_every_socket_and_ends_the_talk_on_every_node() {
     for way in ["in process", "redis", "redis is gone"] {
-        let (_redis, first, second) = pair(way).await;
+        let (_redis, first, second) = two_nodes(way).await;
         let (one, two) = (first.guest("ko").await, second.guest("en").await);
         let mut talk = second.talk(&one, &two).await;
         let (mut near, mut far) = (first.socket(&one).await, second.socket(&one).await);
@@ -54,35 +56,35 @@ async fn a_ban_ends_all_that_is_open_on_every_node() {
         let began = Instant::now();
         ban(&first.app, &new).await.unwrap();
         for socket in [&mut near, &mut far, &mut talk.a] {
-            is_told_and_closed(socket).await;
+            receives_the_ban_and_is_closed(socket).await;
         }
         assert_eq!(talk.b.event("ended").await["reason"], "moderator");
         eprintln!("{way}: everything had ended after {:?}", began.elapsed());
-        assert!(began.elapsed() < PROMISE, "{way}: {:?}", began.elapsed());
+        assert!(began.elapsed() < MAX_CLOSE_DELAY, "{way}: {:?}", began.elapsed());
         let late = json!({"type": "send", "room": talk.room, "client_id": Uuid::new_v4(), "payload": {"kind": "text", "text": "x"}});
         assert_eq!(talk.b.refused(late).await, "closed");
     }
 }
 
 #[tokio::test]
-async fn a_ban_holds_over_everything_that_comes_later_until_it_is_lifted() {
+async fn a_banned_visitor_is_refused_everywhere_until_the_ban_is_lifted() {
     let node = node().await;
     let apart = Node::apart(&node).await;
     let one = node.guest("ko").await;
     let body = json!({"title": "Mine", "kind": "public", "naming": "anonymous", "history": true});
     let room = node.ask(Some(&one), Method::POST, "/api/v1/rooms", Some(body.clone())).await.json();
     let path = format!("/api/v1/rooms/{}", room["id"].as_str().unwrap());
-    let mut silent = apart.connect(&one).await; // upgraded, and has not said hello
+    let mut silent = apart.connect(&one).await; // upgraded, without a hello yet
     let id = ban(&node.app, &sanction(&node, &one, Some(HOUR)).await).await.unwrap();
     let hello = silent.say(json!({"type": "hello"})).await;
     let refused = silent.answer(hello).await;
     assert_eq!(refused["error"]["code"], "banned");
     assert!((1..=3_600_000).contains(&refused["error"]["retry_after_ms"].as_u64().unwrap()));
-    is_told_and_closed(&mut silent).await;
+    receives_the_ban_and_is_closed(&mut silent).await;
     let message = json!({"client_id": Uuid::new_v4(), "payload": {"kind": "text", "text": "x"}});
     let name = json!({"name": "Somebody"});
     for node in [&node, &apart] {
-        is_told_and_closed(&mut node.connect(&one).await).await;
+        receives_the_ban_and_is_closed(&mut node.connect(&one).await).await;
         for (method, path, body) in [
             (Method::PATCH, "/api/v1/me".to_owned(), Some(name.clone())),
             (Method::POST, "/api/v1/rooms".to_owned(), Some(body.clone())),
@@ -95,7 +97,7 @@ async fn a_ban_holds_over_everything_that_comes_later_until_it_is_lifted() {
             let answer = node.ask(Some(&one), method, &path, body).await;
             assert_eq!((answer.status, &answer.json()["code"]), (StatusCode::FORBIDDEN, &json!("banned")), "{path}");
         }
-        // The page still opens, knows who it is talking to, and shows why by the socket's close.
+        // The page still opens and knows its visitor. It shows the reason from the socket's close.
         assert_eq!(node.ask(Some(&one), Method::GET, "/", None).await.status, StatusCode::OK);
         let me = node.ask(Some(&one), Method::GET, "/api/v1/me", None).await.json();
         assert_eq!(me["visitor"]["id"], json!(one.id));
@@ -115,14 +117,14 @@ async fn a_ban_ends_by_the_databases_clock() {
     let one = node.guest("ko").await;
     ban(&node.app, &sanction(&node, &one, Some(Duration::from_millis(600))).await).await.unwrap();
     assert_eq!(node.connect(&one).await.closed().await, 4403);
-    node.app.clock.advance(HOUR); // a node's clock has no say
+    node.app.clock.advance(HOUR); // a node's clock does not matter
     assert_eq!(node.connect(&one).await.closed().await, 4403);
     tokio::time::sleep(Duration::from_millis(700)).await;
     node.socket(&one).await;
 }
 
 #[tokio::test]
-async fn who_is_banned_is_dropped_from_the_queue_and_is_paired_with_nobody() {
+async fn a_banned_visitor_loses_the_ticket_and_is_not_paired() {
     let node = node().await;
     let other = Node::apart(&node).await;
     let (one, two) = (node.guest("ko").await, node.guest("ko").await);
@@ -131,7 +133,7 @@ async fn who_is_banned_is_dropped_from_the_queue_and_is_paired_with_nobody() {
     ban(&node.app, &sanction(&node, &one, None).await).await.unwrap();
     let mut next = node.socket(&two).await;
     next.ok(seek()).await;
-    is_told_and_closed(&mut waiting).await;
+    receives_the_ban_and_is_closed(&mut waiting).await;
     eventually("the ticket is dropped", || async {
         let waits: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM random_ticket t JOIN visitor v ON v.id = t.visitor_id
@@ -149,12 +151,13 @@ async fn who_is_banned_is_dropped_from_the_queue_and_is_paired_with_nobody() {
     let three = node.guest("ko").await;
     let mut third = node.socket(&three).await;
     third.ok(seek()).await;
-    next.event("found").await; // the one who waits is not kept from anybody else
+    next.event("found").await; // the visitor who waits can still be paired with others
 }
 
-/// Seeks and bans at once, many times: either the ticket was first and is dropped, or it is never written.
+/// Seeks and bans at the same time, many times: either the ticket is written first and cancelled,
+/// or it is never written.
 #[tokio::test]
-async fn no_ticket_outlives_the_ban_that_crossed_it() {
+async fn no_ticket_survives_a_ban_at_the_same_time() {
     let node = node().await;
     let other = Node::apart(&node).await;
     for round in 0..20_u64 {
@@ -188,12 +191,13 @@ async fn no_ticket_outlives_the_ban_that_crossed_it() {
 }
 
 #[tokio::test]
-async fn a_talk_whose_node_died_with_the_ban_is_ended_by_the_next_start() {
+async fn a_talk_is_ended_by_the_next_start_if_its_node_crashed_after_the_ban() {
     let node = node().await;
     let (one, two) = (node.guest("ko").await, node.guest("en").await);
     let _talk = node.talk(&one, &two).await;
     let visitor = node.visitor_of(&one).await.id;
-    // As a node leaves it that dies right after its commit, seen by nobody: no revocation is newer than the next start.
+    // The state after a node crashed right after its commit and no other node saw the ban: the next
+    // start finds no newer revocation.
     sqlx::query(
         "INSERT INTO sanction (public_id, visitor_id, kind, reason) VALUES (gen_random_uuid(), $1, 'ban', 'x')",
     )
@@ -211,7 +215,7 @@ async fn a_talk_whose_node_died_with_the_ban_is_ended_by_the_next_start() {
 }
 
 #[tokio::test]
-async fn who_is_muted_everywhere_reads_and_does_not_write() {
+async fn a_visitor_who_is_muted_everywhere_can_read_but_not_write() {
     let node = node().await;
     let apart = Node::apart(&node).await;
     let (one, two) = (node.guest("ko").await, node.guest("en").await);
@@ -219,8 +223,8 @@ async fn who_is_muted_everywhere_reads_and_does_not_write() {
     talk.a.text(&talk.room, "before").await;
     let id = mute(&node.app, &sanction(&node, &one, Some(HOUR)).await).await.unwrap();
     let send = || json!({"type": "send", "room": talk.room, "client_id": Uuid::new_v4(), "payload": {"kind": "text", "text": "x"}});
-    let said = talk.a.say(send()).await;
-    let refused = talk.a.answer(said).await;
+    let id_of_send = talk.a.say(send()).await;
+    let refused = talk.a.answer(id_of_send).await;
     assert_eq!(refused["error"]["code"], "muted");
     assert!((1..=3_600_000).contains(&refused["error"]["retry_after_ms"].as_u64().unwrap()));
     assert_eq!(talk.a.refused(json!({"type": "typing", "room": talk.room})).await, "muted");
@@ -234,7 +238,7 @@ async fn who_is_muted_everywhere_reads_and_does_not_write() {
 }
 
 #[tokio::test]
-async fn a_mute_without_an_end_says_no_time() {
+async fn a_mute_without_an_end_has_no_retry_time() {
     let node = node().await;
     let one = node.guest("ko").await;
     let body = json!({"title": "Mine", "kind": "public", "naming": "anonymous", "history": true});
@@ -245,9 +249,14 @@ async fn a_mute_without_an_end_says_no_time() {
     let answer = node.ask(Some(&one), Method::POST, &path, Some(message)).await;
     assert_eq!((answer.status, &answer.json()["code"]), (StatusCode::FORBIDDEN, &json!("muted")));
     assert!(answer.json().get("retry_after_ms").is_none());
+}
+
+#[tokio::test]
+async fn the_visitor_and_the_reason_of_a_sanction_are_checked() {
+    let node = node().await;
     let nobody = NewSanction { visitor: i64::MAX, reason: "x", author: None, lasts: None };
     assert_eq!(ban(&node.app, &nobody).await.unwrap_err().code(), "not_found");
-    for reason in [String::new(), "x".repeat(501)] {
+    for reason in [String::new(), "x".repeat(MAX_REASON_CHARS + 1)] {
         let bad = NewSanction { reason: &reason, ..nobody };
         assert_eq!(ban(&node.app, &bad).await.unwrap_err().code(), "bad_frame");
     }

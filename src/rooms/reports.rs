@@ -10,7 +10,7 @@ use crate::accounts::Visitor;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::ids::{Seq, VisitorId};
-use crate::moderation::{self, NewReport, ReportReason};
+use crate::moderation::{self, NewReport, ReportReason, ReportReservation};
 
 /// A report to make.
 pub struct Report<'a> {
@@ -47,20 +47,20 @@ pub async fn report(
 ) -> Result<Reported> {
     let (room, hidden) = (membership.room.id, hidden_up_to(membership));
     let (other, about) = match partner {
-        Some(partner) => (partner, vec![moderation::WHOLE_TALK]),
+        Some(partner) => (partner, vec![moderation::WHOLE_TALK_SEQ]),
         None if membership.room.kind == RoomKind::Talk => return Err(Error::NotFound),
         None => reported_author(who.id, store::authors(tx, room, new.seqs, hidden).await?)?,
     };
-    let reserved = moderation::reserve(tx, who.id, room, &about).await?;
-    if reserved.is_new {
+    let reservation = moderation::reserve_report(tx, who.id, room, &about).await?;
+    if let ReportReservation::New(id) = reservation {
         let scope =
             EvidenceScope { seqs: new.seqs, newest: EVIDENCE_NEWEST_ENTRIES, after: hidden, bytes: MAX_EVIDENCE_BYTES };
         let evidence = store::freeze(tx, room, &scope).await?;
         let (reason, note) = (new.reason, new.note);
-        let report = NewReport { id: reserved.id, room, reporter: who.id, reported: other, reason, note, evidence };
-        moderation::open(tx, report).await?;
+        let report = NewReport { id, room, reporter: who.id, reported: other, reason, note, evidence };
+        moderation::open_report(tx, report).await?;
     }
-    Ok(Reported { id: reserved.id, other })
+    Ok(Reported { id: reservation.id(), other })
 }
 
 /// Returns the one other author of the chosen entries, and the seqs of their entries. The

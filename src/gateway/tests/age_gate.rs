@@ -3,7 +3,7 @@ use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::accounts::RULES;
+use crate::accounts::RULES_VERSION;
 use crate::testing::{Node, node};
 
 fn send(room: &Value) -> Value {
@@ -53,7 +53,7 @@ async fn who_has_not_accepted_the_rules_reaches_no_stranger() {
     assert_eq!(named.status, StatusCode::OK);
 
     // Accepted elsewhere, and known on the socket that was open before.
-    let rules = json!({"rules": RULES, "adult": true});
+    let rules = json!({"rules": RULES_VERSION, "adult": true});
     assert_eq!(node.ask(Some(&guest), Method::PATCH, "/api/v1/me", Some(rules)).await.status, StatusCode::OK);
     socket.ok(json!({"type": "join", "room": public})).await;
     socket.ok(send(&public)).await;

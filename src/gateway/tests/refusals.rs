@@ -313,9 +313,9 @@ async fn the_age_gate_stands_before_the_first_seek() {
     let mut socket = node.socket(&guest).await;
     let seek = json!({"type": "seek", "interests": [], "languages": [], "translate": false});
     assert_eq!(socket.refused(seek.clone()).await, "age_gate");
-    let rules = json!({"rules": crate::accounts::RULES, "adult": true});
+    let rules = json!({"rules": crate::accounts::RULES_VERSION, "adult": true});
     let accepted = node.ask(Some(&guest), Method::PATCH, "/api/v1/me", Some(rules)).await;
-    assert_eq!(accepted.json()["rules"]["accepted"], crate::accounts::RULES);
+    assert_eq!(accepted.json()["rules"]["accepted"], crate::accounts::RULES_VERSION);
     // On the same socket.
     assert!(socket.ok(seek).await["ticket"].is_string());
     assert!(socket.ok(json!({"type": "cancel"})).await.as_object().unwrap().is_empty());

@@ -40,7 +40,7 @@ impl From<DenyReason> for Error {
 
 impl From<Mute> for DenyReason {
     fn from(mute: Mute) -> Self {
-        Self::Restricted(Restriction::Muted { after: mute.after })
+        Self::Restricted(Restriction::Muted { ends_in: mute.after })
     }
 }
 
@@ -62,7 +62,7 @@ impl Authorization {
         heads: &[LockedHead],
     ) -> Result<Self, sqlx::Error> {
         if let Some(head) = heads.first() {
-            moderation::catch_up(app, tx, head.fence).await?;
+            moderation::read_new_revocations(app, tx, head.fence).await?;
         }
         let rights: HashMap<RoomId, RightsVersion> = heads.iter().map(|head| (head.room_id, head.rights)).collect();
         let is_behind = |entry: &&PendingEntry| {

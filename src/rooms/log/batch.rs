@@ -50,7 +50,7 @@ async fn write_at_once(
     if faults::needs_batch_in_steps() {
         return Ok(None);
     }
-    let fence = app.moderation.known();
+    let fence = app.moderation.known_version();
     let is_doubtful = |entry: &PendingEntry, rights: RightsVersion| {
         entry.denied.is_some()
             || entry.room.closed_at.is_some()

@@ -114,7 +114,7 @@ async fn access(app: &App, who: &Visitor, room: Uuid) -> Result<RoomAccess> {
 fn membership_of(app: &App, access: RoomAccess) -> Result<Membership> {
     let muted = match access.restriction {
         Some(restriction @ (Restriction::Banned { .. } | Restriction::Kicked)) => return Err(restriction.into()),
-        Some(Restriction::Muted { after }) => Some(Mute { after }),
+        Some(Restriction::Muted { ends_in }) => Some(Mute { after: ends_in }),
         None => None,
     };
     let member = access.member.ok_or(Error::NotFound)?;

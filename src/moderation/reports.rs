@@ -1,0 +1,92 @@
+//! Moderation: reports and blocks, written inside the caller's transaction.
+use serde_json::value::RawValue;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{ReportReason, store};
+use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
+use crate::ids::{RoomId, Seq, VisitorId};
+
+/// The sequence number that stands for a talk as a whole in a report. Entries start at 1.
+pub const WHOLE_TALK_SEQ: Seq = 0;
+
+/// The public id under which a subject is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportReservation {
+    /// The report is new and still has to be stored under this id.
+    New(Uuid),
+    /// The same reporter reported all of it before, under this id.
+    Duplicate(Uuid),
+}
+
+impl ReportReservation {
+    /// Returns the report's public id, whether it is new or not.
+    pub fn id(self) -> Uuid {
+        match self {
+            Self::New(id) | Self::Duplicate(id) => id,
+        }
+    }
+}
+
+/// Reserves a report about entries of a room, or about [`WHOLE_TALK_SEQ`], inside the transaction
+/// that stores the report.
+///
+/// Of two equal reports at once, the second waits for the first and becomes its duplicate.
+///
+/// # Errors
+/// `unavailable`.
+pub async fn reserve_report(
+    tx: &mut PgConnection,
+    reporter: VisitorId,
+    room: RoomId,
+    about: &[Seq],
+) -> Result<ReportReservation> {
+    let id = Uuid::new_v4();
+    if store::insert_subjects(tx, reporter, room, about, id).await? || faults::on(Fault::ReportStoredTwice) {
+        return Ok(ReportReservation::New(id));
+    }
+    let first = store::find_report_about(tx, reporter, room, about).await?.ok_or(Error::Unavailable)?;
+    Ok(ReportReservation::Duplicate(first))
+}
+
+/// A report about to be stored.
+pub struct NewReport<'a> {
+    /// The public id, from [`reserve_report`].
+    pub id: Uuid,
+    pub room: RoomId,
+    pub reporter: VisitorId,
+    pub reported: VisitorId,
+    pub reason: ReportReason,
+    pub note: Option<&'a str>,
+    /// The entries as they were, with the inner ids of their authors: a JSON list.
+    pub evidence: Box<RawValue>,
+}
+
+/// Opens a report: stores it with its evidence.
+///
+/// # Errors
+/// `unavailable`.
+pub async fn open_report(tx: &mut PgConnection, report: NewReport<'_>) -> Result<()> {
+    Ok(store::insert_report(tx, &report).await?)
+}
+
+/// Blocks two visitors from being matched, in both directions and for ever. Repeating it is
+/// harmless.
+///
+/// # Errors
+/// `unavailable`.
+pub async fn block(tx: &mut PgConnection, blocker: VisitorId, other: VisitorId) -> Result<()> {
+    Ok(store::insert_block(tx, blocker, other).await?)
+}
+
+/// Returns the blocked pairs among these visitors, each as `(smaller id, larger id)`.
+///
+/// # Errors
+/// Those of the database.
+pub async fn blocks_among(
+    tx: &mut PgConnection,
+    visitors: &[VisitorId],
+) -> Result<Vec<(VisitorId, VisitorId)>, sqlx::Error> {
+    store::blocks_among(tx, visitors).await
+}
