@@ -184,7 +184,8 @@ pub struct Pairing {
     pub you: Own,
     /// The interests that both named.
     pub shared: Vec<String>,
-    /// The primary subtags of the languages that both speak. Empty if they need a translation.
+    /// The primary subtags of the languages that both speak. Empty if they need a translation or
+    /// both take any language.
     pub languages: Vec<String>,
     /// `true` if the two met recently and neither had another possible partner.
     pub relaxed: bool,
