@@ -96,7 +96,7 @@ async fn hello(socket: &mut Connection, id: u64, resume: &[ResumePoint]) -> Resu
         };
         resumed.push(entry);
     }
-    let standing = matching::standing(&app, &socket.who).await?;
+    let standing = matching::current_activity(&app, &socket.who).await?;
     let answer = HelloOk {
         visitor: socket.who.clone().into(),
         heartbeat_ms: u64::try_from(HEARTBEAT.as_millis()).unwrap_or(u64::MAX),

@@ -1,5 +1,7 @@
-//! The matcher: one node at a time pairs those who wait. It holds an advisory lock on a connection of its own and commits
-//! pairs on that same connection, so that a matcher which lost the lock cannot commit.
+//! The matcher: one node at a time pairs the waiting tickets.
+//!
+//! It holds an advisory lock on its own connection and commits pairs on the same connection. A
+//! matcher that has lost the lock has lost the connection too, so it cannot commit.
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -8,29 +10,37 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::connected::Connected;
-use super::model::Ticket;
-use super::pair::{Match, Met, pair};
-use super::store::{self, Locked};
-use super::talks::{self, NewTalk, View};
+use super::connection_health::ConnectionHealth;
+use super::model::{Ticket, TicketId};
+use super::pair::{Exclusions, Match, pair};
+use super::store::{self, LockedTicket};
+use super::talks::{self, NewTalk, TalkView};
 use crate::app::App;
 use crate::faults::{self, Fault};
+use crate::ids::VisitorId;
 use crate::rooms::{self, Pair, Participant};
 use crate::{db, moderation};
 
-/// How often the whole table is read, and the lock is tried where another node holds it.
-const SCAN: Duration = Duration::from_secs(1);
-/// Time between two rounds at least; a round that took long is followed by a longer pause.
-const GAP: Duration = Duration::from_millis(5);
-const LONGEST_GAP: Duration = Duration::from_millis(250);
-/// How long the lock is held before expired leases are acted on: after a crash every node renews its own first.
-const SETTLE: Duration = Duration::from_millis(3_500);
-/// How long a look at the tickets, or a transaction of pairs, may take: a connection that hangs is given up, and the lock with it.
-const ROUND: Duration = Duration::from_secs(6);
-/// Pairs that one transaction makes at most.
-const TOGETHER: usize = 1_000;
-/// A matcher that hangs loses its connection, and with it the lock.
-const SESSION: &[(&str, &str)] = &[
+/// Time between two full scans of the table, and between two attempts to get the lock.
+const SCAN_INTERVAL: Duration = Duration::from_secs(1);
+/// The shortest pause between two rounds. A round that took long is followed by a longer pause.
+const MIN_ROUND_PAUSE: Duration = Duration::from_millis(5);
+/// The longest pause between two rounds.
+const MAX_ROUND_PAUSE: Duration = Duration::from_millis(250);
+/// Pause after the connection was lost.
+const RECONNECT_DELAY: Duration = Duration::from_millis(500);
+/// How long closing the connection can take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long this node leads before it acts on expired leases. After a crash of Postgres every node
+/// renews its own lease first.
+const LEASE_RECOVERY: Duration = Duration::from_millis(3_500);
+/// How long a scan, or a transaction of pairs, can take. After that the connection is given up, and
+/// the lock with it.
+const ROUND_DEADLINE: Duration = Duration::from_secs(6);
+/// The largest number of pairs in one transaction.
+const MAX_BATCH_PAIRS: usize = 1_000;
+/// The session settings of the connection. A matcher that hangs loses its connection and the lock.
+const SESSION_SETTINGS: &[(&str, &str)] = &[
     ("idle_in_transaction_session_timeout", "3s"),
     ("idle_session_timeout", "3s"),
     ("statement_timeout", "5s"),
@@ -38,64 +48,64 @@ const SESSION: &[(&str, &str)] = &[
     ("application_name", "maju matcher"),
 ];
 
-/// What the rest of the node knows of its matcher.
+/// The state of this node's matcher, for the rest of the node.
 #[derive(Default)]
 pub(super) struct Matcher {
-    news: Notify,
-    /// Since when this node has been the one who pairs.
-    leads: Mutex<Option<Instant>>,
-    pub(super) connected: Connected,
+    new_tickets: Notify,
+    /// Since when this node leads: since when it has held the lock. `None` if it does not.
+    leading_since: Mutex<Option<Instant>>,
+    pub(super) connection: ConnectionHealth,
 }
 
 impl Matcher {
-    /// There is a new ticket.
+    /// Starts a round soon, because there is a new ticket.
     pub(super) fn wake(&self) {
-        self.news.notify_one();
+        self.new_tickets.notify_one();
     }
 
-    /// For how long this node has been the one who pairs; None when it is not.
-    pub(super) fn leads_for(&self) -> Option<Duration> {
-        self.leads.lock().map(|since| since.elapsed())
+    /// Returns for how long this node has led. `None` if it does not lead.
+    pub(super) fn leading_for(&self) -> Option<Duration> {
+        self.leading_since.lock().map(|since| since.elapsed())
     }
 
-    /// Counts the time as the one who pairs from now on, if this node still is.
-    fn lead_anew(&self) {
-        let mut leads = self.leads.lock();
-        if leads.is_some() {
-            *leads = Some(Instant::now());
+    /// Counts the time of leading from now on, if this node leads.
+    fn restart_leading(&self) {
+        let mut leading_since = self.leading_since.lock();
+        if leading_since.is_some() {
+            *leading_since = Some(Instant::now());
         }
     }
 
-    fn set_leads(&self, since: Option<Instant>) {
-        *self.leads.lock() = since;
+    fn set_leading_since(&self, since: Option<Instant>) {
+        *self.leading_since.lock() = since;
     }
 }
 
-/// Starts the matcher and the sweeper, which works where the matcher holds the lock.
+/// Starts the matcher and the sweeper. The sweeper works only on the node that leads.
 pub(super) fn run(app: &App) {
     let node = app.clone();
-    app.tasks.spawn_essential("matching.matcher", move || keep_matching(node.clone()));
+    app.tasks.spawn_essential("matching.matcher", move || run_matcher(node.clone()));
     let node = app.clone();
-    app.tasks.spawn_essential("matching.sweeper", move || keep_sweeping(node.clone()));
+    app.tasks.spawn_essential("matching.sweeper", move || run_sweeper(node.clone()));
 }
 
-async fn keep_matching(node: App) {
-    // An earlier run that panicked has let go of its connection, and with it of the lock.
-    node.matching.matcher.set_leads(None);
+async fn run_matcher(node: App) {
+    // An earlier run that panicked has dropped its connection, and the lock with it.
+    node.matching.matcher.set_leading_since(None);
     while !node.tasks.stopping.is_cancelled() {
         if let Err(why) = lead(&node).await {
-            tracing::warn!(error.cause = %why, "the matcher lost its connection; another node or a new one takes over");
-            pause(&node, Duration::from_millis(500)).await;
+            tracing::warn!(error.cause = %why, "matcher: connection lost; another node takes over, or this one reconnects");
+            pause(&node, RECONNECT_DELAY).await;
         }
     }
 }
 
-async fn keep_sweeping(node: App) {
+async fn run_sweeper(node: App) {
     while !node.tasks.stopping.is_cancelled() {
-        pause(&node, SCAN).await;
-        let Some(held) = node.matching.matcher.leads_for() else { continue };
-        if let Err(why) = db::within(db::JOB, sweep(&node, held >= SETTLE)).await {
-            tracing::debug!(error.cause = ?why, "the sweep runs again in a second");
+        pause(&node, SCAN_INTERVAL).await;
+        let Some(leading_for) = node.matching.matcher.leading_for() else { continue };
+        if let Err(why) = db::within(db::JOB, sweep(&node, leading_for)).await {
+            tracing::debug!(error.cause = ?why, "matching: the sweep failed, retrying in a second");
         }
     }
 }
@@ -107,95 +117,109 @@ async fn pause(app: &App, how_long: Duration) {
     }
 }
 
-async fn sweep(app: &App, leases: bool) -> crate::error::Result<()> {
+/// Removes expired tickets, and ends the talks whose deadline has passed.
+async fn sweep(app: &App, leading_for: Duration) -> crate::error::Result<()> {
     let asked = Instant::now();
     let now = db::now(&app.db).await?;
     if let Some(jump) = app.clock.jump_to(now, asked) {
-        // Half a minute stays half a minute, and every node renews its lease first, as after a crash.
-        tracing::warn!(jump.ms = %jump.whole_milliseconds(), "the clock of Postgres has jumped; running times are moved along");
-        store::move_times(&app.db, jump).await?;
+        // A side that is away still has all of its time to return, and every node renews its lease
+        // first, as after a crash.
+        tracing::warn!(jump.ms = %jump.whole_milliseconds(), "matching: the clock of Postgres jumped, moving the running times");
+        store::shift_times(&app.db, jump).await?;
         app.clock.sync_after_jump(now, asked);
-        app.matching.matcher.lead_anew();
+        app.matching.matcher.restart_leading();
         return Ok(());
     }
-    let leases = leases && !faults::on(Fault::LeaseNeverExpires);
-    if leases {
+    if leading_for >= LEASE_RECOVERY && !faults::on(Fault::LeaseNeverExpires) {
         store::sweep_tickets(&app.db).await?;
+        talks::mark_orphaned_away(app).await?;
     }
-    talks::sweep(app, leases).await
+    talks::end_overdue(app).await
 }
 
 /// Waits for the lock, then pairs until the connection fails or the node stops.
 async fn lead(app: &App) -> Result<(), sqlx::Error> {
-    let connecting = db::connect(&app.db, SESSION).await;
-    app.matching.matcher.connected.note(connecting.is_ok());
+    let connecting = db::connect(&app.db, SESSION_SETTINGS).await;
+    app.matching.matcher.connection.record(connecting.is_ok());
     let mut connection = connecting?;
-    while !db::within(db::WAIT, store::try_lead(&mut connection)).await? {
-        pause(app, SCAN).await;
+    while !db::within(db::WAIT, store::try_lock_matcher(&mut connection)).await? {
+        pause(app, SCAN_INTERVAL).await;
         if app.tasks.stopping.is_cancelled() {
             return Ok(());
         }
     }
-    tracing::debug!(node.id = %app.node, "this node pairs now");
-    app.matching.matcher.set_leads(Some(Instant::now()));
+    tracing::debug!(node.id = %app.node, "matcher: this node leads now");
+    app.matching.matcher.set_leading_since(Some(Instant::now()));
     let outcome = Rounds::default().run(app, &mut connection).await;
-    app.matching.matcher.set_leads(None);
-    // Closed in good order, the lock is free at once.
-    let _ = tokio::time::timeout(Duration::from_secs(1), connection.close()).await;
+    app.matching.matcher.set_leading_since(None);
+    // A connection that is closed properly releases the lock at once.
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, connection.close()).await;
     outcome
 }
 
-/// What the matcher remembers between rounds. The table is the truth: it is read whole each second.
-#[derive(Default)]
-struct Rounds {
-    tickets: HashMap<i64, Ticket>,
-    met: Met,
-    /// The highest ticket id read.
-    last: i64,
+/// Which tickets are read before a round.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scan {
+    /// All tickets. Ids can commit out of order, so reading only new ones is not enough.
+    Full,
+    /// The tickets with an id above the highest one read.
+    New,
 }
 
-/// What a transaction made of a round's matches.
+/// What the matcher remembers between rounds. The table decides: a full scan reads it each second.
 #[derive(Default)]
-struct Outcome {
-    views: Vec<View>,
-    /// Who was paired.
-    taken: Vec<i64>,
-    /// Visitors whose tickets do not wait any more.
-    gone: Vec<i64>,
-    blocked: Vec<(i64, i64)>,
+struct Rounds {
+    tickets: HashMap<VisitorId, Ticket>,
+    exclusions: Exclusions,
+    /// The highest ticket id read.
+    highest_id: TicketId,
+}
+
+/// The result of committing the matches of a round.
+#[derive(Default)]
+struct RoundOutcome {
+    views: Vec<TalkView>,
+    /// The visitors that were paired.
+    paired: Vec<VisitorId>,
+    /// The visitors whose tickets do not wait any more.
+    gone: Vec<VisitorId>,
+    /// The pairs that were not committed because of a block.
+    blocked: Vec<(VisitorId, VisitorId)>,
 }
 
 impl Rounds {
     async fn run(&mut self, app: &App, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let mut scan = tokio::time::interval(SCAN);
+        let mut scan = tokio::time::interval(SCAN_INTERVAL);
         scan.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut earliest = Instant::now();
         loop {
-            let whole = tokio::select! {
+            let scan = tokio::select! {
                 () = app.tasks.stopping.cancelled() => return Ok(()),
-                _ = scan.tick() => true,
-                () = app.matching.matcher.news.notified() => false,
+                _ = scan.tick() => Scan::Full,
+                () = app.matching.matcher.new_tickets.notified() => Scan::New,
             };
             tokio::time::sleep_until(earliest).await;
-            db::within(ROUND, self.look(app, connection, whole)).await?;
-            let thinking = Instant::now();
-            let matches = pair(self.tickets.values(), &self.met, app.clock.now());
-            earliest = Instant::now() + (thinking.elapsed() * 4).clamp(GAP, LONGEST_GAP);
-            self.commit_some(app, connection, &matches).await?;
+            db::within(ROUND_DEADLINE, self.read(app, connection, scan)).await?;
+            let started = Instant::now();
+            let matches = pair(self.tickets.values(), &self.exclusions, app.clock.now());
+            earliest = Instant::now() + (started.elapsed() * 4).clamp(MIN_ROUND_PAUSE, MAX_ROUND_PAUSE);
+            self.commit_batches(app, connection, &matches).await?;
         }
     }
 
-    /// Commits the first matches, of those who have waited longest, for a second. The rest is paired anew after a look at
-    /// the table: after a silence a whole crowd is matched at once, and no statement may take long.
-    async fn commit_some(
+    /// Commits matches for a second, the longest waits first. The rest is paired again after the
+    /// table is read.
+    ///
+    /// After an outage a large pool is matched at once, and no statement can take long.
+    async fn commit_batches(
         &mut self,
         app: &App,
         connection: &mut PgConnection,
         matches: &[Match],
     ) -> Result<(), sqlx::Error> {
-        let until = Instant::now() + SCAN;
-        for some in matches.chunks(TOGETHER) {
-            db::within(ROUND, self.commit(app, connection, some)).await?;
+        let until = Instant::now() + SCAN_INTERVAL;
+        for batch in matches.chunks(MAX_BATCH_PAIRS) {
+            db::within(ROUND_DEADLINE, self.commit(app, connection, batch)).await?;
             if Instant::now() >= until || app.tasks.stopping.is_cancelled() {
                 app.matching.matcher.wake();
                 break;
@@ -204,36 +228,41 @@ impl Rounds {
         Ok(())
     }
 
-    /// Reads the new tickets, or the whole table (ids may commit out of order), and whom their visitors met.
-    async fn look(&mut self, app: &App, db: &mut PgConnection, whole: bool) -> Result<(), sqlx::Error> {
-        let read = store::live_tickets(&mut *db, if whole { 0 } else { self.last }).await?;
-        self.last = read.iter().map(|ticket| ticket.id).max().unwrap_or_default().max(self.last);
-        let known = |ticket: &Ticket| self.tickets.get(&ticket.visitor).is_some_and(|known| known.id == ticket.id);
-        let new: Vec<i64> = read.iter().filter(|ticket| !known(ticket)).map(|ticket| ticket.visitor).collect();
-        if whole {
+    /// Reads tickets, and the exclusions of their visitors.
+    async fn read(&mut self, app: &App, db: &mut PgConnection, scan: Scan) -> Result<(), sqlx::Error> {
+        let after = match scan {
+            Scan::Full => TicketId::default(),
+            Scan::New => self.highest_id,
+        };
+        let read = store::live_tickets(&mut *db, after).await?;
+        self.highest_id = read.iter().map(|ticket| ticket.id).max().unwrap_or_default().max(self.highest_id);
+        let is_known = |ticket: &Ticket| self.tickets.get(&ticket.visitor).is_some_and(|known| known.id == ticket.id);
+        let new: Vec<VisitorId> = read.iter().filter(|ticket| !is_known(ticket)).map(|ticket| ticket.visitor).collect();
+        if scan == Scan::Full {
             self.tickets.clear();
         }
         self.tickets.extend(read.into_iter().map(|ticket| (ticket.visitor, ticket)));
-        if whole {
+        if scan == Scan::Full {
             let tickets = &self.tickets;
-            self.met.retain(|visitor| tickets.contains_key(&visitor));
+            self.exclusions.retain_waiting(|visitor| tickets.contains_key(&visitor));
         }
         if !new.is_empty() {
-            for (a, b, ended) in talks::met_lately(&mut *db, &new, app.clock.now()).await? {
-                self.met.met(a, b, ended);
+            for (a, b, ended) in talks::recent_partners(&mut *db, &new, app.clock.now()).await? {
+                self.exclusions.add_recent(a, b, ended);
             }
         }
-        if whole && self.tickets.len() > 1 {
-            // In between, the check inside the transaction finds them.
-            let visitors: Vec<i64> = self.tickets.keys().copied().collect();
+        if scan == Scan::Full && self.tickets.len() > 1 {
+            // New blocks between two full scans are found by the check inside the transaction.
+            let visitors: Vec<VisitorId> = self.tickets.keys().copied().collect();
             for (low, high) in moderation::blocks_among(db, &visitors).await? {
-                self.met.block(low, high);
+                self.exclusions.add_block(low, high);
             }
         }
         Ok(())
     }
 
-    /// Commits a round and tells who was found. A pair that violates a constraint is dropped and the rest written.
+    /// Commits matches and publishes `found` to the visitors. If a pair violates a constraint, only
+    /// that pair is dropped.
     async fn commit(&mut self, app: &App, connection: &mut PgConnection, matches: &[Match]) -> Result<(), sqlx::Error> {
         let mut tx = connection.begin().await?;
         let outcome = match self.write(app, &mut tx, matches).await {
@@ -247,47 +276,47 @@ impl Rounds {
             }
             Err(why) => return Err(why),
         };
-        for visitor in &outcome.taken {
-            app.matching.registry.release(*visitor);
+        for visitor in &outcome.paired {
+            app.matching.local.untrack(*visitor);
             self.tickets.remove(visitor);
         }
         for visitor in &outcome.gone {
             self.tickets.remove(visitor);
         }
         for (one, other) in &outcome.blocked {
-            self.met.block(*one, *other);
+            self.exclusions.add_block(*one, *other);
         }
         if outcome.views.len() < matches.len() {
-            app.matching.matcher.wake(); // those whose partner fell away need not wait for the next scan
+            app.matching.matcher.wake(); // visitors whose partner fell away need not wait for the next scan
         }
-        talks::tell_found(app, outcome.views);
+        talks::publish_found(app, outcome.views);
         Ok(())
     }
 
-    /// The same, pair by pair with savepoints.
+    /// Commits matches one by one, each in its own savepoint.
     async fn commit_singly(
         &self,
         app: &App,
         connection: &mut PgConnection,
         matches: &[Match],
-    ) -> Result<Outcome, sqlx::Error> {
-        let mut all = Outcome::default();
+    ) -> Result<RoundOutcome, sqlx::Error> {
+        let mut all = RoundOutcome::default();
         let mut tx = connection.begin().await?;
         for one in matches {
-            let mut point = tx.begin().await?;
-            match self.write(app, &mut point, std::slice::from_ref(one)).await {
+            let mut savepoint = tx.begin().await?;
+            match self.write(app, &mut savepoint, std::slice::from_ref(one)).await {
                 Ok(outcome) => {
-                    point.commit().await?;
+                    savepoint.commit().await?;
                     all.views.extend(outcome.views);
-                    all.taken.extend(outcome.taken);
+                    all.paired.extend(outcome.paired);
                     all.gone.extend(outcome.gone);
                     all.blocked.extend(outcome.blocked);
                 }
                 Err(why) => {
                     let Some(constraint) = db::constraint(&why) else { return Err(why) };
-                    tracing::error!(constraint.name = constraint, "a pair that the database forbids was dropped");
-                    point.rollback().await?;
-                    all.gone.extend([one.a, one.b]); // until the next scan
+                    tracing::error!(constraint.name = constraint, "matcher: dropped a pair that violates a constraint");
+                    savepoint.rollback().await?;
+                    all.gone.extend([one.a, one.b]); // until the next full scan
                 }
             }
         }
@@ -295,59 +324,66 @@ impl Rounds {
         Ok(all)
     }
 
-    /// Takes the tickets, opens the rooms and stores the talks of those pairs that may still be made.
-    async fn write(&self, app: &App, tx: &mut PgConnection, matches: &[Match]) -> Result<Outcome, sqlx::Error> {
-        let both = || matches.iter().flat_map(|one| [one.a, one.b]);
-        let ids: Vec<i64> = both().filter_map(|visitor| Some(self.tickets.get(&visitor)?.id)).collect();
-        let waiting = store::lock_tickets(&mut *tx, &ids).await?;
-        let mut waiting: HashMap<i64, Locked> = waiting.into_iter().map(|one| (one.ticket.visitor, one)).collect();
-        // Later statements, so that they see what committed while the locks were waited for.
-        let visitors: Vec<i64> = waiting.keys().copied().collect();
-        let blocked: HashSet<(i64, i64)> = moderation::blocks_among(&mut *tx, &visitors).await?.into_iter().collect();
-        let mut take = Vec::with_capacity(ids.len());
+    /// Deletes the tickets, opens the rooms and stores the talks of the pairs that are still
+    /// allowed.
+    async fn write(&self, app: &App, tx: &mut PgConnection, matches: &[Match]) -> Result<RoundOutcome, sqlx::Error> {
+        let visitors = matches.iter().flat_map(|one| [one.a, one.b]);
+        let ids: Vec<TicketId> = visitors.filter_map(|visitor| Some(self.tickets.get(&visitor)?.id)).collect();
+        let locked = store::lock_tickets(&mut *tx, &ids).await?;
+        let mut waiting: HashMap<VisitorId, LockedTicket> =
+            locked.into_iter().map(|one| (one.ticket.visitor, one)).collect();
+        // These are later statements, so they see what committed while the locks were waited for.
+        let visitors: Vec<VisitorId> = waiting.keys().copied().collect();
+        let blocked: HashSet<(VisitorId, VisitorId)> =
+            moderation::blocks_among(&mut *tx, &visitors).await?.into_iter().collect();
+        let mut delete = Vec::with_capacity(ids.len());
         waiting.retain(|_, one| {
             if one.banned {
-                take.push(one.ticket.id); // a ban that commits from here on finds the talk and ends it
+                delete.push(one.ticket.id); // a ban that commits later finds the talk and ends it
             }
             !one.banned
         });
-        for busy in store::in_talk(&mut *tx, &visitors).await? {
-            take.extend(waiting.remove(&busy).map(|one| one.ticket.id)); // somebody in a talk does not seek
+        for visitor in store::visitors_in_talk(&mut *tx, &visitors).await? {
+            delete.extend(waiting.remove(&visitor).map(|one| one.ticket.id)); // it must not be paired again
         }
-        let mut outcome = Outcome::default();
-        let mut made = Vec::with_capacity(matches.len());
+        let mut outcome = RoundOutcome::default();
+        let mut pairs = Vec::with_capacity(matches.len());
         for one in matches {
-            let pair = (one.a.min(one.b), one.a.max(one.b));
+            let ordered = (one.a.min(one.b), one.a.max(one.b));
             match (waiting.get(&one.a), waiting.get(&one.b)) {
-                (Some(_), Some(_)) if blocked.contains(&pair) => outcome.blocked.push(pair),
-                (Some(a), Some(b)) => made.push(if rand::random() { (one, a, b) } else { (one, b, a) }),
+                (Some(_), Some(_)) if blocked.contains(&ordered) => outcome.blocked.push(ordered),
+                (Some(a), Some(b)) => pairs.push(if rand::random() { (one, a, b) } else { (one, b, a) }),
                 (a, b) => {
-                    let missing = [(one.a, a), (one.b, b)].into_iter().filter(|(_, there)| there.is_none());
+                    let missing = [(one.a, a), (one.b, b)].into_iter().filter(|(_, ticket)| ticket.is_none());
                     outcome.gone.extend(missing.map(|(visitor, _)| visitor));
                 }
             }
         }
-        take.extend(made.iter().flat_map(|(_, a, b)| [a.ticket.id, b.ticket.id]));
-        let taken: HashSet<i64> = store::take_tickets(&mut *tx, &take).await?.into_iter().collect();
-        made.retain(|(_, a, b)| taken.contains(&a.ticket.id) && taken.contains(&b.ticket.id));
-        outcome.taken = made.iter().flat_map(|(_, a, b)| [a.ticket.visitor, b.ticket.visitor]).collect();
-        outcome.views = open(app, tx, &made).await?;
+        delete.extend(pairs.iter().flat_map(|(_, a, b)| [a.ticket.id, b.ticket.id]));
+        let deleted: HashSet<TicketId> = store::delete_tickets(&mut *tx, &delete).await?.into_iter().collect();
+        pairs.retain(|(_, a, b)| deleted.contains(&a.ticket.id) && deleted.contains(&b.ticket.id));
+        outcome.paired = pairs.iter().flat_map(|(_, a, b)| [a.ticket.visitor, b.ticket.visitor]).collect();
+        outcome.views = open_talks(app, tx, &pairs).await?;
         if faults::on(Fault::FoundToldBeforeCommit) {
-            talks::tell_found(app, std::mem::take(&mut outcome.views));
+            talks::publish_found(app, std::mem::take(&mut outcome.views));
         }
         Ok(outcome)
     }
 }
 
-/// Opens the rooms and stores the talks: `a` and `b` in their slots.
-async fn open(app: &App, tx: &mut PgConnection, made: &[(&Match, &Locked, &Locked)]) -> Result<Vec<View>, sqlx::Error> {
-    if made.is_empty() {
+/// Opens the rooms and stores the talks, with `a` and `b` in their slots.
+async fn open_talks(
+    app: &App,
+    tx: &mut PgConnection,
+    pairs: &[(&Match, &LockedTicket, &LockedTicket)],
+) -> Result<Vec<TalkView>, sqlx::Error> {
+    if pairs.is_empty() {
         return Ok(Vec::new());
     }
-    let participant = |one: &Locked| Participant { visitor: one.ticket.visitor, locale: one.locale };
-    let pairs: Vec<Pair> = made.iter().map(|(_, a, b)| Pair { a: participant(a), b: participant(b) }).collect();
-    let opened = rooms::open(&mut *tx, &pairs).await?;
-    let new = made.iter().zip(&opened).map(|((one, a, b), room)| NewTalk {
+    let participant = |one: &LockedTicket| Participant { visitor: one.ticket.visitor, locale: one.locale };
+    let new_pairs: Vec<Pair> = pairs.iter().map(|(_, a, b)| Pair { a: participant(a), b: participant(b) }).collect();
+    let rooms = rooms::open(&mut *tx, &new_pairs).await?;
+    let new = pairs.iter().zip(&rooms).map(|((one, a, b), room)| NewTalk {
         room_id: *room,
         a: &a.ticket,
         b: &b.ticket,

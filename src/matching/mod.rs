@@ -1,16 +1,22 @@
-//! Matching: seek, cancel, next, leave, report, block. Two strangers meet in slots A and B; nobody is forgotten or met twice.
-mod connected;
-mod crowd;
+//! Matching: seek, cancel, next, leave, report, block. Two visitors meet in the slots A and B of a
+//! talk.
+//!
+//! A visitor that waits is never forgotten, and nobody is in two talks at once.
+mod connection_health;
+mod lease;
+pub mod limits;
+mod local_visitors;
 mod matcher;
 mod model;
 mod pair;
-mod registry;
+mod pool;
+mod reconcile;
+mod relayed;
 mod sanctions;
 mod store;
 mod talks;
 #[cfg(test)]
 mod tests;
-mod upkeep;
 mod writer;
 
 use std::borrow::Cow;
@@ -24,46 +30,50 @@ use crate::accounts::Visitor;
 use crate::app::App;
 use crate::db::{self, Loader};
 use crate::error::{Error, Result};
+use crate::ids::{Seq, VisitorId};
 use crate::moderation::{self, ReportReason};
 use crate::realtime::{Publication, Topic};
 use crate::rooms::{self, ChatRoom, Membership, RoomKind};
 use crate::text;
 
-pub use model::{EndReason, OpenSession, Seek, Seeking, Standing};
+use limits::{MAX_REPORT_ENTRIES, MAX_REPORT_NOTE_CHARS};
+use model::TalkId;
+
+pub use model::{CurrentActivity, EndReason, OpenSession, Seek, Seeking};
 #[cfg(test)]
 pub use model::{Own, Pairing, Partner, PartnerState, SeekingRef, TalkEvent, TalkState};
 
-/// What nodes tell each other: there is a new ticket; a visitor (by inner id) has cancelled.
-const WAKE: &str = "matching.wake";
+/// The message to other nodes that there is a new ticket.
+const NEW_TICKET: &str = "matching.wake";
+/// The start of the message to other nodes that a visitor cancelled. The visitor's inner id
+/// follows.
 const CANCELLED: &str = "matching.cancelled ";
-/// Entries a report may choose, and characters of its note.
-const CHOSEN: usize = 50;
-const NOTE: usize = 1_000;
 
-/// What this noun keeps on a node.
+/// The state of matching on a node.
 #[derive(Default)]
 pub struct State {
-    writer: writer::Writer,
-    registry: registry::Registry,
+    seek_queue: writer::SeekQueue,
+    local: local_visitors::LocalVisitors,
     matcher: matcher::Matcher,
-    /// A visitor has lost its last socket here.
-    gone: Notify,
-    open_talks: Loader<i64, i64>,
-    tickets: Loader<i64, ()>,
+    /// Notified when a socket closes on this node.
+    socket_closed: Notify,
+    open_talks: Loader<VisitorId, TalkId>,
+    waiting_tickets: Loader<VisitorId, ()>,
     waiting: AtomicI64,
-    /// The median wait plus one, in milliseconds; 0 while there is none.
-    median: AtomicI64,
+    /// The median wait in milliseconds, plus one. 0 while there is none.
+    median_plus_one: AtomicI64,
 }
 
 impl State {
-    /// People who wait, as counted a second ago at most.
+    /// Returns the number of visitors that wait. It is at most one second old.
     pub fn waiting(&self) -> i64 {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// The median of recent real waits, in milliseconds; None while there are too few to say.
+    /// Returns the median of recent real waits, in milliseconds. `None` while there are too few of
+    /// them.
     pub fn median_wait_ms(&self) -> Option<i64> {
-        self.median.load(Ordering::Relaxed).checked_sub(1).filter(|ms| *ms >= 0)
+        self.median_plus_one.load(Ordering::Relaxed).checked_sub(1).filter(|ms| *ms >= 0)
     }
 
     fn set_waiting(&self, count: i64) {
@@ -71,38 +81,42 @@ impl State {
     }
 
     fn set_median(&self, ms: Option<i64>) {
-        self.median.store(ms.map_or(0, |ms| ms.saturating_add(1)), Ordering::Relaxed);
+        self.median_plus_one.store(ms.map_or(0, |ms| ms.saturating_add(1)), Ordering::Relaxed);
     }
 
-    /// There is a new ticket: whoever pairs should look.
-    fn wake(&self, app: &App) {
+    /// Wakes the matchers of all nodes, because there is a new ticket. Only the leading one works.
+    fn wake_matchers(&self, app: &App) {
         self.matcher.wake();
-        tell_nodes(app, WAKE);
+        publish_to_nodes(app, NEW_TICKET);
     }
 }
 
-/// Database connections that this noun holds for itself: the matcher's and the ticket writer's.
+/// Returns the number of database connections that matching opens outside the pool: one for the
+/// matcher and one for the seek writer.
 pub fn own_connections() -> u32 {
     2
 }
 
-/// Returns `false` while the matcher or the ticket writer of this node has no connection to the database and gets none:
-/// seeks are refused, or this node cannot take over the pairing.
+/// Returns `false` while the matcher or the seek writer of this node cannot connect to the
+/// database. Then seeks are refused, or this node cannot take over the matching.
 pub fn can_match(app: &App) -> bool {
-    app.matching.matcher.connected.holds() && app.matching.writer.connected.holds()
+    app.matching.matcher.connection.is_healthy() && app.matching.seek_queue.connection.is_healthy()
 }
 
-/// Starts the ticket writer, the upkeep of what this node holds, the matcher and the sweeper.
+/// Starts the tasks of matching: seek writer, lease, relay, matcher, sweeper and sanctions.
 pub fn run(app: &App) {
     writer::run(app);
-    upkeep::run(app);
+    relayed::run(app);
+    lease::run(app);
     matcher::run(app);
     sanctions::run(app);
 }
 
-/// Waits for a stranger; a second seek replaces the first. Answers after the commit of the ticket.
+/// Starts to wait for a partner. Returns after the commit of the ticket. A second seek replaces the
+/// first.
 ///
-/// Errors: `bad_frame`, `age_gate`, `already_in_session`, `banned`, `muted`, `unavailable`.
+/// # Errors
+/// `bad_frame`, `age_gate`, `already_in_session`, `banned`, `muted`, `unavailable`.
 pub async fn seek(app: &App, who: &Visitor, seek: Seek) -> Result<Seeking> {
     who.require_rules()?;
     let seek = seek.checked()?;
@@ -114,63 +128,76 @@ pub async fn seek(app: &App, who: &Visitor, seek: Seek) -> Result<Seeking> {
     Ok(Seeking { ticket, waiting, median_wait_ms: app.matching.median_wait_ms() })
 }
 
-/// Stops waiting. Harmless when nobody waits; a match that was first stands.
+/// Stops waiting. Does nothing if the visitor does not wait. A match that was committed before
+/// stands.
+///
+/// # Errors
+/// `unavailable`.
 pub async fn cancel(app: &App, who: &Visitor) -> Result<()> {
     store::cancel(&app.db, who.id, app.node).await?;
-    app.matching.registry.release(who.id);
-    tell_nodes(app, &format!("{CANCELLED}{}", who.id));
+    app.matching.local.untrack(who.id);
+    publish_cancelled(app, who.id);
     Ok(())
 }
 
-/// Ends a talk and, when asked, seeks again with what it was sought with. Answers the new ticket.
+/// Ends a talk and, if `seek` is `true`, seeks again with the same wishes. Returns the new ticket,
+/// or `None` if `seek` is `false`.
 ///
-/// A repeat is harmless: a talk that has ended stays so, and a ticket that waits already is answered again.
-/// Errors: `not_found` for a talk that is not the visitor's, and those of [`seek`].
+/// A repeat is harmless: the talk stays ended, and a ticket that already waits is returned again.
+///
+/// # Errors
+/// `not_found` if the talk is not one of the visitor's, and those of [`seek`].
 pub async fn next(app: &App, who: &Visitor, session: Uuid, seek: bool) -> Result<Option<Uuid>> {
-    let (talk, sought) = talks::of_visitor(app, session, who.id).await?;
-    let ended = end(app, talk, who.id, EndReason::Next).await?;
+    let (talk, wishes) = talks::of_visitor(app, session, who.id).await?;
+    let ended_now = end(app, talk, who.id, EndReason::Next).await?;
     if !seek {
         return Ok(None);
     }
-    if !ended && let Some(ticket) = take_up(app, who.id).await? {
+    if !ended_now && let Some(ticket) = adopt_ticket(app, who.id).await? {
         return Ok(Some(ticket));
     }
-    self::seek(app, who, sought).await.map(|seeking| Some(seeking.ticket))
+    self::seek(app, who, wishes).await.map(|seeking| Some(seeking.ticket))
 }
 
-/// Ends the talk of a room. Harmless when it has ended. Errors: `not_found` when the room is no talk of the visitor's.
+/// Ends the talk of a room. Does nothing if it has ended.
+///
+/// # Errors
+/// `not_found` if the room is not a talk of the visitor's, `unavailable`.
 pub async fn leave(app: &App, who: &Visitor, membership: &Membership) -> Result<()> {
     let talk = talks::of_room(app, membership.room.id, who.id).await?;
     end(app, talk, who.id, EndReason::Left).await?;
     Ok(())
 }
 
-/// A report about somebody in a room.
+/// A report about a visitor in a room.
 #[derive(Clone, Debug)]
 pub struct NewReport {
     pub room: Uuid,
     pub reason: ReportReason,
-    /// Chosen entries, 50 at most; the newest ones are frozen besides.
-    pub seqs: Vec<i64>,
-    /// 1,000 characters at most.
+    /// The chosen entries, at most [`MAX_REPORT_ENTRIES`]. The newest entries are stored as well.
+    pub seqs: Vec<Seq>,
+    /// At most [`MAX_REPORT_NOTE_CHARS`].
     pub note: Option<String>,
-    /// Also never meet again; in a talk that is so anyway.
+    /// Block the reported visitor too. A report in a talk always does.
     pub block: bool,
 }
 
 impl NewReport {
-    /// Checks the bounds, and tidies the note; one of white space is none. Errors: `bad_frame`, `bad_payload`, `too_long`.
+    /// Checks the limits and normalizes the note. A note of white space only becomes `None`.
+    ///
+    /// # Errors
+    /// `bad_frame`, `bad_payload`, `too_long`.
     fn checked(mut self) -> Result<Self> {
-        if self.seqs.len() > CHOSEN {
-            return Err(Error::bad_field("seqs", "At most 50 entries."));
+        if self.seqs.len() > MAX_REPORT_ENTRIES {
+            return Err(Error::bad_field("seqs", format!("At most {MAX_REPORT_ENTRIES} entries.")));
         }
         if self.seqs.iter().any(|seq| *seq < 1) {
             return Err(Error::bad_payload("seqs", "There is no such entry in this room."));
         }
         let note = self.note.as_deref().map(text::tidy).filter(|note| !note.is_empty()).map(Cow::into_owned);
         if let Some(note) = &note {
-            if note.chars().count() > NOTE {
-                return Err(Error::TooLong { limit: NOTE, field: Some("note") });
+            if note.chars().count() > MAX_REPORT_NOTE_CHARS {
+                return Err(Error::TooLong { limit: MAX_REPORT_NOTE_CHARS, field: Some("note") });
             }
             text::check_lines(note).map_err(|flaw| Error::bad_field("note", flaw.to_string()))?;
         }
@@ -179,15 +206,19 @@ impl NewReport {
     }
 }
 
-/// Stores a report with its frozen evidence: of the partner in a talk, which ends it, and the two never meet again; in a room of
-/// the author of the chosen entries, who is blocked too if that was asked.
+/// Stores a report with its evidence and returns the public id of the report. A repeat returns the
+/// id of the first one.
 ///
-/// Answers the report's public id; a repeat has that of the first. Errors: `bad_frame`, `bad_payload`, `too_long`, `not_found`.
+/// In a talk it reports the partner, ends the talk and blocks the partner. In a room it reports the
+/// author of the chosen entries, and blocks the author if the report asks for it.
+///
+/// # Errors
+/// `bad_frame`, `bad_payload`, `too_long`, `not_found`, `unavailable`.
 pub async fn report(app: &App, who: &Visitor, new: NewReport) -> Result<Uuid> {
     let new = new.checked()?;
     let membership = rooms::membership(app, who, new.room).await?;
     let (node, who) = (app.clone(), who.clone());
-    unbroken(app, async move {
+    run_to_completion(app, async move {
         let app = &node;
         let talk = match membership.room.kind {
             RoomKind::Talk => Some(talks::of_room(app, membership.room.id, who.id).await?),
@@ -202,53 +233,63 @@ pub async fn report(app: &App, who: &Visitor, new: NewReport) -> Result<Uuid> {
         let rooms::Reported { id, other } = rooms::report(&mut tx, &who, &membership, partner, report).await?;
         let mut ended = None;
         if let Some(talk) = talk {
-            let by_reporter = |talk: &model::Talk| talks::by(talk, who.id, EndReason::Report);
+            let by_reporter = |talk: &talks::Talk| talk.ending_by(who.id, EndReason::Report);
             ended = talks::end_in(&mut tx, talk, app.clock.now(), by_reporter).await?;
         }
-        let parts = talk.is_some() || new.block;
-        if parts {
-            part(&mut tx, who.id, other).await?;
+        let blocks = talk.is_some() || new.block;
+        if blocks {
+            block_in(&mut tx, who.id, other).await?;
         }
         tx.commit().await?;
         if let Some(ended) = &ended {
-            talks::ended(app, ended);
+            talks::publish_end(app, ended);
         }
-        if parts {
-            end_between(app, who.id, other).await?;
+        if blocks {
+            end_talk_between(app, who.id, other).await?;
         }
         Ok(id)
     })
     .await
 }
 
-/// Two people never meet again, whoever asks first; an open talk between them ends. Works for a day after the talk.
+/// Blocks another member of a room: the two are never matched again. An open talk between them
+/// ends. In a talk this works for a day after its end.
 ///
-/// Errors: `not_found` for somebody who is not in the room, `bad_frame` for oneself.
+/// # Errors
+/// `not_found` if `sender` is not in the room, `bad_frame` if it is the visitor itself,
+/// `unavailable`.
 pub async fn block(app: &App, who: &Visitor, room: Uuid, sender: Uuid) -> Result<()> {
     let membership = rooms::membership(app, who, room).await?;
     let (node, who) = (app.clone(), who.id);
-    unbroken(app, async move {
+    run_to_completion(app, async move {
         let app = &node;
         let mut tx = app.db.begin().await?;
         let other = rooms::visitor_of(&mut tx, &membership, sender).await?;
         if other == who {
-            return Err(Error::bad_field("sender", "That is you."));
+            return Err(Error::bad_field("sender", "You cannot block yourself."));
         }
-        part(&mut tx, who, other).await?;
+        block_in(&mut tx, who, other).await?;
         tx.commit().await?;
-        end_between(app, who, other).await
+        end_talk_between(app, who, other).await
     })
     .await
 }
 
-/// What a visitor is in the middle of. A ticket that waits is held by this node from now on.
-pub async fn standing(app: &App, who: &Visitor) -> Result<Standing> {
-    let session = talks::standing(app, who.id).await?;
-    let seeking = if session.is_some() { None } else { take_up(app, who.id).await? };
-    Ok(Standing { session, seeking })
+/// Returns the visitor's open talk or waiting ticket. From now on this node tracks the ticket.
+///
+/// # Errors
+/// `unavailable`.
+pub async fn current_activity(app: &App, who: &Visitor) -> Result<CurrentActivity> {
+    let session = talks::open_session(app, who.id).await?;
+    let seeking = if session.is_some() { None } else { adopt_ticket(app, who.id).await? };
+    Ok(CurrentActivity { session, seeking })
 }
 
-/// A socket of the visitor joined or resumed a talk's room: the side is here, and back if it was away.
+/// Records that a socket of the visitor joined or resumed a room. In a talk, the visitor's side has
+/// entered or returned. Does nothing in other rooms.
+///
+/// # Errors
+/// `unavailable`.
 pub async fn entered(app: &App, who: &Visitor, room: &ChatRoom) -> Result<()> {
     if room.kind != RoomKind::Talk || room.closed_at.is_some() {
         return Ok(());
@@ -256,58 +297,71 @@ pub async fn entered(app: &App, who: &Visitor, room: &ChatRoom) -> Result<()> {
     talks::enter(app, who.id, room.id).await
 }
 
-/// A socket of a visitor opened on this node.
-pub fn connected(app: &App, visitor: i64) {
-    app.matching.registry.connected(visitor);
+/// Records that a socket of a visitor opened on this node.
+pub fn connected(app: &App, visitor: VisitorId) {
+    app.matching.local.connected(visitor);
 }
 
-/// A socket of a visitor closed on this node. After the last one a ticket lives 10 s, in which nobody is paired with it, and a
-/// talk's partner is told soon.
-pub fn disconnected(app: &App, visitor: i64) {
-    app.matching.registry.disconnected(visitor, app.clock.instant());
-    app.matching.gone.notify_one();
+/// Records that a socket of a visitor closed on this node.
+///
+/// After the last one, the visitor's ticket survives for [`limits::TICKET_GRACE`] without being
+/// paired, and the partner of its talk is told after [`limits::AWAY_DEBOUNCE`].
+pub fn disconnected(app: &App, visitor: VisitorId) {
+    app.matching.local.disconnected(visitor, app.clock.instant());
+    app.matching.socket_closed.notify_one();
 }
 
-fn tell_nodes(app: &App, what: &str) {
+fn publish_to_nodes(app: &App, message: &str) {
     if app.relay.has_others() {
-        app.relay.publish(Publication { node: app.node, topic: Topic::Nodes, seq: None, frame: what.into() });
+        app.relay.publish(Publication { node: app.node, topic: Topic::Nodes, seq: None, frame: message.into() });
     }
 }
 
-/// Holds a visitor's waiting ticket on this node, and answers it.
-async fn take_up(app: &App, visitor: i64) -> Result<Option<Uuid>> {
-    // Most who come do not wait: asked together with the others who come, and without a lock.
-    if app.matching.tickets.load(visitor, |visitors| store::waits(&app.db, visitors)).await?.is_none() {
+/// Tells other nodes that a visitor does not wait any more.
+fn publish_cancelled(app: &App, visitor: VisitorId) {
+    publish_to_nodes(app, &format!("{CANCELLED}{visitor}"));
+}
+
+/// Tracks a visitor's waiting ticket on this node and returns its public id. `None` if the visitor
+/// does not wait.
+async fn adopt_ticket(app: &App, visitor: VisitorId) -> Result<Option<Uuid>> {
+    // Most visitors that connect do not wait. The loader asks for all of them together, without a
+    // lock.
+    let fetch = |visitors| store::waiting_among(&app.db, visitors);
+    if app.matching.waiting_tickets.load(visitor, fetch).await?.is_none() {
         return Ok(None);
     }
-    let Some(held) = store::take_over(&app.db, app.node, visitor).await? else { return Ok(None) };
-    let ticket = held.row.ticket;
-    let seeker = registry::Seeker { ticket, seek: held.seek, since: held.since };
-    app.matching.registry.hold(visitor, seeker, app.clock.instant());
+    let Some(row) = store::take_over(&app.db, app.node, visitor).await? else { return Ok(None) };
+    let ticket = row.state.ticket;
+    let tracked = local_visitors::TrackedTicket { ticket, seek: row.seek, since: row.since };
+    app.matching.local.track(visitor, tracked, app.clock.instant());
     Ok(Some(ticket))
 }
 
-async fn end(app: &App, talk: i64, visitor: i64, reason: EndReason) -> Result<bool> {
+/// Ends a talk. Returns `true` if this call ended it, `false` if it had ended before.
+async fn end(app: &App, talk: TalkId, visitor: VisitorId, reason: EndReason) -> Result<bool> {
     let node = app.clone();
-    unbroken(app, async move { talks::end(&node, talk, |talk| talks::by(talk, visitor, reason)).await }).await
+    run_to_completion(app, async move { talks::end(&node, talk, |talk| talk.ending_by(visitor, reason)).await }).await
 }
 
-/// Blocks two people. Their tickets are locked first: a pair of theirs is committed before, or sees the block.
-async fn part(tx: &mut sqlx::PgConnection, who: i64, other: i64) -> Result<()> {
-    store::lock_tickets_of(tx, &[who, other]).await?;
+/// Blocks two visitors inside a transaction. It locks their tickets first, so that a match of the
+/// two either was committed before, or sees the block.
+async fn block_in(tx: &mut sqlx::PgConnection, who: VisitorId, other: VisitorId) -> Result<()> {
+    store::lock_tickets_by_visitor(tx, &[who, other]).await?;
     moderation::block(tx, who, other).await
 }
 
-/// Ends the open talk between two people who must not meet: the one they were in, or one committed just before the block.
-async fn end_between(app: &App, who: i64, other: i64) -> Result<()> {
+/// Ends the open talk between two visitors after a block. It can be a match that was committed just
+/// before the block.
+async fn end_talk_between(app: &App, who: VisitorId, other: VisitorId) -> Result<()> {
     if let Some(talk) = talks::open_between(app, who, other).await? {
-        talks::end(app, talk, |talk| talks::by(talk, who, EndReason::Block)).await?;
+        talks::end(app, talk, |talk| talk.ending_by(who, EndReason::Block)).await?;
     }
     Ok(())
 }
 
-/// Does something to its end even if the one who waits for it goes away: what is committed is also told.
-async fn unbroken<T, F>(app: &App, work: F) -> Result<T>
+/// Runs work to completion even if the caller is cancelled. So what is committed is also published.
+async fn run_to_completion<T, F>(app: &App, work: F) -> Result<T>
 where
     T: Send + 'static,
     F: Future<Output = Result<T>> + Send + 'static,

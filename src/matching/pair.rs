@@ -1,248 +1,265 @@
-//! Who meets whom: the published rule (docs/MATCHING.md) as a pure function over the waiting tickets. No I/O, no clock, no chance.
+//! Who meets whom: the published rule (docs/MATCHING.md) as a pure function over the waiting
+//! tickets.
 //!
-//! Oldest first; a pair must have waited long enough, on both sides, for what it lacks: a shared interest (or somebody open
-//! to anyone) and a language at once, a language alone after 10 s, a translation after 20 s. Among compatible ones: more
-//! shared interests, then the rarest, then the oldest. Seekers stand in lists by language and interest (`crowd.rs`), so that
-//! nobody is compared with everybody.
+//! No I/O, no clock and no randomness. The longest wait chooses first. Two visitors with a common
+//! language and a common interest (or one of them open to anyone) meet at once. Without a common
+//! interest both must have waited for [`LANGUAGE_ONLY_WAIT`], and without a common language for
+//! [`TRANSLATION_WAIT`]. Among compatible candidates the order is: more shared interests, then the
+//! rarest shared interest, then the longest wait. Candidates are in lists by language and interest
+//! (`pool.rs`), so that they are not compared with all others.
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use time::{Duration, OffsetDateTime};
 
-use super::crowd::{ALL, ANY, BRIDGE, ByNumber, Crowd, EVERY, OPEN};
+use super::limits::{LANGUAGE_ONLY_WAIT, REMATCH_COOLDOWN, REMATCH_WAIT, TRANSLATION_WAIT};
 use super::model::Ticket;
+use super::pool::{ByNumber, EVERY_INTEREST, EVERY_LANGUAGE, NO_INTEREST, NO_LANGUAGE, TRANSLATION, WaitingPool};
 use crate::faults::{self, Fault};
+use crate::ids::VisitorId;
 
-/// How long people who met are kept apart while anybody else could be met (DESIGN.md 6).
-pub(super) const APART: Duration = Duration::minutes(10);
-/// Waiting time from which a language alone is enough.
-const WIDER: Duration = Duration::seconds(10);
-/// Waiting time from which a translation may bridge.
-const WIDEST: Duration = Duration::seconds(20);
-/// How long both have waited before two who met lately meet again because nobody else is there.
-const PATIENCE: Duration = Duration::seconds(3);
-/// Candidates looked at for each interest and language, oldest first: a crowd does not make a round slow.
-const LOOK: usize = 32;
+/// The number of candidates that are compared for each interest and language, longest wait first.
+/// It keeps a round fast in a large waiting pool.
+const MAX_COMPARED_CANDIDATES: usize = 32;
 
-/// Who should not meet again: for now, or ever.
+/// Pairs that must not be matched: blocked for ever, or met recently.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Met {
-    lately: HashMap<i64, HashMap<i64, OffsetDateTime, ByNumber>, ByNumber>,
-    blocked: HashSet<(i64, i64), ByNumber>,
+pub(super) struct Exclusions {
+    recent: HashMap<VisitorId, HashMap<VisitorId, OffsetDateTime, ByNumber>, ByNumber>,
+    blocked: HashSet<(VisitorId, VisitorId), ByNumber>,
 }
 
-impl Met {
-    /// Notes that two people's talk ended.
-    pub(super) fn met(&mut self, one: i64, other: i64, ended: OffsetDateTime) {
+impl Exclusions {
+    /// Adds two visitors whose talk ended.
+    pub(super) fn add_recent(&mut self, one: VisitorId, other: VisitorId, ended: OffsetDateTime) {
         for (from, to) in [(one, other), (other, one)] {
-            let at = self.lately.entry(from).or_default().entry(to).or_insert(ended);
+            let at = self.recent.entry(from).or_default().entry(to).or_insert(ended);
             *at = ended.max(*at);
         }
     }
 
-    /// Notes a block; mutual and for ever.
-    pub(super) fn block(&mut self, one: i64, other: i64) {
+    /// Adds a block. It is mutual and permanent.
+    pub(super) fn add_block(&mut self, one: VisitorId, other: VisitorId) {
         self.blocked.insert((one.min(other), one.max(other)));
     }
 
-    /// Keeps only what concerns people who wait.
-    pub(super) fn retain(&mut self, waits: impl Fn(i64) -> bool) {
-        self.lately.retain(|visitor, _| waits(*visitor));
+    /// Removes what concerns only visitors who do not wait.
+    pub(super) fn retain_waiting(&mut self, waits: impl Fn(VisitorId) -> bool) {
+        self.recent.retain(|visitor, _| waits(*visitor));
         self.blocked.retain(|(low, high)| waits(*low) && waits(*high));
     }
 
-    /// Whoever met or blocked anybody, and whom.
-    fn concerned(&self) -> impl Iterator<Item = i64> {
-        let lately = self.lately.iter().flat_map(|(visitor, others)| others.keys().chain([visitor]).copied());
-        lately.chain(self.blocked.iter().flat_map(|(low, high)| [*low, *high]))
+    /// Returns all visitors that have an exclusion. Some can occur more than once.
+    fn visitors(&self) -> impl Iterator<Item = VisitorId> {
+        let recent = self.recent.iter().flat_map(|(visitor, others)| others.keys().chain([visitor]).copied());
+        recent.chain(self.blocked.iter().flat_map(|(low, high)| [*low, *high]))
     }
 
-    pub(super) fn is_blocked(&self, one: i64, other: i64) -> bool {
+    /// Returns `true` if one of the two visitors has blocked the other.
+    pub(super) fn is_blocked(&self, one: VisitorId, other: VisitorId) -> bool {
         !self.blocked.is_empty() && self.blocked.contains(&(one.min(other), one.max(other)))
     }
 
-    pub(super) fn is_recent(&self, one: i64, other: i64, now: OffsetDateTime) -> bool {
-        let at = |from: i64, to: i64| self.lately.get(&from)?.get(&to);
-        at(one, other).or_else(|| at(other, one)).is_some_and(|at| now - *at < APART)
+    /// Returns `true` if a talk of the two visitors ended less than [`REMATCH_COOLDOWN`] ago.
+    pub(super) fn met_recently(&self, one: VisitorId, other: VisitorId, now: OffsetDateTime) -> bool {
+        let at = |from: VisitorId, to: VisitorId| self.recent.get(&from)?.get(&to);
+        at(one, other).or_else(|| at(other, one)).is_some_and(|at| now - *at < REMATCH_COOLDOWN)
             && !faults::on(Fault::MetLatelyForgotten)
     }
 }
 
-/// Two who meet, by visitor; `a` has waited longer. Slots are drawn elsewhere.
+/// Two visitors who meet. `a` has waited longer. The slots are drawn elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Match {
-    pub a: i64,
-    pub b: i64,
-    /// Interests both named, in `a`'s order.
+    pub a: VisitorId,
+    pub b: VisitorId,
+    /// The interests that both named, in the order of `a`.
     pub shared: Vec<String>,
-    /// Primary subtags both speak; empty when a translation bridges or both take any.
+    /// The primary subtags of the languages that both speak. Empty if they need a translation or
+    /// both take any language.
     pub languages: Vec<String>,
-    /// They met lately, and neither has anybody else.
+    /// They met recently, and neither has another possible partner.
     pub relaxed: bool,
 }
 
-/// The pairs of a round over tickets, one a visitor. Nobody is in two, nobody is paired with themselves or somebody blocked.
-pub(super) fn pair<'a>(tickets: impl IntoIterator<Item = &'a Ticket>, met: &'a Met, now: OffsetDateTime) -> Vec<Match> {
-    let mut round = Round::new(tickets, met, now);
+/// Returns the pairs of one round over tickets, one for each visitor.
+///
+/// A visitor is in at most one pair, never with itself and never with a blocked visitor.
+pub(super) fn pair<'a>(
+    tickets: impl IntoIterator<Item = &'a Ticket>,
+    exclusions: &'a Exclusions,
+    now: OffsetDateTime,
+) -> Vec<Match> {
+    let mut round = Round::new(tickets, exclusions, now);
     let mut matches = Vec::with_capacity(round.free.len() / 2);
     for x in 0..round.free.len() {
         if round.free[x]
-            && let Some(y) = round.best_for(x)
+            && let Some(y) = round.best_new_partner(x)
         {
-            matches.push(round.join(x, y, false));
+            matches.push(round.take_pair(x, y, false));
         }
     }
     for x in 0..round.free.len() {
         if round.free[x]
-            && let Some(y) = round.again_for(x)
+            && let Some(y) = round.best_recent_partner(x)
         {
-            matches.push(round.join(x, y, true));
+            matches.push(round.take_pair(x, y, true));
         }
     }
     matches
 }
 
-/// How far a waiting time has widened the choice: 0, 1 or 2.
+/// Returns how far a waiting time has widened the choice: 0, 1 (a language alone is enough) or 2
+/// (a translation is enough).
 pub(super) fn stage(waited: Duration) -> u8 {
-    u8::from(waited >= WIDER) + u8::from(waited >= WIDEST)
+    u8::from(waited >= LANGUAGE_ONLY_WAIT) + u8::from(waited >= TRANSLATION_WAIT)
 }
 
-/// Under which languages to look.
+/// Which languages a search accepts.
 #[derive(Clone, Copy)]
-enum Tongue {
-    /// One's own.
-    Shared,
-    /// Any that a translation bridges.
-    Bridged,
+enum LanguageMode {
+    /// A language in common.
+    Same,
+    /// Any language of a candidate that welcomes a translation.
+    Translated,
 }
 
-/// More shared interests first, then the rarest of them, then who has waited longest.
+/// The order of candidates: more shared interests first, then the rarest of them, then the longest
+/// wait.
 type Rank = (Reverse<usize>, u32, usize);
 
+/// One round of matching. Candidates are named by their index in the pool.
 struct Round<'a> {
-    crowd: Crowd<'a>,
+    pool: WaitingPool<'a>,
     free: Vec<bool>,
-    met: &'a Met,
+    exclusions: &'a Exclusions,
     now: OffsetDateTime,
-    /// Those who met or blocked anybody: all others need not be looked up.
-    wary: Vec<bool>,
-    /// Where those stand.
-    by_visitor: HashMap<i64, usize, ByNumber>,
-    /// Whom a look has found.
+    /// Which candidates have an exclusion. For all others no exclusion is looked up.
+    has_exclusions: Vec<bool>,
+    /// The indexes of the candidates with an exclusion.
+    by_visitor: HashMap<VisitorId, usize, ByNumber>,
+    /// The result of the last search.
     found: Vec<usize>,
 }
 
 impl<'a> Round<'a> {
-    fn new(tickets: impl IntoIterator<Item = &'a Ticket>, met: &'a Met, now: OffsetDateTime) -> Self {
-        let crowd = Crowd::new(tickets, |since| stage(now - since));
-        let concerned: HashSet<i64, ByNumber> = met.concerned().collect();
-        let is_wary = |visitor| !concerned.is_empty() && concerned.contains(&visitor);
-        let wary: Vec<bool> = crowd.people.iter().map(|person| is_wary(person.visitor)).collect();
-        let places = crowd.people.iter().enumerate().filter(|(at, _)| wary[*at]);
-        let by_visitor = places.map(|(at, person)| (person.visitor, at)).collect();
-        let free = vec![true; crowd.people.len()];
-        Self { crowd, free, met, now, wary, by_visitor, found: Vec::new() }
+    fn new(tickets: impl IntoIterator<Item = &'a Ticket>, exclusions: &'a Exclusions, now: OffsetDateTime) -> Self {
+        let pool = WaitingPool::new(tickets, |since| stage(now - since));
+        let excluded: HashSet<VisitorId, ByNumber> = exclusions.visitors().collect();
+        let is_excluded = |visitor| !excluded.is_empty() && excluded.contains(&visitor);
+        let has_exclusions: Vec<bool> =
+            pool.candidates.iter().map(|candidate| is_excluded(candidate.visitor)).collect();
+        let indexes = pool.candidates.iter().enumerate().filter(|(at, _)| has_exclusions[*at]);
+        let by_visitor = indexes.map(|(at, candidate)| (candidate.visitor, at)).collect();
+        let free = vec![true; pool.candidates.len()];
+        Self { pool, free, exclusions, now, has_exclusions, by_visitor, found: Vec::new() }
     }
 
-    /// The best candidate whom `x` may meet now and has not met lately.
-    fn best_for(&mut self, x: usize) -> Option<usize> {
-        let (stage, open) = (self.crowd.people[x].stage, self.crowd.interests(x).is_empty());
-        let bridges = stage >= 2 && self.crowd.people[x].translate;
-        if let Some((_, _, best)) = self.best_sharing(x, bridges) {
+    /// Returns the best candidate that `x` can meet now and has not met recently.
+    fn best_new_partner(&mut self, x: usize) -> Option<usize> {
+        let (stage, open) = (self.pool.candidates[x].stage, self.pool.interests(x).is_empty());
+        let translates = stage >= 2 && self.pool.candidates[x].translate;
+        if let Some((_, _, best)) = self.best_with_shared_interest(x, translates) {
             return Some(best);
         }
         self.found.clear();
-        self.look(x, Tongue::Shared, if open { EVERY } else { OPEN }, 0, 1);
+        self.search(x, LanguageMode::Same, if open { EVERY_INTEREST } else { NO_INTEREST }, 0, 1);
         if !open && stage >= 1 {
-            self.look(x, Tongue::Shared, EVERY, 1, 1);
+            self.search(x, LanguageMode::Same, EVERY_INTEREST, 1, 1);
         }
-        if bridges {
-            self.look(x, Tongue::Bridged, EVERY, 2, 1);
+        if translates {
+            self.search(x, LanguageMode::Translated, EVERY_INTEREST, 2, 1);
         }
         self.found.iter().copied().min()
     }
 
-    /// The best of those who share an interest.
-    fn best_sharing(&mut self, x: usize, bridges: bool) -> Option<Rank> {
+    /// Returns the best candidate that shares an interest with `x`.
+    fn best_with_shared_interest(&mut self, x: usize, translates: bool) -> Option<Rank> {
         let mut best: Option<Rank> = None;
-        for at in 0..self.crowd.interests(x).len() {
-            let interest = self.crowd.interests(x)[at];
+        for at in 0..self.pool.interests(x).len() {
+            let interest = self.pool.interests(x)[at];
             self.found.clear();
-            self.look(x, Tongue::Shared, interest, 0, LOOK);
-            if bridges {
-                self.look(x, Tongue::Bridged, interest, 2, LOOK);
+            self.search(x, LanguageMode::Same, interest, 0, MAX_COMPARED_CANDIDATES);
+            if translates {
+                self.search(x, LanguageMode::Translated, interest, 2, MAX_COMPARED_CANDIDATES);
             }
             for &y in &self.found {
-                let most = self.crowd.may_share(x, y);
+                let most = self.pool.max_shared_interests(x, y);
                 if best.is_some_and(|(Reverse(count), _, _)| count > most) {
                     continue;
                 }
-                let rank = if most == 1 { (Reverse(1), self.crowd.seekers(interest), y) } else { self.rank(x, y) };
+                let rank =
+                    if most == 1 { (Reverse(1), self.pool.interest_count(interest), y) } else { self.rank(x, y) };
                 best = Some(best.map_or(rank, |best| best.min(rank)));
             }
         }
         best
     }
 
-    /// Somebody whom `x` met lately, when neither has anybody else to wait for.
-    fn again_for(&mut self, x: usize) -> Option<usize> {
-        if !self.wary[x] || self.waited(x) < PATIENCE {
+    /// Returns a candidate that `x` met recently, if neither has another possible partner.
+    fn best_recent_partner(&mut self, x: usize) -> Option<usize> {
+        if !self.has_exclusions[x] || self.waited(x) < REMATCH_WAIT {
             return None;
         }
-        let lately = self.met.lately.get(&self.crowd.people[x].visitor)?;
-        let mut known: Vec<usize> = lately.keys().filter_map(|visitor| self.by_visitor.get(visitor).copied()).collect();
+        let recent = self.exclusions.recent.get(&self.pool.candidates[x].visitor)?;
+        let mut known: Vec<usize> = recent.keys().filter_map(|visitor| self.by_visitor.get(visitor).copied()).collect();
         known.retain(|&y| {
-            y != x && self.free[y] && self.waited(y) >= PATIENCE && self.may_meet(x, y) && !self.is_blocked(x, y)
+            y != x && self.free[y] && self.waited(y) >= REMATCH_WAIT && self.can_meet(x, y) && !self.is_blocked(x, y)
         });
-        if known.is_empty() || self.has_another(x) {
+        if known.is_empty() || self.has_new_partner(x) {
             return None;
         }
         known.sort_unstable_by_key(|y| self.rank(x, *y));
-        known.into_iter().find(|y| !self.has_another(*y))
+        known.into_iter().find(|y| !self.has_new_partner(*y))
     }
 
-    /// Whether anybody waits whom `x` could meet, now or after waiting longer, and has not met lately.
-    fn has_another(&mut self, x: usize) -> bool {
+    /// Returns `true` if a candidate waits that `x` can meet, now or later, and has not met
+    /// recently.
+    fn has_new_partner(&mut self, x: usize) -> bool {
         self.found.clear();
-        self.look(x, Tongue::Shared, EVERY, 0, 1);
-        if self.found.is_empty() && self.crowd.people[x].translate {
-            self.look(x, Tongue::Bridged, EVERY, 0, 1);
+        self.search(x, LanguageMode::Same, EVERY_INTEREST, 0, 1);
+        if self.found.is_empty() && self.pool.candidates[x].translate {
+            self.search(x, LanguageMode::Translated, EVERY_INTEREST, 0, 1);
         }
         !self.found.is_empty()
     }
 
-    /// Finds free seekers of an interest with a language in common with `x`, or bridged, down to a stage: the oldest of each.
-    fn look(&mut self, x: usize, tongue: Tongue, interest: u32, least: u8, most: usize) {
-        match tongue {
-            Tongue::Bridged => self.look_in(x, (BRIDGE, interest), (least, most)),
-            Tongue::Shared if self.crowd.languages(x).is_empty() => self.look_in(x, (ALL, interest), (least, most)),
-            Tongue::Shared => {
-                for at in 0..self.crowd.languages(x).len() {
-                    self.look_in(x, (self.crowd.languages(x)[at], interest), (least, most));
+    /// Searches for free candidates with an interest and a language that `x` can meet, down to the
+    /// stage `least`. Finds at most `most` of each language, the longest wait first.
+    fn search(&mut self, x: usize, mode: LanguageMode, interest: u32, least: u8, most: usize) {
+        match mode {
+            LanguageMode::Translated => self.search_list(x, (TRANSLATION, interest), (least, most)),
+            LanguageMode::Same if self.pool.languages(x).is_empty() => {
+                self.search_list(x, (EVERY_LANGUAGE, interest), (least, most));
+            }
+            LanguageMode::Same => {
+                for at in 0..self.pool.languages(x).len() {
+                    self.search_list(x, (self.pool.languages(x)[at], interest), (least, most));
                 }
-                self.look_in(x, (ANY, interest), (least, most));
+                self.search_list(x, (NO_LANGUAGE, interest), (least, most));
             }
         }
     }
 
-    fn look_in(&mut self, x: usize, (language, interest): (u32, u32), limits: (u8, usize)) {
-        let Self { crowd, free, met, now, wary, found, .. } = self;
-        let Some((list, people)) = crowd.list_of(language, interest) else { return };
-        let is_apart = |y: usize| {
-            let (one, other) = (people[x].visitor, people[y].visitor);
-            met.is_blocked(one, other) || met.is_recent(one, other, *now)
+    fn search_list(&mut self, x: usize, (language, interest): (u32, u32), limits: (u8, usize)) {
+        let Self { pool, free, exclusions, now, has_exclusions, found, .. } = self;
+        let Some((list, candidates)) = pool.list_mut(language, interest) else { return };
+        let is_excluded = |y: usize| {
+            let (one, other) = (candidates[x].visitor, candidates[y].visitor);
+            exclusions.is_blocked(one, other) || exclusions.met_recently(one, other, *now)
         };
-        list.look((people, free), limits, |y| y != x && !((wary[x] && wary[y]) && is_apart(y)), found);
+        let passes = |y: usize| y != x && !((has_exclusions[x] && has_exclusions[y]) && is_excluded(y));
+        list.search((candidates, free), limits, passes, found);
     }
 
-    /// Whether both have waited long enough for what they lack.
-    fn may_meet(&self, x: usize, y: usize) -> bool {
+    /// Returns `true` if both have waited long enough for what they lack.
+    fn can_meet(&self, x: usize, y: usize) -> bool {
         let agree = |mine: &[u32], theirs: &[u32]| {
             mine.is_empty() || theirs.is_empty() || mine.iter().any(|key| theirs.contains(key))
         };
-        let (one, other) = (&self.crowd.people[x], &self.crowd.people[y]);
-        let needed = if agree(self.crowd.languages(x), self.crowd.languages(y)) {
-            u8::from(!agree(self.crowd.interests(x), self.crowd.interests(y)))
+        let (one, other) = (&self.pool.candidates[x], &self.pool.candidates[y]);
+        let needed = if agree(self.pool.languages(x), self.pool.languages(y)) {
+            u8::from(!agree(self.pool.interests(x), self.pool.interests(y)))
         } else if one.translate && other.translate {
             2
         } else {
@@ -252,36 +269,37 @@ impl<'a> Round<'a> {
     }
 
     fn is_blocked(&self, x: usize, y: usize) -> bool {
-        self.met.is_blocked(self.crowd.people[x].visitor, self.crowd.people[y].visitor)
+        self.exclusions.is_blocked(self.pool.candidates[x].visitor, self.pool.candidates[y].visitor)
     }
 
     fn waited(&self, x: usize) -> Duration {
-        self.now - self.crowd.people[x].ticket.since
+        self.now - self.pool.candidates[x].ticket.since
     }
 
     fn rank(&self, x: usize, y: usize) -> Rank {
-        let (mine, theirs) = (self.crowd.interests(x), self.crowd.interests(y));
+        let (mine, theirs) = (self.pool.interests(x), self.pool.interests(y));
         let (mut count, mut rarest) = (0, u32::MAX);
         for interest in mine.iter().filter(|interest| theirs.contains(interest)) {
             count += 1;
-            rarest = rarest.min(self.crowd.seekers(*interest));
+            rarest = rarest.min(self.pool.interest_count(*interest));
         }
         (Reverse(count), rarest, y)
     }
 
-    fn join(&mut self, x: usize, y: usize, relaxed: bool) -> Match {
+    /// Takes two candidates out of the round and returns their match.
+    fn take_pair(&mut self, x: usize, y: usize, relaxed: bool) -> Match {
         self.free[x] = false;
         self.free[y] = false;
         let (x, y) = (x.min(y), x.max(y));
-        let (mine, theirs) = (self.crowd.languages(x), self.crowd.languages(y));
-        let common = |language: &&u32| mine.is_empty() || theirs.is_empty() || theirs.contains(language);
+        let (mine, theirs) = (self.pool.languages(x), self.pool.languages(y));
+        let in_common = |language: &&u32| mine.is_empty() || theirs.is_empty() || theirs.contains(language);
         let either = if mine.is_empty() { theirs } else { mine };
         let mut languages: Vec<String> =
-            either.iter().filter(common).map(|language| self.crowd.language(*language).to_owned()).collect();
+            either.iter().filter(in_common).map(|language| self.pool.language_name(*language).to_owned()).collect();
         languages.sort_unstable();
-        let (a, b) = (&self.crowd.people[x], &self.crowd.people[y]);
+        let (a, b) = (&self.pool.candidates[x], &self.pool.candidates[y]);
         let mut shared = Vec::new();
-        if self.crowd.may_share(x, y) > 0 {
+        if self.pool.max_shared_interests(x, y) > 0 {
             let theirs = &b.ticket.seek.interests;
             shared.extend(a.ticket.seek.interests.iter().filter(|interest| theirs.contains(interest)).cloned());
         }

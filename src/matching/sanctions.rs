@@ -1,61 +1,66 @@
-//! What becomes of those who are banned: their ticket is dropped and their talk ends. Every node does so for every ban it
-//! sees; one of them is first, the others find nothing left.
+//! Bans: a banned visitor's ticket is dropped and its talk ends.
+//!
+//! Every node does this for every ban that it sees. The first one does the work; the others find
+//! nothing left to do.
 use std::time::Duration;
 
-use super::model::{EndReason, Talk};
-use super::{CANCELLED, store, talks, tell_nodes};
+use super::model::EndReason;
+use super::talks::{self, Talk};
+use super::{publish_cancelled, store};
 use crate::app::App;
 use crate::db;
 use crate::error::Result;
+use crate::ids::FenceVersion;
 
-/// How long a node waits before it tries again what failed.
-const AGAIN: Duration = Duration::from_secs(1);
+/// Pause after a failed attempt.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Starts it. The first look is at everybody: a ban may have been the last thing a node did.
+/// Starts the task. It first checks all visitors, because a node can stop right after a ban.
 pub(super) fn run(app: &App) {
     let node = app.clone();
-    app.tasks.spawn_essential("matching.sanctions", move || end_talks_of_the_banned(node.clone()));
+    app.tasks.spawn_essential("matching.sanctions", move || apply_bans(node.clone()));
 }
 
-async fn end_talks_of_the_banned(node: App) {
-    let mut news = node.moderation.applied_version();
-    let mut after = None;
+async fn apply_bans(node: App) {
+    let mut fence_versions = node.moderation.applied_version();
+    let mut applied = None;
     loop {
-        let seen = *news.borrow_and_update();
-        let done = db::within(db::JOB, end_banned(&node, after)).await;
-        if done.is_ok() {
-            after = Some(seen);
+        let seen = *fence_versions.borrow_and_update();
+        let outcome = db::within(db::JOB, end_banned(&node, applied)).await;
+        if outcome.is_ok() {
+            applied = Some(seen);
         }
-        let wait = async {
-            match done {
-                Ok(()) => news.changed().await.is_ok(),
+        let until_next = async {
+            match outcome {
+                Ok(()) => fence_versions.changed().await.is_ok(),
                 Err(why) => {
-                    tracing::debug!(error.cause = ?why, "talks of the banned are ended with the next try");
-                    tokio::time::sleep(AGAIN).await;
+                    tracing::debug!(error.cause = ?why, "matching: the talks of banned visitors were not ended, retrying");
+                    tokio::time::sleep(RETRY_DELAY).await;
                     true
                 }
             }
         };
         tokio::select! {
             () = node.tasks.stopping.cancelled() => return,
-            goes_on = wait => if !goes_on { return },
+            continues = until_next => if !continues { return },
         }
     }
 }
 
-/// Drops the tickets and ends the talks of those whose ban came after a version of the fence; of all banned if None.
+/// Drops the tickets and ends the talks of the visitors whose ban came after a fence version, or of
+/// all banned visitors if `after` is `None`.
 ///
-/// The ticket first: a pair that took it is committed by then, and its talk is found. The mark that is left keeps every
-/// node from writing the ticket again.
-async fn end_banned(app: &App, after: Option<i64>) -> Result<()> {
+/// The ticket comes first: a pair that took it is committed by then, so its talk is found. The
+/// cancelled row that remains keeps every node from writing the ticket again.
+async fn end_banned(app: &App, after: Option<FenceVersion>) -> Result<()> {
     let banned = store::banned(&app.db, after).await?;
     for visitor in &banned {
         store::cancel(&app.db, *visitor, app.node).await?;
-        app.matching.registry.release(*visitor);
-        tell_nodes(app, &format!("{CANCELLED}{visitor}"));
+        app.matching.local.untrack(*visitor);
+        publish_cancelled(app, *visitor);
     }
     for talk in talks::open_ids(app, &banned).await? {
-        let by_banned = |talk: &Talk| banned.iter().find_map(|side| talks::by(talk, *side, EndReason::Moderator));
+        let by_banned = |talk: &Talk| banned.iter().find_map(|side| talk.ending_by(*side, EndReason::Moderator));
         talks::end(app, talk, by_banned).await?;
     }
     Ok(())

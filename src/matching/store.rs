@@ -5,19 +5,21 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::model::{LEASE_SECS, Row, Seek, Ticket};
+use super::model::{LEASE_TIMEOUT_SECS, Seek, Ticket, TicketId};
+use super::reconcile::TicketState;
 use crate::faults::{self, Fault};
+use crate::ids::{FenceVersion, VisitorId};
 use crate::locale::Locale;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-/// Tickets one read brings at most, the oldest first.
-const TICKETS: i64 = 10_000;
+/// The largest number of tickets in one scan, the longest waits first.
+const MAX_SCAN_ROWS: i64 = 10_000;
 
-/// The advisory lock of the one who pairs: "maju" in ASCII, then 2.
-const MATCHER: i64 = 0x6d61_6a75_0000_0002;
+/// The key of the matcher's advisory lock: "maju" in ASCII, then 2.
+const MATCHER_LOCK_KEY: i64 = 0x6d61_6a75_0000_0002;
 
-/// Renews a node's lease, and returns the database's time.
+/// Renews a node's lease. Returns the time by the clock of Postgres.
 pub(super) async fn renew_lease(db: &PgPool, node: Uuid) -> Result<OffsetDateTime> {
     sqlx::query_scalar!(
         "INSERT INTO node_lease (node, seen_at) VALUES ($1, clock_timestamp())
@@ -29,39 +31,39 @@ pub(super) async fn renew_lease(db: &PgPool, node: Uuid) -> Result<OffsetDateTim
     .await
 }
 
-/// Whether a node is alive.
-pub(super) async fn is_alive(tx: &mut PgConnection, node: Uuid) -> Result<bool> {
+/// Returns `true` if a node's lease has not expired.
+pub(super) async fn is_node_alive(tx: &mut PgConnection, node: Uuid) -> Result<bool> {
     sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT 1 FROM node_lease
                           WHERE node = $1 AND seen_at > now() - make_interval(secs => $2)) AS "alive!""#,
         node,
-        LEASE_SECS
+        LEASE_TIMEOUT_SECS
     )
     .fetch_one(tx)
     .await
 }
 
-/// Tickets about to be written, column by column; no visitor twice.
+/// Tickets to be written, as one list per column. Each visitor occurs at most once.
 #[derive(Default)]
-pub(super) struct Written {
-    pub visitors: Vec<i64>,
+pub(super) struct TicketBatch {
+    pub visitors: Vec<VisitorId>,
     pub tickets: Vec<Uuid>,
     pub seeks: Vec<String>,
     pub since: Vec<OffsetDateTime>,
 }
 
-impl Written {
+impl TicketBatch {
     /// Adds a ticket.
-    pub(super) fn add(&mut self, visitor: i64, ticket: Uuid, seek: &Seek, since: OffsetDateTime) {
+    pub(super) fn add(&mut self, visitor: VisitorId, ticket: Uuid, seek: &Seek, since: OffsetDateTime) {
         self.visitors.push(visitor);
         self.tickets.push(ticket);
-        // Lists of strings and a flag always encode.
+        // Encoding lists of strings and a flag cannot fail.
         self.seeks.push(serde_json::to_string(seek).unwrap_or_default());
         self.since.push(since);
     }
 
-    /// All but those of some visitors.
-    pub(super) fn without(&self, visitors: &HashSet<i64>) -> Self {
+    /// Returns the batch without the tickets of some visitors.
+    pub(super) fn without(&self, visitors: &HashSet<VisitorId>) -> Self {
         let mut rest = Self::default();
         for at in (0..self.visitors.len()).filter(|at| !visitors.contains(&self.visitors[*at])) {
             rest.visitors.push(self.visitors[at]);
@@ -73,16 +75,17 @@ impl Written {
     }
 }
 
-/// Locks the tickets of visitors, in id order: no pair with them is committed meanwhile.
-pub(super) async fn lock_tickets_of(tx: &mut PgConnection, visitors: &[i64]) -> Result<()> {
+/// Locks the tickets of visitors, in id order. While they are locked, no pair with these visitors
+/// is committed.
+pub(super) async fn lock_tickets_by_visitor(tx: &mut PgConnection, visitors: &[VisitorId]) -> Result<()> {
     sqlx::query!("SELECT id FROM random_ticket WHERE visitor_id = ANY($1) ORDER BY id FOR UPDATE", visitors)
         .fetch_all(tx)
         .await?;
     Ok(())
 }
 
-/// Who of these is in an open talk.
-pub(super) async fn in_talk(tx: &mut PgConnection, visitors: &[i64]) -> Result<Vec<i64>> {
+/// Returns which of these visitors are in an open talk.
+pub(super) async fn visitors_in_talk(tx: &mut PgConnection, visitors: &[VisitorId]) -> Result<Vec<VisitorId>> {
     if faults::on(Fault::OpenTalkNotSeen) {
         return Ok(Vec::new());
     }
@@ -94,8 +97,8 @@ pub(super) async fn in_talk(tx: &mut PgConnection, visitors: &[i64]) -> Result<V
     .await
 }
 
-/// Writes tickets; each replaces the one its visitor had, under a new id.
-pub(super) async fn write_tickets(tx: &mut PgConnection, node: Uuid, new: &Written) -> Result<()> {
+/// Writes tickets. Each one replaces its visitor's earlier ticket and gets a new id.
+pub(super) async fn write_tickets(tx: &mut PgConnection, node: Uuid, new: &TicketBatch) -> Result<()> {
     sqlx::query!(
         "INSERT INTO random_ticket (public_id, visitor_id, node, interests, languages, translate, since)
          SELECT ticket, visitor, $1, ARRAY(SELECT jsonb_array_elements_text(seek::jsonb -> 'interests')),
@@ -118,8 +121,9 @@ pub(super) async fn write_tickets(tx: &mut PgConnection, node: Uuid, new: &Writt
     Ok(())
 }
 
-/// Writes tickets that went missing, unless their visitor has one again, has just cancelled or is in a talk.
-pub(super) async fn restore_tickets(db: &PgPool, node: Uuid, lost: &Written) -> Result<u64> {
+/// Writes missing tickets again, unless their visitor has a new one, has just cancelled or is in a
+/// talk. Returns the number of tickets written.
+pub(super) async fn restore_tickets(db: &PgPool, node: Uuid, lost: &TicketBatch) -> Result<u64> {
     let restored = sqlx::query!(
         "INSERT INTO random_ticket (public_id, visitor_id, node, interests, languages, translate, since)
          SELECT ticket, visitor, $1, ARRAY(SELECT jsonb_array_elements_text(seek::jsonb -> 'interests')),
@@ -141,9 +145,9 @@ pub(super) async fn restore_tickets(db: &PgPool, node: Uuid, lost: &Written) -> 
     Ok(restored.rows_affected())
 }
 
-/// Marks a visitor's ticket as cancelled. The mark is left even where there is no ticket: another node may be about to
-/// write a missing one again.
-pub(super) async fn cancel(db: &PgPool, visitor: i64, node: Uuid) -> Result<()> {
+/// Marks a visitor's ticket as cancelled. If there is no ticket, it writes a cancelled one, so that
+/// another node does not write a missing one again.
+pub(super) async fn cancel(db: &PgPool, visitor: VisitorId, node: Uuid) -> Result<()> {
     if faults::on(Fault::CancelIgnored) {
         return Ok(());
     }
@@ -160,8 +164,9 @@ pub(super) async fn cancel(db: &PgPool, visitor: i64, node: Uuid) -> Result<()> 
     Ok(())
 }
 
-/// Who is banned now and was revoked after a version of the fence; if None, who of those that seek or are in a talk.
-pub(super) async fn banned(db: &PgPool, after: Option<i64>) -> Result<Vec<i64>> {
+/// Returns the visitors that are banned now and were revoked after a fence version. If `after` is
+/// `None`, returns all banned visitors that wait or are in a talk.
+pub(super) async fn banned(db: &PgPool, after: Option<FenceVersion>) -> Result<Vec<VisitorId>> {
     sqlx::query_scalar!(
         r#"SELECT DISTINCT asked.id AS "visitor!"
            FROM (SELECT visitor_id FROM revocation WHERE version > $1
@@ -175,8 +180,8 @@ pub(super) async fn banned(db: &PgPool, after: Option<i64>) -> Result<Vec<i64>> 
     .await
 }
 
-/// Deletes tickets that this node answers for and nobody waits for any more.
-pub(super) async fn delete_own(db: &PgPool, node: Uuid, visitors: &[i64], tickets: &[Uuid]) -> Result<()> {
+/// Deletes tickets for which this node is responsible, unless they are cancelled.
+pub(super) async fn delete_own(db: &PgPool, node: Uuid, visitors: &[VisitorId], tickets: &[Uuid]) -> Result<()> {
     sqlx::query!(
         "DELETE FROM random_ticket r USING UNNEST($2::bigint[], $3::uuid[]) AS t(visitor, ticket)
          WHERE r.visitor_id = t.visitor AND r.public_id = t.ticket AND r.node = $1 AND r.cancelled_at IS NULL",
@@ -190,26 +195,29 @@ pub(super) async fn delete_own(db: &PgPool, node: Uuid, visitors: &[i64], ticket
 }
 
 /// Deletes waiting tickets by their public ids.
-pub(super) async fn delete_public(db: &PgPool, tickets: &[Uuid]) -> Result<()> {
+pub(super) async fn delete_by_public_id(db: &PgPool, tickets: &[Uuid]) -> Result<()> {
     sqlx::query!("DELETE FROM random_ticket WHERE public_id = ANY($1) AND cancelled_at IS NULL", tickets)
         .execute(db)
         .await?;
     Ok(())
 }
 
-/// Notes of tickets whether their visitors have a socket here. One who has is held by this node from then on; who has none
-/// here may have one on the node that holds it.
+/// Records on tickets whether their visitors have a socket on this node.
+///
+/// A ticket whose visitor has one belongs to this node from then on. A ticket whose visitor has
+/// none is changed only if it belongs to this node: the visitor can have a socket on the other
+/// node.
 pub(super) async fn set_connected(
     db: &PgPool,
     node: Uuid,
-    visitors: &[i64],
+    visitors: &[VisitorId],
     tickets: &[Uuid],
     connected: &[bool],
 ) -> Result<()> {
     if faults::on(Fault::GhostIsPaired) {
         return Ok(());
     }
-    // Locked in id order, as everybody does.
+    // All writers lock tickets in id order, so they cannot deadlock.
     sqlx::query!(
         "UPDATE random_ticket r SET connected = due.connected, node = $1
          FROM (SELECT r.id, t.connected
@@ -228,17 +236,17 @@ pub(super) async fn set_connected(
     Ok(())
 }
 
-/// A ticket's row, whoever holds it.
-pub(super) struct Held {
-    pub visitor: i64,
+/// A ticket as it is in the table, on this node or another.
+pub(super) struct StoredTicket {
+    pub visitor: VisitorId,
     pub connected: bool,
     pub seek: Seek,
     pub since: OffsetDateTime,
-    pub row: Row,
+    pub state: TicketState,
 }
 
-/// The rows of these visitors, and every row of this node.
-pub(super) async fn rows(db: &PgPool, node: Uuid, visitors: &[i64]) -> Result<Vec<Held>> {
+/// Returns the rows of these visitors, and all rows of this node.
+pub(super) async fn rows(db: &PgPool, node: Uuid, visitors: &[VisitorId]) -> Result<Vec<StoredTicket>> {
     let rows = sqlx::query!(
         r#"SELECT visitor_id, public_id, interests, languages, translate, since, connected,
                   cancelled_at IS NOT NULL AS "cancelled!"
@@ -248,18 +256,18 @@ pub(super) async fn rows(db: &PgPool, node: Uuid, visitors: &[i64]) -> Result<Ve
     )
     .fetch_all(db)
     .await?;
-    let held = rows.into_iter().map(|row| Held {
+    let tickets = rows.into_iter().map(|row| StoredTicket {
         visitor: row.visitor_id,
         connected: row.connected,
         seek: Seek { interests: row.interests, languages: row.languages, translate: row.translate },
         since: row.since,
-        row: Row { ticket: row.public_id, cancelled: row.cancelled },
+        state: TicketState { ticket: row.public_id, cancelled: row.cancelled },
     });
-    Ok(held.collect())
+    Ok(tickets.collect())
 }
 
-/// Which of these visitors wait, on whatever node.
-pub(super) async fn waits(db: &PgPool, visitors: Vec<i64>) -> Result<HashMap<i64, ()>> {
+/// Returns which of these visitors wait, on any node.
+pub(super) async fn waiting_among(db: &PgPool, visitors: Vec<VisitorId>) -> Result<HashMap<VisitorId, ()>> {
     let found = sqlx::query_scalar!(
         "SELECT visitor_id FROM random_ticket WHERE visitor_id = ANY($1) AND cancelled_at IS NULL",
         &visitors
@@ -269,8 +277,9 @@ pub(super) async fn waits(db: &PgPool, visitors: Vec<i64>) -> Result<HashMap<i64
     Ok(found.into_iter().map(|visitor| (visitor, ())).collect())
 }
 
-/// Takes a visitor's waiting ticket over to this node.
-pub(super) async fn take_over(db: &PgPool, node: Uuid, visitor: i64) -> Result<Option<Held>> {
+/// Moves a visitor's waiting ticket to this node and returns it. `None` if the visitor does not
+/// wait.
+pub(super) async fn take_over(db: &PgPool, node: Uuid, visitor: VisitorId) -> Result<Option<StoredTicket>> {
     let row = sqlx::query!(
         "UPDATE random_ticket SET node = $1, connected = true WHERE visitor_id = $2 AND cancelled_at IS NULL
          RETURNING public_id, interests, languages, translate, since",
@@ -279,29 +288,29 @@ pub(super) async fn take_over(db: &PgPool, node: Uuid, visitor: i64) -> Result<O
     )
     .fetch_optional(db)
     .await?;
-    Ok(row.map(|row| Held {
+    Ok(row.map(|row| StoredTicket {
         visitor,
         connected: true,
         seek: Seek { interests: row.interests, languages: row.languages, translate: row.translate },
         since: row.since,
-        row: Row { ticket: row.public_id, cancelled: false },
+        state: TicketState { ticket: row.public_id, cancelled: false },
     }))
 }
 
-/// How many people wait who are there, on nodes that are alive.
-pub(super) async fn waiting(db: &PgPool) -> Result<i64> {
+/// Returns the number of visitors that wait and are connected, on nodes that are alive.
+pub(super) async fn count_waiting(db: &PgPool) -> Result<i64> {
     sqlx::query_scalar!(
         r#"SELECT count(*) AS "n!" FROM random_ticket t JOIN node_lease l ON l.node = t.node
            WHERE t.cancelled_at IS NULL AND t.connected AND l.seen_at > now() - make_interval(secs => $1)"#,
-        LEASE_SECS
+        LEASE_TIMEOUT_SECS
     )
     .fetch_one(db)
     .await
 }
 
-/// Moves the running times along with a jump of the database's clock: since when people wait, and since when open talks and
-/// absences in them last. Nothing is moved into the future.
-pub(super) async fn move_times(db: &PgPool, jump: time::Duration) -> Result<()> {
+/// Moves the running times by the length of a clock jump of Postgres: when visitors started to
+/// wait, when open talks started and when sides went away. No time is moved into the future.
+pub(super) async fn shift_times(db: &PgPool, jump: time::Duration) -> Result<()> {
     let seconds = jump.as_seconds_f64();
     let mut tx = db.begin().await?;
     sqlx::query!(
@@ -322,24 +331,26 @@ pub(super) async fn move_times(db: &PgPool, jump: time::Duration) -> Result<()> 
     tx.commit().await
 }
 
-/// Becomes the one who pairs, if nobody else is. Held until the connection ends.
-pub(super) async fn try_lead(db: &mut PgConnection) -> Result<bool> {
+/// Tries to get the matcher's advisory lock. Returns `true` if this connection has it now; it keeps
+/// the lock until it is closed.
+pub(super) async fn try_lock_matcher(db: &mut PgConnection) -> Result<bool> {
     if faults::on(Fault::MatcherWithoutLock) {
         return Ok(true);
     }
-    sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "held!""#, MATCHER).fetch_one(db).await
+    sqlx::query_scalar!(r#"SELECT pg_try_advisory_lock($1) AS "held!""#, MATCHER_LOCK_KEY).fetch_one(db).await
 }
 
-/// Waiting tickets above an id of people who are there, on nodes that are alive.
-pub(super) async fn live_tickets(db: &mut PgConnection, after: i64) -> Result<Vec<Ticket>> {
+/// Returns the waiting tickets with an id above `after` whose visitors are connected, on nodes that
+/// are alive.
+pub(super) async fn live_tickets(db: &mut PgConnection, after: TicketId) -> Result<Vec<Ticket>> {
     let rows = sqlx::query!(
         "SELECT t.id, t.public_id, t.visitor_id, t.interests, t.languages, t.translate, t.since
          FROM random_ticket t JOIN node_lease l ON l.node = t.node
          WHERE t.id > $1 AND t.cancelled_at IS NULL AND t.connected AND l.seen_at > now() - make_interval(secs => $2)
          ORDER BY t.since, t.id LIMIT $3",
         after,
-        LEASE_SECS,
-        TICKETS
+        LEASE_TIMEOUT_SECS,
+        MAX_SCAN_ROWS
     )
     .fetch_all(db)
     .await?;
@@ -353,9 +364,10 @@ pub(super) async fn live_tickets(db: &mut PgConnection, after: i64) -> Result<Ve
     Ok(tickets.collect())
 }
 
-/// Deletes the leases that expired, the tickets nobody answers for, and cancelled ones that every node has seen.
+/// Deletes expired leases, the tickets of nodes without a lease, and tickets that were cancelled so
+/// long ago that every node has seen it. Returns the number of tickets deleted.
 pub(super) async fn sweep_tickets(db: &PgPool) -> Result<u64> {
-    sqlx::query!("DELETE FROM node_lease WHERE seen_at <= now() - make_interval(secs => $1)", LEASE_SECS)
+    sqlx::query!("DELETE FROM node_lease WHERE seen_at <= now() - make_interval(secs => $1)", LEASE_TIMEOUT_SECS)
         .execute(db)
         .await?;
     let swept = sqlx::query!(
@@ -363,23 +375,24 @@ pub(super) async fn sweep_tickets(db: &PgPool) -> Result<u64> {
             THEN t.cancelled_at < now() - interval '10 seconds'
             ELSE NOT EXISTS (SELECT 1 FROM node_lease l
                              WHERE l.node = t.node AND l.seen_at > now() - make_interval(secs => $1)) END",
-        LEASE_SECS
+        LEASE_TIMEOUT_SECS
     )
     .execute(db)
     .await?;
     Ok(swept.rows_affected())
 }
 
-/// A ticket locked for a round, with what its visitor is addressed in.
-pub(super) struct Locked {
+/// A ticket that is locked for a round.
+pub(super) struct LockedTicket {
     pub ticket: Ticket,
+    /// The language of its visitor's name.
     pub locale: Locale,
-    /// Banned since the ticket was written: it is not to be paired.
+    /// Its visitor was banned after the ticket was written. It must not be paired.
     pub banned: bool,
 }
 
-/// Locks tickets that still wait, of people who are there, in id order.
-pub(super) async fn lock_tickets(tx: &mut PgConnection, ids: &[i64]) -> Result<Vec<Locked>> {
+/// Locks the tickets that still wait and whose visitors are connected, in id order.
+pub(super) async fn lock_tickets(tx: &mut PgConnection, ids: &[TicketId]) -> Result<Vec<LockedTicket>> {
     let rows = sqlx::query!(
         r#"SELECT t.id, t.public_id, t.visitor_id, t.interests, t.languages, t.translate, t.since, v.locale,
                   EXISTS (SELECT 1 FROM active_restriction(t.visitor_id, NULL) restriction WHERE restriction.kind = 'ban') AS "banned!"
@@ -389,7 +402,7 @@ pub(super) async fn lock_tickets(tx: &mut PgConnection, ids: &[i64]) -> Result<V
     )
     .fetch_all(tx)
     .await?;
-    let locked = rows.into_iter().map(|row| Locked {
+    let locked = rows.into_iter().map(|row| LockedTicket {
         locale: Locale::of_tag(&row.locale).unwrap_or_default(),
         banned: row.banned,
         ticket: Ticket {
@@ -403,7 +416,7 @@ pub(super) async fn lock_tickets(tx: &mut PgConnection, ids: &[i64]) -> Result<V
     Ok(locked.collect())
 }
 
-/// Deletes tickets and answers which were there.
-pub(super) async fn take_tickets(tx: &mut PgConnection, ids: &[i64]) -> Result<Vec<i64>> {
+/// Deletes tickets and returns the ids of those that were there.
+pub(super) async fn delete_tickets(tx: &mut PgConnection, ids: &[TicketId]) -> Result<Vec<TicketId>> {
     sqlx::query_scalar!("DELETE FROM random_ticket WHERE id = ANY($1) RETURNING id", ids).fetch_all(tx).await
 }

@@ -1,4 +1,6 @@
-//! The ticket writer: seeks gathered while the last commit ran are written in one transaction; each is answered after it.
+//! The seek writer: it commits seeks in batches and answers each one after the commit.
+//!
+//! Seeks that arrive while a commit runs are in the next batch.
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,153 +12,167 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::connected::Connected;
+use super::connection_health::ConnectionHealth;
+use super::local_visitors::TrackedTicket;
 use super::model::Seek;
-use super::registry::Seeker;
-use super::store::{self, Written};
+use super::store::{self, TicketBatch};
 use crate::accounts;
 use crate::app::App;
 use crate::db::{self, fence};
 use crate::error::{Error, Result};
+use crate::ids::VisitorId;
 use crate::moderation::{self, Restriction};
 
-/// Seeks waiting to be written at most; past it a seeker is told `unavailable`.
-const QUEUE: usize = 4_096;
-/// Seeks of one transaction at most.
-const ROWS: usize = 500;
-/// What has not committed by then, since it was asked, is answered `unavailable`.
-const PATIENCE: Duration = Duration::from_millis(1_800);
-/// Deadlocks and serialization failures a batch is repeated after.
-const REPEATS: usize = 5;
-/// Nobody hangs the rest: the session settings of the writer.
-const SESSION: &[(&str, &str)] = &[
+/// The largest number of seeks in the queue. Further ones are answered `unavailable`.
+const MAX_QUEUED_SEEKS: usize = 4_096;
+/// The largest number of seeks in one transaction.
+const MAX_BATCH_ROWS: usize = 500;
+/// Time from a request after which a seek that is not committed is answered `unavailable`.
+const WRITE_DEADLINE: Duration = Duration::from_millis(1_800);
+/// How often a batch is retried after a deadlock or a serialization failure.
+const MAX_RETRIES: usize = 5;
+/// Pause before a batch is retried on a new connection.
+const RECONNECT_DELAY: Duration = Duration::from_millis(100);
+/// Time that must remain until the deadline for a retry on a new connection.
+const MIN_RECONNECT_TIME: Duration = Duration::from_millis(200);
+/// How long closing the connection can take when the node stops.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The session settings of the connection: a statement that hangs must not hold up other visitors.
+const SESSION_SETTINGS: &[(&str, &str)] = &[
     ("idle_in_transaction_session_timeout", "2s"),
     ("statement_timeout", "5s"),
     ("tcp_user_timeout", "5s"),
     ("application_name", "maju tickets"),
 ];
 
-/// A seek that waits to be written.
-struct Draft {
-    visitor: i64,
+/// A seek that is accepted but not yet committed.
+struct PendingSeek {
+    visitor: VisitorId,
     ticket: Uuid,
     seek: Seek,
     since: OffsetDateTime,
-    asked: Instant,
+    requested_at: Instant,
     answer: oneshot::Sender<Result<Uuid>>,
 }
 
-/// Why a seek is not written.
+/// Why a seek is refused.
 #[derive(Clone, Copy, Debug)]
-enum Refusal {
+enum DenyReason {
     InTalk,
     Restricted(Restriction),
 }
 
-/// Where seeks are handed in.
-pub(super) struct Writer {
-    drafts: mpsc::Sender<Draft>,
-    end: Mutex<Option<mpsc::Receiver<Draft>>>,
-    pub(super) connected: Connected,
+/// The queue of the seek writer, and the health of its connection.
+pub(super) struct SeekQueue {
+    sender: mpsc::Sender<PendingSeek>,
+    /// The receiving end. `None` since the writer took it.
+    receiver: Mutex<Option<mpsc::Receiver<PendingSeek>>>,
+    pub(super) connection: ConnectionHealth,
 }
 
-impl Default for Writer {
+impl Default for SeekQueue {
     fn default() -> Self {
-        let (drafts, end) = mpsc::channel(QUEUE);
-        Self { drafts, end: Mutex::new(Some(end)), connected: Connected::default() }
+        let (sender, receiver) = mpsc::channel(MAX_QUEUED_SEEKS);
+        Self { sender, receiver: Mutex::new(Some(receiver)), connection: ConnectionHealth::default() }
     }
 }
 
-/// Writes a ticket, in place of the visitor's earlier one, and answers its public id after the commit.
+/// Writes a ticket in place of the visitor's earlier one. Returns its public id after the commit.
 ///
-/// Errors: `already_in_session`, `banned`, `muted`, `unavailable`.
-pub(super) async fn write(app: &App, visitor: i64, seek: Seek) -> Result<Uuid> {
-    let (answer, written) = oneshot::channel();
-    let draft = Draft { visitor, ticket: Uuid::new_v4(), seek, since: app.clock.now(), asked: Instant::now(), answer };
-    app.matching.writer.drafts.try_send(draft).map_err(|_| Error::Unavailable)?;
-    written.await.map_err(|_| Error::Unavailable)?
+/// # Errors
+/// `already_in_session`, `banned`, `muted`, `unavailable`.
+pub(super) async fn write(app: &App, visitor: VisitorId, seek: Seek) -> Result<Uuid> {
+    let (answer, committed) = oneshot::channel();
+    let (ticket, since, requested_at) = (Uuid::new_v4(), app.clock.now(), Instant::now());
+    let pending = PendingSeek { visitor, ticket, seek, since, requested_at, answer };
+    app.matching.seek_queue.sender.try_send(pending).map_err(|_| Error::Unavailable)?;
+    committed.await.map_err(|_| Error::Unavailable)?
 }
 
-/// Starts the writer.
+/// Starts the seek writer.
 pub(super) fn run(app: &App) {
-    let end = app.matching.writer.end.lock().take();
-    if let Some(drafts) = end {
-        let lane = Lane { app: app.clone(), drafts, connection: None };
-        // Outside of the task: the queue outlives a panic.
-        let lane = Arc::new(tokio::sync::Mutex::new(lane));
+    let receiver = app.matching.seek_queue.receiver.lock().take();
+    if let Some(receiver) = receiver {
+        let writer = SeekWriter { app: app.clone(), receiver, connection: None };
+        // It is shared with the task, so that the queue survives a panic of the task.
+        let writer = Arc::new(tokio::sync::Mutex::new(writer));
         app.tasks.spawn_essential("matching.writer", move || {
-            let lane = lane.clone();
-            async move { lane.lock().await.run().await }
+            let writer = writer.clone();
+            async move { writer.lock().await.run().await }
         });
     }
 }
 
-struct Lane {
+/// The task that commits batches of seeks on its own connection.
+struct SeekWriter {
     app: App,
-    drafts: mpsc::Receiver<Draft>,
+    receiver: mpsc::Receiver<PendingSeek>,
     connection: Option<PgConnection>,
 }
 
-impl Lane {
+impl SeekWriter {
     async fn run(&mut self) {
         let stopping = self.app.tasks.stopping.clone();
-        self.connection = None; // After a panic: it may be in the middle of a transaction.
-        let mut gathered = Vec::with_capacity(ROWS);
+        self.connection = None; // after a panic it can be in the middle of a transaction
+        let mut batch = Vec::with_capacity(MAX_BATCH_ROWS);
         loop {
             tokio::select! {
                 biased;
-                count = self.drafts.recv_many(&mut gathered, ROWS) => {
+                count = self.receiver.recv_many(&mut batch, MAX_BATCH_ROWS) => {
                     if count == 0 {
                         break;
                     }
-                    self.settle(std::mem::take(&mut gathered)).await;
+                    self.process_batch(std::mem::take(&mut batch)).await;
                 }
                 () = stopping.cancelled() => break,
             }
         }
         if let Some(connection) = self.connection.take() {
-            let _ = tokio::time::timeout(Duration::from_secs(1), connection.close()).await;
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, connection.close()).await;
         }
     }
 
-    /// Answers every seek of a batch, whatever happens.
-    async fn settle(&mut self, batch: Vec<Draft>) {
-        // Nobody waits for another's time: the one that was asked first decides.
-        let asked = batch.iter().map(|draft| draft.asked).min().unwrap_or_else(Instant::now);
-        let (batch, give_up) = (Batch::of(batch), asked + PATIENCE);
-        let mut repeats = 0;
+    /// Commits a batch and answers every seek in it, also on failure.
+    async fn process_batch(&mut self, seeks: Vec<PendingSeek>) {
+        // The oldest request sets the deadline of the whole batch.
+        let requested_at = seeks.iter().map(|seek| seek.requested_at).min().unwrap_or_else(Instant::now);
+        let (batch, deadline) = (SeekBatch::new(seeks), requested_at + WRITE_DEADLINE);
+        let mut retries = 0;
         let why = loop {
-            match tokio::time::timeout_at(give_up, self.attempt(&batch.written)).await {
-                Ok(Ok(refused)) => return batch.answer(&self.app, &refused),
-                Ok(Err(why)) if is_retryable(&why) && repeats < REPEATS => repeats += 1,
-                Ok(Err(Error::Unavailable)) if Instant::now() + Duration::from_millis(200) < give_up => {
+            match tokio::time::timeout_at(deadline, self.try_commit(&batch.rows)).await {
+                Ok(Ok(denied)) => return batch.answer_committed(&self.app, &denied),
+                Ok(Err(why)) if is_retryable(&why) && retries < MAX_RETRIES => retries += 1,
+                Ok(Err(Error::Unavailable)) if Instant::now() + MIN_RECONNECT_TIME < deadline => {
                     self.connection = None;
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    tokio::time::sleep(RECONNECT_DELAY).await;
                 }
                 Ok(Err(why)) => break why,
                 Err(_) => {
                     if self.connection.is_none() {
-                        self.app.matching.writer.connected.note(false);
+                        self.app.matching.seek_queue.connection.record(false);
                     }
                     break Error::Unavailable;
                 }
             }
         };
         self.connection = None;
-        tracing::warn!(error.cause = ?why, batch.rows = batch.written.visitors.len(), "seeks could not be written");
-        // The last attempt may have committed: what was refused must not stand.
-        self.app.matching.registry.doubt(batch.written.tickets.iter().copied());
-        batch.refuse();
+        tracing::warn!(error.cause = ?why, batch.rows = batch.rows.visitors.len(), "the seeks of a batch were not written");
+        // The last attempt may have committed. A ticket that was answered `unavailable` must not
+        // wait.
+        self.app.matching.local.add_uncertain(batch.rows.tickets.iter().copied());
+        batch.answer_unavailable();
     }
 
-    /// One transaction: the fence, keep the visitors, lock their tickets, refuse those in a talk and those who may not seek,
-    /// write. Answers who was refused, and why.
-    async fn attempt(&mut self, batch: &Written) -> Result<HashMap<i64, Refusal>> {
+    /// Writes a batch in one transaction. Returns the visitors whose seek is refused, and why.
+    ///
+    /// The transaction takes the fence, keeps the visitors from being deleted, locks their tickets,
+    /// refuses the visitors that are in a talk or restricted, and writes the other tickets.
+    async fn try_commit(&mut self, batch: &TicketBatch) -> Result<HashMap<VisitorId, DenyReason>> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
             empty => {
-                let connecting = db::connect(&self.app.db, SESSION).await;
-                self.app.matching.writer.connected.note(connecting.is_ok());
+                let connecting = db::connect(&self.app.db, SESSION_SETTINGS).await;
+                self.app.matching.seek_queue.connection.record(connecting.is_ok());
                 empty.insert(connecting?)
             }
         };
@@ -164,82 +180,84 @@ impl Lane {
         // No ticket is written after the commit of its visitor's ban.
         fence::share(&mut tx).await?;
         accounts::lock_against_sweep(&mut tx, &batch.visitors).await?;
-        // Under these locks no pair with them is committed; a pair that was is seen by the next statement.
-        store::lock_tickets_of(&mut tx, &batch.visitors).await?;
-        let busy = store::in_talk(&mut tx, &batch.visitors).await?.into_iter();
-        let mut refused: HashMap<i64, Refusal> = busy.map(|visitor| (visitor, Refusal::InTalk)).collect();
+        // While these locks are held, no pair with these visitors is committed. The next statement
+        // sees a pair that was committed before.
+        store::lock_tickets_by_visitor(&mut tx, &batch.visitors).await?;
+        let in_talk = store::visitors_in_talk(&mut tx, &batch.visitors).await?.into_iter();
+        let mut denied: HashMap<VisitorId, DenyReason> = in_talk.map(|visitor| (visitor, DenyReason::InTalk)).collect();
         let restrictions = moderation::restrictions(&mut tx, &batch.visitors, None).await?.into_iter();
-        refused.extend(restrictions.map(|(visitor, restriction)| (visitor, Refusal::Restricted(restriction))));
-        let without: HashSet<i64> = refused.keys().copied().collect();
-        store::write_tickets(&mut tx, self.app.node, &batch.without(&without)).await?;
+        denied.extend(restrictions.map(|(visitor, restriction)| (visitor, DenyReason::Restricted(restriction))));
+        let excluded: HashSet<VisitorId> = denied.keys().copied().collect();
+        store::write_tickets(&mut tx, self.app.node, &batch.without(&excluded)).await?;
         tx.commit().await?;
-        Ok(refused)
+        Ok(denied)
     }
 }
 
-/// A batch with each visitor once: the last seek of each stands, the earlier ones get its answer.
-struct Batch {
-    written: Written,
-    seekers: HashMap<i64, Seeker>,
-    answers: Vec<(i64, oneshot::Sender<Result<Uuid>>)>,
+/// The seeks of one transaction. Each visitor has one row: that of its last seek. Earlier seeks of
+/// the visitor get the same answer.
+struct SeekBatch {
+    rows: TicketBatch,
+    tickets: HashMap<VisitorId, TrackedTicket>,
+    answers: Vec<(VisitorId, oneshot::Sender<Result<Uuid>>)>,
 }
 
-impl Batch {
-    fn of(drafts: Vec<Draft>) -> Self {
-        let mut seekers = HashMap::with_capacity(drafts.len());
-        let mut answers = Vec::with_capacity(drafts.len());
-        for draft in drafts {
-            answers.push((draft.visitor, draft.answer));
-            seekers.insert(draft.visitor, Seeker { ticket: draft.ticket, seek: draft.seek, since: draft.since });
+impl SeekBatch {
+    fn new(seeks: Vec<PendingSeek>) -> Self {
+        let mut tickets = HashMap::with_capacity(seeks.len());
+        let mut answers = Vec::with_capacity(seeks.len());
+        for PendingSeek { visitor, ticket, seek, since, answer, .. } in seeks {
+            answers.push((visitor, answer));
+            tickets.insert(visitor, TrackedTicket { ticket, seek, since });
         }
-        let mut written = Written::default();
-        for (visitor, seeker) in &seekers {
-            written.add(*visitor, seeker.ticket, &seeker.seek, seeker.since);
+        let mut rows = TicketBatch::default();
+        for (visitor, tracked) in &tickets {
+            rows.add(*visitor, tracked.ticket, &tracked.seek, tracked.since);
         }
-        Self { written, seekers, answers }
+        Self { rows, tickets, answers }
     }
 
-    /// After the commit: this node answers for the tickets, then their seekers hear of them.
-    fn answer(self, app: &App, refused: &HashMap<i64, Refusal>) {
+    /// Tracks the committed tickets on this node, then answers the seeks.
+    fn answer_committed(self, app: &App, denied: &HashMap<VisitorId, DenyReason>) {
         let now = app.clock.instant();
-        let tickets: HashMap<i64, Uuid> =
-            self.seekers.iter().map(|(visitor, seeker)| (*visitor, seeker.ticket)).collect();
-        for (visitor, seeker) in self.seekers {
-            if refused.contains_key(&visitor) {
-                app.matching.registry.release(visitor);
+        let tickets: HashMap<VisitorId, Uuid> =
+            self.tickets.iter().map(|(visitor, tracked)| (*visitor, tracked.ticket)).collect();
+        for (visitor, tracked) in self.tickets {
+            if denied.contains_key(&visitor) {
+                app.matching.local.untrack(visitor);
             } else {
-                app.matching.registry.hold(visitor, seeker, now);
+                app.matching.local.track(visitor, tracked, now);
             }
         }
-        app.matching.wake(app);
-        let mut heard = HashSet::new();
+        app.matching.wake_matchers(app);
+        let mut answered = HashSet::new();
         for (visitor, answer) in self.answers {
-            let outcome = match (refused.get(&visitor), tickets.get(&visitor)) {
-                (Some(Refusal::Restricted(restriction)), _) => Err((*restriction).into()),
+            let outcome = match (denied.get(&visitor), tickets.get(&visitor)) {
+                (Some(DenyReason::Restricted(restriction)), _) => Err((*restriction).into()),
                 (None, Some(ticket)) => Ok(*ticket),
-                (Some(Refusal::InTalk), _) | (None, None) => Err(Error::AlreadyInSession),
+                (Some(DenyReason::InTalk), _) | (None, None) => Err(Error::AlreadyInSession),
             };
             if answer.send(outcome).is_ok() {
-                heard.insert(visitor);
+                answered.insert(visitor);
             }
         }
-        // Whoever has gone, or was told `unavailable` because it took too long, must not be waiting without knowing.
-        for (visitor, ticket) in tickets.into_iter().filter(|(visitor, _)| !heard.contains(visitor)) {
-            if !refused.contains_key(&visitor) {
-                app.matching.registry.release(visitor);
-                app.matching.registry.doubt([ticket]);
+        // A visitor that did not get its answer in time must not wait without knowing it.
+        for (visitor, ticket) in tickets.into_iter().filter(|(visitor, _)| !answered.contains(visitor)) {
+            if !denied.contains_key(&visitor) {
+                app.matching.local.untrack(visitor);
+                app.matching.local.add_uncertain([ticket]);
             }
         }
     }
 
-    fn refuse(self) {
+    fn answer_unavailable(self) {
         for (_, answer) in self.answers {
             let _ = answer.send(Err(Error::Unavailable));
         }
     }
 }
 
-/// Whether repeating the same transaction can succeed.
+/// Returns `true` if the same transaction can succeed when it is repeated.
 fn is_retryable(why: &Error) -> bool {
     matches!(why, Error::Internal(cause) if cause.downcast_ref::<sqlx::Error>().is_some_and(db::is_retryable))
 }

@@ -5,14 +5,16 @@ use std::time::Instant;
 use time::{Duration, OffsetDateTime};
 
 use matching::model::{Seek, Ticket};
-use matching::{Met, pairs};
+use matching::{Exclusions, pairs};
 
 /// What the rule asks of the rest of the server, and no more.
 #[path = "../../../src/matching"]
 mod matching {
-    mod crowd;
+    #[expect(dead_code, reason = "the server uses all of it, the measurement some")]
+    mod limits;
     #[expect(dead_code, reason = "the matcher uses all of it, the measurement some")]
     mod pair;
+    mod pool;
 
     pub mod model {
         pub struct Seek {
@@ -31,23 +33,27 @@ mod matching {
 
     /// Who may not meet, or not yet.
     #[derive(Default)]
-    pub struct Met(pair::Met);
+    pub struct Exclusions(pair::Exclusions);
 
-    impl Met {
-        pub fn met(&mut self, one: i64, other: i64, ended: time::OffsetDateTime) {
-            self.0.met(one, other, ended);
+    impl Exclusions {
+        pub fn add_recent(&mut self, one: i64, other: i64, ended: time::OffsetDateTime) {
+            self.0.add_recent(one, other, ended);
         }
 
-        pub fn block(&mut self, one: i64, other: i64) {
-            self.0.block(one, other);
+        pub fn add_block(&mut self, one: i64, other: i64) {
+            self.0.add_block(one, other);
         }
     }
 
     /// How many pairs a round makes, how many of them with a shared interest.
-    pub fn pairs(tickets: &[model::Ticket], met: &Met, now: time::OffsetDateTime) -> (usize, usize) {
-        let made = pair::pair(tickets, &met.0, now);
+    pub fn pairs(tickets: &[model::Ticket], exclusions: &Exclusions, now: time::OffsetDateTime) -> (usize, usize) {
+        let made = pair::pair(tickets, &exclusions.0, now);
         (made.len(), made.iter().filter(|one| !one.shared.is_empty()).count())
     }
+}
+
+mod ids {
+    pub type VisitorId = i64;
 }
 
 mod faults {
@@ -127,32 +133,32 @@ fn alone(people: usize, dice: &mut Dice) -> Vec<Ticket> {
 }
 
 /// One of five met somebody lately, one of fifty blocked somebody.
-fn apart(people: usize, dice: &mut Dice) -> Met {
-    let mut met = Met::default();
+fn apart(people: usize, dice: &mut Dice) -> Exclusions {
+    let mut exclusions = Exclusions::default();
     let one = |dice: &mut Dice| 1 + dice.below(people as u64) as i64;
     for _ in 0..people / 5 {
-        met.met(one(dice), one(dice), NOW - Duration::seconds(dice.below(900) as i64));
+        exclusions.add_recent(one(dice), one(dice), NOW - Duration::seconds(dice.below(900) as i64));
     }
     for _ in 0..people / 50 {
-        met.block(one(dice), one(dice));
+        exclusions.add_block(one(dice), one(dice));
     }
-    met
+    exclusions
 }
 
 fn main() {
     let asked: Vec<usize> = std::env::args().skip(1).map(|word| word.parse().expect("a number")).collect();
     let (people, repeats) = (asked.first().copied().unwrap_or(200_000), asked.get(1).copied().unwrap_or(5));
     let mut dice = Dice(7);
-    for (name, tickets, met) in [
-        ("simplest", simplest(people, &mut dice), Met::default()),
+    for (name, tickets, exclusions) in [
+        ("simplest", simplest(people, &mut dice), Exclusions::default()),
         ("ordinary", ordinary(people, &mut dice), apart(people, &mut dice)),
-        ("alone", alone(people, &mut dice), Met::default()),
+        ("alone", alone(people, &mut dice), Exclusions::default()),
     ] {
         let mut took = Vec::new();
         let mut made = (0, 0);
         for _ in 0..repeats {
             let began = Instant::now();
-            made = pairs(&tickets, &met, NOW);
+            made = pairs(&tickets, &exclusions, NOW);
             took.push(began.elapsed().as_secs_f64());
         }
         took.sort_by(f64::total_cmp);

@@ -1,35 +1,36 @@
-//! Talks between two: found, entered, away and back, ended. Exactly one end of a talk wins; every other is harmless.
+//! Talks between two visitors: found, entered, away, returned, ended.
+//!
+//! Exactly one end of a talk wins. Every other attempt to end it does nothing.
+mod model;
 mod store;
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::model::{
-    ENTRY, Ending, OpenSession, Pairing, PartnerState, RETURN, Seek, Talk, TalkEvent, TalkState, farewells, other,
-    overdue,
-};
-use super::pair::APART;
+use super::limits::{ENTRY_DEADLINE, MEDIAN_WAIT_WINDOW, MIN_WAITS_FOR_MEDIAN, REMATCH_COOLDOWN, RETURN_DEADLINE};
+use super::model::{OpenSession, Pairing, PartnerState, Seek, TalkEvent, TalkId, TalkState};
 use crate::app::App;
 use crate::clock::format_timestamp;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
-use crate::matching::registry::Seeker;
-use crate::matching::store::{self as tickets, Written};
+use crate::ids::{RoomId, VisitorId};
+use crate::matching::local_visitors::TrackedTicket;
+use crate::matching::store::{self as tickets, TicketBatch};
 use crate::realtime::{Publication, Topic};
 use crate::rooms;
 
-pub(super) use store::{NewTalk, View, insert, matched, views};
+#[cfg(test)]
+pub(super) use model::Side;
+pub(super) use model::{Ending, Talk, end_events, timeout_ending};
+pub(super) use store::{NewTalk, TalkView, insert, matched, views};
 
-/// How far back waits count for the median that seekers are shown.
-const WAITS: time::Duration = time::Duration::minutes(10);
-/// How long the relay may take to say that a talk has ended.
-const HEARSAY: time::Duration = time::Duration::seconds(1);
-/// Waits below which no median is shown.
-const FEW: usize = 5;
+/// How long after the end of a talk the relay can still deliver its event. After that the event is
+/// taken as lost.
+const END_EVENT_GRACE: time::Duration = time::Duration::seconds(1);
 
-/// Tells a visitor, on all sockets of all nodes.
-pub(super) fn tell(app: &App, visitor: i64, event: &TalkEvent) {
+/// Publishes an event to a visitor, on all sockets of all nodes.
+pub(super) fn publish(app: &App, visitor: VisitorId, event: &TalkEvent) {
     let (topic, frame) = (Topic::Visitor(visitor), event.encode());
     app.hub.publish(topic, &frame, None);
     if app.relay.has_others() {
@@ -37,108 +38,139 @@ pub(super) fn tell(app: &App, visitor: i64, event: &TalkEvent) {
     }
 }
 
-/// A talk that this caller ended, after the commit of [`end_in`].
-pub(super) struct Ended {
+/// A talk that this caller ended. It is published after the commit of [`end_in`].
+pub(super) struct EndedTalk {
     talk: Talk,
     ending: Ending,
+    /// The new ticket of the side that waits again.
     ticket: Option<Uuid>,
 }
 
-/// Ends a talk inside a transaction, if it is open and `how` wants it to. The row is locked first: one end wins.
+/// Ends a talk inside a transaction. `how` decides how it ends; it returns `None` to keep the talk
+/// open. Returns `None` if the talk was not ended.
+///
+/// The row is locked first, so that only one end wins.
+///
+/// # Errors
+/// Those of the database.
 pub(super) async fn end_in(
     tx: &mut PgConnection,
-    id: i64,
+    id: TalkId,
     now: OffsetDateTime,
     how: impl FnOnce(&Talk) -> Option<Ending>,
-) -> Result<Option<Ended>> {
+) -> Result<Option<EndedTalk>> {
     let Some(talk) = store::lock(&mut *tx, id).await?.filter(|talk| !talk.ended) else { return Ok(None) };
     let Some(ending) = how(&talk) else { return Ok(None) };
-    let by = ending.by.map(|slot| talk.side(slot).visitor);
-    store::end(&mut *tx, id, ending.reason, by, now).await?;
-    let mut ticket = None;
-    if let Some(slot) = ending.free
-        && let Some(node) = talk.side(slot).node
-        && tickets::is_alive(&mut *tx, node).await?
-    {
-        let (side, again) = (talk.side(slot), Uuid::new_v4());
-        let mut front = Written::default();
-        let since = if faults::on(Fault::FreedSideLosesItsPlace) { now } else { side.since };
-        front.add(side.visitor, again, &side.seek, since);
-        tickets::write_tickets(&mut *tx, node, &front).await?;
-        ticket = Some(again);
-    }
+    let ended_by = ending.ended_by.map(|slot| talk.side(slot).visitor);
+    store::end(&mut *tx, id, ending.reason, ended_by, now).await?;
+    let ticket = requeue(&mut *tx, &talk, ending, now).await?;
     if !faults::on(Fault::RoomStaysOpen) {
         rooms::close(tx, talk.room_id).await?;
     }
-    Ok(Some(Ended { talk, ending, ticket }))
+    Ok(Some(EndedTalk { talk, ending, ticket }))
 }
 
-/// What follows the commit that ended a talk: both sides are told.
-pub(super) fn ended(app: &App, ended: &Ended) {
-    rooms::closed(app, ended.talk.room);
-    for (visitor, event) in farewells(&ended.talk, ended.ending, ended.ticket) {
-        app.matching.registry.left(visitor);
-        if faults::on(Fault::EndNotTold) {
-            continue;
-        }
-        tell(app, visitor, &event);
+/// Writes a ticket for the side that waits again, with the waiting time it had. Returns the ticket.
+/// `None` if there is no such side or its node is not alive.
+async fn requeue(tx: &mut PgConnection, talk: &Talk, ending: Ending, now: OffsetDateTime) -> Result<Option<Uuid>> {
+    let Some(slot) = ending.requeued else { return Ok(None) };
+    let side = talk.side(slot);
+    let Some(node) = side.node else { return Ok(None) };
+    if !tickets::is_node_alive(&mut *tx, node).await? {
+        return Ok(None);
     }
-    if let (Some(ticket), Some(slot)) = (ended.ticket, ended.ending.free) {
+    let (ticket, mut batch) = (Uuid::new_v4(), TicketBatch::default());
+    let since = if faults::on(Fault::FreedSideLosesItsPlace) { now } else { side.since };
+    batch.add(side.visitor, ticket, &side.seek, since);
+    tickets::write_tickets(&mut *tx, node, &batch).await?;
+    Ok(Some(ticket))
+}
+
+/// Publishes the end of a talk to both sides. It must be called after the commit.
+pub(super) fn publish_end(app: &App, ended: &EndedTalk) {
+    rooms::closed(app, ended.talk.room);
+    for (visitor, event) in end_events(&ended.talk, ended.ending, ended.ticket) {
+        app.matching.local.left_talk(visitor);
+        if !faults::on(Fault::EndNotTold) {
+            publish(app, visitor, &event);
+        }
+    }
+    if let (Some(ticket), Some(slot)) = (ended.ticket, ended.ending.requeued) {
         let side = ended.talk.side(slot);
         if side.node == Some(app.node) {
-            // Another node takes it up when it hears the `ended`, or with its next second.
-            let seeker = Seeker { ticket, seek: side.seek.clone(), since: side.since };
-            app.matching.registry.hold(side.visitor, seeker, app.clock.instant());
+            // Another node adopts the ticket when it receives the `ended`, or in the next second.
+            let tracked = TrackedTicket { ticket, seek: side.seek.clone(), since: side.since };
+            app.matching.local.track(side.visitor, tracked, app.clock.instant());
         }
-        app.matching.wake(app);
+        app.matching.wake_matchers(app);
     }
 }
 
-/// Ends a talk in a transaction of its own. False: it was not to be ended, or had ended before.
-pub(super) async fn end(app: &App, id: i64, how: impl FnOnce(&Talk) -> Option<Ending>) -> Result<bool> {
+/// Ends a talk in its own transaction. Returns `true` if this call ended it, `false` if `how`
+/// returned `None` or the talk had ended before.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn end(app: &App, id: TalkId, how: impl FnOnce(&Talk) -> Option<Ending>) -> Result<bool> {
     let mut tx = app.db.begin().await?;
-    let over = end_in(&mut tx, id, app.clock.now(), how).await?;
+    let Some(ended) = end_in(&mut tx, id, app.clock.now(), how).await? else {
+        tx.rollback().await?;
+        return Ok(false);
+    };
     if faults::on(Fault::EndToldBeforeCommit) {
-        over.iter().for_each(|over| ended(app, over));
+        publish_end(app, &ended);
     }
     tx.commit().await?;
-    if let Some(over) = &over {
-        ended(app, over);
-    }
-    Ok(over.is_some())
+    publish_end(app, &ended);
+    Ok(true)
 }
 
-/// A visitor's talk and what it was sought with. Errors: `not_found` for one that is not there or not the visitor's.
-pub(super) async fn of_visitor(app: &App, session: Uuid, visitor: i64) -> Result<(i64, Seek)> {
+/// Returns a visitor's talk by its public id, and what the visitor was looking for.
+///
+/// # Errors
+/// `not_found` if there is no such talk or it is not one of the visitor's.
+pub(super) async fn of_visitor(app: &App, session: Uuid, visitor: VisitorId) -> Result<(TalkId, Seek)> {
     store::of_visitor(&app.db, session, visitor).await?.ok_or(Error::NotFound)
 }
 
-/// The talk of a room. Errors: `not_found` when the room is no talk of the visitor's.
-pub(super) async fn of_room(app: &App, room: i64, visitor: i64) -> Result<i64> {
+/// Returns the talk of a room.
+///
+/// # Errors
+/// `not_found` if the room is not a talk of the visitor's.
+pub(super) async fn of_room(app: &App, room: RoomId, visitor: VisitorId) -> Result<TalkId> {
     store::of_room(&app.db, room, visitor).await?.ok_or(Error::NotFound)
 }
 
-/// The open talk between two people.
-pub(super) async fn open_between(app: &App, one: i64, other: i64) -> Result<Option<i64>> {
+/// Returns the open talk between two visitors. `None` if there is none.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn open_between(app: &App, one: VisitorId, other: VisitorId) -> Result<Option<TalkId>> {
     Ok(store::open_between(&app.db, one, other).await?)
 }
 
-/// Tells both sides of talks that they were found.
-pub(super) fn tell_found(app: &App, views: Vec<store::View>) {
+/// Publishes `found` to both sides of talks.
+pub(super) fn publish_found(app: &App, views: Vec<TalkView>) {
     for view in views {
         for (visitor, found) in [view.a, view.b] {
-            tell(app, visitor, &TalkEvent::Found(found));
+            publish(app, visitor, &TalkEvent::Found(found));
         }
     }
 }
 
-/// The open talks of visitors.
-pub(super) async fn open_ids(app: &App, visitors: &[i64]) -> Result<Vec<i64>> {
+/// Returns the open talks of visitors.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn open_ids(app: &App, visitors: &[VisitorId]) -> Result<Vec<TalkId>> {
     if visitors.is_empty() { Ok(Vec::new()) } else { Ok(store::open_of(&app.db, visitors).await?) }
 }
 
-/// The open talks of visitors, as each of them sees it.
-pub(super) async fn open_of(app: &App, visitors: &[i64]) -> Result<Vec<(i64, Pairing)>> {
+/// Returns the open talks of visitors, as each of these visitors sees them.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn open_pairings(app: &App, visitors: &[VisitorId]) -> Result<Vec<(VisitorId, Pairing)>> {
     let ids = store::open_of(&app.db, visitors).await?;
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -149,8 +181,12 @@ pub(super) async fn open_of(app: &App, visitors: &[i64]) -> Result<Vec<(i64, Pai
     Ok(sides.filter(|(visitor, _)| visitors.contains(visitor)).collect())
 }
 
-/// The open talk of a visitor with its partner's state, for `hello`.
-pub(super) async fn standing(app: &App, visitor: i64) -> Result<Option<OpenSession>> {
+/// Returns the open talk of a visitor with the state of its partner, for `hello`. `None` if the
+/// visitor is in no talk.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn open_session(app: &App, visitor: VisitorId) -> Result<Option<OpenSession>> {
     let fetch = |visitors| store::open_by_visitor(&app.db, visitors);
     let Some(id) = app.matching.open_talks.load(visitor, fetch).await? else { return Ok(None) };
     let mut connection = app.db.acquire().await?;
@@ -158,118 +194,157 @@ pub(super) async fn standing(app: &App, visitor: i64) -> Result<Option<OpenSessi
     let (found, away_since) =
         if view.a.0 == visitor { (view.a.1, view.b_away_since) } else { (view.b.1, view.a_away_since) };
     let state = if away_since.is_some() { TalkState::Away } else { TalkState::Open };
-    Ok(Some(OpenSession { found, state, partner_until: away_since.map(|since| format_timestamp(since + RETURN)) }))
+    let partner_until = away_since.map(|since| format_timestamp(since + RETURN_DEADLINE));
+    Ok(Some(OpenSession { found, state, partner_until }))
 }
 
-/// A visitor's socket on this node is in the room of a talk: the side is here, and back if it was away.
-pub(super) async fn enter(app: &App, visitor: i64, room: i64) -> Result<()> {
+/// Records that a visitor's socket on this node is in the room of a talk. The side has entered, or
+/// returned if it was away. Does nothing if the talk has ended.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn enter(app: &App, visitor: VisitorId, room: RoomId) -> Result<()> {
     let Some(entered) = store::enter(&app.db, room, visitor, app.node).await? else { return Ok(()) };
-    app.matching.registry.entered(visitor, entered.id, app.clock.instant());
+    app.matching.local.entered_talk(visitor, entered.id, app.clock.instant());
     if entered.was_away {
         let back = TalkEvent::Partner { session: entered.public_id, state: PartnerState::Back, until: None };
-        tell(app, entered.partner, &back);
+        publish(app, entered.partner, &back);
     }
     Ok(())
 }
 
-/// Marks the sides of visitors away who have had no socket on this node for a moment.
-pub(super) async fn mark_away(app: &App, visitors: &[i64]) -> Result<()> {
+/// Marks the sides of visitors away, and tells their partners.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn mark_away(app: &App, visitors: &[VisitorId]) -> Result<()> {
     let now = app.clock.now();
     let marked = store::mark_away(&app.db, app.node, visitors, now).await?;
-    tell_away(app, marked, now);
+    publish_away(app, marked, now);
     Ok(())
 }
 
-/// Tells those whose talk was ended on another node and who did not hear of it: the relay lost it.
-pub(super) async fn tell_missed_ends(app: &App) -> Result<()> {
-    let inside = app.matching.registry.inside();
-    if inside.is_empty() {
+/// Tells the visitors on this node whose talk was ended on another node, if the relay lost the
+/// event.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn deliver_missed_ends(app: &App) -> Result<()> {
+    let entered = app.matching.local.entered_talks();
+    if entered.is_empty() {
         return Ok(());
     }
-    let talks: Vec<i64> = inside.iter().map(|(_, talk)| *talk).collect();
-    for over in store::ended_among(&app.db, &talks, app.clock.now() - HEARSAY).await? {
-        rooms::closed(app, over.room);
-        for (visitor, _) in inside.iter().filter(|(_, talk)| *talk == over.id) {
-            app.matching.registry.left(*visitor);
-            let reason = over.reason.as_told(over.by == Some(*visitor));
-            let event = TalkEvent::Ended { session: over.public_id, reason, seeking: None };
+    let talks: Vec<TalkId> = entered.iter().map(|(_, talk)| *talk).collect();
+    for ended in store::ended_among(&app.db, &talks, app.clock.now() - END_EVENT_GRACE).await? {
+        rooms::closed(app, ended.room);
+        for (visitor, _) in entered.iter().filter(|(_, talk)| *talk == ended.id) {
+            app.matching.local.left_talk(*visitor);
+            let reason = ended.reason.shown_to_side(ended.ended_by == Some(*visitor));
+            let event = TalkEvent::Ended { session: ended.public_id, reason, seeking: None };
             app.hub.publish(Topic::Visitor(*visitor), &event.encode(), None);
         }
     }
     Ok(())
 }
 
-/// Brings back the sides that are marked away and have a socket here all the same: they have one on two nodes, or this
-/// node was thought dead.
-pub(super) async fn bring_back(app: &App) -> Result<()> {
-    let inside = app.matching.registry.inside();
-    if inside.is_empty() {
+/// Marks the sides as returned that are away in the database but have a socket here. Their visitor
+/// has a socket on two nodes, or the lease of this node had expired.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn mark_returned(app: &App) -> Result<()> {
+    let entered = app.matching.local.entered_talks();
+    if entered.is_empty() {
         return Ok(());
     }
-    let (visitors, talks): (Vec<i64>, Vec<i64>) = inside.into_iter().unzip();
-    for absent in store::with_absent(&app.db, &talks).await? {
-        for visitor in [absent.a, absent.b].into_iter().flatten() {
+    let (visitors, talks): (Vec<VisitorId>, Vec<TalkId>) = entered.into_iter().unzip();
+    for away in store::with_side_away(&app.db, &talks).await? {
+        for visitor in [away.a, away.b].into_iter().flatten() {
             if visitors.contains(&visitor) {
-                enter(app, visitor, absent.room_id).await?;
+                enter(app, visitor, away.room_id).await?;
             }
         }
     }
     Ok(())
 }
 
-/// Ends what time ends: sides that never entered, sides that were away too long. `leases`: also mark the sides away whose
-/// node's lease has expired; not in the first seconds, in which every node may be renewing its own.
-pub(super) async fn sweep(app: &App, leases: bool) -> Result<()> {
+/// Marks the sides away whose node's lease has expired, and tells their partners.
+///
+/// It must not be called in the first seconds after a crash of Postgres, in which every node renews
+/// its own lease.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn mark_orphaned_away(app: &App) -> Result<()> {
     let now = app.clock.now();
-    if leases {
-        let marked = store::mark_orphans(&app.db, now).await?;
-        tell_away(app, marked, now);
-    }
-    for id in store::due(&app.db, now - ENTRY, now - RETURN).await? {
+    let marked = store::mark_orphaned_away(&app.db, now).await?;
+    publish_away(app, marked, now);
+    Ok(())
+}
+
+/// Ends the talks in which a side never entered or was away too long.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn end_overdue(app: &App) -> Result<()> {
+    let now = app.clock.now();
+    for id in store::overdue(&app.db, now - ENTRY_DEADLINE, now - RETURN_DEADLINE).await? {
         if app.tasks.stopping.is_cancelled() {
             return Ok(());
         }
-        end(app, id, |talk| overdue(talk, now)).await?;
+        end(app, id, |talk| timeout_ending(talk, now)).await?;
     }
     Ok(())
 }
 
-fn tell_away(app: &App, marked: Vec<store::Marked>, now: OffsetDateTime) {
-    for talk in marked.into_iter().filter(|_| !faults::on(Fault::AwayNotTold)) {
-        let (session, until) = (talk.public_id, Some(format_timestamp(now + RETURN)));
+fn publish_away(app: &App, marked: Vec<store::MarkedAway>, now: OffsetDateTime) {
+    if faults::on(Fault::AwayNotTold) {
+        return;
+    }
+    for talk in marked {
+        let (session, until) = (talk.public_id, Some(format_timestamp(now + RETURN_DEADLINE)));
         let away = TalkEvent::Partner { session, state: PartnerState::Away, until };
         if talk.a_marked {
-            tell(app, talk.b, &away);
+            publish(app, talk.b, &away);
         }
         if talk.b_marked {
-            tell(app, talk.a, &away);
+            publish(app, talk.a, &away);
         }
     }
 }
 
-/// The median of the waits of recent talks, in milliseconds; None when there are too few.
+/// Returns the median of the waits of recent talks, in milliseconds. `None` if there are too few of
+/// them.
+///
+/// # Errors
+/// Those of the database.
 pub(super) async fn median_wait(app: &App) -> Result<Option<i64>> {
-    let mut waits = store::recent_waits(&app.db, app.clock.now() - WAITS).await?;
+    let mut waits = store::recent_waits(&app.db, app.clock.now() - MEDIAN_WAIT_WINDOW).await?;
+    if waits.len() < MIN_WAITS_FOR_MEDIAN {
+        return Ok(None);
+    }
     waits.sort_unstable();
-    Ok(if waits.len() < FEW { None } else { waits.get(waits.len() / 2).map(|wait| (*wait).max(0)) })
+    Ok(waits.get(waits.len() / 2).map(|wait| (*wait).max(0)))
 }
 
-/// Whom visitors met lately enough to be kept apart.
-pub(super) async fn met_lately(
+/// Returns the partners of visitors in talks that ended less than [`REMATCH_COOLDOWN`] ago, with
+/// the time of the end.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn recent_partners(
     db: &mut PgConnection,
-    visitors: &[i64],
+    visitors: &[VisitorId],
     now: OffsetDateTime,
-) -> Result<Vec<(i64, i64, OffsetDateTime)>, sqlx::Error> {
-    store::recent_partners(db, visitors, now - APART).await
+) -> Result<Vec<(VisitorId, VisitorId, OffsetDateTime)>, sqlx::Error> {
+    store::recent_partners(db, visitors, now - REMATCH_COOLDOWN).await
 }
 
-/// The ending by one side.
-pub(super) fn by(talk: &Talk, visitor: i64, reason: super::EndReason) -> Option<Ending> {
-    Some(Ending { reason, by: Some(talk.slot_of(visitor)?), free: None })
-}
-
-/// The partner of a visitor in a talk, open or ended. The talk's row is locked.
-pub(super) async fn partner(tx: &mut PgConnection, talk: i64, visitor: i64) -> Result<Option<i64>> {
-    let talk = store::lock(tx, talk).await?;
-    Ok(talk.and_then(|talk| Some(talk.side(other(talk.slot_of(visitor)?)).visitor)))
+/// Locks a talk, open or ended, and returns the partner of a visitor in it. `None` if the visitor
+/// is not in it.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn partner(tx: &mut PgConnection, talk: TalkId, visitor: VisitorId) -> Result<Option<VisitorId>> {
+    Ok(store::lock(tx, talk).await?.and_then(|talk| talk.partner_of(visitor)))
 }

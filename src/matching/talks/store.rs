@@ -6,17 +6,19 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::matching::model::{EndReason, LEASE_SECS, Own, Pairing, Partner, Seek, Side, Talk, Ticket};
+use super::model::{Side, Talk};
+use crate::ids::{RoomId, VisitorId};
+use crate::matching::model::{EndReason, LEASE_TIMEOUT_SECS, Own, Pairing, Partner, Seek, TalkId, Ticket};
 use crate::rooms::Slot;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-/// Talks one sweep brings at most.
-const TALKS: i64 = 500;
+/// The largest number of talks in one sweep.
+const MAX_SWEEP_ROWS: i64 = 500;
 
-/// A talk about to be stored.
+/// A talk that is to be stored.
 pub(in crate::matching) struct NewTalk<'a> {
-    pub room_id: i64,
+    pub room_id: RoomId,
     pub a: &'a Ticket,
     pub b: &'a Ticket,
     pub shared: &'a [String],
@@ -24,20 +26,20 @@ pub(in crate::matching) struct NewTalk<'a> {
     pub relaxed: bool,
 }
 
-/// Stores talks, in one statement, and answers their inner ids.
+/// Stores talks in one statement and returns their ids.
 pub(in crate::matching) async fn insert(
     tx: &mut PgConnection,
     talks: &[NewTalk<'_>],
     at: OffsetDateTime,
-) -> Result<Vec<i64>> {
-    let each = |talk: &NewTalk<'_>| {
+) -> Result<Vec<TalkId>> {
+    let row = |talk: &NewTalk<'_>| {
         serde_json::json!({
             "public_id": Uuid::new_v4(), "room_id": talk.room_id, "a": talk.a.visitor, "b": talk.b.visitor,
             "shared": talk.shared, "languages": talk.languages, "relaxed": talk.relaxed,
             "a_seek": talk.a.seek, "b_seek": talk.b.seek, "a_ticket": talk.a.public_id, "b_ticket": talk.b.public_id,
         })
     };
-    let rows = serde_json::Value::Array(talks.iter().map(each).collect());
+    let rows = serde_json::Value::Array(talks.iter().map(row).collect());
     let (a_since, b_since): (Vec<_>, Vec<_>) = talks.iter().map(|talk| (talk.a.since, talk.b.since)).unzip();
     sqlx::query_scalar!(
         "INSERT INTO random_session (public_id, room_id, a, b, shared, languages, relaxed, a_seek, b_seek,
@@ -58,8 +60,8 @@ pub(in crate::matching) async fn insert(
     .await
 }
 
-/// Locks a talk and reads it as it is now.
-pub(in crate::matching) async fn lock(tx: &mut PgConnection, id: i64) -> Result<Option<Talk>> {
+/// Locks a talk and returns it as it is now. `None` if there is no such talk.
+pub(in crate::matching) async fn lock(tx: &mut PgConnection, id: TalkId) -> Result<Option<Talk>> {
     let row = sqlx::query!(
         r#"SELECT r.public_id, r.room_id, c.public_id AS room, r.a, r.b, r.a_since, r.b_since, r.a_node, r.b_node,
                   r.a_seek AS "a_seek: Json<Seek>", r.b_seek AS "b_seek: Json<Seek>", r.a_away_since, r.b_away_since,
@@ -92,12 +94,13 @@ pub(in crate::matching) async fn lock(tx: &mut PgConnection, id: i64) -> Result<
     }))
 }
 
-/// Notes the end of a talk, and which visitor ended it, if one did.
+/// Stores the end of a talk. `ended_by` is the visitor that ended it, or `None` if a deadline
+/// passed.
 pub(in crate::matching) async fn end(
     tx: &mut PgConnection,
-    id: i64,
+    id: TalkId,
     reason: EndReason,
-    by: Option<i64>,
+    ended_by: Option<VisitorId>,
     at: OffsetDateTime,
 ) -> Result<()> {
     sqlx::query!(
@@ -105,15 +108,20 @@ pub(in crate::matching) async fn end(
         id,
         at,
         reason.as_str(),
-        by
+        ended_by
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// A visitor's talk by its public id, with what the visitor sought it with.
-pub(in crate::matching) async fn of_visitor(db: &PgPool, session: Uuid, visitor: i64) -> Result<Option<(i64, Seek)>> {
+/// Returns a visitor's talk by its public id, and what the visitor was looking for. `None` if there
+/// is no such talk or it is not one of the visitor's.
+pub(in crate::matching) async fn of_visitor(
+    db: &PgPool,
+    session: Uuid,
+    visitor: VisitorId,
+) -> Result<Option<(TalkId, Seek)>> {
     let row = sqlx::query!(
         r#"SELECT id, CASE WHEN a = $2 THEN a_seek ELSE b_seek END AS "seek!: Json<Seek>"
            FROM random_session WHERE public_id = $1 AND $2 IN (a, b)"#,
@@ -125,15 +133,15 @@ pub(in crate::matching) async fn of_visitor(db: &PgPool, session: Uuid, visitor:
     Ok(row.map(|row| (row.id, row.seek.0)))
 }
 
-/// A visitor's talk by its room.
-pub(in crate::matching) async fn of_room(db: &PgPool, room: i64, visitor: i64) -> Result<Option<i64>> {
+/// Returns a visitor's talk by its room. `None` if the room is not a talk of the visitor's.
+pub(in crate::matching) async fn of_room(db: &PgPool, room: RoomId, visitor: VisitorId) -> Result<Option<TalkId>> {
     sqlx::query_scalar!("SELECT id FROM random_session WHERE room_id = $1 AND $2 IN (a, b)", room, visitor)
         .fetch_optional(db)
         .await
 }
 
-/// The open talk between two people, if there is one.
-pub(in crate::matching) async fn open_between(db: &PgPool, one: i64, other: i64) -> Result<Option<i64>> {
+/// Returns the open talk between two visitors. `None` if there is none.
+pub(in crate::matching) async fn open_between(db: &PgPool, one: VisitorId, other: VisitorId) -> Result<Option<TalkId>> {
     sqlx::query_scalar!(
         "SELECT id FROM random_session WHERE ended_at IS NULL AND ((a = $1 AND b = $2) OR (a = $2 AND b = $1))",
         one,
@@ -143,8 +151,8 @@ pub(in crate::matching) async fn open_between(db: &PgPool, one: i64, other: i64)
     .await
 }
 
-/// The open talks of these visitors.
-pub(in crate::matching) async fn open_of(db: &PgPool, visitors: &[i64]) -> Result<Vec<i64>> {
+/// Returns the open talks of these visitors.
+pub(in crate::matching) async fn open_of(db: &PgPool, visitors: &[VisitorId]) -> Result<Vec<TalkId>> {
     sqlx::query_scalar!(
         r#"SELECT id AS "id!" FROM random_session WHERE a = ANY($1) AND ended_at IS NULL
            UNION SELECT id FROM random_session WHERE b = ANY($1) AND ended_at IS NULL"#,
@@ -154,8 +162,11 @@ pub(in crate::matching) async fn open_of(db: &PgPool, visitors: &[i64]) -> Resul
     .await
 }
 
-/// The open talk of each of these visitors.
-pub(in crate::matching) async fn open_by_visitor(db: &PgPool, visitors: Vec<i64>) -> Result<HashMap<i64, i64>> {
+/// Returns the open talk of each of these visitors that has one.
+pub(in crate::matching) async fn open_by_visitor(
+    db: &PgPool,
+    visitors: Vec<VisitorId>,
+) -> Result<HashMap<VisitorId, TalkId>> {
     let rows = sqlx::query!(
         r#"SELECT a AS "visitor!", id AS "id!" FROM random_session WHERE a = ANY($1) AND ended_at IS NULL
            UNION ALL SELECT b, id FROM random_session WHERE b = ANY($1) AND ended_at IS NULL"#,
@@ -167,15 +178,15 @@ pub(in crate::matching) async fn open_by_visitor(db: &PgPool, visitors: Vec<i64>
 }
 
 /// A talk as each side sees it.
-pub(in crate::matching) struct View {
-    pub a: (i64, Pairing),
-    pub b: (i64, Pairing),
+pub(in crate::matching) struct TalkView {
+    pub a: (VisitorId, Pairing),
+    pub b: (VisitorId, Pairing),
     pub a_away_since: Option<OffsetDateTime>,
     pub b_away_since: Option<OffsetDateTime>,
 }
 
-/// Talks with the names of both sides.
-pub(in crate::matching) async fn views(db: &mut PgConnection, ids: &[i64]) -> Result<Vec<View>> {
+/// Returns talks as each side sees them.
+pub(in crate::matching) async fn views(db: &mut PgConnection, ids: &[TalkId]) -> Result<Vec<TalkView>> {
     let rows = sqlx::query!(
         "SELECT r.public_id, c.public_id AS room, r.a, r.b, r.shared, r.languages, r.relaxed, r.a_away_since,
                 r.b_away_since, p.public_id AS a_id, p.name AS a_name, p.color AS a_color, p.animal AS a_animal,
@@ -208,7 +219,7 @@ pub(in crate::matching) async fn views(db: &mut PgConnection, ids: &[i64]) -> Re
                 languages: row.languages.clone(),
                 relaxed: row.relaxed,
             };
-            View {
+            TalkView {
                 a: (row.a, found(&a, &b)),
                 b: (row.b, found(&b, &a)),
                 a_away_since: row.a_away_since,
@@ -218,16 +229,23 @@ pub(in crate::matching) async fn views(db: &mut PgConnection, ids: &[i64]) -> Re
         .collect())
 }
 
-/// A side came in: its node, and no longer away. None: the talk is over, or not the visitor's.
+/// A talk that a side has just entered.
 pub(in crate::matching) struct Entered {
-    pub id: i64,
+    pub id: TalkId,
     pub public_id: Uuid,
-    pub partner: i64,
+    pub partner: VisitorId,
+    /// The side had been away.
     pub was_away: bool,
 }
 
-/// Notes that a visitor's socket on a node is in the room of an open talk.
-pub(in crate::matching) async fn enter(db: &PgPool, room: i64, visitor: i64, node: Uuid) -> Result<Option<Entered>> {
+/// Records that a visitor's socket on a node is in the room of an open talk: the side has a node
+/// and is not away. Returns `None` if the talk has ended or is not one of the visitor's.
+pub(in crate::matching) async fn enter(
+    db: &PgPool,
+    room: RoomId,
+    visitor: VisitorId,
+    node: Uuid,
+) -> Result<Option<Entered>> {
     sqlx::query_as!(
         Entered,
         r#"UPDATE random_session r SET
@@ -248,38 +266,42 @@ pub(in crate::matching) async fn enter(db: &PgPool, room: i64, visitor: i64, nod
     .await
 }
 
-/// A talk that is over.
-pub(in crate::matching) struct Over {
-    pub id: i64,
+/// A stored talk that has ended.
+pub(in crate::matching) struct StoredEnd {
+    pub id: TalkId,
     pub public_id: Uuid,
     pub room: Uuid,
     pub reason: EndReason,
-    /// The visitor who ended it.
-    pub by: Option<i64>,
+    /// The visitor that ended it. `None` if a deadline passed.
+    pub ended_by: Option<VisitorId>,
 }
 
-/// Which of these talks had ended by then.
-pub(in crate::matching) async fn ended_among(db: &PgPool, ids: &[i64], by: OffsetDateTime) -> Result<Vec<Over>> {
+/// Returns which of these talks ended at or before `until`.
+pub(in crate::matching) async fn ended_among(
+    db: &PgPool,
+    ids: &[TalkId],
+    until: OffsetDateTime,
+) -> Result<Vec<StoredEnd>> {
     let rows = sqlx::query!(
         r#"SELECT r.id, r.public_id, c.public_id AS room, r.reason AS "reason!", r.ended_by
            FROM random_session r JOIN chat_room c ON c.id = r.room_id
            WHERE r.id = ANY($1) AND r.ended_at <= $2 AND r.reason IS NOT NULL"#,
         ids,
-        by
+        until
     )
     .fetch_all(db)
     .await?;
-    let over = rows.into_iter().map(|row| {
+    let ended = rows.into_iter().map(|row| {
         let reason = EndReason::of_str(&row.reason);
-        Over { id: row.id, public_id: row.public_id, room: row.room, reason, by: row.ended_by }
+        StoredEnd { id: row.id, public_id: row.public_id, room: row.room, reason, ended_by: row.ended_by }
     });
-    Ok(over.collect())
+    Ok(ended.collect())
 }
 
-/// The rooms of these open talks in which a side is away.
-pub(in crate::matching) async fn with_absent(db: &PgPool, ids: &[i64]) -> Result<Vec<Absent>> {
+/// Returns which of these talks are open and have a side that is away.
+pub(in crate::matching) async fn with_side_away(db: &PgPool, ids: &[TalkId]) -> Result<Vec<SidesAway>> {
     sqlx::query_as!(
-        Absent,
+        SidesAway,
         r#"SELECT room_id, CASE WHEN a_away_since IS NOT NULL THEN a END AS a,
                   CASE WHEN b_away_since IS NOT NULL THEN b END AS b
            FROM random_session WHERE id = ANY($1) AND ended_at IS NULL
@@ -290,31 +312,31 @@ pub(in crate::matching) async fn with_absent(db: &PgPool, ids: &[i64]) -> Result
     .await
 }
 
-/// A talk's room and its absent sides.
-pub(in crate::matching) struct Absent {
-    pub room_id: i64,
-    pub a: Option<i64>,
-    pub b: Option<i64>,
+/// The room of a talk and the visitors of its sides that are away.
+pub(in crate::matching) struct SidesAway {
+    pub room_id: RoomId,
+    pub a: Option<VisitorId>,
+    pub b: Option<VisitorId>,
 }
 
-/// A talk one or both of whose sides have just been marked away.
-pub(in crate::matching) struct Marked {
+/// A talk of which one or both sides have just been marked away.
+pub(in crate::matching) struct MarkedAway {
     pub public_id: Uuid,
-    pub a: i64,
-    pub b: i64,
+    pub a: VisitorId,
+    pub b: VisitorId,
     pub a_marked: bool,
     pub b_marked: bool,
 }
 
-/// Marks the sides of visitors away whose last socket was on this node.
+/// Marks the sides of visitors away if their last socket was on this node.
 pub(in crate::matching) async fn mark_away(
     db: &PgPool,
     node: Uuid,
-    visitors: &[i64],
+    visitors: &[VisitorId],
     at: OffsetDateTime,
-) -> Result<Vec<Marked>> {
+) -> Result<Vec<MarkedAway>> {
     sqlx::query_as!(
-        Marked,
+        MarkedAway,
         r#"UPDATE random_session r SET
               a_away_since = CASE WHEN due.a THEN $3 ELSE r.a_away_since END,
               b_away_since = CASE WHEN due.b THEN $3 ELSE r.b_away_since END
@@ -335,9 +357,9 @@ pub(in crate::matching) async fn mark_away(
 }
 
 /// Marks the sides away whose node's lease has expired.
-pub(in crate::matching) async fn mark_orphans(db: &PgPool, at: OffsetDateTime) -> Result<Vec<Marked>> {
+pub(in crate::matching) async fn mark_orphaned_away(db: &PgPool, at: OffsetDateTime) -> Result<Vec<MarkedAway>> {
     sqlx::query_as!(
-        Marked,
+        MarkedAway,
         r#"WITH alive AS (SELECT node FROM node_lease WHERE seen_at > now() - make_interval(secs => $2))
            UPDATE random_session r SET
               a_away_since = CASE WHEN due.a THEN $1 ELSE r.a_away_since END,
@@ -351,32 +373,38 @@ pub(in crate::matching) async fn mark_orphans(db: &PgPool, at: OffsetDateTime) -
            WHERE r.id = due.id
            RETURNING r.public_id, r.a, r.b, coalesce(due.a, false) AS "a_marked!", coalesce(due.b, false) AS "b_marked!""#,
         at,
-        LEASE_SECS,
-        TALKS
+        LEASE_TIMEOUT_SECS,
+        MAX_SWEEP_ROWS
     )
     .fetch_all(db)
     .await
 }
 
-/// Open talks that time may end: made before `entry` with a side that never came, or with one away since before `back`.
-pub(in crate::matching) async fn due(db: &PgPool, entry: OffsetDateTime, back: OffsetDateTime) -> Result<Vec<i64>> {
+/// Returns open talks whose deadline has passed: created at or before `created` with a side that
+/// never entered, or with a side away since `away` or earlier.
+pub(in crate::matching) async fn overdue(
+    db: &PgPool,
+    created: OffsetDateTime,
+    away: OffsetDateTime,
+) -> Result<Vec<TalkId>> {
     sqlx::query_scalar!(
         "SELECT id FROM random_session
          WHERE ended_at IS NULL AND ((created_at <= $1 AND (a_node IS NULL OR b_node IS NULL))
                                   OR a_away_since <= $2 OR b_away_since <= $2)
          ORDER BY id LIMIT $3",
-        entry,
-        back,
-        TALKS
+        created,
+        away,
+        MAX_SWEEP_ROWS
     )
     .fetch_all(db)
     .await
 }
 
-/// Which of these tickets became a talk, open or ended, or were replaced by one that did.
+/// Returns which of these tickets became a talk, open or ended, or were replaced by a ticket that
+/// did.
 pub(in crate::matching) async fn matched(
     db: &PgPool,
-    visitors: &[i64],
+    visitors: &[VisitorId],
     tickets: &[Uuid],
     since: &[OffsetDateTime],
 ) -> Result<Vec<Uuid>> {
@@ -395,7 +423,8 @@ pub(in crate::matching) async fn matched(
     .await
 }
 
-/// The waits that ended in the last talks since a time: both sides' of 100 talks at most, in milliseconds.
+/// Returns the waits before the latest talks since a time, in milliseconds: both sides of at most
+/// 100 talks.
 pub(in crate::matching) async fn recent_waits(db: &PgPool, since: OffsetDateTime) -> Result<Vec<i64>> {
     sqlx::query_scalar!(
         r#"SELECT (extract(epoch FROM s.created_at - side.since) * 1000)::bigint AS "ms!"
@@ -408,12 +437,12 @@ pub(in crate::matching) async fn recent_waits(db: &PgPool, since: OffsetDateTime
     .await
 }
 
-/// Whom these visitors talked with since a time, and when it ended.
+/// Returns the pairs of visitors whose talk ended after a time, with the time of the end.
 pub(in crate::matching) async fn recent_partners(
     db: &mut PgConnection,
-    visitors: &[i64],
+    visitors: &[VisitorId],
     since: OffsetDateTime,
-) -> Result<Vec<(i64, i64, OffsetDateTime)>> {
+) -> Result<Vec<(VisitorId, VisitorId, OffsetDateTime)>> {
     let rows = sqlx::query!(
         r#"SELECT a, b, ended_at AS "ended_at!" FROM random_session WHERE a = ANY($1) AND ended_at > $2
            UNION ALL

@@ -1,4 +1,5 @@
-//! Matching, tested: the rule itself, a model with crashes and lost news, and the verbs on a real Postgres.
+//! Tests of matching: the rule, a model with crashes and lost messages, and the verbs on a real
+//! Postgres.
 mod ends;
 mod faults;
 mod pairing;
@@ -23,7 +24,7 @@ use crate::realtime::{Queue, Topic, texts};
 use crate::rooms;
 use crate::testing::{Node, PATIENCE};
 
-/// A fixed moment; tests count from here.
+/// Returns a fixed time from which the tests count.
 fn start() -> OffsetDateTime {
     OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000)
 }
@@ -56,18 +57,18 @@ impl Dice {
     }
 }
 
-/// A visitor with one socket on a node, as far as matching knows of it.
+/// A visitor with one socket on a node, as matching sees it.
 struct Client {
     app: App,
     who: Visitor,
     queue: Option<Arc<Queue>>,
-    heard: VecDeque<Value>,
+    received: VecDeque<Value>,
 }
 
 impl Client {
     async fn new(node: &Node) -> Self {
         let mut client =
-            Self { app: node.app.clone(), who: node.visitor("ko").await, queue: None, heard: VecDeque::new() };
+            Self { app: node.app.clone(), who: node.visitor("ko").await, queue: None, received: VecDeque::new() };
         client.open(node);
         client
     }
@@ -96,30 +97,30 @@ impl Client {
         let Some(queue) = &self.queue else { return };
         let mut frames = std::collections::VecDeque::new();
         queue.take_into(&mut frames);
-        self.heard.extend(
+        self.received.extend(
             frames.iter().flat_map(|(_, bytes)| texts(bytes)).map(|text| serde_json::from_str::<Value>(&text).unwrap()),
         );
     }
 
-    /// The next event, which must be of a type.
-    async fn hears(&mut self, kind: &str) -> Value {
+    /// Returns the next event, which must have the given type.
+    async fn receives(&mut self, kind: &str) -> Value {
         let until = tokio::time::Instant::now() + PATIENCE;
         loop {
             self.drain();
-            if let Some(event) = self.heard.pop_front() {
+            if let Some(event) = self.received.pop_front() {
                 assert_eq!(event["type"], kind, "{event}");
                 return event;
             }
-            assert!(tokio::time::Instant::now() < until, "{kind} was never heard");
+            assert!(tokio::time::Instant::now() < until, "{kind} was not received");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// Nothing is said for a while.
-    async fn hears_nothing(&mut self, for_ms: u64) {
+    /// Waits and checks that no event arrives.
+    async fn receives_nothing(&mut self, for_ms: u64) {
         tokio::time::sleep(Duration::from_millis(for_ms)).await;
         self.drain();
-        assert!(self.heard.is_empty(), "{:?}", self.heard);
+        assert!(self.received.is_empty(), "{:?}", self.received);
     }
 
     /// Joins the room of a talk.
@@ -134,16 +135,16 @@ fn id(value: &Value) -> Uuid {
     value.as_str().unwrap().parse().unwrap()
 }
 
-/// Two clients who have found each other, and what each was told.
+/// Matches two clients and returns the `found` of each.
 async fn meet(one: &mut Client, other: &mut Client) -> (Value, Value) {
     one.seek(&[], &["ko"]).await.unwrap();
     other.seek(&[], &["ko"]).await.unwrap();
-    let found = (one.hears("found").await, other.hears("found").await);
+    let found = (one.receives("found").await, other.receives("found").await);
     assert_eq!(found.0["session"], found.1["session"]);
     found
 }
 
-/// A number from the database.
+/// Returns a number from the database.
 async fn count(node: &Node, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(&node.app.db).await.unwrap()
 }

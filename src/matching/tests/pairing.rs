@@ -1,4 +1,4 @@
-//! The rule against a plain reading of it: every pair with every other, no index.
+//! The rule, compared with a simple version of it that has no index and compares everybody.
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -7,9 +7,9 @@ use proptest::prelude::{Just, ProptestConfig, Strategy, prop, prop_assert, prop_
 
 use super::{Dice, seek, start, ticket};
 use crate::matching::model::{Seek, Ticket};
-use crate::matching::pair::{Match, Met, pair};
+use crate::matching::pair::{Exclusions, Match, pair};
 
-/// The wait that two need before they may meet, in seconds; None: never.
+/// Returns the wait in seconds from which two visitors can meet. `None` if they can never meet.
 fn needed(x: &Seek, y: &Seek) -> Option<i64> {
     let primary = |tags: &[String]| -> HashSet<String> {
         tags.iter().map(|tag| tag.split('-').next().unwrap().to_lowercase()).collect()
@@ -27,7 +27,7 @@ fn needed(x: &Seek, y: &Seek) -> Option<i64> {
 }
 
 fn waited(x: &Ticket) -> f64 {
-    // A clock that is behind another node's makes nobody wait longer than a newcomer.
+    // If the clock of another node is ahead, a wait can be negative. It counts as zero.
     (start() - x.since).as_seconds_f64().max(0.0)
 }
 
@@ -35,8 +35,8 @@ fn may_meet(x: &Ticket, y: &Ticket) -> bool {
     x.visitor != y.visitor && needed(&x.seek, &y.seek).is_some_and(|secs| waited(x).min(waited(y)) >= secs as f64)
 }
 
-/// The plain reading.
-fn plainly(tickets: &[Ticket], met: &Met) -> Vec<(i64, i64, bool)> {
+/// The simple version of the rule.
+fn pair_simply(tickets: &[Ticket], exclusions: &Exclusions) -> Vec<(i64, i64, bool)> {
     let mut order: Vec<&Ticket> = tickets.iter().collect();
     order.sort_by_key(|ticket| (ticket.since, ticket.id));
     let mut free = vec![true; order.len()];
@@ -47,8 +47,8 @@ fn plainly(tickets: &[Ticket], met: &Met) -> Vec<(i64, i64, bool)> {
         let seekers = |i: &String| order.iter().filter(|t| t.seek.interests.contains(i)).count();
         (Reverse(shared.len()), shared.iter().map(|i| seekers(i)).min().unwrap_or(usize::MAX), y)
     };
-    let blocked = |x: usize, y: usize| met.is_blocked(order[x].visitor, order[y].visitor);
-    let recent = |x: usize, y: usize| met.is_recent(order[x].visitor, order[y].visitor, start());
+    let blocked = |x: usize, y: usize| exclusions.is_blocked(order[x].visitor, order[y].visitor);
+    let recent = |x: usize, y: usize| exclusions.met_recently(order[x].visitor, order[y].visitor, start());
     for relaxed in [false, true] {
         for x in 0..order.len() {
             let another = |free: &[bool], x: usize| {
@@ -85,7 +85,7 @@ fn in_short(matches: &[Match]) -> Vec<(i64, i64, bool)> {
     matches.iter().map(|one| (one.a, one.b, one.relaxed)).collect()
 }
 
-fn crowd() -> impl Strategy<Value = (Vec<Ticket>, Met)> {
+fn waiting_pool() -> impl Strategy<Value = (Vec<Ticket>, Exclusions)> {
     let interests = prop::sample::subsequence(vec!["a", "b", "c", "d", "e"], 0..=3);
     let languages = prop::sample::subsequence(vec!["ko", "KO-kr", "en", "en-US", "ja"], 0..=2);
     let waits =
@@ -102,15 +102,15 @@ fn crowd() -> impl Strategy<Value = (Vec<Ticket>, Met)> {
             .collect();
         let pairs = prop::collection::vec((1..=count, 1..=count, 0..3_u8), 0..20);
         (Just(tickets), pairs).prop_map(|(tickets, pairs)| {
-            let mut met = Met::default();
+            let mut exclusions = Exclusions::default();
             for (one, other, how) in pairs.into_iter().filter(|(one, other, _)| one != other) {
                 match how {
-                    0 => met.block(one, other),
-                    1 => met.met(one, other, start() - time::Duration::seconds(599)),
-                    _ => met.met(one, other, start() - time::Duration::seconds(600)),
+                    0 => exclusions.add_block(one, other),
+                    1 => exclusions.add_recent(one, other, start() - time::Duration::seconds(599)),
+                    _ => exclusions.add_recent(one, other, start() - time::Duration::seconds(600)),
                 }
             }
-            (tickets, met)
+            (tickets, exclusions)
         })
     })
 }
@@ -119,50 +119,50 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_index_changes_nothing((tickets, met) in crowd()) {
-        prop_assert_eq!(in_short(&pair(&tickets, &met, start())), plainly(&tickets, &met));
+    fn the_index_gives_the_same_pairs_as_comparing_everybody((tickets, exclusions) in waiting_pool()) {
+        prop_assert_eq!(in_short(&pair(&tickets, &exclusions, start())), pair_simply(&tickets, &exclusions));
     }
 
     #[test]
-    fn every_pair_keeps_the_rule((mut tickets, met) in crowd()) {
-        let matches = pair(&tickets, &met, start());
+    fn every_pair_keeps_the_rule((mut tickets, exclusions) in waiting_pool()) {
+        let matches = pair(&tickets, &exclusions, start());
         let find = |visitor| tickets.iter().find(|ticket| ticket.visitor == visitor).unwrap();
         let mut seen = HashSet::new();
         for one in &matches {
-            prop_assert!(one.a != one.b && seen.insert(one.a) && seen.insert(one.b), "nobody twice, never oneself");
-            prop_assert!(!met.is_blocked(one.a, one.b));
+            prop_assert!(one.a != one.b && seen.insert(one.a) && seen.insert(one.b), "nobody is in two pairs or paired with itself");
+            prop_assert!(!exclusions.is_blocked(one.a, one.b));
             prop_assert!(may_meet(find(one.a), find(one.b)), "both have waited long enough for what they lack");
-            prop_assert_eq!(one.relaxed, met.is_recent(one.a, one.b, start()));
+            prop_assert_eq!(one.relaxed, exclusions.met_recently(one.a, one.b, start()));
             prop_assert!(one.shared.iter().all(|i| find(one.b).seek.interests.contains(i)));
             if one.relaxed {
                 prop_assert!(waited(find(one.a)).min(waited(find(one.b))) >= 3.0);
             }
         }
-        // The oldest of all is served if anybody could be.
+        // The longest wait gets a partner if there is one.
         if let Some(oldest) = tickets.iter().min_by_key(|ticket| (ticket.since, ticket.id)) {
             let could = tickets.iter().any(|other| {
-                may_meet(oldest, other) && !met.is_blocked(oldest.visitor, other.visitor)
-                    && !met.is_recent(oldest.visitor, other.visitor, start())
+                may_meet(oldest, other) && !exclusions.is_blocked(oldest.visitor, other.visitor)
+                    && !exclusions.met_recently(oldest.visitor, other.visitor, start())
             });
-            prop_assert!(!could || seen.contains(&oldest.visitor), "the oldest was passed over");
+            prop_assert!(!could || seen.contains(&oldest.visitor), "the longest wait was passed over");
         }
-        // Nobody is left who could have met somebody who is left.
+        // Of the visitors that are left, no two could have met.
         for x in tickets.iter().filter(|ticket| !seen.contains(&ticket.visitor)) {
             for y in tickets.iter().filter(|ticket| !seen.contains(&ticket.visitor)) {
-                let apart = met.is_blocked(x.visitor, y.visitor) || met.is_recent(x.visitor, y.visitor, start());
+                let apart = exclusions.is_blocked(x.visitor, y.visitor) || exclusions.met_recently(x.visitor, y.visitor, start());
                 prop_assert!(apart || !may_meet(x, y), "{} and {} were left", x.visitor, y.visitor);
             }
         }
         tickets.reverse();
-        prop_assert_eq!(pair(&tickets, &met, start()), matches, "the order in which tickets are read changes nothing");
+        prop_assert_eq!(pair(&tickets, &exclusions, start()), matches, "the order in which tickets are read changes nothing");
     }
 }
 
 #[test]
-fn it_widens_with_waiting() {
+fn the_choice_widens_with_the_waiting_time() {
     let music = |visitor, wait| ticket(visitor, seek(&["music"], &["ko"], false), wait);
     let games = |visitor, wait| ticket(visitor, seek(&["games"], &["ko"], false), wait);
-    let made = |tickets: &[Ticket]| in_short(&pair(tickets, &Met::default(), start()));
+    let made = |tickets: &[Ticket]| in_short(&pair(tickets, &Exclusions::default(), start()));
     assert_eq!(made(&[music(1, 0), music(2, 0)]), [(1, 2, false)]);
     assert_eq!(made(&[music(1, 60_000), games(2, 9_999)]), [], "both must have waited");
     assert_eq!(made(&[music(1, 60_000), games(2, 10_000)]), [(1, 2, false)]);
@@ -172,14 +172,14 @@ fn it_widens_with_waiting() {
     assert_eq!(made(&[english(true, 60_000), korean(false, 60_000)]), []);
     assert_eq!(made(&[english(true, 60_000), korean(true, 19_999)]), []);
     assert_eq!(made(&[english(true, 60_000), korean(true, 20_000)]), [(3, 4, false)]);
-    let bridged = pair(&[english(true, 60_000), korean(true, 20_000)], &Met::default(), start());
+    let bridged = pair(&[english(true, 60_000), korean(true, 20_000)], &Exclusions::default(), start());
     assert!(bridged[0].languages.is_empty());
-    let any = pair(&[english(false, 9), ticket(5, seek(&[], &[], false), 8)], &Met::default(), start());
+    let any = pair(&[english(false, 9), ticket(5, seek(&[], &[], false), 8)], &Exclusions::default(), start());
     assert_eq!(any[0].languages, ["en"]);
 }
 
 #[test]
-fn more_in_common_then_rarer_then_older() {
+fn more_shared_interests_come_first_then_rarer_ones_then_longer_waits() {
     let one = |visitor, interests: &[&str], wait| ticket(visitor, seek(interests, &["ko"], false), wait);
     let tickets = [
         one(1, &["music", "tea", "go"], 900),
@@ -188,10 +188,10 @@ fn more_in_common_then_rarer_then_older() {
         one(4, &["music", "tea"], 600),
         one(5, &["music"], 500),
     ];
-    assert_eq!(in_short(&pair(&tickets, &Met::default(), start())), [(1, 4, false), (2, 5, false)]);
+    assert_eq!(in_short(&pair(&tickets, &Exclusions::default(), start())), [(1, 4, false), (2, 5, false)]);
     let matches = pair(
         &[tickets[0].clone(), tickets[1].clone(), tickets[2].clone(), tickets[4].clone()],
-        &Met::default(),
+        &Exclusions::default(),
         start(),
     );
     assert_eq!((matches[0].a, matches[0].b), (1, 3), "go is rarer than music");
@@ -199,33 +199,33 @@ fn more_in_common_then_rarer_then_older() {
 }
 
 #[test]
-fn who_met_lately_waits_for_others_first() {
+fn visitors_who_met_recently_wait_for_others_first() {
     let one = |visitor, wait| ticket(visitor, seek(&[], &["ko"], false), wait);
-    let mut met = Met::default();
-    met.met(1, 2, start() - time::Duration::seconds(60));
-    assert_eq!(in_short(&pair(&[one(1, 2_999), one(2, 9_000)], &met, start())), []);
-    assert_eq!(in_short(&pair(&[one(1, 3_000), one(2, 9_000)], &met, start())), [(2, 1, true)]);
-    // Somebody they could meet in time is there: they wait.
+    let mut exclusions = Exclusions::default();
+    exclusions.add_recent(1, 2, start() - time::Duration::seconds(60));
+    assert_eq!(in_short(&pair(&[one(1, 2_999), one(2, 9_000)], &exclusions, start())), []);
+    assert_eq!(in_short(&pair(&[one(1, 3_000), one(2, 9_000)], &exclusions, start())), [(2, 1, true)]);
+    // Another visitor that they can meet later waits, so they wait too.
     let stranger = ticket(3, seek(&["x"], &["ko"], false), 0);
     let shy = |visitor| ticket(visitor, seek(&["y"], &["ko"], false), 9_000);
-    assert_eq!(in_short(&pair(&[shy(1), shy(2), stranger.clone()], &met, start())), []);
-    // Somebody neither can ever meet does not hold them up.
+    assert_eq!(in_short(&pair(&[shy(1), shy(2), stranger.clone()], &exclusions, start())), []);
+    // A visitor that neither can ever meet does not matter.
     let foreigner = ticket(3, seek(&["x"], &["ja"], false), 0);
-    assert_eq!(in_short(&pair(&[shy(1), shy(2), foreigner], &met, start())), [(1, 2, true)]);
-    met.block(1, 3);
-    met.block(2, 3);
-    assert_eq!(in_short(&pair(&[shy(1), shy(2), stranger], &met, start())), [(1, 2, true)]);
-    met.block(1, 2);
-    assert_eq!(in_short(&pair(&[shy(1), shy(2)], &met, start())), [], "a block is for ever");
+    assert_eq!(in_short(&pair(&[shy(1), shy(2), foreigner], &exclusions, start())), [(1, 2, true)]);
+    exclusions.add_block(1, 3);
+    exclusions.add_block(2, 3);
+    assert_eq!(in_short(&pair(&[shy(1), shy(2), stranger], &exclusions, start())), [(1, 2, true)]);
+    exclusions.add_block(1, 2);
+    assert_eq!(in_short(&pair(&[shy(1), shy(2)], &exclusions, start())), [], "a block is permanent");
 }
 
 #[test]
-fn a_round_over_two_thousand_is_quick() {
+fn a_round_over_two_thousand_is_fast() {
     let mut dice = Dice(7);
     let mut people = |name: &str, make: &mut dyn FnMut(&mut Dice, i64) -> Ticket| {
         let tickets: Vec<Ticket> = (1..=2_000).map(|visitor| make(&mut dice, visitor)).collect();
         let began = Instant::now();
-        let made = pair(&tickets, &Met::default(), start()).len();
+        let made = pair(&tickets, &Exclusions::default(), start()).len();
         let took = began.elapsed();
         eprintln!("pair() over 2,000 {name}: {made} pairs in {took:?}");
         assert!(

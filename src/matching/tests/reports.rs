@@ -1,4 +1,4 @@
-//! Reports: who is meant, what goes with them, and once for each thing.
+//! Reports: who is reported, which evidence is stored, and that each thing is reported once.
 use axum::http::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -40,16 +40,16 @@ async fn a_report_in_a_room_needs_a_visible_entry_of_one_other_person() {
     let (mut a, mut b) = (join(&node, &one, &room).await, join(&node, &two, &room).await);
     a.text(&room, "one").await;
     b.text(&room, "two").await;
-    let mut c = join(&node, &late, &room).await; // sees nothing of what was before
+    let mut c = join(&node, &late, &room).await; // cannot see the earlier entries
     c.text(&room, "three").await;
     let nobody = ("bad_payload".to_owned(), "seqs".to_owned());
     for seqs in [vec![], vec![77], vec![i64::MAX], vec![0], vec![-1], vec![i64::MIN], vec![1, 2], vec![3], vec![1, 3]] {
         assert_eq!(error(&mut c, report(&room, &seqs, true)).await, nobody, "{seqs:?}");
     }
-    assert_eq!(error(&mut b, report(&room, &[2], true)).await, nobody, "one's own");
-    assert_eq!(error(&mut b, report(&room, &[1, 3], true)).await, nobody, "two people");
+    assert_eq!(error(&mut b, report(&room, &[2], true)).await, nobody, "an own entry");
+    assert_eq!(error(&mut b, report(&room, &[1, 3], true)).await, nobody, "entries of two authors");
     assert_eq!((count(&node, REPORTS).await, count(&node, BLOCKS).await), (0, 0));
-    // The author of what was chosen, and nobody else; one's own entry may stand beside it.
+    // It reports the author of the chosen entries. The reporter's own entry can be among them.
     b.ok(report(&room, &[2, 3], true)).await;
     let (reported, blocked): (Uuid, i64) = sqlx::query_as(
         "SELECT v.public_id, (SELECT count(*) FROM visitor_block WHERE v.id IN (low, high))
@@ -60,7 +60,7 @@ async fn a_report_in_a_room_needs_a_visible_entry_of_one_other_person() {
     .unwrap();
     assert_eq!((reported.to_string(), blocked), (late.id.clone(), 1));
     assert_eq!(count(&node, BLOCKS).await, 1);
-    // What the newcomer may not read does not go with its report either.
+    // Entries that the newcomer cannot read are not in the evidence of its report.
     a.text(&room, "four").await;
     c.ok(report(&room, &[1, 4], false)).await;
     let evidence: Value = sqlx::query_scalar("SELECT evidence FROM report ORDER BY id DESC LIMIT 1")
@@ -69,7 +69,7 @@ async fn a_report_in_a_room_needs_a_visible_entry_of_one_other_person() {
         .unwrap();
     let seqs: Vec<i64> = evidence.as_array().unwrap().iter().map(|entry| entry["seq"].as_i64().unwrap()).collect();
     assert_eq!(seqs, [3, 4]);
-    assert_eq!(count(&node, BLOCKS).await, 1, "nothing is blocked that was not asked for");
+    assert_eq!(count(&node, BLOCKS).await, 1, "a block needs `block`");
 }
 
 #[tokio::test]
@@ -86,17 +86,17 @@ async fn a_report_is_stored_once_and_a_repeat_gets_the_first_answer() {
         assert_eq!(b.ok(report(&room, &seqs, false)).await, first, "{seqs:?}");
     }
     assert_eq!(count(&node, REPORTS).await, 1);
-    assert_ne!(b.ok(report(&room, &[2, 3], false)).await, first, "one of them is new");
+    assert_ne!(b.ok(report(&room, &[2, 3], false)).await, first, "one of the entries was not reported before");
     assert_eq!(b.ok(report(&room, &[1], true)).await, first);
-    assert_eq!((count(&node, REPORTS).await, count(&node, BLOCKS).await), (2, 1), "a block is done with a repeat, too");
+    assert_eq!((count(&node, REPORTS).await, count(&node, BLOCKS).await), (2, 1), "a repeat can still block");
 
     let mut talk = node.talk(&node.guest("ko").await, &node.guest("en").await).await;
     talk.b.text(&talk.room, "hey").await;
     let mine = talk.a.ok(report(&talk.room, &[], false)).await;
     for seqs in [vec![], vec![1], vec![77]] {
-        assert_eq!(talk.a.ok(report(&talk.room, &seqs, false)).await, mine, "the partner is known without");
+        assert_eq!(talk.a.ok(report(&talk.room, &seqs, false)).await, mine, "a talk is reported as a whole");
     }
-    assert_ne!(talk.b.ok(report(&talk.room, &[], false)).await, mine, "the other side has its own");
+    assert_ne!(talk.b.ok(report(&talk.room, &[], false)).await, mine, "the other side has its own report");
     assert_eq!(count(&node, REPORTS).await, 4);
 }
 
@@ -143,7 +143,7 @@ async fn evidence_has_its_bound_and_the_chosen_entries_come_first() {
 }
 
 #[tokio::test]
-async fn a_note_is_something_that_can_be_read() {
+async fn a_note_needs_visible_text() {
     let node = limited_node().await;
     let mut talk = node.talk(&node.guest("ko").await, &node.guest("en").await).await;
     let with = |note: &str| {

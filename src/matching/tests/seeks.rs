@@ -1,8 +1,10 @@
-//! What a seek may hold, and what both sides hear of an end.
+//! The limits of a seek, and the events of an end.
 use uuid::Uuid;
 
 use super::{seek, start};
-use crate::matching::model::{EndReason, Ending, Row, Side, Talk, TalkEvent, Upkeep, farewells, overdue, upkeep};
+use crate::matching::model::{EndReason, TalkEvent};
+use crate::matching::reconcile::{Reconciliation, TicketState, reconcile};
+use crate::matching::talks::{Ending, Side, Talk, end_events, timeout_ending};
 use crate::rooms::Slot;
 
 #[test]
@@ -51,53 +53,54 @@ fn talk(a_node: Option<u128>, b_node: Option<u128>) -> Talk {
 }
 
 #[test]
-fn time_ends_what_nobody_enters_or_returns_to() {
+fn a_talk_ends_if_a_side_does_not_enter_or_return_in_time() {
     let after = |secs| start() + time::Duration::seconds(secs);
-    let lost = |free| Some(Ending { reason: EndReason::Lost, by: None, free });
-    assert_eq!(overdue(&talk(Some(1), None), after(14)), None);
-    assert_eq!(overdue(&talk(Some(1), None), after(15)), lost(Some(Slot::A)));
-    assert_eq!(overdue(&talk(None, Some(1)), after(15)), lost(Some(Slot::B)));
-    assert_eq!(overdue(&talk(None, None), after(15)), lost(None));
-    assert_eq!(overdue(&talk(Some(1), Some(1)), after(3_600)), None);
+    let lost = |requeued| Some(Ending { reason: EndReason::Lost, ended_by: None, requeued });
+    assert_eq!(timeout_ending(&talk(Some(1), None), after(14)), None);
+    assert_eq!(timeout_ending(&talk(Some(1), None), after(15)), lost(Some(Slot::A)));
+    assert_eq!(timeout_ending(&talk(None, Some(1)), after(15)), lost(Some(Slot::B)));
+    assert_eq!(timeout_ending(&talk(None, None), after(15)), lost(None));
+    assert_eq!(timeout_ending(&talk(Some(1), Some(1)), after(3_600)), None);
     let mut away = talk(Some(1), Some(1));
     away.b.away_since = Some(after(100));
-    assert_eq!((overdue(&away, after(129)), overdue(&away, after(130))), (None, lost(None)));
+    assert_eq!((timeout_ending(&away, after(129)), timeout_ending(&away, after(130))), (None, lost(None)));
     let mut gone = talk(Some(1), None);
     gone.a.away_since = Some(after(10));
-    assert_eq!(overdue(&gone, after(15)), lost(None), "who is away does not go back to the queue");
+    assert_eq!(timeout_ending(&gone, after(15)), lost(None), "a side that is away does not wait again");
 }
 
 #[test]
-fn only_the_one_who_did_it_hears_of_a_report_or_block() {
-    for (reason, heard) in [
+fn only_the_side_that_reports_or_blocks_learns_of_it() {
+    for (reason, shown) in [
         (EndReason::Next, EndReason::Next),
         (EndReason::Left, EndReason::Left),
         (EndReason::Report, EndReason::Left),
         (EndReason::Block, EndReason::Left),
     ] {
-        let told = farewells(&talk(Some(1), Some(1)), Ending { reason, by: Some(Slot::A), free: None }, None);
+        let events =
+            end_events(&talk(Some(1), Some(1)), Ending { reason, ended_by: Some(Slot::A), requeued: None }, None);
         let ended = |visitor| {
-            told.iter().find_map(|(to, event)| match event {
+            events.iter().find_map(|(to, event)| match event {
                 TalkEvent::Ended { reason, .. } if *to == visitor => Some(*reason),
                 _ => None,
             })
         };
-        assert_eq!((ended(1), ended(2)), (Some(reason), Some(heard)));
+        assert_eq!((ended(1), ended(2)), (Some(reason), Some(shown)));
         let left: Vec<i64> =
-            told.iter().filter(|(_, event)| matches!(event, TalkEvent::Partner { .. })).map(|(to, _)| *to).collect();
-        assert_eq!(left, [2], "only the other side hears that somebody left, before the end");
-        assert_eq!(told.len(), 3);
+            events.iter().filter(|(_, event)| matches!(event, TalkEvent::Partner { .. })).map(|(to, _)| *to).collect();
+        assert_eq!(left, [2], "only the other side receives `left`, before the end");
+        assert_eq!(events.len(), 3);
     }
 }
 
 #[test]
 fn frames_are_as_documented() {
-    let told = farewells(
+    let events = end_events(
         &talk(Some(1), None),
-        Ending { reason: EndReason::Lost, by: None, free: Some(Slot::A) },
+        Ending { reason: EndReason::Lost, ended_by: None, requeued: Some(Slot::A) },
         Some(Uuid::from_u128(3)),
     );
-    let frames: Vec<String> = told.iter().map(|(to, event)| format!("{to} {}", &*event.encode())).collect();
+    let frames: Vec<String> = events.iter().map(|(to, event)| format!("{to} {}", &*event.encode())).collect();
     assert_eq!(
         frames,
         [
@@ -105,24 +108,24 @@ fn frames_are_as_documented() {
             r#"2 {"type":"ended","session":"00000000-0000-0000-0000-000000000001","reason":"lost"}"#,
         ]
     );
-    let [freed, gone] = [0, 1].map(|at: usize| told[at].1.encode());
-    assert!(TalkEvent::puts_back(&freed) && !TalkEvent::puts_back(&gone) && !TalkEvent::is_found(&freed));
+    let [freed, gone] = [0, 1].map(|at: usize| events[at].1.encode());
+    assert!(TalkEvent::requeues(&freed) && !TalkEvent::requeues(&gone) && !TalkEvent::is_found(&freed));
 }
 
 #[test]
-fn a_seeker_is_compared_with_the_table() {
+fn a_tracked_ticket_is_reconciled_with_its_row() {
     let (mine, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-    let row = |ticket, cancelled| Some(Row { ticket, cancelled });
+    let row = |ticket, cancelled| Some(TicketState { ticket, cancelled });
     for (row, in_talk, matched, expected) in [
-        (row(mine, false), false, false, Upkeep::Keep),
-        (row(other, false), false, false, Upkeep::Adopt),
-        (row(mine, true), false, false, Upkeep::Drop),
-        (row(other, true), false, false, Upkeep::Drop),
-        (None, true, true, Upkeep::Deliver),
-        (None, true, false, Upkeep::Deliver),
-        (None, false, true, Upkeep::Drop),
-        (None, false, false, Upkeep::WriteAgain),
+        (row(mine, false), false, false, Reconciliation::Keep),
+        (row(other, false), false, false, Reconciliation::Adopt),
+        (row(mine, true), false, false, Reconciliation::Untrack),
+        (row(other, true), false, false, Reconciliation::Untrack),
+        (None, true, true, Reconciliation::Redeliver),
+        (None, true, false, Reconciliation::Redeliver),
+        (None, false, true, Reconciliation::Untrack),
+        (None, false, false, Reconciliation::Restore),
     ] {
-        assert_eq!(upkeep(mine, row, in_talk, matched), expected, "{row:?} {in_talk} {matched}");
+        assert_eq!(reconcile(mine, row, in_talk, matched), expected, "{row:?} {in_talk} {matched}");
     }
 }

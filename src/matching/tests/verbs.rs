@@ -1,4 +1,4 @@
-//! Seek, cancel, next, leave: the verbs on a real Postgres.
+//! The verbs seek, cancel, next and leave on a real Postgres.
 use std::collections::HashSet;
 
 use uuid::Uuid;
@@ -13,9 +13,9 @@ async fn two_strangers_meet_in_a_and_b() {
     let node = testing::node().await;
     let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
     one.seek(&["Music", "tea"], &["ko-KR", "en"]).await.unwrap();
-    one.hears_nothing(50).await;
+    one.receives_nothing(50).await;
     other.seek(&["music"], &["ko"]).await.unwrap();
-    let (mine, theirs) = (one.hears("found").await, other.hears("found").await);
+    let (mine, theirs) = (one.receives("found").await, other.receives("found").await);
     assert_eq!((&mine["session"], &mine["room"]), (&theirs["session"], &theirs["room"]));
     let slots: HashSet<&str> = [&mine, &theirs].map(|found| found["slot"].as_str().unwrap()).into();
     assert_eq!(slots, HashSet::from(["A", "B"]));
@@ -26,16 +26,16 @@ async fn two_strangers_meet_in_a_and_b() {
     );
     assert_eq!((&mine["you"]["slot"], &mine["relaxed"]), (&mine["slot"], &serde_json::json!(false)));
     let membership = one.enter(&mine).await;
-    assert_eq!(id(&mine["you"]["id"]), membership.member.sender.id, "what one's own messages are signed with");
+    assert_eq!(id(&mine["you"]["id"]), membership.member.sender.id, "the sender of the visitor's own messages");
     assert_eq!(count(&node, WAITING).await, 0);
-    let standing = matching::standing(&node.app, &one.who).await.unwrap();
+    let standing = matching::current_activity(&node.app, &one.who).await.unwrap();
     let session = standing.session.unwrap();
     assert_eq!((session.found.session, session.state), (id(&mine["session"]), TalkState::Open));
     assert_eq!(standing.seeking, None);
     assert!(matches!(one.seek(&[], &[]).await, Err(Error::AlreadyInSession)));
     assert_eq!(count(&node, WAITING).await, 0);
-    one.hears_nothing(1_500).await;
-    other.hears_nothing(0).await;
+    one.receives_nothing(1_500).await;
+    other.receives_nothing(0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -52,13 +52,13 @@ async fn forty_on_two_nodes_make_twenty_pairs() {
     }
     let mut rooms = Vec::new();
     for client in &mut clients {
-        rooms.push(id(&client.hears("found").await["room"]));
+        rooms.push(id(&client.receives("found").await["room"]));
     }
     for room in &rooms {
-        assert_eq!(rooms.iter().filter(|other| *other == room).count(), 2, "each room has two");
+        assert_eq!(rooms.iter().filter(|other| *other == room).count(), 2, "each room has two members");
     }
     for client in &mut clients {
-        client.hears_nothing(0).await;
+        client.receives_nothing(0).await;
     }
     assert_eq!(count(&first, "SELECT count(*) FROM random_session").await, 20);
     assert_eq!(
@@ -66,7 +66,7 @@ async fn forty_on_two_nodes_make_twenty_pairs() {
         40
     );
     assert_eq!(count(&first, WAITING).await, 0);
-    assert!(first.app.matching.matcher.leads_for().is_some() != second.app.matching.matcher.leads_for().is_some());
+    assert!(first.app.matching.matcher.leading_for().is_some() != second.app.matching.matcher.leading_for().is_some());
 }
 
 #[tokio::test]
@@ -77,30 +77,30 @@ async fn a_second_seek_replaces_the_first() {
     let second = one.seek(&["music"], &["ko"]).await.unwrap();
     assert_ne!(first, second);
     assert_eq!(count(&node, WAITING).await, 1);
-    assert_eq!(matching::standing(&node.app, &one.who).await.unwrap().seeking, Some(second));
+    assert_eq!(matching::current_activity(&node.app, &one.who).await.unwrap().seeking, Some(second));
     other.seek(&["tea"], &["ko"]).await.unwrap();
-    other.hears_nothing(1_200).await;
+    other.receives_nothing(1_200).await;
     other.seek(&["music"], &["ko"]).await.unwrap();
-    assert_eq!(one.hears("found").await["shared"], serde_json::json!(["music"]));
+    assert_eq!(one.receives("found").await["shared"], serde_json::json!(["music"]));
     assert_eq!(count(&node, OPEN).await, 1);
     let at_once = [one.seek(&[], &[]), one.seek(&[], &[])];
     assert!(futures_util::future::join_all(at_once).await.iter().all(|outcome| outcome.is_err()), "in a talk");
 }
 
 #[tokio::test]
-async fn a_cancelled_seek_is_met_by_nobody() {
+async fn a_cancelled_seek_is_not_matched() {
     let node = testing::node().await;
     let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
-    matching::cancel(&node.app, &one.who).await.unwrap(); // there was none
+    matching::cancel(&node.app, &one.who).await.unwrap(); // there is no ticket
     one.seek(&[], &["ko"]).await.unwrap();
     matching::cancel(&node.app, &one.who).await.unwrap();
     matching::cancel(&node.app, &one.who).await.unwrap();
     other.seek(&[], &["ko"]).await.unwrap();
-    other.hears_nothing(1_300).await;
-    assert_eq!(matching::standing(&node.app, &one.who).await.unwrap().seeking, None);
+    other.receives_nothing(1_300).await;
+    assert_eq!(matching::current_activity(&node.app, &one.who).await.unwrap().seeking, None);
     one.seek(&[], &["ko"]).await.unwrap();
-    other.hears("found").await;
-    one.hears("found").await;
+    other.receives("found").await;
+    one.receives("found").await;
 }
 
 #[tokio::test]
@@ -115,20 +115,21 @@ async fn next_ends_and_seeks_again() {
         assert!(matches!(refused, Err(Error::NotFound)));
     }
     let ticket = matching::next(&node.app, &one.who, session, true).await.unwrap().unwrap();
-    let ended = one.hears("ended").await;
+    let ended = one.receives("ended").await;
     assert_eq!((&ended["reason"], ended.get("seeking")), (&serde_json::json!("next"), None));
-    assert_eq!(other.hears("partner").await["state"], "left");
-    assert_eq!(other.hears("ended").await["reason"], "next");
-    // A repeat, and the other side's own next a moment later.
+    assert_eq!(other.receives("partner").await["state"], "left");
+    assert_eq!(other.receives("ended").await["reason"], "next");
+    // A repeat, and then the `next` of the other side.
     assert_eq!(matching::next(&node.app, &one.who, session, true).await.unwrap(), Some(ticket));
     assert_eq!(matching::next(&node.app, &other.who, session, false).await.unwrap(), None);
     let again = matching::next(&node.app, &other.who, session, true).await.unwrap();
     assert!(again.is_some_and(|again| again != ticket));
-    // They met a moment ago, and a third may come: after three seconds alone they meet again, and are told so.
-    one.hears_nothing(300).await;
+    // They met a moment ago, and another visitor could come. After three seconds they meet again,
+    // and `found` shows it.
+    one.receives_nothing(300).await;
     node.app.clock.advance(std::time::Duration::from_secs(3));
-    assert_eq!(one.hears("found").await["relaxed"], true);
-    other.hears("found").await;
+    assert_eq!(one.receives("found").await["relaxed"], true);
+    other.receives("found").await;
 }
 
 #[tokio::test]
@@ -140,12 +141,12 @@ async fn leaving_is_harmless_twice_and_the_age_gate_comes_first() {
     for _ in 0..2 {
         matching::leave(&node.app, &one.who, &membership).await.unwrap();
     }
-    assert_eq!(one.hears("ended").await["reason"], "left");
-    assert_eq!(other.hears("partner").await["state"], "left");
-    assert_eq!(other.hears("ended").await["reason"], "left");
-    one.hears_nothing(100).await;
-    other.hears_nothing(0).await;
-    assert_eq!(matching::standing(&node.app, &other.who).await.unwrap().session, None);
+    assert_eq!(one.receives("ended").await["reason"], "left");
+    assert_eq!(other.receives("partner").await["state"], "left");
+    assert_eq!(other.receives("ended").await["reason"], "left");
+    one.receives_nothing(100).await;
+    other.receives_nothing(0).await;
+    assert_eq!(matching::current_activity(&node.app, &other.who).await.unwrap().session, None);
     let mut minor = one.who.clone();
     minor.rules_accepted = None;
     assert!(matches!(matching::seek(&node.app, &minor, seek(&[], &[], false)).await, Err(Error::AgeGate)));
@@ -161,23 +162,23 @@ async fn a_ticket_outlives_its_socket_by_ten_seconds() {
     tokio::time::sleep(std::time::Duration::from_millis(1_300)).await;
     one.open(&node);
     assert_eq!(
-        matching::standing(&node.app, &one.who).await.unwrap().seeking,
+        matching::current_activity(&node.app, &one.who).await.unwrap().seeking,
         Some(ticket),
-        "it was there all the time"
+        "the ticket was never deleted"
     );
     node.app.clock.advance(std::time::Duration::from_secs(60));
     tokio::time::sleep(std::time::Duration::from_millis(1_300)).await;
-    assert_eq!(count(&node, WAITING).await, 1, "with a socket it stays");
+    assert_eq!(count(&node, WAITING).await, 1, "a ticket with a socket stays");
     one.close();
     node.app.clock.advance(std::time::Duration::from_secs(11));
-    eventually("the ticket goes", || async { count(&node, WAITING).await == 0 }).await;
-    assert!(node.app.matching.registry.seekers().is_empty());
+    eventually("the ticket is deleted", || async { count(&node, WAITING).await == 0 }).await;
+    assert!(node.app.matching.local.tracked().is_empty());
 }
 
 #[tokio::test]
 async fn nobody_is_paired_with_somebody_who_is_gone() {
     let node = testing::node().await;
-    // Nodes that only the database joins: what one knows of its sockets is in the row.
+    // The nodes share only the database. A node learns of the other's sockets from the row.
     let other = testing::Node::apart(&node).await;
     for at in [&node, &other] {
         let mut gone = Client::new(&node).await;
@@ -187,20 +188,17 @@ async fn nobody_is_paired_with_somebody_who_is_gone() {
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         let began = tokio::time::Instant::now();
         first.seek(&[], &["ko"]).await.unwrap();
-        first.hears_nothing(300).await;
+        first.receives_nothing(300).await;
         second.seek(&[], &["ko"]).await.unwrap();
-        assert_eq!(first.hears("found").await["session"], second.hears("found").await["session"]);
-        assert!(
-            began.elapsed() < std::time::Duration::from_secs(8),
-            "at once, and not after 15 s: {:?}",
-            began.elapsed()
-        );
-        // Whoever comes back in time has kept the place, on another node too, and is paired again.
+        assert_eq!(first.receives("found").await["session"], second.receives("found").await["session"]);
+        assert!(began.elapsed() < std::time::Duration::from_secs(8), "it must not take 15 s: {:?}", began.elapsed());
+        // A visitor that returns in time keeps its place, also on another node, and is paired
+        // again.
         gone.open(at);
-        assert_eq!(matching::standing(&at.app, &gone.who).await.unwrap().seeking, Some(ticket));
+        assert_eq!(matching::current_activity(&at.app, &gone.who).await.unwrap().seeking, Some(ticket));
         let mut third = Client::new(&node).await;
         third.seek(&[], &["ko"]).await.unwrap();
-        assert_eq!(gone.hears("found").await["session"], third.hears("found").await["session"]);
+        assert_eq!(gone.receives("found").await["session"], third.receives("found").await["session"]);
     }
 }
 
@@ -210,18 +208,20 @@ async fn a_socket_on_another_node_counts() {
     let other = testing::Node::apart(&node).await;
     let mut one = Client::new(&node).await;
     one.seek(&[], &["ko"]).await.unwrap();
-    // A second tab, on another node, which takes the ticket over; then the tab goes, and the first one is still there.
+    // A second tab on another node takes the ticket over. When it closes, the first tab still
+    // counts.
     let mut tab = Client { who: one.who.clone(), ..Client::new(&other).await };
     tab.close();
     tab.open(&other);
-    assert!(matching::standing(&other.app, &one.who).await.unwrap().seeking.is_some());
+    assert!(matching::current_activity(&other.app, &one.who).await.unwrap().seeking.is_some());
     tab.close();
     let mut two = Client::new(&node).await;
     two.seek(&[], &["ko"]).await.unwrap();
-    assert_eq!(one.hears("found").await["session"], two.hears("found").await["session"]);
+    assert_eq!(one.receives("found").await["session"], two.receives("found").await["session"]);
 }
 
-/// Says how fast with `cargo test matching::tests::verbs::a_thousand -- --nocapture`; only that it happens is asserted.
+/// Prints its times with `cargo test matching::tests::verbs::a_thousand -- --nocapture`. They are
+/// not asserted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_seek_at_once_and_all_are_in_talks() {
     let node = testing::node().await;
@@ -234,7 +234,7 @@ async fn a_thousand_seek_at_once_and_all_are_in_talks() {
     futures_util::future::join_all(seeks).await.into_iter().for_each(|outcome| _ = outcome.unwrap());
     let written = began.elapsed();
     eventually("all are in talks", || async { count(&node, OPEN).await == 500 }).await;
-    assert_eq!(count(&node, WAITING).await, 0, "nobody waits any more");
+    assert_eq!(count(&node, WAITING).await, 0, "nobody waits");
     eprintln!("1,000 seeks at once: tickets answered in {written:?}, 500 pairs committed in {:?}", began.elapsed());
     let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
     let mut waits = Vec::new();
@@ -242,7 +242,7 @@ async fn a_thousand_seek_at_once_and_all_are_in_talks() {
         one.seek(&[], &["en"]).await.unwrap();
         let began = std::time::Instant::now();
         other.seek(&[], &["en"]).await.unwrap();
-        let (mine, _) = (one.hears("found").await, other.hears("found").await);
+        let (mine, _) = (one.receives("found").await, other.receives("found").await);
         waits.push(began.elapsed());
         matching::next(&node.app, &one.who, id(&mine["session"]), false).await.unwrap();
         (one, other) = (Client::new(&node).await, Client::new(&node).await);

@@ -1,8 +1,12 @@
-//! A model of several nodes, a table and its talks, driven at random: seeks, sockets that come and go, crashes, lost news,
-//! passing time. The rule, the registry, the upkeep and the deadlines are the real ones; only the tables are simulated.
+//! A random model of several nodes, the ticket table and the talks.
 //!
-//! Checked: nobody in two talks or with themselves or somebody blocked, nobody forgotten, no ticket without a seeker.
-mod passing;
+//! It runs random sequences of seeks, opened and closed sockets, crashes, lost messages and passing
+//! time. The rule, the local visitors, the reconciliation and the deadlines are the real code; only
+//! the tables are simulated.
+//!
+//! It checks that nobody is in two talks, paired with itself or with a blocked visitor, or
+//! forgotten, and that every ticket belongs to a node that tracks it.
+mod seconds;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -11,11 +15,15 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::{Dice, seek, start};
-use crate::matching::model::{ENTRY, EndReason, Ending, RETURN, Seek, Side, Talk};
-use crate::matching::registry::{Registry, Seeker};
+use crate::ids::VisitorId;
+use crate::matching::limits::{ENTRY_DEADLINE, RETURN_DEADLINE};
+use crate::matching::local_visitors::{LocalVisitors, TrackedTicket};
+use crate::matching::model::{EndReason, Seek, TicketId};
+use crate::matching::talks::{Ending, Side, Talk};
 use crate::rooms::Slot;
 
-/// Random sequences, in as many threads as there are; `MAJU_WORLD_SEQUENCES` makes it more, `MAJU_WORLD_SEED` shows one again.
+/// The number of random sequences, on all threads of the machine. `MAJU_WORLD_SEQUENCES` changes
+/// it. `MAJU_WORLD_SEED` runs one sequence again.
 const SEQUENCES: u64 = 100_000;
 const STEPS: u64 = 20;
 const PEOPLE: i64 = 5;
@@ -23,12 +31,12 @@ const NODES: usize = 2;
 
 struct Node {
     id: Uuid,
-    registry: Registry,
+    local: LocalVisitors,
     seen_at: OffsetDateTime,
 }
 
-struct Stored {
-    id: i64,
+struct SimulatedTicket {
+    id: TicketId,
     ticket: Uuid,
     node: Uuid,
     seek: Seek,
@@ -36,19 +44,19 @@ struct Stored {
     cancelled_at: Option<OffsetDateTime>,
 }
 
-struct Held {
+struct SimulatedTalk {
     talk: Talk,
     tickets: [Uuid; 2],
     ended_at: Option<OffsetDateTime>,
 }
 
-/// What the test knows of a person, apart from the code.
+/// What the test knows about a person, independently of the code.
 #[derive(Default)]
 struct Person {
-    /// Sockets by node.
+    /// The number of sockets on each node.
     sockets: [u32; NODES],
-    /// The nodes that were told of the seek on a socket which has been open since.
-    told: BTreeSet<usize>,
+    /// The nodes on which the seek was answered on a socket that is still open.
+    informed: BTreeSet<usize>,
     waits: bool,
 }
 
@@ -57,20 +65,21 @@ struct World {
     began: tokio::time::Instant,
     now: OffsetDateTime,
     nodes: Vec<Node>,
-    table: BTreeMap<i64, Stored>,
-    talks: Vec<Held>,
-    people: BTreeMap<i64, Person>,
-    blocked: BTreeSet<(i64, i64)>,
-    /// Who cancelled on one node while the news to the other was lost, or was put back by another node, until the next
-    /// second. Known limit, left out: a second fault in that very second (a crash of Postgres, a seek of unknown outcome, a node that stands still).
-    unheard: BTreeSet<i64>,
+    table: BTreeMap<VisitorId, SimulatedTicket>,
+    talks: Vec<SimulatedTalk>,
+    people: BTreeMap<VisitorId, Person>,
+    blocked: BTreeSet<(VisitorId, VisitorId)>,
+    /// Visitors that cancelled, or were requeued, on one node while the message to the other node
+    /// was lost. Cleared with the next second. A known limit is left out: a second fault in that
+    /// same second (a crash of Postgres, an uncertain commit, a node that stops).
+    undelivered: BTreeSet<VisitorId>,
     next: u128,
     log: Vec<String>,
 }
 
 impl World {
     fn new(seed: u64) -> Self {
-        let node = |n| Node { id: Uuid::from_u128(n), registry: Registry::default(), seen_at: start() };
+        let node = |n| Node { id: Uuid::from_u128(n), local: LocalVisitors::default(), seen_at: start() };
         Self {
             dice: Dice(seed),
             began: tokio::time::Instant::now(),
@@ -80,7 +89,7 @@ impl World {
             talks: Vec::new(),
             people: (1..=PEOPLE).map(|visitor| (visitor, Person::default())).collect(),
             blocked: BTreeSet::new(),
-            unheard: BTreeSet::new(),
+            undelivered: BTreeSet::new(),
             next: 1_000,
             log: Vec::new(),
         }
@@ -91,7 +100,7 @@ impl World {
         Uuid::from_u128(self.next)
     }
 
-    fn open_talk(&self, visitor: i64) -> Option<usize> {
+    fn open_talk(&self, visitor: VisitorId) -> Option<usize> {
         self.talks.iter().position(|held| !held.talk.ended && held.talk.slot_of(visitor).is_some())
     }
 
@@ -99,14 +108,14 @@ impl World {
         self.nodes.iter().any(|known| known.id == node && self.now - known.seen_at < Duration::seconds(3))
     }
 
-    fn side(&mut self, at: usize, visitor: i64) -> &mut Side {
+    fn side(&mut self, at: usize, visitor: VisitorId) -> &mut Side {
         let talk = &mut self.talks[at].talk;
         if talk.a.visitor == visitor { &mut talk.a } else { &mut talk.b }
     }
 
-    /// One thing that may happen.
+    /// Does one random step.
     fn step(&mut self) {
-        self.pass(Duration::milliseconds(1)); // no two seeks of a person at the very same moment
+        self.pass(Duration::milliseconds(1)); // no two seeks of a person have the same time
         let visitor = 1 + self.dice.below(PEOPLE as u64) as i64;
         let node = self.dice.below(NODES as u64) as usize;
         let what = self.dice.below(22);
@@ -122,12 +131,12 @@ impl World {
             14 if has_socket => self.end_own(visitor, node, EndReason::Block),
             15 if has_socket => self.enter(visitor, node),
             16 if self.dice.below(4) == 0 => self.crash(node),
-            17 if self.unheard.is_empty() => self.table.clear(), // Postgres crashes
+            17 if self.undelivered.is_empty() => self.table.clear(), // Postgres crashes
             18 => {
-                let by = if self.unheard.is_empty() { self.dice.one_of(&[100, 1_600, 3_500]) } else { 100 };
+                let by = if self.undelivered.is_empty() { self.dice.one_of(&[100, 1_600, 3_500]) } else { 100 };
                 self.pass(Duration::milliseconds(by));
             }
-            3..=15 => self.connect(visitor, node), // somebody without a socket can do nothing else
+            3..=15 => self.connect(visitor, node), // without a socket nothing else is possible
             19 => (0..self.dice.one_of(&[3, 11, 16, 31])).for_each(|_| self.second()),
             _ => self.second(),
         }
@@ -138,47 +147,47 @@ impl World {
         self.now += by;
     }
 
-    /// Now, as the nodes measure it.
+    /// Returns the time as the nodes measure it.
     fn instant(&self) -> tokio::time::Instant {
         self.began + (self.now - start()).unsigned_abs()
     }
 
-    fn connect(&mut self, visitor: i64, node: usize) {
+    fn connect(&mut self, visitor: VisitorId, node: usize) {
         self.people.get_mut(&visitor).unwrap().sockets[node] += 1;
-        self.nodes[node].registry.connected(visitor);
+        self.nodes[node].local.connected(visitor);
         // hello
         if self.open_talk(visitor).is_some() {
             if self.dice.below(4) > 0 {
                 self.enter(visitor, node);
             }
-        } else if self.take_up(visitor, node) {
+        } else if self.adopt_ticket(visitor, node) {
             let person = self.people.get_mut(&visitor).unwrap();
-            person.waits = true; // hello says so
-            person.told.insert(node);
+            person.waits = true; // the answer to `hello` shows it
+            person.informed.insert(node);
         }
     }
 
-    fn take_up(&mut self, visitor: i64, node: usize) -> bool {
+    fn adopt_ticket(&mut self, visitor: VisitorId, node: usize) -> bool {
         let id = self.nodes[node].id;
         let Some(row) = self.table.get_mut(&visitor).filter(|row| row.cancelled_at.is_none()) else { return false };
         row.node = id;
-        let seeker = Seeker { ticket: row.ticket, seek: row.seek.clone(), since: row.since };
-        self.nodes[node].registry.hold(visitor, seeker, self.instant());
+        let seeker = TrackedTicket { ticket: row.ticket, seek: row.seek.clone(), since: row.since };
+        self.nodes[node].local.track(visitor, seeker, self.instant());
         true
     }
 
-    fn disconnect(&mut self, visitor: i64, node: usize) {
+    fn disconnect(&mut self, visitor: VisitorId, node: usize) {
         let person = self.people.get_mut(&visitor).unwrap();
         person.sockets[node] -= 1;
         if person.sockets[node] == 0 {
-            person.told.remove(&node);
+            person.informed.remove(&node);
         }
-        self.nodes[node].registry.disconnected(visitor, self.instant());
+        self.nodes[node].local.disconnected(visitor, self.instant());
     }
 
-    fn seek(&mut self, visitor: i64, node: usize, again: Option<Seek>) {
+    fn seek(&mut self, visitor: VisitorId, node: usize, again: Option<Seek>) {
         if self.open_talk(visitor).is_some() {
-            self.nodes[node].registry.release(visitor);
+            self.nodes[node].local.untrack(visitor);
             return;
         }
         let sought = again.unwrap_or_else(|| {
@@ -186,48 +195,49 @@ impl World {
             seek(interests, self.dice.one_of(&[&["ko"][..], &["ko", "en"], &["en"]]), self.dice.below(2) == 0)
         });
         let ticket = self.fresh();
-        let (since, unsure) = (self.now, self.dice.below(12) == 0 && !self.unheard.contains(&visitor));
+        let (since, uncertain) = (self.now, self.dice.below(12) == 0 && !self.undelivered.contains(&visitor));
         self.write(visitor, self.nodes[node].id, ticket, &sought, since);
-        if unsure {
-            // Committed, but the seeker was told `unavailable`: who waited before waits as before.
-            self.nodes[node].registry.doubt([ticket]);
+        if uncertain {
+            // The ticket was committed, but the answer was `unavailable`. An earlier seek still
+            // counts.
+            self.nodes[node].local.add_uncertain([ticket]);
         } else {
             let person = self.people.get_mut(&visitor).unwrap();
-            (person.waits, person.told) = (true, BTreeSet::from([node]));
-            self.nodes[node].registry.hold(visitor, Seeker { ticket, seek: sought, since }, self.instant());
+            (person.waits, person.informed) = (true, BTreeSet::from([node]));
+            self.nodes[node].local.track(visitor, TrackedTicket { ticket, seek: sought, since }, self.instant());
         }
         if self.dice.below(3) > 0 {
             self.round();
         }
     }
 
-    fn write(&mut self, visitor: i64, node: Uuid, ticket: Uuid, seek: &Seek, since: OffsetDateTime) {
+    fn write(&mut self, visitor: VisitorId, node: Uuid, ticket: Uuid, seek: &Seek, since: OffsetDateTime) {
         self.next += 1;
         let id = self.next as i64;
-        self.table.insert(visitor, Stored { id, ticket, node, seek: seek.clone(), since, cancelled_at: None });
+        self.table.insert(visitor, SimulatedTicket { id, ticket, node, seek: seek.clone(), since, cancelled_at: None });
     }
 
-    fn cancel(&mut self, visitor: i64, node: usize) {
+    fn cancel(&mut self, visitor: VisitorId, node: usize) {
         let (id, now, ticket) = (self.nodes[node].id, self.now, self.fresh());
         if !self.table.contains_key(&visitor) {
             self.write(visitor, id, ticket, &seek(&[], &[], false), now);
         }
         self.table.get_mut(&visitor).unwrap().cancelled_at = Some(now);
-        self.nodes[node].registry.release(visitor);
+        self.nodes[node].local.untrack(visitor);
         if self.dice.below(4) > 0 {
-            self.nodes.iter().for_each(|other| other.registry.release(visitor));
+            self.nodes.iter().for_each(|other| other.local.untrack(visitor));
         } else {
-            self.unheard.insert(visitor);
+            self.undelivered.insert(visitor);
         }
         self.stop_waiting(visitor);
     }
 
-    fn stop_waiting(&mut self, visitor: i64) {
+    fn stop_waiting(&mut self, visitor: VisitorId) {
         let person = self.people.get_mut(&visitor).unwrap();
-        (person.waits, person.told) = (false, BTreeSet::new());
+        (person.waits, person.informed) = (false, BTreeSet::new());
     }
 
-    fn end_own(&mut self, visitor: i64, node: usize, reason: EndReason) {
+    fn end_own(&mut self, visitor: VisitorId, node: usize, reason: EndReason) {
         let Some(at) = self.open_talk(visitor) else {
             let other = 1 + self.dice.below(PEOPLE as u64) as i64;
             if reason == EndReason::Block && other != visitor && self.dice.below(4) == 0 {
@@ -236,9 +246,9 @@ impl World {
             return;
         };
         let talk = &self.talks[at].talk;
-        let (by, own) = (talk.slot_of(visitor), talk.slot_of(visitor).map(|slot| talk.side(slot).seek.clone()));
+        let (ended_by, own) = (talk.slot_of(visitor), talk.slot_of(visitor).map(|slot| talk.side(slot).seek.clone()));
         let (a, b) = (talk.a.visitor, talk.b.visitor);
-        self.end(at, Ending { reason, by, free: None });
+        self.end(at, Ending { reason, ended_by, requeued: None });
         match reason {
             EndReason::Next => self.seek(visitor, node, own),
             EndReason::Block => _ = self.blocked.insert((a.min(b), a.max(b))),
@@ -249,40 +259,40 @@ impl World {
     fn end(&mut self, at: usize, ending: Ending) {
         let there =
             |slot| self.talks[at].talk.side(slot).node.is_some() && self.talks[at].talk.side(slot).away_since.is_none();
-        assert!(ending.free.is_none_or(there), "put back into the queue without a socket");
+        assert!(ending.requeued.is_none_or(there), "a side without a socket waits again");
         self.talks[at].talk.ended = true;
         self.talks[at].ended_at = Some(self.now);
-        let Some(slot) = ending.free else { return };
+        let Some(slot) = ending.requeued else { return };
         let side = self.talks[at].talk.side(slot).clone();
         let Some(node) = side.node.filter(|node| self.is_alive(*node)) else { return };
         let ticket = self.fresh();
         self.write(side.visitor, node, ticket, &side.seek, side.since);
         let at = self.nodes.iter().position(|known| known.id == node).unwrap();
         if at == 0 || self.dice.below(4) > 0 {
-            let seeker = Seeker { ticket, seek: side.seek.clone(), since: side.since };
-            self.nodes[at].registry.hold(side.visitor, seeker, self.instant());
+            let seeker = TrackedTicket { ticket, seek: side.seek.clone(), since: side.since };
+            self.nodes[at].local.track(side.visitor, seeker, self.instant());
         } else {
-            self.unheard.insert(side.visitor);
+            self.undelivered.insert(side.visitor);
         }
         let person = self.people.get_mut(&side.visitor).unwrap();
         person.waits = true;
-        person.told = if person.sockets[at] > 0 { BTreeSet::from([at]) } else { BTreeSet::new() };
+        person.informed = if person.sockets[at] > 0 { BTreeSet::from([at]) } else { BTreeSet::new() };
     }
 
-    fn enter(&mut self, visitor: i64, node: usize) {
+    fn enter(&mut self, visitor: VisitorId, node: usize) {
         let Some(at) = self.open_talk(visitor) else { return };
         let id = self.nodes[node].id;
         let side = self.side(at, visitor);
         (side.node, side.away_since) = (Some(id), None);
-        self.nodes[node].registry.entered(visitor, at as i64, self.instant());
+        self.nodes[node].local.entered_talk(visitor, at as i64, self.instant());
     }
 
     fn crash(&mut self, node: usize) {
         self.next += 1;
-        self.nodes[node] = Node { id: Uuid::from_u128(self.next), registry: Registry::default(), seen_at: self.now };
+        self.nodes[node] = Node { id: Uuid::from_u128(self.next), local: LocalVisitors::default(), seen_at: self.now };
         for person in self.people.values_mut() {
             person.sockets[node] = 0;
-            person.told.remove(&node);
+            person.informed.remove(&node);
         }
     }
 
@@ -296,30 +306,30 @@ impl World {
         }
     }
 
-    /// What holds whenever every node has had its second.
+    /// Checks what is true after every node has had its second.
     fn check_settled(&self) {
         for (visitor, person) in &self.people {
             let row = self.table.get(visitor).filter(|row| row.cancelled_at.is_none());
-            if person.waits && !person.told.is_empty() {
+            if person.waits && !person.informed.is_empty() {
                 assert!(row.is_some() || self.open_talk(*visitor).is_some(), "visitor {visitor} was forgotten");
             }
             if let Some(row) = row {
                 assert!(person.waits, "visitor {visitor} does not wait");
-                let node = self.nodes.iter().find(|node| node.id == row.node).expect("a node that is gone");
-                assert!(
-                    node.registry.is_present(*visitor),
-                    "visitor {visitor} has a ticket and nobody to answer for it"
-                );
+                let node = self.nodes.iter().find(|node| node.id == row.node).expect("the node exists");
+                assert!(node.local.is_present(*visitor), "the ticket of visitor {visitor} is not tracked");
             }
         }
         for held in self.talks.iter().filter(|held| !held.talk.ended) {
             let (talk, late) = (&held.talk, Duration::seconds(4));
             for side in [&talk.a, &talk.b] {
                 assert!(
-                    side.node.is_some() || self.now - talk.created_at < ENTRY + late,
-                    "nobody came, and it goes on"
+                    side.node.is_some() || self.now - talk.created_at < ENTRY_DEADLINE + late,
+                    "a side did not enter, and the talk did not end"
                 );
-                assert!(side.away_since.is_none_or(|at| self.now - at < RETURN + late), "away for ever");
+                assert!(
+                    side.away_since.is_none_or(|at| self.now - at < RETURN_DEADLINE + late),
+                    "a side was away too long, and the talk did not end"
+                );
             }
         }
     }
@@ -344,7 +354,7 @@ fn run(seed: u64) -> (u64, u64) {
 }
 
 #[test]
-fn nobody_is_forgotten_doubled_or_met_by_a_ghost() {
+fn nobody_is_forgotten_in_two_talks_or_matched_while_gone() {
     let given = |name: &str| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
     if let Some(seed) = given("MAJU_WORLD_SEED") {
         run(seed);
@@ -352,17 +362,17 @@ fn nobody_is_forgotten_doubled_or_met_by_a_ghost() {
     }
     let sequences = given("MAJU_WORLD_SEQUENCES").unwrap_or(SEQUENCES);
     let began = Instant::now();
-    let lanes = std::thread::available_parallelism().map_or(2, |n| n.get() as u64);
+    let threads = std::thread::available_parallelism().map_or(2, |n| n.get() as u64);
     let (steps, talks) = std::thread::scope(|scope| {
-        let lane = |first: u64| {
+        let run_from = |first: u64| {
             move || {
-                let seeds = (first..sequences).step_by(usize::try_from(lanes).unwrap());
+                let seeds = (first..sequences).step_by(usize::try_from(threads).unwrap());
                 seeds.map(run).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
             }
         };
-        let lanes: Vec<_> = (0..lanes).map(|first| scope.spawn(lane(first))).collect();
-        lanes.into_iter().map(|lane| lane.join().unwrap()).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+        let threads: Vec<_> = (0..threads).map(|first| scope.spawn(run_from(first))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     });
     eprintln!("{sequences} sequences (seeds 0..{sequences}), {steps} steps, {talks} talks in {:?}", began.elapsed());
-    assert!(talks > sequences / 2, "too little happened: {talks} talks");
+    assert!(talks > sequences / 2, "too few talks: {talks}");
 }

@@ -23,50 +23,48 @@ export type RoomEvent = { "type": "message" } & Message | { "type": "typing", ro
 export type ReportReason = "spam" | "harassment" | "sexual" | "minor" | "violence" | "other";
 export type Partner = { 
 /**
- * The person's public id in this room, the same as `sender.id` of its messages.
+ * The partner's public id in this room, the same as `sender.id` of its messages.
  */
 id: string, 
 /**
- * In the person's own language; a page shows `color` and `animal` in the reader's.
+ * In the partner's language. A page shows `color` and `animal` in the language of the reader.
  */
 name: string, color: Color, animal: string | null, };
 export type Own = { 
 /**
- * One's public id in this room, the same as `sender.id` of one's own messages.
+ * The visitor's public id in this room, the same as `sender.id` of its messages.
  */
 id: string, name: string, color: Color, animal: string | null, slot: Slot, };
 export type Pairing = { session: string, room: string, slot: Slot, partner: Partner, you: Own, 
 /**
- * Interests both named.
+ * The interests that both named.
  */
 shared: Array<string>, 
 /**
- * Languages both speak, primary subtags; empty when a translation has to bridge.
+ * The primary subtags of the languages that both speak. Empty if they need a translation or
+ * both take any language.
  */
 languages: Array<string>, 
 /**
- * True when the two met less than 10 minutes ago, because nobody else could be found.
+ * `true` if the two met recently and neither had another possible partner.
  */
 relaxed: boolean, };
-export type OpenSession = { 
+export type OpenSession = { state: TalkState, 
 /**
- * The partner's state.
- */
-state: TalkState, 
-/**
- * Until when an absent partner may come back.
+ * Until when a partner that is away can return.
  */
 partner_until: string | null, session: string, room: string, slot: Slot, partner: Partner, you: Own, 
 /**
- * Interests both named.
+ * The interests that both named.
  */
 shared: Array<string>, 
 /**
- * Languages both speak, primary subtags; empty when a translation has to bridge.
+ * The primary subtags of the languages that both speak. Empty if they need a translation or
+ * both take any language.
  */
 languages: Array<string>, 
 /**
- * True when the two met less than 10 minutes ago, because nobody else could be found.
+ * `true` if the two met recently and neither had another possible partner.
  */
 relaxed: boolean, };
 export type TalkState = "open" | "away";

@@ -1,56 +1,60 @@
-//! Time in the model: what nodes, the sweep and the matcher do each second.
+//! Time in the model: what the nodes, the sweep and the matcher do each second.
 use std::collections::BTreeSet;
 
 use time::Duration;
 use uuid::Uuid;
 
-use super::{Held, NODES, Stored, World};
-use crate::matching::model::{Row, Side, Talk, Ticket, Upkeep, overdue, upkeep};
-use crate::matching::pair::{Met, pair};
-use crate::matching::registry::Seeker;
+use super::{NODES, SimulatedTalk, SimulatedTicket, World};
+use crate::ids::VisitorId;
+use crate::matching::local_visitors::TrackedTicket;
+use crate::matching::model::Ticket;
+use crate::matching::pair::{Exclusions, pair};
+use crate::matching::reconcile::{Reconciliation, TicketState, reconcile};
+use crate::matching::talks::{Side, Talk, timeout_ending};
 
 impl World {
-    /// A second passes: each node's upkeep, the sweep before or after it, and a round.
+    /// Lets a second pass: the reconciliation of each node, the sweep before or after it, and a
+    /// round.
     pub(super) fn second(&mut self) {
         self.pass(Duration::seconds(1));
         let swept = self.dice.below(3) > 0;
         if swept {
             self.sweep();
         }
-        self.unheard.clear(); // every node compares what it holds below
+        self.undelivered.clear(); // every node reconciles below
         for node in 0..NODES {
             self.mark_away(node);
             self.nodes[node].seen_at = self.now;
-            let doubted = self.nodes[node].registry.doubted();
-            self.table.retain(|_, row| row.cancelled_at.is_some() || !doubted.contains(&row.ticket));
-            self.nodes[node].registry.settle_doubts(&doubted);
+            let uncertain = self.nodes[node].local.uncertain();
+            self.table.retain(|_, row| row.cancelled_at.is_some() || !uncertain.contains(&row.ticket));
+            self.nodes[node].local.remove_uncertain(&uncertain);
             let id = self.nodes[node].id;
-            for (visitor, ticket) in self.nodes[node].registry.lapse(self.instant()) {
+            for (visitor, ticket) in self.nodes[node].local.expire(self.instant()) {
                 self.delete_own(visitor, ticket, id);
             }
         }
         for node in 0..NODES {
-            self.compare(node);
-            self.bring_back(node);
+            self.reconcile(node);
+            self.mark_returned(node);
         }
         if !swept {
             self.sweep();
         }
         self.round();
         if swept {
-            self.check_settled(); // else the upkeep of the next second has something left to do
+            self.check_settled(); // otherwise the next second still has work to do
         }
     }
 
-    fn delete_own(&mut self, visitor: i64, ticket: Uuid, node: Uuid) {
-        let own = |row: &Stored| row.ticket == ticket && row.node == node && row.cancelled_at.is_none();
+    fn delete_own(&mut self, visitor: VisitorId, ticket: Uuid, node: Uuid) {
+        let own = |row: &SimulatedTicket| row.ticket == ticket && row.node == node && row.cancelled_at.is_none();
         if self.table.get(&visitor).is_some_and(own) {
             self.table.remove(&visitor);
         }
     }
 
     fn mark_away(&mut self, node: usize) {
-        let due = self.nodes[node].registry.to_mark_away(self.instant());
+        let due = self.nodes[node].local.due_away(self.instant());
         for visitor in &due {
             if let Some(at) = self.open_talk(*visitor) {
                 let (id, now) = (self.nodes[node].id, self.now);
@@ -60,11 +64,11 @@ impl World {
                 }
             }
         }
-        self.nodes[node].registry.marked_away(&due);
+        self.nodes[node].local.set_marked_away(&due);
     }
 
-    fn bring_back(&mut self, node: usize) {
-        for (visitor, talk) in self.nodes[node].registry.inside() {
+    fn mark_returned(&mut self, node: usize) {
+        for (visitor, talk) in self.nodes[node].local.entered_talks() {
             let at = talk as usize;
             if self.open_talk(visitor) == Some(at) && self.side(at, visitor).away_since.is_some() {
                 self.enter(visitor, node);
@@ -72,30 +76,34 @@ impl World {
         }
     }
 
-    /// `upkeep::compare`, over the simulated table.
-    fn compare(&mut self, node: usize) {
+    /// Does what `reconcile::reconcile_tickets` does, on the simulated table.
+    fn reconcile(&mut self, node: usize) {
         let id = self.nodes[node].id;
-        let seekers = self.nodes[node].registry.seekers();
+        let seekers = self.nodes[node].local.tracked();
         for (visitor, seeker) in &seekers {
-            let row =
-                self.table.get(visitor).map(|row| Row { ticket: row.ticket, cancelled: row.cancelled_at.is_some() });
+            let row = self
+                .table
+                .get(visitor)
+                .map(|row| TicketState { ticket: row.ticket, cancelled: row.cancelled_at.is_some() });
             let was_matched = self.talks.iter().any(|held| {
                 let since = held.talk.slot_of(*visitor).map(|slot| held.talk.side(slot).since);
                 held.tickets.contains(&seeker.ticket) || since.is_some_and(|since| since > seeker.since)
             });
-            match upkeep(seeker.ticket, row, self.open_talk(*visitor).is_some(), was_matched) {
-                Upkeep::Keep => {}
-                Upkeep::Adopt => self.adopt(*visitor, node),
-                Upkeep::Drop | Upkeep::Deliver => self.nodes[node].registry.release_ticket(*visitor, seeker.ticket),
-                Upkeep::WriteAgain => self.write(*visitor, id, seeker.ticket, &seeker.seek, seeker.since),
+            match reconcile(seeker.ticket, row, self.open_talk(*visitor).is_some(), was_matched) {
+                Reconciliation::Keep => {}
+                Reconciliation::Adopt => self.adopt(*visitor, node),
+                Reconciliation::Untrack | Reconciliation::Redeliver => {
+                    self.nodes[node].local.untrack_ticket(*visitor, seeker.ticket)
+                }
+                Reconciliation::Restore => self.write(*visitor, id, seeker.ticket, &seeker.seek, seeker.since),
             }
         }
-        let held: BTreeSet<i64> = seekers.iter().map(|(visitor, _)| *visitor).collect();
-        let own = |(visitor, row): (&i64, &Stored)| {
+        let held: BTreeSet<VisitorId> = seekers.iter().map(|(visitor, _)| *visitor).collect();
+        let own = |(visitor, row): (&VisitorId, &SimulatedTicket)| {
             (row.node == id && row.cancelled_at.is_none() && !held.contains(visitor)).then_some((*visitor, row.ticket))
         };
         for (visitor, ticket) in self.table.iter().filter_map(own).collect::<Vec<_>>() {
-            if self.nodes[node].registry.is_present(visitor) {
+            if self.nodes[node].local.is_present(visitor) {
                 self.adopt(visitor, node);
             } else {
                 self.delete_own(visitor, ticket, id);
@@ -103,10 +111,10 @@ impl World {
         }
     }
 
-    fn adopt(&mut self, visitor: i64, node: usize) {
+    fn adopt(&mut self, visitor: VisitorId, node: usize) {
         let row = &self.table[&visitor];
-        let seeker = Seeker { ticket: row.ticket, seek: row.seek.clone(), since: row.since };
-        self.nodes[node].registry.hold(visitor, seeker, self.instant());
+        let seeker = TrackedTicket { ticket: row.ticket, seek: row.seek.clone(), since: row.since };
+        self.nodes[node].local.track(visitor, seeker, self.instant());
     }
 
     fn sweep(&mut self) {
@@ -125,14 +133,14 @@ impl World {
         }
         for at in 0..self.talks.len() {
             if !self.talks[at].talk.ended
-                && let Some(ending) = overdue(&self.talks[at].talk, now)
+                && let Some(ending) = timeout_ending(&self.talks[at].talk, now)
             {
                 self.end(at, ending);
             }
         }
     }
 
-    /// A round of the matcher, on node 0 or 1; the other may not hear of it.
+    /// Runs a round of the matcher on node 0. The message to node 1 can be lost.
     pub(super) fn round(&mut self) {
         let live: Vec<Ticket> = self
             .table
@@ -146,22 +154,22 @@ impl World {
                 since: row.since,
             })
             .collect();
-        let mut met = Met::default();
+        let mut exclusions = Exclusions::default();
         for held in &self.talks {
             if let Some(ended) = held.ended_at {
-                met.met(held.talk.a.visitor, held.talk.b.visitor, ended);
+                exclusions.add_recent(held.talk.a.visitor, held.talk.b.visitor, ended);
             }
         }
-        self.blocked.iter().for_each(|(low, high)| met.block(*low, *high));
-        for one in pair(&live, &met, self.now) {
-            assert_ne!(one.a, one.b, "with oneself");
-            assert!(!self.blocked.contains(&(one.a.min(one.b), one.a.max(one.b))), "with somebody blocked");
+        self.blocked.iter().for_each(|(low, high)| exclusions.add_block(*low, *high));
+        for one in pair(&live, &exclusions, self.now) {
+            assert_ne!(one.a, one.b, "paired with itself");
+            assert!(!self.blocked.contains(&(one.a.min(one.b), one.a.max(one.b))), "paired with a blocked visitor");
             if self.open_talk(one.a).is_some() || self.open_talk(one.b).is_some() {
-                panic!("a ticket of somebody in a talk: {one:?}");
+                panic!("a visitor in a talk has a ticket: {one:?}");
             }
             let (a, b) = (self.table.remove(&one.a).unwrap(), self.table.remove(&one.b).unwrap());
-            let (public_id, room, heard) = (self.fresh(), self.fresh(), self.dice.below(2) == 0);
-            let side = |visitor, row: &Stored| Side {
+            let (public_id, room, received) = (self.fresh(), self.fresh(), self.dice.below(2) == 0);
+            let side = |visitor, row: &SimulatedTicket| Side {
                 visitor,
                 seek: row.seek.clone(),
                 since: row.since,
@@ -170,11 +178,11 @@ impl World {
             };
             let (a_side, b_side) = (side(one.a, &a), side(one.b, &b));
             let talk = Talk { public_id, room_id: 0, room, a: a_side, b: b_side, created_at: self.now, ended: false };
-            self.talks.push(Held { talk, tickets: [a.ticket, b.ticket], ended_at: None });
+            self.talks.push(SimulatedTalk { talk, tickets: [a.ticket, b.ticket], ended_at: None });
             for visitor in [one.a, one.b] {
-                self.nodes[0].registry.release(visitor);
-                if heard {
-                    self.nodes[1].registry.release(visitor);
+                self.nodes[0].local.untrack(visitor);
+                if received {
+                    self.nodes[1].local.untrack(visitor);
                 }
                 self.stop_waiting(visitor);
             }
