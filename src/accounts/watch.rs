@@ -131,7 +131,7 @@ async fn look(app: &App) -> Result<()> {
             if let Some((SessionKey(known), queue)) = app.accounts.watched.lock().get(&place)
                 && *known == hash
             {
-                queue.dismiss(&dismissal());
+                queue.disconnect(&dismissal());
             }
         }
     }

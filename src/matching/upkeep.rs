@@ -201,7 +201,7 @@ async fn look_at_waits(app: &App) -> Result<()> {
 /// Takes up what other nodes say to visitors, and that there is a new ticket. What is missed is found by the comparison of
 /// each second.
 async fn relayed(app: App) {
-    let (mut visitors, mut nodes) = (app.relay.listen(TopicKind::Visitors), app.relay.listen(TopicKind::Nodes));
+    let (mut visitors, mut nodes) = (app.relay.events(TopicKind::Visitors), app.relay.events(TopicKind::Nodes));
     loop {
         let said = tokio::select! {
             () = app.tasks.stopping.cancelled() => return,

@@ -47,7 +47,7 @@ pub fn run(app: &App) {
 }
 
 async fn watch(node: App) {
-    let mut relay = node.relay.listen(TopicKind::Nodes);
+    let mut relay = node.relay.events(TopicKind::Nodes);
     let mut tick = tokio::time::interval(LOOK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -81,10 +81,10 @@ async fn look(app: &App) -> Result<()> {
         drop(connection);
         for (visitor, restriction) in restrictions {
             if matches!(restriction, Restriction::Banned { .. })
-                && app.hub.listeners(Topic::Visitor(visitor)) > 0
+                && app.hub.subscriber_count(Topic::Visitor(visitor)) > 0
                 && let Some(why) = dismissal(app, visitor).await?
             {
-                app.hub.dismiss(Topic::Visitor(visitor), &why);
+                app.hub.disconnect(Topic::Visitor(visitor), &why);
             }
         }
         app.moderation.seen.send_replace(*last);

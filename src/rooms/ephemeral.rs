@@ -114,7 +114,7 @@ fn tell_read(app: &App, key: (i64, i64), read: &Untold) -> bool {
 
 /// Whether a room may have another passing frame delivered to everybody in it.
 fn may_pass(app: &App, room: i64) -> bool {
-    let deliveries = app.hub.listeners(Topic::Room(room)) + presence::elsewhere(app, room);
+    let deliveries = app.hub.subscriber_count(Topic::Room(room)) + presence::elsewhere(app, room);
     let deliveries = u32::try_from(deliveries).unwrap_or(u32::MAX).max(1);
     app.limits.take_many(Bucket::Deliveries, Key::Room(room), deliveries).is_ok()
 }

@@ -69,7 +69,7 @@ impl Feed {
     pub(super) fn with_listeners(&self, app: &App) -> Vec<(i64, Uuid)> {
         let rooms = self.lock();
         let shown = rooms.values().filter(|feed| feed.room.kind != model::RoomKind::Talk);
-        let heard = shown.filter(|feed| app.hub.listeners(Topic::Room(feed.room.id)) > 0);
+        let heard = shown.filter(|feed| app.hub.subscriber_count(Topic::Room(feed.room.id)) > 0);
         heard.map(|feed| (feed.room.id, feed.room.public_id)).collect()
     }
 
@@ -269,7 +269,7 @@ pub(super) async fn open(app: &App, room: &Arc<ChatRoom>) -> Result<i64> {
         });
         feed.used = Instant::now();
         if let Some(delivered) = feed.delivered
-            && app.hub.listeners(Topic::Room(room.id)) > 0
+            && app.hub.subscriber_count(Topic::Room(room.id)) > 0
         {
             return Ok(delivered);
         }
@@ -282,7 +282,7 @@ pub(super) async fn open(app: &App, room: &Arc<ChatRoom>) -> Result<i64> {
         let feed = rooms.get_mut(&room.id);
         feed.and_then(|feed| {
             feed.rights.get_or_insert(rights);
-            if app.hub.listeners(Topic::Room(room.id)) == 0 {
+            if app.hub.subscriber_count(Topic::Room(room.id)) == 0 {
                 feed.pass_over(head);
             }
             feed.delivered
@@ -389,7 +389,7 @@ pub(super) async fn look(app: &App) -> Result<()> {
     {
         let mut rooms = app.rooms.feed.lock();
         rooms.retain(|id, feed| {
-            if app.hub.listeners(Topic::Room(*id)) > 0 {
+            if app.hub.subscriber_count(Topic::Room(*id)) > 0 {
                 feed.used = Instant::now();
             }
             feed.used.elapsed() < KEEP
@@ -412,7 +412,7 @@ pub(super) async fn look(app: &App) -> Result<()> {
     for (room, head, _) in past {
         // Where nobody listens nothing is read: whoever comes back finds the head.
         if let Some(feed) = rooms.get_mut(&room)
-            && app.hub.listeners(Topic::Room(room)) > 0
+            && app.hub.subscriber_count(Topic::Room(room)) > 0
         {
             feed.due.get_or_insert((head, now));
         }
@@ -448,7 +448,7 @@ async fn recheck(app: &App, heads: &[(i64, i64, i64)]) -> Result<()> {
 
 /// Takes up what other nodes published to rooms.
 async fn relayed(app: App) {
-    let mut relay = app.relay.listen(TopicKind::Rooms);
+    let mut relay = app.relay.events(TopicKind::Rooms);
     loop {
         let said = tokio::select! {
             () = app.tasks.stopping.cancelled() => return,

@@ -352,7 +352,7 @@ pub fn online(app: &App, room: &ChatRoom) -> usize {
 
 /// Whether one of the visitor's sockets has the room open on this node.
 pub fn is_subscribed(app: &App, room: &ChatRoom, visitor: i64) -> bool {
-    app.hub.listens(Topic::Room(room.id), visitor)
+    app.hub.is_subscribed(Topic::Room(room.id), visitor)
 }
 
 /// The place for a frame that passes and that no batch checks again: the remembered one of somebody who follows the room

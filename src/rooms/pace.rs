@@ -29,7 +29,7 @@ pub(super) struct Pace {
 impl Pace {
     /// The pace of a room for its sockets here. None: they are so few that every entry goes out at once.
     pub(super) fn of(app: &App, room: i64) -> Option<Self> {
-        let sockets = app.hub.listeners(Topic::Room(room));
+        let sockets = app.hub.subscriber_count(Topic::Room(room));
         let shortest = COST.saturating_mul(u32::try_from(sockets).unwrap_or(u32::MAX)).min(HOLD);
         (shortest > AT_ONCE).then(|| Self { shortest, longest: shortest.mul_f64(LONGER) })
     }

@@ -52,7 +52,7 @@ pub(super) fn stir(app: &App, room: i64, public: Uuid) {
 /// How many different people have the room open: those here, and what the other nodes said of theirs. Somebody who has
 /// it open on two nodes counts twice.
 pub(super) fn online(app: &App, room: i64) -> usize {
-    app.hub.owners(Topic::Room(room)).len() + elsewhere(app, room)
+    app.hub.subscribed_owners(Topic::Room(room)).len() + elsewhere(app, room)
 }
 
 /// How many people the other nodes said have the room open there.
@@ -110,7 +110,7 @@ pub(super) fn tell(app: &App) {
 
 fn say(app: &App, id: i64, room: Uuid) {
     if app.relay.has_others() {
-        let here = Here { here: app.hub.owners(Topic::Room(id)).len(), room };
+        let here = Here { here: app.hub.subscribed_owners(Topic::Room(id)).len(), room };
         let frame = Frame::json(&here);
         app.relay.publish(Publication { node: app.node, topic: Topic::Room(id), seq: None, frame });
     }

@@ -191,7 +191,7 @@ pub(super) async fn send_away(app: &App, rooms: &[Arc<ChatRoom>]) -> Result<()> 
     let (mut ids, mut visitors) = (Vec::new(), Vec::new());
     for room in rooms {
         app.rooms.directory.forget(room.public_id);
-        for visitor in app.hub.owners(Topic::Room(room.id)) {
+        for visitor in app.hub.subscribed_owners(Topic::Room(room.id)) {
             ids.push(room.id);
             visitors.push(visitor);
         }
