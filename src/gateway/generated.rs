@@ -72,7 +72,7 @@ fn typescript() -> String {
 }
 
 #[test]
-fn the_committed_typescript_matches_the_rust_types() {
+fn the_typescript_is_in_step() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
     let wanted = typescript();
     if std::env::var_os("MAJU_GEN").is_some() {
