@@ -70,7 +70,7 @@ impl App {
             db,
             config,
         }));
-        if let Some(carry) = app.relay.enter(app.node, app.tasks.stopping.clone()) {
+        if let Some(carry) = app.relay.connect(app.node, app.tasks.stopping.clone()) {
             app.tasks.spawn_essential("relay", carry);
         }
         moderation::run(&app);

@@ -78,7 +78,7 @@ impl OpenSockets {
         if let Some((SessionKey(known), queue)) = self.0.lock().get(&key)
             && *known == session
         {
-            queue.dismiss(&session_ended());
+            queue.disconnect(&session_ended());
         }
     }
 }

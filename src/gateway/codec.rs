@@ -1,79 +1,78 @@
-//! The frames of RFC 6455 as a server reads and writes them. Holds no memory for a client that is between two messages.
+//! The frames of RFC 6455 as a server reads and writes them. Holds no memory for a client that is
+//! between two messages.
 //!
-//! Ours rather than a library's, for three reasons that were measured (docs/BENCHMARKS.md): a message to a room is framed
-//! once for all its sockets, an idle socket owns no buffers, and bytes go from the queue to the kernel without a copy.
+//! Why this is not a library: docs/decisions/0007-our-own-websocket-frames.md.
+use std::borrow::Cow;
 use std::ops::Range;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::limits::{MAX_FRAGMENTS, MAX_FRAME_BYTES, MESSAGE_TIMEOUT};
 use crate::realtime::CloseCode;
 
-/// Fragments of one message.
-const FRAGMENTS: usize = 128;
-/// How long a client may take from a message's first byte to its last.
-const COMPLETE: Duration = Duration::from_secs(10);
-/// Bytes of a control frame.
-const CONTROL: usize = 125;
+/// Bytes of a control frame's payload (RFC 6455, 5.5).
+const MAX_CONTROL_BYTES: usize = 125;
 
-/// What a client did against the protocol.
+/// How a client violated the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Violation {
-    /// Framed in a way the protocol does not know, or without a mask.
+    /// A frame is malformed or not masked.
     Protocol(&'static str),
-    /// A text that is none.
+    /// A text is not valid UTF-8.
     NotText,
-    /// Longer than a message may be.
+    /// A message has too many bytes.
     TooLarge,
-    /// In more pieces than are taken.
-    TooManyPieces,
-    /// A message that did not come in time.
+    /// A message has too many fragments.
+    TooManyFragments,
+    /// A message was not complete in time.
     TooSlow,
 }
 
-/// What a client said.
+/// What was decoded from the client's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Said {
-    /// A text, to be had from [`Decoder::text`] until the next call.
+pub(super) enum Decoded {
+    /// A complete text message. [`Decoder::text`] returns it until the next call of
+    /// [`Decoder::next`].
     Text,
+    /// A complete binary message.
     Binary,
-    /// A fragment of a message that is not whole yet. Told so that it can be counted.
-    Piece,
+    /// A fragment of a message that is not complete. It is returned so that it can be counted.
+    Fragment,
     Ping(Bytes),
     Pong,
-    /// The code, which is None where none was given.
+    /// A close with its code. `None` if it has no code.
     Close(Option<u16>),
 }
 
-/// The reading half. Fed with bytes as they come, it answers one message after the other.
+/// The reading half: takes bytes as they arrive and returns one message after the other.
 pub(super) struct Decoder {
-    /// Bytes of a message at most.
-    limit: usize,
-    /// What has come in; everything before `start` is done with.
+    max_message_bytes: usize,
+    /// The bytes that have arrived. Everything before `start` is consumed.
     bytes: Vec<u8>,
     start: usize,
-    /// The payload of the last whole data message: in `bytes`, or all of `message` for one that came in fragments.
-    last: Option<Range<usize>>,
-    /// The message that is coming in fragments.
+    /// Where the last unfragmented message lies in `bytes`. `None` if the last message came in
+    /// fragments: it is all of `message`.
+    payload: Option<Range<usize>>,
+    /// The payloads of the fragments so far.
     message: Vec<u8>,
-    open: Option<Open>,
+    fragmented: Option<Fragmented>,
     /// Since when a frame or a message has been incomplete.
-    waits: Option<Instant>,
+    incomplete_since: Option<Instant>,
 }
 
-/// A message of which fragments have come.
-struct Open {
-    text: bool,
+/// A message that is arriving in fragments.
+struct Fragmented {
+    is_text: bool,
     fragments: usize,
 }
 
-/// A frame's head.
-struct Head {
+/// The header of a frame.
+struct Header {
     fin: bool,
     opcode: u8,
     mask: [u8; 4],
-    /// Where its payload lies in `bytes`.
+    /// Where the frame's payload lies in `bytes`.
     payload: Range<usize>,
 }
 
@@ -85,13 +84,21 @@ const PING: u8 = 9;
 const PONG: u8 = 10;
 
 impl Decoder {
-    /// A decoder of messages of at most `limit` bytes, given what was read beyond the handshake.
-    pub(super) fn new(limit: usize, read: &[u8]) -> Self {
-        let bytes = read.to_vec();
-        Self { limit, bytes, start: 0, last: None, message: Vec::new(), open: None, waits: None }
+    /// Creates a decoder of messages of at most `max_message_bytes`. `read` is what was read after
+    /// the handshake.
+    pub(super) fn new(max_message_bytes: usize, read: &[u8]) -> Self {
+        Self {
+            max_message_bytes,
+            bytes: read.to_vec(),
+            start: 0,
+            payload: None,
+            message: Vec::new(),
+            fragmented: None,
+            incomplete_since: None,
+        }
     }
 
-    /// Takes bytes that came in. Ask [`Decoder::next`] until it has no more before taking others.
+    /// Adds bytes that arrived. Call [`Decoder::next`] until it returns `None` before adding more.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         if self.start > 0 {
             self.bytes.drain(..self.start);
@@ -101,43 +108,49 @@ impl Decoder {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The text of the message that [`Decoder::next`] has just answered.
+    /// Returns the text of the message that [`Decoder::next`] has just returned.
+    ///
+    /// # Errors
+    /// [`Violation::NotText`] if it is not valid UTF-8.
     pub(super) fn text(&self) -> Result<&str, Violation> {
-        let payload = match &self.last {
+        let payload = match &self.payload {
             Some(range) => &self.bytes[range.clone()],
             None => &self.message[..],
         };
         std::str::from_utf8(payload).map_err(|_| Violation::NotText)
     }
 
-    /// The next message or fragment, or None when more bytes are needed.
-    pub(super) fn next(&mut self) -> Result<Option<Said>, Violation> {
-        if self.open.is_none() && !self.message.is_empty() {
+    /// Returns the next message, control frame or fragment. `None` if more bytes are needed.
+    ///
+    /// # Errors
+    /// [`Violation`] if the client violated the protocol or a limit.
+    pub(super) fn next(&mut self) -> Result<Option<Decoded>, Violation> {
+        if self.fragmented.is_none() && !self.message.is_empty() {
             self.message = Vec::new(); // the last text has been read
         }
-        if let Some(head) = self.head()? {
-            let Range { start, end } = head.payload;
-            unmask(&mut self.bytes[start..end], head.mask);
+        if let Some(header) = self.header()? {
+            let Range { start, end } = header.payload;
+            unmask(&mut self.bytes[start..end], header.mask);
             self.start = end;
-            let said = if head.opcode >= CLOSE { self.control(&head)? } else { self.data(&head)? };
-            if self.open.is_none() {
-                self.waits = None;
+            let decoded = if header.opcode >= CLOSE { self.control(&header)? } else { self.data(&header)? };
+            if self.fragmented.is_none() {
+                self.incomplete_since = None;
             }
-            return Ok(Some(said));
+            return Ok(Some(decoded));
         }
         if self.start == self.bytes.len() {
             (self.bytes, self.start) = (Vec::new(), 0);
         }
-        if self.bytes.is_empty() && self.open.is_none() {
-            self.waits = None;
-        } else if self.waits.get_or_insert_with(Instant::now).elapsed() > COMPLETE {
+        if self.bytes.is_empty() && self.fragmented.is_none() {
+            self.incomplete_since = None;
+        } else if self.incomplete_since.get_or_insert_with(Instant::now).elapsed() > MESSAGE_TIMEOUT {
             return Err(Violation::TooSlow);
         }
         Ok(None)
     }
 
-    /// The head of the frame at `start`, once the whole frame is there.
-    fn head(&self) -> Result<Option<Head>, Violation> {
+    /// Returns the header of the frame at `start`. `None` until the whole frame has arrived.
+    fn header(&self) -> Result<Option<Header>, Violation> {
         let bytes = &self.bytes[self.start..];
         let &[first, second, ..] = bytes else { return Ok(None) };
         let (fin, opcode) = (first & 0x80 != 0, first & 0x0f);
@@ -145,16 +158,20 @@ impl Decoder {
             return Err(Violation::Protocol("reserved bits are set"));
         }
         if second & 0x80 == 0 {
-            return Err(Violation::Protocol("a client's frames are masked"));
+            return Err(Violation::Protocol("a client has to mask its frames"));
         }
         match opcode {
-            CONTINUATION if self.open.is_none() => return Err(Violation::Protocol("a continuation of nothing")),
-            TEXT | BINARY if self.open.is_some() => return Err(Violation::Protocol("a message within a message")),
-            CLOSE..=PONG if !fin || usize::from(second & 0x7f) > CONTROL => {
-                return Err(Violation::Protocol("a control frame is short and whole"));
+            CONTINUATION if self.fragmented.is_none() => {
+                return Err(Violation::Protocol("a continuation without a message"));
+            }
+            TEXT | BINARY if self.fragmented.is_some() => {
+                return Err(Violation::Protocol("a message between the fragments of another"));
+            }
+            CLOSE..=PONG if !fin || usize::from(second & 0x7f) > MAX_CONTROL_BYTES => {
+                return Err(Violation::Protocol("a control frame is fragmented or too long"));
             }
             CONTINUATION..=BINARY | CLOSE..=PONG => {}
-            _ => return Err(Violation::Protocol("an unknown kind of frame")),
+            _ => return Err(Violation::Protocol("an unknown opcode")),
         }
         let (length, rest) = match second & 0x7f {
             126 => match bytes[2..].split_first_chunk::<2>() {
@@ -167,51 +184,53 @@ impl Decoder {
             },
             short => (u64::from(short), &bytes[2..]),
         };
-        // Refused by what it says, before it is there. A control frame between fragments is none of the message.
-        let room = if opcode >= CLOSE { CONTROL } else { self.limit - self.message.len() };
-        let length = usize::try_from(length).ok().filter(|length| *length <= room);
+        // Refused by its declared length, before the bytes arrive. A control frame between
+        // fragments does not count as part of the message.
+        let available = if opcode >= CLOSE { MAX_CONTROL_BYTES } else { self.max_message_bytes - self.message.len() };
+        let length = usize::try_from(length).ok().filter(|length| *length <= available);
         let Some(length) = length else { return Err(Violation::TooLarge) };
         let Some((mask, rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
         if rest.len() < length {
             return Ok(None);
         }
         let start = self.bytes.len() - rest.len();
-        Ok(Some(Head { fin, opcode, mask: *mask, payload: start..start + length }))
+        Ok(Some(Header { fin, opcode, mask: *mask, payload: start..start + length }))
     }
 
-    /// A piece of a message, or the message when it is whole.
-    fn data(&mut self, head: &Head) -> Result<Said, Violation> {
-        if head.fin && self.open.is_none() {
-            self.last = Some(head.payload.clone());
-            return Ok(if head.opcode == TEXT { Said::Text } else { Said::Binary });
+    /// Handles a data frame: a whole message, or a fragment of one.
+    fn data(&mut self, header: &Header) -> Result<Decoded, Violation> {
+        if header.fin && self.fragmented.is_none() {
+            self.payload = Some(header.payload.clone());
+            return Ok(if header.opcode == TEXT { Decoded::Text } else { Decoded::Binary });
         }
-        self.message.extend_from_slice(&self.bytes[head.payload.clone()]);
-        let open = self.open.get_or_insert(Open { text: head.opcode == TEXT, fragments: 0 });
-        open.fragments += 1;
-        let is_text = |error: std::str::Utf8Error| error.error_len().is_none(); // cut within a character
-        if open.text && !std::str::from_utf8(&self.message).map_or_else(is_text, |_| true) {
+        self.message.extend_from_slice(&self.bytes[header.payload.clone()]);
+        let fragmented = self.fragmented.get_or_insert(Fragmented { is_text: header.opcode == TEXT, fragments: 0 });
+        fragmented.fragments += 1;
+        let is_cut = |error: std::str::Utf8Error| error.error_len().is_none(); // ends within a character
+        if fragmented.is_text && !std::str::from_utf8(&self.message).map_or_else(is_cut, |_| true) {
             return Err(Violation::NotText);
         }
-        if !head.fin {
-            return if open.fragments >= FRAGMENTS { Err(Violation::TooManyPieces) } else { Ok(Said::Piece) };
+        if !header.fin {
+            let is_too_many = fragmented.fragments >= MAX_FRAGMENTS;
+            return if is_too_many { Err(Violation::TooManyFragments) } else { Ok(Decoded::Fragment) };
         }
-        let said = if open.text { Said::Text } else { Said::Binary };
-        (self.open, self.last) = (None, None);
-        Ok(said)
+        let decoded = if fragmented.is_text { Decoded::Text } else { Decoded::Binary };
+        (self.fragmented, self.payload) = (None, None);
+        Ok(decoded)
     }
 
-    fn control(&self, head: &Head) -> Result<Said, Violation> {
-        let payload = &self.bytes[head.payload.clone()];
-        Ok(match head.opcode {
-            PING => Said::Ping(Bytes::copy_from_slice(payload)),
-            PONG => Said::Pong,
-            _ => Said::Close(match payload.split_first_chunk::<2>() {
+    fn control(&self, header: &Header) -> Result<Decoded, Violation> {
+        let payload = &self.bytes[header.payload.clone()];
+        Ok(match header.opcode {
+            PING => Decoded::Ping(Bytes::copy_from_slice(payload)),
+            PONG => Decoded::Pong,
+            _ => Decoded::Close(match payload.split_first_chunk::<2>() {
                 None if payload.is_empty() => None,
-                None => return Err(Violation::Protocol("half a close code")),
+                None => return Err(Violation::Protocol("a close code of one byte")),
                 Some((code, reason)) => {
                     let code = u16::from_be_bytes(*code);
                     if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
-                        return Err(Violation::Protocol("no such close code"));
+                        return Err(Violation::Protocol("an invalid close code"));
                     }
                     std::str::from_utf8(reason).map_err(|_| Violation::NotText)?;
                     Some(code)
@@ -230,38 +249,49 @@ fn unmask(bytes: &mut [u8], mask: [u8; 4]) {
 }
 
 impl Violation {
-    /// The close code and its reason.
-    pub(super) fn close(self) -> (CloseCode, &'static str) {
+    /// Returns the close code.
+    pub(super) fn code(self) -> CloseCode {
         match self {
-            Self::Protocol(why) => (CloseCode::Protocol, why),
-            Self::NotText => (CloseCode::NotText, "a text is UTF-8"),
-            Self::TooLarge => (CloseCode::TooLarge, "a frame holds at most 32 KiB"),
-            Self::TooManyPieces => (CloseCode::BadFrame, "a message comes in at most 128 pieces"),
-            Self::TooSlow => (CloseCode::TooSlow, "a message comes within 10 s"),
+            Self::Protocol(_) => CloseCode::Protocol,
+            Self::NotText => CloseCode::NotText,
+            Self::TooLarge => CloseCode::TooLarge,
+            Self::TooManyFragments => CloseCode::BadFrame,
+            Self::TooSlow => CloseCode::TooSlow,
+        }
+    }
+
+    /// Returns the reason that goes with the close code.
+    pub(super) fn reason(self) -> Cow<'static, str> {
+        match self {
+            Self::Protocol(why) => why.into(),
+            Self::NotText => "a text is not valid UTF-8".into(),
+            Self::TooLarge => format!("a message has at most {} KiB", MAX_FRAME_BYTES / 1024).into(),
+            Self::TooManyFragments => format!("a message has at most {MAX_FRAGMENTS} fragments").into(),
+            Self::TooSlow => format!("a message has to be complete within {} s", MESSAGE_TIMEOUT.as_secs()).into(),
         }
     }
 }
 
-/// A ping of the server.
+/// Returns a ping of the server.
 pub(super) fn ping() -> Bytes {
     Bytes::from_static(&[0x80 | PING, 0])
 }
 
-/// The answer to a ping: its own payload.
+/// Returns the answer to a ping with its payload.
 pub(super) fn pong(payload: &[u8]) -> Bytes {
     control(PONG, payload)
 }
 
-/// A close frame; a reason longer than fits is cut at a character.
+/// Returns a close frame. A reason that is too long is cut between two characters.
 pub(super) fn close(code: Option<u16>, reason: &str) -> Bytes {
     let Some(code) = code else { return control(CLOSE, &[]) };
     let mut payload = code.to_be_bytes().to_vec();
-    payload.extend_from_slice(&reason.as_bytes()[..reason.floor_char_boundary(CONTROL - 2)]);
+    payload.extend_from_slice(&reason.as_bytes()[..reason.floor_char_boundary(MAX_CONTROL_BYTES - 2)]);
     control(CLOSE, &payload)
 }
 
 fn control(opcode: u8, payload: &[u8]) -> Bytes {
-    let length = payload.len().min(CONTROL);
+    let length = payload.len().min(MAX_CONTROL_BYTES);
     let mut bytes = vec![0x80 | opcode, u8::try_from(length).unwrap_or_default()];
     bytes.extend_from_slice(&payload[..length]);
     bytes.into()
@@ -271,9 +301,9 @@ fn control(opcode: u8, payload: &[u8]) -> Bytes {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Decoder, Said, Violation, close, pong};
+    use super::{Decoded, Decoder, Violation, close, pong};
 
-    /// A client's frame.
+    /// Returns a client's frame with this first byte.
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
         let mask = [1, 2, 3, 250];
         let mut bytes = vec![first];
@@ -290,16 +320,16 @@ mod tests {
     }
 
     fn read(decoder: &mut Decoder) -> Vec<Result<String, Violation>> {
-        let mut said = Vec::new();
+        let mut decoded = Vec::new();
         loop {
             match decoder.next() {
-                Ok(None) => return said,
-                Ok(Some(Said::Piece)) => {}
-                Ok(Some(Said::Text)) => said.push(decoder.text().map(str::to_owned)),
-                Ok(Some(other)) => said.push(Ok(format!("{other:?}"))),
+                Ok(None) => return decoded,
+                Ok(Some(Decoded::Fragment)) => {}
+                Ok(Some(Decoded::Text)) => decoded.push(decoder.text().map(str::to_owned)),
+                Ok(Some(other)) => decoded.push(Ok(format!("{other:?}"))),
                 Err(why) => {
-                    said.push(Err(why));
-                    return said;
+                    decoded.push(Err(why));
+                    return decoded;
                 }
             }
         }
@@ -310,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_may_come_in_pieces_with_control_frames_between() {
+    fn a_message_can_come_in_fragments_with_control_frames_between() {
         let mut bytes = frame(0x01, "안".as_bytes());
         bytes.extend(frame(0x89, b"p"));
         bytes.extend(frame(0x00, &"녕".as_bytes()[..1]));
@@ -318,30 +348,30 @@ mod tests {
         bytes.extend(frame(0x81, b"next"));
         bytes.extend(frame(0x88, &[]));
         let expected = ["Ping(b\"p\")", "안녕", "next", "Close(None)"];
-        assert_eq!(all(&bytes), expected.map(|said| Ok(said.to_owned())));
-        // The same, a byte at a time.
+        assert_eq!(all(&bytes), expected.map(|text| Ok(text.to_owned())));
+        // The same, byte by byte.
         let mut decoder = Decoder::new(1_000, &[]);
-        let mut said = Vec::new();
+        let mut decoded = Vec::new();
         for byte in bytes {
             decoder.feed(&[byte]);
-            said.extend(read(&mut decoder));
+            decoded.extend(read(&mut decoder));
         }
-        assert_eq!(said, expected.map(|said| Ok(said.to_owned())));
+        assert_eq!(decoded, expected.map(|text| Ok(text.to_owned())));
         assert_eq!((decoder.bytes.capacity(), decoder.message.capacity()), (0, 0), "nothing is held between messages");
     }
 
     #[test]
-    fn what_breaks_the_protocol_is_named() {
+    fn each_violation_of_the_protocol_is_named() {
         let protocol = |bytes: &[u8]| matches!(all(bytes)[..], [Err(Violation::Protocol(_))]);
         assert!(protocol(&frame(0xc1, b"x")), "a reserved bit");
-        assert!(protocol(&frame(0x83, b"x")), "a reserved kind");
+        assert!(protocol(&frame(0x83, b"x")), "a reserved opcode");
         assert!(protocol(&frame(0x8b, b"x")), "a reserved control frame");
         assert!(protocol(&[0x81, 1, b'x']), "no mask");
-        assert!(protocol(&frame(0x80, b"x")), "a continuation of nothing");
-        assert!(protocol(&[frame(0x01, b"x"), frame(0x81, b"x")].concat()), "a message within a message");
+        assert!(protocol(&frame(0x80, b"x")), "a continuation without a message");
+        assert!(protocol(&[frame(0x01, b"x"), frame(0x81, b"x")].concat()), "a message between fragments");
         assert!(protocol(&frame(0x09, b"x")), "a ping in fragments");
         assert!(protocol(&frame(0x89, &[b'x'; 126])), "a long ping");
-        assert!(protocol(&frame(0x88, &[3])), "half a close code");
+        assert!(protocol(&frame(0x88, &[3])), "a close code of one byte");
         for code in [0_u16, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535] {
             assert!(protocol(&frame(0x88, &code.to_be_bytes())), "{code}");
         }
@@ -350,22 +380,22 @@ mod tests {
         }
         assert_eq!(all(&frame(0x88, &[3, 232, 0xff])), [Err(Violation::NotText)]);
         assert_eq!(all(&frame(0x81, &[b'x', 0xff])), [Err(Violation::NotText)]);
-        assert_eq!(all(&frame(0x01, &[b'x', 0xff])), [Err(Violation::NotText)], "before the rest has come");
-        assert_eq!(all(&frame(0x81, &[b'x'; 1_001])[..4]), [Err(Violation::TooLarge)], "by its head alone");
+        assert_eq!(all(&frame(0x01, &[b'x', 0xff])), [Err(Violation::NotText)], "before the rest has arrived");
+        assert_eq!(all(&frame(0x81, &[b'x'; 1_001])[..4]), [Err(Violation::TooLarge)], "by its header alone");
         assert_eq!(all(&[frame(0x01, &[b'x'; 900]), frame(0x80, &[b'x'; 101])].concat()), [Err(Violation::TooLarge)]);
         assert_eq!(all(&[0x81, 0xff, 255, 255, 255, 255, 255, 255, 255, 255]), [Err(Violation::TooLarge)]);
         let endless: Vec<u8> =
             std::iter::once(frame(0x01, b"")).chain((0..200).map(|_| frame(0x00, b""))).flatten().collect();
-        assert_eq!(all(&endless), [Err(Violation::TooManyPieces)]);
+        assert_eq!(all(&endless), [Err(Violation::TooManyFragments)]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_message_has_ten_seconds_to_come() {
+    async fn a_message_has_ten_seconds_to_arrive() {
         let mut decoder = Decoder::new(1_000, &[]);
         for (second, byte) in frame(0x81, b"slowly, slowly").into_iter().enumerate() {
             decoder.feed(&[byte]);
-            let told = decoder.next();
-            assert_eq!(told, if second <= 10 { Ok(None) } else { Err(Violation::TooSlow) }, "{second}");
+            let decoded = decoder.next();
+            assert_eq!(decoded, if second <= 10 { Ok(None) } else { Err(Violation::TooSlow) }, "{second}");
             if second > 10 {
                 return;
             }
@@ -384,27 +414,27 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_comes_in_breaks_it(bytes: Vec<u8>, cut in 0..64_usize) {
+        fn any_bytes_are_decoded_alike_in_one_chunk_or_two(bytes: Vec<u8>, cut in 0..64_usize) {
             let cut = cut.min(bytes.len());
             let mut decoder = Decoder::new(1_000, &bytes[..cut]);
-            let mut said = read(&mut decoder);
-            if said.iter().all(Result::is_ok) {
+            let mut decoded = read(&mut decoder);
+            if decoded.iter().all(Result::is_ok) {
                 decoder.feed(&bytes[cut..]);
-                said.extend(read(&mut decoder));
+                decoded.extend(read(&mut decoder));
             }
-            prop_assert_eq!(said, all(&bytes), "in one piece or in two");
+            prop_assert_eq!(decoded, all(&bytes), "in one chunk or in two");
         }
 
         #[test]
-        fn texts_survive_however_they_are_cut(texts in prop::collection::vec(".{0,200}", 1..8), size in 1..50_usize) {
+        fn texts_survive_however_their_bytes_are_cut(texts in prop::collection::vec(".{0,200}", 1..8), size in 1..50_usize) {
             let bytes: Vec<u8> = texts.iter().flat_map(|text| frame(0x81, text.as_bytes())).collect();
             let mut decoder = Decoder::new(1_000, &[]);
-            let mut said = Vec::new();
-            for piece in bytes.chunks(size) {
-                decoder.feed(piece);
-                said.extend(read(&mut decoder));
+            let mut decoded = Vec::new();
+            for chunk in bytes.chunks(size) {
+                decoder.feed(chunk);
+                decoded.extend(read(&mut decoder));
             }
-            prop_assert_eq!(said, texts.into_iter().map(Ok).collect::<Vec<_>>());
+            prop_assert_eq!(decoded, texts.into_iter().map(Ok).collect::<Vec<_>>());
         }
     }
 }

@@ -1,6 +1,7 @@
-//! One socket: reads frames, writes answers and what was queued, keeps time. One task a socket, and nothing else of it.
-use std::borrow::Cow;
+//! One socket: reads frames, writes answers and what is queued, and keeps its deadlines. Each
+//! socket has one task.
 use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
 use std::future::ready;
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,60 +11,41 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use hyper::upgrade::Upgraded;
 use rand::RngExt as _;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use uuid::Uuid;
 
-use super::codec::{self, Said};
-use super::dispatch::{self, Reply};
-use super::end::End;
-use super::excess::Excess;
-use super::frames::{self, ClientFrame, Read, SendOk};
-use super::held_up::HeldUp;
+use super::backlog::BacklogTimer;
+use super::close_reason::CloseReason;
+use super::codec::{self, Decoded};
+use super::frames::{self, ClientFrame, ParsedFrame};
+use super::limits::{
+    HEARTBEAT_INTERVAL, HELLO_TIMEOUT, IDLE_TIMEOUT, MAX_FRAME_BYTES, MAX_SENDS_IN_FLIGHT, MAX_UNREADABLE_FRAMES,
+    RECONNECT_DELAY_MS, SOCKET_WRITE_TIMEOUT, STOP_TIMEOUT,
+};
+use super::receiving::Received;
+use super::refused_frames::RefusedFrames;
 use super::registration::SocketRegistration;
-use super::replays::Missing;
-use super::wire::{Broken, Wire};
-use super::writing::{WRITE, meanwhile, write};
+use super::replays::PendingReplay;
+use super::requests::{AnswerSender, RequestError};
+use super::stream::{FrameStream, ReadError};
+use super::writing::while_writing_answers;
 use crate::accounts::{self, SessionKey, Visitor};
 use crate::app::App;
-use crate::clock::format_timestamp;
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::faults::{self, Fault};
 use crate::http::{Bucket, Key, Prefix};
-use crate::realtime::{CloseCode, Disconnect, Frame, Notice, NoticeKind, Priority, Queue, Topic};
-use crate::rooms::{self, Membership, Posted};
-use crate::{matching, moderation};
+use crate::ids::Seq;
+use crate::realtime::{CloseCode, Disconnect, Notice, NoticeKind, Priority, Queue};
+use crate::rooms::{self, Membership};
 
-/// Bytes of a frame at most; a larger one closes 1009.
-pub(super) const FRAME: usize = 32 * 1024;
-/// How often the server pings.
-pub(super) const HEARTBEAT: Duration = Duration::from_secs(25);
-/// Silence after which a socket counts as gone: two pings missed.
-const SILENCE: Duration = Duration::from_secs(60);
-/// How long a client may take to say hello.
-const HELLO: Duration = Duration::from_secs(10);
-/// How long a verb may take: what is sent after it waits for it, also when Postgres is away.
-pub(super) const VERB: Duration = Duration::from_secs(2);
-/// The same for hello, before which nothing is sent, and which resumes many rooms at once.
-const FIRST_VERB: Duration = Duration::from_secs(5);
-/// Sends of one socket that wait for their commit; past it the socket is not read.
-const IN_FLIGHT: usize = 64;
-/// How long a node that stops waits for the answers to what was sent.
-const LAST_ANSWERS: Duration = Duration::from_secs(3);
-/// Frames that a socket keeps room for while it has nothing to write.
-const SPARE: usize = 8;
-/// How often a visitor's last use is noted.
-const TOUCH: Duration = Duration::from_secs(60);
-/// Frames without a usable id at which a socket is closed.
-const STRIKES: u32 = 3;
-/// Sockets of one visitor on this node.
-const SOCKETS: usize = 20;
-
-/// A socket that has been upgraded, until it ends: of a visitor, from an address prefix, by a session.
+/// Serves an upgraded socket until it ends. It belongs to a visitor, an address prefix and a
+/// session.
 pub(super) async fn run(app: App, who: Visitor, (prefix, session): (Prefix, Option<SessionKey>), upgraded: Upgraded) {
-    let limit = if faults::on(Fault::LargeFrameAccepted) { 16 * FRAME } else { FRAME };
-    let Some(wire) = Wire::new(upgraded, limit) else { return };
+    let max_bytes = if faults::on(Fault::LargeFrameAccepted) { 16 * MAX_FRAME_BYTES } else { MAX_FRAME_BYTES };
+    let Some(stream) = FrameStream::new(upgraded, max_bytes) else { return };
     let queue = Arc::new(Queue::new(who.id));
-    let registration = SocketRegistration { app: app.clone(), visitor: who.id, queue: queue.clone(), counted: false };
+    let registration =
+        SocketRegistration { app: app.clone(), visitor: who.id, queue: queue.clone(), subscribed: false };
     if let Some(session) = session {
         accounts::track_socket(&app, session, &queue);
     }
@@ -73,413 +55,202 @@ pub(super) async fn run(app: App, who: Visitor, (prefix, session): (Prefix, Opti
         who,
         prefix,
         prefix_hash,
-        wire: Some(wire),
+        stream: Some(stream),
         queue,
-        joined: HashMap::new(),
-        missing: VecDeque::new(),
+        subscriptions: HashMap::new(),
+        pending_replays: VecDeque::new(),
         registration,
-        said_hello: false,
-        touched: None,
+        has_said_hello: false,
+        active_at: None,
         in_flight: 0,
-        held_up: HeldUp::default(),
-        excess: Excess::default(),
+        unreadable: 0,
+        backlog: BacklogTimer::default(),
+        refused: RefusedFrames::default(),
         spare: VecDeque::new(),
     };
-    let end = connection.serve().await;
-    let Some(wire) = &mut connection.wire else { return };
-    match end {
-        End::Gone => {}
-        End::Closed(code) => wire.closed(code).await,
-        End::Close(code, reason) => wire.close(code, &reason).await,
+    let Err(reason) = connection.serve().await;
+    let Some(stream) = &mut connection.stream else { return };
+    match reason {
+        CloseReason::ConnectionLost => {}
+        CloseReason::ByClient(code) => stream.answer_close(code).await,
+        CloseReason::ByServer(code, reason) => stream.close(code, &reason).await,
     }
 }
 
-/// A socket that has been upgraded and is not to be served: it is told why, and closed.
+/// Sends an upgraded socket the last frame of `why` and closes it.
 pub(super) async fn turn_away(upgraded: Upgraded, why: Disconnect) {
-    let Some(mut wire) = Wire::new(upgraded, FRAME) else { return };
-    if matches!(timeout(WRITE, wire.write([why.last.into_wire()])).await, Ok(Ok(()))) {
-        wire.close(why.code, why.reason).await;
+    let Some(mut stream) = FrameStream::new(upgraded, MAX_FRAME_BYTES) else { return };
+    if matches!(timeout(SOCKET_WRITE_TIMEOUT, stream.write([why.last.into_wire()])).await, Ok(Ok(()))) {
+        stream.close(why.code, why.reason).await;
     }
 }
 
-/// A socket and what it follows.
+/// A socket and the rooms it subscribes to.
 pub(super) struct Connection {
     pub(super) app: App,
     pub(super) who: Visitor,
     pub(super) prefix: Prefix,
-    /// What the audit columns of its entries keep.
+    /// The keyed hash of the address prefix, which its entries keep for moderation.
     pub(super) prefix_hash: Vec<u8>,
     pub(super) queue: Arc<Queue>,
-    /// The rooms it follows.
-    pub(super) joined: HashMap<Uuid, Subscription>,
-    /// What is still to be brought to it, in order.
-    pub(super) missing: VecDeque<Missing>,
-    /// Away while a verb runs: answers are written meanwhile.
-    pub(super) wire: Option<Wire>,
-    registration: SocketRegistration,
-    /// A hello has been answered with ok. One that failed may be said again.
-    said_hello: bool,
-    touched: Option<Instant>,
-    /// Sends whose answers have not been written.
-    in_flight: usize,
-    held_up: HeldUp,
-    excess: Excess,
-    /// Room for what is queued, used again and again.
-    spare: VecDeque<(Priority, Bytes)>,
+    pub(super) subscriptions: HashMap<Uuid, Subscription>,
+    /// Rooms whose entries are still to be replayed, in order.
+    pub(super) pending_replays: VecDeque<PendingReplay>,
+    /// `None` while a request runs: answers are written by [`while_writing_answers`] meanwhile.
+    pub(super) stream: Option<FrameStream>,
+    pub(super) registration: SocketRegistration,
+    /// A hello was answered with ok. A hello that failed can be sent again.
+    pub(super) has_said_hello: bool,
+    /// When this socket last recorded that its visitor is active.
+    pub(super) active_at: Option<Instant>,
+    /// Sends whose answers are not written yet.
+    pub(super) in_flight: usize,
+    /// Frames without a usable id so far.
+    unreadable: u32,
+    pub(super) backlog: BacklogTimer,
+    pub(super) refused: RefusedFrames,
+    /// Capacity for queued frames, which is used again and again.
+    pub(super) spare: VecDeque<(Priority, Bytes)>,
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        for subscription in self.joined.values() {
+        for subscription in self.subscriptions.values() {
             rooms::unsubscribe(&self.app, &subscription.membership.room, &self.queue);
         }
     }
 }
 
-/// A room that a socket follows, and how far it has been brought.
+/// A room that a socket subscribes to, or will when its replay ends.
 pub(super) struct Subscription {
     pub(super) membership: Membership,
-    /// None until its replay begins: what was to follow it did not come so far.
-    pub(super) seen: Option<i64>,
+    /// The last entry that was written to the socket. `None` until the replay starts.
+    pub(super) delivered: Option<Seq>,
 }
 
 impl Connection {
-    async fn serve(&mut self) -> End {
+    /// Serves the socket until there is a reason to end it.
+    async fn serve(&mut self) -> Result<Infallible, CloseReason> {
         let began = Instant::now();
-        let mut heard = began;
-        let mut strikes = 0;
-        let mut beat = interval_at(began + HEARTBEAT, HEARTBEAT);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut hello_by = pin!(tokio::time::sleep_until(began + HELLO));
-        // Once for the socket's life: registering it anew for each frame would make all sockets wait for one lock.
+        let mut last_received = began;
+        let mut heartbeat = interval_at(began + HEARTBEAT_INTERVAL, HEARTBEAT_INTERVAL);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut hello_deadline = pin!(tokio::time::sleep_until(began + HELLO_TIMEOUT));
+        // Created once for the socket's life: registering it for each frame would make all sockets
+        // wait for one lock.
         let mut draining = pin!(self.app.tasks.draining.clone().cancelled_owned());
         let queue = self.queue.clone();
         loop {
-            let said = tokio::select! {
+            let decoded = tokio::select! {
                 biased;
-                () = &mut draining => return self.restart().await,
-                () = &mut hello_by, if !self.registration.counted && !faults::on(Fault::HelloNeverDue) => {
-                    return End::because(CloseCode::BadFrame, "hello was expected");
+                () = &mut draining => return Err(self.stop().await),
+                () = &mut hello_deadline, if !self.registration.subscribed && !faults::on(Fault::HelloNeverDue) => {
+                    return Err(CloseReason::by_server(CloseCode::BadFrame, "hello was expected"));
                 }
                 () = queue.ready() => {
-                    if let Err(end) = self.drain().await { return end }
+                    self.write_queued().await?;
                     continue;
                 }
-                said = self.held_up.reading(next(self.wire.as_mut())), if self.in_flight < IN_FLIGHT => said,
-                _ = beat.tick() => {
-                    if heard.elapsed() >= SILENCE { return End::Gone }
-                    if let Err(end) = self.write([codec::ping()]).await { return end }
+                decoded = self.backlog.read(next(self.stream.as_mut())), if self.in_flight < MAX_SENDS_IN_FLIGHT => decoded,
+                _ = heartbeat.tick() => {
+                    if last_received.elapsed() >= IDLE_TIMEOUT { return Err(CloseReason::ConnectionLost) }
+                    self.write([codec::ping()]).await?;
                     continue;
                 }
-                // What was said comes first: it waits for one step of a replay, not for all of them.
-                () = ready(()), if self.is_behind() => {
-                    if let Err(end) = Box::pin(self.bring_next()).await { return end }
+                // After reading: a request waits for one step of a replay, not for all of them.
+                () = ready(()), if self.has_pending_replays() => {
+                    Box::pin(self.advance_replay()).await?;
                     continue;
                 }
             };
-            heard = Instant::now();
-            let read = match self.heard(said).await {
-                Ok(Some(read)) => read,
-                Ok(None) => continue,
-                Err(end) => return end,
-            };
-            let Some(read) = read else {
-                strikes += 1;
-                let why = Error::bad_frame("A frame is a JSON object with an 'id' (a whole number) and a 'type'.");
-                if let Err(end) = self.say(frames::refusal(None, &why)).await {
-                    return end;
-                }
-                if strikes >= STRIKES {
-                    return End::because(CloseCode::BadFrame, "three frames could not be read");
-                }
-                continue;
-            };
-            let outcome = match self.admit(read.frame) {
-                Ok(ClientFrame::Send { room, client_id, payload, reply_to }) => {
-                    let prefix = self.prefix_hash.clone();
-                    let post = rooms::Post { client_id, payload, reply_to, prefix, requested_at: self.held_up.came() };
-                    match self.post(read.id, room, post).await {
-                        Ok(Ok(())) => Ok(()),
-                        Ok(Err(why)) => self.say(frames::refusal(Some(read.id), &why)).await,
-                        Err(end) => Err(end),
-                    }
-                }
-                // Boxed: an idle socket should not hold room for the largest verb.
-                Ok(frame) => Box::pin(self.act(read.id, frame)).await,
-                Err(why) => self.say(frames::refusal(Some(read.id), &why)).await,
-            };
-            if let Err(end) = outcome {
-                return end;
+            last_received = Instant::now();
+            match self.receive(decoded).await? {
+                Received::Frame(frame) => self.handle(frame).await?,
+                Received::Unreadable => self.refuse_unreadable().await?,
+                Received::Nothing => {}
             }
         }
     }
 
-    /// What the client said: None for a sign of life, within it None for what cannot be read.
-    async fn heard(&mut self, said: Result<Said, Broken>) -> Result<Option<Option<Read>>, End> {
-        let said = match said? {
-            Said::Close(_) if faults::on(Fault::CloseNotAnswered) => return Err(End::Gone),
-            Said::Close(code) => return Err(End::Closed(code)),
-            said => said,
-        };
-        let counted = self.count_frame()?;
-        match said {
-            Said::Text => {
-                let text = self.wire.as_ref().map_or(Ok(""), Wire::text)?;
-                Ok(Some(match counted {
-                    Ok(()) => frames::read(text),
-                    Err(why) => frames::read_refused(text, why),
-                }))
+    /// Handles a frame and answers it, unless its answer comes through the queue.
+    async fn handle(&mut self, ParsedFrame { id, frame }: ParsedFrame) -> Result<(), CloseReason> {
+        let outcome = match self.admit(frame) {
+            Ok(ClientFrame::Send { room, client_id, payload, reply_to }) => {
+                let prefix = self.prefix_hash.clone();
+                let post = rooms::Post { client_id, payload, reply_to, prefix, requested_at: self.backlog.requested_at() };
+                self.post(id, room, post).await
             }
-            // Read as what it is here: no JSON.
-            Said::Binary => Ok(Some(None)),
-            Said::Ping(payload) if counted.is_ok() => self.write([codec::pong(&payload)]).await.map(|()| None),
-            Said::Ping(_) | Said::Pong | Said::Piece | Said::Close(_) => Ok(None),
-        }
-    }
-
-    /// Counts a frame of any kind, control frames and fragments too. The inner error refuses the frame; the outer one ends
-    /// a socket whose client sends on without slowing down.
-    fn count_frame(&mut self) -> Result<Result<()>, End> {
-        let visitor = Key::Visitor(self.who.id);
-        let Err(why) = self.app.limits.take(Bucket::Frames, visitor) else {
-            return Ok(self.app.limits.take(Bucket::PrefixFrames, Key::Prefix(self.prefix)));
+            // Boxed, so that an idle socket has no space reserved for the largest request.
+            Ok(frame) => Box::pin(self.act(id, frame)).await.map_err(RequestError::Closed),
+            Err(why) => Err(RequestError::Refused(why)),
         };
-        let goes_on = self.excess.refused() || self.app.limits.take(Bucket::Excess, visitor).is_err();
-        if goes_on && !faults::on(Fault::ExcessForgiven) {
-            return Err(End::because(CloseCode::BadFrame, "too many frames"));
-        }
-        Ok(Err(why))
-    }
-
-    /// What every frame passes: its shape, and hello first and once.
-    fn admit(&self, frame: Result<ClientFrame>) -> Result<ClientFrame> {
-        let frame = frame?;
-        match (&frame, self.said_hello) {
-            (ClientFrame::Hello { .. }, true) => Err(Error::bad_frame("Hello has been said on this socket.")),
-            (ClientFrame::Hello { .. }, false) | (_, true) => Ok(frame),
-            (_, false) => Err(Error::bad_frame("Say hello first.")),
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(RequestError::Refused(why)) => self.send(frames::refusal(Some(id), &why)).await,
+            Err(RequestError::Closed(reason)) => Err(reason),
         }
     }
 
-    /// Hands a send in. Its answer comes through the queue, after the commit, and is written with the event it made.
-    async fn post(&mut self, id: u64, room: Uuid, post: rooms::Post) -> Result<Result<()>, End> {
-        if let Err(why) = self.app.limits.take(Bucket::Sends, Key::Visitor(self.who.id)) {
-            return Ok(Err(why));
-        }
-        if self.is_untouched() {
-            self.touch();
-        }
-        if !self.who.has_accepted_rules()
-            && let Err(why) = Box::pin(self.look_again(post.requested_at)).await?
-        {
-            return Ok(Err(why));
+    /// Submits a post to its room. The answer comes through the queue after the commit, and is
+    /// written together with the event of the entry.
+    async fn post(&mut self, id: u64, room: Uuid, post: rooms::Post) -> Result<(), RequestError> {
+        self.app.limits.take(Bucket::Sends, Key::Visitor(self.who.id))?;
+        self.record_activity();
+        if !self.who.has_accepted_rules() {
+            Box::pin(self.reload_visitor(post.requested_at)).await?;
         }
         let (began, requested_at) = (Instant::now(), post.requested_at);
-        let answerer = Answerer { queue: self.queue.clone(), id };
-        let answer = Box::new(move |outcome| answerer.answer(outcome));
-        let (written, submitted) = {
+        let sender = AnswerSender::new(self.queue.clone(), id);
+        let answer = Box::new(move |outcome| sender.send(outcome));
+        let written = {
             let mut posting = pin!(rooms::post(&self.app, &self.who, room, post, answer));
             match posting.as_mut().now_or_never() {
-                Some(submitted) => (None, submitted),
-                // The membership is looked up first. The socket is written to meanwhile.
-                None => {
-                    let (written, submitted) = Box::pin(meanwhile(&self.queue, self.wire.as_mut(), posting)).await;
-                    (Some(written), submitted?)
+                Some(submitted) => {
+                    submitted?;
+                    None
                 }
+                // The membership is looked up first. The socket is written to meanwhile.
+                None => Some(Box::pin(while_writing_answers(&self.queue, self.stream.as_mut(), posting)).await),
             }
         };
-        if let Some(written) = written {
-            self.waited(written, requested_at, began);
+        if let Some((written, submitted)) = written {
+            self.record_wait(written, requested_at, began);
+            submitted??;
         }
-        self.in_flight += usize::from(submitted.is_ok());
-        Ok(submitted)
+        self.in_flight += 1;
+        Ok(())
     }
 
-    /// Reads the visitor again, for a frame that came then: the rules may have been accepted since this socket was opened.
-    async fn look_again(&mut self, came: Instant) -> Result<Result<()>, End> {
-        let began = Instant::now();
-        let lookup = timeout(VERB, accounts::by_id(&self.app, self.who.id));
-        let (written, known) = meanwhile(&self.queue, self.wire.as_mut(), lookup).await;
-        self.waited(written, came, began);
-        Ok(known?.unwrap_or(Err(Error::Unavailable)).map(|known| self.who = known))
-    }
-
-    /// Does what a frame asks and answers it.
-    async fn act(&mut self, id: u64, frame: ClientFrame) -> Result<(), End> {
-        let is_hello = matches!(frame, ClientFrame::Hello { .. });
-        if is_hello && !self.registration.counted {
-            if self.app.hub.subscribe(Topic::Visitor(self.who.id), &self.queue) > SOCKETS {
-                self.app.hub.unsubscribe(Topic::Visitor(self.who.id), &self.queue);
-                return Err(End::because(CloseCode::Busy, "too many connections of one visitor"));
-            }
-            self.registration.counted = true;
-            matching::connected(&self.app, self.who.id);
-        }
-        if self.is_untouched() {
-            self.touch();
-        }
-        let (began, limit) = (Instant::now(), if is_hello { FIRST_VERB } else { VERB });
-        if frame.ends_rights() && !faults::on(Fault::LeaveOvertakesSends) {
-            // What was said before takes effect before.
-            self.settle_sends(began + limit).await?;
-        }
-        match self.verb(id, frame, (began, limit)).await? {
-            Ok(reply) => {
-                self.said_hello |= is_hello;
-                self.say(reply.answer).await?;
-                self.bring(reply.replays);
-                Ok(())
-            }
-            Err(Error::SessionEnded) => Err(End::because(CloseCode::SessionEnded, "the session has ended")),
-            Err(why) => {
-                self.say(frames::refusal(Some(id), &why)).await?;
-                if matches!(why, Error::Banned { .. }) {
-                    self.dismiss().await;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// A ban was found by what it forbids, before this node saw it: the socket ends as it would have then.
-    async fn dismiss(&mut self) {
-        match timeout(VERB, moderation::find_ban_disconnect(&self.app, self.who.id))
-            .await
-            .unwrap_or(Err(Error::Unavailable))
-        {
-            Ok(Some(why)) => self.queue.dismiss(&why),
-            Ok(None) => {} // lifted meanwhile
-            Err(why) => why.log(),
-        }
-    }
-
-    /// Writes what is queued. A socket that lags reads again what was dropped, at its own pace.
-    async fn drain(&mut self) -> Result<(), End> {
-        let mut taken = std::mem::take(&mut self.spare);
-        let lagging = self.queue.take_into(&mut taken);
-        for (weight, _) in &taken {
-            match weight {
-                Priority::Entry { room, seq } => {
-                    if let Some(subscription) = self.joined.values_mut().find(|one| one.membership.room.id == *room) {
-                        subscription.seen = subscription.seen.max(Some(*seq));
-                    }
-                }
-                Priority::Answer => self.in_flight = self.in_flight.saturating_sub(1),
-                Priority::Ephemeral | Priority::Reliable => {}
-            }
-        }
-        self.write(taken.drain(..).map(|(_, bytes)| bytes)).await?;
-        if taken.capacity() <= SPARE {
-            self.spare = taken;
-        }
-        if let Some(why) = self.queue.dismissed() {
-            self.say(why.last).await?;
-            return Err(End::because(why.code, why.reason));
-        }
-        if lagging {
-            self.catch_up();
+    /// Refuses a frame without a usable id. The last one that is tolerated closes the socket.
+    async fn refuse_unreadable(&mut self) -> Result<(), CloseReason> {
+        self.unreadable += 1;
+        let why = Error::bad_frame("A frame is a JSON object with an 'id' (a whole number) and a 'type'.");
+        self.send(frames::refusal(None, &why)).await?;
+        if self.unreadable >= MAX_UNREADABLE_FRAMES {
+            let reason = format!("{MAX_UNREADABLE_FRAMES} frames could not be read");
+            return Err(CloseReason::by_server(CloseCode::BadFrame, reason));
         }
         Ok(())
     }
 
-    pub(super) async fn say(&mut self, frame: Frame) -> Result<(), End> {
-        self.write([frame.into_wire()]).await
-    }
-
-    pub(super) async fn write(&mut self, pieces: impl IntoIterator<Item = Bytes>) -> Result<(), End> {
-        write(self.wire.as_mut(), pieces).await
-    }
-
-    /// Runs a verb. Answers to what was sent before do not wait for it; entries do, since it may begin to follow their room.
-    async fn verb(
-        &mut self,
-        id: u64,
-        frame: ClientFrame,
-        (began, limit): (Instant, Duration),
-    ) -> Result<Result<Reply>, End> {
-        let (queue, mut wire) = (self.queue.clone(), self.wire.take());
-        let acting = timeout_at(began + limit, dispatch::act(self, id, frame));
-        let (written, outcome) = meanwhile(&queue, wire.as_mut(), acting).await;
-        self.wire = wire;
-        self.waited(written, began, began);
-        outcome.map(|outcome| outcome.unwrap_or(Err(Error::Unavailable)))
-    }
-
-    /// Something for a frame that came then has been waited for since `began`, and so many answers written meanwhile.
-    pub(super) fn waited(&mut self, written: usize, came: Instant, began: Instant) {
-        self.in_flight = self.in_flight.saturating_sub(written);
-        self.held_up.waited(came, began);
-    }
-
-    /// Waits until every send of this socket has been committed or refused, and answered; at most until a moment.
-    async fn settle_sends(&mut self, until: Instant) -> Result<(), End> {
-        let queue = self.queue.clone();
-        while self.in_flight > 0 && timeout_at(until, queue.ready()).await.is_ok() {
-            self.drain().await?;
+    /// Ends the socket because the node stops: answers what was sent, and then asks the client to
+    /// reconnect after a delay.
+    async fn stop(&mut self) -> CloseReason {
+        let wait = if faults::on(Fault::StopForgetsAnswers) { Duration::ZERO } else { STOP_TIMEOUT };
+        if let Err(reason) = self.finish_sends(Instant::now() + wait).await {
+            return reason;
         }
-        Ok(())
-    }
-
-    /// The node stops: what was sent is answered, then the client is told when to come back.
-    async fn restart(&mut self) -> End {
-        let patience = if faults::on(Fault::StopForgetsAnswers) { Duration::ZERO } else { LAST_ANSWERS };
-        if let Err(end) = self.settle_sends(Instant::now() + patience).await {
-            return end;
+        if let Err(reason) = self.write_last(Notice::of(NoticeKind::Restart).encode()).await {
+            return reason;
         }
-        let mut rest = VecDeque::new();
-        self.queue.take_into(&mut rest);
-        let mut last: Vec<_> = rest.into_iter().map(|(_, bytes)| bytes).collect();
-        last.push(Notice::of(NoticeKind::Restart).encode().into_wire());
-        if let Err(end) = self.write(last).await {
-            return end;
-        }
-        // Spread over seconds, so that those who come back do not come at once.
-        let delay = rand::rng().random_range(200..=2_000);
-        End::Close(CloseCode::Restart, Cow::Owned(format!(r#"{{"delay_ms":{delay}}}"#)))
-    }
-
-    /// Whether it is a minute since the visitor was last noted to be there, by this socket.
-    fn is_untouched(&self) -> bool {
-        self.touched.is_none_or(|at| at.elapsed() >= TOUCH)
-    }
-
-    /// Notes that the visitor is there.
-    fn touch(&mut self) {
-        self.touched = Some(Instant::now());
-        accounts::record_activity(&self.app, self.who.id);
+        let delay = rand::rng().random_range(RECONNECT_DELAY_MS);
+        CloseReason::by_server(CloseCode::Restart, format!(r#"{{"delay_ms":{delay}}}"#))
     }
 }
 
-async fn next(wire: Option<&mut Wire>) -> Result<Said, Broken> {
-    match wire {
-        Some(wire) => wire.next().await,
-        None => Err(Broken::Gone),
-    }
-}
-
-/// Sends the answer to a send. If the writer panics before it answers, the client gets `unavailable` and repeats the send.
-struct Answerer {
-    queue: Arc<Queue>,
-    id: u64,
-}
-
-impl Answerer {
-    fn answer(&self, outcome: Result<Posted>) {
-        self.queue.push(Priority::Answer, sent(self.id, outcome).into_wire());
-    }
-}
-
-impl Drop for Answerer {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.answer(Err(Error::Unavailable));
-        }
-    }
-}
-
-fn sent(re: u64, outcome: Result<Posted>) -> Frame {
-    match outcome {
-        Ok(posted) => frames::ok(re, &SendOk { seq: posted.seq, at: format_timestamp(posted.at) }),
-        Err(why) => frames::refusal(Some(re), &why),
+async fn next(stream: Option<&mut FrameStream>) -> Result<Decoded, ReadError> {
+    match stream {
+        Some(stream) => stream.next().await,
+        None => Err(ReadError::Disconnected),
     }
 }

@@ -1,33 +1,35 @@
-//! From a frame to a verb: one arm a frame, nothing decided here.
+//! Dispatch: calls the noun that a frame is for. Nothing is decided here.
 use std::sync::Arc;
 
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::connection::{Connection, HEARTBEAT, Subscription};
+use super::connection::{Connection, Subscription};
 use super::frames::{
     self, ClientFrame, Empty, HelloOk, JoinOk, MembershipView, NextOk, PingOk, ReportOk, ResumePoint, ResumedRoom,
     SeekOk, Waiting,
 };
+use super::limits::{HEARTBEAT_INTERVAL, MAX_ROOMS_PER_SOCKET};
 use crate::accounts;
 use crate::clock::format_timestamp;
 use crate::error::{Error, Result};
 use crate::http::{Bucket, Key};
+use crate::ids::Seq;
 use crate::matching::{self, NewReport, Seek};
 use crate::realtime::Frame;
 use crate::rooms::{self, Membership, Replay, RoomKind, Subscribed};
 
-/// Rooms one socket follows at most.
-const ROOMS: usize = 50;
-
-/// The answer to a frame, and the replays that follow it.
+/// The answer to a frame, and the replays that come after it.
 pub(super) struct Reply {
     pub answer: Frame,
     pub replays: Vec<(Uuid, Replay)>,
 }
 
-/// Does what a frame asks.
-pub(super) async fn act(socket: &mut Connection, id: u64, frame: ClientFrame) -> Result<Reply> {
+/// Carries out what a frame asks for.
+///
+/// # Errors
+/// The error that the frame is refused with.
+pub(super) async fn dispatch(socket: &mut Connection, id: u64, frame: ClientFrame) -> Result<Reply> {
     let (app, who) = (socket.app.clone(), socket.who.clone());
     if let Some(bucket) = frame.bucket() {
         app.limits.take(bucket, Key::Visitor(who.id))?;
@@ -39,7 +41,7 @@ pub(super) async fn act(socket: &mut Connection, id: u64, frame: ClientFrame) ->
             leave(socket, room).await?;
             reply(id, &Empty {})
         }
-        // Sends are pipelined by the connection.
+        // The connection handles sends itself, because it pipelines them.
         ClientFrame::Send { .. } => Err(Error::Unavailable),
         ClientFrame::Typing { room } => {
             rooms::typing(&app, &who, room, &socket.queue).await?;
@@ -50,7 +52,7 @@ pub(super) async fn act(socket: &mut Connection, id: u64, frame: ClientFrame) ->
             reply(id, &Empty {})
         }
         ClientFrame::Seek { interests, languages, translate } => {
-            // The rules may have been accepted since this socket was opened.
+            // The visitor may have accepted the rules since this socket was opened.
             socket.who = accounts::by_id(&app, who.id).await?;
             let seek = Seek { interests, languages, translate }.checked()?;
             let seeking = matching::seek(&app, &socket.who, seek).await?;
@@ -84,13 +86,14 @@ fn reply<T: Serialize>(id: u64, answer: &T) -> Result<Reply> {
 
 async fn hello(socket: &mut Connection, id: u64, resume: &[ResumePoint]) -> Result<Reply> {
     let app = socket.app.clone();
-    // This socket listens for a ban by now; one that was committed before is found here.
+    // The socket is subscribed to its visitor's bans by now. One that was committed before is found
+    // here.
     socket.who = accounts::by_id(&app, socket.who.id).await?;
     let (mut resumed, mut replays) = (Vec::with_capacity(resume.len()), Vec::new());
     for from in resume {
         let entry = match rooms::membership(&app, &socket.who, from.room).await {
             Ok(membership) => resume_room(socket, &membership, from.after, &mut replays).await?,
-            // Unknown and somebody else's look the same.
+            // A room that does not exist looks like one of other visitors.
             Err(Error::NotFound) => ResumedRoom::Resync { room: from.room, resync: true, head: 0 },
             Err(why) => return Err(why),
         };
@@ -99,7 +102,7 @@ async fn hello(socket: &mut Connection, id: u64, resume: &[ResumePoint]) -> Resu
     let standing = matching::current_activity(&app, &socket.who).await?;
     let answer = HelloOk {
         visitor: socket.who.clone().into(),
-        heartbeat_ms: u64::try_from(HEARTBEAT.as_millis()).unwrap_or(u64::MAX),
+        heartbeat_ms: u64::try_from(HEARTBEAT_INTERVAL.as_millis()).unwrap_or(u64::MAX),
         server_time: format_timestamp(app.clock.now()),
         session: standing.session,
         seeking: standing.seeking.map(|ticket| Waiting { ticket }),
@@ -111,11 +114,11 @@ async fn hello(socket: &mut Connection, id: u64, resume: &[ResumePoint]) -> Resu
 async fn resume_room(
     socket: &mut Connection,
     membership: &Membership,
-    after: i64,
+    after: Seq,
     replays: &mut Vec<(Uuid, Replay)>,
 ) -> Result<ResumedRoom> {
     let room = membership.room.public_id;
-    enter(socket, membership).await?;
+    add_subscription(socket, membership).await?;
     Ok(match rooms::subscribe(&socket.app, membership, Some(after)).await? {
         Subscribed::Replay { head, replay } => {
             let replayed = replay.entries(head);
@@ -130,11 +133,12 @@ async fn resume_room(
     })
 }
 
-/// Ends a place in a room of many, or the talk. What the room is needs no look where this socket follows it.
+/// Ends a membership of a room, or a talk. The kind of the room is known without a query if this
+/// socket subscribes to it.
 async fn leave(socket: &mut Connection, room: Uuid) -> Result<()> {
     let (app, who) = (socket.app.clone(), socket.who.clone());
     let is_talk =
-        socket.joined.get(&room).is_some_and(|subscription| subscription.membership.room.kind == RoomKind::Talk);
+        socket.subscriptions.get(&room).is_some_and(|subscription| subscription.membership.room.kind == RoomKind::Talk);
     let left = if is_talk { Err(Error::NotFound) } else { rooms::leave(&app, &who, room).await };
     match left {
         Err(Error::NotFound) => {
@@ -147,29 +151,30 @@ async fn leave(socket: &mut Connection, room: Uuid) -> Result<()> {
         }
         other => other?,
     }
-    // What was queued before the leave is not heard after its answer; who comes again has it replayed.
-    if let Some(left) = socket.joined.remove(&room)
+    // Entries that were queued before the leave are not sent after its answer. A visitor who joins
+    // again gets them in the replay.
+    if let Some(left) = socket.subscriptions.remove(&room)
         && !is_talk
     {
-        socket.queue.forget(left.membership.room.id);
+        socket.queue.drop_entries(left.membership.room.id);
     }
     Ok(())
 }
 
-async fn join(socket: &mut Connection, id: u64, room: Uuid, after: Option<i64>) -> Result<Reply> {
+async fn join(socket: &mut Connection, id: u64, room: Uuid, after: Option<Seq>) -> Result<Reply> {
     let app = socket.app.clone();
     app.limits.take_for(Bucket::PrefixJoins, (&socket.prefix_hash, room))?;
     if !socket.who.has_accepted_rules() {
-        // They may have been accepted since this socket was opened.
+        // The visitor may have accepted them since this socket was opened.
         socket.who = accounts::by_id(&app, socket.who.id).await?;
     }
     let membership = rooms::join(&app, &socket.who, room).await?;
     if after.is_some() {
-        // Asked for again: what is replayed comes before anything newer, and once.
-        socket.follow_again(room);
-        socket.queue.forget(membership.room.id);
+        // If the room is joined again, replayed entries come before newer ones, and only once.
+        socket.restart_replay(room);
+        socket.queue.drop_entries(membership.room.id);
     }
-    enter(socket, &membership).await?;
+    add_subscription(socket, &membership).await?;
     let subscribed = rooms::subscribe(&app, &membership, after).await?;
     let resync = matches!(subscribed, Subscribed::Resync);
     let (head, replay) = match subscribed {
@@ -177,25 +182,26 @@ async fn join(socket: &mut Connection, id: u64, room: Uuid, after: Option<i64>) 
         Subscribed::Resync => rooms::subscribe_at_head(&app, &membership).await?,
     };
     let others = rooms::online(&app, &membership.room);
-    let listens = rooms::is_subscribed(&app, &membership.room, socket.who.id);
+    let is_subscribed = rooms::is_subscribed(&app, &membership.room, socket.who.id);
     let answer = JoinOk {
         room: membership.room.as_ref().into(),
         head,
-        // The one who joins is counted, listening already on another socket or not.
-        members_online: others + usize::from(!listens),
+        // The visitor who joins is counted once, whether or not another socket is subscribed.
+        members_online: others + usize::from(!is_subscribed),
         you: MembershipView { sender: membership.member.sender.clone(), role: membership.member.role.clone() },
         resync,
     };
     Ok(Reply { answer: frames::ok(id, &answer), replays: vec![(room, replay)] })
 }
 
-/// Notes that this socket follows a room. Entering a talk lets go of the earlier ones: a person is in one at a time.
-async fn enter(socket: &mut Connection, membership: &Membership) -> Result<()> {
+/// Adds a room to the socket's subscriptions. Entering a talk removes earlier talks, because a
+/// visitor is in one talk at a time.
+async fn add_subscription(socket: &mut Connection, membership: &Membership) -> Result<()> {
     let app = socket.app.clone();
     let (room, is_talk) = (membership.room.public_id, membership.room.kind == RoomKind::Talk);
     if is_talk && membership.room.closed_at.is_none() {
         let queue = Arc::clone(&socket.queue);
-        socket.joined.retain(|id, old| {
+        socket.subscriptions.retain(|id, old| {
             let keep = *id == room || old.membership.room.kind != RoomKind::Talk;
             if !keep {
                 rooms::unsubscribe(&app, &old.membership.room, &queue);
@@ -203,12 +209,15 @@ async fn enter(socket: &mut Connection, membership: &Membership) -> Result<()> {
             keep
         });
     }
-    if socket.joined.len() >= ROOMS && !socket.joined.contains_key(&room) {
-        return Err(Error::Conflict("One connection follows at most 50 rooms. Leave one first."));
+    if socket.subscriptions.len() >= MAX_ROOMS_PER_SOCKET && !socket.subscriptions.contains_key(&room) {
+        return Err(Error::Conflict("This connection has as many rooms as it can have. Leave one first."));
     }
     if is_talk {
         matching::entered(&app, &socket.who, &membership.room).await?;
     }
-    socket.joined.entry(room).or_insert_with(|| Subscription { membership: membership.clone(), seen: None });
+    socket
+        .subscriptions
+        .entry(room)
+        .or_insert_with(|| Subscription { membership: membership.clone(), delivered: None });
     Ok(())
 }

@@ -1,26 +1,25 @@
-//! The wire: every frame a client may send, and every answer and notice it may get (docs/WIRE.md).
+//! The frames of the wire: what a client can send, and the answers to it (docs/WIRE.md).
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use ts_rs::TS;
 use uuid::Uuid;
 
+use super::limits::MAX_RESUMED_ROOMS;
 use crate::accounts::VisitorView;
 use crate::error::{Error, Result};
 use crate::http::Bucket;
+use crate::ids::Seq;
 use crate::matching::OpenSession;
 use crate::moderation::ReportReason;
 use crate::realtime::Frame;
 use crate::rooms::{RoomView, Sender};
 
-/// Rooms a `hello` may resume.
-const RESUMES: usize = 50;
-
-/// What a client says. `id` is read before; unknown fields are refused.
+/// A frame of a client. Its `id` is parsed separately. Unknown fields are refused.
 #[derive(Debug, Deserialize, TS)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 #[ts(rename = "Request")]
 pub(super) enum ClientFrame {
-    /// First, within 10 s: what was followed before, and how far.
+    /// The first frame: rooms that were subscribed to before, and how far they were read.
     Hello {
         #[serde(default)]
         #[ts(optional, as = "Option<Vec<ResumePoint>>")]
@@ -29,7 +28,7 @@ pub(super) enum ClientFrame {
     Join {
         room: Uuid,
         #[ts(optional, type = "number")]
-        after: Option<i64>,
+        after: Option<Seq>,
     },
     Leave {
         room: Uuid,
@@ -40,7 +39,7 @@ pub(super) enum ClientFrame {
         #[ts(type = "Payload")]
         payload: Map<String, Value>,
         #[ts(optional, type = "number")]
-        reply_to: Option<i64>,
+        reply_to: Option<Seq>,
     },
     Typing {
         room: Uuid,
@@ -48,7 +47,7 @@ pub(super) enum ClientFrame {
     Read {
         room: Uuid,
         #[ts(type = "number")]
-        seq: i64,
+        seq: Seq,
     },
     Seek {
         interests: Vec<String>,
@@ -64,7 +63,7 @@ pub(super) enum ClientFrame {
         room: Uuid,
         reason: ReportReason,
         #[ts(type = "number[]")]
-        seqs: Vec<i64>,
+        seqs: Vec<Seq>,
         #[ts(optional)]
         note: Option<String>,
         block: bool,
@@ -77,9 +76,9 @@ pub(super) enum ClientFrame {
 }
 
 impl ClientFrame {
-    /// Whether it may end the right to write: what the same socket sent before is settled first, so that frames take effect
-    /// in order.
-    pub(super) fn ends_rights(&self) -> bool {
+    /// Returns `true` if the frame can end the visitor's right to write. Earlier sends of the
+    /// socket are finished before it, so that frames take effect in order.
+    pub(super) fn may_end_right_to_write(&self) -> bool {
         match self {
             Self::Leave { .. } | Self::Next { .. } | Self::Report { .. } | Self::Block { .. } => true,
             Self::Hello { .. }
@@ -93,8 +92,8 @@ impl ClientFrame {
         }
     }
 
-    /// What limits a frame, besides the frames of all kinds that a visitor and its address prefix may send. None: answering
-    /// costs no more than reading it.
+    /// Returns the rate limit for this kind of frame, in addition to the limits on all frames of a
+    /// visitor and of an address prefix. `None` if answering costs no more than reading.
     pub(super) fn bucket(&self) -> Option<Bucket> {
         match self {
             Self::Hello { .. } => Some(Bucket::Hellos),
@@ -111,33 +110,33 @@ impl ClientFrame {
     }
 }
 
-/// A room that was followed up to `after`.
+/// A room of which the client has the entries up to `after`.
 #[derive(Clone, Copy, Debug, Deserialize, TS)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ResumePoint {
     pub room: Uuid,
     #[ts(type = "number")]
-    pub after: i64,
+    pub after: Seq,
 }
 
-/// What could be read of a text: its id, and the frame or why there is none.
-pub(super) struct Read {
+/// A parsed text: its id, and the frame or the error that refuses it.
+pub(super) struct ParsedFrame {
     pub id: u64,
     pub frame: Result<ClientFrame>,
 }
 
-/// The frame that most texts are, read in one pass: the general way below reads a payload three times. Every other text,
-/// wrong ones too, goes that way.
+/// A `send`, the most frequent frame, parsed in one pass: the general way in [`parse`] reads a
+/// payload three times. All other texts, malformed ones too, are parsed the general way.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Sent {
+struct SendFrame {
     id: u64,
     #[serde(rename = "type")]
     _kind: SendTag,
     room: Uuid,
     client_id: Uuid,
     payload: Map<String, Value>,
-    reply_to: Option<i64>,
+    reply_to: Option<Seq>,
 }
 
 #[derive(Deserialize)]
@@ -146,33 +145,35 @@ enum SendTag {
     Send,
 }
 
-/// Reads a text. None: not a JSON object with a usable id.
-pub(super) fn read(text: &str) -> Option<Read> {
+/// Parses a text. `None` if it is not a JSON object with a usable id.
+pub(super) fn parse(text: &str) -> Option<ParsedFrame> {
     if text.contains(r#""send""#)
-        && let Ok(Sent { id, room, client_id, payload, reply_to, .. }) = serde_json::from_str(text)
+        && let Ok(SendFrame { id, room, client_id, payload, reply_to, .. }) = serde_json::from_str(text)
     {
-        return Some(Read { id, frame: Ok(ClientFrame::Send { room, client_id, payload, reply_to }) });
+        return Some(ParsedFrame { id, frame: Ok(ClientFrame::Send { room, client_id, payload, reply_to }) });
     }
     let Ok(Value::Object(mut object)) = serde_json::from_str(text) else { return None };
     let id = object.remove("id")?.as_u64()?;
     let frame = match serde_json::from_value(Value::Object(object)) {
-        Ok(ClientFrame::Hello { resume }) if resume.len() > RESUMES => {
-            Err(Error::bad_field("resume", "At most 50 rooms can be resumed at once."))
+        Ok(ClientFrame::Hello { resume }) if resume.len() > MAX_RESUMED_ROOMS => {
+            let why = format!("At most {MAX_RESUMED_ROOMS} rooms can be resumed at once.");
+            Err(Error::bad_field("resume", why))
         }
         Ok(frame) => Ok(frame),
         Err(why) => Err(Error::bad_frame(why.to_string())),
     };
-    Some(Read { id, frame })
+    Some(ParsedFrame { id, frame })
 }
 
-/// Reads no more of a text than its id, for a frame that is refused whatever it says. None: as [`read`].
-pub(super) fn read_refused(text: &str, why: Error) -> Option<Read> {
+/// Parses only the id of a text that is refused with `why` whatever it holds. `None` as in
+/// [`parse`].
+pub(super) fn parse_refused(text: &str, why: Error) -> Option<ParsedFrame> {
     #[derive(Deserialize)]
     struct Id {
         id: u64,
     }
     let Id { id } = serde_json::from_str(text).ok()?;
-    Some(Read { id, frame: Err(why) })
+    Some(ParsedFrame { id, frame: Err(why) })
 }
 
 /// The answer to a `hello`.
@@ -182,26 +183,27 @@ pub(super) struct HelloOk {
     #[ts(type = "number")]
     pub heartbeat_ms: u64,
     pub server_time: String,
-    /// The talk that is open.
+    /// The open talk.
     pub session: Option<OpenSession>,
     pub seeking: Option<Waiting>,
     pub rooms: Vec<ResumedRoom>,
 }
 
-/// The ticket of somebody who waits.
+/// The ticket of a visitor who is waiting for a match.
 #[derive(Serialize, TS)]
 pub(super) struct Waiting {
     pub ticket: Uuid,
 }
 
-/// What becomes of a resumed room: its missing entries follow, or are too many and are to be paged.
+/// The answer for a resumed room: its missing entries follow, or they are too many and the client
+/// has to page through the log.
 #[derive(Serialize, TS)]
 #[serde(untagged)]
 pub(super) enum ResumedRoom {
     Replayed {
         room: Uuid,
         #[ts(type = "number")]
-        head: i64,
+        head: Seq,
         #[ts(type = "number")]
         replayed: i64,
     },
@@ -209,7 +211,7 @@ pub(super) enum ResumedRoom {
         room: Uuid,
         resync: bool,
         #[ts(type = "number")]
-        head: i64,
+        head: Seq,
     },
 }
 
@@ -218,17 +220,17 @@ pub(super) enum ResumedRoom {
 pub(super) struct JoinOk {
     pub room: RoomView,
     #[ts(type = "number")]
-    pub head: i64,
+    pub head: Seq,
     #[ts(type = "number")]
     pub members_online: usize,
     pub you: MembershipView,
-    /// True when `after` lies too far back: page through the log.
+    /// `true` if `after` is too far back: the client has to page through the log.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[ts(optional, as = "Option<bool>")]
     pub resync: bool,
 }
 
-/// Who one is in a room.
+/// The visitor's own membership in a room.
 #[derive(Serialize, TS)]
 pub(super) struct MembershipView {
     #[serde(flatten)]
@@ -240,7 +242,7 @@ pub(super) struct MembershipView {
 #[derive(Serialize, TS)]
 pub(super) struct SendOk {
     #[ts(type = "number")]
-    pub seq: i64,
+    pub seq: Seq,
     pub at: String,
 }
 
@@ -248,10 +250,10 @@ pub(super) struct SendOk {
 #[derive(Serialize, TS)]
 pub(super) struct SeekOk {
     pub ticket: Uuid,
-    /// People who wait now, this one too.
+    /// Visitors who are waiting now, including this one.
     #[ts(type = "number")]
     pub waiting: i64,
-    /// The median of recent waits; absent when there are too few to say.
+    /// The median of recent waits; absent if there were too few.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[ts(optional, type = "number")]
     pub median_wait_ms: Option<i64>,
@@ -277,23 +279,23 @@ pub(super) struct PingOk {
     pub server_time: String,
 }
 
-/// An answer with nothing to say.
+/// An answer without fields.
 #[derive(Serialize, TS)]
 pub(super) struct Empty {}
 
 #[derive(Serialize)]
-struct Ok<'a, T> {
+struct OkAnswer<'a, T> {
     re: u64,
     ok: &'a T,
 }
 
 #[derive(Serialize)]
-struct Failed<'a> {
+struct ErrorAnswer<'a> {
     re: Option<u64>,
     error: ErrorBody<'a>,
 }
 
-/// An error as the wire shows it.
+/// An error as it is sent on the wire.
 #[derive(Serialize, TS)]
 pub(super) struct ErrorBody<'a> {
     pub code: &'static str,
@@ -306,29 +308,30 @@ pub(super) struct ErrorBody<'a> {
     pub field: Option<&'static str>,
 }
 
-/// The answer to frame `re`.
+/// Encodes the answer to the frame `re`.
 pub(super) fn ok<T: Serialize>(re: u64, answer: &T) -> Frame {
-    Frame::json(&Ok { re, ok: answer })
+    Frame::json(&OkAnswer { re, ok: answer })
 }
 
-/// The refusal of frame `re`; None for one without a usable id.
+/// Encodes the refusal of the frame `re`, and logs the error if it is internal. `re` is `None` for
+/// a frame without a usable id.
 pub(super) fn refusal(re: Option<u64>, why: &Error) -> Frame {
     why.log();
     let message = why.to_string();
     let error =
         ErrorBody { code: why.code(), message: &message, retry_after_ms: why.retry_after_ms(), field: why.field() };
-    Frame::json(&Failed { re, error })
+    Frame::json(&ErrorAnswer { re, error })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ClientFrame, Read, read};
+    use super::{ClientFrame, ParsedFrame, parse};
 
     #[test]
-    fn frames_are_read_strictly() {
+    fn frames_are_parsed_strictly() {
         let refused = |text: &str| {
-            let read = read(text).unwrap();
-            (read.id, read.frame.unwrap_err().code())
+            let parsed = parse(text).unwrap();
+            (parsed.id, parsed.frame.unwrap_err().code())
         };
         for text in [
             r#"{"id":7}"#,
@@ -355,18 +358,21 @@ mod tests {
             r#"{"id":-1,"type":"ping"}"#,
             r#"{"id":1.5,"type":"ping"}"#,
         ] {
-            assert!(read(text).is_none(), "{text}");
+            assert!(parse(text).is_none(), "{text}");
         }
         let nil = "00000000-0000-0000-0000-000000000000";
         for reply in ["", r#","reply_to":null"#, r#","reply_to":3"#] {
             let text = format!(
                 r#"{{"type":"send","payload":{{"kind":"text"}},"id":1,"room":"{nil}","client_id":"{nil}"{reply}}}"#
             );
-            assert!(matches!(read(&text).unwrap(), Read { id: 1, frame: Ok(ClientFrame::Send { .. }) }), "{text}");
+            assert!(
+                matches!(parse(&text).unwrap(), ParsedFrame { id: 1, frame: Ok(ClientFrame::Send { .. }) }),
+                "{text}"
+            );
         }
-        let hello = read(r#"{"id":1,"type":"hello"}"#).unwrap();
+        let hello = parse(r#"{"id":1,"type":"hello"}"#).unwrap();
         assert!(matches!(hello.frame, Ok(ClientFrame::Hello { resume }) if resume.is_empty()));
         let most = u64::MAX;
-        assert_eq!(read(&format!(r#"{{"id":{most},"type":"ping"}}"#)).unwrap().id, most);
+        assert_eq!(parse(&format!(r#"{{"id":{most},"type":"ping"}}"#)).unwrap().id, most);
     }
 }

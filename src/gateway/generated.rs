@@ -1,4 +1,5 @@
-//! The TypeScript of the wire: written from the Rust types, committed, and checked to be in step. `make gen` rewrites it.
+//! The TypeScript types of the wire: generated from the Rust types, committed, and checked by a
+//! test. `make gen` rewrites them.
 use std::path::Path;
 
 use ts_rs::{Config, TS};
@@ -8,9 +9,10 @@ use crate::{accounts, locale, matching, moderation, realtime, rooms};
 
 const FILE: &str = "web/src/wire/generated/frames.ts";
 
-/// What no Rust type says: a payload's fields, and the unions of what goes each way.
+/// What no Rust type describes: a payload's fields, and the unions of what the server sends.
 const HEAD: &str = "\
-//! The frames of `maju.v1`. Generated from src/gateway/frames.rs and the nouns' models by `make gen`: do not edit.
+//! The frames of `maju.v1`. Generated from src/gateway/frames.rs and the nouns' models by `make
+//! gen`: do not edit.
 
 /** Fields of other kinds are kept, never dropped. */
 export type Payload = { kind: 'text'; text: string; lang?: string } | { kind: 'system'; [field: string]: unknown };
@@ -21,7 +23,7 @@ export type Answer = { re: number | null; ok: Record<string, unknown> } | { re: 
 export type ServerFrame = Answer | Event;
 ";
 
-fn declared<T: TS>(config: &Config) -> String {
+fn declaration<T: TS>(config: &Config) -> String {
     format!("export {}\n", T::decl(config))
 }
 
@@ -29,41 +31,41 @@ fn typescript() -> String {
     let config = Config::default();
     let colors: Vec<String> = accounts::colors().map(|color| format!("'{color}'")).collect();
     let types = [
-        declared::<locale::Locale>(&config),
-        declared::<rooms::Slot>(&config),
-        declared::<rooms::Sender>(&config),
-        declared::<rooms::RoomKind>(&config),
-        declared::<rooms::Naming>(&config),
-        declared::<rooms::RoomView>(&config),
-        declared::<rooms::Message>(&config),
-        declared::<rooms::RoomEvent>(&config),
-        declared::<moderation::ReportReason>(&config),
-        declared::<matching::Partner>(&config),
-        declared::<matching::Own>(&config),
-        declared::<matching::Pairing>(&config),
-        declared::<matching::OpenSession>(&config),
-        declared::<matching::TalkState>(&config),
-        declared::<matching::PartnerState>(&config),
-        declared::<matching::EndReason>(&config),
-        declared::<matching::SeekingRef>(&config),
-        declared::<matching::TalkEvent>(&config),
-        declared::<accounts::VisitorView>(&config),
-        declared::<frames::ResumePoint>(&config),
-        declared::<frames::ClientFrame>(&config),
-        declared::<frames::Waiting>(&config),
-        declared::<frames::ResumedRoom>(&config),
-        declared::<frames::HelloOk>(&config),
-        declared::<frames::MembershipView>(&config),
-        declared::<frames::JoinOk>(&config),
-        declared::<frames::SendOk>(&config),
-        declared::<frames::SeekOk>(&config),
-        declared::<frames::NextOk>(&config),
-        declared::<frames::ReportOk>(&config),
-        declared::<frames::PingOk>(&config),
-        declared::<frames::Empty>(&config),
-        declared::<realtime::NoticeKind>(&config),
-        declared::<realtime::Notice>(&config),
-        declared::<frames::ErrorBody<'static>>(&config),
+        declaration::<locale::Locale>(&config),
+        declaration::<rooms::Slot>(&config),
+        declaration::<rooms::Sender>(&config),
+        declaration::<rooms::RoomKind>(&config),
+        declaration::<rooms::Naming>(&config),
+        declaration::<rooms::RoomView>(&config),
+        declaration::<rooms::Message>(&config),
+        declaration::<rooms::RoomEvent>(&config),
+        declaration::<moderation::ReportReason>(&config),
+        declaration::<matching::Partner>(&config),
+        declaration::<matching::Own>(&config),
+        declaration::<matching::Pairing>(&config),
+        declaration::<matching::OpenSession>(&config),
+        declaration::<matching::TalkState>(&config),
+        declaration::<matching::PartnerState>(&config),
+        declaration::<matching::EndReason>(&config),
+        declaration::<matching::SeekingRef>(&config),
+        declaration::<matching::TalkEvent>(&config),
+        declaration::<accounts::VisitorView>(&config),
+        declaration::<frames::ResumePoint>(&config),
+        declaration::<frames::ClientFrame>(&config),
+        declaration::<frames::Waiting>(&config),
+        declaration::<frames::ResumedRoom>(&config),
+        declaration::<frames::HelloOk>(&config),
+        declaration::<frames::MembershipView>(&config),
+        declaration::<frames::JoinOk>(&config),
+        declaration::<frames::SendOk>(&config),
+        declaration::<frames::SeekOk>(&config),
+        declaration::<frames::NextOk>(&config),
+        declaration::<frames::ReportOk>(&config),
+        declaration::<frames::PingOk>(&config),
+        declaration::<frames::Empty>(&config),
+        declaration::<realtime::NoticeKind>(&config),
+        declaration::<realtime::Notice>(&config),
+        declaration::<frames::ErrorBody<'static>>(&config),
     ];
     let colors = format!("export type Color = {};\n", colors.join(" | "));
     format!("{HEAD}\n{colors}{}{TAIL}", types.concat())
@@ -77,5 +79,5 @@ fn the_typescript_is_in_step() {
         std::fs::write(&path, &wanted).unwrap();
     }
     let committed = std::fs::read_to_string(&path).unwrap();
-    assert!(committed == wanted, "{FILE} is not what the Rust types say: run `make gen`");
+    assert!(committed == wanted, "{FILE} does not match the Rust types: run `make gen`");
 }

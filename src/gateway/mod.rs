@@ -1,19 +1,23 @@
-//! The gateway: the WebSocket. It turns frames into verbs and carries what they publish; it holds no rule of a noun.
+//! The gateway: the WebSocket. It turns frames into calls of the nouns and carries what they
+//! publish. It holds no rule of a noun.
+mod backlog;
+mod close_reason;
 mod codec;
 mod connection;
 mod dispatch;
-mod end;
-mod excess;
 mod frames;
 #[cfg(test)]
 mod generated;
 mod handshake;
-mod held_up;
+pub mod limits;
+mod receiving;
+mod refused_frames;
 mod registration;
 mod replays;
+mod requests;
+mod stream;
 #[cfg(test)]
 mod tests;
-mod wire;
 mod writing;
 
 use axum::extract::{Request, State};
@@ -29,19 +33,22 @@ use crate::http::{Bucket, ClientIp, Key};
 use crate::locale::listed;
 use crate::{accounts, moderation};
 
-/// The subprotocol: this version of the wire.
+/// The WebSocket subprotocol: the version of the wire (docs/WIRE.md).
 const PROTOCOL: &str = "maju.v1";
-/// `GET /ws`. Checked in this order: origin (403), subprotocol (400), the visitor's cookie (401). Whoever is banned is
-/// upgraded, told so and closed with 4403: a page cannot read the status of an upgrade that failed.
+
+/// `GET /ws`: upgrades the connection to a socket. Checks, in this order, the origin (403), the
+/// subprotocol (400), the limit of new sockets (429), the visitor's cookie (401) and the handshake.
+/// A banned visitor is upgraded, gets a notice and is closed with 4403, because a page cannot read
+/// the status of an upgrade that failed.
 pub async fn upgrade(State(app): State<App>, address: ClientIp, session: Session, mut request: Request) -> Response {
     let headers = request.headers();
     let own = |value: &str| faults::on(Fault::OriginNotChecked) || app.config.site.is_own_origin(value);
     let mut origins = headers.get_all(header::ORIGIN).iter().map(|value| value.to_str().unwrap_or_default());
     if !matches!((origins.next(), origins.next()), (Some(origin), None) if own(origin)) {
-        return Error::Forbidden("This has to come from a page of this site.").into_response();
+        return Error::Forbidden("Open the socket from a page of this site.").into_response();
     }
     if !offers_protocol(headers) {
-        let why = format!("Name the subprotocol: Sec-WebSocket-Protocol: {PROTOCOL}");
+        let why = format!("The header 'Sec-WebSocket-Protocol: {PROTOCOL}' is missing.");
         return problem(StatusCode::BAD_REQUEST, "bad_frame", why, None, None);
     }
     let prefix = address.prefix();
@@ -61,7 +68,8 @@ pub async fn upgrade(State(app): State<App>, address: ClientIp, session: Session
         Ok(handshake) => handshake,
         Err(answer) => return *answer,
     };
-    // A node that stops upgrades too: the socket says when to come back, where a refusal would look like a fault.
+    // A stopping node upgrades too: the socket can ask the client to reconnect, while a refusal
+    // would look like an error.
     let banned = who.ban.as_ref().map(moderation::ban_disconnect);
     let (answer, upgraded) = handshake.accept();
     let socket = app.clone();
@@ -69,10 +77,10 @@ pub async fn upgrade(State(app): State<App>, address: ClientIp, session: Session
         "gateway.socket",
         app.tasks.hold(async move {
             match (upgraded.await, banned) {
-                // Boxed: what has led to the socket is not kept beside it for its life.
+                // Boxed, so that the state of the upgrade is not kept for the life of the socket.
                 (Ok(upgraded), None) => Box::pin(connection::run(socket, who, (prefix, session), upgraded)).await,
                 (Ok(upgraded), Some(why)) => Box::pin(connection::turn_away(upgraded, why)).await,
-                (Err(why), _) => tracing::debug!(error.cause = %why, "a socket was not upgraded"),
+                (Err(why), _) => tracing::debug!(error.cause = %why, "socket upgrade failed"),
             }
         }),
     );

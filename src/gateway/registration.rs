@@ -1,23 +1,26 @@
-//! What the rest of the node knows of a socket.
+//! A socket's registration: what the rest of the node knows about it.
 use std::sync::Arc;
 
 use crate::app::App;
+use crate::ids::VisitorId;
 use crate::realtime::{Queue, Topic};
 use crate::{accounts, matching};
 
-/// Taken back when the socket's task ends, however it ends.
+/// A socket's entries in the hub, in matching and in the watch over sessions. They are removed when
+/// the registration is dropped, however the socket's task ends.
 pub(super) struct SocketRegistration {
     pub app: App,
-    pub visitor: i64,
+    pub visitor: VisitorId,
     pub queue: Arc<Queue>,
-    /// The first hello has come: it listens, and matching counts it.
-    pub counted: bool,
+    /// `true` after the first hello: the socket subscribes to its visitor's topic, and matching
+    /// counts it.
+    pub subscribed: bool,
 }
 
 impl Drop for SocketRegistration {
     fn drop(&mut self) {
         accounts::untrack_socket(&self.app, &self.queue);
-        if self.counted {
+        if self.subscribed {
             self.app.hub.unsubscribe(Topic::Visitor(self.visitor), &self.queue);
             matching::disconnected(&self.app, self.visitor);
         }

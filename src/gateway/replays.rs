@@ -1,108 +1,121 @@
-//! What a socket is still to be brought of its rooms, one wait for Postgres at a time.
+//! Replays: writes the entries that a socket has missed, one query at a time.
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-use super::connection::{Connection, VERB};
-use super::end::End;
-use super::writing::meanwhile;
+use super::close_reason::CloseReason;
+use super::connection::Connection;
+use super::limits::REQUEST_TIMEOUT;
+use super::writing::while_writing_answers;
 use crate::error::{Error, Result};
 use crate::realtime::{CloseCode, Frame, Topic};
 use crate::rooms::{self, Replay, RoomEvent, Step};
 
-/// A room that a socket does not listen to yet.
-pub(super) struct Missing {
+/// A room whose entries are still to be replayed. The socket is not subscribed to it yet.
+pub(super) struct PendingReplay {
     room: Uuid,
-    /// None until the place was looked up anew: what was seen of the room is known.
+    /// `None` until the membership is looked up again. The replay then starts after the last entry
+    /// that was delivered.
     replay: Option<Replay>,
 }
 
-/// What one wait has brought.
-enum Brought {
-    /// The place is there still: the replay goes on from here.
-    Found(Replay),
+/// What one step of a pending replay has found.
+enum Progress {
+    /// The membership still exists: the replay starts here.
+    Started(Replay),
     Step(Replay, Step),
 }
 
 impl Connection {
-    /// Whether a replay is not at its end.
-    pub(super) fn is_behind(&self) -> bool {
-        !self.missing.is_empty()
+    /// Returns `true` if a replay is not finished.
+    pub(super) fn has_pending_replays(&self) -> bool {
+        !self.pending_replays.is_empty()
     }
 
-    /// Rooms to bring to the socket, from where their replays begin. What it was still to be brought of them before is not.
-    pub(super) fn bring(&mut self, replays: Vec<(Uuid, Replay)>) {
+    /// Adds replays. A new replay of a room replaces the pending one.
+    pub(super) fn enqueue_replays(&mut self, replays: Vec<(Uuid, Replay)>) {
         for (room, replay) in replays {
-            self.missing.retain(|missing| missing.room != room);
-            if let Some(subscription) = self.joined.get_mut(&room) {
-                subscription.seen = Some(replay.reached());
+            self.pending_replays.retain(|pending| pending.room != room);
+            if let Some(subscription) = self.subscriptions.get_mut(&room) {
+                subscription.delivered = Some(replay.reached());
             }
-            self.missing.push_back(Missing { room, replay: Some(replay) });
+            self.pending_replays.push_back(PendingReplay { room, replay: Some(replay) });
         }
     }
 
-    /// Stops listening to a room, and follows it again from what was seen of it.
-    pub(super) fn follow_again(&mut self, room: Uuid) {
-        let Some(subscription) = self.joined.get(&room) else { return };
-        self.app.hub.unsubscribe(Topic::Room(subscription.membership.room.id), &self.queue);
-        self.queue.forget(subscription.membership.room.id);
-        self.missing.retain(|missing| missing.room != room);
-        self.missing.push_back(Missing { room, replay: None });
+    /// Unsubscribes from a room and replays it from the last entry that was delivered.
+    pub(super) fn restart_replay(&mut self, room: Uuid) {
+        let Some(subscription) = self.subscriptions.get(&room) else { return };
+        let id = subscription.membership.room.id;
+        self.app.hub.unsubscribe(Topic::Room(id), &self.queue);
+        self.queue.drop_entries(id);
+        self.pending_replays.retain(|pending| pending.room != room);
+        self.pending_replays.push_back(PendingReplay { room, replay: None });
     }
 
-    /// The queue lags: every room is followed again.
-    pub(super) fn catch_up(&mut self) {
-        for room in self.joined.keys().copied().collect::<Vec<_>>() {
-            self.follow_again(room);
+    /// Replays every room, because the queue has dropped entries.
+    pub(super) fn restart_all_replays(&mut self) {
+        for room in self.subscriptions.keys().copied().collect::<Vec<_>>() {
+            self.restart_replay(room);
         }
-        self.queue.caught_up();
+        self.queue.clear_lag();
     }
 
-    /// Writes the next page of what a room's log holds behind the socket, or follows the room when there is none. Waits no
-    /// longer than a verb does; answers are written meanwhile.
-    pub(super) async fn bring_next(&mut self) -> Result<(), End> {
-        let Some(Missing { room, replay }) = self.missing.pop_front() else { return Ok(()) };
-        let Some(seen) = self.joined.get(&room).and_then(|subscription| subscription.seen) else { return Ok(()) }; // left, or never reached
+    /// Writes the next page of the first pending replay, or subscribes to its room if nothing is
+    /// missing. Waits at most [`REQUEST_TIMEOUT`]; answers are written meanwhile.
+    ///
+    /// # Errors
+    /// [`CloseReason`] if the socket ends, also because the entries could not be read.
+    pub(super) async fn advance_replay(&mut self) -> Result<(), CloseReason> {
+        let Some(PendingReplay { room, replay }) = self.pending_replays.pop_front() else { return Ok(()) };
+        let delivered = self.subscriptions.get(&room).and_then(|subscription| subscription.delivered);
+        // `None` if the visitor has left, or if no replay of the room has ever started.
+        let Some(delivered) = delivered else { return Ok(()) };
         let began = Instant::now();
         let (app, queue, who) = (self.app.clone(), self.queue.clone(), self.who.clone());
-        let bringing = async {
+        let advancing = async {
             let Some(mut replay) = replay else {
-                return Ok(Brought::Found(rooms::replay_after(&rooms::membership(&app, &who, room).await?, seen)));
+                let membership = rooms::membership(&app, &who, room).await?;
+                return Ok(Progress::Started(rooms::replay_after(&membership, delivered)));
             };
             let step = replay.step(&app, &queue).await?;
-            Ok(Brought::Step(replay, step))
+            Ok(Progress::Step(replay, step))
         };
-        let (written, brought) = meanwhile(&queue, self.wire.as_mut(), timeout(VERB, bringing)).await;
-        self.waited(written, began, began);
-        match brought?.unwrap_or(Err(Error::Unavailable)) {
-            Ok(Brought::Found(replay)) => self.missing.push_front(Missing { room, replay: Some(replay) }),
-            Ok(Brought::Step(replay, step)) => return self.brought(room, replay, step).await,
+        let advancing = timeout(REQUEST_TIMEOUT, advancing);
+        let (written, progress) = while_writing_answers(&queue, self.stream.as_mut(), advancing).await;
+        self.record_wait(written, began, began);
+        match progress?.unwrap_or(Err(Error::Unavailable)) {
+            Ok(Progress::Started(replay)) => {
+                self.pending_replays.push_front(PendingReplay { room, replay: Some(replay) });
+            }
+            Ok(Progress::Step(replay, step)) => return self.write_step(room, replay, step).await,
             Err(Error::NotFound) => {
-                // The place was lost meanwhile. A room that was asked for again may have been listened to already.
-                if let Some(lost) = self.joined.remove(&room) {
+                // The membership was lost meanwhile. The socket may still be subscribed to the room
+                // if the room was joined a second time.
+                if let Some(lost) = self.subscriptions.remove(&room) {
                     rooms::unsubscribe(&self.app, &lost.membership.room, &self.queue);
                 }
             }
             Err(why) => {
-                // The client resumes on a new socket rather than living with a hole.
+                // The client resumes on a new socket, so that it never has a gap in the room.
                 why.log();
-                return Err(End::because(CloseCode::Busy, "busy"));
+                return Err(CloseReason::by_server(CloseCode::Busy, "busy"));
             }
         }
         Ok(())
     }
 
-    /// Writes what a step has brought.
-    async fn brought(&mut self, room: Uuid, replay: Replay, step: Step) -> Result<(), End> {
-        if let Some(subscription) = self.joined.get_mut(&room) {
-            subscription.seen = Some(if let Step::Resync { head } = &step { *head } else { replay.reached() });
+    /// Writes what a step of a replay has found.
+    async fn write_step(&mut self, room: Uuid, replay: Replay, step: Step) -> Result<(), CloseReason> {
+        if let Some(subscription) = self.subscriptions.get_mut(&room) {
+            subscription.delivered = Some(if let Step::Resync { head } = &step { *head } else { replay.reached() });
         }
         match step {
             Step::Page(frames) => {
-                self.missing.push_front(Missing { room, replay: Some(replay) });
+                self.pending_replays.push_front(PendingReplay { room, replay: Some(replay) });
                 self.write(frames.into_iter().map(Frame::into_wire)).await
             }
             Step::Subscribed => Ok(()),
-            Step::Resync { head } => self.say(RoomEvent::Resync { room, head }.encode()).await,
+            Step::Resync { head } => self.send(RoomEvent::Resync { room, head }.encode()).await,
         }
     }
 }

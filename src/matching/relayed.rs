@@ -15,7 +15,7 @@ pub(super) fn run(app: &App) {
 }
 
 async fn apply_publications(app: App) {
-    let (mut visitors, mut nodes) = (app.relay.listen(TopicKind::Visitors), app.relay.listen(TopicKind::Nodes));
+    let (mut visitors, mut nodes) = (app.relay.events(TopicKind::Visitors), app.relay.events(TopicKind::Nodes));
     loop {
         let event = tokio::select! {
             () = app.tasks.stopping.cancelled() => return,

@@ -88,7 +88,7 @@ pub fn run(app: &App) {
 }
 
 async fn keep_applying_revocations(node: App) {
-    let mut relay = node.relay.listen(TopicKind::Nodes);
+    let mut relay = node.relay.events(TopicKind::Nodes);
     let mut tick = tokio::time::interval(POLL_INTERVAL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -123,10 +123,10 @@ async fn apply_new_revocations(app: &App) -> Result<()> {
         drop(connection);
         for (visitor, restriction) in restrictions {
             if matches!(restriction, Restriction::Banned { .. })
-                && app.hub.listeners(Topic::Visitor(visitor)) > 0
+                && app.hub.subscriber_count(Topic::Visitor(visitor)) > 0
                 && let Some(disconnect) = find_ban_disconnect(app, visitor).await?
             {
-                app.hub.dismiss(Topic::Visitor(visitor), &disconnect);
+                app.hub.disconnect(Topic::Visitor(visitor), &disconnect);
             }
         }
         app.moderation.applied.send_replace(*last);

@@ -1,29 +1,32 @@
-//! Close codes: every way in which the server ends a socket, apart from answering a close of the client with its own code.
+//! Close codes: every code with which the server closes a socket. A close of the client is answered
+//! with the client's own code.
 
-/// A close code of docs/WIRE.md, which lists all of them.
+/// A close code. docs/WIRE.md lists all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum CloseCode {
-    /// The WebSocket protocol was broken (RFC 6455).
+    /// The client violated the WebSocket protocol (RFC 6455).
     Protocol = 1002,
-    /// A text is not UTF-8 (RFC 6455).
+    /// A text message is not valid UTF-8 (RFC 6455).
     NotText = 1007,
-    /// A frame is larger than allowed.
+    /// A message is larger than allowed.
     TooLarge = 1009,
-    /// The node stops.
+    /// The node is stopping.
     Restart = 1012,
     /// The node cannot serve the socket now.
     Busy = 1013,
-    /// The client does not keep to the rules of the wire.
+    /// The client violated the rules of docs/WIRE.md.
     BadFrame = 4400,
+    /// The visitor's session has ended.
     SessionEnded = 4401,
+    /// The visitor is banned.
     Banned = 4403,
-    /// What was written to it was not taken in time, or a message did not come in time.
+    /// The client did not read, or did not complete a message, before the deadline.
     TooSlow = 4408,
 }
 
 impl CloseCode {
-    /// The number that goes over the wire.
+    /// Returns the number that is sent on the wire.
     pub fn number(self) -> u16 {
         self as u16
     }
@@ -33,7 +36,7 @@ impl CloseCode {
 mod tests {
     use std::collections::BTreeSet;
 
-    /// The four digits that lines of a text hold after a mark.
+    /// Returns the numbers that follow `mark` in the lines of a text.
     fn codes(text: &str, mark: &str) -> BTreeSet<u16> {
         let lines = text.lines().filter_map(|line| line.split_once(mark));
         lines.filter_map(|(_, rest)| rest.trim().trim_end_matches(',').parse().ok()).collect()
@@ -49,7 +52,7 @@ mod tests {
         let cells = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
         let documented: BTreeSet<u16> =
             cells.flat_map(|cell| cell.split(", ")).filter_map(|code| code.parse().ok()).collect();
-        // Said by a client, and answered with the same.
+        // Sent by clients and answered with the same code.
         let of_clients = BTreeSet::from([1000, 1001]);
         assert_eq!(documented, &sent | &of_clients);
     }

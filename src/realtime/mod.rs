@@ -1,8 +1,10 @@
-//! Realtime: carries bytes to the sockets that listen to a topic, here and on other nodes. Knows no noun.
+//! Realtime: carries bytes to the sockets that subscribe to a topic, here and on other nodes. Knows
+//! no noun.
 mod close;
 mod entry;
 mod frame;
 mod hub;
+pub mod limits;
 mod notice;
 mod queue;
 mod relay;
@@ -14,16 +16,18 @@ pub use frame::Frame;
 pub use frame::texts;
 pub use hub::Hub;
 pub use notice::{Notice, NoticeKind};
-pub use queue::{Disconnect, Priority, Queue};
+pub use queue::{Disconnect, Priority, Queue, QueueState};
 pub use relay::{Publication, Relay, RelayEvent, TopicKind};
 
-/// What sockets listen to.
+use crate::ids::{RoomId, VisitorId};
+
+/// What a socket or a node can subscribe to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Topic {
-    /// The log and the passing frames of a room.
-    Room(i64),
-    /// What is meant for all sockets of one visitor.
-    Visitor(i64),
-    /// What is meant for the nodes themselves.
+    /// The entries and the ephemeral frames of a room.
+    Room(RoomId),
+    /// The frames for all sockets of one visitor.
+    Visitor(VisitorId),
+    /// The messages that nodes send each other.
     Nodes,
 }

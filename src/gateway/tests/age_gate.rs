@@ -1,4 +1,5 @@
-//! The age gate and the rules stand before every way to strangers, behind `not_found`, and before nothing else.
+//! The age gate: visitors have to accept the rules before they can reach strangers. Nothing else
+//! needs it, and `not_found` is checked first.
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -19,7 +20,7 @@ async fn unaccept(node: &Node, id: &str) {
 }
 
 #[tokio::test]
-async fn who_has_not_accepted_the_rules_reaches_no_stranger() {
+async fn a_visitor_who_has_not_accepted_the_rules_reaches_no_stranger() {
     let node = node().await;
     let (owner, guest) = (node.guest("en").await, node.newcomer("ko").await);
     let made = |kind: &str| json!({"title": "Room", "kind": kind, "naming": "anonymous", "history": true});
@@ -43,7 +44,7 @@ async fn who_has_not_accepted_the_rules_reaches_no_stranger() {
     );
     let answer = node.ask(Some(&guest), Method::POST, "/api/v1/rooms", Some(made("public"))).await;
     assert_eq!((answer.status, &answer.json()["code"]), (StatusCode::FORBIDDEN, &json!("age_gate")));
-    // What is never gated.
+    // What never needs the age gate.
     for path in
         ["/api/v1/rooms".to_owned(), format!("/api/v1/rooms/{}", public.as_str().unwrap()), "/api/v1/me".to_owned()]
     {
@@ -52,7 +53,7 @@ async fn who_has_not_accepted_the_rules_reaches_no_stranger() {
     let named = node.ask(Some(&guest), Method::PATCH, "/api/v1/me", Some(json!({"name": "Somebody"}))).await;
     assert_eq!(named.status, StatusCode::OK);
 
-    // Accepted elsewhere, and known on the socket that was open before.
+    // Accepted over REST, and effective on a socket that was opened before.
     let rules = json!({"rules": RULES_VERSION, "adult": true});
     assert_eq!(node.ask(Some(&guest), Method::PATCH, "/api/v1/me", Some(rules)).await.status, StatusCode::OK);
     socket.ok(json!({"type": "join", "room": public})).await;
@@ -60,7 +61,7 @@ async fn who_has_not_accepted_the_rules_reaches_no_stranger() {
 }
 
 #[tokio::test]
-async fn a_member_whose_rules_are_out_of_date_reads_and_leaves_and_does_not_write() {
+async fn a_member_with_outdated_rules_can_read_and_leave_but_not_write() {
     let node = node().await;
     let (owner, guest) = (node.guest("en").await, node.guest("ko").await);
     let body = json!({"title": "Room", "kind": "public", "naming": "anonymous", "history": true});

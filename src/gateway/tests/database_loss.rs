@@ -1,4 +1,5 @@
-//! Postgres hangs, or is gone and comes back: every request is answered in time, and everything works afterwards.
+//! Postgres hangs, or stops and comes back: every request is answered in time, and everything works
+//! afterwards.
 use std::future::poll_fn;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -14,11 +15,12 @@ use crate::db::{self, private};
 use crate::realtime::Relay;
 use crate::testing::{Guest, Node, PATIENCE, eventually};
 
-/// What nobody may wait for longer than, and what a busy machine gets on top.
-const PROMISE: Duration = Duration::from_secs(5);
+/// The time within which every request is answered.
+const MAX_ANSWER_TIME: Duration = Duration::from_secs(5);
+/// The time that a busy machine gets in addition.
 const SLACK: Duration = Duration::from_secs(3);
 
-/// A private Postgres of a test's own, which it may stop.
+/// A private Postgres for one test, which the test can stop.
 struct Postgres {
     own: private::PrivatePostgres,
     folder: tempfile::TempDir,
@@ -31,7 +33,7 @@ impl Postgres {
         let place = private::Place {
             data_dir: folder.path().join("data"),
             fallback_base: folder.path().join("fallback"),
-            durable: true, // what was committed outlives its processes
+            durable: true, // commits survive when its processes are killed
         };
         Self { own: private::open(place).await.unwrap(), folder }
     }
@@ -42,18 +44,18 @@ impl Postgres {
         Node::start(pool, Relay::in_process(), Clock::default(), false).await
     }
 
-    /// The process that the others come from.
+    /// Returns the process id of the postmaster.
     fn postmaster(&self) -> i32 {
         let line = self.own.describe();
         let pid = line.rsplit_once("(process ").and_then(|(_, rest)| rest.strip_suffix(')'));
         pid.unwrap_or_else(|| panic!("{line}")).parse().unwrap()
     }
 
-    /// Sends a signal to all its processes: first to the one that could start more of them.
+    /// Sends a signal to all its processes, to the postmaster first, because it could start more.
     fn signal(&self, signal: Signal) {
         let postmaster = self.postmaster();
         let send = |pid: i32| {
-            let _ = kill_process(Pid::from_raw(pid).unwrap(), signal); // it may have ended meanwhile
+            let _ = kill_process(Pid::from_raw(pid).unwrap(), signal); // the process may have ended
         };
         send(postmaster);
         for process in std::fs::read_dir("/proc").unwrap().flatten() {
@@ -72,7 +74,8 @@ impl Postgres {
     }
 }
 
-/// Every method and path of the API's description, with the room's id in its place.
+/// Returns every method and path of the API's description with the room's id filled in, and whether
+/// it takes a body.
 async fn routes(node: &Node, room: &str) -> Vec<(Method, String, bool)> {
     let described = node.get("/api/openapi.json").await.json();
     let mut routes = Vec::new();
@@ -113,7 +116,7 @@ async fn while_postgres_hangs_every_route_and_the_upgrade_answer_unavailable_in_
             let body = has_body.then(|| json!({}));
             let answer = node.ask(who, method.clone(), path, body).await;
             let took = began.elapsed();
-            assert!(took < PROMISE + SLACK, "{method} {path} took {took:?}");
+            assert!(took < MAX_ANSWER_TIME + SLACK, "{method} {path} took {took:?}");
             let from_memory = ["/api/v1/content", "/api/v1/stats"].contains(&path.as_str());
             let without_cookie = who.is_none() && (*method != Method::GET || *path != "/api/v1/me");
             match answer.status {
@@ -134,13 +137,13 @@ async fn while_postgres_hangs_every_route_and_the_upgrade_answer_unavailable_in_
             panic!("upgraded without Postgres");
         };
         assert_eq!(answer.status(), 503);
-        assert!(began.elapsed() < PROMISE + SLACK, "{:?}", began.elapsed());
+        assert!(began.elapsed() < MAX_ANSWER_TIME + SLACK, "{:?}", began.elapsed());
     };
-    let speaking = async {
+    let sending = async {
         for frame in [json!({"type": "cancel"}), json!({"type": "join", "room": room["id"]})] {
-            let asked = Instant::now();
+            let sent = Instant::now();
             assert_eq!(socket.refused(frame.clone()).await, "unavailable", "{frame}");
-            assert!(asked.elapsed() < PROMISE + SLACK, "{frame} took {:?}", asked.elapsed());
+            assert!(sent.elapsed() < MAX_ANSWER_TIME + SLACK, "{frame} took {:?}", sent.elapsed());
         }
     };
     let probing = async {
@@ -150,7 +153,7 @@ async fn while_postgres_hangs_every_route_and_the_upgrade_answer_unavailable_in_
         }
         assert_eq!(node.get("/livez").await.status, 200);
     };
-    tokio::join!(join_all(asking), upgrading, speaking, probing);
+    tokio::join!(join_all(asking), upgrading, sending, probing);
     postgres.signal(Signal::CONT);
 
     eventually("a request is answered", || async { asked_ok(&node, &guest).await }).await;
@@ -184,7 +187,7 @@ async fn once_postgres_is_back_no_request_meets_a_dead_connection() {
     let until = Instant::now() + PATIENCE;
     let first = postgres.postmaster();
     kill_process(Pid::from_raw(first).unwrap(), Signal::QUIT).unwrap();
-    // Nobody asks meanwhile: the pool has no failure to learn from.
+    // No request is made meanwhile: the pool has no failure to learn from.
     loop {
         assert!(Instant::now() < until, "Postgres did not come back");
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -203,9 +206,9 @@ async fn once_postgres_is_back_no_request_meets_a_dead_connection() {
 }
 
 #[tokio::test]
-async fn asking_whether_a_node_is_ready_runs_no_query() {
+async fn a_readiness_check_runs_no_query() {
     let node = crate::testing::node().await;
-    // Whoever asked the database would wait for a connection.
+    // A query would wait for a connection.
     let _held = join_all((0..db::POOL).map(|_| node.app.db.acquire())).await;
     let began = Instant::now();
     for _ in 0..200 {
@@ -216,7 +219,7 @@ async fn asking_whether_a_node_is_ready_runs_no_query() {
 }
 
 #[tokio::test]
-async fn a_node_is_not_ready_while_its_database_is_read_only_and_says_why() {
+async fn a_node_with_a_read_only_database_is_not_ready_and_gives_the_reason() {
     let node = crate::testing::node().await;
     assert_eq!(node.get("/readyz").await.status, 200);
     let set = async |to: &str| {
@@ -225,13 +228,13 @@ async fn a_node_is_not_ready_while_its_database_is_read_only_and_says_why() {
         );
         let mut own = db::connect(&node.app.db, &[("default_transaction_read_only", "off")]).await.unwrap();
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut own).await.unwrap();
-        // It holds for new sessions.
+        // The setting applies to new sessions.
         let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
         sqlx::query(others).execute(&mut own).await.unwrap();
     };
     set("on").await;
     eventually("it is not ready", || async { node.get("/readyz").await.status == 503 }).await;
-    eventually("it says why", || async {
+    eventually("it gives the reason", || async {
         node.get("/readyz").await.json()["reasons"]
             .as_array()
             .is_some_and(|why| why.contains(&json!("the database cannot write")))
@@ -242,13 +245,13 @@ async fn a_node_is_not_ready_while_its_database_is_read_only_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_storm_of_dropped_requests_leaves_the_pool_whole() {
+async fn many_dropped_requests_return_every_connection_to_the_pool() {
     let node = crate::testing::node().await;
     let guest = node.guest("en").await;
     for _ in 0..5 {
-        let storm = (0..50).map(|_| async {
+        let requests = (0..50).map(|_| async {
             let mut asking = std::pin::pin!(asked_ok(&node, &guest));
-            // Some polls, and then nobody waits for it any more.
+            // Polled some times, and then dropped.
             let mut polls = rand::random_range(1..40);
             poll_fn(|cx| {
                 polls -= 1;
@@ -257,7 +260,7 @@ async fn a_storm_of_dropped_requests_leaves_the_pool_whole() {
             })
             .await;
         });
-        join_all(storm).await;
+        join_all(requests).await;
     }
     eventually("every connection is back in the pool", || async {
         node.app.db.num_idle() == usize::try_from(node.app.db.size()).unwrap()

@@ -1,4 +1,4 @@
-//! Hostile values: whatever stands in a path, a query, a body or a frame, nothing is `internal`, and no request is answered 5xx.
+//! Hostile values in paths, queries, bodies and frames: no answer is `internal`, and none is 5xx.
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use serde_json::{Map, Value, json};
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::wire::documented;
 use crate::testing::{Guest, Node, node};
 
-/// As they stand in an address.
+/// Values for paths and queries.
 const IN_ADDRESSES: [&str; 24] = [
     "%00",
     "a%00b",
@@ -35,7 +35,7 @@ const IN_ADDRESSES: [&str; 24] = [
     "",
 ];
 
-/// As they stand in JSON.
+/// Returns values for JSON fields.
 fn in_json() -> Vec<Value> {
     let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
     vec![
@@ -69,7 +69,7 @@ fn in_json() -> Vec<Value> {
     ]
 }
 
-/// A value that a schema of the description allows.
+/// Returns a value that a schema of the description allows.
 fn sample(api: &Value, schema: &Value) -> Value {
     if let Some(name) = schema["$ref"].as_str() {
         return sample(api, &api.pointer(name.trim_start_matches('#')).unwrap().clone());
@@ -118,7 +118,7 @@ impl Walk<'_> {
             Some(_) => request.header(header::CONTENT_TYPE, "application/json"),
             None => request,
         };
-        let Ok(request) = request.body(Body::from(body.clone().unwrap_or_default())) else { return }; // no client can say it
+        let Ok(request) = request.body(Body::from(body.clone().unwrap_or_default())) else { return }; // no client can send it
         let answer = self.node.send(request).await;
         self.asked += 1;
         if answer.status.is_server_error() {
@@ -195,7 +195,7 @@ async fn no_request_is_answered_5xx_whatever_it_holds() {
 }
 
 #[tokio::test]
-async fn a_room_whose_name_cannot_be_one_is_not_found() {
+async fn a_room_with_an_impossible_name_is_not_found() {
     let node = node().await;
     let who = node.guest("en").await;
     for name in ["%00", "a%00b", "%ff", "%F0%9F%98%80", "a%20b", "..%2f", &"a".repeat(101)] {
@@ -219,7 +219,7 @@ async fn no_frame_is_answered_internal_whatever_it_holds() {
     let body = json!({"title": "Room", "kind": "public", "naming": "named", "history": true});
     let room = node.ask(Some(&who), Method::POST, "/api/v1/rooms", Some(body)).await.json()["id"].clone();
     let mut socket = node.socket(&who).await;
-    let (mut said, mut wrong) = (0, Vec::new());
+    let (mut sent, mut wrong) = (0, Vec::new());
     for example in documented().0 {
         let mut frame: Map<String, Value> = serde_json::from_str(&example).unwrap();
         frame.remove("id");
@@ -234,25 +234,25 @@ async fn no_frame_is_answered_internal_whatever_it_holds() {
                 frame.insert(field.clone(), value);
                 let frame = Value::Object(frame);
                 let id = socket.say(frame.clone()).await;
-                said += 1;
+                sent += 1;
                 if socket.answer(id).await["error"]["code"] == "internal" {
                     wrong.push(frame.to_string());
                 }
             }
         }
     }
-    // A first frame of its own: it is said once on a socket.
+    // Hello needs a new socket each time: it can be sent once.
     for value in in_json() {
         for resume in [value.clone(), json!([{"room": room, "after": value}]), json!([{"room": value, "after": 0}])] {
             let mut fresh = node.connect(&who).await;
             let id = fresh.say(json!({"type": "hello", "resume": resume})).await;
-            said += 1;
+            sent += 1;
             if fresh.answer(id).await["error"]["code"] == "internal" {
                 wrong.push(format!("hello {resume}"));
             }
             fresh.close().await;
         }
     }
-    assert!(wrong.is_empty(), "{} of {said}:\n{}", wrong.len(), wrong.join("\n"));
-    assert!(said > 300, "{said}");
+    assert!(wrong.is_empty(), "{} of {sent}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(sent > 300, "{sent}");
 }

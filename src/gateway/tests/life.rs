@@ -1,4 +1,5 @@
-//! Sockets' lives: nothing is left behind, the slow are let go, a node that stops says when to come back.
+//! The life of a socket: it leaves nothing behind, slow clients are disconnected, and a stopping
+//! node asks clients to reconnect later.
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -9,17 +10,19 @@ use uuid::Uuid;
 use crate::testing::{eventually, node};
 
 #[tokio::test]
-async fn nothing_is_left_behind() {
+async fn sockets_leave_nothing_behind() {
     let node = node().await;
     let (one, two) = (node.guest("ko").await, node.guest("en").await);
-    // One of each first, so that what is started once is counted in.
+    // One of each kind first, so that tasks that are started once are counted.
     let talk = node.talk(&one, &two).await;
     talk.a.close().await;
     talk.b.close().await;
     let app = &node.app;
     let id = crate::accounts::by_id(app, 1).await.unwrap().id;
-    eventually("the first sockets are gone", || async { app.hub.listeners(crate::realtime::Topic::Visitor(id)) == 0 })
-        .await;
+    eventually("the first sockets are gone", || async {
+        app.hub.subscriber_count(crate::realtime::Topic::Visitor(id)) == 0
+    })
+    .await;
     let before = settled(app).await;
     for round in 0..30 {
         let mut socket = node.connect(&one).await;
@@ -39,15 +42,15 @@ async fn nothing_is_left_behind() {
                 socket.throw(Message::text("x".repeat(33 * 1024))).await;
                 socket.closed().await;
             }
-            // Gone without a word.
+            // Dropped without a close.
             _ => drop(socket),
         }
     }
     eventually("every task of a socket has ended", || async { app.tasks.running() <= before }).await;
-    assert_eq!(app.hub.listeners(crate::realtime::Topic::Visitor(id)), 0);
+    assert_eq!(app.hub.subscriber_count(crate::realtime::Topic::Visitor(id)), 0);
 }
 
-/// The number of tasks once it stands still.
+/// Returns the number of tasks when it does not fall any more.
 async fn settled(app: &crate::app::App) -> usize {
     let mut last = usize::MAX;
     loop {
@@ -68,7 +71,8 @@ async fn a_socket_that_does_not_read_is_closed_and_others_go_on() {
     let text = "x".repeat(1_900);
     let mut tab = node.socket(&one).await;
     tab.ok(json!({"type": "join", "room": talk.room})).await;
-    // `a` reads nothing; more is written to it than the sockets' buffers may hold, and less than the kernel would take.
+    // `a` reads nothing. More is written to it than the sockets' buffers can hold, and less than
+    // the kernel would take.
     let mut seqs = Vec::new();
     for _ in 0..600 {
         let payload = json!({"kind": "text", "text": text});
@@ -78,14 +82,14 @@ async fn a_socket_that_does_not_read_is_closed_and_others_go_on() {
         tab.event("message").await;
     }
     assert_eq!(seqs, (1..=600).collect::<Vec<u64>>());
-    // Real time: a write may take 10 s.
+    // Real time: a write can take 10 s.
     tokio::time::sleep(std::time::Duration::from_secs(11)).await;
     let code = talk.a.closed().await;
     assert!(code == 4408 || code == 1006, "{code}"); // a peer that reads too late may find the connection gone
 }
 
 #[tokio::test]
-async fn a_node_that_stops_answers_what_it_has_and_says_when_to_come_back() {
+async fn a_stopping_node_answers_what_it_has_and_asks_clients_to_reconnect() {
     let node = node().await;
     let (one, two) = (node.guest("ko").await, node.guest("en").await);
     let mut talk = node.talk(&one, &two).await;
@@ -113,11 +117,11 @@ async fn a_node_that_stops_answers_what_it_has_and_says_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_node_that_stops_waits_for_what_is_being_written() {
+async fn a_stopping_node_waits_for_entries_that_are_being_written() {
     let node = node().await;
     let (one, two) = (node.guest("ko").await, node.guest("en").await);
     let mut talk = node.talk(&one, &two).await;
-    // Somebody else holds the room's head, so that the commit takes its time.
+    // Another transaction locks the room's head, so that the commit has to wait.
     let mut holding = node.app.db.begin().await.unwrap();
     sqlx::query("SELECT seq FROM room_head FOR UPDATE").fetch_all(&mut *holding).await.unwrap();
     let payload = json!({"kind": "text", "text": "x"});
@@ -155,7 +159,7 @@ async fn the_close_reason_holds_the_delay() {
 #[tokio::test]
 async fn a_socket_ends_with_its_session_on_every_node() {
     let node = node().await;
-    // Only the database joins them: no relay tells of it.
+    // The nodes share only the database, not a relay.
     let other = crate::testing::Node::apart(&node).await;
     let mut stays = node.socket(&node.guest("ko").await).await;
     for end in [
@@ -165,7 +169,7 @@ async fn a_socket_ends_with_its_session_on_every_node() {
     ] {
         let guest = node.guest("ko").await;
         let id = node.visitor_of(&guest).await.id;
-        // One that has said hello, one that has not, one elsewhere.
+        // One that has sent hello, one that has not, one on the other node.
         let mut sockets = [node.socket(&guest).await, node.connect(&guest).await, other.socket(&guest).await];
         sqlx::query(end).bind(id).execute(&node.app.db).await.unwrap();
         let ended = tokio::time::Instant::now();
@@ -185,33 +189,33 @@ async fn is_waited_for(node: &crate::testing::Node) -> bool {
 }
 
 #[tokio::test]
-async fn a_stop_waits_for_the_requests_in_hand() {
+async fn a_stop_waits_for_running_requests() {
     let node = node().await;
     let guest = node.guest("en").await;
     let lock = node.lock("visitor").await;
-    // Over a real connection: what is asked of the router itself passes no listener.
+    // Over a real connection, because requests to the router itself do not pass the listener.
     let mut stream = tokio::net::TcpStream::connect(node.address).await.unwrap();
     let (host, cookie) = (node.address, &guest.cookie);
     let request = format!("GET /api/v1/me HTTP/1.1\r\nhost: {host}\r\ncookie: {cookie}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
-    eventually("the request is in hand", || is_waited_for(&node)).await;
+    eventually("the request is running", || is_waited_for(&node)).await;
     node.app.tasks.draining.cancel();
-    assert!(!node.app.tasks.let_go(Duration::from_millis(400)).await, "a request is still in hand");
+    assert!(!node.app.tasks.let_go(Duration::from_millis(400)).await, "a request is still running");
     drop(lock);
-    let mut said = String::new();
-    stream.read_to_string(&mut said).await.unwrap();
-    assert!(said.starts_with("HTTP/1.1 200") && said.contains("connection: close"), "{said}");
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    assert!(response.starts_with("HTTP/1.1 200") && response.contains("connection: close"), "{response}");
     assert!(node.app.tasks.let_go(crate::testing::PATIENCE).await);
 }
 
 #[tokio::test]
-async fn a_socket_that_comes_during_a_stop_is_told_when_to_come_back() {
+async fn a_socket_opened_during_a_stop_is_asked_to_reconnect_later() {
     let node = node().await;
     let guest = node.guest("en").await;
     let lock = node.lock("visitor").await;
     let request = node.upgrade(Some(&node.origin()), Some("maju.v1"), Some(&guest));
     let stopping = async {
-        eventually("the upgrade is in hand", || is_waited_for(&node)).await;
+        eventually("the upgrade is running", || is_waited_for(&node)).await;
         node.app.tasks.draining.cancel();
         drop(lock);
     };
@@ -228,7 +232,7 @@ async fn a_socket_that_comes_during_a_stop_is_told_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn an_answer_does_not_wait_for_the_verb_behind_it() {
+async fn an_answer_does_not_wait_for_the_request_behind_it() {
     let node = node().await;
     let (one, two) = (node.guest("en").await, node.guest("en").await);
     let mut talk = node.talk(&one, &two).await;
@@ -238,9 +242,9 @@ async fn an_answer_does_not_wait_for_the_verb_behind_it() {
     let sent = talk.a.say(send).await;
     let left = talk.a.say(json!({"type": "leave", "room": talk.room})).await;
     let first = loop {
-        let said = talk.a.next().await.unwrap();
-        if said.get("re").is_some() {
-            break said;
+        let frame = talk.a.next().await.unwrap();
+        if frame.get("re").is_some() {
+            break frame;
         }
     };
     assert_eq!(first["re"], sent, "{first}");
@@ -250,13 +254,13 @@ async fn an_answer_does_not_wait_for_the_verb_behind_it() {
 }
 
 #[tokio::test]
-async fn a_hello_that_failed_may_be_said_again() {
+async fn a_hello_that_failed_can_be_sent_again() {
     let node = node().await;
     let guest = node.guest("en").await;
     let mut socket = node.connect(&guest).await;
     let resume = vec![json!({"room": Uuid::nil(), "after": 0}); 51];
     assert_eq!(socket.refused(json!({"type": "hello", "resume": resume})).await, "bad_frame");
-    // A table that is not there for a moment: our fault, and no reason to lose the socket.
+    // A table is missing for a moment: an error of the server, and no reason to lose the socket.
     for sql in ["ALTER TABLE random_session RENAME TO away", "ALTER TABLE away RENAME TO random_session"] {
         sqlx::query(sql).execute(&node.app.db).await.unwrap();
         if sql.ends_with("away") {
@@ -269,11 +273,12 @@ async fn a_hello_that_failed_may_be_said_again() {
     socket.close().await;
     let app = &node.app;
     let id = crate::accounts::by_id(app, 1).await.unwrap().id;
-    eventually("it is gone", || async { app.hub.listeners(crate::realtime::Topic::Visitor(id)) == 0 }).await;
+    eventually("the socket is gone", || async { app.hub.subscriber_count(crate::realtime::Topic::Visitor(id)) == 0 })
+        .await;
 }
 
 #[tokio::test]
-async fn a_node_whose_postgres_has_no_room_left_is_not_ready_until_something_commits() {
+async fn a_node_whose_postgres_is_full_is_not_ready_until_something_commits() {
     let node = node().await;
     let (one, two) = (node.guest("en").await, node.guest("ko").await);
     let mut talk = node.talk(&one, &two).await;
@@ -282,11 +287,11 @@ async fn a_node_whose_postgres_has_no_room_left_is_not_ready_until_something_com
                 END $$;
                 CREATE TRIGGER full_disk BEFORE INSERT ON message FOR EACH ROW EXECUTE FUNCTION full_disk();";
     sqlx::raw_sql(full).execute(&node.app.db).await.unwrap();
-    let said = json!({"type": "send", "room": talk.room, "client_id": Uuid::new_v4(), "payload": {"kind": "text", "text": "x"}});
-    assert_eq!(talk.a.refused(said.clone()).await, "unavailable");
+    let send = json!({"type": "send", "room": talk.room, "client_id": Uuid::new_v4(), "payload": {"kind": "text", "text": "x"}});
+    assert_eq!(talk.a.refused(send.clone()).await, "unavailable");
     assert_eq!(node.get("/readyz").await.status, 503);
     assert_eq!(node.get("/livez").await.status, 200);
     sqlx::raw_sql("DROP TRIGGER full_disk ON message").execute(&node.app.db).await.unwrap();
-    assert_eq!(talk.a.ok(said).await["seq"], 1);
+    assert_eq!(talk.a.ok(send).await["seq"], 1);
     assert_eq!(node.get("/readyz").await.status, 200);
 }

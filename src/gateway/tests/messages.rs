@@ -59,7 +59,7 @@ async fn a_repeat_gets_the_first_answer_and_somebody_elses_id_is_a_conflict() {
         assert_eq!(talk.a.ok(send("once")).await, first);
     }
     assert_eq!(talk.b.refused(send("mine")).await, "conflict");
-    // Ten of the same at once, on two sockets of one visitor and over REST.
+    // The same send ten times at once on two sockets of one visitor, and once over REST.
     let id = Uuid::new_v4();
     let again =
         json!({"type": "send", "room": talk.room, "client_id": id, "payload": {"kind": "text", "text": "many"}});
@@ -81,7 +81,7 @@ async fn a_repeat_gets_the_first_answer_and_somebody_elses_id_is_a_conflict() {
     assert_eq!(repeated.status, StatusCode::OK);
     let fresh = json!({"client_id": Uuid::new_v4(), "payload": {"kind": "text", "text": "new"}});
     assert_eq!(node.ask(Some(&one), Method::POST, &path, Some(fresh)).await.status, StatusCode::CREATED);
-    // What the other side heard: three entries, once each.
+    // The other side got three entries, once each.
     for (seq, text) in [(1, "once"), (2, "many"), (3, "new")] {
         let event = talk.b.event("message").await;
         assert_eq!((&event["seq"], &event["payload"]["text"]), (&json!(seq), &json!(text)));
@@ -124,7 +124,7 @@ async fn many_writers_make_one_dense_log_that_everybody_sees_in_order() {
                 assert_eq!(
                     frame["re"].as_u64().unwrap(),
                     asked[who][acked.len()],
-                    "answers come in the order of asking"
+                    "answers come in the order of the sends"
                 );
                 acked.push(frame["ok"]["seq"].as_u64().unwrap() as usize);
             }
@@ -188,7 +188,7 @@ async fn nothing_is_written_after_the_end_and_the_log_stays_readable() {
 }
 
 #[tokio::test]
-async fn what_was_sent_before_a_leave_is_written_before_it() {
+async fn sends_before_a_leave_are_written_before_it() {
     let node = node().await;
     let (one, two) = (node.guest("ko").await, node.guest("en").await);
     let owner = node.guest("en").await;
@@ -200,7 +200,7 @@ async fn what_was_sent_before_a_leave_is_written_before_it() {
         let room = if end == "leave a public room" { public } else { &talk.room };
         let other = talk.b.ok(json!({"type": "join", "room": talk.room})).await["you"]["id"].clone();
         talk.a.ok(json!({"type": "join", "room": room})).await;
-        // The writers wait, and whatever does not write entries goes past them.
+        // The writers wait; requests that do not write entries could overtake them.
         let mut fence = node.app.db.acquire().await.unwrap();
         sqlx::query("SELECT pg_advisory_lock($1)").bind(fence::KEY).execute(&mut *fence).await.unwrap();
         let payload = json!({"kind": "text", "text": "before I go"});

@@ -1,4 +1,4 @@
-//! The socket over the real router and Postgres: what is refused, what is kept, what is left behind.
+//! Tests of the socket over the real router and Postgres.
 mod age_gate;
 mod cluster;
 mod database_loss;

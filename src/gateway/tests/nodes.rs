@@ -1,4 +1,5 @@
-//! Two nodes of one service over a real Redis: any node serves anybody, and Redis is never the truth.
+//! Two nodes of one service over a real Redis: any node serves any visitor, and no message depends
+//! on Redis.
 use std::time::Duration;
 
 use axum::http::Method;
@@ -8,7 +9,7 @@ use tokio::time::Instant;
 use crate::realtime::{Publication, RelayEvent, Topic, TopicKind};
 use crate::testing::{Guest, Node, PATIENCE, Redis, Socket};
 
-/// Two nodes, and two people in one public room, each on a node of its own.
+/// Two nodes, and two visitors in one public room, each on a different node.
 struct World {
     redis: Redis,
     first: Node,
@@ -38,8 +39,9 @@ async fn world_over(redis: Redis) -> World {
 }
 
 impl World {
-    /// Until a passing frame crosses: it is in no log, so the relay carried it.
-    async fn joined(&mut self) {
+    /// Waits until an ephemeral frame reaches the other node. It is in no log, so the relay carried
+    /// it.
+    async fn wait_until_connected(&mut self) {
         let until = Instant::now() + crate::testing::PATIENCE;
         loop {
             self.a.ok(json!({"type": "typing", "room": self.room})).await;
@@ -48,12 +50,13 @@ impl World {
                 self.b.events.remove(at);
                 return;
             }
-            assert!(Instant::now() < until, "the nodes never heard each other");
+            assert!(Instant::now() < until, "the nodes never reached each other");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// A message each way; both see every entry from `next` on in order. Answers the seq after the last.
+    /// Sends `count` messages in turn and checks that both sides get all of them, from the number
+    /// `next` on. Returns the number after the last.
     async fn talk(&mut self, next: i64, count: i64) -> i64 {
         for n in 0..count {
             let from = if n % 2 == 0 { &mut self.a } else { &mut self.b };
@@ -70,17 +73,17 @@ impl World {
 }
 
 #[tokio::test]
-async fn any_node_serves_anybody() {
+async fn any_node_serves_any_visitor() {
     let mut world = world().await;
-    world.joined().await;
+    world.wait_until_connected().await;
     world.talk(1, 40).await;
-    // Both count, and each is told of the other's coming.
+    // Both are counted, and each side is told of the other.
     for socket in [&mut world.a, &mut world.b] {
         while socket.event("presence").await["online"] != 2 {}
     }
     let joined = world.b.ok(json!({"type": "join", "room": world.room})).await;
     assert_eq!(joined["members_online"], 2);
-    // Two who meet, each on a node of its own, and part.
+    // Two visitors on different nodes are matched, talk and end the talk.
     let (mut c, mut d) = (world.second.socket(&world.guests[0]).await, world.first.socket(&world.guests[1]).await);
     let seek = json!({"type": "seek", "interests": [], "languages": ["ko"], "translate": false});
     c.ok(seek.clone()).await;
@@ -98,13 +101,13 @@ async fn any_node_serves_anybody() {
 }
 
 #[tokio::test]
-async fn two_services_on_one_redis_hear_nothing_of_each_other() {
+async fn two_services_on_one_redis_get_nothing_of_each_other() {
     let redis = Redis::start().await;
-    // Each on a database of its own: the rooms and visitors of both have the same inner ids.
+    // Each has its own database: the rooms and visitors of both have the same inner ids.
     let services = [Node::over_redis(&redis.url, None).await, Node::over_redis(&redis.url, None).await];
     let mut rooms = Vec::new();
     for node in &services {
-        // A second node of the service, so that what crosses is known to work.
+        // A second node of each service proves that the relay works.
         let beside = Node::over_redis(&redis.url, Some(node)).await;
         let guests = [node.guest("ko").await, beside.guest("en").await];
         let body = json!({"title": "One", "kind": "public", "naming": "anonymous", "history": true});
@@ -121,8 +124,8 @@ async fn two_services_on_one_redis_hear_nothing_of_each_other() {
             let text = format!("of {room}");
             assert_eq!(a.text(room, &text).await["seq"], round);
             for socket in [a, b] {
-                let heard = socket.event("message").await;
-                assert_eq!((&heard["payload"]["text"], &heard["seq"]), (&json!(text), &json!(round)));
+                let received = socket.event("message").await;
+                assert_eq!((&received["payload"]["text"], &received["seq"]), (&json!(text), &json!(round)));
             }
         }
     }
@@ -131,36 +134,36 @@ async fn two_services_on_one_redis_hear_nothing_of_each_other() {
             socket.ok(json!({"type": "ping"})).await;
             let foreign: Vec<_> = socket.events.iter().filter(|event| event["room"] != **room).collect();
             assert!(foreign.is_empty(), "{foreign:?}");
-            assert!(!socket.events.iter().any(|event| event["type"] == "message"), "each entry is heard once");
+            assert!(!socket.events.iter().any(|event| event["type"] == "message"), "each entry is delivered once");
         }
     }
 }
 
 #[tokio::test]
-async fn redis_may_be_killed_and_come_back_empty() {
+async fn redis_can_be_killed_and_come_back_empty() {
     let mut world = world().await;
-    world.joined().await;
+    world.wait_until_connected().await;
     let next = world.talk(1, 10).await;
     world.redis.kill();
-    // Sends are acknowledged, and the other node looks into Postgres meanwhile.
+    // Sends are acknowledged, and the other node reads from Postgres meanwhile.
     let next = world.talk(next, 10).await;
     world.redis.again().await;
-    world.joined().await;
+    world.wait_until_connected().await;
     world.talk(next, 10).await;
 }
 
 #[tokio::test]
-async fn redis_may_hang() {
+async fn redis_can_hang() {
     let mut world = world().await;
-    world.joined().await;
+    world.wait_until_connected().await;
     world.redis.hang(true);
-    let asked = Instant::now();
+    let began = Instant::now();
     let next = world.talk(1, 6).await;
-    assert!(asked.elapsed() < Duration::from_secs(15), "sends and the other node do not wait for Redis");
-    tokio::time::sleep(Duration::from_secs(4)).await; // longer than a connection may be silent
+    assert!(began.elapsed() < Duration::from_secs(15), "sends and the other node do not wait for Redis");
+    tokio::time::sleep(Duration::from_secs(4)).await; // longer than an unresponsive connection is kept
     let next = world.talk(next, 6).await;
     world.redis.hang(false);
-    world.joined().await;
+    world.wait_until_connected().await;
     world.talk(next, 6).await;
     for node in [&world.first, &world.second] {
         assert_eq!(node.get("/readyz").await.status, 200);
@@ -168,7 +171,7 @@ async fn redis_may_hang() {
 }
 
 #[tokio::test]
-async fn a_node_starts_without_redis_and_finds_it_later() {
+async fn a_node_starts_without_redis_and_connects_to_it_later() {
     let mut redis = Redis::start().await;
     redis.kill();
     let first = Node::over_redis(&redis.url, None).await;
@@ -178,39 +181,39 @@ async fn a_node_starts_without_redis_and_finds_it_later() {
     let (mut a, mut b) = (first.socket(&one).await, second.socket(&two).await);
     a.ok(seek.clone()).await;
     b.ok(seek.clone()).await;
-    // The whole table is read each second, and each node compares its seekers with it.
+    // Each node compares its tickets with the database every second.
     let (mine, theirs) = (a.event("found").await, b.event("found").await);
     assert_eq!(mine["session"], theirs["session"]);
     for socket in [&mut a, &mut b] {
         socket.ok(json!({"type": "join", "room": mine["room"], "after": 0})).await;
     }
-    // An end that the relay could not carry is found within seconds.
+    // The end of a talk is found within seconds without the relay.
     a.ok(json!({"type": "leave", "room": mine["room"]})).await;
     assert_eq!(b.event("ended").await["reason"], "left");
     redis.again().await;
-    let mut heard = second.app.relay.listen(TopicKind::Nodes);
-    let finds_it = async {
+    let mut events = second.app.relay.events(TopicKind::Nodes);
+    let connects = async {
         loop {
             let (node, topic) = (first.app.node, Topic::Nodes);
             first.app.relay.publish(Publication { node, topic, seq: None, frame: "over Redis".into() });
-            let said = tokio::time::timeout(Duration::from_millis(100), heard.next()).await;
-            if let Ok(Some(RelayEvent::Published(said))) = said
-                && said.iter().any(|one| *one.frame == *"over Redis")
+            let event = tokio::time::timeout(Duration::from_millis(100), events.next()).await;
+            if let Ok(Some(RelayEvent::Published(published))) = event
+                && published.iter().any(|one| *one.frame == *"over Redis")
             {
                 return;
             }
         }
     };
-    tokio::time::timeout(PATIENCE, finds_it).await.expect("the nodes hear each other over Redis");
+    tokio::time::timeout(PATIENCE, connects).await.expect("the nodes reach each other over Redis");
 }
 
 #[tokio::test]
-async fn nodes_that_started_before_redis_hear_each_other_when_it_comes() {
+async fn nodes_that_started_before_redis_reach_each_other_when_it_starts() {
     let mut redis = Redis::start().await;
     redis.kill();
     let mut world = world_over(redis).await;
     let next = world.talk(1, 4).await;
     world.redis.again().await;
-    world.joined().await;
+    world.wait_until_connected().await;
     world.talk(next, 4).await;
 }

@@ -1,4 +1,4 @@
-//! Bad input: each gets its code, and nothing else breaks.
+//! Bad input: each kind is refused with its code, and other sockets go on.
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
@@ -36,7 +36,7 @@ async fn an_upgrade_is_checked_in_order() {
         let request = node.upgrade(origin, protocol, cookie.then_some(&guest));
         assert_eq!(status(request).await, expected, "{origin:?} {protocol:?} {cookie}");
     }
-    // Without an upgrade it is a problem, never the page.
+    // A plain request gets a problem document, never the page.
     let plain = node.ask(Some(&guest), Method::GET, "/ws", None).await;
     assert_eq!(plain.status, StatusCode::BAD_REQUEST);
     assert_eq!(plain.headers["content-type"], "application/problem+json");
@@ -107,7 +107,7 @@ async fn a_text_of_full_length_fits_a_frame_however_it_is_encoded() {
     let (one, two) = (node.guest("ko").await, node.guest("en").await);
     let mut talk = node.talk(&one, &two).await;
     let jamo = "\u{1112}\u{1161}\u{11ab}"; // U+D55C after NFC
-    for (text, as_heard) in
+    for (text, as_delivered) in
         [("\\ud83d\\ude00".repeat(2_000), "😀".repeat(2_000)), (jamo.repeat(2_000), "한".repeat(2_000))]
     {
         let (room, client_id) = (&talk.room, Uuid::new_v4());
@@ -116,7 +116,7 @@ async fn a_text_of_full_length_fits_a_frame_however_it_is_encoded() {
         );
         talk.a.raw(&frame).await;
         assert!(talk.a.answer(99).await["ok"]["seq"].is_u64(), "{} bytes", frame.len());
-        assert_eq!(talk.b.event("message").await["payload"]["text"], as_heard.as_str());
+        assert_eq!(talk.b.event("message").await["payload"]["text"], as_delivered.as_str());
     }
 }
 
@@ -158,11 +158,11 @@ async fn frames_and_payloads_out_of_bounds_get_their_code() {
         assert_eq!(talk.a.refused(frame.clone()).await, code, "{frame}");
     }
     let fits = talk.a.ok(text("가".repeat(2_000))).await;
-    assert_eq!(fits["seq"], 1, "nothing of the refused was kept");
+    assert_eq!(fits["seq"], 1, "nothing that was refused is stored");
     assert_eq!(talk.b.event("message").await["seq"], 1);
 }
 
-/// The answer to a frame without its id.
+/// Sends a frame and returns the error it is answered with.
 async fn answer(socket: &mut Socket, frame: Value) -> Value {
     let id = socket.say(frame).await;
     socket.answer(id).await["error"].clone()
@@ -238,8 +238,8 @@ async fn a_flood_is_refused_with_the_time_to_wait_and_others_go_on() {
     socket.ok(json!({"type": "ping"})).await;
 }
 
-/// Throws the same message again and again, this far apart, and returns the close code.
-async fn thrown_without_end(socket: &mut Socket, message: Message, apart: Duration) -> u16 {
+/// Sends the same message until the socket is closed, this far apart, and returns the close code.
+async fn sent_without_end(socket: &mut Socket, message: Message, apart: Duration) -> u16 {
     let until = tokio::time::Instant::now() + PATIENCE;
     loop {
         assert!(tokio::time::Instant::now() < until, "it was never closed");
@@ -251,28 +251,28 @@ async fn thrown_without_end(socket: &mut Socket, message: Message, apart: Durati
 }
 
 #[tokio::test]
-async fn frames_of_any_kind_above_the_limit_without_end_close_4400() {
+async fn endless_frames_of_any_kind_above_the_limit_close_4400() {
     let node = limited_node().await;
     let mut bystander = node.socket(&node.guest("ko").await).await;
     for (message, apart) in [
         (Message::Pong("p".into()), Duration::from_millis(1)),
         (Message::Ping("p".into()), Duration::from_millis(1)),
         (Message::text(r#"{"id":5,"type":"ping"}"#), Duration::from_millis(1)),
-        // Five times what is allowed: the burst lasts longer, the end comes all the same.
+        // Five times the rate limit: the burst lasts longer, and then the socket is closed too.
         (Message::Pong("p".into()), Duration::from_millis(5)),
     ] {
         let mut socket = node.socket(&node.guest("ko").await).await;
-        assert_eq!(thrown_without_end(&mut socket, message.clone(), apart).await, 4400, "{message:?}");
+        assert_eq!(sent_without_end(&mut socket, message.clone(), apart).await, 4400, "{message:?}");
         bystander.ok(json!({"type": "ping"})).await;
     }
-    // More at once than any client has to say, and nothing after it.
+    // More at once than any client needs, and nothing after it.
     let guest = node.guest("ko").await;
     let mut socket = node.socket(&guest).await;
     for _ in 0..1_000 {
         socket.throw(Message::Pong("p".into())).await;
     }
     assert_eq!(socket.closed().await, 4400);
-    // A new socket of the same visitor is no new allowance.
+    // A new socket of the same visitor gets no new allowance.
     let mut socket = node.connect(&guest).await;
     for _ in 0..500 {
         socket.throw(Message::Pong("p".into())).await;
@@ -281,7 +281,7 @@ async fn frames_of_any_kind_above_the_limit_without_end_close_4400() {
 }
 
 #[tokio::test]
-async fn a_client_that_slows_down_when_it_is_told_to_stays() {
+async fn a_client_that_slows_down_when_it_is_refused_stays_connected() {
     let node = limited_node().await;
     let mut socket = node.socket(&node.guest("ko").await).await;
     for _ in 0..3 {
@@ -301,13 +301,13 @@ async fn hello_late(node: &Node) -> u16 {
 }
 
 #[tokio::test]
-async fn who_never_says_hello_is_closed() {
+async fn a_socket_that_never_sends_hello_is_closed() {
     // Real time: the limit is 10 s, and the answer must be the documented code.
     assert_eq!(hello_late(&node().await).await, 4400);
 }
 
 #[tokio::test]
-async fn the_age_gate_stands_before_the_first_seek() {
+async fn the_age_gate_blocks_the_first_seek() {
     let node = node().await;
     let guest = node.newcomer("ko").await;
     let mut socket = node.socket(&guest).await;
@@ -316,7 +316,7 @@ async fn the_age_gate_stands_before_the_first_seek() {
     let rules = json!({"rules": crate::accounts::RULES_VERSION, "adult": true});
     let accepted = node.ask(Some(&guest), Method::PATCH, "/api/v1/me", Some(rules)).await;
     assert_eq!(accepted.json()["rules"]["accepted"], crate::accounts::RULES_VERSION);
-    // On the same socket.
+    // It takes effect on the same socket.
     assert!(socket.ok(seek).await["ticket"].is_string());
     assert!(socket.ok(json!({"type": "cancel"})).await.as_object().unwrap().is_empty());
 }

@@ -1,4 +1,5 @@
-//! Coming back: what was missed comes in order, before anything newer; past the limit the client is told to page.
+//! Reconnecting: missed entries come in order, before newer ones. Above the limit the client is
+//! told to page through the log.
 use std::time::Duration;
 
 use axum::http::Method;
@@ -17,7 +18,7 @@ async fn hello(node: &Node, guest: &Guest, room: &str, after: i64) -> (Socket, V
 }
 
 #[tokio::test]
-async fn what_was_missed_comes_in_order_before_anything_newer() {
+async fn missed_entries_come_in_order_before_newer_ones() {
     let node = node().await;
     let (one, two) = (node.guest("ko").await, node.guest("en").await);
     let mut talk = node.talk(&one, &two).await;
@@ -28,7 +29,7 @@ async fn what_was_missed_comes_in_order_before_anything_newer() {
     for _ in 1..=220 {
         talk.a.event("message").await;
     }
-    // Newer ones are written while the replay runs.
+    // Newer entries are written while the replay runs.
     let (mut back, answer) = hello(&node, &two, &talk.room, 15).await;
     let mut ids = Vec::new();
     for n in 221..=260 {
@@ -50,7 +51,7 @@ async fn what_was_missed_comes_in_order_before_anything_newer() {
 }
 
 #[tokio::test]
-async fn past_the_limit_the_client_pages_and_loses_nothing() {
+async fn above_the_replay_limit_the_client_pages_and_loses_nothing() {
     let node = node().await;
     let (one, two) = (node.guest("ko").await, node.guest("en").await);
     let mut talk = node.talk(&one, &two).await;
@@ -58,7 +59,7 @@ async fn past_the_limit_the_client_pages_and_loses_nothing() {
     for n in 1..=520 {
         talk.a.say(json!({"type": "send", "room": talk.room, "client_id": Uuid::new_v4(), "payload": {"kind": "text", "text": format!("{n}")}})).await;
         if n % 50 == 0 {
-            talk.a.event("message").await; // keeps the events from piling up unread
+            talk.a.event("message").await; // so that unread events do not pile up
         }
     }
     crate::testing::eventually("all are committed", || async {
@@ -79,13 +80,13 @@ async fn past_the_limit_the_client_pages_and_loses_nothing() {
             assert_eq!(item["seq"], after);
         }
     }
-    // Newer ones come by the socket.
+    // Newer entries come over the socket.
     talk.a.text(&talk.room, "new").await;
     assert_eq!(back.event("message").await["seq"], 521);
 }
 
 #[tokio::test]
-async fn every_tab_of_a_visitor_hears_everything() {
+async fn every_tab_of_a_visitor_gets_everything() {
     let node = node().await;
     let (one, two) = (node.guest("ko").await, node.guest("en").await);
     let mut talk = node.talk(&one, &two).await;
@@ -104,7 +105,8 @@ async fn every_tab_of_a_visitor_hears_everything() {
     }
 }
 
-/// A socket of somebody who has missed more of the first room than a node remembers, and nothing of the second.
+/// Returns a socket and two rooms. Of the first, more entries are missing than a node keeps in
+/// memory; of the second, none.
 async fn long_away(node: &Node, guest: &Guest) -> (Socket, String, String) {
     let mut rooms = Vec::new();
     for title in ["Long", "Short"] {
@@ -137,10 +139,10 @@ async fn an_answer_does_not_wait_for_a_replay() {
     let guest = node.guest("en").await;
     let (mut socket, long, short) = long_away(&node, &guest).await;
     let lock = node.lock("message").await;
-    let (asked, since) = (socket.say(text(&short, "now")).await, Instant::now());
+    let (sent, since) = (socket.say(text(&short, "now")).await, Instant::now());
     tokio::time::sleep(Duration::from_millis(600)).await;
     socket.ok(json!({"type": "join", "room": long, "after": 0})).await;
-    assert_eq!(socket.answer(asked).await["error"]["code"], "unavailable");
+    assert_eq!(socket.answer(sent).await["error"]["code"], "unavailable");
     assert!(since.elapsed() < Duration::from_millis(2_200), "{:?}", since.elapsed());
     drop(lock);
     for seq in 1..=320 {
@@ -149,11 +151,11 @@ async fn an_answer_does_not_wait_for_a_replay() {
 }
 
 #[tokio::test]
-async fn what_is_said_during_a_replay_waits_for_a_page_at_most() {
+async fn a_request_during_a_replay_waits_for_at_most_one_page() {
     let node = node().await;
     let guest = node.guest("en").await;
     let (mut socket, long, short) = long_away(&node, &guest).await;
-    // Every connection knows the query: one that prepares it first would stand in line twice.
+    // Every connection has prepared the query: one that prepares it now would wait for two locks.
     let first = node.lock("message").await;
     let path = format!("/api/v1/rooms/{long}/log?after=0");
     let reading = join_all((0..4 * db::POOL).map(|_| node.ask(Some(&guest), Method::GET, &path, None)));
@@ -161,16 +163,16 @@ async fn what_is_said_during_a_replay_waits_for_a_page_at_most() {
     let first = node.lock("message").await;
     socket.ok(json!({"type": "join", "room": long, "after": 0})).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let second = node.lock("message"); // its turn comes after the first page
-    let asked = async {
+    let second = node.lock("message"); // granted after the first page is read
+    let sending = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        let asked = (socket.say(text(&short, "now")).await, Instant::now());
+        let sent = (socket.say(text(&short, "now")).await, Instant::now());
         tokio::time::sleep(Duration::from_millis(600)).await;
         drop(first);
-        asked
+        sent
     };
-    let (second, (asked, since)) = tokio::join!(second, asked);
-    assert_eq!(socket.answer(asked).await["error"]["code"], "unavailable");
+    let (second, (sent, since)) = tokio::join!(second, sending);
+    assert_eq!(socket.answer(sent).await["error"]["code"], "unavailable");
     assert!(since.elapsed() < Duration::from_millis(2_200), "{:?}", since.elapsed());
     drop(second);
     for seq in 1..=320 {
@@ -179,14 +181,14 @@ async fn what_is_said_during_a_replay_waits_for_a_page_at_most() {
 }
 
 #[tokio::test]
-async fn a_room_is_followed_on_when_joining_it_again_fails() {
+async fn a_room_stays_subscribed_when_joining_it_again_fails() {
     let node = node().await;
     let (one, two) = (node.guest("en").await, node.guest("ko").await);
     let mut talk = node.talk(&one, &two).await;
     talk.a.text(&talk.room, "first").await;
     assert_eq!(talk.b.event("message").await["seq"], 1);
     let lock = node.lock("message").await;
-    // It has seen more than there is: the node looks into Postgres.
+    // The client has seen more than the node has: the node reads from Postgres.
     assert_eq!(talk.b.refused(json!({"type": "join", "room": talk.room, "after": 40})).await, "unavailable");
     drop(lock);
     talk.a.text(&talk.room, "second").await;
@@ -194,23 +196,23 @@ async fn a_room_is_followed_on_when_joining_it_again_fails() {
 }
 
 #[tokio::test]
-async fn what_was_queued_before_a_leave_is_heard_once_by_who_comes_again() {
+async fn entries_queued_before_a_leave_come_once_after_joining_again() {
     let node = node().await;
     let (one, two) = (node.guest("en").await, node.guest("ko").await);
-    let (mut there, _, room) = long_away(&node, &one).await;
+    let (mut writer, _, room) = long_away(&node, &one).await;
     let mut socket = node.socket(&two).await;
     socket.ok(json!({"type": "join", "room": room, "after": 1})).await;
-    // The leave waits, and entries are queued behind it.
+    // The leave waits, and entries are queued after it.
     let lock = node.lock("membership").await;
     let leave = socket.say(json!({"type": "leave", "room": room})).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     for n in 2..=4 {
-        there.text(&room, &n.to_string()).await;
+        writer.text(&room, &n.to_string()).await;
     }
     drop(lock);
     assert!(socket.answer(leave).await.get("ok").is_some());
     socket.ok(json!({"type": "join", "room": room, "after": 1})).await;
-    there.text(&room, "5").await;
+    writer.text(&room, "5").await;
     for seq in 2..=5 {
         assert_eq!(socket.event("message").await["seq"], seq);
     }

@@ -1,4 +1,4 @@
-//! Texts that somebody else reads: visible, and in every script.
+//! Texts that other people read: they are visible, and every script works.
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -18,7 +18,7 @@ fn seek(interest: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_text_of_which_nothing_can_be_seen_is_refused_wherever_somebody_would_read_it() {
+async fn an_invisible_text_is_refused_everywhere() {
     let node = node().await;
     let who = node.guest("en").await;
     let room = json!({"title": "x", "topic": "y", "kind": "public", "naming": "named", "history": true});
@@ -53,7 +53,7 @@ async fn a_text_of_which_nothing_can_be_seen_is_refused_wherever_somebody_would_
 }
 
 #[tokio::test]
-async fn joiners_pass_where_scripts_and_emoji_need_them() {
+async fn joiners_are_accepted_where_scripts_and_emoji_need_them() {
     let node = node().await;
     let (one, two) = (node.guest("ko").await, node.guest("en").await);
     for text in JOINED {

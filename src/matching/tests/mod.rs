@@ -96,7 +96,7 @@ impl Client {
     fn drain(&mut self) {
         let Some(queue) = &self.queue else { return };
         let mut frames = std::collections::VecDeque::new();
-        queue.take_into(&mut frames);
+        queue.drain_into(&mut frames);
         self.received.extend(
             frames.iter().flat_map(|(_, bytes)| texts(bytes)).map(|text| serde_json::from_str::<Value>(&text).unwrap()),
         );

@@ -1,9 +1,10 @@
-//! The relay: carries what was published on one node to the others. In one process it is a channel; between machines it is
-//! Redis. It is never the truth, and whatever it loses is repaired from Postgres.
+//! The relay: carries what was published on one node to the others. In one process it is a channel;
+//! between machines it is Redis. Postgres is the source of truth: nodes find there whatever the
+//! relay loses (docs/decisions/0002-postgres-is-the-truth.md).
+mod errors;
 mod outbox;
 mod packing;
 mod redis;
-mod trouble;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,22 +18,25 @@ use uuid::Uuid;
 
 use super::{Frame, Topic};
 use crate::faults::{self, Fault};
+use crate::ids::Seq;
 
-/// How many publishes of other nodes a reader may lag behind before it is told to look everything up.
-const BUFFER: usize = 1_024;
+/// Events that can wait for one receiver. A receiver that falls further behind gets
+/// [`RelayEvent::Missed`].
+const MAX_PENDING_EVENTS: usize = 1_024;
 
-/// Something a node published.
+/// A frame that a node published to a topic.
 #[derive(Clone, Debug)]
 pub struct Publication {
-    /// The node that published it; own frames are skipped on return.
+    /// The node that published it. A node skips its own publications when they come back.
     pub node: Uuid,
     pub topic: Topic,
-    /// The entry's number in the room's log; None for passing frames and for what is meant for a visitor.
-    pub seq: Option<i64>,
+    /// The entry's number in the room's log. `None` for ephemeral frames and for frames to a
+    /// visitor.
+    pub seq: Option<Seq>,
     pub frame: Frame,
 }
 
-/// The kinds of topics: a reader wakes for its own kind only.
+/// The kinds of topics. A receiver gets the events of one kind only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopicKind {
     Rooms,
@@ -50,25 +54,25 @@ impl Topic {
     }
 }
 
-/// What a reader gets.
+/// What a receiver gets from the relay.
 #[derive(Clone, Debug)]
 pub enum RelayEvent {
-    /// What one node published together, in its order.
+    /// What one node published together, in order.
     Published(Arc<Vec<Publication>>),
-    /// Something may have been missed: look everything up.
+    /// Publications may have been lost: look everything up in Postgres.
     Missed,
 }
 
-/// What is published from now on about one kind of topic.
-pub struct Listener(broadcast::Receiver<RelayEvent>);
+/// A receiver of what is published to one kind of topic.
+pub struct RelayEvents(broadcast::Receiver<RelayEvent>);
 
-impl Listener {
-    /// Waits for the next. None when the relay is gone.
+impl RelayEvents {
+    /// Waits for the next event. Returns `None` if the relay is gone.
     pub async fn next(&mut self) -> Option<RelayEvent> {
         match self.0.recv().await {
-            Ok(heard) => Some(heard),
+            Ok(event) => Some(event),
             Err(RecvError::Lagged(missed)) => {
-                tracing::warn!(relay.missed = missed, "the relay was too fast; looking everything up");
+                tracing::warn!(relay.missed = missed, "relay: events came too fast, looking everything up");
                 Some(RelayEvent::Missed)
             }
             Err(RecvError::Closed) => None,
@@ -76,117 +80,130 @@ impl Listener {
     }
 }
 
-/// Hands what is heard to the readers of its kind.
+/// Distributes events to the receivers of each kind of topic.
 #[derive(Clone)]
-struct Readers([broadcast::Sender<RelayEvent>; 3]);
+struct EventSenders([broadcast::Sender<RelayEvent>; 3]);
 
-impl Readers {
+impl EventSenders {
     fn new() -> Self {
-        Self(std::array::from_fn(|_| broadcast::channel(BUFFER).0))
+        Self(std::array::from_fn(|_| broadcast::channel(MAX_PENDING_EVENTS).0))
     }
 
-    fn say(&self, relayed: impl IntoIterator<Item = Publication>) {
+    fn send(&self, publications: impl IntoIterator<Item = Publication>) {
         let mut kinds: [Vec<Publication>; 3] = Default::default();
-        for one in relayed {
+        for one in publications {
             kinds[one.topic.kind() as usize].push(one);
         }
-        for (reader, said) in self.0.iter().zip(kinds) {
-            if !said.is_empty() {
-                // No reader is no error: one node has nobody to tell.
-                let _ = reader.send(RelayEvent::Published(Arc::new(said)));
+        for (sender, published) in self.0.iter().zip(kinds) {
+            if !published.is_empty() {
+                // Fails without receivers, which is no error: a single node has none.
+                let _ = sender.send(RelayEvent::Published(Arc::new(published)));
             }
         }
     }
 
-    fn missed(&self) {
-        for reader in &self.0 {
-            let _ = reader.send(RelayEvent::Missed);
+    fn send_missed(&self) {
+        for sender in &self.0 {
+            let _ = sender.send(RelayEvent::Missed);
         }
     }
 }
 
-/// Carries frames between the nodes that share it.
+/// A node's connection to the other nodes of the service.
 #[derive(Clone)]
 pub struct Relay {
-    readers: Readers,
-    way: Way,
+    senders: EventSenders,
+    backend: Backend,
 }
 
 #[derive(Clone)]
-enum Way {
-    /// Nodes of one process: all hear everything. Counts them.
-    Here(Arc<AtomicUsize>),
-    Redis(redis::Link, Arc<Mutex<Option<redis::Engine>>>),
+enum Backend {
+    /// Nodes of one process, which all receive everything. Holds the number of nodes.
+    InProcess(Arc<AtomicUsize>),
+    /// Nodes that share a Redis. The task is taken out when the node connects.
+    Redis(redis::RedisHandle, Arc<Mutex<Option<redis::RedisTask>>>),
 }
 
 impl Relay {
-    /// The in-process stand-in: nodes that are given clones of it hear each other.
+    /// Creates a relay without Redis: nodes that get clones of it receive each other's
+    /// publications.
     pub fn in_process() -> Self {
-        Self { readers: Readers::new(), way: Way::Here(Arc::default()) }
+        Self { senders: EventSenders::new(), backend: Backend::InProcess(Arc::default()) }
     }
 
-    /// Returns the relay of one node of a service over Redis or Valkey. The server may be away; the relay connects when it is there.
+    /// Creates the relay of one node over Redis or Valkey. The server does not have to be reachable
+    /// yet.
     ///
     /// # Errors
-    /// What is wrong with the URL.
+    /// Describes what is wrong with the URL.
     pub fn over_redis(url: &str, service: Uuid) -> Result<Self, String> {
-        let readers = Readers::new();
-        let (link, engine) = redis::link(url, service, readers.clone())?;
-        Ok(Self { readers, way: Way::Redis(link, Arc::new(Mutex::new(Some(engine)))) })
+        let senders = EventSenders::new();
+        let (handle, task) = redis::relay(url, service, senders.clone())?;
+        Ok(Self { senders, backend: Backend::Redis(handle, Arc::new(Mutex::new(Some(task)))) })
     }
 
-    /// A node joins the others. Answers what has to run until `stopping`, if anything; called again, it connects anew.
-    pub fn enter(
+    /// Connects a node to the others. Returns the function that runs the connection until
+    /// `stopping`; each call of it connects anew. `None` if nothing has to run.
+    pub fn connect(
         &self,
         node: Uuid,
         stopping: CancellationToken,
     ) -> Option<impl FnMut() -> BoxFuture<'static, ()> + Send + use<>> {
-        self.follow(Topic::Nodes, true);
-        match &self.way {
-            Way::Here(nodes) => {
+        self.subscribe(Topic::Nodes);
+        match &self.backend {
+            Backend::InProcess(nodes) => {
                 nodes.fetch_add(1, Ordering::Relaxed);
                 None
             }
-            Way::Redis(_, engine) => {
-                let engine = engine.lock().take()?;
-                Some(move || engine.clone().run(node, stopping.clone()).boxed())
+            Backend::Redis(_, task) => {
+                let task = task.lock().take()?;
+                Some(move || task.clone().run(node, stopping.clone()).boxed())
             }
         }
     }
 
-    /// Listens to a topic for this node, or no longer: its first local member came, its last one left.
-    pub(super) fn follow(&self, topic: Topic, listens: bool) {
-        if let Way::Redis(link, _) = &self.way {
-            link.follow(topic, listens);
+    /// Subscribes this node to a topic: the topic has its first local subscriber.
+    pub(super) fn subscribe(&self, topic: Topic) {
+        if let Backend::Redis(handle, _) = &self.backend {
+            handle.subscribe(topic);
         }
     }
 
-    /// Sends to the other nodes. Never waits; a lost frame is repaired by sequence.
-    pub fn publish(&self, relayed: Publication) {
-        self.publish_all(vec![relayed]);
+    /// Unsubscribes this node from a topic: its last local subscriber has left.
+    pub(super) fn unsubscribe(&self, topic: Topic) {
+        if let Backend::Redis(handle, _) = &self.backend {
+            handle.unsubscribe(topic);
+        }
     }
 
-    /// Sends what one node has to say at once, as [`Relay::publish`] does: it wakes the others as seldom as it can.
-    pub fn publish_all(&self, relayed: Vec<Publication>) {
-        if relayed.is_empty() || faults::on(Fault::RelaySilent) {
+    /// Publishes to the other nodes. Never waits. Nodes find a lost entry by its sequence number.
+    pub fn publish(&self, publication: Publication) {
+        self.publish_all(vec![publication]);
+    }
+
+    /// Publishes several frames as [`Relay::publish`] does, and wakes the other nodes as rarely as
+    /// possible.
+    pub fn publish_all(&self, publications: Vec<Publication>) {
+        if publications.is_empty() || faults::on(Fault::RelaySilent) {
             return;
         }
-        match &self.way {
-            Way::Here(_) => self.readers.say(relayed),
-            Way::Redis(link, _) => link.publish(&relayed),
+        match &self.backend {
+            Backend::InProcess(_) => self.senders.send(publications),
+            Backend::Redis(handle, _) => handle.publish(&publications),
         }
     }
 
-    /// What is published about one kind of topic from now on (own frames too: the reader skips them).
-    pub fn listen(&self, kind: TopicKind) -> Listener {
-        Listener(self.readers.0[kind as usize].subscribe())
+    /// Returns a receiver of what is published to one kind of topic from now on. It may get this
+    /// node's own publications too and has to skip them.
+    pub fn events(&self, kind: TopicKind) -> RelayEvents {
+        RelayEvents(self.senders.0[kind as usize].subscribe())
     }
 
-    /// Whether there may be any other node.
+    /// Returns `true` if there can be other nodes.
     pub fn has_others(&self) -> bool {
-        match &self.way {
-            Way::Here(nodes) => nodes.load(Ordering::Relaxed) > 1,
-            Way::Redis(..) => true,
+        match &self.backend {
+            Backend::InProcess(nodes) => nodes.load(Ordering::Relaxed) > 1,
+            Backend::Redis(..) => true,
         }
     }
 }
@@ -196,24 +213,25 @@ mod tests {
     use super::{Publication, Relay, RelayEvent, Topic, TopicKind, Uuid};
 
     #[tokio::test]
-    async fn a_reader_wakes_for_its_kind_only_and_all_hear_that_something_was_missed() {
+    async fn a_receiver_gets_its_kind_only_and_all_learn_that_something_was_missed() {
         let relay = Relay::in_process();
         let kinds = [TopicKind::Rooms, TopicKind::Visitors, TopicKind::Nodes];
-        let mut listeners = kinds.map(|kind| relay.listen(kind));
+        let mut receivers = kinds.map(|kind| relay.events(kind));
         let topics = [Topic::Room(1), Topic::Visitor(1), Topic::Room(2), Topic::Nodes];
         let one = |topic| Publication { node: Uuid::nil(), topic, seq: None, frame: "x".into() };
         relay.publish_all(topics.into_iter().map(one).collect());
-        relay.readers.missed();
-        for (kind, listener) in kinds.into_iter().zip(&mut listeners) {
-            let Some(RelayEvent::Published(said)) = listener.next().await else { panic!("nothing said to {kind:?}") };
+        relay.senders.send_missed();
+        for (kind, receiver) in kinds.into_iter().zip(&mut receivers) {
+            let Some(RelayEvent::Published(published)) = receiver.next().await else { panic!("nothing for {kind:?}") };
             let own: Vec<_> = topics.into_iter().filter(|topic| topic.kind() == kind).collect();
-            assert_eq!(said.iter().map(|one| one.topic).collect::<Vec<_>>(), own, "in one piece, in order");
-            assert!(matches!(listener.next().await, Some(RelayEvent::Missed)));
+            let got: Vec<_> = published.iter().map(|one| one.topic).collect();
+            assert_eq!(got, own, "in one event, in order");
+            assert!(matches!(receiver.next().await, Some(RelayEvent::Missed)));
         }
-        // Who is too slow is told so.
-        for _ in 0..=super::BUFFER {
+        // A receiver that is too slow learns it.
+        for _ in 0..=super::MAX_PENDING_EVENTS {
             relay.publish(one(Topic::Nodes));
         }
-        assert!(matches!(listeners[2].next().await, Some(RelayEvent::Missed)));
+        assert!(matches!(receivers[2].next().await, Some(RelayEvent::Missed)));
     }
 }

@@ -1,32 +1,36 @@
 //! Packing: one publish carries the frames of many topics.
 //!
-//! The head: [`VERSION`] (1 byte), the service (16) and the node that published (16). Then each record: the kind of its topic (1),
-//! the topic's id (8), the entry's seq or 0 (8), and the frame as it goes over a socket, whose own head says how long it is.
+//! The header is [`FORMAT_VERSION`] (1 byte), the service (16) and the node that published (16).
+//! Each record has the kind of its topic (1), the topic's id (8), the entry's sequence number or 0
+//! (8), and the frame as it goes over a socket, whose own header holds its length.
 use uuid::Uuid;
 
 use super::Publication;
+use crate::ids::Seq;
 use crate::realtime::{Frame, Topic};
 
-/// Of this format. Nodes that speak another do not understand each other, and repair what they miss from Postgres.
-const VERSION: u8 = 2;
-/// Bytes before the first record, and of a record before its frame.
-pub(super) const HEAD: usize = 1 + 16 + 16;
-const LABEL: usize = 1 + 8 + 8;
+/// The version of this format. Nodes ignore publishes of another version and find what they miss in
+/// Postgres.
+const FORMAT_VERSION: u8 = 2;
+/// Bytes of a publish before its first record.
+pub(super) const HEADER_BYTES: usize = 1 + 16 + 16;
+/// Bytes of a record before its frame.
+const RECORD_HEADER_BYTES: usize = 1 + 8 + 8;
 
-/// How many bytes a record takes.
-pub(super) fn size(one: &Publication) -> usize {
-    LABEL + one.frame.wire().len()
+/// Returns how many bytes a record takes.
+pub(super) fn record_size(one: &Publication) -> usize {
+    RECORD_HEADER_BYTES + one.frame.wire().len()
 }
 
-/// Begins a publish of a service's node.
-pub(super) fn begin(service: Uuid, node: Uuid, into: &mut Vec<u8>) {
-    into.push(VERSION);
+/// Starts a publish of a service's node.
+pub(super) fn write_header(service: Uuid, node: Uuid, into: &mut Vec<u8>) {
+    into.push(FORMAT_VERSION);
     into.extend_from_slice(service.as_bytes());
     into.extend_from_slice(node.as_bytes());
 }
 
 /// Adds a record to a publish of its node.
-pub(super) fn pack(one: &Publication, into: &mut Vec<u8>) {
+pub(super) fn write_record(one: &Publication, into: &mut Vec<u8>) {
     let (kind, id) = match one.topic {
         Topic::Nodes => (0, 0),
         Topic::Room(id) => (1, id),
@@ -38,31 +42,33 @@ pub(super) fn pack(one: &Publication, into: &mut Vec<u8>) {
     into.extend_from_slice(one.frame.wire());
 }
 
-/// Returns the service and the node that published. `None` if it is no publish.
+/// Returns the service and the node of a publish. `None` if the header is not one of this version.
 pub(super) fn origin(publish: &[u8]) -> Option<(Uuid, Uuid)> {
-    let [version, ids @ ..] = publish.first_chunk::<HEAD>()?;
+    let [version, ids @ ..] = publish.first_chunk::<HEADER_BYTES>()?;
     let (service, node) = ids.split_at(16);
-    (*version == VERSION).then(|| Some((Uuid::from_slice(service).ok()?, Uuid::from_slice(node).ok()?)))?
+    (*version == FORMAT_VERSION).then(|| Some((Uuid::from_slice(service).ok()?, Uuid::from_slice(node).ok()?)))?
 }
 
-/// The records of a publish whose topics are wanted; the others are passed over unread. None: something is malformed.
+/// Returns the records of a publish whose topics are `wanted`, and skips the others. `None` if
+/// something is malformed.
 ///
-/// Frames are copied out: a room remembers its recent entries, and a slice would keep the whole publish alive for each.
+/// Frames are copied out of the publish: a room remembers its recent entries, and a slice would
+/// keep the whole publish in memory for each of them.
 pub(super) fn unpack(publish: &[u8], wanted: impl Fn(Topic) -> bool) -> Option<Vec<Publication>> {
     let (_, node) = origin(publish)?;
-    let mut rest = &publish[HEAD..];
+    let mut rest = &publish[HEADER_BYTES..];
     let mut records = Vec::new();
     while !rest.is_empty() {
-        let (label, frames) = rest.split_at_checked(LABEL)?;
-        let number = |at: usize| label[at..].first_chunk().map(|bytes| i64::from_be_bytes(*bytes));
-        let (id, seq) = (number(1)?, number(9)?);
-        let topic = match label[0] {
+        let (header, frames) = rest.split_at_checked(RECORD_HEADER_BYTES)?;
+        let number = |at: usize| header[at..].first_chunk().map(|bytes| i64::from_be_bytes(*bytes));
+        let (id, seq): (_, Seq) = (number(1)?, number(9)?);
+        let topic = match header[0] {
             0 if id == 0 => Topic::Nodes,
             1 => Topic::Room(id),
             2 => Topic::Visitor(id),
             _ => return None,
         };
-        let (wire, after) = frames.split_at_checked(Frame::length(frames)?)?;
+        let (wire, after) = frames.split_at_checked(Frame::encoded_len(frames)?)?;
         rest = after;
         if seq < 0 {
             return None;
@@ -72,7 +78,7 @@ pub(super) fn unpack(publish: &[u8], wanted: impl Fn(Topic) -> bool) -> Option<V
                 node,
                 topic,
                 seq: Some(seq).filter(|seq| *seq > 0),
-                frame: Frame::copied(wire)?,
+                frame: Frame::decode(wire)?,
             });
         }
     }
@@ -83,20 +89,20 @@ pub(super) fn unpack(publish: &[u8], wanted: impl Fn(Topic) -> bool) -> Option<V
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Frame, Publication, Topic, Uuid, begin, origin, pack, size, unpack};
+    use super::{Frame, Publication, Seq, Topic, Uuid, origin, record_size, unpack, write_header, write_record};
 
-    fn publish(relayed: &[Publication]) -> Vec<u8> {
+    fn publish(publications: &[Publication]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        begin(Uuid::nil(), Uuid::max(), &mut bytes);
-        for one in relayed {
+        write_header(Uuid::nil(), Uuid::max(), &mut bytes);
+        for one in publications {
             let before = bytes.len();
-            pack(one, &mut bytes);
-            assert_eq!(bytes.len() - before, size(one));
+            write_record(one, &mut bytes);
+            assert_eq!(bytes.len() - before, record_size(one));
         }
         bytes
     }
 
-    fn relayed() -> impl Strategy<Value = Vec<Publication>> {
+    fn publications() -> impl Strategy<Value = Vec<Publication>> {
         let topic =
             prop_oneof![Just(Topic::Nodes), any::<i64>().prop_map(Topic::Room), any::<i64>().prop_map(Topic::Visitor),];
         let text = prop_oneof![".{0,40}", "[a-z안]{100,200}", Just("x".repeat(70_000))];
@@ -109,36 +115,36 @@ mod tests {
         prop::collection::vec(one, 0..12)
     }
 
-    fn parts(one: &Publication) -> (Uuid, Topic, Option<i64>, Frame) {
+    fn parts(one: &Publication) -> (Uuid, Topic, Option<Seq>, Frame) {
         (one.node, one.topic, one.seq, one.frame.clone())
     }
 
     proptest! {
         #[test]
-        fn what_is_packed_comes_out_in_order_and_the_unwanted_does_not(relayed in relayed()) {
-            let bytes = publish(&relayed);
+        fn packed_records_are_unpacked_in_order_and_unwanted_ones_are_skipped(sent in publications()) {
+            let bytes = publish(&sent);
             prop_assert_eq!(origin(&bytes), Some((Uuid::nil(), Uuid::max())));
             let got = unpack(&bytes, |_| true).unwrap();
-            prop_assert_eq!(got.iter().map(parts).collect::<Vec<_>>(), relayed.iter().map(parts).collect::<Vec<_>>());
+            prop_assert_eq!(got.iter().map(parts).collect::<Vec<_>>(), sent.iter().map(parts).collect::<Vec<_>>());
             let rooms = unpack(&bytes, |topic| matches!(topic, Topic::Room(_))).unwrap();
-            let sent = relayed.iter().filter(|one| matches!(one.topic, Topic::Room(_)));
-            prop_assert_eq!(rooms.iter().map(parts).collect::<Vec<_>>(), sent.map(parts).collect::<Vec<_>>());
+            let of_rooms = sent.iter().filter(|one| matches!(one.topic, Topic::Room(_)));
+            prop_assert_eq!(rooms.iter().map(parts).collect::<Vec<_>>(), of_rooms.map(parts).collect::<Vec<_>>());
         }
 
         #[test]
-        fn whatever_comes_is_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_are_unpacked_or_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = unpack(&bytes, |_| true);
             let mut begun = Vec::new();
-            begin(Uuid::nil(), Uuid::nil(), &mut begun);
+            write_header(Uuid::nil(), Uuid::nil(), &mut begun);
             begun.extend_from_slice(&bytes);
             let _ = unpack(&begun, |_| true);
         }
 
         #[test]
-        fn a_publish_that_was_cut_or_changed_gives_only_whole_frames(
-            relayed in relayed(), at in any::<prop::sample::Index>(), bit in 0..8_u32, cut in any::<bool>(),
+        fn a_publish_that_was_cut_or_changed_yields_only_whole_frames(
+            sent in publications(), at in any::<prop::sample::Index>(), bit in 0..8_u32, cut in any::<bool>(),
         ) {
-            let mut bytes = publish(&relayed);
+            let mut bytes = publish(&sent);
             let at = at.index(bytes.len());
             if cut { bytes.truncate(at) } else { bytes[at] ^= 1 << bit }
             for one in unpack(&bytes, |_| true).unwrap_or_default() {
@@ -149,14 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_record_another_version_and_what_is_no_text_are_refused() {
+    fn part_of_a_record_another_version_and_invalid_text_are_refused() {
         let one = Publication { node: Uuid::max(), topic: Topic::Room(7), seq: Some(1), frame: "안녕".into() };
         let whole = publish(&[one]);
         assert!(unpack(&whole, |_| true).is_some());
-        for cut in (0..whole.len()).filter(|cut| *cut != super::HEAD) {
+        for cut in (0..whole.len()).filter(|cut| *cut != super::HEADER_BYTES) {
             assert!(unpack(&whole[..cut], |_| true).is_none(), "{cut}");
         }
-        for (at, byte) in [(0, 1), (super::HEAD, 3), (super::HEAD + 9, 0x80), (whole.len() - 1, 0xff)] {
+        for (at, byte) in [(0, 1), (super::HEADER_BYTES, 3), (super::HEADER_BYTES + 9, 0x80), (whole.len() - 1, 0xff)] {
             let mut wrong = whole.clone();
             wrong[at] = byte;
             assert!(unpack(&wrong, |_| true).is_none(), "{at}");

@@ -1,7 +1,9 @@
-//! The relay over Redis or Valkey (7 or newer): sharded publish and subscribe, over a few channels that the topics share.
+//! The relay over Redis or Valkey (7 or newer): sharded publish and subscribe, over a few channels
+//! that the topics share (docs/decisions/0008-topics-share-channels.md).
 //!
-//! It is never the truth. What is published goes through a bounded outbox and is dropped when Redis does not keep up or is
-//! gone; entries are repaired by their sequence, and what is meant for visitors by looking into Postgres.
+//! Redis is never the source of truth. Publications go through a limited outbox and are dropped
+//! when Redis does not keep up or cannot be reached. Nodes then find entries by their sequence
+//! numbers, and what is meant for visitors by reading Postgres.
 use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,96 +24,108 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
-use super::outbox::{self, CHANNELS, Outbox, channel};
-use super::trouble::Trouble;
-use super::{Publication, Readers, packing};
+use super::errors::ErrorReporter;
+use super::outbox::{self, CHANNEL_COUNT, Outbox, channel_of};
+use super::{EventSenders, Publication, packing};
 use crate::connection_url;
 use crate::faults::{self, Fault};
 use crate::realtime::Topic;
 
-/// Publishes that may lie between the connection and the node.
-const BUFFER: usize = 1_024;
-/// A node publishes no more often than this, and at once when it has not for so long: each publish wakes Redis and every node.
-/// At 4,000 messages a second the nodes spend a ninth less; those of the other node are heard 1.5 ms later.
-const PACE: Duration = Duration::from_millis(2);
-/// A command that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How often the log says at most that frames of another service came.
-const SAY_FOREIGN: Duration = Duration::from_secs(60);
-/// A connection that is silent for so long while an answer is due is closed and made anew.
-const HANGS: Duration = Duration::from_secs(3);
+/// Messages from Redis that can wait for this node's task.
+const MAX_BUFFERED_MESSAGES: usize = 1_024;
+/// The shortest time between two publishes of a node; the first one after a pause goes out at once.
+/// Each publish wakes Redis and every node. At 4,000 messages a second the nodes use a ninth less
+/// CPU with it, and messages reach the other node 1.5 ms later.
+const MIN_PUBLISH_INTERVAL: Duration = Duration::from_millis(2);
+/// The time after which a command has failed.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often failed subscriptions are retried.
+const SUBSCRIBE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// The shortest time between two log lines about frames of another service.
+const FOREIGN_REPORT_INTERVAL: Duration = Duration::from_secs(60);
+/// A connection that is silent for so long while a reply is due is closed and made anew.
+const UNRESPONSIVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// The pause before connecting again after the client has given up.
+const RECONNECT_DELAY: Duration = Duration::from_secs(3);
 
-/// The sending half, shared by everybody on the node.
+/// A handle to publish and to subscribe, shared by all tasks of the node.
 #[derive(Clone)]
-pub(super) struct Link {
+pub(super) struct RedisHandle {
     outbox: Arc<Outbox>,
-    wanted: Arc<Wanted>,
+    subscriptions: Arc<Subscriptions>,
 }
 
-/// The topics this node listens to, by channel. A channel is subscribed to while it has any.
+/// The topics this node subscribes to, by channel. A channel is subscribed to while it has a topic.
 #[derive(Default)]
-struct Wanted {
-    channels: [Mutex<HashSet<Topic>>; CHANNELS],
+struct Subscriptions {
+    channels: [Mutex<HashSet<Topic>>; CHANNEL_COUNT],
     changed: Notify,
 }
 
-impl Wanted {
-    fn lock(&self, place: usize) -> MutexGuard<'_, HashSet<Topic>> {
-        self.channels[place].lock()
+impl Subscriptions {
+    fn lock(&self, channel: usize) -> MutexGuard<'_, HashSet<Topic>> {
+        self.channels[channel].lock()
     }
 
-    /// Listens to a topic, or no longer. True: its channel has its first topic, or lost its last.
-    fn follow(&self, topic: Topic, listens: bool) -> bool {
-        let mut topics = self.lock(channel(topic));
-        let before = topics.is_empty();
-        if listens {
-            topics.insert(topic);
-        } else {
-            topics.remove(&topic);
-        }
-        before != topics.is_empty()
+    /// Adds a topic. Returns `true` if it is the first one of its channel.
+    fn add(&self, topic: Topic) -> bool {
+        let mut topics = self.lock(channel_of(topic));
+        topics.insert(topic) && topics.len() == 1
+    }
+
+    /// Removes a topic. Returns `true` if it was the last one of its channel.
+    fn remove(&self, topic: Topic) -> bool {
+        let mut topics = self.lock(channel_of(topic));
+        topics.remove(&topic) && topics.is_empty()
     }
 }
 
-impl Link {
-    /// Hands frames over, without waiting. What does not fit is dropped.
-    pub(super) fn publish(&self, relayed: &[Publication]) {
-        let dropped = self.outbox.put(relayed);
+impl RedisHandle {
+    /// Queues publications, without waiting. What does not fit is dropped.
+    pub(super) fn publish(&self, publications: &[Publication]) {
+        let dropped = self.outbox.push(publications);
         if dropped > 0 {
             tracing::debug!(
                 relay.dropped = dropped,
-                "the relay does not keep up; frames are repaired by their sequence"
+                "relay: publications dropped, Redis does not keep up; nodes find entries by their sequence numbers"
             );
         }
     }
 
-    /// Listens to a topic from soon on, or no longer.
-    pub(super) fn follow(&self, topic: Topic, listens: bool) {
-        if self.wanted.follow(topic, listens) {
-            self.wanted.changed.notify_one();
+    /// Subscribes to a topic. It takes effect a moment later.
+    pub(super) fn subscribe(&self, topic: Topic) {
+        if self.subscriptions.add(topic) {
+            self.subscriptions.changed.notify_one();
+        }
+    }
+
+    /// Unsubscribes from a topic. It takes effect a moment later.
+    pub(super) fn unsubscribe(&self, topic: Topic) {
+        if self.subscriptions.remove(topic) {
+            self.subscriptions.changed.notify_one();
         }
     }
 }
 
-/// The two connections and what they carry; driven by [`Engine::run`].
+/// The task that drives the connections to Redis: one to publish, one to subscribe.
 #[derive(Clone)]
-pub(super) struct Engine {
+pub(super) struct RedisTask {
     service: Uuid,
     publisher: Client,
     subscriber: SubscriberClient,
     outbox: Arc<Outbox>,
-    wanted: Arc<Wanted>,
-    readers: Readers,
-    trouble: Arc<Trouble>,
+    subscriptions: Arc<Subscriptions>,
+    senders: EventSenders,
+    errors: Arc<ErrorReporter>,
 }
 
-/// Returns a link of a service's node that will connect when its engine runs.
+/// Creates the handle and the task of a service's node. The task connects when it runs.
 ///
 /// # Errors
-/// What is wrong with the URL.
-pub(super) fn link(url: &str, service: Uuid, readers: Readers) -> Result<(Link, Engine), String> {
+/// Describes what is wrong with the URL.
+pub(super) fn relay(url: &str, service: Uuid, senders: EventSenders) -> Result<(RedisHandle, RedisTask), String> {
     let mut config = connection_url::redis(url)?.options;
-    // A Redis that is not there at the start is connected to when it is.
+    // Do not fail if Redis cannot be reached at the start: connect when it is there.
     config.fail_fast = false;
     let mut builder = Builder::from_config(config);
     builder
@@ -119,53 +133,55 @@ pub(super) fn link(url: &str, service: Uuid, readers: Readers) -> Result<(Link, 
             connection.connection_timeout = Duration::from_secs(2);
             connection.internal_command_timeout = Duration::from_secs(2);
             connection.max_command_attempts = 1;
-            connection.unresponsive = UnresponsiveConfig { max_timeout: Some(HANGS), interval: PATIENCE };
+            connection.unresponsive =
+                UnresponsiveConfig { max_timeout: Some(UNRESPONSIVE_TIMEOUT), interval: Duration::from_secs(1) };
         })
         .with_performance_config(|performance| {
-            performance.default_command_timeout = PATIENCE;
-            performance.broadcast_channel_capacity = BUFFER;
+            performance.default_command_timeout = COMMAND_TIMEOUT;
+            performance.broadcast_channel_capacity = MAX_BUFFERED_MESSAGES;
         })
-        // For ever, half a second apart: a Redis that comes back is used at once.
+        // Without end, every 500 ms: a Redis that comes back is used at once.
         .set_policy(ReconnectPolicy::new_constant(0, 500));
     let publisher = builder.build().map_err(|why| why.to_string())?;
     let subscriber = builder.build_subscriber_client().map_err(|why| why.to_string())?;
-    let (outbox, wanted) = (Arc::new(Outbox::new(service)), Arc::new(Wanted::default()));
-    let link = Link { outbox: outbox.clone(), wanted: wanted.clone() };
-    let trouble = Arc::new(Trouble::of(connection_url::shown(url)));
-    Ok((link, Engine { service, publisher, subscriber, outbox, wanted, readers, trouble }))
+    let (outbox, subscriptions) = (Arc::new(Outbox::new(service)), Arc::new(Subscriptions::default()));
+    let handle = RedisHandle { outbox: outbox.clone(), subscriptions: subscriptions.clone() };
+    let errors = Arc::new(ErrorReporter::new(connection_url::shown(url)));
+    Ok((handle, RedisTask { service, publisher, subscriber, outbox, subscriptions, senders, errors }))
 }
 
-impl Engine {
-    /// What goes wrong with the connections, as it is found out.
+impl RedisTask {
+    /// Returns the reporter of the connections' errors.
     #[cfg(test)]
-    pub(super) fn trouble(&self) -> Arc<Trouble> {
-        self.trouble.clone()
+    pub(super) fn errors(&self) -> Arc<ErrorReporter> {
+        self.errors.clone()
     }
 
-    /// Connects, and carries until the node stops. Redis may come and go meanwhile.
+    /// Connects, sends and receives until the node stops. Redis can go away and come back
+    /// meanwhile.
     pub(super) async fn run(self, node: Uuid, stopping: CancellationToken) {
-        let Self { service, publisher, subscriber, outbox, wanted, readers, trouble } = self;
-        let names = outbox::names(service);
-        let hearing = Hearing {
+        let Self { service, publisher, subscriber, outbox, subscriptions, senders, errors } = self;
+        let names = outbox::channel_names(service);
+        let receiver = Receiver {
             service,
             node,
             names: &names,
             subscriber: &subscriber,
-            wanted: &wanted,
-            readers,
-            current: Default::default(),
-            foreign: Foreign::default(),
+            subscriptions: &subscriptions,
+            senders,
+            subscribed: Default::default(),
+            foreign: ForeignPublishes::default(),
         };
-        // Not within `select!`: the connections are still needed to close them in order.
-        let connected = pin!(join(keep_connected(&publisher, &trouble), keep_connected(&subscriber, &trouble)));
+        // Not inside `select!`: the connections are still needed to close them properly.
+        let connected = pin!(join(keep_connected(&publisher, &errors), keep_connected(&subscriber, &errors)));
         tokio::select! {
             biased;
             () = stopping.cancelled() => {}
-            () = send(&publisher, &names, &outbox, &trouble) => {}
-            () = hearing.run() => {}
+            () = send(&publisher, &names, &outbox, &errors) => {}
+            () = receiver.run() => {}
             _ = connected => {}
         }
-        let _ = tokio::time::timeout(PATIENCE, async {
+        let _ = tokio::time::timeout(COMMAND_TIMEOUT, async {
             let _ = publisher.quit().await;
             let _ = subscriber.quit().await;
         })
@@ -173,96 +189,98 @@ impl Engine {
     }
 }
 
-/// Connects, and listens to what goes wrong. fred connects again by itself unless it takes an error for final (a server
-/// alone where a cluster was named); that may change too.
-async fn keep_connected<C: EventInterface>(client: &C, trouble: &Trouble) {
+/// Connects, and reports errors. fred reconnects by itself unless it takes an error for final, such
+/// as a single server where a cluster was named. That can change too, so it is retried here.
+async fn keep_connected<C: EventInterface>(client: &C, reporter: &ErrorReporter) {
     let mut errors = client.error_rx();
     loop {
         let mut connection = AbortOnDropHandle::new(client.connect());
         let ended = loop {
             tokio::select! {
                 ended = &mut connection => break ended,
-                said = errors.recv() => match said {
-                    Ok((why, _)) => { trouble.note(&why); }
+                error = errors.recv() => match error {
+                    Ok((why, _)) => { reporter.report(&why); }
                     Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => errors = client.error_rx(),
                 },
             }
         };
         if let Ok(Err(why)) = ended {
-            trouble.note(&why);
+            reporter.report(&why);
         }
-        tokio::time::sleep(HANGS).await;
+        tokio::time::sleep(RECONNECT_DELAY).await;
     }
 }
 
-/// Publishes what has queued up, a publish a channel. What comes meanwhile travels with the next. What fails is dropped.
-async fn send(publisher: &Client, names: &[String; CHANNELS], outbox: &Outbox, trouble: &Trouble) {
-    let (mut next, mut lost) = (Instant::now(), false);
+/// Publishes what waits in the outbox, at most one publish per channel at a time. What is queued
+/// meanwhile goes with the next publish. What fails is dropped.
+async fn send(publisher: &Client, names: &[String; CHANNEL_COUNT], outbox: &Outbox, errors: &ErrorReporter) {
+    let (mut next, mut failing) = (Instant::now(), false);
     loop {
-        let taken = outbox.take(next).await;
-        next = Instant::now() + PACE;
+        let publishes = outbox.next_publishes(next).await;
+        next = Instant::now() + MIN_PUBLISH_INTERVAL;
         let pipeline = publisher.pipeline();
-        for (place, publish) in taken {
-            let _: Result<(), _> = pipeline.spublish(names[place].as_str(), Bytes::from(publish)).await;
+        for (channel, publish) in publishes {
+            let _: Result<(), _> = pipeline.spublish(names[channel].as_str(), Bytes::from(publish)).await;
         }
-        // Said once each time: an operator sees nothing of it but that the other nodes' people hear it late.
+        // Logged once for each failure: an operator sees nothing of it except that messages reach
+        // visitors on other nodes late.
         match pipeline.last::<i64>().await {
-            Err(why) if !lost => {
-                if is_said(&why) {
-                    trouble.note(&why);
+            Err(why) if !failing => {
+                if is_reply(&why) {
+                    errors.report(&why);
                 }
-                let why = trouble.reason().unwrap_or_else(|| why.to_string());
+                let why = errors.reason().unwrap_or_else(|| why.to_string());
                 tracing::warn!(
                     error.cause = why,
-                    "Redis takes no frames; the nodes hear each other through Postgres, within two seconds"
+                    "relay: publishing to Redis fails; nodes read from Postgres instead, within two seconds"
                 );
-                lost = true;
+                failing = true;
             }
-            Ok(_) if lost => {
-                tracing::info!("Redis takes frames again");
-                trouble.over();
-                lost = false;
+            Ok(_) if failing => {
+                tracing::info!("relay: publishing to Redis works again");
+                errors.clear();
+                failing = false;
             }
-            Ok(_) => trouble.over(),
+            Ok(_) => errors.clear(),
             Err(_) => {}
         }
     }
 }
 
-/// Whether an error is what Redis answered, and not that it did not.
-fn is_said(error: &Error) -> bool {
+/// Returns `true` if an error is a reply of Redis, and not a missing reply.
+fn is_reply(error: &Error) -> bool {
     use fred::error::ErrorKind::{Canceled, IO, Timeout};
     !matches!(error.kind(), Canceled | IO | Timeout)
 }
 
-/// The receiving half.
-struct Hearing<'a> {
+/// The receiving half of the task.
+struct Receiver<'a> {
     service: Uuid,
     node: Uuid,
     /// The names of the service's channels.
-    names: &'a [String; CHANNELS],
+    names: &'a [String; CHANNEL_COUNT],
     subscriber: &'a SubscriberClient,
-    wanted: &'a Wanted,
-    readers: Readers,
-    /// The channels that are subscribed to.
-    current: [bool; CHANNELS],
-    foreign: Foreign,
+    subscriptions: &'a Subscriptions,
+    senders: EventSenders,
+    /// The channels that Redis has been asked for.
+    subscribed: [bool; CHANNEL_COUNT],
+    foreign: ForeignPublishes,
 }
 
-/// Counts what other services published on this one's channels. It is ignored.
+/// Counts the publishes of other services on this service's channels. They are ignored.
 #[derive(Default)]
-struct Foreign {
+struct ForeignPublishes {
     count: u64,
-    /// How many the log has reported, and when.
+    /// The count that was logged last, and when.
     reported: (u64, Option<Instant>),
 }
 
-impl Foreign {
-    /// Returns the count if the log should report it now.
+impl ForeignPublishes {
+    /// Returns the count if it should be logged now.
     fn report(&mut self, now: Instant) -> Option<u64> {
         let (reported, at) = self.reported;
-        if self.count == reported || at.is_some_and(|at| now < at + SAY_FOREIGN) {
+        if self.count == reported || at.is_some_and(|at| now < at + FOREIGN_REPORT_INTERVAL) {
             return None;
         }
         self.reported = (self.count, Some(now));
@@ -270,51 +288,64 @@ impl Foreign {
     }
 }
 
-impl Hearing<'_> {
-    /// Keeps the subscriptions as they should be, and hands on what is heard.
+/// Whether a change of the subscriptions added a channel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ChannelChange {
+    /// What was published to the new channel before is lost.
+    Added,
+    NoneAdded,
+}
+
+impl Receiver<'_> {
+    /// Keeps the subscribed channels up to date and distributes what is received.
     async fn run(mut self) {
         let mut messages = self.subscriber.message_rx();
         let mut connected = self.subscriber.reconnect_rx();
-        let mut again = tokio::time::interval(PATIENCE);
-        again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut retry = tokio::time::interval(SUBSCRIBE_RETRY_INTERVAL);
+        retry.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
-                said = connected.recv() => {
-                    if matches!(said, Err(RecvError::Closed)) { return }
-                    self.current = Default::default();
-                    if self.compare().await {
-                        // What was said meanwhile is not coming any more.
-                        self.readers.missed();
+                event = connected.recv() => {
+                    if matches!(event, Err(RecvError::Closed)) { return }
+                    self.subscribed = Default::default();
+                    if self.update_channels().await == ChannelChange::Added {
+                        // What was published during the interruption is lost.
+                        self.senders.send_missed();
                     }
                 }
-                () = self.wanted.changed.notified() => {
-                    self.compare().await;
+                () = self.subscriptions.changed.notified() => {
+                    self.update_channels().await;
                 }
-                said = messages.recv() => match said {
-                    Ok(message) => self.take(message),
+                message = messages.recv() => match message {
+                    Ok(message) => self.receive(message),
                     Err(RecvError::Lagged(missed)) => {
-                        tracing::warn!(relay.missed = missed, "Redis was too fast; looking everything up");
-                        self.readers.missed();
+                        tracing::warn!(
+                            relay.missed = missed,
+                            "relay: messages from Redis came too fast, looking everything up"
+                        );
+                        self.senders.send_missed();
                     }
                     Err(RecvError::Closed) => return,
                 },
-                // What failed is tried again.
-                _ = again.tick() => {
+                _ = retry.tick() => {
                     if let Some(count) = self.foreign.report(Instant::now()) {
-                        tracing::warn!(relay.foreign = count, "another service publishes on the channels of this one; ignored");
+                        tracing::warn!(
+                            relay.foreign = count,
+                            "relay: another service publishes on this service's channels, ignored"
+                        );
                     }
-                    if self.compare().await {
-                        self.readers.missed();
+                    if self.update_channels().await == ChannelChange::Added {
+                        self.senders.send_missed();
                     }
                 }
             }
         }
     }
 
-    /// Hands on what another node published for topics that somebody follows here.
-    fn take(&mut self, message: Message) {
-        let Some(place) = self.names.iter().position(|name| *message.channel == **name) else { return };
+    /// Distributes what another node published to topics that have a subscriber here.
+    fn receive(&mut self, message: Message) {
+        let Some(channel) = self.names.iter().position(|name| *message.channel == **name) else { return };
         let publish = message.value.into_bytes().unwrap_or_default();
         match packing::origin(&publish) {
             Some((service, _)) if service != self.service && !faults::on(Fault::ForeignFrameTaken) => {
@@ -325,43 +356,55 @@ impl Hearing<'_> {
             _ => {}
         }
         let records = {
-            let wanted = self.wanted.lock(place);
-            packing::unpack(&publish, |topic| wanted.contains(&topic))
+            let topics = self.subscriptions.lock(channel);
+            packing::unpack(&publish, |topic| topics.contains(&topic))
         };
         match records {
-            Some(records) => self.readers.say(records),
-            None => tracing::debug!(relay.channel = self.names[place], relay.bytes = publish.len(), "not understood"),
+            Some(records) => self.senders.send(records),
+            None => tracing::debug!(
+                relay.channel = self.names[channel],
+                relay.bytes = publish.len(),
+                "relay: malformed publish ignored"
+            ),
         }
     }
 
-    /// Subscribes to what is missing and lets go of the rest. Answers whether a channel is heard that was not.
-    async fn compare(&mut self) -> bool {
-        let changes = self.names.iter().enumerate().filter_map(|(place, name)| {
-            let wanted = !self.wanted.lock(place).is_empty();
-            (wanted != self.current[place]).then_some((place, name, wanted))
+    /// Subscribes to missing channels and unsubscribes from unused ones. What fails is retried
+    /// later.
+    async fn update_channels(&mut self) -> ChannelChange {
+        let changes = self.names.iter().enumerate().filter_map(|(channel, name)| {
+            let wanted = !self.subscriptions.lock(channel).is_empty();
+            (wanted != self.subscribed[channel]).then_some((channel, name, wanted))
         });
-        // One command names one channel: a cluster holds each somewhere else. All at once: one that has no answer holds up no other.
+        // One command names one channel, because a cluster holds each on another server. All run at
+        // the same time, so that one without a reply does not delay the others.
         let subscriber = self.subscriber;
-        let changed = join_all(changes.map(|(place, name, wanted)| async move {
-            let done = match wanted {
+        let changed = join_all(changes.map(|(channel, name, wanted)| async move {
+            let outcome = match wanted {
                 true => subscriber.ssubscribe(name.as_str()).await,
                 false => subscriber.sunsubscribe(name.as_str()).await,
             };
-            (place, wanted, done)
+            (channel, wanted, outcome)
         }));
-        let mut heard = false;
-        for (place, wanted, done) in changed.await {
-            match done {
+        let mut change = ChannelChange::NoneAdded;
+        for (channel, wanted, outcome) in changed.await {
+            match outcome {
                 Ok(()) => {
-                    self.current[place] = wanted;
-                    heard |= wanted;
+                    self.subscribed[channel] = wanted;
+                    if wanted {
+                        change = ChannelChange::Added;
+                    }
                 }
                 Err(why) => {
-                    tracing::debug!(relay.channel = self.names[place], error.cause = %why, "tried again in a second");
+                    tracing::debug!(
+                        relay.channel = self.names[channel],
+                        error.cause = %why,
+                        "relay: subscription failed, retrying in a second"
+                    );
                 }
             }
         }
-        heard
+        change
     }
 }
 
@@ -374,28 +417,28 @@ mod tests {
     use uuid::Uuid;
 
     use super::super::{Relay, RelayEvent, TopicKind};
-    use super::{Foreign, Publication, Readers, Topic, Wanted, channel, link, outbox, packing};
+    use super::{EventSenders, ForeignPublishes, Publication, Subscriptions, Topic, channel_of, outbox, packing};
     use crate::testing::{PATIENCE, Redis};
 
     #[tokio::test]
-    async fn a_frame_of_another_service_is_ignored_though_it_comes_on_the_own_channel() {
+    async fn a_frame_of_another_service_on_this_ones_channel_is_ignored() {
         let redis = Redis::start().await;
         let (own, other, topic) = (Uuid::from_u128(1), Uuid::from_u128(2), Topic::Room(8));
         let relay = Relay::over_redis(&redis.url, own).unwrap();
-        let mut listener = relay.listen(TopicKind::Rooms);
-        relay.follow(topic, true);
+        let mut events = relay.events(TopicKind::Rooms);
+        relay.subscribe(topic);
         let stopping = CancellationToken::new();
-        let mut carry = relay.enter(Uuid::from_u128(3), stopping.clone()).unwrap();
-        let (_, engine) = link(&redis.url, other, Readers::new()).unwrap();
-        let (publisher, names) = (engine.publisher, outbox::names(own));
+        let mut run = relay.connect(Uuid::from_u128(3), stopping.clone()).unwrap();
+        let (_, task) = super::relay(&redis.url, other, EventSenders::new()).unwrap();
+        let (publisher, names) = (task.publisher, outbox::channel_names(own));
         let publishing = async {
             publisher.init().await.unwrap();
             let publish = |service, text: &str| {
                 let mut bytes = Vec::new();
                 let node = Uuid::from_u128(4);
-                packing::begin(service, node, &mut bytes);
-                packing::pack(&Publication { node, topic, seq: Some(1), frame: text.into() }, &mut bytes);
-                publisher.spublish::<i64, _, _>(names[channel(topic)].clone(), Bytes::from(bytes))
+                packing::write_header(service, node, &mut bytes);
+                packing::write_record(&Publication { node, topic, seq: Some(1), frame: text.into() }, &mut bytes);
+                publisher.spublish::<i64, _, _>(names[channel_of(topic)].clone(), Bytes::from(bytes))
             };
             loop {
                 publish(other, "foreign").await.unwrap();
@@ -403,25 +446,27 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        let listening = async {
-            // The first subscription says that something may have been missed.
-            while !matches!(listener.next().await, Some(RelayEvent::Missed)) {}
+        let receiving = async {
+            // The first event after subscribing is that something may have been missed.
+            while !matches!(events.next().await, Some(RelayEvent::Missed)) {}
             for _ in 0..5 {
-                let Some(RelayEvent::Published(heard)) = listener.next().await else { panic!("nothing was heard") };
-                assert!(heard.iter().all(|one| &*one.frame == "own"), "{heard:?}");
+                let Some(RelayEvent::Published(published)) = events.next().await else {
+                    panic!("nothing was received")
+                };
+                assert!(published.iter().all(|one| &*one.frame == "own"), "{published:?}");
             }
         };
         tokio::select! {
-            () = carry() => panic!("the relay ended"),
+            () = run() => panic!("the relay ended"),
             () = publishing => {}
-            heard = timeout(PATIENCE, listening) => heard.unwrap(),
+            received = timeout(PATIENCE, receiving) => received.unwrap(),
         }
         stopping.cancel();
     }
 
     #[test]
-    fn frames_of_another_service_are_counted_and_reported_once_a_minute() {
-        let (mut foreign, began) = (Foreign::default(), Instant::now());
+    fn frames_of_another_service_are_counted_and_logged_once_a_minute() {
+        let (mut foreign, began) = (ForeignPublishes::default(), Instant::now());
         assert_eq!(foreign.report(began), None, "nothing came");
         foreign.count = 3;
         assert_eq!([foreign.report(began), foreign.report(began)], [Some(3), None]);
@@ -431,16 +476,16 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_is_wanted_from_its_first_topic_to_its_last() {
-        let wanted = Wanted::default();
+    fn a_channel_is_subscribed_from_its_first_topic_to_its_last() {
+        let subscriptions = Subscriptions::default();
         let (one, two) = (Topic::Room(8), Topic::Visitor(16));
-        assert_eq!(channel(one), channel(two));
-        assert!(wanted.follow(one, true));
-        assert!(!wanted.follow(one, true), "twice is once");
-        assert!(!wanted.follow(two, true));
-        assert!(!wanted.follow(one, false));
-        assert!(!wanted.follow(one, false), "and so is leaving");
-        assert!(wanted.follow(two, false));
-        assert!(wanted.lock(channel(one)).is_empty());
+        assert_eq!(channel_of(one), channel_of(two));
+        assert!(subscriptions.add(one));
+        assert!(!subscriptions.add(one), "a second time changes nothing");
+        assert!(!subscriptions.add(two));
+        assert!(!subscriptions.remove(one));
+        assert!(!subscriptions.remove(one), "a second time changes nothing");
+        assert!(subscriptions.remove(two));
+        assert!(subscriptions.lock(channel_of(one)).is_empty());
     }
 }

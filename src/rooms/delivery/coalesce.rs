@@ -36,7 +36,7 @@ impl CoalescePolicy {
     /// Returns the policy for a room's sockets on this node. `None` if they are so few that each
     /// entry goes out at once.
     pub(super) fn of(app: &App, room: RoomId) -> Option<Self> {
-        let sockets = app.hub.listeners(Topic::Room(room));
+        let sockets = app.hub.subscriber_count(Topic::Room(room));
         let min_wait = COST_PER_SOCKET.saturating_mul(u32::try_from(sockets).unwrap_or(u32::MAX)).min(MAX_MIN_WAIT);
         (min_wait > NEGLIGIBLE_WAIT).then(|| Self { min_wait, max_wait: min_wait.mul_f64(MAX_WAIT_FACTOR) })
     }

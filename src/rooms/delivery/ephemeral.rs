@@ -147,7 +147,7 @@ fn publish_marker(app: &App, key: (RoomId, VisitorId), marker: &UnpublishedMarke
 
 /// Returns `true` if a room can have one more ephemeral frame delivered to everybody in it.
 fn has_capacity(app: &App, room: RoomId) -> bool {
-    let deliveries = app.hub.listeners(Topic::Room(room)) + presence::online_elsewhere(app, room);
+    let deliveries = app.hub.subscriber_count(Topic::Room(room)) + presence::online_elsewhere(app, room);
     let deliveries = u32::try_from(deliveries).unwrap_or(u32::MAX).max(1);
     app.limits.take_many(Bucket::Deliveries, Key::Room(room), deliveries).is_ok()
 }

@@ -38,7 +38,7 @@ impl Feed {
     pub(super) fn with_subscribers(&self, app: &App) -> Vec<(RoomId, Uuid)> {
         let rooms = self.lock();
         let shown = rooms.values().filter(|feed| feed.room.kind != RoomKind::Talk);
-        let subscribed = shown.filter(|feed| app.hub.listeners(Topic::Room(feed.room.id)) > 0);
+        let subscribed = shown.filter(|feed| app.hub.subscriber_count(Topic::Room(feed.room.id)) > 0);
         subscribed.map(|feed| (feed.room.id, feed.room.public_id)).collect()
     }
 
@@ -98,7 +98,7 @@ pub(in crate::rooms) async fn open(app: &App, room: &Arc<ChatRoom>) -> Result<Se
         let feed = rooms.entry(room.id).or_insert_with(|| RoomFeed::new(room.clone()));
         feed.used_at = tokio::time::Instant::now();
         if let Some(delivered) = feed.delivered
-            && app.hub.listeners(Topic::Room(room.id)) > 0
+            && app.hub.subscriber_count(Topic::Room(room.id)) > 0
         {
             return Ok(delivered);
         }
@@ -111,7 +111,7 @@ pub(in crate::rooms) async fn open(app: &App, room: &Arc<ChatRoom>) -> Result<Se
         let mut rooms = app.rooms.delivery.feed.lock();
         rooms.get_mut(&room.id).and_then(|feed| {
             feed.rights.get_or_insert(head.rights);
-            if app.hub.listeners(Topic::Room(room.id)) == 0 {
+            if app.hub.subscriber_count(Topic::Room(room.id)) == 0 {
                 feed.skip_to(head.seq);
             }
             feed.delivered

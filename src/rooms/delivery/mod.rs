@@ -140,5 +140,5 @@ pub fn online(app: &App, room: &ChatRoom) -> usize {
 
 /// Returns `true` if a socket of the visitor is subscribed to the room on this node.
 pub fn is_subscribed(app: &App, room: &ChatRoom, visitor: VisitorId) -> bool {
-    app.hub.listens(Topic::Room(room.id), visitor)
+    app.hub.is_subscribed(Topic::Room(room.id), visitor)
 }

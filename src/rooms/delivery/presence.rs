@@ -64,7 +64,7 @@ pub(super) fn changed_here(app: &App, room: RoomId, public: Uuid) {
 /// Returns how many different people have the room open: those of this node, and what the other
 /// nodes published.
 pub(super) fn online(app: &App, room: RoomId) -> usize {
-    app.hub.owners(Topic::Room(room)).len() + online_elsewhere(app, room)
+    app.hub.subscribed_owners(Topic::Room(room)).len() + online_elsewhere(app, room)
 }
 
 /// Returns how many people have the room open on other nodes.
@@ -125,7 +125,7 @@ pub(in crate::rooms) fn publish_changes(app: &App) {
 /// Publishes this node's count to the other nodes.
 fn announce(app: &App, id: RoomId, room: Uuid) {
     if app.relay.has_others() {
-        let frame = Frame::json(&RelayedCount { here: app.hub.owners(Topic::Room(id)).len(), room });
+        let frame = Frame::json(&RelayedCount { here: app.hub.subscribed_owners(Topic::Room(id)).len(), room });
         app.relay.publish(Publication { node: app.node, topic: Topic::Room(id), seq: None, frame });
     }
 }

@@ -77,7 +77,7 @@ pub(in crate::rooms) async fn reconcile(app: &App) -> Result<()> {
     {
         let mut rooms = app.rooms.delivery.feed.lock();
         rooms.retain(|id, feed| {
-            if app.hub.listeners(Topic::Room(*id)) > 0 {
+            if app.hub.subscriber_count(Topic::Room(*id)) > 0 {
                 feed.used_at = Instant::now();
             }
             feed.used_at.elapsed() < UNUSED_ROOM_KEPT_FOR
@@ -101,7 +101,7 @@ pub(in crate::rooms) async fn reconcile(app: &App) -> Result<()> {
     for head in moved {
         // Without subscribers nothing is read: a client that comes back finds the head.
         if let Some(feed) = rooms.get_mut(&head.room_id)
-            && app.hub.listeners(Topic::Room(head.room_id)) > 0
+            && app.hub.subscriber_count(Topic::Room(head.room_id)) > 0
         {
             feed.due.get_or_insert((head.seq, now));
         }
@@ -138,7 +138,7 @@ async fn check_subscribers(app: &App, heads: &[Head]) -> Result<()> {
 
 /// Applies what other nodes publish to rooms.
 async fn apply_publications(app: App) {
-    let mut relay = app.relay.listen(TopicKind::Rooms);
+    let mut relay = app.relay.events(TopicKind::Rooms);
     loop {
         let event = tokio::select! {
             () = app.tasks.stopping.cancelled() => return,

@@ -67,7 +67,7 @@ pub(super) async fn unsubscribe_without_access(app: &App, rooms: &[Arc<ChatRoom>
     let (mut ids, mut visitors) = (Vec::new(), Vec::new());
     for room in rooms {
         app.rooms.membership.cache.remove_room(room.public_id);
-        for visitor in app.hub.owners(Topic::Room(room.id)) {
+        for visitor in app.hub.subscribed_owners(Topic::Room(room.id)) {
             ids.push(room.id);
             visitors.push(visitor);
         }

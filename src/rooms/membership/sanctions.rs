@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{RightsChange, store};
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::moderation::{self, StoredSanction, NewSanction, SanctionKind};
+use crate::moderation::{self, NewSanction, SanctionKind, StoredSanction};
 use crate::rooms::model::{ChatRoom, RoomKind};
 
 /// A sanction that was committed, and the change of rights that its commit made.
@@ -36,7 +36,8 @@ pub(in crate::rooms) async fn kick(app: &App, room: Uuid, new: &NewSanction<'_>)
         // They had left already, and cannot come back.
         None => store::raise_rights(&mut tx, access.room.id).await?,
     };
-    let StoredSanction { public_id: id, until } = moderation::impose_in_room(&mut tx, access.room.id, SanctionKind::Ban, new).await?;
+    let StoredSanction { public_id: id, until } =
+        moderation::impose_in_room(&mut tx, access.room.id, SanctionKind::Ban, new).await?;
     tx.commit().await?;
     let change = RightsChange { room: access.room.id, public: room, rights, removed: Some(new.visitor) };
     Ok(Sanctioned { id, room: access.room, change, until })
@@ -51,7 +52,8 @@ pub(in crate::rooms) async fn mute(app: &App, room: Uuid, new: &NewSanction<'_>)
     let access = store::access_in(&mut tx, room, new.visitor).await?.ok_or(Error::NotFound)?;
     access.member.ok_or(Error::NotFound)?;
     let rights = store::raise_rights(&mut tx, access.room.id).await?;
-    let StoredSanction { public_id: id, until } = moderation::impose_in_room(&mut tx, access.room.id, SanctionKind::Mute, new).await?;
+    let StoredSanction { public_id: id, until } =
+        moderation::impose_in_room(&mut tx, access.room.id, SanctionKind::Mute, new).await?;
     tx.commit().await?;
     let change = RightsChange { room: access.room.id, public: room, rights, removed: None };
     Ok(Sanctioned { id, room: access.room, change, until })

@@ -94,7 +94,7 @@ async fn typing_is_told_seldom_and_never_more_than_a_room_can_bear() {
         }
     }
     let mut frames = std::collections::VecDeque::new();
-    queue.take_into(&mut frames);
+    queue.drain_into(&mut frames);
     let most = 10 + 4 * (began.elapsed().as_secs() + 1);
     assert!((1..=most).contains(&(frames.len() as u64)), "{} of {most}", frames.len());
 }

@@ -59,7 +59,7 @@ async fn those_who_leave_together_leave_in_one_commit() {
             tokio::join!(all, leave(&node.app, &stranger, rooms[0]), leave(&node.app, &guests[0], Uuid::new_v4()));
         assert!(all.iter().all(Result::is_ok), "{all:?}");
         // Here it holds with the answer.
-        assert!(guests.iter().all(|who| !node.app.hub.listens(Topic::Room(ids[1]), who.id)));
+        assert!(guests.iter().all(|who| !node.app.hub.is_subscribed(Topic::Room(ids[1]), who.id)));
         assert_eq!((unknown.unwrap_err().code(), nowhere.unwrap_err().code()), ("not_found", "not_found"));
     };
     let release = async {
@@ -81,7 +81,7 @@ async fn those_who_leave_together_leave_in_one_commit() {
             let gone = *room != rooms[2] || who.id % 2 == 0;
             assert_eq!(membership(&node.app, who, *room).await.is_err(), gone);
             crate::testing::eventually("whoever left listens no more", || async {
-                other.app.hub.listens(Topic::Room(id), who.id) != gone
+                other.app.hub.is_subscribed(Topic::Room(id), who.id) != gone
             })
             .await;
         }

@@ -316,7 +316,7 @@ async fn rooms_out_of_use_are_forgotten_by_the_feed() {
     socket.ok(json!({"type": "join", "room": room})).await;
     assert_eq!(node.app.rooms.in_use(), 1);
     socket.ok(json!({"type": "leave", "room": room})).await;
-    assert_eq!(node.app.hub.listeners(crate::realtime::Topic::Room(1)), 0);
+    assert_eq!(node.app.hub.subscriber_count(crate::realtime::Topic::Room(1)), 0);
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ async fn a_kicked_visitor_is_out_on_every_node_and_stays_out_for_its_time() {
     }
     // Without a relay the node finds it when it compares the heads.
     let topic = crate::realtime::Topic::Room(inner);
-    let listens = |node: &Node| node.app.hub.listens(topic, visitor.id);
+    let listens = |node: &Node| node.app.hub.is_subscribed(topic, visitor.id);
     crate::testing::eventually("the node that hears nothing sends it away", || async { !listens(&apart) }).await;
     speaker.text(&room, "after").await;
     let send =
@@ -84,7 +84,8 @@ async fn who_leaves_on_one_node_hears_no_more_on_another() {
         let (id, visitor) = (place_id(&second, &room), second.visitor_of(&guest).await.id);
         here.ok(json!({"type": "leave", "room": room})).await;
         let topic = crate::realtime::Topic::Room(id);
-        crate::testing::eventually("it listens no more", || async { !second.app.hub.listens(topic, visitor) }).await;
+        crate::testing::eventually("it listens no more", || async { !second.app.hub.is_subscribed(topic, visitor) })
+            .await;
         assert_eq!(there.refused(json!({"type": "typing", "room": room})).await, "not_found");
     }
 }
@@ -170,7 +171,7 @@ async fn a_replay_that_began_before_a_kick_brings_nothing_after_it() {
     kick(&node.app, id, &sanction(who.id, None)).await.unwrap();
     let step = replay.step(&node.app, &queue).await;
     assert_eq!(step.err().unwrap().code(), "not_found");
-    assert!(!node.app.hub.listens(crate::realtime::Topic::Room(joined.room.id), who.id));
+    assert!(!node.app.hub.is_subscribed(crate::realtime::Topic::Room(joined.room.id), who.id));
     // Somebody else's leaving costs a replay one look, and no more.
     let (bob, cid) = (node.visitor("en").await, node.visitor("en").await);
     let bobs = join(&node.app, &bob, id).await.unwrap();

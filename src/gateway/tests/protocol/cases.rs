@@ -1,37 +1,38 @@
-//! The cases, after the RFC's sections: what a client sends, what it must hear, how the connection ends.
-use super::{BINARY, CLOSE, PING, PONG, Said, TEXT, frame, whole};
-use crate::gateway::connection::FRAME;
+//! The cases, by the sections of the RFC: what a client sends, what it has to receive, and how the
+//! connection ends.
+use super::{BINARY, CLOSE, PING, PONG, Reply, TEXT, frame, whole};
+use crate::gateway::limits::MAX_FRAME_BYTES;
 
 /// How a connection ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// Not yet: it answers a ping, and then a close with 1000.
-    Lives,
-    /// The client closed, and hears this code (None: no code).
+    /// It stays open: it answers a ping, and then a close with 1000.
+    StaysOpen,
+    /// The client closed and gets this code back. `None` if there is no code.
     Closed(Option<u16>),
     /// The server closes with this code.
     Fails(Option<u16>),
-    /// The client ended its direction without a close; the server ends the other one.
+    /// The client ended its direction without a close; the server ends the other direction.
     HalfClosed,
 }
 
 /// One connection.
 pub(super) struct Case {
     pub(super) name: String,
-    pub(super) says: Vec<Vec<u8>>,
-    /// Before the end.
-    pub(super) hears: Vec<Said>,
+    pub(super) sends: Vec<Vec<u8>>,
+    /// What has to be received before the end.
+    pub(super) expected: Vec<Reply>,
     pub(super) end: End,
-    /// Each byte is a write of its own.
+    /// Each byte is written separately.
     pub(super) chopped: bool,
 }
 
-fn case(name: impl Into<String>, says: impl Into<Vec<Vec<u8>>>, hears: impl Into<Vec<Said>>, end: End) -> Case {
-    Case { name: name.into(), says: says.into(), hears: hears.into(), end, chopped: false }
+fn case(name: impl Into<String>, sends: impl Into<Vec<Vec<u8>>>, expected: impl Into<Vec<Reply>>, end: End) -> Case {
+    Case { name: name.into(), sends: sends.into(), expected: expected.into(), end, chopped: false }
 }
 
-fn fails(name: impl Into<String>, code: u16, says: impl Into<Vec<Vec<u8>>>) -> Case {
-    case(name, says, [], End::Fails(Some(code)))
+fn fails(name: impl Into<String>, code: u16, sends: impl Into<Vec<Vec<u8>>>) -> Case {
+    case(name, sends, [], End::Fails(Some(code)))
 }
 
 fn chopped(mut case: Case) -> Case {
@@ -40,12 +41,12 @@ fn chopped(mut case: Case) -> Case {
     case
 }
 
-/// A frame with bits of one's own in its first byte.
+/// Returns a frame with this first byte.
 fn bits(first: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     frame(first, payload.as_ref(), Some([0xde, 0xad, 0xbe, 0xef]))
 }
 
-/// The first frame of a message in pieces, one in the middle, the last one.
+/// The first, a middle and the last frame of a fragmented message.
 fn begins(opcode: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     bits(opcode, payload)
 }
@@ -60,29 +61,29 @@ fn close(code: u16, reason: impl AsRef<[u8]>) -> Vec<u8> {
     whole(CLOSE, [&code.to_be_bytes(), reason.as_ref()].concat())
 }
 
-/// A request that is answered, said before hello or not.
-fn asked(id: u64) -> String {
+/// Returns a request that is answered, also before hello.
+fn request(id: u64) -> String {
     format!(r#"{{"id":{id},"type":"ping"}}"#)
 }
-fn answered(id: u64) -> Said {
-    Said::Answer(Some(id))
+fn answer_to(id: u64) -> Reply {
+    Reply::Answer(Some(id))
 }
-fn pong(payload: impl AsRef<[u8]>) -> Said {
-    Said::Pong(payload.as_ref().to_vec())
+fn pong(payload: impl AsRef<[u8]>) -> Reply {
+    Reply::Pong(payload.as_ref().to_vec())
 }
 
-/// A request of exactly so many bytes.
-fn asked_in(bytes: usize) -> String {
+/// Returns a request of exactly this many bytes.
+fn request_of(bytes: usize) -> String {
     let shell = r#"{"id":1,"type":""}"#.len();
     format!(r#"{{"id":1,"type":"{}"}}"#, "x".repeat(bytes - shell))
 }
 
-/// A request whose type is these bytes, whatever they are.
+/// Returns a request with these bytes as its type.
 fn named(bytes: &[u8]) -> Vec<u8> {
     [br#"{"id":1,"type":""#, bytes, br#""}"#].concat()
 }
 
-/// Every case.
+/// Returns all cases.
 pub(super) fn cases() -> Vec<Case> {
     let mut all = messages();
     all.extend(pings());
@@ -96,114 +97,120 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn messages() -> Vec<Case> {
     let mut all = vec![
-        case("an empty text", [whole(TEXT, "")], [Said::Answer(None)], End::Lives),
-        case("a text", [whole(TEXT, asked(1))], [answered(1)], End::Lives),
-        chopped(case("a text", [whole(TEXT, asked(1))], [answered(1)], End::Lives)),
+        case("an empty text", [whole(TEXT, "")], [Reply::Answer(None)], End::StaysOpen),
+        case("a text", [whole(TEXT, request(1))], [answer_to(1)], End::StaysOpen),
+        chopped(case("a text", [whole(TEXT, request(1))], [answer_to(1)], End::StaysOpen)),
         case(
             "two texts in one write",
-            [[whole(TEXT, asked(1)), whole(TEXT, asked(2))].concat()],
-            [answered(1), answered(2)],
-            End::Lives,
+            [[whole(TEXT, request(1)), whole(TEXT, request(2))].concat()],
+            [answer_to(1), answer_to(2)],
+            End::StaysOpen,
         ),
-        case("an empty binary", [whole(BINARY, "")], [Said::Answer(None)], End::Lives),
-        case("a binary, of JSON even", [whole(BINARY, asked(1))], [Said::Answer(None)], End::Lives),
-        fails("a binary above the limit", 1009, [whole(BINARY, vec![7; FRAME + 1])]),
+        case("an empty binary", [whole(BINARY, "")], [Reply::Answer(None)], End::StaysOpen),
+        case("a binary, of JSON even", [whole(BINARY, request(1))], [Reply::Answer(None)], End::StaysOpen),
+        fails("a binary above the limit", 1009, [whole(BINARY, vec![7; MAX_FRAME_BYTES + 1])]),
         fails("a length of 2^62", 1009, [vec![0x81, 0xff, 0x40, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4]]),
-        case("a mask of zeros", [frame(0x81, asked(1).as_bytes(), Some([0; 4]))], [answered(1)], End::Lives),
-        fails("a text without a mask", 1002, [frame(0x81, asked(1).as_bytes(), None)]),
+        case("a mask of zeros", [frame(0x81, request(1).as_bytes(), Some([0; 4]))], [answer_to(1)], End::StaysOpen),
+        fails("a text without a mask", 1002, [frame(0x81, request(1).as_bytes(), None)]),
         fails("a ping without a mask", 1002, [frame(0x89, b"", None)]),
         fails("a close without a mask", 1002, [frame(0x88, &1000_u16.to_be_bytes(), None)]),
     ];
-    for bytes in [125, 126, 127, 128, 1_024, FRAME] {
-        all.push(case(format!("a text of {bytes}"), [whole(TEXT, asked_in(bytes))], [answered(1)], End::Lives));
+    for bytes in [125, 126, 127, 128, 1_024, MAX_FRAME_BYTES] {
+        all.push(case(format!("a text of {bytes}"), [whole(TEXT, request_of(bytes))], [answer_to(1)], End::StaysOpen));
     }
-    for bytes in [FRAME + 1, 65_535, 65_536, 300_000] {
-        all.push(fails(format!("a text of {bytes}"), 1009, [whole(TEXT, asked_in(bytes))]));
+    for bytes in [MAX_FRAME_BYTES + 1, 65_535, 65_536, 300_000] {
+        all.push(fails(format!("a text of {bytes}"), 1009, [whole(TEXT, request_of(bytes))]));
     }
     all
 }
 
 fn pings() -> Vec<Case> {
     let many: Vec<Vec<u8>> = (0..1_000).map(|n: u32| whole(PING, n.to_be_bytes())).collect();
-    let pongs: Vec<Said> = (0..1_000).map(|n: u32| pong(n.to_be_bytes())).collect();
+    let pongs: Vec<Reply> = (0..1_000).map(|n: u32| pong(n.to_be_bytes())).collect();
     vec![
-        case("an empty ping", [whole(PING, "")], [pong("")], End::Lives),
-        case("a ping of text", [whole(PING, "hello")], [pong("hello")], End::Lives),
+        case("an empty ping", [whole(PING, "")], [pong("")], End::StaysOpen),
+        case("a ping of text", [whole(PING, "hello")], [pong("hello")], End::StaysOpen),
         case(
             "a ping that is no UTF-8",
             [whole(PING, [0xff, 0xfe, 0, 0xfb])],
             [pong([0xff, 0xfe, 0, 0xfb])],
-            End::Lives,
+            End::StaysOpen,
         ),
-        case("a ping of 125", [whole(PING, [9; 125])], [pong([9; 125])], End::Lives),
-        chopped(case("a ping of 125", [whole(PING, [9; 125])], [pong([9; 125])], End::Lives)),
+        case("a ping of 125", [whole(PING, [9; 125])], [pong([9; 125])], End::StaysOpen),
+        chopped(case("a ping of 125", [whole(PING, [9; 125])], [pong([9; 125])], End::StaysOpen)),
         fails("a ping of 126", 1002, [whole(PING, [9; 126])]),
-        case("a pong that nobody asked for", [whole(PONG, "")], [], End::Lives),
-        case("a pong with a payload", [whole(PONG, "unasked")], [], End::Lives),
+        case("a pong that nobody asked for", [whole(PONG, "")], [], End::StaysOpen),
+        case("a pong with a payload", [whole(PONG, "unasked")], [], End::StaysOpen),
         fails("a pong of 126", 1002, [whole(PONG, [9; 126])]),
-        case("a pong, then a ping", [whole(PONG, "x"), whole(PING, "y")], [pong("y")], End::Lives),
-        case("a flood of pings", many.clone(), pongs.clone(), End::Lives),
-        case("a flood of pings in one write", [many.concat()], pongs, End::Lives),
-        case("a flood of pongs", vec![whole(PONG, "z"); 1_000], [], End::Lives),
+        case("a pong, then a ping", [whole(PONG, "x"), whole(PING, "y")], [pong("y")], End::StaysOpen),
+        case("a flood of pings", many.clone(), pongs.clone(), End::StaysOpen),
+        case("a flood of pings in one write", [many.concat()], pongs, End::StaysOpen),
+        case("a flood of pongs", vec![whole(PONG, "z"); 1_000], [], End::StaysOpen),
     ]
 }
 
 fn fragments() -> Vec<Case> {
-    let text = asked(1);
+    let text = request(1);
     let (head, tail) = text.split_at(9);
     let single: Vec<Vec<u8>> = text.bytes().skip(1).map(|byte| goes_on([byte])).collect();
     let single = [vec![begins(TEXT, &text[..1])], single, vec![ends("")]].concat();
-    let heard = || [answered(1)];
+    let answer = || [answer_to(1)];
     let endless = [vec![begins(TEXT, "")], vec![goes_on([b'x'; 1_024]); 400]].concat();
-    let large = [vec![begins(TEXT, "")], vec![goes_on([b'x'; 1_024]); FRAME / 1_024], vec![ends("x")]].concat();
+    let large =
+        [vec![begins(TEXT, "")], vec![goes_on([b'x'; 1_024]); MAX_FRAME_BYTES / 1_024], vec![ends("x")]].concat();
     vec![
-        case("a text in two", [begins(TEXT, head), ends(tail)], heard(), End::Lives),
-        case("a text in two, in one write", [[begins(TEXT, head), ends(tail)].concat()], heard(), End::Lives),
-        chopped(case("a text in two", [begins(TEXT, head), ends(tail)], heard(), End::Lives)),
+        case("a text in two", [begins(TEXT, head), ends(tail)], answer(), End::StaysOpen),
+        case("a text in two, in one write", [[begins(TEXT, head), ends(tail)].concat()], answer(), End::StaysOpen),
+        chopped(case("a text in two", [begins(TEXT, head), ends(tail)], answer(), End::StaysOpen)),
         case(
-            "empty pieces around and between",
+            "empty fragments around and between",
             [begins(TEXT, ""), goes_on(head), goes_on(""), goes_on(tail), ends("")],
-            heard(),
-            End::Lives,
+            answer(),
+            End::StaysOpen,
         ),
-        case("nothing, in three pieces", [begins(TEXT, ""), goes_on(""), ends("")], [Said::Answer(None)], End::Lives),
-        case("each byte a piece", single, heard(), End::Lives),
+        case(
+            "nothing, in three fragments",
+            [begins(TEXT, ""), goes_on(""), ends("")],
+            [Reply::Answer(None)],
+            End::StaysOpen,
+        ),
+        case("each byte a fragment", single, answer(), End::StaysOpen),
         case(
             "a ping between",
             [begins(TEXT, head), whole(PING, "p"), ends(tail)],
-            [pong("p"), answered(1)],
-            End::Lives,
+            [pong("p"), answer_to(1)],
+            End::StaysOpen,
         ),
         chopped(case(
             "a ping between",
             [begins(TEXT, head), whole(PING, "p"), ends(tail)],
-            [pong("p"), answered(1)],
-            End::Lives,
+            [pong("p"), answer_to(1)],
+            End::StaysOpen,
         )),
         case(
             "two pings and a pong between",
             [begins(TEXT, head), whole(PING, "p"), whole(PONG, "x"), goes_on(""), whole(PING, "q"), ends(tail)],
-            [pong("p"), pong("q"), answered(1)],
-            End::Lives,
+            [pong("p"), pong("q"), answer_to(1)],
+            End::StaysOpen,
         ),
-        case("a binary in two", [begins(BINARY, [1]), ends([2])], [Said::Answer(None)], End::Lives),
+        case("a binary in two", [begins(BINARY, [1]), ends([2])], [Reply::Answer(None)], End::StaysOpen),
         case("a close between", [begins(TEXT, head), close(1000, "")], [], End::Closed(Some(1000))),
         fails("a ping in two", 1002, [bits(PING, "p"), ends("q")]),
         fails("a pong in two", 1002, [bits(PONG, "p"), ends("q")]),
         fails("a close in two", 1002, [bits(CLOSE, 1000_u16.to_be_bytes()), ends("")]),
-        fails("a last piece of nothing", 1002, [ends(tail)]),
-        fails("a middle piece of nothing", 1002, [goes_on(tail), ends("")]),
+        fails("a last fragment of nothing", 1002, [ends(tail)]),
+        fails("a middle fragment of nothing", 1002, [goes_on(tail), ends("")]),
         case(
-            "a piece after the last one",
+            "a fragment after the last one",
             [begins(TEXT, head), ends(tail), goes_on("x")],
-            heard(),
+            answer(),
             End::Fails(Some(1002)),
         ),
         fails("a text inside a text", 1002, [begins(TEXT, head), whole(TEXT, tail)]),
         fails("a binary inside a text", 1002, [begins(TEXT, head), whole(BINARY, tail)]),
         fails("a text that begins inside a text", 1002, [begins(TEXT, head), begins(TEXT, tail)]),
-        fails("above the limit in pieces", 1009, large),
-        fails("pieces without end", 1009, endless),
+        fails("above the limit in fragments", 1009, large),
+        fails("fragments without end", 1009, endless),
     ]
 }
 
@@ -211,24 +218,24 @@ fn reserved() -> Vec<Case> {
     let mut all = vec![
         case(
             "a reserved bit after a text",
-            [whole(TEXT, asked(1)), bits(0xc1, asked(2))],
-            [answered(1)],
+            [whole(TEXT, request(1)), bits(0xc1, request(2))],
+            [answer_to(1)],
             End::Fails(Some(1002)),
         ),
-        fails("a reserved bit in a piece", 1002, [begins(TEXT, "{"), bits(0xa0, "}")]),
+        fails("a reserved bit in a fragment", 1002, [begins(TEXT, "{"), bits(0xa0, "}")]),
         fails("a reserved bit in a ping", 1002, [bits(0x99, "")]),
         fails("a reserved bit in a close", 1002, [bits(0xc8, 1000_u16.to_be_bytes())]),
-        chopped(fails("a reserved bit", 1002, [bits(0xc1, asked(1))])),
+        chopped(fails("a reserved bit", 1002, [bits(0xc1, request(1))])),
     ];
     for rsv in 1..=7 {
-        all.push(fails(format!("reserved bits {rsv:03b}"), 1002, [bits(0x81 | (rsv << 4), asked(1))]));
+        all.push(fails(format!("reserved bits {rsv:03b}"), 1002, [bits(0x81 | (rsv << 4), request(1))]));
     }
     for opcode in [3, 4, 5, 6, 7, 11, 12, 13, 14, 15] {
         all.push(fails(format!("opcode {opcode}"), 1002, [whole(opcode, "")]));
         all.push(case(
             format!("opcode {opcode} after a text"),
-            [whole(TEXT, asked(1)), whole(opcode, "x")],
-            [answered(1)],
+            [whole(TEXT, request(1)), whole(opcode, "x")],
+            [answer_to(1)],
             End::Fails(Some(1002)),
         ));
     }
@@ -239,22 +246,22 @@ fn utf8() -> Vec<Case> {
     let good = named("κόσμε 한글 😀 \u{ffff}\u{10ffff}".as_bytes());
     let at = |needle: &[u8]| good.windows(needle.len()).position(|part| part == needle).unwrap();
     let smile = at("😀".as_bytes());
-    let heard = || [answered(1)];
+    let answer = || [answer_to(1)];
     let split = |at: usize| [begins(TEXT, &good[..at]), ends(&good[at..])];
     let mut all = vec![
-        case("every length of code point", [whole(TEXT, &good)], heard(), End::Lives),
-        chopped(case("every length of code point", [whole(TEXT, &good)], heard(), End::Lives)),
-        case("split at a border", split(smile), heard(), End::Lives),
-        case("a NUL, which is no JSON", [whole(TEXT, named(b"\0"))], [Said::Answer(None)], End::Lives),
+        case("every length of code point", [whole(TEXT, &good)], answer(), End::StaysOpen),
+        chopped(case("every length of code point", [whole(TEXT, &good)], answer(), End::StaysOpen)),
+        case("split at a border", split(smile), answer(), End::StaysOpen),
+        case("a NUL, which is no JSON", [whole(TEXT, named(b"\0"))], [Reply::Answer(None)], End::StaysOpen),
         fails("a code point cut off at the end", 1007, [whole(TEXT, &good[..smile + 3])]),
-        fails("a code point cut off before the last piece", 1007, [begins(TEXT, &good[..smile + 2]), ends("")]),
-        fails("a bad second piece", 1007, [begins(TEXT, &good[..smile + 2]), ends([0xff])]),
-        // Said at once: nothing that follows could make it good.
-        fails("a bad first piece, and no other", 1007, [begins(TEXT, [b'x', 0xc0, 0xaf])]),
+        fails("a code point cut off before the last fragment", 1007, [begins(TEXT, &good[..smile + 2]), ends("")]),
+        fails("a bad second fragment", 1007, [begins(TEXT, &good[..smile + 2]), ends([0xff])]),
+        // Refused at once: nothing that follows could make it valid.
+        fails("a bad first fragment, and no other", 1007, [begins(TEXT, [b'x', 0xc0, 0xaf])]),
         chopped(fails("bad", 1007, [whole(TEXT, named(&[0xce, 0xba, 0xe1, 0xbd, 0xb9, 0xed, 0xa0, 0x80]))])),
     ];
     for inside in 1..4 {
-        all.push(case(format!("split inside a code point, {inside}"), split(smile + inside), heard(), End::Lives));
+        all.push(case(format!("split inside a code point, {inside}"), split(smile + inside), answer(), End::StaysOpen));
     }
     for (name, bytes) in [
         ("a lone continuation", &[0x80][..]),
@@ -274,7 +281,7 @@ fn utf8() -> Vec<Case> {
 }
 
 fn closes() -> Vec<Case> {
-    let closed = |name: &str, code: u16, says: Vec<Vec<u8>>| case(name, says, [], End::Closed(Some(code)));
+    let closed = |name: &str, code: u16, sends: Vec<Vec<u8>>| case(name, sends, [], End::Closed(Some(code)));
     let mut all = vec![
         case("an empty close", [whole(CLOSE, "")], [], End::Closed(None)),
         chopped(closed("a close", 1000, vec![close(1000, "bye")])),
@@ -285,8 +292,8 @@ fn closes() -> Vec<Case> {
         fails("a reason that is no UTF-8", 1007, [close(1000, [0xce, 0xba, 0xed, 0xa0, 0x80])]),
         case(
             "a text, then a close",
-            [[whole(TEXT, asked(1)), close(1000, "")].concat()],
-            [answered(1)],
+            [[whole(TEXT, request(1)), close(1000, "")].concat()],
+            [answer_to(1)],
             End::Closed(Some(1000)),
         ),
         case(
@@ -296,7 +303,7 @@ fn closes() -> Vec<Case> {
             End::Closed(Some(1000)),
         ),
         closed("two closes", 1000, vec![close(1000, ""), close(1001, "")]),
-        closed("a text after the close", 1000, vec![close(1000, ""), whole(TEXT, asked(1))]),
+        closed("a text after the close", 1000, vec![close(1000, ""), whole(TEXT, request(1))]),
         closed("a ping after the close", 1000, vec![close(1000, ""), whole(PING, "p")]),
         closed("nonsense after the close", 1000, vec![close(1000, ""), vec![0xff; 100_000]]),
         fails("much after a failure", 1002, [whole(3, ""), vec![0; 200_000]]),
@@ -311,12 +318,12 @@ fn closes() -> Vec<Case> {
 }
 
 fn half_closes() -> Vec<Case> {
-    let half = |name: &str, says: Vec<Vec<u8>>, hears: Vec<Said>| case(name, says, hears, End::HalfClosed);
+    let half = |name: &str, sends: Vec<Vec<u8>>, expected: Vec<Reply>| case(name, sends, expected, End::HalfClosed);
     vec![
-        half("nothing is said", vec![], vec![]),
-        half("after a text", vec![whole(TEXT, asked(1))], vec![answered(1)]),
+        half("nothing is sent", vec![], vec![]),
+        half("after a text", vec![whole(TEXT, request(1))], vec![answer_to(1)]),
         half("inside a head", vec![vec![0x81]], vec![]),
-        half("inside a payload", vec![whole(TEXT, asked(1))[..12].to_vec()], vec![]),
-        half("between pieces", vec![begins(TEXT, "{")], vec![]),
+        half("inside a payload", vec![whole(TEXT, request(1))[..12].to_vec()], vec![]),
+        half("between fragments", vec![begins(TEXT, "{")], vec![]),
     ]
 }

@@ -1,4 +1,5 @@
-//! RFC 6455 on the real socket, in raw bytes: what comes back in each case, and that every connection ends without a reset.
+//! RFC 6455 on the real socket, in raw bytes: the answer in each case, and that no connection ends
+//! with a reset.
 mod cases;
 mod upgrade;
 
@@ -15,25 +16,26 @@ const CLOSE: u8 = 8;
 const PING: u8 = 9;
 const PONG: u8 = 10;
 
-/// The key of the RFC's own example, and what it is accepted with.
+/// The key of the example in the RFC, and the value that accepts it.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// What a server said.
+/// What a server sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Said {
-    /// The answer to a frame; None where the frame had no id that could be read.
+enum Reply {
+    /// The answer to a frame. `None` if the frame had no usable id.
     Answer(Option<u64>),
     Pong(Vec<u8>),
-    /// With its code, or empty.
+    /// A close with its code. `None` if it has no code.
     Close(Option<u16>),
-    /// The connection ended in order.
+    /// The connection ended properly.
     End,
-    /// It was reset, or something came that no server may say.
+    /// The connection was reset, or the server sent something it must not send.
     Broken(String),
 }
 
-/// A frame as a client sends it, unless told otherwise: `first` is its first byte, the mask any four bytes.
+/// Returns a frame with this first byte. Clients have to mask their frames; the mask is any four
+/// bytes.
 fn frame(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
     let flag = if mask.is_some() { 0x80 } else { 0 };
     let mut bytes = vec![first];
@@ -54,17 +56,17 @@ fn frame(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
     bytes
 }
 
-/// A whole frame of a client.
+/// Returns an unfragmented frame of a client.
 fn whole(opcode: u8, payload: impl AsRef<[u8]>) -> Vec<u8> {
     frame(0x80 | opcode, payload.as_ref(), Some([0x37, 0xfa, 0x21, 0x3d]))
 }
 
-/// The next frame of a server, or the end.
-async fn next(stream: &mut (impl AsyncRead + Unpin)) -> Said {
-    let heard = async {
+/// Reads the next frame of a server, or the end.
+async fn next(stream: &mut (impl AsyncRead + Unpin)) -> Reply {
+    let reading = async {
         let mut head = [0; 2];
         match stream.read(&mut head[..1]).await {
-            Ok(0) => return Ok(Said::End),
+            Ok(0) => return Ok(Reply::End),
             Ok(_) => drop(stream.read_exact(&mut head[1..]).await?),
             Err(why) => return Err(why),
         }
@@ -74,36 +76,36 @@ async fn next(stream: &mut (impl AsyncRead + Unpin)) -> Said {
             length => usize::from(length),
         };
         if length > 1 << 20 {
-            return Ok(Said::Broken(format!("a masked or endless frame: {head:?}")));
+            return Ok(Reply::Broken(format!("a masked or endless frame: {head:?}")));
         }
         let mut payload = vec![0; length];
         stream.read_exact(&mut payload).await?;
-        Ok(understood(head[0], payload))
+        Ok(parsed(head[0], payload))
     };
-    match tokio::time::timeout(PATIENCE, heard).await {
-        Ok(Ok(said)) => said,
-        Ok(Err(why)) => Said::Broken(why.kind().to_string()),
-        Err(_) => Said::Broken("silence".to_owned()),
+    match tokio::time::timeout(PATIENCE, reading).await {
+        Ok(Ok(reply)) => reply,
+        Ok(Err(why)) => Reply::Broken(why.kind().to_string()),
+        Err(_) => Reply::Broken("silence".to_owned()),
     }
 }
 
-fn understood(first: u8, payload: Vec<u8>) -> Said {
+fn parsed(first: u8, payload: Vec<u8>) -> Reply {
     match first {
         0x81 => match serde_json::from_slice::<serde_json::Value>(&payload) {
-            Ok(answer) if answer.get("re").is_some() => Said::Answer(answer["re"].as_u64()),
-            other => Said::Broken(format!("{other:?}")),
+            Ok(answer) if answer.get("re").is_some() => Reply::Answer(answer["re"].as_u64()),
+            other => Reply::Broken(format!("{other:?}")),
         },
-        0x8a => Said::Pong(payload),
-        0x88 if payload.is_empty() => Said::Close(None),
-        // Whatever is said in words must be UTF-8, and fit.
+        0x8a => Reply::Pong(payload),
+        0x88 if payload.is_empty() => Reply::Close(None),
+        // A close reason has to be UTF-8 and fit a control frame.
         0x88 if payload.len() <= 125 && std::str::from_utf8(payload.get(2..).unwrap_or(&[0xff])).is_ok() => {
-            Said::Close(Some(u16::from_be_bytes([payload[0], payload[1]])))
+            Reply::Close(Some(u16::from_be_bytes([payload[0], payload[1]])))
         }
-        _ => Said::Broken(format!("a frame that begins with {first:#x}")),
+        _ => Reply::Broken(format!("a frame that begins with {first:#x}")),
     }
 }
 
-/// An upgraded connection.
+/// Opens a connection and upgrades it.
 async fn connect(node: &Node, guest: &Guest) -> TcpStream {
     let mut stream = TcpStream::connect(node.address).await.unwrap();
     stream.set_nodelay(true).unwrap();
@@ -114,22 +116,23 @@ async fn connect(node: &Node, guest: &Guest) -> TcpStream {
     stream
 }
 
-/// What differs from what a case should bring. A case that the connection should survive is asked for a sign of life.
-async fn tried(node: &Node, guest: &Guest, case: Case) -> Option<String> {
+/// Runs a case. Returns how the outcome differs from the expected one; `None` if it does not. If
+/// the connection should stay open, it has to answer a ping and a close afterwards.
+async fn run(node: &Node, guest: &Guest, case: Case) -> Option<String> {
     let mut stream = connect(node, guest).await;
-    let (mut says, mut expected) = (case.says, case.hears);
+    let (mut sends, mut expected) = (case.sends, case.expected);
     match case.end {
-        End::Lives => {
-            says.extend([whole(PING, "there?"), whole(CLOSE, 1000_u16.to_be_bytes())]);
-            expected.extend([Said::Pong(b"there?".to_vec()), Said::Close(Some(1000))]);
+        End::StaysOpen => {
+            sends.extend([whole(PING, "there?"), whole(CLOSE, 1000_u16.to_be_bytes())]);
+            expected.extend([Reply::Pong(b"there?".to_vec()), Reply::Close(Some(1000))]);
         }
-        End::Closed(code) | End::Fails(code) => expected.push(Said::Close(code)),
+        End::Closed(code) | End::Fails(code) => expected.push(Reply::Close(code)),
         End::HalfClosed => {}
     }
-    expected.push(Said::End);
+    expected.push(Reply::End);
     let (mut from, mut to) = stream.split();
     let writing = async {
-        for bytes in &says {
+        for bytes in &sends {
             if case.chopped {
                 for byte in bytes {
                     to.write_all(&[*byte]).await?;
@@ -142,30 +145,30 @@ async fn tried(node: &Node, guest: &Guest, case: Case) -> Option<String> {
         if case.end == End::HalfClosed { to.shutdown().await } else { Ok(()) }
     };
     let reading = async {
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         loop {
-            let said = next(&mut from).await;
-            let is_last = matches!(said, Said::Close(_) | Said::End | Said::Broken(_));
-            heard.push(said);
+            let reply = next(&mut from).await;
+            let is_last = matches!(reply, Reply::Close(_) | Reply::End | Reply::Broken(_));
+            received.push(reply);
             if is_last {
-                return heard;
+                return received;
             }
         }
     };
-    let (wrote, mut heard) = tokio::join!(writing, reading);
-    if matches!(heard.last(), Some(Said::Close(_))) {
+    let (wrote, mut received) = tokio::join!(writing, reading);
+    if matches!(received.last(), Some(Reply::Close(_))) {
         if let (End::Fails(code), true) = (&case.end, wrote.is_ok()) {
-            // A client that is told to go answers, and waits for the server to end the connection.
+            // The client answers the close and waits for the server to end the connection.
             let code = code.map_or(Vec::new(), |code| code.to_be_bytes().to_vec());
             if let Err(why) = stream.write_all(&whole(CLOSE, code)).await {
-                heard.push(Said::Broken(format!("the answer to the close: {}", why.kind())));
+                received.push(Reply::Broken(format!("the answer to the close: {}", why.kind())));
             }
         }
-        heard.push(next(&mut stream).await);
+        received.push(next(&mut stream).await);
     }
     let broken = wrote.err().or_else(|| stream.take_error().unwrap()).map(|why| why.kind().to_string());
-    let same = heard == expected && broken.is_none();
-    (!same).then(|| format!("{}: expected {expected:?}, heard {heard:?}, broken {broken:?}", case.name))
+    let same = received == expected && broken.is_none();
+    (!same).then(|| format!("{}: expected {expected:?}, received {received:?}, broken {broken:?}", case.name))
 }
 
 #[tokio::test]
@@ -177,7 +180,7 @@ async fn every_case_is_answered_as_the_protocol_says() {
     assert!(count >= 100, "{count} cases");
     let mut wrong = Vec::new();
     for case in cases {
-        wrong.extend(tried(&node, &guest, case).await);
+        wrong.extend(run(&node, &guest, case).await);
     }
     assert!(wrong.is_empty(), "{} of {count} cases went wrong:\n{}", wrong.len(), wrong.join("\n"));
 }

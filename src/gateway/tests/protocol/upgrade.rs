@@ -1,11 +1,11 @@
-//! Upgrade requests, in raw bytes: which become a socket, and what the others are told.
+//! Upgrade requests in raw bytes: which are accepted, and how the others are refused.
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::{CLOSE, KEY, PING, Said, next, whole};
+use super::{CLOSE, KEY, PING, Reply, next, whole};
 use crate::testing::{Guest, Node, PATIENCE, node};
 
-/// A good request.
+/// Returns a valid request.
 pub(super) fn request(node: &Node, guest: &Guest) -> String {
     format!(
         "GET /ws HTTP/1.1\r\nHost: localhost:{}\r\nOrigin: {}\r\nCookie: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -16,7 +16,7 @@ pub(super) fn request(node: &Node, guest: &Guest) -> String {
     )
 }
 
-/// The head of the answer, byte by byte: what follows it is left to be read.
+/// Reads the head of the response byte by byte, so that what follows stays unread.
 pub(super) async fn head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     let reading = async {
@@ -32,7 +32,7 @@ pub(super) async fn head(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test]
-async fn an_upgrade_is_taken_or_refused_as_the_protocol_says() {
+async fn an_upgrade_is_accepted_or_refused_as_the_protocol_says() {
     let node = node().await;
     let guest = node.guest("en").await;
     let good = request(&node, &guest);
@@ -86,10 +86,10 @@ async fn an_upgrade_is_taken_or_refused_as_the_protocol_says() {
         }
         let lower = head.to_ascii_lowercase();
         if name.contains("version") && !lower.contains("sec-websocket-version: 13\r\n") {
-            wrong.push(format!("{name}: the version that is spoken is not named"));
+            wrong.push(format!("{name}: the supported version is not named"));
         }
         if lower.contains("sec-websocket-extensions") {
-            wrong.push(format!("{name}: an extension that is not there"));
+            wrong.push(format!("{name}: an extension that is not supported"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -105,7 +105,7 @@ async fn frames_right_behind_the_request_are_read() {
     bytes.extend(whole(CLOSE, 1000_u16.to_be_bytes()));
     stream.write_all(&bytes).await.unwrap();
     assert!(head(&mut stream).await.starts_with("HTTP/1.1 101 "));
-    assert_eq!(next(&mut stream).await, Said::Pong(b"early".to_vec()));
-    assert_eq!(next(&mut stream).await, Said::Close(Some(1000)));
-    assert_eq!(next(&mut stream).await, Said::End);
+    assert_eq!(next(&mut stream).await, Reply::Pong(b"early".to_vec()));
+    assert_eq!(next(&mut stream).await, Reply::Close(Some(1000)));
+    assert_eq!(next(&mut stream).await, Reply::End);
 }
