@@ -1,48 +1,50 @@
-//! Whether this node takes work: looked at in the background, so that asking costs nothing and cannot be used to load Postgres.
+//! Whether this node accepts work. A background task probes the database, so that `/readyz` costs
+//! nothing and cannot be used to load Postgres.
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use sqlx::PgPool;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
 use crate::app::App;
 use crate::{db, matching, rooms};
 
-/// How often the database is asked.
-const EVERY: Duration = Duration::from_millis(500);
-/// How long it may take to answer.
-const LIMIT: Duration = Duration::from_millis(1_200);
-/// An answer older than this says nothing any more, whatever keeps the next one back.
-const FRESH: Duration = Duration::from_millis(1_800);
+/// Time between two probes of the database.
+const PROBE_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a probe waits for the answer.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(1_200);
+/// A result older than this is no longer valid, whatever delays the next one.
+const MAX_PROBE_AGE: Duration = Duration::from_millis(1_800);
 
-/// What was last seen of the database.
-pub struct State(Mutex<Seen>);
+/// The result of the latest probe.
+pub struct State(Mutex<Probe>);
 
 #[derive(Clone, Copy)]
-struct Seen {
+struct Probe {
     health: db::Health,
     at: Instant,
 }
 
 impl Default for State {
-    /// As it was when the node read its first rows.
+    /// Returns the state of a node that has just read its first rows: the database can be written.
     fn default() -> Self {
-        Self(Mutex::new(Seen { health: db::Health::Writable, at: Instant::now() }))
+        Self(Mutex::new(Probe { health: db::Health::Writable, at: Instant::now() }))
     }
 }
 
 impl State {
     fn health(&self) -> db::Health {
-        let seen = *self.0.lock();
-        if seen.at.elapsed() > FRESH { db::Health::Silent } else { seen.health }
+        let latest = *self.0.lock();
+        if latest.at.elapsed() > MAX_PROBE_AGE { db::Health::Silent } else { latest.health }
     }
 
-    fn saw(&self, health: db::Health) {
-        *self.0.lock() = Seen { health, at: Instant::now() };
+    fn record(&self, health: db::Health) {
+        *self.0.lock() = Probe { health, at: Instant::now() };
     }
 }
 
-/// Returns why the node takes no work now, the most important reason first. Empty when it is ready. Runs no query.
+/// Returns why the node accepts no work now, the most important reason first. Empty if it is ready.
+/// Runs no query.
 pub fn reasons(app: &App) -> Vec<String> {
     let health = app.ready.health();
     let tasks = app.tasks.health();
@@ -57,22 +59,17 @@ pub fn reasons(app: &App) -> Vec<String> {
     reasons.into_iter().filter(|(holds, _)| *holds).map(|(_, reason)| reason.to_owned()).collect()
 }
 
-/// Starts the task that looks at the database.
+/// Starts the task that probes the database.
 pub fn run(app: &App) {
     let node = app.clone();
-    app.tasks.spawn_essential("ready", move || keep_looking(node.clone()));
+    app.tasks.every("ready", PROBE_INTERVAL, move || {
+        let node = node.clone();
+        async move { node.ready.record(probe(&node.db).await) }
+    });
 }
 
-async fn keep_looking(node: App) {
-    let mut tick = interval(EVERY);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while node.tasks.stopping.run_until_cancelled(tick.tick()).await.is_some() {
-        let health = look(&node.db).await;
-        node.ready.saw(health);
-    }
-}
-
-/// Asks over the pool, as requests do: where they get no connection in time, the node is not ready.
-async fn look(pool: &PgPool) -> db::Health {
-    db::within(LIMIT, db::health(pool)).await.unwrap_or(db::Health::Silent)
+/// Probes the database over the pool, as requests use it: if they get no connection in time, the node
+/// is not ready.
+async fn probe(pool: &PgPool) -> db::Health {
+    db::within(PROBE_TIMEOUT, db::health(pool)).await.unwrap_or(db::Health::Silent)
 }

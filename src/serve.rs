@@ -169,8 +169,8 @@ fn report_private(app: &App, private: &private::PrivatePostgres) {
     app.tasks.spawn_essential("private Postgres watch", move || {
         let (tasks, private) = (tasks.clone(), private.clone());
         async move {
-            let mut outage = None;
-            while tasks.stopping.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
+            let (mut outage, mut ticks) = (None, tasks.ticks(LOOK));
+            while ticks.next().await {
                 outage = (!private.is_up()).then(|| outage.take().unwrap_or_else(|| tasks.outage("private Postgres")));
             }
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -93,6 +93,34 @@ impl Tasks {
         });
     }
 
+    /// Starts an essential task that runs `work` at once and then once per `period`, until the node
+    /// stops.
+    ///
+    /// A run that takes longer than `period` delays the next one; missed runs are not made up for. A
+    /// run that is under way when the node stops is finished.
+    pub fn every<F>(&self, name: &'static str, period: Duration, work: impl Fn() -> F + Clone + Send + Sync + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let tasks = self.clone();
+        self.spawn_essential(name, move || {
+            let (mut ticks, work) = (tasks.ticks(period), work.clone());
+            async move {
+                while ticks.next().await {
+                    work().await;
+                }
+            }
+        });
+    }
+
+    /// Returns the ticks of a periodic loop that also waits for something else, or that has work to do
+    /// after the last tick. For all others there is [`Tasks::every`].
+    pub fn ticks(&self, period: Duration) -> Ticks {
+        let mut interval = interval(period);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Ticks { interval, stopping: self.stopping.clone() }
+    }
+
     /// Whether all that the node cannot do without runs. Cheap: it asks nobody.
     ///
     /// # Errors
@@ -127,6 +155,20 @@ impl Tasks {
     pub async fn finish(&self, limit: Duration) -> bool {
         self.tracker.close();
         tokio::time::timeout(limit, self.tracker.wait()).await.is_ok()
+    }
+}
+
+/// The ticks of a periodic loop: the first at once, then one per period. They end when the node
+/// stops. A late tick delays the following ones.
+pub struct Ticks {
+    interval: Interval,
+    stopping: CancellationToken,
+}
+
+impl Ticks {
+    /// Waits for the next tick. Returns `false` once the node stops. Cancelling the wait loses no tick.
+    pub async fn next(&mut self) -> bool {
+        self.stopping.run_until_cancelled(self.interval.tick()).await.is_some()
     }
 }
 
@@ -267,6 +309,44 @@ mod tests {
         tasks.draining.cancel();
         assert!(tasks.finish(Duration::from_secs(1)).await);
         assert_eq!(tasks.health(), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_periodic_task_runs_at_once_then_once_a_period_and_again_after_a_panic() {
+        let (tasks, runs) = (Tasks::default(), Arc::new(AtomicUsize::new(0)));
+        let counted = runs.clone();
+        tasks.every("test.every", Duration::from_secs(10), move || {
+            let nth = counted.fetch_add(1, Ordering::Relaxed);
+            async move { assert_ne!(nth, 2, "on purpose") }
+        });
+        sleep(Duration::from_millis(1)).await;
+        assert_eq!(runs.load(Ordering::Relaxed), 1);
+        sleep(Duration::from_secs(21)).await; // at 10 s, at 20 s, and after the restart
+        assert_eq!(runs.load(Ordering::Relaxed), 4);
+        assert_eq!(tasks.health(), Err("test.every"));
+        sleep(Duration::from_secs(10)).await;
+        assert_eq!((runs.load(Ordering::Relaxed), tasks.health()), (5, Ok(())));
+        tasks.stopping.cancel();
+        assert!(tasks.finish(Duration::from_secs(1)).await);
+        assert_eq!(runs.load(Ordering::Relaxed), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_run_delays_the_next_one_and_is_finished_when_the_node_stops() {
+        let (tasks, runs) = (Tasks::default(), Arc::new(AtomicUsize::new(0)));
+        let finished = runs.clone();
+        tasks.every("test.slow", Duration::from_secs(10), move || {
+            let finished = finished.clone();
+            async move {
+                sleep(Duration::from_secs(25)).await;
+                finished.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        sleep(Duration::from_secs(49)).await;
+        assert_eq!(runs.load(Ordering::Relaxed), 1, "missed runs are not made up for");
+        tasks.stopping.cancel();
+        assert!(tasks.finish(Duration::from_secs(5)).await);
+        assert_eq!(runs.load(Ordering::Relaxed), 2);
     }
 
     #[test]

@@ -46,6 +46,10 @@ const VISITOR: &str = "visitor";
 const SILENCE: time::Duration = time::Duration::days(30);
 /// How often "last use" is written at most.
 const TOUCH: Duration = Duration::from_secs(60);
+/// Time between two writes of who was active.
+const ACTIVE_WRITE_INTERVAL: Duration = Duration::from_secs(1);
+/// Time between two sweeps.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3_600);
 /// How long a sweep may take.
 const SWEEP: Duration = Duration::from_secs(30);
 
@@ -207,31 +211,23 @@ pub fn run(app: &App) {
     let node = app.clone();
     app.tasks.spawn_essential("accounts.active", move || keep_writing_active(node.clone()));
     let node = app.clone();
-    app.tasks.spawn_essential("accounts.sweep", move || keep_sweeping(node.clone()));
+    app.tasks.every("accounts.sweep", SWEEP_INTERVAL, move || sweep(node.clone()));
 }
 
 async fn keep_writing_active(node: App) {
-    let mut second = tokio::time::interval(Duration::from_secs(1));
-    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    while node.tasks.stopping.run_until_cancelled(second.tick()).await.is_some() {
+    let mut ticks = node.tasks.ticks(ACTIVE_WRITE_INTERVAL);
+    while ticks.next().await {
         write_active(&node).await;
     }
     write_active(&node).await;
 }
 
-async fn keep_sweeping(node: App) {
-    let mut hourly = tokio::time::interval(Duration::from_secs(3_600));
-    loop {
-        tokio::select! {
-            () = node.tasks.stopping.cancelled() => return,
-            _ = hourly.tick() => {}
-        }
-        match db::within(SWEEP, store::sweep(&node.db)).await {
-            Ok(0) => {}
-            Ok(gone) => tracing::info!(visitors.swept = gone, "swept visitors that left nothing"),
-            Err(why) => {
-                tracing::warn!(error.cause = %why, "the sweep of visitors failed; it runs again in an hour")
-            }
+async fn sweep(node: App) {
+    match db::within(SWEEP, store::sweep(&node.db)).await {
+        Ok(0) => {}
+        Ok(gone) => tracing::info!(visitors.swept = gone, "swept visitors that left nothing"),
+        Err(why) => {
+            tracing::warn!(error.cause = %why, "the sweep of visitors failed; it runs again in an hour")
         }
     }
 }

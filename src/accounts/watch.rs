@@ -70,9 +70,8 @@ pub(super) fn run(app: &App) {
 }
 
 async fn keep_counting(node: App) {
-    let mut tick = tokio::time::interval(WRITE);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while node.tasks.stopping.run_until_cancelled(tick.tick()).await.is_some() {
+    let mut ticks = node.tasks.ticks(WRITE);
+    while ticks.next().await {
         let here = present(&node);
         if let Err(why) = db::within(db::JOB, store::write_present(&node.db, node.node, &here)).await {
             tracing::debug!(error.cause = %why, "who is here is written again in two seconds");
