@@ -16,6 +16,7 @@ mod gateway;
 mod http;
 mod ids;
 mod locale;
+mod log_throttle;
 mod matching;
 mod moderation;
 #[cfg(test)]

@@ -7,7 +7,8 @@ use sqlx::PgPool;
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::{db, matching, rooms};
+use crate::db::{self, Availability};
+use crate::{matching, rooms};
 
 /// Time between two probes of the database.
 const PROBE_INTERVAL: Duration = Duration::from_millis(500);
@@ -21,40 +22,40 @@ pub struct State(Mutex<Probe>);
 
 #[derive(Clone, Copy)]
 struct Probe {
-    health: db::Health,
+    database: Availability,
     at: Instant,
 }
 
 impl Default for State {
     /// Returns the state of a node that has just read its first rows: the database can be written.
     fn default() -> Self {
-        Self(Mutex::new(Probe { health: db::Health::Writable, at: Instant::now() }))
+        Self(Mutex::new(Probe { database: Availability::Writable, at: Instant::now() }))
     }
 }
 
 impl State {
-    fn health(&self) -> db::Health {
+    fn database(&self) -> Availability {
         let latest = *self.0.lock();
-        if latest.at.elapsed() > MAX_PROBE_AGE { db::Health::Silent } else { latest.health }
+        if latest.at.elapsed() > MAX_PROBE_AGE { Availability::Silent } else { latest.database }
     }
 
-    fn record(&self, health: db::Health) {
-        *self.0.lock() = Probe { health, at: Instant::now() };
+    fn record(&self, database: Availability) {
+        *self.0.lock() = Probe { database, at: Instant::now() };
     }
 }
 
 /// Returns why the node accepts no work now, the most important reason first. Empty if it is ready.
 /// Runs no query.
 pub fn reasons(app: &App) -> Vec<String> {
-    let health = app.ready.health();
-    let tasks = app.tasks.health();
-    let restarting = tasks.map_or_else(|part| format!("{part} does not run and is started again"), |()| String::new());
+    let database = app.ready.database();
+    let outage = app.tasks.first_outage();
+    let restarting = outage.map_or_else(String::new, |part| format!("{part} is not running and is being restarted"));
     let reasons = [
         (app.is_stopping(), "stopping"),
-        (tasks.is_err(), &restarting),
-        (health == db::Health::Silent, "the database does not answer"),
-        (health == db::Health::ReadOnly || !rooms::can_write(app), "the database cannot write"),
-        (!matching::can_match(app), "nobody is matched: no connection to the database"),
+        (outage.is_some(), &restarting),
+        (database == Availability::Silent, "the database does not answer"),
+        (database == Availability::ReadOnly || !rooms::can_write(app), "the database cannot write"),
+        (!matching::can_match(app), "matching is paused: no connection to the database"),
     ];
     reasons.into_iter().filter(|(holds, _)| *holds).map(|(_, reason)| reason.to_owned()).collect()
 }
@@ -70,6 +71,6 @@ pub fn run(app: &App) {
 
 /// Probes the database over the pool, as requests use it: if they get no connection in time, the node
 /// is not ready.
-async fn probe(pool: &PgPool) -> db::Health {
-    db::within(PROBE_TIMEOUT, db::health(pool)).await.unwrap_or(db::Health::Silent)
+async fn probe(pool: &PgPool) -> Availability {
+    db::with_timeout(PROBE_TIMEOUT, db::availability(pool)).await.unwrap_or(Availability::Silent)
 }

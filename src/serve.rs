@@ -70,8 +70,11 @@ impl Database {
 /// Starts the private Postgres. Returns `None` when asked to stop meanwhile: it has been stopped in order then, unless a second
 /// signal cut that short.
 async fn open_private(config: &Config, stop: &mut Stop) -> Result<Option<private::PrivatePostgres>, String> {
-    let place =
-        private::Place { data_dir: config.data_dir.clone(), fallback_base: PathBuf::from(FALLBACK), durable: true };
+    let place = private::StartOptions {
+        data_dir: config.data_dir.clone(),
+        fallback_base: PathBuf::from(FALLBACK),
+        durable: true,
+    };
     let starting = private::start(place, config.pg_bin.clone()).map_err(|why| why.to_string())?;
     let handle = starting.handle();
     tokio::select! {
@@ -154,11 +157,11 @@ async fn relay(config: &Config, pool: &PgPool) -> Result<Relay, String> {
 async fn stop_in_order(app: App, within: Duration) {
     app.tasks.draining.cancel();
     let patience = within.saturating_sub(RESERVE).max(Duration::from_secs(1));
-    if !app.tasks.let_go(patience).await {
+    if !app.tasks.wait_for_tracked(patience).await {
         tracing::warn!(tasks.running = app.tasks.running(), "some sockets did not end in time");
     }
     app.tasks.stopping.cancel();
-    if !app.tasks.finish(RESERVE / 2).await {
+    if !app.tasks.wait_for_all(RESERVE / 2).await {
         tracing::warn!(tasks.running = app.tasks.running(), "some tasks did not end in time");
     }
 }

@@ -36,7 +36,7 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 
 async fn server() -> PgConnectOptions {
     let options = TEMPLATE.get_or_init(|| async {
-        let place = private::Place {
+        let place = private::StartOptions {
             data_dir: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/test-postgres")),
             fallback_base: std::env::temp_dir().join("maju-tests"),
             durable: false,

@@ -194,7 +194,7 @@ async fn write_active(app: &App) {
     if active.is_empty() {
         return;
     }
-    if let Err(why) = db::within(db::JOB, store::touch(&app.db, &active, TOUCH)).await {
+    if let Err(why) = db::with_timeout(db::JOB_TIMEOUT, store::touch(&app.db, &active, TOUCH)).await {
         tracing::debug!(error.cause = %why, "who was active is written with the next tick");
         app.accounts.active().extend(active);
     }
@@ -223,7 +223,7 @@ async fn keep_writing_active(node: App) {
 }
 
 async fn sweep(node: App) {
-    match db::within(SWEEP, store::sweep(&node.db)).await {
+    match db::with_timeout(SWEEP, store::sweep(&node.db)).await {
         Ok(0) => {}
         Ok(gone) => tracing::info!(visitors.swept = gone, "swept visitors that left nothing"),
         Err(why) => {

@@ -225,7 +225,7 @@ async fn who_is_over_the_limit_costs_no_query() {
     let me = || node.ask(Some(&guest), Method::GET, "/api/v1/me", None);
     asked_until_refused("GET /me", me).await;
     // With every connection taken, only what asks nothing of the database is answered at once.
-    let _held = join_all((0..crate::db::POOL).map(|_| node.app.db.acquire())).await;
+    let _held = join_all((0..crate::db::MAX_POOL_CONNECTIONS).map(|_| node.app.db.acquire())).await;
     let began = Instant::now();
     let refused = join_all((0..300).map(|_| me())).await;
     let refused = refused.iter().filter(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS).count();

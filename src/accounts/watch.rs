@@ -73,7 +73,7 @@ async fn keep_counting(node: App) {
     let mut ticks = node.tasks.ticks(WRITE);
     while ticks.next().await {
         let here = present(&node);
-        if let Err(why) = db::within(db::JOB, store::write_present(&node.db, node.node, &here)).await {
+        if let Err(why) = db::with_timeout(db::JOB_TIMEOUT, store::write_present(&node.db, node.node, &here)).await {
             tracing::debug!(error.cause = %why, "who is here is written again in two seconds");
         }
     }
@@ -85,7 +85,7 @@ async fn keep_looking(node: App) {
     let mut rest = LOOK;
     while node.tasks.stopping.run_until_cancelled(tokio::time::sleep(rest)).await.is_some() {
         let began = Instant::now();
-        rest = match db::within(db::JOB, look(&node)).await {
+        rest = match db::with_timeout(db::JOB_TIMEOUT, look(&node)).await {
             Ok(()) => (began.elapsed() * SHARE).clamp(LOOK, LONGEST),
             Err(why) => {
                 tracing::debug!(error.cause = ?why, "the sessions of open sockets are looked at again in a moment");

@@ -67,7 +67,7 @@ pub async fn upgrade(State(app): State<App>, address: ClientIp, session: Session
     let socket = app.clone();
     app.tasks.spawn(
         "gateway.socket",
-        app.tasks.hold(async move {
+        app.tasks.track(async move {
             match (upgraded.await, banned) {
                 // Boxed: what has led to the socket is not kept beside it for its life.
                 (Ok(upgraded), None) => Box::pin(connection::run(socket, who, (prefix, session), upgraded)).await,

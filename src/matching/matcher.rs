@@ -94,7 +94,7 @@ async fn keep_sweeping(node: App) {
     while !node.tasks.stopping.is_cancelled() {
         pause(&node, SCAN).await;
         let Some(held) = node.matching.matcher.leads_for() else { continue };
-        if let Err(why) = db::within(db::JOB, sweep(&node, held >= SETTLE)).await {
+        if let Err(why) = db::with_timeout(db::JOB_TIMEOUT, sweep(&node, held >= SETTLE)).await {
             tracing::debug!(error.cause = ?why, "the sweep runs again in a second");
         }
     }
@@ -130,7 +130,7 @@ async fn lead(app: &App) -> Result<(), sqlx::Error> {
     let connecting = db::connect(&app.db, SESSION).await;
     app.matching.matcher.connected.note(connecting.is_ok());
     let mut connection = connecting?;
-    while !db::within(db::WAIT, store::try_lead(&mut connection)).await? {
+    while !db::with_timeout(db::REQUEST_TIMEOUT, store::try_lead(&mut connection)).await? {
         pause(app, SCAN).await;
         if app.tasks.stopping.is_cancelled() {
             return Ok(());
@@ -177,7 +177,7 @@ impl Rounds {
                 () = app.matching.matcher.news.notified() => false,
             };
             tokio::time::sleep_until(earliest).await;
-            db::within(ROUND, self.look(app, connection, whole)).await?;
+            db::with_timeout(ROUND, self.look(app, connection, whole)).await?;
             let thinking = Instant::now();
             let matches = pair(self.tickets.values(), &self.met, app.clock.now());
             earliest = Instant::now() + (thinking.elapsed() * 4).clamp(GAP, LONGEST_GAP);
@@ -195,7 +195,7 @@ impl Rounds {
     ) -> Result<(), sqlx::Error> {
         let until = Instant::now() + SCAN;
         for some in matches.chunks(TOGETHER) {
-            db::within(ROUND, self.commit(app, connection, some)).await?;
+            db::with_timeout(ROUND, self.commit(app, connection, some)).await?;
             if Instant::now() >= until || app.tasks.stopping.is_cancelled() {
                 app.matching.matcher.wake();
                 break;

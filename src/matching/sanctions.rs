@@ -22,7 +22,7 @@ async fn end_talks_of_the_banned(node: App) {
     let mut after = None;
     loop {
         let seen = *news.borrow_and_update();
-        let done = db::within(db::JOB, end_banned(&node, after)).await;
+        let done = db::with_timeout(db::JOB_TIMEOUT, end_banned(&node, after)).await;
         if done.is_ok() {
             after = Some(seen);
         }

@@ -41,18 +41,18 @@ async fn keep_up(node: App) {
         tokio::select! {
             () = node.tasks.stopping.cancelled() => return,
             () = node.matching.gone.notified() => {
-                report(db::within(SHORT, note_gone(&node)).await);
+                report(db::with_timeout(SHORT, note_gone(&node)).await);
                 continue;
             }
             _ = tick.tick() => {}
         }
         if ticks.is_multiple_of(SECOND) {
-            report(db::within(db::JOB, second(&node)).await);
+            report(db::with_timeout(db::JOB_TIMEOUT, second(&node)).await);
         }
-        report(db::within(SHORT, note_gone(&node)).await);
-        report(db::within(SHORT, mark_away(&node)).await);
+        report(db::with_timeout(SHORT, note_gone(&node)).await);
+        report(db::with_timeout(SHORT, mark_away(&node)).await);
         if ticks.is_multiple_of(SECOND * MEDIAN) {
-            report(db::within(db::JOB, look_at_waits(&node)).await);
+            report(db::with_timeout(db::JOB_TIMEOUT, look_at_waits(&node)).await);
         }
         ticks += 1;
     }
@@ -231,7 +231,7 @@ async fn told(app: &App, visitor: i64, frame: &Frame) {
     }
     app.hub.publish(Topic::Visitor(visitor), frame, None);
     if TalkEvent::puts_back(frame) && app.matching.registry.is_present(visitor) {
-        report(db::within(db::JOB, take_up(app, visitor)).await.map(|_| ()));
+        report(db::with_timeout(db::JOB_TIMEOUT, take_up(app, visitor)).await.map(|_| ()));
     }
 }
 

@@ -162,7 +162,7 @@ impl Lane {
         };
         let mut tx = connection.begin().await?;
         // No ticket is written after the commit of its visitor's ban.
-        fence::share(&mut tx).await?;
+        fence::lock_shared(&mut tx).await?;
         accounts::keep(&mut tx, &batch.visitors).await?;
         // Under these locks no pair with them is committed; a pair that was is seen by the next statement.
         store::lock_tickets_of(&mut tx, &batch.visitors).await?;

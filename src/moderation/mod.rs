@@ -106,7 +106,7 @@ pub async fn lift(app: &App, sanction: Uuid, by: Option<i64>) -> Result<()> {
             Some(_) => Ok(()),
         };
         match fenced {
-            Err(why) if fence::is_busy(&why) && Instant::now() < give_up => drop(tx),
+            Err(why) if fence::is_lock_timeout(&why) && Instant::now() < give_up => drop(tx),
             Err(why) => return Err(why.into()),
             Ok(()) => {
                 tx.commit().await?;
@@ -167,7 +167,7 @@ async fn impose(app: &App, penalty: Penalty, new: &NewSanction<'_>) -> Result<Uu
                 watch::tell(app);
                 return Ok(sanction);
             }
-            Err(why) if fence::is_busy(&why) && Instant::now() < give_up => drop(tx),
+            Err(why) if fence::is_lock_timeout(&why) && Instant::now() < give_up => drop(tx),
             Err(why) => return Err(why.into()),
         }
         pause().await;

@@ -62,7 +62,7 @@ async fn watch(node: App) {
                 None => return,
             },
         }
-        if let Err(why) = db::within(db::JOB, look(&node)).await {
+        if let Err(why) = db::with_timeout(db::JOB_TIMEOUT, look(&node)).await {
             tracing::debug!(error.cause = ?why, "revocations are looked for again in two seconds");
         }
     }

@@ -76,7 +76,7 @@ async fn write_at_once(
         columns.rights.push(run[0].rights);
         columns.counts.push(count);
     }
-    let Some(written) = store::write_entries(connection, patience, fence::KEY, fence, &columns).await? else {
+    let Some(written) = store::write_entries(connection, patience, fence::LOCK_KEY, fence, &columns).await? else {
         return Ok(None);
     };
     let head = |at: i32| usize::try_from(at - 1).ok().and_then(|at| written.heads.get(at).copied()).unwrap_or_default();
@@ -87,7 +87,7 @@ async fn write_at_once(
 /// One transaction: the fence, the heads' locks, rights, numbers, rows, heads.
 async fn write_checked(app: &App, connection: &mut PgConnection, batch: &[Draft]) -> Result<Vec<Verdict>, sqlx::Error> {
     let mut tx = connection.begin().await?;
-    fence::share(&mut tx).await?;
+    fence::lock_shared(&mut tx).await?;
     let mut rooms: Vec<i64> = batch.iter().map(|draft| draft.room.id).collect();
     rooms.sort_unstable();
     rooms.dedup();

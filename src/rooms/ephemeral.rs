@@ -131,7 +131,7 @@ pub(super) async fn write_reads(app: &App) {
         visitors.push(*visitor);
         seqs.push(*seq);
     }
-    if let Err(why) = db::within(db::JOB, store::save_reads(&app.db, &rooms, &visitors, &seqs)).await {
+    if let Err(why) = db::with_timeout(db::JOB_TIMEOUT, store::save_reads(&app.db, &rooms, &visitors, &seqs)).await {
         tracing::debug!(error.cause = %why, "how far people have read is written with the next tick");
         let mut kept = app.rooms.reads.unwritten();
         for (key, seq) in reads {

@@ -356,11 +356,11 @@ async fn keep_whole(node: App) {
             _ = tick.tick() => {}
         }
         for room in overdue(&node) {
-            report(db::within(db::JOB, repair(&node, room)).await);
+            report(db::with_timeout(db::JOB_TIMEOUT, repair(&node, room)).await);
         }
         if looked.elapsed() >= LOOK && !faults::on(Fault::HeadsNotCompared) {
             looked = Instant::now();
-            report(db::within(db::JOB, look(&node)).await);
+            report(db::with_timeout(db::JOB_TIMEOUT, look(&node)).await);
         }
     }
 }
@@ -459,7 +459,7 @@ async fn relayed(app: App) {
                 take_up(&app, &said)
             }
             Some(RelayEvent::Published(_)) => {}
-            Some(RelayEvent::Missed) => report(db::within(db::JOB, look(&app)).await),
+            Some(RelayEvent::Missed) => report(db::with_timeout(db::JOB_TIMEOUT, look(&app)).await),
             None => return,
         }
     }

@@ -422,7 +422,7 @@ pub async fn visitor_of(tx: &mut PgConnection, membership: &Membership, member: 
 /// Talks are deleted a day after their end, in small batches.
 async fn forget_old_talks(app: &App) {
     loop {
-        match db::within(db::JOB, store::delete_old_talks(&app.db)).await {
+        match db::with_timeout(db::JOB_TIMEOUT, store::delete_old_talks(&app.db)).await {
             Ok(0) => return,
             Ok(gone) => tracing::debug!(talks.deleted = gone, "deleted talks that ended a day ago"),
             Err(why) => {

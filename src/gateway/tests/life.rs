@@ -107,7 +107,7 @@ async fn a_node_that_stops_answers_what_it_has_and_says_when_to_come_back() {
     assert_eq!(talk.a.event("notice").await["kind"], "restart");
     assert_eq!(talk.a.closed().await, 1012);
     assert_eq!(talk.b.closed().await, 1012);
-    assert!(node.app.tasks.let_go(crate::testing::PATIENCE).await);
+    assert!(node.app.tasks.wait_for_tracked(crate::testing::PATIENCE).await);
     let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM message").fetch_one(&node.app.db).await.unwrap();
     assert_eq!(stored, 20, "what was read was written");
 }
@@ -196,12 +196,12 @@ async fn a_stop_waits_for_the_requests_in_hand() {
     stream.write_all(request.as_bytes()).await.unwrap();
     eventually("the request is in hand", || is_waited_for(&node)).await;
     node.app.tasks.draining.cancel();
-    assert!(!node.app.tasks.let_go(Duration::from_millis(400)).await, "a request is still in hand");
+    assert!(!node.app.tasks.wait_for_tracked(Duration::from_millis(400)).await, "a request is still in hand");
     drop(lock);
     let mut said = String::new();
     stream.read_to_string(&mut said).await.unwrap();
     assert!(said.starts_with("HTTP/1.1 200") && said.contains("connection: close"), "{said}");
-    assert!(node.app.tasks.let_go(crate::testing::PATIENCE).await);
+    assert!(node.app.tasks.wait_for_tracked(crate::testing::PATIENCE).await);
 }
 
 #[tokio::test]

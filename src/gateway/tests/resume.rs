@@ -156,7 +156,7 @@ async fn what_is_said_during_a_replay_waits_for_a_page_at_most() {
     // Every connection knows the query: one that prepares it first would stand in line twice.
     let first = node.lock("message").await;
     let path = format!("/api/v1/rooms/{long}/log?after=0");
-    let reading = join_all((0..4 * db::POOL).map(|_| node.ask(Some(&guest), Method::GET, &path, None)));
+    let reading = join_all((0..4 * db::MAX_POOL_CONNECTIONS).map(|_| node.ask(Some(&guest), Method::GET, &path, None)));
     tokio::join!(reading, async { drop((tokio::time::sleep(Duration::from_millis(500)).await, first)) });
     let first = node.lock("message").await;
     socket.ok(json!({"type": "join", "room": long, "after": 0})).await;
