@@ -84,7 +84,7 @@ fn report(outcome: Result<(), String>) -> ExitCode {
     if let Err(why) = &outcome {
         // A log line may be filtered or JSON; the person at the terminal always reads this.
         for line in why.lines() {
-            telemetry::say(&format!("maju: {line}"));
+            telemetry::write_line(&format!("maju: {line}"));
         }
     }
     telemetry::flush();

@@ -131,7 +131,7 @@ pub(super) fn link(url: &str, service: Uuid, readers: Readers) -> Result<(Link, 
     let subscriber = builder.build_subscriber_client().map_err(|why| why.to_string())?;
     let (outbox, wanted) = (Arc::new(Outbox::new(service)), Arc::new(Wanted::default()));
     let link = Link { outbox: outbox.clone(), wanted: wanted.clone() };
-    let trouble = Arc::new(Trouble::of(connection_url::shown(url)));
+    let trouble = Arc::new(Trouble::of(connection_url::redacted(url)));
     Ok((link, Engine { service, publisher, subscriber, outbox, wanted, readers, trouble }))
 }
 
