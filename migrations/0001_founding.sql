@@ -1,7 +1,8 @@
--- The founding schema. Rooms and visitors have bigint ids inside; outside, only their UUIDs are visible.
--- All constraints have names, which the code turns into errors for users (src/error.rs, `.on_constraint`).
+-- The founding schema. Rooms and visitors have bigint ids inside; outside, only their UUIDs are
+-- visible. All constraints have names, which the code turns into errors for users (src/error.rs,
+-- `.on_constraint`).
 
--- Accounts ------------------------------------------------------------------------------------------------------------
+-- Accounts ----------------------------------------------------------------------------------------
 CREATE TABLE visitor (
     id             bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT visitor_pk PRIMARY KEY,
     public_id      uuid        NOT NULL CONSTRAINT visitor_public_id_key UNIQUE,
@@ -29,15 +30,15 @@ CREATE TABLE session (
 CREATE INDEX session_visitor ON session (visitor_id);
 CREATE INDEX session_expires ON session (expires_at);
 
--- The visitors with an open socket on each node, written by the node every two seconds. Unlogged: a crash of
--- Postgres empties the table, and the nodes write their rows again.
+-- The visitors with an open socket on each node, written by the node every two seconds. Unlogged: a
+-- crash of Postgres empties the table, and the nodes write their rows again.
 CREATE UNLOGGED TABLE node_visitors (
     node     uuid        CONSTRAINT node_visitors_pk PRIMARY KEY,
     visitors bigint[]    NOT NULL,
     seen_at  timestamptz NOT NULL
 );
 
--- Rooms ---------------------------------------------------------------------------------------------------------------
+-- Rooms -------------------------------------------------------------------------------------------
 CREATE TABLE chat_room (
     id         bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT chat_room_pk PRIMARY KEY,
     public_id  uuid        NOT NULL CONSTRAINT chat_room_public_id_key UNIQUE,
@@ -56,9 +57,9 @@ CREATE TABLE chat_room (
 CREATE INDEX chat_room_listed ON chat_room (id DESC) WHERE kind = 'public' AND closed_at IS NULL;
 CREATE INDEX chat_room_ended_talks ON chat_room (closed_at) WHERE kind = 'talk' AND closed_at IS NOT NULL;
 
--- The head of a room's log. Every writer locks this row to number entries. The table is separate and its pages have
--- free space, so that an update of a head is a heap-only update. `rights` is a version: it rises whenever a
--- person's rights in the room change.
+-- The head of a room's log. Every writer locks this row to number entries. The table is separate
+-- and its pages have free space, so that an update of a head is a heap-only update. `rights` is a
+-- version: it rises whenever a person's rights in the room change.
 CREATE TABLE room_head (
     room_id  bigint      CONSTRAINT room_head_pk PRIMARY KEY CONSTRAINT room_head_room_fk REFERENCES chat_room ON DELETE CASCADE,
     seq      bigint      NOT NULL DEFAULT 0 CONSTRAINT room_head_seq_rises CHECK (seq >= 0),
@@ -87,9 +88,9 @@ CREATE UNIQUE INDEX membership_one_open_talk ON membership (visitor_id) WHERE sl
 CREATE UNIQUE INDEX membership_slot_once ON membership (room_id, slot) WHERE slot IS NOT NULL;
 CREATE INDEX membership_visitor ON membership (visitor_id);
 
--- The log of each room. `seq` starts at 1 and has no gaps; `client_id` is unique as long as the log is kept. There is no
--- foreign key to the room: every batch locks the room's head, which proves that the room exists, and a check per row
--- would cost more than the insert.
+-- The log of each room. `seq` starts at 1 and has no gaps; `client_id` is unique as long as the log
+-- is kept. There is no foreign key to the room: every batch locks the room's head, which proves
+-- that the room exists, and a check per row would cost more than the insert.
 CREATE TABLE message (
     room_id     bigint      NOT NULL,
     seq         bigint      NOT NULL CONSTRAINT message_seq_positive CHECK (seq > 0),
@@ -108,9 +109,9 @@ CREATE TABLE message (
     CONSTRAINT message_client_id_key UNIQUE (room_id, client_id)
 );
 
--- Matching ------------------------------------------------------------------------------------------------------------
--- The waiting tickets. Unlogged: a crash of Postgres empties the table, and the nodes with the sockets write their
--- tickets again.
+-- Matching ----------------------------------------------------------------------------------------
+-- The waiting tickets. Unlogged: a crash of Postgres empties the table, and the nodes with the
+-- sockets write their tickets again.
 CREATE UNLOGGED TABLE random_ticket (
     id         bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT random_ticket_pk PRIMARY KEY,
     public_id  uuid        NOT NULL,
@@ -122,7 +123,8 @@ CREATE UNLOGGED TABLE random_ticket (
     since      timestamptz NOT NULL,
     -- Whether the visitor has a socket. Visitors without one are not matched.
     connected  boolean     NOT NULL DEFAULT true,
-    -- A cancelled ticket is kept for a moment, so that another node with a socket of the visitor does not write it again.
+    -- A cancelled ticket is kept for a moment, so that another node with a socket of the visitor
+    -- does not write it again.
     cancelled_at timestamptz
 );
 CREATE INDEX random_ticket_node ON random_ticket (node);
@@ -143,8 +145,8 @@ CREATE TABLE random_session (
     shared       text[]      NOT NULL,
     languages    text[]      NOT NULL,
     relaxed      boolean     NOT NULL DEFAULT false,
-    -- What each side sought with, and since when. `next` seeks with it again, and a side that is put back into the queue
-    -- keeps its position.
+    -- What each side sought with, and since when. `next` seeks with it again, and a side that is
+    -- put back into the queue keeps its position.
     a_seek       jsonb       NOT NULL,
     b_seek       jsonb       NOT NULL,
     a_since      timestamptz NOT NULL,
@@ -152,7 +154,8 @@ CREATE TABLE random_session (
     -- The ticket that each side was matched with. It tells a matched ticket from one that was lost.
     a_ticket     uuid        NOT NULL,
     b_ticket     uuid        NOT NULL,
-    -- The node with the side's socket (null if the side has not entered), and since when it has no socket.
+    -- The node with the side's socket (null if the side has not entered), and since when it has no
+    -- socket.
     a_node       uuid,
     b_node       uuid,
     a_away_since timestamptz,
@@ -161,8 +164,8 @@ CREATE TABLE random_session (
     ended_at     timestamptz,
     reason       text        CONSTRAINT random_session_reason_known
                              CHECK (reason IN ('left', 'next', 'lost', 'report', 'block', 'moderator')),
-    -- The side that ended the talk or was banned; null if it ended by a timeout. Only the side that reported or blocked
-    -- is told so.
+    -- The side that ended the talk or was banned; null if it ended by a timeout. Only the side that
+    -- reported or blocked is told so.
     ended_by     bigint,
     CONSTRAINT random_session_two_people CHECK (a <> b)
 );
@@ -170,7 +173,7 @@ CREATE INDEX random_session_open ON random_session (created_at) WHERE ended_at I
 CREATE INDEX random_session_a ON random_session (a, ended_at);
 CREATE INDEX random_session_b ON random_session (b, ended_at);
 
--- Moderation ----------------------------------------------------------------------------------------------------------
+-- Moderation --------------------------------------------------------------------------------------
 -- A block applies to both sides and has no end. One row per pair, the smaller id first.
 CREATE TABLE visitor_block (
     low        bigint      NOT NULL CONSTRAINT visitor_block_low_fk REFERENCES visitor ON DELETE CASCADE,
@@ -182,7 +185,8 @@ CREATE TABLE visitor_block (
 );
 CREATE INDEX visitor_block_high ON visitor_block (high);
 
--- A report keeps a copy of the reported entries as they were when it was made, independent of the log's retention.
+-- A report keeps a copy of the reported entries as they were when it was made, independent of the
+-- log's retention.
 CREATE TABLE report (
     id          bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT report_pk PRIMARY KEY,
     public_id   uuid        NOT NULL CONSTRAINT report_public_id_key UNIQUE,
@@ -197,8 +201,9 @@ CREATE TABLE report (
 );
 CREATE INDEX report_room ON report (room_id);
 
--- What a reporter has reported: a whole talk (seq 0) or entries of a room, each once. A repeated report finds the first
--- one, even if both arrive at the same time. Written before its report, in the same transaction.
+-- What a reporter has reported: a whole talk (seq 0) or entries of a room, each once. A repeated
+-- report finds the first one, even if both arrive at the same time. Written before its report, in
+-- the same transaction.
 CREATE TABLE report_subject (
     reporter_id bigint NOT NULL,
     room_id     bigint NOT NULL,
@@ -209,8 +214,8 @@ CREATE TABLE report_subject (
 );
 CREATE INDEX report_subject_report ON report_subject (report_id);
 
--- Rights taken away from a person everywhere: `fence` counts the revocations, `revocation` lists them
--- (src/db/fence.rs).
+-- Rights taken away from a person everywhere: `fence` counts the revocations, `revocation` lists
+-- them (src/db/fence.rs).
 CREATE TABLE fence (
     one     boolean CONSTRAINT fence_pk PRIMARY KEY DEFAULT true CONSTRAINT fence_single CHECK (one),
     version bigint NOT NULL DEFAULT 0
@@ -228,7 +233,7 @@ CREATE TABLE secret (
     value bytea NOT NULL
 );
 
--- The landing page ----------------------------------------------------------------------------------------------------
+-- The landing page --------------------------------------------------------------------------------
 CREATE TABLE page_section (
     id         bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT page_section_pk PRIMARY KEY,
     locale     text        NOT NULL CONSTRAINT page_section_locale_known CHECK (locale IN ('ko', 'en')),

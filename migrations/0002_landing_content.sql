@@ -1,6 +1,7 @@
--- The first content of the landing page in both languages, and the figures it shows. A node also shows the text between
--- the dollar quotes before it has read its first sections (src/cms/model.rs), so there is one source for both.
--- A line break in a title is intended, and kept.
+-- The first content of the landing page in both languages, and the figures it shows. A node also
+-- shows the text between the dollar quotes before it has read its first sections
+-- (src/cms/model.rs), so there is one source for both. A line break in a title is intended, and
+-- kept.
 
 INSERT INTO page_section (locale, kind, position, content)
 SELECT 'ko', section ->> 'kind', number * 10, section -> 'content'

@@ -1,12 +1,13 @@
--- Writes a batch of entries in one round trip: takes the fence lock, locks the heads, inserts the numbered rows, moves the
--- heads. If something has changed since the senders were checked, it writes nothing and returns no row, and the writer
--- checks again who is allowed to write (src/rooms/writer.rs). Each statement of a volatile function has its own snapshot,
--- so that of the fence's version is younger than the wait for the lock. Until the transaction ends the version cannot
--- rise.
+-- Writes a batch of entries in one round trip: takes the fence lock, locks the heads, inserts the
+-- numbered rows, moves the heads. If something has changed since the senders were checked, it
+-- writes nothing and returns no row, and the writer checks again who is allowed to write
+-- (src/rooms/writer.rs). Each statement of a volatile function has its own snapshot, so that of the
+-- fence's version is younger than the wait for the lock. Until the transaction ends the version
+-- cannot rise.
 --
--- `rooms` are distinct and in order; `expected` are the versions of their rights; `counts` are the numbers of entries for
--- each. For each row, `at` is the position of its room in `rooms`, and `nth` its position among the room's entries, both
--- from 1.
+-- `rooms` are distinct and in order; `expected` are the versions of their rights; `counts` are the
+-- numbers of entries for each. For each row, `at` is the position of its room in `rooms`, and `nth`
+-- its position among the room's entries, both from 1.
 CREATE FUNCTION write_entries(
     lock_timeout_ms integer, fence_key bigint, known_fence bigint, rooms bigint[], expected bigint[], counts bigint[],
     at integer[], nth bigint[], client_ids uuid[], senders bigint[], replies bigint[], payloads text[], prefixes bytea[]
@@ -14,7 +15,8 @@ CREATE FUNCTION write_entries(
 DECLARE
     found_rights bigint[];
 BEGIN
-    -- The writer's deadline follows soon after. An entry that it answers with `unavailable` should not be written later.
+    -- The writer's deadline follows soon after. An entry that it answers with `unavailable` should
+    -- not be written later.
     PERFORM set_config('lock_timeout', lock_timeout_ms || 'ms', true);
     PERFORM pg_advisory_xact_lock_shared(fence_key);
     IF (SELECT f.version FROM fence f) <> known_fence THEN

@@ -1,5 +1,5 @@
-//! The commands serve, migrate and config. Settings come from a file, environment variables and flags, each
-//! of which overrides the one before. An empty value counts as not set.
+//! The commands serve, migrate and config. Settings come from a file, environment variables and
+//! flags, each of which overrides the one before. An empty value counts as not set.
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -41,7 +41,8 @@ pub struct ServeArgs {
     /// The folder for the private Postgres and its lock [default: ./data].
     #[arg(long, env = "MAJU_DATA_DIR", value_name = "FOLDER")]
     pub data_dir: Option<String>,
-    /// The site's address in a browser: scheme, host and port [default: http://localhost with the listen port].
+    /// The site's address in a browser: scheme, host and port [default: http://localhost with the
+    /// listen port].
     #[arg(long, env = "MAJU_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
     /// A Postgres server (15 or newer) to use instead of the private one.
@@ -65,7 +66,8 @@ pub struct ServeArgs {
     /// The longest time for a stop in seconds, 1 to 600 [default: 25].
     #[arg(long, env = "MAJU_STOP_WITHIN", value_name = "SECONDS")]
     pub stop_within: Option<String>,
-    /// The site's time zone (IANA name), in which the days of the landing page's figures begin [default: Asia/Seoul].
+    /// The site's time zone (IANA name), in which the days of the landing page's figures begin
+    /// [default: Asia/Seoul].
     #[arg(long, env = "MAJU_TIME_ZONE", value_name = "ZONE")]
     pub time_zone: Option<String>,
     /// The networks of proxies whose X-Forwarded-For is trusted, separated by commas.
@@ -83,14 +85,15 @@ pub struct ServeArgs {
 }
 
 impl ServeArgs {
-    /// Returns where a setting was given, for a person: its flag, its variable, or the line in the file.
+    /// Returns where a setting was given, for a person: its flag, its variable, or the line in the
+    /// file.
     pub fn origin(&self, name: &str) -> String {
         self.origins.get(name).cloned().unwrap_or_else(|| format!("--{name}"))
     }
 }
 
-/// Reads the command line, the environment and the settings file. Ends the process for what only clap
-/// handles: help, the version, a flag that does not exist.
+/// Reads the command line, the environment and the settings file. Ends the process for what only
+/// clap handles: help, the version, a flag that does not exist.
 pub fn parse() -> Cli {
     layered(std::env::args_os().collect(), &environment()).unwrap_or_else(|why| match why.kind() {
         // With the variables, which `layered` reads itself.
@@ -144,7 +147,8 @@ fn settings() -> Vec<Setting> {
     serve.get_arguments().filter_map(setting).collect()
 }
 
-/// Parses the command, and takes each setting from the strongest source that has a value that is not empty.
+/// Parses the command, and takes each setting from the strongest source that has a value that is
+/// not empty.
 fn layered(words: Vec<OsString>, environment: &BTreeMap<String, OsString>) -> Result<Cli, clap::Error> {
     // Without the variables, because clap accepts an empty one as a value.
     let flags = Cli::command().mut_subcommands(|command| command.mut_args(|arg| arg.env(None::<&'static str>)));

@@ -1,4 +1,5 @@
-//! The URLs of Postgres and Redis: how they are checked, and how they are shown without their secrets.
+//! The URLs of Postgres and Redis: how they are checked, and how they are shown without their
+//! secrets.
 use std::str::FromStr as _;
 
 use sqlx::postgres::PgConnectOptions;
@@ -98,8 +99,9 @@ pub fn redis(text: &str) -> Result<Checked<fred::types::config::Config>, String>
     Ok(Checked { options, ignored })
 }
 
-/// Returns a URL without its secrets. Passwords, the values of unknown parameters and everything that can be a
-/// part of a password are replaced by `…`. A text that is not a URL is not shown at all.
+/// Returns a URL without its secrets. Passwords, the values of unknown parameters and everything
+/// that can be a part of a password are replaced by `…`. A text that is not a URL is not shown at
+/// all.
 pub fn redacted(text: &str) -> String {
     let Ok(url) = Url::parse(text) else { return HIDDEN.to_owned() };
     if is_misread(&url) {
@@ -167,8 +169,8 @@ fn parse(text: &str, example: &str) -> Result<Url, String> {
 /// Advice for the usual reason why a URL is not valid.
 const ENCODE: &str = ". In a password write @ as %40, / as %2F, ? as %3F, # as %23 and : as %3A";
 
-/// Returns `true` if an `@` is in an unusual place. A password with `/`, `?` or `#` in it is then split, and
-/// what looks like the host is a part of it.
+/// Returns `true` if an `@` is in an unusual place. A password with `/`, `?` or `#` in it is then
+/// split, and what looks like the host is a part of it.
 fn is_misread(url: &Url) -> bool {
     if !url.username().is_empty() || url.password().is_some() {
         return false;
@@ -233,7 +235,8 @@ mod tests {
             ("postgres:///maju?host=/run/pg", "postgres:///maju?host=%2Frun%2Fpg"),
             ("postgres://[::1]:5432/maju", "postgres://[::1]:5432/maju"),
             ("postgres://db/maju#hush", "postgres://db/maju#…"),
-            // A password that is not encoded is split at the wrong place, so nothing after the scheme is shown.
+            // A password that is not encoded is split at the wrong place, so nothing after the
+            // scheme is shown.
             ("postgres://maju:5/hush@db/maju", "postgres://…"),
             ("postgres://maju:5?hush@db/maju", "postgres://…"),
             ("postgres://maju:5?hush&hush@db/maju", "postgres://…"),

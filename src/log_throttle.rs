@@ -1,4 +1,5 @@
-//! Limits how often one log line is written: many requests can meet the same failure at the same time.
+//! Limits how often one log line is written: many requests can meet the same failure at the same
+//! time.
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -20,7 +21,8 @@ impl LogThrottle {
         Self { interval, state: Mutex::new(State { last: None, suppressed: 0 }) }
     }
 
-    /// Returns how many lines were suppressed before this one. `None` if this one is suppressed too.
+    /// Returns how many lines were suppressed before this one. `None` if this one is suppressed
+    /// too.
     pub fn allow(&self, now: Instant) -> Option<u64> {
         let mut state = self.state.lock();
         if state.last.is_some_and(|last| now.saturating_duration_since(last) < self.interval) {

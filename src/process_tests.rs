@@ -1,5 +1,5 @@
-//! The server as a process: readers of its log, environment variables, signals. The test program runs as the
-//! server.
+//! The server as a process: readers of its log, environment variables, signals. The test program
+//! runs as the server.
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,8 @@ use crate::accounts;
 
 /// The variable that makes the test program run as the server.
 const ROLE: &str = "MAJU_TEST_SERVER";
-/// Longer than any step takes on a busy machine. A first start unpacks programs and creates a database.
+/// Longer than any step takes on a busy machine. A first start unpacks programs and creates a
+/// database.
 const STEP_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The program of [`Process`]. Does nothing when it runs as an ordinary test.
@@ -103,7 +104,8 @@ impl Process {
         }
     }
 
-    /// Sends a request on a new connection. Returns the status, 0 if no server listens, and the whole answer.
+    /// Sends a request on a new connection. Returns the status, 0 if no server listens, and the
+    /// whole answer.
     async fn ask(&self, method: &str, path: &str, cookie: &str, body: Option<Value>) -> (u16, String) {
         let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)).await else { return (0, String::new()) };
         let (body, port) = (body.map_or_else(String::new, |body| body.to_string()), self.port);

@@ -69,8 +69,8 @@ pub fn run(app: &App) {
     });
 }
 
-/// Probes the database over the pool, as requests use it: if they get no connection in time, the node
-/// is not ready.
+/// Probes the database over the pool, as requests use it: if they get no connection in time, the
+/// node is not ready.
 async fn probe(pool: &PgPool) -> Availability {
     db::with_timeout(PROBE_TIMEOUT, db::availability(pool)).await.unwrap_or(Availability::Silent)
 }

@@ -17,7 +17,8 @@ use crate::{http, router};
 
 /// The parent of fallback folders, for root: used if Postgres's user cannot enter the data folder.
 const FALLBACK_BASE: &str = "/var/lib/maju";
-/// The part of the time for a stop that is reserved for the writers, the pool and Postgres, after the sockets.
+/// The part of the time for a stop that is reserved for the writers, the pool and Postgres, after
+/// the sockets.
 const STOP_RESERVE: Duration = Duration::from_secs(5);
 /// Time between two checks of the private Postgres.
 const PRIVATE_CHECK_INTERVAL: Duration = Duration::from_millis(500);
@@ -31,9 +32,9 @@ struct Database {
 }
 
 impl Database {
-    /// Opens, checks and migrates the database. `None` if a stop was requested meanwhile; nothing is left running
-    /// then. `own` is the number of connections that a node opens outside the pool; `None` for a command that
-    /// starts no node.
+    /// Opens, checks and migrates the database. `None` if a stop was requested meanwhile; nothing
+    /// is left running then. `own` is the number of connections that a node opens outside the pool;
+    /// `None` for a command that starts no node.
     ///
     /// # Errors
     /// Returns one line that names the problem and what to do.
@@ -73,8 +74,8 @@ impl Database {
     }
 }
 
-/// Starts the private Postgres. `None` if a stop was requested meanwhile: Postgres has then been stopped in order,
-/// unless a second signal interrupted that.
+/// Starts the private Postgres. `None` if a stop was requested meanwhile: Postgres has then been
+/// stopped in order, unless a second signal interrupted that.
 async fn open_private(config: &Config, stop: &mut StopSignals) -> Result<Option<private::PrivatePostgres>, String> {
     let options = private::StartOptions {
         data_dir: config.data_dir.clone(),
@@ -168,8 +169,8 @@ async fn relay(config: &Config, pool: &PgPool) -> Result<Relay, String> {
     Relay::over_redis(url, service).map_err(|why| format!("--redis-url {why}"))
 }
 
-/// Stops the node: it accepts no new work, finishes work in progress, tells sockets when to reconnect, and then
-/// ends its tasks.
+/// Stops the node: it accepts no new work, finishes work in progress, tells sockets when to
+/// reconnect, and then ends its tasks.
 async fn stop_in_order(app: App, within: Duration) {
     app.tasks.draining.cancel();
     let drain_timeout = within.saturating_sub(STOP_RESERVE).max(Duration::from_secs(1));
@@ -197,8 +198,9 @@ fn watch_private(app: &App, private: &private::PrivatePostgres) {
     });
 }
 
-/// The signals of a command. SIGTERM, SIGINT (Ctrl-C) and SIGQUIT request an orderly stop. SIGHUP, SIGUSR1, SIGUSR2
-/// and SIGXFSZ are ignored here, SIGPIPE by Rust's runtime. SIGTSTP (Ctrl-Z) suspends the process as usual.
+/// The signals of a command. SIGTERM, SIGINT (Ctrl-C) and SIGQUIT request an orderly stop. SIGHUP,
+/// SIGUSR1, SIGUSR2 and SIGXFSZ are ignored here, SIGPIPE by Rust's runtime. SIGTSTP (Ctrl-Z)
+/// suspends the process as usual.
 struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
@@ -209,7 +211,8 @@ struct StopSignals {
 impl StopSignals {
     fn listen() -> Result<Self, String> {
         let on = |kind| signal(kind).map_err(|why| format!("cannot listen for signals: {why}"));
-        // A signal that was listened to once no longer ends the process, even if the listener is dropped.
+        // A signal that was listened to once no longer ends the process, even if the listener is
+        // dropped.
         let file_too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
         for ignored in [SignalKind::user_defined1(), SignalKind::user_defined2(), file_too_large] {
             drop(on(ignored)?);

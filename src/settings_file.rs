@@ -1,5 +1,5 @@
-//! The settings file: TOML, with the names of the flags. All wrong lines are reported; for an unknown name the
-//! most similar one is suggested.
+//! The settings file: TOML, with the names of the flags. All wrong lines are reported; for an
+//! unknown name the most similar one is suggested.
 use std::path::Path;
 
 use toml::Spanned;
@@ -36,7 +36,8 @@ fn parse(path: &str, text: &str, names: &[&str]) -> File {
     let mut file = File::default();
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        // The parser's view of the other lines is a guess, so only the wrong lines are reported, each once.
+        // The parser's view of the other lines is a guess, so only the wrong lines are reported,
+        // each once.
         for error in errors {
             let line = line_at(text, error.span().map_or(0, |span| span.start));
             let complaint = format!("{path}:{line}: {}", syntax(text, line, error.message(), names));
@@ -71,8 +72,8 @@ fn line_at(text: &str, place: usize) -> usize {
     text.as_bytes()[..place.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
-/// Describes the error in a line that is not TOML. For `name = value` without quotes, the format of earlier
-/// versions, shows the right form.
+/// Describes the error in a line that is not TOML. For `name = value` without quotes, the format of
+/// earlier versions, shows the right form.
 fn syntax(text: &str, line: usize, message: &str, names: &[&str]) -> String {
     let written = text.lines().nth(line - 1).unwrap_or_default();
     let Some((name, value)) = written.split_once('=') else { return format!("not TOML: {message}") };

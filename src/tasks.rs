@@ -1,5 +1,5 @@
-//! The registry of background tasks: each is counted, stopped and waited for, and an essential task that
-//! ends is restarted.
+//! The registry of background tasks: each is counted, stopped and waited for, and an essential task
+//! that ends is restarted.
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -14,12 +14,13 @@ use tokio_util::task::TaskTracker;
 
 /// The delay before the first restart of an essential task. It doubles with each failure.
 const FIRST_RESTART_DELAY: Duration = Duration::from_millis(100);
-/// The longest delay before a restart: short enough that what waits in the task's queue is answered within
-/// two seconds.
+/// The longest delay before a restart: short enough that what waits in the task's queue is answered
+/// within two seconds.
 const MAX_RESTART_DELAY: Duration = Duration::from_millis(1_500);
 /// A task that has run this long after a restart counts as running again.
 const RECOVERY_UPTIME: Duration = Duration::from_secs(1);
-/// A task that has run this long did not fail because of its start: the next delay is the first one again.
+/// A task that has run this long did not fail because of its start: the next delay is the first one
+/// again.
 const STABLE_UPTIME: Duration = Duration::from_secs(30);
 
 /// The registry of a node's tasks. Cheap to clone.
@@ -28,10 +29,11 @@ pub struct Tasks {
     all: TaskTracker,
     tracked: TaskTracker,
     outages: Outages,
-    /// Cancelled when the node stops accepting work: it is not ready, and sockets are told to reconnect
-    /// later.
+    /// Cancelled when the node stops accepting work: it is not ready, and sockets are told to
+    /// reconnect later.
     pub draining: CancellationToken,
-    /// Cancelled when tasks have to end: work in progress has been finished, or the deadline has passed.
+    /// Cancelled when tasks have to end: work in progress has been finished, or the deadline has
+    /// passed.
     pub stopping: CancellationToken,
     #[cfg(test)]
     pub(crate) panics: panics::Panics,
@@ -45,15 +47,17 @@ impl Tasks {
         F: Future<Output = ()> + Send + 'static,
     {
         tracing::trace!(task.name = name, "task started");
-        // Not wrapped in another async block, which would hold the task twice: moved in, and being run.
+        // Not wrapped in another async block, which would hold the task twice: moved in, and being
+        // run.
         tokio::spawn(self.all.track_future(task));
     }
 
     /// Starts a task that the node cannot work without, and restarts it whenever it panics or ends.
     ///
-    /// `start` creates the task anew each time, so state that must survive a failure is kept outside of
-    /// it. From the failure until the task has run for a second, [`Tasks::first_outage`] names it. A task
-    /// can end when the node drains or stops; after a panic it is restarted even while the node drains.
+    /// `start` creates the task anew each time, so state that must survive a failure is kept
+    /// outside of it. From the failure until the task has run for a second, [`Tasks::first_outage`]
+    /// names it. A task can end when the node drains or stops; after a panic it is restarted even
+    /// while the node drains.
     pub fn spawn_essential<F>(&self, name: &'static str, mut start: impl FnMut() -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -99,8 +103,8 @@ impl Tasks {
     /// Starts an essential task that runs `work` at once and then once per `period`, until the node
     /// stops.
     ///
-    /// A run that takes longer than `period` delays the next one; missed runs are skipped. A run that is
-    /// in progress when the node stops is finished.
+    /// A run that takes longer than `period` delays the next one; missed runs are skipped. A run
+    /// that is in progress when the node stops is finished.
     pub fn every<F>(&self, name: &'static str, period: Duration, work: impl Fn() -> F + Clone + Send + Sync + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -116,8 +120,8 @@ impl Tasks {
         });
     }
 
-    /// Returns the ticks of a periodic loop that also waits for something else, or has work to do after
-    /// the last tick. Other loops use [`Tasks::every`].
+    /// Returns the ticks of a periodic loop that also waits for something else, or has work to do
+    /// after the last tick. Other loops use [`Tasks::every`].
     pub fn ticks(&self, period: Duration) -> Ticks {
         let mut interval = interval(period);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -135,7 +139,8 @@ impl Tasks {
         Outage { name, outages: self.outages.clone() }
     }
 
-    /// Counts a task that is not spawned here and that ends when the node drains: a socket, the listener.
+    /// Counts a task that is not spawned here and that ends when the node drains: a socket, the
+    /// listener.
     pub fn track<F: Future<Output = ()>>(&self, task: F) -> impl Future<Output = ()> + use<F> {
         self.tracked.track_future(self.all.track_future(task))
     }
@@ -145,8 +150,8 @@ impl Tasks {
         self.all.len()
     }
 
-    /// Waits at most `timeout` until all tasks given to [`Tasks::track`] have ended. Returns `true` if they
-    /// have.
+    /// Waits at most `timeout` until all tasks given to [`Tasks::track`] have ended. Returns `true`
+    /// if they have.
     pub async fn wait_for_tracked(&self, timeout: Duration) -> bool {
         self.tracked.close();
         tokio::time::timeout(timeout, self.tracked.wait()).await.is_ok()
@@ -159,15 +164,16 @@ impl Tasks {
     }
 }
 
-/// The ticks of a periodic loop: the first one at once, then one per period, until the node stops. A late
-/// tick delays the following ones.
+/// The ticks of a periodic loop: the first one at once, then one per period, until the node stops.
+/// A late tick delays the following ones.
 pub struct Ticks {
     interval: Interval,
     stopping: CancellationToken,
 }
 
 impl Ticks {
-    /// Waits for the next tick. Returns `false` once the node stops. Cancelling the wait loses no tick.
+    /// Waits for the next tick. Returns `false` once the node stops. Cancelling the wait loses no
+    /// tick.
     pub async fn next(&mut self) -> bool {
         self.stopping.run_until_cancelled(self.interval.tick()).await.is_some()
     }

@@ -1,5 +1,5 @@
-//! Test support: one private Postgres for all tests, a database per test, and nodes with the real router on
-//! a real listener.
+//! Test support: one private Postgres for all tests, a database per test, and nodes with the real
+//! router on a real listener.
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -31,7 +31,8 @@ use crate::{http, router};
 /// How long a test waits for something that must happen. Long, because the machine can be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The server, with the template database that all test databases are copied from. Created once per run.
+/// The server, with the template database that all test databases are copied from. Created once per
+/// run.
 static TEMPLATE: OnceCell<PgConnectOptions> = OnceCell::const_new();
 static COUNT: AtomicU32 = AtomicU32::new(0);
 

@@ -251,7 +251,8 @@ impl io::Write for Lines {
 async fn while_postgres_is_away_it_is_said_once_and_not_for_every_cookie() {
     let lines = Lines::default();
     let writer = lines.clone();
-    let log = tracing_subscriber::fmt().with_env_filter(telemetry::default_filter()).with_writer(move || writer.clone());
+    let log =
+        tracing_subscriber::fmt().with_env_filter(telemetry::default_filter()).with_writer(move || writer.clone());
     let _listening = tracing::subscriber::set_default(log.finish());
     let nowhere =
         PgPoolOptions::new().acquire_timeout(Duration::from_millis(20)).connect_lazy("postgres://127.0.0.1:1/x");

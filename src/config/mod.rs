@@ -1,5 +1,5 @@
-//! The settings of a node, checked at the start. Flags override environment variables, which override the
-//! file, which overrides the defaults.
+//! The settings of a node, checked at the start. Flags override environment variables, which
+//! override the file, which overrides the defaults.
 pub mod limits;
 mod network;
 
@@ -220,7 +220,8 @@ impl Reader<'_> {
         Some(url)
     }
 
-    /// Returns the networks of lists that are separated by commas or spaces. Each wrong network is reported.
+    /// Returns the networks of lists that are separated by commas or spaces. Each wrong network is
+    /// reported.
     fn networks(&mut self, texts: &[String]) -> Vec<Network> {
         let mut networks = Vec::new();
         let separate = |text: &'_ str| text.split(|c: char| c == ',' || c.is_whitespace()).map(str::to_owned).collect();
@@ -254,8 +255,8 @@ fn log_format(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Checks an IANA name: `UTC`, `Asia/Seoul`, `America/Argentina/Ushuaia`, `Etc/GMT+9`. Postgres accepts other
-/// texts too ("KST-9", "+09"), and reads some of them with the opposite sign.
+/// Checks an IANA name: `UTC`, `Asia/Seoul`, `America/Argentina/Ushuaia`, `Etc/GMT+9`. Postgres
+/// accepts other texts too ("KST-9", "+09"), and reads some of them with the opposite sign.
 fn time_zone(name: &str) -> Result<String, String> {
     let is_word = |word: &str| {
         word.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -272,7 +273,8 @@ fn is_not_a_terminal() -> bool {
     !std::io::IsTerminal::is_terminal(&std::io::stderr())
 }
 
-/// Checks the levels for tracing's filter, which would read a word that is not a level as the name of a module.
+/// Checks the levels for tracing's filter, which would read a word that is not a level as the name
+/// of a module.
 fn log_filter(text: &str) -> Result<String, String> {
     const LEVELS: [&str; 12] = ["off", "error", "warn", "info", "debug", "trace", "0", "1", "2", "3", "4", "5"];
     let is_level = |word: &str| LEVELS.contains(&word.to_ascii_lowercase().as_str());
@@ -299,7 +301,8 @@ fn stop_within(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("'{text}' is not a number of seconds from {MIN_STOP_SECS} to {MAX_STOP_SECS}"))
 }
 
-/// Checks that a path can be the data folder, if the private Postgres needs one. It need not exist yet.
+/// Checks that a path can be the data folder, if the private Postgres needs one. It need not exist
+/// yet.
 fn data_dir(text: &str, private: bool) -> Result<PathBuf, String> {
     let folder = PathBuf::from(text);
     if private && folder.exists() && !folder.is_dir() {

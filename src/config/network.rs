@@ -32,8 +32,8 @@ impl Network {
         Ok(Self { base: as_v6(address) & mask, mask })
     }
 
-    /// Returns `true` if an address is in the network. An IPv4 address mapped into IPv6 counts as the IPv4
-    /// address.
+    /// Returns `true` if an address is in the network. An IPv4 address mapped into IPv6 counts as
+    /// the IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         as_v6(address) & self.mask == self.base
     }

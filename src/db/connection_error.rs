@@ -1,4 +1,5 @@
-//! Why Postgres cannot be reached: a sentence for the operator, with host and port and without a password.
+//! Why Postgres cannot be reached: a sentence for the operator, with host and port and without a
+//! password.
 use std::io::ErrorKind;
 use std::time::Duration;
 
@@ -57,7 +58,8 @@ fn describe_refusal(code: &str, message: &str, options: &PgConnectOptions) -> Op
     })
 }
 
-/// Returns `true` if a retry can help: Postgres does not run yet, is starting, or has too many connections.
+/// Returns `true` if a retry can help: Postgres does not run yet, is starting, or has too many
+/// connections.
 pub(super) fn is_transient(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(why) => matches!(why.kind(), ErrorKind::ConnectionRefused | ErrorKind::NotFound),

@@ -1,9 +1,9 @@
-//! The fence: after the commit that takes a person's rights away everywhere (ban, password, role), nothing
-//! more is written with those rights.
+//! The fence: after the commit that takes a person's rights away everywhere (ban, password, role),
+//! nothing more is written with those rights.
 //!
-//! Batches of entries hold its lock shared, a revocation holds it exclusively. The lock is taken in a
-//! statement before the one that reads the version, because the snapshot of a statement is older than its
-//! wait for a lock.
+//! Batches of entries hold its lock shared, a revocation holds it exclusively. The lock is taken in
+//! a statement before the one that reads the version, because the snapshot of a statement is older
+//! than its wait for a lock.
 use std::time::Duration;
 
 use sqlx::PgConnection;
@@ -29,7 +29,8 @@ pub async fn lock_shared(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
 
 /// Returns the fence's version: the number of revocations so far.
 ///
-/// A transaction that writes reads it after [`lock_shared`]. It cannot rise until the transaction ends.
+/// A transaction that writes reads it after [`lock_shared`]. It cannot rise until the transaction
+/// ends.
 ///
 /// # Errors
 /// Returns the error of the query.
@@ -37,8 +38,8 @@ pub async fn version(db: &mut PgConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar!("SELECT version FROM fence").fetch_one(db).await
 }
 
-/// Returns the revocations after version `known`, as pairs of version and visitor, in order: the oldest
-/// [`MAX_REVOCATION_ROWS`].
+/// Returns the revocations after version `known`, as pairs of version and visitor, in order: the
+/// oldest [`MAX_REVOCATION_ROWS`].
 ///
 /// # Errors
 /// Returns the error of the query.
@@ -53,16 +54,16 @@ pub async fn revoked_since(db: &mut PgConnection, known: i64) -> Result<Vec<(i64
     Ok(rows.into_iter().map(|row| (row.version, row.visitor_id)).collect())
 }
 
-/// Takes the fence lock exclusively and records that a visitor's rights have changed. Returns the new
-/// version.
+/// Takes the fence lock exclusively and records that a visitor's rights have changed. Returns the
+/// new version.
 ///
-/// The calling transaction also changes the rows that the rights are read from, and commits at once,
-/// because every writer waits for it.
+/// The calling transaction also changes the rows that the rights are read from, and commits at
+/// once, because every writer waits for it.
 ///
 /// # Errors
 /// Returns the error of a statement; `55P03` if a writer held the lock for longer than `timeout`. A
-/// revocation that waits makes later writers wait, so `timeout` should be short, and the call be retried
-/// after a pause ([`is_lock_timeout`]).
+/// revocation that waits makes later writers wait, so `timeout` should be short, and the call be
+/// retried after a pause ([`is_lock_timeout`]).
 pub async fn revoke(tx: &mut PgConnection, visitor: i64, timeout: Duration) -> Result<i64, sqlx::Error> {
     let timeout = format!("{}ms", timeout.as_millis().max(1));
     sqlx::query!("SELECT set_config('lock_timeout', $1, true)", timeout).fetch_one(&mut *tx).await?;

@@ -1,9 +1,9 @@
-//! The size of JSON as Postgres prints it. Readers of a `jsonb` get its printed form, which can be much
-//! longer than what was sent: `1e308` has 5 bytes and is printed with 309 digits.
+//! The size of JSON as Postgres prints it. Readers of a `jsonb` get its printed form, which can be
+//! much longer than what was sent: `1e308` has 5 bytes and is printed with 309 digits.
 use serde_json::{Map, Number, Value};
 
-/// Returns the bytes of a value as `value::jsonb::text` prints it: numbers without an exponent, `", "`
-/// between items, `": "` after names, a backslash only where Postgres writes one.
+/// Returns the bytes of a value as `value::jsonb::text` prints it: numbers without an exponent, `",
+/// "` between items, `": "` after names, a backslash only where Postgres writes one.
 ///
 /// The value must not contain the character U+0000, which Postgres does not store.
 pub fn printed_len(value: &Value) -> usize {
@@ -27,8 +27,8 @@ pub fn field_len(name: &str, field: &Value) -> usize {
     string_len(name) + ": ".len() + printed_len(field)
 }
 
-/// Returns `true` if a text or a name in a value contains the character U+0000, which Postgres does not
-/// store.
+/// Returns `true` if a text or a name in a value contains the character U+0000, which Postgres does
+/// not store.
 pub fn has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
@@ -57,8 +57,8 @@ fn string_len(text: &str) -> usize {
     "\"\"".len() + text.len() + text.bytes().map(escaped).sum::<usize>()
 }
 
-/// Returns the bytes of a number. A `numeric` keeps all digits that were written after the point, shifted by
-/// the exponent, and prints all of them.
+/// Returns the bytes of a number. A `numeric` keeps all digits that were written after the point,
+/// shifted by the exponent, and prints all of them.
 fn number_len(number: &Number) -> usize {
     let text = number.to_string();
     let (sign, text) = text.strip_prefix('-').map_or((0, text.as_str()), |rest| (1, rest));
@@ -84,8 +84,8 @@ mod tests {
     use super::{object_len, printed_len};
     use crate::testing;
 
-    /// Returns random JSON as a client can send it, with numbers and characters that are printed longer than
-    /// they are sent.
+    /// Returns random JSON as a client can send it, with numbers and characters that are printed
+    /// longer than they are sent.
     fn values() -> impl Strategy<Value = Value> {
         let text = || "[\\PC\u{1}-\u{1f}\"\\\\\u{7f}가-힣😀]{0,12}";
         let leaf = prop_oneof![

@@ -1,9 +1,9 @@
-//! A loader: combines lookups that are requested at the same time into one query, as writes are combined
-//! into one commit.
+//! A loader: combines lookups that are requested at the same time into one query, as writes are
+//! combined into one commit.
 //!
-//! No timer adds latency. A single lookup is queried at once; lookups that arrive while a query runs go
-//! into the next one. When a thousand sockets reconnect together, each of their lookups costs a row rather
-//! than a round trip.
+//! No timer adds latency. A single lookup is queried at once; lookups that arrive while a query
+//! runs go into the next one. When a thousand sockets reconnect together, each of their lookups
+//! costs a row rather than a round trip.
 use std::collections::HashMap;
 use std::hash::Hash;
 
@@ -12,8 +12,8 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::error::{Error, Result};
 
-/// The most queries of one loader at a time. With two, each was half as large: 4,100 connects a second
-/// rather than 5,000.
+/// The most queries of one loader at a time. With two, each was half as large: 4,100 connects a
+/// second rather than 5,000.
 const MAX_CONCURRENT_QUERIES: usize = 1;
 /// The most keys of one query.
 const MAX_QUERY_KEYS: usize = 500;
@@ -35,8 +35,8 @@ impl<K, V> Default for Loader<K, V> {
 impl<K: Copy + Eq + Hash, V: Clone> Loader<K, V> {
     /// Looks up a key. `None` if `fetch` finds no value for it.
     ///
-    /// `fetch` is given the keys of one query. It starts after this call, so it reads everything that was
-    /// committed before.
+    /// `fetch` is given the keys of one query. It starts after this call, so it reads everything
+    /// that was committed before.
     ///
     /// # Errors
     /// Returns the error of `fetch`, to all callers whose keys were in the query.
@@ -69,7 +69,8 @@ impl<K: Copy + Eq + Hash, V: Clone> Loader<K, V> {
     where
         F: Future<Output = Result<HashMap<K, V>, sqlx::Error>>,
     {
-        // Other tasks that are ready to run can add lookups. With no other task this takes a microsecond.
+        // Other tasks that are ready to run can add lookups. With no other task this takes a
+        // microsecond.
         tokio::task::yield_now().await;
         let taken: HashMap<K, Vec<Waiter<V>>> = {
             let mut waiting = self.lock();
@@ -126,7 +127,8 @@ mod tests {
     use super::{Loader, MAX_QUERY_KEYS};
     use crate::error::Error;
 
-    /// A table in which every even key has a value, twice the key. Each query takes ten milliseconds.
+    /// A table in which every even key has a value, twice the key. Each query takes ten
+    /// milliseconds.
     struct Table {
         loader: Loader<usize, usize>,
         queries: AtomicUsize,

@@ -37,14 +37,14 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 /// Time between two log lines that say that the database cannot be reached.
 const UNREACHABLE_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Creates the pool of a node, which connects when it is first used. Its sessions have the settings of
-/// [`session`].
+/// Creates the pool of a node, which connects when it is first used. Its sessions have the settings
+/// of [`session`].
 pub fn pool(options: PgConnectOptions) -> PgPool {
     let options = options
         .application_name("maju")
         .log_statements(tracing::log::LevelFilter::Trace)
-        // Poolers refuse this startup parameter. It only changes the text form of floats, which no query
-        // uses.
+        // Poolers refuse this startup parameter. It only changes the text form of floats, which no
+        // query uses.
         .extra_float_digits(None);
     let pool = PgPoolOptions::new()
         .max_connections(MAX_POOL_CONNECTIONS)
@@ -72,7 +72,8 @@ async fn connect_with_timeout(
     timeout: Duration,
 ) -> Result<PgConnection, sqlx::Error> {
     let mut options = (*pool.connect_options()).clone();
-    // Set at once too, so that pg_stat_activity shows from the beginning what the connection is for.
+    // Set at once too, so that pg_stat_activity shows from the beginning what the connection is
+    // for.
     if let Some((_, name)) = settings.iter().find(|(setting, _)| *setting == "application_name") {
         options = options.application_name(name);
     }
@@ -127,7 +128,8 @@ pub async fn now(db: &PgPool) -> Result<time::OffsetDateTime, sqlx::Error> {
     sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(db).await
 }
 
-/// Brings the schema to this version. Holds a lock, because several nodes can start at the same time.
+/// Brings the schema to this version. Holds a lock, because several nodes can start at the same
+/// time.
 ///
 /// # Errors
 /// Returns one line for the operator.
@@ -151,8 +153,8 @@ pub async fn migrate(pool: &PgPool) -> Result<(), String> {
     connection.close().await.map_err(|why| format!("the migration of the database failed at its end: {why}"))
 }
 
-/// Logs that the database cannot be reached, at most once in ten seconds. If the connection was lost, idle
-/// connections are tested before their next use.
+/// Logs that the database cannot be reached, at most once in ten seconds. If the connection was
+/// lost, idle connections are tested before their next use.
 pub fn log_unreachable(error: &sqlx::Error) {
     if is_broken(error) {
         record_failure();
@@ -163,12 +165,13 @@ pub fn log_unreachable(error: &sqlx::Error) {
     }
 }
 
-/// Returns `true` if an error means that the connection is lost. Others of the same age can be lost too.
+/// Returns `true` if an error means that the connection is lost. Others of the same age can be lost
+/// too.
 pub fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => true,
-        // A connection error (08), or a server that shuts down or has crashed (57P01, 57P02). A statement that
-        // timed out (57014) is neither.
+        // A connection error (08), or a server that shuts down or has crashed (57P01, 57P02). A
+        // statement that timed out (57014) is neither.
         sqlx::Error::Database(error) => {
             error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P"))
         }
@@ -176,8 +179,8 @@ pub fn is_broken(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Returns `true` if an error means that the database cannot be reached or cannot work at the moment, and
-/// `false` if the statement failed for another reason.
+/// Returns `true` if an error means that the database cannot be reached or cannot work at the
+/// moment, and `false` if the statement failed for another reason.
 pub fn is_unreachable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -195,8 +198,8 @@ pub fn is_unreachable(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Returns `true` if an error means that the server cannot write, although it can answer: its disk is full
-/// or broken, it accepts no more connections, or it is read-only.
+/// Returns `true` if an error means that the server cannot write, although it can answer: its disk
+/// is full or broken, it accepts no more connections, or it is read-only.
 pub fn refuses_writes(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else { return false };
     error.code().is_some_and(|code| ["53", "58"].contains(&&code[..2]) || code == "25006")

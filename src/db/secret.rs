@@ -1,4 +1,5 @@
-//! Keys that all nodes of a service share. They are stored in the database and created at the first start.
+//! Keys that all nodes of a service share. They are stored in the database and created at the first
+//! start.
 use rand::RngExt as _;
 use sqlx::PgPool;
 

@@ -5,13 +5,13 @@ use uuid::Uuid;
 
 use super::secret;
 
-/// Returns the id of the service that uses this database. All its nodes read the same id, and no other
-/// service has it.
+/// Returns the id of the service that uses this database. All its nodes read the same id, and no
+/// other service has it.
 ///
-/// It is a hash of a random key in the database and of the database's identity (the cluster's system
-/// identifier and the database's oid). A dump that is restored elsewhere, for instance for a test site,
-/// is therefore another service. A copy of the files is not, so the key must be removed from it
-/// (docs/OPERATIONS.md).
+/// It is a hash of a random key in the database and of the database's identity (the cluster's
+/// system identifier and the database's oid). A dump that is restored elsewhere, for instance for a
+/// test site, is therefore another service. A copy of the files is not, so the key must be removed
+/// from it (docs/OPERATIONS.md).
 ///
 /// # Errors
 /// Returns the error of a query.
@@ -25,7 +25,8 @@ pub async fn id(pool: &PgPool) -> Result<Uuid, sqlx::Error> {
         sqlx::query_scalar!(r#"SELECT has_function_privilege('pg_catalog.pg_control_system()', 'execute') AS "may!""#)
             .fetch_one(pool)
             .await?;
-    // Some hosted databases do not show it to their users. The key and the oid must be enough there.
+    // Some hosted databases do not show it to their users. The key and the oid must be enough
+    // there.
     let cluster: i64 = if can_read_cluster {
         sqlx::query_scalar!(r#"SELECT system_identifier AS "id!" FROM pg_control_system()"#).fetch_one(pool).await?
     } else {

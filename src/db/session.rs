@@ -1,21 +1,22 @@
-//! Session settings. They are set in one statement right after connecting, because poolers refuse startup
-//! parameters.
+//! Session settings. They are set in one statement right after connecting, because poolers refuse
+//! startup parameters.
 use sqlx::{PgConnection, Row as _};
 
 use crate::faults::{self, Fault};
 
 /// The settings of every session.
 ///
-/// Statements time out after 5 s and idle transactions after 2 s, because a request can hold locks that
-/// others wait for, such as the head of a room. Most others are Postgres's defaults, which a role or a
-/// database can have changed: the fence needs `read committed`, and a pooled connection can be idle.
+/// Statements time out after 5 s and idle transactions after 2 s, because a request can hold locks
+/// that others wait for, such as the head of a room. Most others are Postgres's defaults, which a
+/// role or a database can have changed: the fence needs `read committed`, and a pooled connection
+/// can be idle.
 const DEFAULT_SETTINGS: [(&str, &str); 11] = [
     ("application_name", "maju"),
     ("client_encoding", "UTF8"),
     ("default_transaction_isolation", "read committed"),
-    // Lookups by key are planned once per connection. To plan them for each list of keys cost more than to
-    // run them (1,700 connects a second rather than 3,600). Such a plan must not scan its table, which can
-    // be small when the plan is made and large later.
+    // Lookups by key are planned once per connection. To plan them for each list of keys cost more
+    // than to run them (1,700 connects a second rather than 3,600). Such a plan must not scan its
+    // table, which can be small when the plan is made and large later.
     ("enable_seqscan", "off"),
     ("idle_in_transaction_session_timeout", "2s"),
     ("idle_session_timeout", "0"),
@@ -64,8 +65,8 @@ pub(super) async fn read(connection: &mut PgConnection, settings: &[Setting]) ->
     read_row(connection, &calls).await
 }
 
-/// Reads one row of texts. Uses the simple protocol, because a pooler in transaction mode would lose a
-/// prepared statement.
+/// Reads one row of texts. Uses the simple protocol, because a pooler in transaction mode would
+/// lose a prepared statement.
 ///
 /// # Errors
 /// Returns the error of the statement.

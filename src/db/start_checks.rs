@@ -1,6 +1,6 @@
-//! The checks of the database at the start: it does not lose what it has committed, has the properties
-//! that Maju depends on, is not behind a pooler in another mode than session, and allows the connections
-//! that a node needs.
+//! The checks of the database at the start: it does not lose what it has committed, has the
+//! properties that Maju depends on, is not behind a pooler in another mode than session, and allows
+//! the connections that a node needs.
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -26,8 +26,8 @@ const MIN_POOL_CONNECTIONS: u32 = 2;
 /// The session settings of a check.
 const SESSION: &[session::Setting] = &[("application_name", "maju start")];
 
-/// Checks the database of a pool. `own` is the number of connections that a node opens outside the pool;
-/// `None` for a command that starts no node.
+/// Checks the database of a pool. `own` is the number of connections that a node opens outside the
+/// pool; `None` for a command that starts no node.
 ///
 /// # Errors
 /// Returns one line that names the problem and what to do.
@@ -199,9 +199,9 @@ async fn check_properties(connection: &mut PgConnection, accept_unsafe: bool) ->
     Ok(())
 }
 
-/// Checks that no pooler in transaction or statement mode is in between: it would give the advisory locks and
-/// session settings of Maju to other clients. Returns a second connection, which has another server process
-/// than the first one.
+/// Checks that no pooler in transaction or statement mode is in between: it would give the advisory
+/// locks and session settings of Maju to other clients. Returns a second connection, which has
+/// another server process than the first one.
 async fn check_session_mode(pool: &PgPool, first: &mut PgConnection) -> Result<PgConnection, String> {
     const PID: [&str; 1] = ["pg_backend_pid()::text"];
     let failed = |why: sqlx::Error| describe(pool, &why);
@@ -303,8 +303,8 @@ async fn check_limits(connection: &mut PgConnection, own: u32, held: i64) -> Res
     Ok(())
 }
 
-/// Opens the connections that a node needs at least, because a pooler's limit cannot be queried. `held` of
-/// them are open already.
+/// Opens the connections that a node needs at least, because a pooler's limit cannot be queried.
+/// `held` of them are open already.
 async fn check_capacity(pool: &PgPool, min: u32, held: u32) -> Result<Vec<PgConnection>, String> {
     let opening = (held..min).map(|_| connect_with_timeout(pool, SESSION, CONNECT_TIMEOUT));
     let mut open = Vec::new();

@@ -1,7 +1,7 @@
 //! How long Maju waits for Postgres, and the test of pooled connections that can be dead.
 //!
-//! The server enforces `statement_timeout`, which does not help if the server is stopped or cannot be
-//! reached.
+//! The server enforces `statement_timeout`, which does not help if the server is stopped or cannot
+//! be reached.
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -17,19 +17,20 @@ pub const JOB_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection that was idle for this long is tested before its use. Busier ones need no test.
 const MAX_UNTESTED_IDLE: Duration = Duration::from_millis(500);
-/// How long the test before a use can take. The rest of the acquire timeout is for a new connection.
+/// How long the test before a use can take. The rest of the acquire timeout is for a new
+/// connection.
 const TEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// For this long after a failure, connections are also tested when they return to the pool.
 const TEST_ON_RETURN_PERIOD: Duration = Duration::from_secs(10);
-/// How long a returned connection has to finish its statement. Longer than a short hang of the server, after
-/// which all requests would otherwise open new connections at once.
+/// How long a returned connection has to finish its statement. Longer than a short hang of the
+/// server, after which all requests would otherwise open new connections at once.
 const RETURN_TEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// When a connection of this process last failed or timed out.
 static LAST_FAILURE: Mutex<Option<Instant>> = Mutex::new(None);
 
-/// Records that a connection failed. Those that have been idle since before then are tested before their
-/// next use.
+/// Records that a connection failed. Those that have been idle since before then are tested before
+/// their next use.
 pub fn record_failure() {
     *LAST_FAILURE.lock() = Some(Instant::now());
 }
@@ -56,7 +57,8 @@ where
     }
 }
 
-/// Makes a pool test connections that can be dead: before their use, and when dropped work returns them.
+/// Makes a pool test connections that can be dead: before their use, and when dropped work returns
+/// them.
 pub(super) fn with_tests(options: PgPoolOptions) -> PgPoolOptions {
     options
         .test_before_acquire(false)

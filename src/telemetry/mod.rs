@@ -1,4 +1,5 @@
-//! Logs: JSON or pretty lines on standard error, with dotted fields by noun, never with a message's text.
+//! Logs: JSON or pretty lines on standard error, with dotted fields by noun, never with a message's
+//! text.
 mod writer;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -11,19 +12,21 @@ use tracing_subscriber::EnvFilter;
 
 use writer::LogWriter;
 
-/// The default levels. tower_sessions is off because it logs an error for each request that Postgres could not
-/// answer, and a warning for each old cookie; `accounts/sessions.rs` logs what matters.
+/// The default levels. tower_sessions is off because it logs an error for each request that
+/// Postgres could not answer, and a warning for each old cookie; `accounts/sessions.rs` logs what
+/// matters.
 const DEFAULT_FILTER: &str = "info,sqlx=warn,tower_sessions=off,tower_sessions_core=off";
 /// How long the process waits at its end until the log is written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Starts logging for the process. `filter` selects the levels, and has been checked with the settings; `None`
-/// for the default.
+/// Starts logging for the process. `filter` selects the levels, and has been checked with the
+/// settings; `None` for the default.
 ///
 /// Logging never blocks and never fails: lines that cannot be written are dropped and counted.
 pub fn init(json: bool, filter: Option<&str>) {
     let filter = filter.map_or_else(default_filter, EnvFilter::new);
-    // The subscriber would report its own errors with `eprintln!`, which panics if standard error is closed.
+    // The subscriber would report its own errors with `eprintln!`, which panics if standard error
+    // is closed.
     let lines =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr().clone()).log_internal_errors(false);
     // A second call in one process (in tests) changes nothing.
@@ -40,8 +43,8 @@ pub fn write_line(line: &str) {
     stderr().put(format!("{line}\n").into_bytes());
 }
 
-/// Waits until the log is written, at most a second: a reader that has stopped reading does not delay the end
-/// of the process.
+/// Waits until the log is written, at most a second: a reader that has stopped reading does not
+/// delay the end of the process.
 pub fn flush() {
     stderr().flush(FLUSH_TIMEOUT);
 }

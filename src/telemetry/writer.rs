@@ -1,9 +1,9 @@
-//! Writes log lines from a separate thread, so that threads that log do not wait for the reader of the log and
-//! do not fail with it.
+//! Writes log lines from a separate thread, so that threads that log do not wait for the reader of
+//! the log and do not fail with it.
 //!
-//! `tracing-appender` does nearly the same. But when the process ends it prints to standard output, which blocks
-//! if the reader has stopped reading and panics if there is none, and it does not count lines that could not be
-//! written.
+//! `tracing-appender` does nearly the same. But when the process ends it prints to standard output,
+//! which blocks if the reader has stopped reading and panics if there is none, and it does not
+//! count lines that could not be written.
 use std::cell::RefCell;
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
@@ -22,7 +22,8 @@ const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
 const RETRY_DELAY: Duration = Duration::from_millis(10);
 
 thread_local! {
-    /// On the writing thread: what it logs itself, which bypasses the queue. `None` on all other threads.
+    /// On the writing thread: what it logs itself, which bypasses the queue. `None` on all other
+    /// threads.
     static OWN: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
@@ -48,13 +49,14 @@ struct Counts {
 }
 
 impl LogWriter {
-    /// Starts the thread that writes to `output`. After lines were dropped it calls `report` with their number,
-    /// as soon as it can write again; what `report` logs is written at once.
+    /// Starts the thread that writes to `output`. After lines were dropped it calls `report` with
+    /// their number, as soon as it can write again; what `report` logs is written at once.
     pub(super) fn start(output: impl Write + Send + 'static, report: impl Fn(u64) + Send + 'static) -> Self {
         let (queue, items) = sync_channel(MAX_QUEUED_LINES);
         let counts = Arc::new(Counts::default());
         let writer = Writer { output, report, counts: counts.clone() };
-        // Without the thread the queue is closed and all lines are dropped. The server works nevertheless.
+        // Without the thread the queue is closed and all lines are dropped. The server works
+        // nevertheless.
         let _ = thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(items));
         Self { queue, counts }
     }
@@ -184,8 +186,8 @@ mod tests {
         (LogWriter::start(writer, report), reader)
     }
 
-    /// Reads lines up to the first report of dropped lines. Returns the number of lines before it and the number
-    /// in it.
+    /// Reads lines up to the first report of dropped lines. Returns the number of lines before it
+    /// and the number in it.
     fn read(reader: PipeReader) -> (usize, usize) {
         let mut lines = BufReader::new(reader).lines().map(Result::unwrap).enumerate();
         let report = lines.find_map(|(count, line)| Some((count, line.strip_prefix("dropped ")?.parse().unwrap())));
@@ -226,7 +228,8 @@ mod tests {
         }
         lines.flush(Duration::from_millis(100));
         assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-        // The first report comes after the line that was being written. Lines dropped later are reported later.
+        // The first report comes after the line that was being written. Lines dropped later are
+        // reported later.
         let (before, dropped) = read(reader);
         assert!(before > 0 && dropped > 0 && before + dropped <= all, "{before} {dropped}");
     }

@@ -36,12 +36,12 @@ const UNFINISHED_PREFIX: &str = ".unpacking-";
 /// The file in each folder that lists the sizes and paths of all others.
 const FILE_LIST: &str = "files.txt";
 
-/// Unpacks the programs into `<postgres_dir>/pg-programs/<version>-<hash>/` unless they are there, and
-/// returns their `bin` folder.
+/// Unpacks the programs into `<postgres_dir>/pg-programs/<version>-<hash>/` unless they are there,
+/// and returns their `bin` folder.
 ///
-/// The folder is filled under another name and renamed once it is complete. If a power failure damages
-/// it nevertheless, the sizes of its files show it, and it is unpacked again. To sync all files to the
-/// disk would delay the first start by seconds on a busy machine.
+/// The folder is filled under another name and renamed once it is complete. If a power failure
+/// damages it nevertheless, the sizes of its files show it, and it is unpacked again. To sync all
+/// files to the disk would delay the first start by seconds on a busy machine.
 ///
 /// # Errors
 /// Returns an error if the files cannot be written.
@@ -70,8 +70,8 @@ pub(super) fn unpack(archive: Archive, postgres_dir: &Path) -> Result<PathBuf, P
     Ok(done.join("bin"))
 }
 
-/// Removes incomplete folders and the programs of all versions but that of the given `bin` folder. For
-/// the owner of the data folder only, while no Postgres runs.
+/// Removes incomplete folders and the programs of all versions but that of the given `bin` folder.
+/// For the owner of the data folder only, while no Postgres runs.
 pub(super) fn remove_other_versions(bin: &Path, postgres_dir: &Path) {
     let all = postgres_dir.join(FOLDER);
     if !bin.starts_with(&all) {

@@ -6,12 +6,12 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Returns a command with a fixed environment, in the folder `/`, without input, and in a process group
-/// of its own.
+/// Returns a command with a fixed environment, in the folder `/`, without input, and in a process
+/// group of its own.
 ///
-/// PG*, LC_*, TZ and LD_* variables would change what PostgreSQL's programs do. A signal of the terminal
-/// (Ctrl-C, a hang-up) goes to the whole process group: Postgres would stop at once, while Maju still
-/// has messages to commit.
+/// PG*, LC_*, TZ and LD_* variables would change what PostgreSQL's programs do. A signal of the
+/// terminal (Ctrl-C, a hang-up) goes to the whole process group: Postgres would stop at once, while
+/// Maju still has messages to commit.
 pub(super) fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("TZ", "UTC");
@@ -19,9 +19,9 @@ pub(super) fn command(program: &Path) -> Command {
     command
 }
 
-/// Makes sure that this process has no PG* variables, which are meant for another server. If there are
-/// some, replaces this process by the same program without them. The client library would add PGOPTIONS
-/// to every connection, and cannot be told not to.
+/// Makes sure that this process has no PG* variables, which are meant for another server. If there
+/// are some, replaces this process by the same program without them. The client library would add
+/// PGOPTIONS to every connection, and cannot be told not to.
 ///
 /// To be called first, before anything is opened or written.
 ///

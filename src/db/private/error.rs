@@ -20,7 +20,8 @@ pub enum PrivateError {
         /// The given path.
         path: PathBuf,
     },
-    /// The data folder's path has characters that `initdb` or the settings of Postgres cannot contain.
+    /// The data folder's path has characters that `initdb` or the settings of Postgres cannot
+    /// contain.
     #[error(
         "the path {} cannot hold a database, because PostgreSQL's programs do not accept \", $, `, \\, line breaks or bytes that are \
          not UTF-8: name another folder with --data-dir",
@@ -255,14 +256,14 @@ pub enum PrivateError {
 }
 
 impl PrivateError {
-    /// Returns the error for a lack of space, if PostgreSQL's message reports one. The system uses one
-    /// message for disks and for shared memory.
+    /// Returns the error for a lack of space, if PostgreSQL's message reports one. The system uses
+    /// one message for disks and for shared memory.
     pub(super) fn full(message: &str, folder: &Path, doing: &'static str) -> Option<Self> {
         let mut lines = message.split(['\n', '|']);
         let line =
             lines.find(|line| line.contains("No space left on device") || line.contains("Disk quota exceeded"))?;
-        // `could not resize shared memory segment "/PostgreSQL.1804289383" to 1048576 bytes`; segments on
-        // the disk are `"pg_dynshmem/mmap.…"`.
+        // `could not resize shared memory segment "/PostgreSQL.1804289383" to 1048576 bytes`;
+        // segments on the disk are `"pg_dynshmem/mmap.…"`.
         Some(if line.contains("\"/PostgreSQL.") {
             Self::SharedMemory { what: "/dev/shm", doing }
         } else if line.contains("shared memory segment:") || line.contains("create semaphores:") {

@@ -1,9 +1,9 @@
 //! The lock on a data folder. The process that holds it owns the Postgres in the folder. The kernel
 //! releases the lock when the process ends, however it ends.
 //!
-//! Two things are locked. The folder itself cannot be removed while it is in use, and stays locked if it
-//! is moved. The file `lock` in it names the owner, and is enough on file systems that cannot lock
-//! folders.
+//! Two things are locked. The folder itself cannot be removed while it is in use, and stays locked
+//! if it is moved. The file `lock` in it names the owner, and is enough on file systems that cannot
+//! lock folders.
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -23,8 +23,8 @@ pub(super) struct Lock {
     logged: bool,
 }
 
-/// Returns the path of a data folder's lock file. It holds the owner's process id as text, and is empty
-/// while there is no owner.
+/// Returns the path of a data folder's lock file. It holds the owner's process id as text, and is
+/// empty while there is no owner.
 pub(super) fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("lock")
 }
@@ -59,8 +59,8 @@ fn lock_file(path: &Path) -> std::io::Result<Option<File>> {
             Err(Errno::WOULDBLOCK) => return Ok(None),
             Err(problem) => return Err(problem.into()),
         }
-        // The file can have been removed or replaced since it was opened. The lock would then exclude
-        // no other process.
+        // The file can have been removed or replaced since it was opened. The lock would then
+        // exclude no other process.
         if is_at(&file, path) {
             write_pid(&mut file)?;
             return Ok(Some(file));
@@ -75,7 +75,8 @@ fn is_at(file: &File, path: &Path) -> bool {
 }
 
 impl Lock {
-    /// Restores the lock file if it was removed or replaced, so that other processes find the owner.
+    /// Restores the lock file if it was removed or replaced, so that other processes find the
+    /// owner.
     pub(super) fn restore_file(&mut self, data_dir: &Path) {
         let path = path(data_dir);
         if is_at(&self.file, &path) {

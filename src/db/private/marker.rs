@@ -1,6 +1,6 @@
-//! Marker files, which connect a data folder with a database that is elsewhere. `database` in the data
-//! folder names the place of the database; `data-folder` beside the database names the data folder; both
-//! have the same id. They tell a folder that was moved or copied from a new one.
+//! Marker files, which connect a data folder with a database that is elsewhere. `database` in the
+//! data folder names the place of the database; `data-folder` beside the database names the data
+//! folder; both have the same id. They tell a folder that was moved or copied from a new one.
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,8 @@ const HERE: &str = ".";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Marker {
     pub(super) id: Uuid,
-    /// The other folder: that of the database (`None` if it is in the data folder), or the data folder.
+    /// The other folder: that of the database (`None` if it is in the data folder), or the data
+    /// folder.
     pub(super) folder: Option<PathBuf>,
 }
 
@@ -45,8 +46,8 @@ pub(super) fn read_owner(postgres_dir: &Path) -> Result<Option<Marker>, PrivateE
     read(&postgres_dir.join(OWNER_FILE), "data")
 }
 
-/// Writes the marker files that are missing or wrong. Called by the holder of the lock once there is a
-/// database.
+/// Writes the marker files that are missing or wrong. Called by the holder of the lock once there
+/// is a database.
 ///
 /// # Errors
 /// Returns an error if a file cannot be read or written.
@@ -60,8 +61,8 @@ pub(super) fn write(data_dir: &Path, postgres_dir: &Path) -> Result<(), PrivateE
     let id = found.as_ref().or(owner.as_ref()).map_or_else(Uuid::new_v4, |mark| mark.id);
     let (location, ownership) =
         (Marker { id, folder: Some(postgres_dir.to_owned()) }, Marker { id, folder: Some(data_dir.to_owned()) });
-    // The database's marker first: a database without a marker is adopted, but a data folder that names
-    // another folder's database is refused.
+    // The database's marker first: a database without a marker is adopted, but a data folder that
+    // names another folder's database is refused.
     if owner.as_ref() != Some(&ownership) {
         replace(&postgres_dir.join(OWNER_FILE), "data", id, data_dir)?;
     }

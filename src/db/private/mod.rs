@@ -1,5 +1,5 @@
-//! A private Postgres in the data folder: started and stopped with Maju, shared between the processes
-//! that use the folder, and taken over when its owner ends.
+//! A private Postgres in the data folder: started and stopped with Maju, shared between the
+//! processes that use the folder, and taken over when its owner ends.
 mod archive;
 mod environment;
 mod error;
@@ -39,8 +39,8 @@ const DATABASE: &str = "maju";
 /// Where the private Postgres keeps its files, and how safely it writes them.
 #[derive(Clone, Debug)]
 pub struct StartOptions {
-    /// The data folder, created if it is missing. Holds `lock`, `log/postgres.log`, and usually `pg`,
-    /// `run` and `pg-programs`.
+    /// The data folder, created if it is missing. Holds `lock`, `log/postgres.log`, and usually
+    /// `pg`, `run` and `pg-programs`.
     pub data_dir: PathBuf,
     /// The parent of fallback folders, usually `/var/lib/maju`. If Maju runs as root and Postgres's
     /// user cannot enter the data folder, then `pg`, `run` and `pg-programs` are kept in a folder
@@ -66,12 +66,12 @@ struct Inner {
 
 /// Starts the private Postgres, or joins the one that another Maju runs in the same data folder.
 ///
-/// Returns at once, so that the start can be interrupted; [`Starting::finish`] waits for the result.
-/// `programs` is the setting `pg-bin`.
+/// Returns at once, so that the start can be interrupted; [`Starting::finish`] waits for the
+/// result. `programs` is the setting `pg-bin`.
 ///
 /// From then on a thread supervises Postgres. It restarts Postgres within a second if it ends, and
-/// within ten seconds if it can no longer be reached. If another Maju owned Postgres and ends, this one
-/// takes it over on the same socket: pools only have to reconnect.
+/// within ten seconds if it can no longer be reached. If another Maju owned Postgres and ends, this
+/// one takes it over on the same socket: pools only have to reconnect.
 ///
 /// # Errors
 /// Returns an error if the thread cannot be started.
@@ -96,8 +96,8 @@ fn start_with(options: StartOptions, sources: Sources) -> Result<Starting, Priva
     let (opened, answer) = oneshot::channel();
     let (status_sender, status) = watch::channel(Status::default());
     let supervisor = Supervisor::new(options, sources, control, status_sender, opened);
-    // A thread and not a task: the kernel ends Postgres together with the thread that started it, and
-    // tokio's threads come and go.
+    // A thread and not a task: the kernel ends Postgres together with the thread that started it,
+    // and tokio's threads come and go.
     thread::Builder::new()
         .name("private-postgres".to_owned())
         .spawn(move || supervisor.run())
@@ -121,8 +121,8 @@ impl Starting {
         self.postgres.clone()
     }
 
-    /// Waits until Postgres accepts connections and has the database `maju`. Creates what is missing;
-    /// the first start takes one to two seconds.
+    /// Waits until Postgres accepts connections and has the database `maju`. Creates what is
+    /// missing; the first start takes one to two seconds.
     ///
     /// # Errors
     /// Returns a [`PrivateError`]. Nothing is left running then.
@@ -139,12 +139,12 @@ impl Starting {
 }
 
 impl PrivatePostgres {
-    /// Returns how to connect: over the Unix socket, as `maju`, to the database `maju`. Restarts and
-    /// changes of owner do not change it.
+    /// Returns how to connect: over the Unix socket, as `maju`, to the database `maju`. Restarts
+    /// and changes of owner do not change it.
     #[must_use]
     pub fn connect_options(&self) -> PgConnectOptions {
-        // Everything is set, so that no PG* variable of the environment is used. PGOPTIONS alone cannot
-        // be overridden here: see `without_pg_variables`.
+        // Everything is set, so that no PG* variable of the environment is used. PGOPTIONS alone
+        // cannot be overridden here: see `without_pg_variables`.
         let socket_folder = self.inner.socket_folder.get().map_or_else(PathBuf::new, PathBuf::clone);
         PgConnectOptions::new_without_pgpass()
             .socket(socket_folder)
@@ -154,8 +154,8 @@ impl PrivatePostgres {
             .ssl_mode(PgSslMode::Disable)
     }
 
-    /// Returns `true` if this process runs Postgres, and `false` if another process does that shares it
-    /// with this one. Can change to `true` at any time.
+    /// Returns `true` if this process runs Postgres, and `false` if another process does that
+    /// shares it with this one. Can change to `true` at any time.
     #[must_use]
     pub fn is_owner(&self) -> bool {
         matches!(*self.inner.status.borrow(), Status::Owned { .. })
@@ -186,8 +186,8 @@ impl PrivatePostgres {
         }
     }
 
-    /// Stops Postgres if this process owns it, and then releases the lock; otherwise only stops watching
-    /// it. Returns when that is done.
+    /// Stops Postgres if this process owns it, and then releases the lock; otherwise only stops
+    /// watching it. Returns when that is done.
     ///
     /// The shutdown is fast and clean, and forced after 15 seconds. A second call does nothing.
     pub async fn stop(&self) {
@@ -212,8 +212,8 @@ async fn ensure_database(options: PgConnectOptions) -> Result<(), sqlx::Error> {
         };
         match outcome {
             Err(error) if attempts >= MAX_ATTEMPTS => return Err(error),
-            // Postgres is starting or stopping (57P0x), the socket does not exist (io), or another process
-            // is creating the database (42P04, 23505).
+            // Postgres is starting or stopping (57P0x), the socket does not exist (io), or another
+            // process is creating the database (42P04, 23505).
             Err(error)
                 if matches!(error, sqlx::Error::Io(_))
                     || has_code(&error, &["57P01", "57P02", "57P03", "42P04", "23505"]) => {}

@@ -17,8 +17,8 @@ use super::user::{self, User, can_enter, is_root};
 
 /// The database's folder inside the [`PostgresDir`].
 const DATABASE: &str = "pg";
-/// The longest path of a Unix socket. An address has 108 bytes on Linux, 104 elsewhere, with a closing
-/// zero.
+/// The longest path of a Unix socket. An address has 108 bytes on Linux, 104 elsewhere, with a
+/// closing zero.
 const MAX_SOCKET_PATH_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 /// How many data folders can have had one path after another.
 const MAX_FALLBACK_DIRS: u32 = 1_000;
@@ -45,8 +45,8 @@ impl PostgresDir {
         self.folder.join("pg.new")
     }
 
-    /// Returns a command that runs as Postgres's user, with none of this process's environment and not
-    /// in its folder.
+    /// Returns a command that runs as Postgres's user, with none of this process's environment and
+    /// not in its folder.
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = environment::command(program);
         command.stdout(Stdio::null());
@@ -66,7 +66,8 @@ impl PostgresDir {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700))
     }
 
-    /// Makes Postgres's user the owner of a file or folder. Does nothing if Postgres runs as this user.
+    /// Makes Postgres's user the owner of a file or folder. Does nothing if Postgres runs as this
+    /// user.
     fn chown(&self, path: &Path) -> io::Result<()> {
         match &self.user {
             Some(user) => std::os::unix::fs::lchown(path, Some(user.uid), Some(user.gid)),
@@ -90,8 +91,8 @@ impl PostgresDir {
 
 /// Creates the data folder if it is missing, and returns its real path.
 ///
-/// If root creates it, its mode is 0711: Postgres's user can pass through and not list it. If another
-/// user creates it, its mode is 0700.
+/// If root creates it, its mode is 0711: Postgres's user can pass through and not list it. If
+/// another user creates it, its mode is 0700.
 pub(super) fn prepare_data_dir(data_dir: &Path) -> Result<PathBuf, PrivateError> {
     if data_dir.exists() && !data_dir.is_dir() {
         return Err(PrivateError::NotAFolder { path: data_dir.to_owned() });
@@ -111,8 +112,8 @@ pub(super) fn prepare_data_dir(data_dir: &Path) -> Result<PathBuf, PrivateError>
 /// Finds the folder of a data folder's Postgres files, and creates a fallback folder below
 /// `fallback_base` if it is needed.
 ///
-/// The choice is stable: an existing database is never replaced by a new, empty one because a folder's
-/// mode changed, or because it was moved or copied.
+/// The choice is stable: an existing database is never replaced by a new, empty one because a
+/// folder's mode changed, or because it was moved or copied.
 ///
 /// # Errors
 /// Returns an error if the choice is ambiguous, or if the database is not where it should be.
@@ -252,8 +253,8 @@ pub(super) fn has_database(postgres_dir: &Path) -> bool {
     }
 }
 
-/// Returns where a data folder's database can be, without creating anything. For processes that share
-/// it.
+/// Returns where a data folder's database can be, without creating anything. For processes that
+/// share it.
 pub(super) fn candidate_databases(data_dir: &Path, fallback_base: &Path) -> Vec<PathBuf> {
     let folders = match marker::read_location(data_dir).ok().flatten() {
         Some(marker) => vec![marker.folder.unwrap_or_else(|| data_dir.to_owned())],
@@ -262,8 +263,8 @@ pub(super) fn candidate_databases(data_dir: &Path, fallback_base: &Path) -> Vec<
     folders.into_iter().map(|folder| folder.join(DATABASE)).collect()
 }
 
-/// Returns the fallback folders for a data folder: the first one, and others in case it belongs to a
-/// data folder that had this path before.
+/// Returns the fallback folders for a data folder: the first one, and others in case it belongs to
+/// a data folder that had this path before.
 fn fallback_dirs(data_dir: &Path, fallback_base: &Path) -> impl Iterator<Item = PathBuf> {
     let first = fallback_base.join(short_hash(data_dir.as_os_str()));
     let further = first.clone();
@@ -271,8 +272,8 @@ fn fallback_dirs(data_dir: &Path, fallback_base: &Path) -> impl Iterator<Item = 
     std::iter::once(first).chain(more)
 }
 
-/// Returns the socket's folder, created if it is missing: `run` in the Postgres folder, or a short path
-/// below `/tmp` if the socket's path would be too long for the kernel.
+/// Returns the socket's folder, created if it is missing: `run` in the Postgres folder, or a short
+/// path below `/tmp` if the socket's path would be too long for the kernel.
 ///
 /// # Errors
 /// Returns an error if the folder cannot be created, or belongs to another user.
@@ -284,8 +285,8 @@ pub(super) fn socket_folder(postgres_dir: &PostgresDir) -> Result<PathBuf, Priva
             .map_err(|problem| PrivateError::at(&run, "creating the socket's folder", problem))?;
         return Ok(run);
     }
-    // Not the folder that TMPDIR names: it can be long as well, and another Maju that uses this data
-    // folder can have another one.
+    // Not the folder that TMPDIR names: it can be long as well, and another Maju that uses this
+    // data folder can have another one.
     let short = Path::new("/tmp").join(format!("maju-{}", short_hash(postgres_dir.folder.as_os_str())));
     let failed = |problem| PrivateError::at(&short, "creating the socket's folder", problem);
     match fs::DirBuilder::new().mode(0o700).create(&short) {

@@ -38,8 +38,8 @@ pub(super) fn parse(text: &str) -> Option<Postmaster> {
     Some(Postmaster { pid, socket_folder, ready: lines.get(7) == Some(&"ready") })
 }
 
-/// Returns the major version that wrote a database, from `PG_VERSION`. `None` if there is no such file,
-/// or no number in it.
+/// Returns the major version that wrote a database, from `PG_VERSION`. `None` if there is no such
+/// file, or no number in it.
 ///
 /// # Errors
 /// Returns an error if the file cannot be read.
@@ -78,7 +78,8 @@ fn inspect(pid: i32) -> (String, Option<PathBuf>, Vec<String>) {
         return (String::new(), None, Vec::new());
     };
     let line = String::from_utf8_lossy(&answer.stdout).into_owned();
-    // `ps` does not separate the arguments. Those of the private Postgres are `<program> -D <folder> -c …`.
+    // `ps` does not separate the arguments. Those of the private Postgres are `<program> -D
+    // <folder> -c …`.
     let (program, rest) = line.split_once(" -D ").unwrap_or((line.as_str(), ""));
     let folder = rest.split(" -c ").next().unwrap_or_default().trim().to_owned();
     (program.to_owned(), None, vec!["-D".to_owned(), folder])

@@ -1,5 +1,5 @@
-//! Checks whether a running Postgres can be reached: its socket and its `postmaster.pid` can be removed
-//! while it runs.
+//! Checks whether a running Postgres can be reached: its socket and its `postmaster.pid` can be
+//! removed while it runs.
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,8 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket};
 use super::paths::SOCKET_NAME;
 use super::postmaster;
 
-/// Failed checks in a row after which Postgres counts as lost. A file that is being replaced does not
-/// reach it.
+/// Failed checks in a row after which Postgres counts as lost. A file that is being replaced does
+/// not reach it.
 const MAX_FAILED_PROBES: u32 = 3;
 /// Time between two connections while all files are in place. For each, Postgres forks a process.
 const CONNECT_INTERVAL: Duration = Duration::from_secs(5);
@@ -36,11 +36,11 @@ impl Probe {
         Self { socket, known, database: database.to_owned(), pid, failed: 0, connected: Instant::now() }
     }
 
-    /// Returns why Postgres can no longer be reached. `None` until three checks in a row have failed.
-    /// Meant to be called once a second.
+    /// Returns why Postgres can no longer be reached. `None` until three checks in a row have
+    /// failed. Meant to be called once a second.
     ///
-    /// A Postgres that is busy, recovering or suspended is not lost: the kernel accepts connections for
-    /// it, or reports that too many wait.
+    /// A Postgres that is busy, recovering or suspended is not lost: the kernel accepts connections
+    /// for it, or reports that too many wait.
     pub(super) fn failure(&mut self) -> Option<&'static str> {
         let Some(why) = self.problem() else {
             self.failed = 0;
@@ -72,8 +72,8 @@ fn identity(file: &Path) -> Option<(u64, u64)> {
     fs::symlink_metadata(file).ok().map(|found| (found.dev(), found.ino()))
 }
 
-/// Returns `true` if a connection is refused. Does not block: if the kernel's queue of waiting connections
-/// is full, a blocking connection would wait.
+/// Returns `true` if a connection is refused. Does not block: if the kernel's queue of waiting
+/// connections is full, a blocking connection would wait.
 fn refuses(path: &Path) -> bool {
     let Ok(address) = SocketAddrUnix::new(path) else { return false };
     let outcome = socket(AddressFamily::UNIX, SocketType::STREAM, None)

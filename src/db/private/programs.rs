@@ -1,5 +1,5 @@
-//! Which PostgreSQL programs to use: those that a setting names, those inside the binary, or those of
-//! the system.
+//! Which PostgreSQL programs to use: those that a setting names, those inside the binary, or those
+//! of the system.
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -63,7 +63,8 @@ pub(super) fn find(sources: &Sources, postgres_dir: &Path) -> Result<Programs, P
         let bin = archive::unpack(sources.archive, postgres_dir)?;
         match try_folder(&bin) {
             Ok(programs) => return Ok(programs),
-            // Another C library, or a disk on which programs cannot run: those of the system can work.
+            // Another C library, or a disk on which programs cannot run: those of the system can
+            // work.
             Err(problem) => tried.push(format!("the programs of this binary do not work here: {problem}")),
         }
     }
@@ -106,15 +107,16 @@ fn try_folder(bin: &Path) -> Result<Programs, String> {
     Ok(Programs { bin, major, version })
 }
 
-/// Parses a version: `postgres (PostgreSQL) 18.4 (Debian 18.4-1)` is 18 and `18.4`, `17devel` is 17.
+/// Parses a version: `postgres (PostgreSQL) 18.4 (Debian 18.4-1)` is 18 and `18.4`, `17devel` is
+/// 17.
 pub(super) fn parse_version(text: &str) -> Option<(u32, String)> {
     let version = text.split(") ").nth(1)?.split_whitespace().next()?;
     let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
     Some((digits.parse().ok()?, version.to_owned()))
 }
 
-/// Returns the folders of the system that can hold programs: the one that `pg_config` names, then the
-/// newest first.
+/// Returns the folders of the system that can hold programs: the one that `pg_config` names, then
+/// the newest first.
 fn system_folders() -> Vec<PathBuf> {
     let mut folders = Vec::new();
     let mut pg_config = environment::command(Path::new("pg_config"));

@@ -20,7 +20,8 @@ use super::sizing;
 pub(super) const ROLE: &str = "maju";
 /// A log that is longer at a start is emptied.
 const MAX_LOG_BYTES: u64 = 10 * 1024 * 1024;
-/// The signals of a shutdown (fast, immediate, forced), each with the time that Postgres has to end.
+/// The signals of a shutdown (fast, immediate, forced), each with the time that Postgres has to
+/// end.
 const SHUTDOWN_STEPS: [ShutdownStep; 3] = [
     (Signal::INT, Duration::from_secs(10)),
     (Signal::QUIT, Duration::from_secs(5)),
@@ -50,8 +51,8 @@ pub(super) struct ServerConfig<'a> {
 
 /// Creates the database if there is none.
 ///
-/// It is created as `pg.new` and renamed once it is complete, so a start that is killed midway leaves no
-/// incomplete database.
+/// It is created as `pg.new` and renamed once it is complete, so a start that is killed midway
+/// leaves no incomplete database.
 ///
 /// # Errors
 /// Returns an error if `initdb` fails, or the existing database has another major version.
@@ -95,8 +96,8 @@ fn adopt(config: &ServerConfig<'_>, database: &Path, data: u32) -> Result<(), Pr
     owned.map_err(|problem| PrivateError::at(database, "taking over the database", problem))
 }
 
-/// Removes an incomplete database. Retries for a second, because Postgres processes of an `initdb` that
-/// was killed can still write for a moment.
+/// Removes an incomplete database. Retries for a second, because Postgres processes of an `initdb`
+/// that was killed can still write for a moment.
 fn remove_unfinished(folder: &Path) -> io::Result<()> {
     const MAX_ATTEMPTS: u32 = 20;
     const RETRY_DELAY: Duration = Duration::from_millis(50);
@@ -178,9 +179,9 @@ impl Server {
         for setting in settings(config) {
             command.arg("-c").arg(setting);
         }
-        // SIGQUIT is the immediate shutdown. A fast one (SIGINT) first writes a checkpoint, which can
-        // take long, and the process that takes over would wait for it. Nothing is lost: what was
-        // committed is in the log, which is replayed at the next start.
+        // SIGQUIT is the immediate shutdown. A fast one (SIGINT) first writes a checkpoint, which
+        // can take long, and the process that takes over would wait for it. Nothing is lost: what
+        // was committed is in the log, which is replayed at the next start.
         signal_on_parent_death(&mut command, Signal::QUIT);
         match command.spawn() {
             Ok(child) => Ok(Self { child, database, log, log_start }),
@@ -258,8 +259,8 @@ impl Drop for Server {
 /// Returns the settings for the command line. They override `postgresql.conf`.
 fn settings(config: &ServerConfig<'_>) -> Vec<String> {
     let on = if config.durable { "on" } else { "off" };
-    // The setting is a list, so the path is quoted, in case it has a comma or a space. It has no quote:
-    // `paths::prepare_data_dir` refuses such paths.
+    // The setting is a list, so the path is quoted, in case it has a comma or a space. It has no
+    // quote: `paths::prepare_data_dir` refuses such paths.
     let folder = config.socket_folder.display();
     let mut settings: Vec<String> = [
         "listen_addresses=",
@@ -280,7 +281,8 @@ fn settings(config: &ServerConfig<'_>) -> Vec<String> {
         // Details and statements can contain what users wrote.
         "log_error_verbosity=terse",
         "log_min_error_statement=panic",
-        // Messages are only appended and the tables of heads are small: vacuum often, a little each time.
+        // Messages are only appended and the tables of heads are small: vacuum often, a little each
+        // time.
         "autovacuum_naptime=20s",
         "autovacuum_vacuum_scale_factor=0.05",
         "autovacuum_analyze_scale_factor=0.05",

@@ -1,12 +1,12 @@
-//! `shared_buffers` and `max_wal_size` for this machine or container. They are upper limits: memory and
-//! disk that are not needed are not taken.
+//! `shared_buffers` and `max_wal_size` for this machine or container. They are upper limits: memory
+//! and disk that are not needed are not taken.
 //!
-//! With the default `shared_buffers` of 128 MB the indexes of a million entries do not fit: a message
-//! then costs 18 µs of CPU rather than 15, and rooms accept a tenth fewer messages.
+//! With the default `shared_buffers` of 128 MB the indexes of a million entries do not fit: a
+//! message then costs 18 µs of CPU rather than 15, and rooms accept a tenth fewer messages.
 //!
-//! With the default `max_wal_size` of 1 GB a busy node starts a checkpoint every 25 seconds, after which
-//! entries write whole pages: 27,600 entries a second in such seconds, 38,000 otherwise. The price is
-//! the recovery after a crash: to replay a gigabyte of log takes 7 seconds.
+//! With the default `max_wal_size` of 1 GB a busy node starts a checkpoint every 25 seconds, after
+//! which entries write whole pages: 27,600 entries a second in such seconds, 38,000 otherwise. The
+//! price is the recovery after a crash: to replay a gigabyte of log takes 7 seconds.
 use std::fs;
 use std::path::Path;
 
@@ -32,8 +32,8 @@ pub(super) fn shared_buffers_mib() -> u64 {
     shared_buffers_for(&read("/proc/meminfo"), &read("/sys/fs/cgroup/memory.max"))
 }
 
-/// Returns `max_wal_size` in MiB for the disk of a folder: 1/16 of the free space, between 1 and 4 GiB.
-/// About half of it is written between two checkpoints.
+/// Returns `max_wal_size` in MiB for the disk of a folder: 1/16 of the free space, between 1 and 4
+/// GiB. About half of it is written between two checkpoints.
 pub(super) fn max_wal_size_mib(folder: &Path) -> u64 {
     let disk = statvfs(folder).ok();
     wal_size_for(disk.map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)))
@@ -41,8 +41,8 @@ pub(super) fn max_wal_size_mib(folder: &Path) -> u64 {
 
 /// Returns `dynamic_shared_memory_type`, or `None` to keep the default, files in `/dev/shm`.
 ///
-/// Containers can have little space there, and a query would fail midway. `sysv` has only the kernel's
-/// limits, and Postgres needs one such segment in any case.
+/// Containers can have little space there, and a query would fail midway. `sysv` has only the
+/// kernel's limits, and Postgres needs one such segment in any case.
 pub(super) fn dynamic_shared_memory_type() -> Option<&'static str> {
     if !cfg!(target_os = "linux") {
         return None;

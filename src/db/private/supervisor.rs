@@ -1,5 +1,5 @@
-//! The thread that supervises the private Postgres: owns or shares it, restarts it when it ends, and
-//! takes it over when its owner ends.
+//! The thread that supervises the private Postgres: owns or shares it, restarts it when it ends,
+//! and takes it over when its owner ends.
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -17,8 +17,8 @@ use super::programs::{self, Programs, Sources};
 use super::server::{self, Server, ServerConfig};
 use super::{StartOptions, archive, marker};
 
-/// Time between two checks: of its Postgres by the owner, of the lock by those who share it. A start
-/// takes about 60 ms, so a restart or a takeover needs well under a second.
+/// Time between two checks: of its Postgres by the owner, of the lock by those who share it. A
+/// start takes about 60 ms, so a restart or a takeover needs well under a second.
 const SUPERVISOR_INTERVAL: Duration = Duration::from_millis(100);
 /// Time between the owner's checks of the socket and of the lock file.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -110,7 +110,8 @@ impl Supervisor {
     /// Postgres ends.
     pub(super) fn run(mut self) {
         let mut delay = SUPERVISOR_INTERVAL;
-        // A panic drops `Server` and `Lock` on its way here, which stops Postgres and releases the lock.
+        // A panic drops `Server` and `Lock` on its way here, which stops Postgres and releases the
+        // lock.
         while catch_unwind(AssertUnwindSafe(|| self.supervise())).is_err() {
             self.status.send_replace(Status::Down);
             tracing::error!("private Postgres: the supervisor panicked, restarting it");
@@ -156,7 +157,8 @@ impl Supervisor {
         }
     }
 
-    /// Starts Postgres and supervises it while this process holds the lock. Returns once nothing runs.
+    /// Starts Postgres and supervises it while this process holds the lock. Returns once nothing
+    /// runs.
     fn own(&mut self, lock: &mut Lock) -> Result<Step, PrivateError> {
         let postgres_dir = paths::locate(&self.options.data_dir, &self.options.fallback_base)?;
         if self.opened.is_some() && postgres_dir.folder != self.options.data_dir {
@@ -202,7 +204,8 @@ impl Supervisor {
         }
     }
 
-    /// Starts Postgres and waits until it accepts connections. `None` if a stop was requested meanwhile.
+    /// Starts Postgres and waits until it accepts connections. `None` if a stop was requested
+    /// meanwhile.
     fn start_server(&self, config: &ServerConfig<'_>) -> Result<Option<Server>, PrivateError> {
         let began = Instant::now();
         loop {
@@ -241,8 +244,8 @@ impl Supervisor {
         Ok(Some(server))
     }
 
-    /// Watches Postgres and the lock until a stop is requested, Postgres ends, or it can no longer be
-    /// reached. Postgres has ended when this returns.
+    /// Watches Postgres and the lock until a stop is requested, Postgres ends, or it can no longer
+    /// be reached. Postgres has ended when this returns.
     fn watch(&self, mut server: Server, mut probe: Probe, lock: &mut Lock) -> Step {
         let mut looked = Instant::now();
         while !server.has_ended() {
@@ -273,7 +276,8 @@ impl Supervisor {
         Ok(self.socket_folder.as_ref().filter(|known| known.is_dir()).cloned().unwrap_or(folder))
     }
 
-    /// Waits for the Postgres of the process that holds the lock; once it is found, only for the lock.
+    /// Waits for the Postgres of the process that holds the lock; once it is found, only for the
+    /// lock.
     fn share(&mut self) -> Result<(), PrivateError> {
         if matches!(*self.status.borrow(), Status::Shared { .. }) {
             return Ok(());
@@ -290,8 +294,8 @@ impl Supervisor {
         self.wait_for_the_holder()
     }
 
-    /// Logs every ten seconds that the other process's Postgres does not accept connections yet, and
-    /// fails after [`START_TIMEOUT`].
+    /// Logs every ten seconds that the other process's Postgres does not accept connections yet,
+    /// and fails after [`START_TIMEOUT`].
     fn wait_for_the_holder(&mut self) -> Result<(), PrivateError> {
         let waited = self.started_at.elapsed();
         if self.opened.is_none() {

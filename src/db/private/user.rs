@@ -1,5 +1,5 @@
-//! The user that Postgres runs as. Postgres refuses to run as root, so root starts it as another user,
-//! and that user must be able to enter the folder.
+//! The user that Postgres runs as. Postgres refuses to run as root, so root starts it as another
+//! user, and that user must be able to enter the folder.
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -28,8 +28,8 @@ pub(super) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Chooses the user for root to run Postgres as: the owner of the database, else of its folder, else
-/// `postgres`, else nobody. Never root.
+/// Chooses the user for root to run Postgres as: the owner of the database, else of its folder,
+/// else `postgres`, else nobody. Never root.
 pub(super) fn choose(database: &Path, folder: &Path) -> User {
     let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let owner = |path: &Path| fs::metadata(path).ok().filter(|found| found.uid() != 0);
@@ -52,11 +52,12 @@ pub(super) fn account(accounts: &str, fits: impl Fn(&str, u32) -> bool) -> Optio
     })
 }
 
-/// Returns `true` if a user can enter a folder. The kernel decides, by trying it: the file modes alone
-/// do not tell (access control lists, network disks).
+/// Returns `true` if a user can enter a folder. The kernel decides, by trying it: the file modes
+/// alone do not tell (access control lists, network disks).
 ///
 /// # Errors
-/// Returns an error if this process is not allowed to become the user, or the attempt fails otherwise.
+/// Returns an error if this process is not allowed to become the user, or the attempt fails
+/// otherwise.
 pub(super) fn can_enter(folder: &Path, user: &User) -> Result<bool, PrivateError> {
     let mut command = environment::command(Path::new("/bin/sh"));
     command.args(["-c", ":"]).current_dir(folder).uid(user.uid).gid(user.gid);

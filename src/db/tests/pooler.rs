@@ -1,5 +1,5 @@
-//! A real PgBouncer. Its session mode with default settings works, with Maju's session settings; the other
-//! modes are refused by name.
+//! A real PgBouncer. Its session mode with default settings works, with Maju's session settings;
+//! the other modes are refused by name.
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
@@ -29,8 +29,8 @@ impl Drop for Pooler {
 }
 
 impl Pooler {
-    /// Starts one with its default settings and those of a test. `None`, with a message, if it is not
-    /// installed.
+    /// Starts one with its default settings and those of a test. `None`, with a message, if it is
+    /// not installed.
     async fn start(database: &PgPool, settings: &str) -> Option<Self> {
         let programs =
             ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer", "/opt/homebrew/bin/pgbouncer"];
@@ -101,7 +101,8 @@ async fn a_pooler_in_session_mode_keeps_the_session_settings() {
     let own = [("idle_in_transaction_session_timeout", "3s"), ("application_name", "maju matcher")];
     let mut matcher = connect(&through, &own).await.unwrap();
     assert_eq!(session::read(&mut matcher, &own).await.unwrap(), ["3s", "maju matcher"]);
-    // A transaction that hangs is ended, as it is without a pooler, so a frozen node does not block others.
+    // A transaction that hangs is ended, as it is without a pooler, so a frozen node does not block
+    // others.
     sqlx::raw_sql("BEGIN; SELECT pg_advisory_xact_lock(1)").execute(&mut matcher).await.unwrap();
     let free = || async {
         let taken: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock(1)").fetch_one(&database).await.unwrap();

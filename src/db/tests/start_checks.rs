@@ -85,8 +85,8 @@ async fn a_database_with_an_unsupported_setting_is_refused_by_its_name() {
     }
 }
 
-/// Creates a role with attributes, and returns its name and the options to connect as it. Roles outlive a
-/// test's database, so the name is unique.
+/// Creates a role with attributes, and returns its name and the options to connect as it. Roles
+/// outlive a test's database, so the name is unique.
 async fn role(database: &PgPool, attributes: &str) -> (String, PgConnectOptions) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = format!("test_role_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));

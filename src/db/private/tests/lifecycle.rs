@@ -156,8 +156,8 @@ async fn a_start_that_is_killed_midway_succeeds_the_next_time() {
     postgres.stop().await;
 }
 
-/// Starts a Postgres without an owner: the lock is free. It runs as long as its thread, until the sender
-/// is dropped.
+/// Starts a Postgres without an owner: the lock is free. It runs as long as its thread, until the
+/// sender is dropped.
 fn orphan(folder: &Folder) -> (i32, SyncSender<()>) {
     let options = folder.options();
     let ((pid_out, pid), (stay, until_then)) = (sync_channel(1), sync_channel::<()>(1));

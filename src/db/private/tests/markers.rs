@@ -1,5 +1,5 @@
-//! Data folders that are moved, copied or restored. Their database is found or refused by name, and never
-//! replaced by an empty one.
+//! Data folders that are moved, copied or restored. Their database is found or refused by name, and
+//! never replaced by an empty one.
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

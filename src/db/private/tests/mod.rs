@@ -1,5 +1,5 @@
-//! The private Postgres with real programs, real processes and real folders. If root runs the tests,
-//! those that differ for an ordinary user run a second time as one.
+//! The private Postgres with real programs, real processes and real folders. If root runs the
+//! tests, those that differ for an ordinary user run a second time as one.
 mod lifecycle;
 mod markers;
 mod recovery;
@@ -38,8 +38,8 @@ struct Folder {
     programs: Arc<TempDir>,
 }
 
-/// Returns the programs of this binary, unpacked once for all tests that run at the same time. To unpack
-/// a thousand files takes most of a first start.
+/// Returns the programs of this binary, unpacked once for all tests that run at the same time. To
+/// unpack a thousand files takes most of a first start.
 fn unpacked() -> Arc<TempDir> {
     static KEPT: Mutex<Weak<TempDir>> = Mutex::new(Weak::new());
     let mut kept = KEPT.lock();
@@ -92,8 +92,8 @@ impl Folder {
     }
 }
 
-/// Reports that a test cannot run here. Bypasses the test runner, which hides the output of tests that
-/// pass.
+/// Reports that a test cannot run here. Bypasses the test runner, which hides the output of tests
+/// that pass.
 fn skip(why: &str) {
     writeln!(std::io::stderr(), "SKIPPED: {why}").unwrap();
 }
@@ -181,8 +181,8 @@ impl Other {
     }
 }
 
-/// Makes a command run as another user. That user can write neither into this user's home nor the counts
-/// of a coverage measurement.
+/// Makes a command run as another user. That user can write neither into this user's home nor the
+/// counts of a coverage measurement.
 fn as_another(command: &mut Command, user: u32) {
     command.uid(user).gid(user).env("LLVM_PROFILE_FILE", "/dev/null");
 }

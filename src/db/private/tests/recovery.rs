@@ -1,5 +1,5 @@
-//! Files that are removed while Postgres runs, and panics of the supervisor: Postgres comes back with all
-//! acknowledged entries.
+//! Files that are removed while Postgres runs, and panics of the supervisor: Postgres comes back
+//! with all acknowledged entries.
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
