@@ -223,6 +223,7 @@ mod tests {
     use crate::config::limits::{
         DEFAULT_LISTEN_PORT, DEFAULT_STOP_SECS, DEFAULT_TIME_ZONE, MAX_STOP_SECS, MIN_STOP_SECS,
     };
+    use crate::db::limits::MIN_POSTGRES_MAJOR;
 
     /// The settings of `maju config` with some flags, variables and a file.
     fn read(flags: &[&str], variables: &[(&str, &str)], file: &str) -> ServeArgs {
@@ -276,7 +277,8 @@ mod tests {
     fn the_help_text_has_the_limits_and_defaults() {
         let help = ServeArgs::augment_args(clap::Command::new("serve")).render_help().to_string();
         let stop = format!("{MIN_STOP_SECS} to {MAX_STOP_SECS} [default: {DEFAULT_STOP_SECS}]");
-        for part in [stop.as_str(), DEFAULT_TIME_ZONE, &DEFAULT_LISTEN_PORT.to_string()] {
+        let postgres = format!("({MIN_POSTGRES_MAJOR} or newer)");
+        for part in [stop.as_str(), &postgres, DEFAULT_TIME_ZONE, &DEFAULT_LISTEN_PORT.to_string()] {
             assert!(help.contains(part), "{part} is not in: {help}");
         }
     }

@@ -314,9 +314,7 @@ fn data_dir(text: &str, private: bool) -> Result<PathBuf, String> {
 fn pg_bin(text: &str) -> Result<PathBuf, String> {
     let folder = PathBuf::from(text);
     match ["postgres", "initdb"].iter().find(|program| !folder.join(program).is_file()) {
-        Some(missing) => {
-            Err(format!("{text} has no program {missing}: name the folder of the programs of PostgreSQL 15 or newer"))
-        }
+        Some(missing) => Err(format!("{text} has no program {missing}: name the folder of PostgreSQL's programs")),
         None => Ok(folder),
     }
 }

@@ -2,6 +2,7 @@
 mod connection_error;
 pub mod fence;
 pub mod jsonb;
+pub mod limits;
 mod loader;
 pub mod private;
 pub mod secret;
@@ -12,6 +13,7 @@ mod start_checks;
 mod tests;
 mod timeouts;
 
+pub use limits::MAX_POOL_CONNECTIONS;
 pub use loader::Loader;
 pub use start_checks::check;
 pub use timeouts::{JOB_TIMEOUT, REQUEST_TIMEOUT, record_failure, with_timeout};
@@ -28,8 +30,6 @@ use crate::log_throttle::LogThrottle;
 /// The migrations of the schema. They run at the start, under an advisory lock of sqlx.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// The connections of a node's pool, for requests. The writers and the matcher have their own.
-pub(crate) const MAX_POOL_CONNECTIONS: u32 = 16;
 /// How long a request waits for a connection before it is answered `unavailable`.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A pooled connection that is not used for this long is closed.

@@ -7,7 +7,8 @@ use futures_util::future::join_all;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::time::Instant;
 
-use super::{MAX_POOL_CONNECTIONS, connect_with_timeout, connection_error, session};
+use super::limits::{MAX_POOL_CONNECTIONS, MIN_POOL_CONNECTIONS, MIN_POSTGRES_MAJOR};
+use super::{connect_with_timeout, connection_error, session};
 use crate::faults::{self, Fault};
 
 /// The error for a pooler that gives a server connection to other clients between two statements.
@@ -21,8 +22,6 @@ const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(2);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time between two attempts to connect.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
-/// The fewest connections of the pool with which requests can be served.
-const MIN_POOL_CONNECTIONS: u32 = 2;
 /// The session settings of a check.
 const SESSION: &[session::Setting] = &[("application_name", "maju start")];
 
@@ -69,7 +68,7 @@ fn describe(pool: &PgPool, error: &sqlx::Error) -> String {
 
 /// The properties of a database, a role and a server that Maju depends on.
 struct Properties {
-    version: i32,
+    version: u32,
     server_encoding: String,
     client_encoding: String,
     isolation: String,
@@ -133,8 +132,10 @@ impl Properties {
     /// Returns the first problem and what to do. `None` if there is none.
     fn refusal(&self) -> Option<String> {
         let Self { user, database, search_path, .. } = self;
-        if self.version < 150_000 {
-            return Some(format!("Maju needs Postgres 15 or newer; this one has the version number {}", self.version));
+        // 15.3 is 150003.
+        if self.version < MIN_POSTGRES_MAJOR * 10_000 {
+            let version = self.version;
+            return Some(format!("Maju needs Postgres {MIN_POSTGRES_MAJOR} or newer; this one is number {version}"));
         }
         if self.in_recovery {
             return Some(

@@ -2,6 +2,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::db::limits::MIN_POSTGRES_MAJOR;
+
 /// The reason why the private Postgres cannot run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -159,8 +161,9 @@ pub enum PrivateError {
     },
     /// This machine has no PostgreSQL of a supported version.
     #[error(
-        "no PostgreSQL programs found ({tried}): install PostgreSQL 15 or newer, set MAJU_PG_BIN to its bin folder, or set DATABASE_URL \
-         to use a Postgres server"
+        "no PostgreSQL programs found ({tried}): install PostgreSQL {min} or newer, set MAJU_PG_BIN to its bin folder, or set \
+         DATABASE_URL to use a Postgres server",
+        min = MIN_POSTGRES_MAJOR
     )]
     NoPrograms {
         /// The places that were searched, and what was found there.
@@ -168,9 +171,10 @@ pub enum PrivateError {
     },
     /// `MAJU_PG_BIN` names a folder whose programs do not work.
     #[error(
-        "the programs in {}, which MAJU_PG_BIN names, do not work ({problem}): name the folder of `postgres` and `initdb`, version 15 or \
-         newer",
-        bin.display()
+        "the programs in {}, which MAJU_PG_BIN names, do not work ({problem}): name the folder of `postgres` and `initdb`, version \
+         {min} or newer",
+        bin.display(),
+        min = MIN_POSTGRES_MAJOR
     )]
     NamedPrograms {
         /// The named folder.

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use super::archive::{self, Archive};
 use super::environment;
 use super::error::PrivateError;
-
-/// The oldest major version that Maju supports.
-const MIN_MAJOR: u32 = 15;
+use crate::db::limits::MIN_POSTGRES_MAJOR;
 
 /// PostgreSQL programs that work on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,8 +99,8 @@ fn try_folder(bin: &Path) -> Result<Programs, String> {
         version = String::from_utf8_lossy(&answer.stdout).into_owned();
     }
     let (major, version) = parse_version(&version).ok_or_else(|| format!("unknown version {:?}", version.trim()))?;
-    if major < MIN_MAJOR {
-        return Err(format!("PostgreSQL {version} is older than {MIN_MAJOR}"));
+    if major < MIN_POSTGRES_MAJOR {
+        return Err(format!("PostgreSQL {version} is older than {MIN_POSTGRES_MAJOR}"));
     }
     Ok(Programs { bin, major, version })
 }
@@ -150,7 +148,7 @@ pub(super) fn versions_in(parent: &Path, prefix: &str) -> Vec<PathBuf> {
             let major = item.file_name().to_str()?.strip_prefix(prefix)?.parse().ok()?;
             Some((major, item.path().join("bin")))
         })
-        .filter(|(major, _)| *major >= MIN_MAJOR)
+        .filter(|(major, _)| *major >= MIN_POSTGRES_MAJOR)
         .collect();
     found.sort_by_key(|(major, _)| std::cmp::Reverse(*major));
     found.into_iter().map(|(_, bin)| bin).collect()

@@ -15,6 +15,7 @@ use super::paths::PostgresDir;
 use super::postmaster::{self, POLL_INTERVAL};
 use super::programs::Programs;
 use super::sizing;
+use crate::db::limits::MAX_PRIVATE_CONNECTIONS;
 
 /// The database's only role, a superuser. It can only connect over the socket.
 pub(super) const ROLE: &str = "maju";
@@ -266,7 +267,6 @@ fn settings(config: &ServerConfig<'_>) -> Vec<String> {
         "listen_addresses=",
         "port=5432", // Only a part of the socket's name.
         "unix_socket_permissions=0700",
-        "max_connections=120",
         "wal_compression=on",       // pglz: the programs from npm have no lz4.
         "checkpoint_timeout=15min", // max_wal_size limits how much log is replayed after a crash.
         "checkpoint_completion_target=0.9",
@@ -290,6 +290,7 @@ fn settings(config: &ServerConfig<'_>) -> Vec<String> {
     .map(str::to_owned)
     .into();
     settings.extend(["fsync", "synchronous_commit", "full_page_writes"].map(|name| format!("{name}={on}")));
+    settings.push(format!("max_connections={MAX_PRIVATE_CONNECTIONS}"));
     settings.push(format!("shared_buffers={}MB", sizing::shared_buffers_mib()));
     settings.push(format!("max_wal_size={}MB", sizing::max_wal_size_mib(&config.postgres_dir.database())));
     settings.extend(sizing::dynamic_shared_memory_type().map(|kind| format!("dynamic_shared_memory_type={kind}")));
