@@ -42,7 +42,7 @@ pub(super) enum Status {
     #[default]
     Down,
     /// This process holds the lock and its Postgres accepts connections.
-    Own { pid: i32, version: String, database: PathBuf },
+    Owned { pid: i32, version: String, database: PathBuf },
     /// Another process holds the lock; its Postgres accepted connections at the last check.
     Shared { database: PathBuf, version: String, holder: Option<i32> },
     /// The thread has ended: this process runs no Postgres and does not hold the lock.
