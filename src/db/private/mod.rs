@@ -154,8 +154,8 @@ impl PrivatePostgres {
             .ssl_mode(PgSslMode::Disable)
     }
 
-    /// Returns `true` if this process runs Postgres, and `false` if another process does that
-    /// shares it with this one. Can change to `true` at any time.
+    /// Returns `true` if this process runs Postgres, and `false` if it shares the Postgres of
+    /// another process. Can change to `true` at any time.
     #[must_use]
     pub fn is_owner(&self) -> bool {
         matches!(*self.inner.status.borrow(), Status::Owned { .. })
@@ -191,9 +191,11 @@ impl PrivatePostgres {
     ///
     /// The shutdown is fast and clean, and forced after 15 seconds. A second call does nothing.
     pub async fn stop(&self) {
-        self.inner.control.try_send(ControlMessage::Stop).ok(); // Full or closed: it has been sent before.
+        // Fails if a stop has been requested before.
+        self.inner.control.try_send(ControlMessage::Stop).ok();
         let mut status = self.inner.status.clone();
-        status.wait_for(|status| *status == Status::Stopped).await.ok(); // The thread is gone: that is as good as stopped.
+        // Fails if the thread has ended, which is as good as stopped.
+        status.wait_for(|status| *status == Status::Stopped).await.ok();
     }
 }
 
