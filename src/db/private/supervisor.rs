@@ -33,7 +33,6 @@ const MEMORY_RELEASE_TIMEOUT: Duration = Duration::from_secs(10);
 const START_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// Time between two log lines while waiting.
 const WAIT_REPORT_SECS: u64 = 10;
-const START_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// The state of the private Postgres, as the thread last saw it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
