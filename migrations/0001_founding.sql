@@ -1,7 +1,8 @@
--- The founding schema. Rooms and visitors are bigints inside; their UUIDs are for the outside only.
--- Constraints have names: the code turns each into a user's error (src/error.rs, `.on_constraint`).
+-- The founding schema. Rooms and visitors have bigint ids inside; outside, only their UUIDs are
+-- visible. All constraints have names, which the code turns into errors for users (src/error.rs,
+-- `.on_constraint`).
 
--- Who it is -----------------------------------------------------------------------------------------------------------
+-- Accounts ----------------------------------------------------------------------------------------
 CREATE TABLE visitor (
     id             bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT visitor_pk PRIMARY KEY,
     public_id      uuid        NOT NULL CONSTRAINT visitor_public_id_key UNIQUE,
@@ -17,7 +18,7 @@ CREATE TABLE visitor (
 );
 CREATE INDEX visitor_last_used ON visitor (last_used_at);
 
--- The cookie's record (tower-sessions). The identifier itself is never stored, only its hash.
+-- The record of a cookie (tower-sessions). Only the hash of the session's identifier is stored.
 CREATE TABLE session (
     id_hash      bytea       CONSTRAINT session_pk PRIMARY KEY,
     visitor_id   bigint      CONSTRAINT session_visitor_fk REFERENCES visitor ON DELETE CASCADE,
@@ -29,15 +30,15 @@ CREATE TABLE session (
 CREATE INDEX session_visitor ON session (visitor_id);
 CREATE INDEX session_expires ON session (expires_at);
 
--- The visitors with an open socket on each node, written by the node every two seconds. Unlogged: a crash of Postgres empties
--- it, and the nodes write theirs again.
+-- The visitors with an open socket on each node, written by the node every two seconds. Unlogged: a
+-- crash of Postgres empties the table, and the nodes write their rows again.
 CREATE UNLOGGED TABLE node_visitors (
     node     uuid        CONSTRAINT node_visitors_pk PRIMARY KEY,
     visitors bigint[]    NOT NULL,
     seen_at  timestamptz NOT NULL
 );
 
--- Rooms ---------------------------------------------------------------------------------------------------------------
+-- Rooms -------------------------------------------------------------------------------------------
 CREATE TABLE chat_room (
     id         bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT chat_room_pk PRIMARY KEY,
     public_id  uuid        NOT NULL CONSTRAINT chat_room_public_id_key UNIQUE,
@@ -56,8 +57,9 @@ CREATE TABLE chat_room (
 CREATE INDEX chat_room_listed ON chat_room (id DESC) WHERE kind = 'public' AND closed_at IS NULL;
 CREATE INDEX chat_room_ended_talks ON chat_room (closed_at) WHERE kind = 'talk' AND closed_at IS NOT NULL;
 
--- The head of a room's log: the row every writer locks to number entries. A table of its own with room to spare on each
--- page, so that moving a head is a heap-only update. `rights` rises whenever somebody's rights in the room change.
+-- The head of a room's log. Every writer locks this row to number entries. The table is separate
+-- and its pages have free space, so that an update of a head is a heap-only update. `rights` is a
+-- version: it rises whenever a person's rights in the room change.
 CREATE TABLE room_head (
     room_id  bigint      CONSTRAINT room_head_pk PRIMARY KEY CONSTRAINT room_head_room_fk REFERENCES chat_room ON DELETE CASCADE,
     seq      bigint      NOT NULL DEFAULT 0 CONSTRAINT room_head_seq_rises CHECK (seq >= 0),
@@ -80,15 +82,15 @@ CREATE TABLE membership (
     CONSTRAINT membership_pk PRIMARY KEY (room_id, visitor_id),
     CONSTRAINT membership_public_id_key UNIQUE (room_id, public_id)
 );
--- One open talk a person, in either slot.
+-- A visitor has at most one open talk, in either slot.
 CREATE UNIQUE INDEX membership_one_open_talk ON membership (visitor_id) WHERE slot IS NOT NULL AND left_at IS NULL;
--- Each slot of a talk once.
+-- Each slot of a talk is used once.
 CREATE UNIQUE INDEX membership_slot_once ON membership (room_id, slot) WHERE slot IS NOT NULL;
 CREATE INDEX membership_visitor ON membership (visitor_id);
 
--- One log a room: `seq` is dense from 1, `client_id` is unique as long as the log is kept. Without a foreign key on the
--- room: its head row, locked by every batch, already proves that the room is there, and a probe a row would cost more
--- than the insert.
+-- The log of each room. `seq` starts at 1 and has no gaps; `client_id` is unique as long as the log
+-- is kept. There is no foreign key to the room: every batch locks the room's head, which proves
+-- that the room exists, and a check per row would cost more than the insert.
 CREATE TABLE message (
     room_id     bigint      NOT NULL,
     seq         bigint      NOT NULL CONSTRAINT message_seq_positive CHECK (seq > 0),
@@ -107,8 +109,9 @@ CREATE TABLE message (
     CONSTRAINT message_client_id_key UNIQUE (room_id, client_id)
 );
 
--- Matching ------------------------------------------------------------------------------------------------------------
--- Waiting people. Unlogged: a crash of Postgres empties it, and the nodes that hold the sockets write theirs again.
+-- Matching ----------------------------------------------------------------------------------------
+-- The waiting tickets. Unlogged: a crash of Postgres empties the table, and the nodes with the
+-- sockets write their tickets again.
 CREATE UNLOGGED TABLE random_ticket (
     id         bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT random_ticket_pk PRIMARY KEY,
     public_id  uuid        NOT NULL,
@@ -118,14 +121,15 @@ CREATE UNLOGGED TABLE random_ticket (
     languages  text[]      NOT NULL,
     translate  boolean     NOT NULL,
     since      timestamptz NOT NULL,
-    -- Whether its visitor has a socket: nobody is paired with somebody who is not there.
+    -- Whether the visitor has a socket. Visitors without one are not matched.
     connected  boolean     NOT NULL DEFAULT true,
-    -- A cancelled ticket stays for a moment, so that no other node with a socket of the visitor writes it again.
+    -- A cancelled ticket is kept for a moment, so that another node with a socket of the visitor
+    -- does not write it again.
     cancelled_at timestamptz
 );
 CREATE INDEX random_ticket_node ON random_ticket (node);
 
--- A node that is alive renews its row every second.
+-- The lease of a node. A node that is alive renews its row every second.
 CREATE UNLOGGED TABLE node_lease (
     node    uuid        CONSTRAINT node_lease_pk PRIMARY KEY,
     seen_at timestamptz NOT NULL
@@ -141,15 +145,17 @@ CREATE TABLE random_session (
     shared       text[]      NOT NULL,
     languages    text[]      NOT NULL,
     relaxed      boolean     NOT NULL DEFAULT false,
-    -- What each side sought with and since when: `next` seeks with it again, a freed side goes back to the front with it.
+    -- What each side sought with, and since when. `next` seeks with it again, and a side that is
+    -- put back into the queue keeps its position.
     a_seek       jsonb       NOT NULL,
     b_seek       jsonb       NOT NULL,
     a_since      timestamptz NOT NULL,
     b_since      timestamptz NOT NULL,
-    -- The ticket that each side gave up for it: one that is missing from the queue was matched, not lost.
+    -- The ticket that each side was matched with. It tells a matched ticket from one that was lost.
     a_ticket     uuid        NOT NULL,
     b_ticket     uuid        NOT NULL,
-    -- The node that holds the side's socket (null: has not entered), and since when the side has none.
+    -- The node with the side's socket (null if the side has not entered), and since when it has no
+    -- socket.
     a_node       uuid,
     b_node       uuid,
     a_away_since timestamptz,
@@ -158,7 +164,8 @@ CREATE TABLE random_session (
     ended_at     timestamptz,
     reason       text        CONSTRAINT random_session_reason_known
                              CHECK (reason IN ('left', 'next', 'lost', 'report', 'block', 'moderator')),
-    -- The side that ended it, or was banned; null where time did. Who reported or blocked is told so, and nobody else.
+    -- The side that ended the talk or was banned; null if it ended by a timeout. Only the side that
+    -- reported or blocked is told so.
     ended_by     bigint,
     CONSTRAINT random_session_two_people CHECK (a <> b)
 );
@@ -166,8 +173,8 @@ CREATE INDEX random_session_open ON random_session (created_at) WHERE ended_at I
 CREATE INDEX random_session_a ON random_session (a, ended_at);
 CREATE INDEX random_session_b ON random_session (b, ended_at);
 
--- Moderation ----------------------------------------------------------------------------------------------------------
--- Mutual and for ever: one row a pair, the smaller id first.
+-- Moderation --------------------------------------------------------------------------------------
+-- A block applies to both sides and has no end. One row per pair, the smaller id first.
 CREATE TABLE visitor_block (
     low        bigint      NOT NULL CONSTRAINT visitor_block_low_fk REFERENCES visitor ON DELETE CASCADE,
     high       bigint      NOT NULL CONSTRAINT visitor_block_high_fk REFERENCES visitor ON DELETE CASCADE,
@@ -178,7 +185,8 @@ CREATE TABLE visitor_block (
 );
 CREATE INDEX visitor_block_high ON visitor_block (high);
 
--- A report keeps its evidence apart from the log and its retention: the entries as they were when it was made.
+-- A report keeps a copy of the reported entries as they were when it was made, independent of the
+-- log's retention.
 CREATE TABLE report (
     id          bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT report_pk PRIMARY KEY,
     public_id   uuid        NOT NULL CONSTRAINT report_public_id_key UNIQUE,
@@ -193,8 +201,9 @@ CREATE TABLE report (
 );
 CREATE INDEX report_room ON report (room_id);
 
--- What a reporter has reported: a talk as a whole (seq 0) or entries of a room. Each once: a repeat finds the first report, also
--- when both come at the same time. Written before its report, in one transaction.
+-- What a reporter has reported: a whole talk (seq 0) or entries of a room, each once. A repeated
+-- report finds the first one, even if both arrive at the same time. Written before its report, in
+-- the same transaction.
 CREATE TABLE report_subject (
     reporter_id bigint NOT NULL,
     room_id     bigint NOT NULL,
@@ -205,7 +214,8 @@ CREATE TABLE report_subject (
 );
 CREATE INDEX report_subject_report ON report_subject (report_id);
 
--- Rights taken from a person everywhere: `fence` counts them, `revocation` names them (src/db/fence.rs).
+-- Rights taken away from a person everywhere: `fence` counts the revocations, `revocation` lists
+-- them (src/db/fence.rs).
 CREATE TABLE fence (
     one     boolean CONSTRAINT fence_pk PRIMARY KEY DEFAULT true CONSTRAINT fence_single CHECK (one),
     version bigint NOT NULL DEFAULT 0
@@ -217,13 +227,13 @@ CREATE TABLE revocation (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 
--- Keys that every node must share (the key of address hashes). Made on the first start.
+-- Keys that all nodes share, such as the key of address hashes. Created at the first start.
 CREATE TABLE secret (
     name  text  CONSTRAINT secret_pk PRIMARY KEY,
     value bytea NOT NULL
 );
 
--- The landing page ----------------------------------------------------------------------------------------------------
+-- The landing page --------------------------------------------------------------------------------
 CREATE TABLE page_section (
     id         bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT page_section_pk PRIMARY KEY,
     locale     text        NOT NULL CONSTRAINT page_section_locale_known CHECK (locale IN ('ko', 'en')),
@@ -236,7 +246,7 @@ CREATE TABLE page_section (
     CONSTRAINT page_section_position_key UNIQUE (locale, position)
 );
 
--- Named numbers: `manual` holds one set by hand; null means that it is computed live.
+-- The figures of the landing page. `manual` is a value set by hand; null if the value is computed.
 CREATE TABLE site_stat (
     key        text        CONSTRAINT site_stat_pk PRIMARY KEY,
     position   integer     NOT NULL,

@@ -1,6 +1,7 @@
--- What the landing page says at first, in both languages, and the numbers it shows. The text between the dollar quotes is
--- also what a node shows before it has read its first sections (src/cms/model.rs): one source for both.
--- A line break in a title is set by hand and kept.
+-- The first content of the landing page in both languages, and the figures it shows. A node also
+-- shows the text between the dollar quotes before it has read its first sections
+-- (src/cms/model.rs), so there is one source for both. A line break in a title is intended, and
+-- kept.
 
 INSERT INTO page_section (locale, kind, position, content)
 SELECT 'ko', section ->> 'kind', number * 10, section -> 'content'
@@ -139,5 +140,5 @@ INSERT INTO site_stat (key, position, unit, label) VALUES
     ('talks_today', 20, 'count', '{"ko": "오늘 시작한 대화", "en": "talks started today"}'),
     ('median_wait', 30, 'seconds', '{"ko": "보통 이만큼 기다려요", "en": "usual wait"}');
 
--- Talks of today and waits of the last hour are counted every few seconds.
+-- For the figures: today's talks and the waits of the last hour are counted every few seconds.
 CREATE INDEX random_session_created ON random_session (created_at);

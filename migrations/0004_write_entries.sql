@@ -1,19 +1,23 @@
--- A batch of entries in one round trip: the fence, the heads' locks, numbers, rows, heads. It writes when nothing has changed
--- since its senders were checked; otherwise it writes nothing and answers no row, and the writer asks who may still write
--- (src/rooms/writer.rs). Each statement of a volatile function has a snapshot of its own: that of the fence's version is
--- younger than the wait for the fence, and until the transaction ends the version cannot rise.
+-- Writes a batch of entries in one round trip: takes the fence lock, locks the heads, inserts the
+-- numbered rows, moves the heads. If something has changed since the senders were checked, it
+-- writes nothing and returns no row, and the writer checks again who is allowed to write
+-- (src/rooms/writer.rs). Each statement of a volatile function has its own snapshot, so that of the
+-- fence's version is younger than the wait for the lock. Until the transaction ends the version
+-- cannot rise.
 --
--- `rooms` are distinct and in order, `expected` their rights, `counts` how many entries each gets. Of the rows, `at` is the
--- place of the row's room in `rooms`, from 1, and `nth` its place among the room's entries, from 1.
+-- `rooms` are distinct and in order; `expected` are the versions of their rights; `counts` are the
+-- numbers of entries for each. For each row, `at` is the position of its room in `rooms`, and `nth`
+-- its position among the room's entries, both from 1.
 CREATE FUNCTION write_entries(
-    patience_ms integer, fence_key bigint, known_fence bigint, rooms bigint[], expected bigint[], counts bigint[],
+    lock_timeout_ms integer, fence_key bigint, known_fence bigint, rooms bigint[], expected bigint[], counts bigint[],
     at integer[], nth bigint[], client_ids uuid[], senders bigint[], replies bigint[], payloads text[], prefixes bytea[]
 ) RETURNS TABLE (heads bigint[], written_at timestamptz) LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     found_rights bigint[];
 BEGIN
-    -- The writer gives up soon afterwards: what it answers `unavailable` should not be written behind its back.
-    PERFORM set_config('lock_timeout', patience_ms || 'ms', true);
+    -- The writer's deadline follows soon after. An entry that it answers with `unavailable` should
+    -- not be written later.
+    PERFORM set_config('lock_timeout', lock_timeout_ms || 'ms', true);
     PERFORM pg_advisory_xact_lock_shared(fence_key);
     IF (SELECT f.version FROM fence f) <> known_fence THEN
         RETURN;

@@ -1,6 +1,8 @@
--- A place in a room for a visitor, or the old one back, in one round trip. Answers the restriction in force, if there is one: a ban or a kick
--- keeps the place away. The head is locked first, so that `joined_seq` is exact, and so that a kick, which locks it too, is either
--- committed before and seen here (each statement of a volatile function has a snapshot of its own), or comes after and ends the place.
+-- Creates or restores a visitor's membership of a room in one round trip. Returns the restriction
+-- in effect, if there is one; a ban or a kick prevents the membership. The head is locked first, so
+-- that `joined_seq` is exact. A kick locks the head too: either it was committed before and is seen
+-- here, because each statement of a volatile function has its own snapshot, or it comes later and
+-- ends the membership.
 CREATE FUNCTION join_room(
     room bigint, visitor bigint, new_public_id uuid, new_role text, new_color text, new_animal text, new_name text
 ) RETURNS TABLE (kind text, in_room boolean, ends_in_ms bigint) LANGUAGE plpgsql VOLATILE AS $$

@@ -1,4 +1,5 @@
-//! The commands: serve, migrate, config. Settings come from a file, then variables, then flags; what is empty counts as not set.
+//! The commands serve, migrate and config. Settings come from a file, environment variables and
+//! flags, each of which overrides the one before. An empty value counts as not set.
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -9,7 +10,7 @@ use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use crate::connection_url;
 use crate::settings_file::{self, File};
 
-/// Anonymous one-to-one talks and rooms. `maju serve` alone is enough.
+/// An anonymous chat server: one-to-one talks and rooms. To start it, run `maju serve`.
 #[derive(Parser)]
 #[command(name = "maju", version, about)]
 pub struct Cli {
@@ -17,82 +18,85 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// What to do.
+/// A command.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Start the server (and its private Postgres, unless DATABASE_URL is set).
+    /// Start the server, with a private Postgres unless DATABASE_URL is set.
     Serve(ServeArgs),
-    /// Bring the database to this version's schema, and stop.
+    /// Bring the database to this version's schema, then exit.
     Migrate(ServeArgs),
-    /// Check the settings and print those in force.
+    /// Check the settings and print those in effect.
     Config(ServeArgs),
 }
 
-/// The settings as they were given: texts, which [`crate::config::Config::read`] checks all at once.
+/// The settings as given: texts, which [`crate::config::Config::read`] checks together.
 #[derive(Args, Clone, Default)]
 pub struct ServeArgs {
-    /// A TOML file of settings, named as these flags are. Variables and flags win over it.
+    /// A TOML file with settings, named like these flags. Variables and flags override it.
     #[arg(long, env = "MAJU_CONFIG", value_name = "FILE")]
     pub config: Option<String>,
-    /// Address and port to listen on [default: 127.0.0.1:8080].
+    /// The address and port to listen on [default: 127.0.0.1:8080].
     #[arg(long, env = "MAJU_LISTEN", value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
-    /// Where the private Postgres and the lock live [default: ./data].
+    /// The folder for the private Postgres and its lock [default: ./data].
     #[arg(long, env = "MAJU_DATA_DIR", value_name = "FOLDER")]
     pub data_dir: Option<String>,
-    /// What people type: scheme, host and port [default: http://localhost and the listen port].
+    /// The site's address in a browser: scheme, host and port [default: http://localhost with the
+    /// listen port].
     #[arg(long, env = "MAJU_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
-    /// A Postgres 15 or newer of yours, instead of the private one.
+    /// A Postgres server (15 or newer) to use instead of the private one.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
     pub database_url: Option<String>,
-    /// A Redis or Valkey (7 or newer) that carries wake-ups between nodes.
+    /// A Redis or Valkey server (7 or newer), needed if there is more than one node.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
     pub redis_url: Option<String>,
-    /// Rate limits, on or off: `off` is for load tests on a loopback site [default: on].
+    /// Rate limits, on or off. `off` is for load tests of a site on localhost [default: on].
     #[arg(long, env = "MAJU_LIMITS", value_name = "SWITCH")]
     pub limits: Option<String>,
-    /// Accept a database that may lose what it acknowledged [default: false].
+    /// Use a database even if its settings can lose acknowledged messages [default: false].
     #[arg(long, env = "MAJU_UNSAFE_DATABASE", num_args = 0..=1, default_missing_value = "true", value_name = "SWITCH")]
     pub unsafe_database: Option<String>,
-    /// How log lines look, json or pretty [default: pretty on a terminal, else json].
+    /// The format of log lines, json or pretty [default: pretty on a terminal, otherwise json].
     #[arg(long, env = "MAJU_LOG", value_name = "FORMAT")]
     pub log: Option<String>,
-    /// Which log lines are written, like `info,maju=debug` [default: info].
+    /// The levels of log lines to write, for example `info,maju=debug` [default: info].
     #[arg(long, env = "MAJU_LOG_FILTER", value_name = "LEVELS")]
     pub log_filter: Option<String>,
-    /// Seconds a stop may take, 1 to 600 [default: 25].
+    /// The longest time for a stop in seconds, 1 to 600 [default: 25].
     #[arg(long, env = "MAJU_STOP_WITHIN", value_name = "SECONDS")]
     pub stop_within: Option<String>,
-    /// The site's time zone by its IANA name: where a day of the landing page's numbers begins [default: Asia/Seoul].
+    /// The site's time zone (IANA name), in which the days of the landing page's figures begin
+    /// [default: Asia/Seoul].
     #[arg(long, env = "MAJU_TIME_ZONE", value_name = "ZONE")]
     pub time_zone: Option<String>,
-    /// Networks whose X-Forwarded-For is believed, separated by commas.
+    /// The networks of proxies whose X-Forwarded-For is trusted, separated by commas.
     #[arg(long, env = "MAJU_TRUSTED_PROXIES", value_name = "NETWORKS")]
     pub trusted_proxies: Vec<String>,
-    /// A folder with other PostgreSQL programs for the private Postgres.
+    /// A folder with PostgreSQL programs to use for the private Postgres.
     #[arg(long, env = "MAJU_PG_BIN", value_name = "FOLDER")]
     pub pg_bin: Option<String>,
-    /// Where each setting was given, by its name.
+    /// Where each setting was given, by the name of the setting.
     #[arg(skip)]
     pub origins: BTreeMap<String, String>,
-    /// What is wrong with the file and the environment themselves.
+    /// The errors of the file and of the environment.
     #[arg(skip)]
     pub wrong: Vec<String>,
 }
 
 impl ServeArgs {
-    /// Where a setting was given, for a person: its flag, its variable, or the line of the file.
+    /// Returns where a setting was given, for a person: its flag, its variable, or the line in the
+    /// file.
     pub fn origin(&self, name: &str) -> String {
         self.origins.get(name).cloned().unwrap_or_else(|| format!("--{name}"))
     }
 }
 
-/// Reads the command line, the environment and the settings file. Ends the process where only clap can answer: help, the
-/// version, a flag that does not exist.
+/// Reads the command line, the environment and the settings file. Ends the process for what only
+/// clap handles: help, the version, a flag that does not exist.
 pub fn parse() -> Cli {
     layered(std::env::args_os().collect(), &environment()).unwrap_or_else(|why| match why.kind() {
-        // Said with the variables, which `layered` reads by itself.
+        // With the variables, which `layered` reads itself.
         clap::error::ErrorKind::DisplayHelp => Cli::parse_from(std::env::args_os()),
         _ => refuse(&why),
     })
@@ -102,35 +106,35 @@ fn environment() -> BTreeMap<String, OsString> {
     std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect()
 }
 
-/// The settings that `maju serve` would have without a flag: for a test program that plays the server.
+/// Returns the settings of `maju serve` without flags, for a test program that runs the server.
 #[cfg(test)]
-pub(crate) fn of_environment() -> ServeArgs {
+pub(crate) fn from_environment() -> ServeArgs {
     match layered(vec!["maju".into(), "serve".into()], &environment()) {
         Ok(Cli { command: Command::Serve(args) }) => args,
-        _ => panic!("the environment is no setting of a server"),
+        _ => panic!("the environment does not hold the settings of a server"),
     }
 }
 
-/// Ends the process with what clap says. A URL that stands where none belongs is quoted without its secrets.
+/// Ends the process with clap's message. URLs in it are shown without their secrets.
 fn refuse(why: &clap::Error) -> ! {
     let is_url = |word: &String| word.contains("://");
     let urls: Vec<String> = std::env::args_os().filter_map(|word| word.into_string().ok()).filter(is_url).collect();
     if urls.is_empty() {
         why.exit();
     }
-    let text = urls.iter().fold(why.to_string(), |text, url| text.replace(url, &connection_url::shown(url)));
+    let text = urls.iter().fold(why.to_string(), |text, url| text.replace(url, &connection_url::redacted(url)));
     let _ = std::io::stderr().write_all(text.as_bytes());
     std::process::exit(why.exit_code());
 }
 
-/// A setting that exists.
+/// A setting: its id in clap, its flag and its variable.
 struct Setting {
     id: String,
     name: String,
     variable: String,
 }
 
-/// Every setting, as the flags say.
+/// Returns all settings, as the flags define them.
 fn settings() -> Vec<Setting> {
     let Some(serve) = Cli::command().find_subcommand("serve").cloned() else { return Vec::new() };
     let setting = |arg: &clap::Arg| {
@@ -143,14 +147,15 @@ fn settings() -> Vec<Setting> {
     serve.get_arguments().filter_map(setting).collect()
 }
 
-/// The command with each setting from the strongest source that has a value for it. An empty value is none.
+/// Parses the command, and takes each setting from the strongest source that has a value that is
+/// not empty.
 fn layered(words: Vec<OsString>, environment: &BTreeMap<String, OsString>) -> Result<Cli, clap::Error> {
-    // Without the variables: clap takes an empty one for a value.
+    // Without the variables, because clap accepts an empty one as a value.
     let flags = Cli::command().mut_subcommands(|command| command.mut_args(|arg| arg.env(None::<&'static str>)));
     let matches = flags.clone().try_get_matches_from(&words)?;
     let Some((command, matches)) = matches.subcommand() else { return Cli::from_arg_matches(&matches) };
     let known = settings();
-    let mut wrong = misspelt(environment, &known);
+    let mut wrong = misspelled(environment, &known);
     let mut given = |setting: &Setting| {
         let flag = matches.get_many::<String>(&setting.id).map(|texts| texts.cloned().collect::<Vec<_>>().join(","));
         if let Some(flag) = flag.filter(|text| !is_empty(text)) {
@@ -159,7 +164,7 @@ fn layered(words: Vec<OsString>, environment: &BTreeMap<String, OsString>) -> Re
         let text = match environment.get(&setting.variable)?.clone().into_string() {
             Ok(text) => text,
             Err(_) => {
-                wrong.push(format!("{}: is not UTF-8", setting.variable));
+                wrong.push(format!("{}: the value is not UTF-8", setting.variable));
                 return None;
             }
         };
@@ -189,13 +194,13 @@ fn is_empty(text: &str) -> bool {
     text.trim().is_empty()
 }
 
-/// Variables that are a letter or two away from one of ours: somebody believes them to be set.
-fn misspelt(environment: &BTreeMap<String, OsString>, known: &[Setting]) -> Vec<String> {
+/// Returns errors for variables whose names differ from a setting's by a letter or two.
+fn misspelled(environment: &BTreeMap<String, OsString>, known: &[Setting]) -> Vec<String> {
     let names: Vec<&str> = known.iter().map(|setting| setting.variable.as_str()).collect();
     let is_ours = |name: &str| name.starts_with("MAJU_") && !names.contains(&name);
     let wrong =
         environment.iter().filter(|(name, value)| is_ours(name) && !value.is_empty()).filter_map(|(name, _)| {
-            // DATABASE_URL and REDIS_URL have no prefix; it is easily given to them.
+            // DATABASE_URL and REDIS_URL have no prefix, but are easily given one.
             let distance = |known: &&&str| {
                 let bare = name.trim_start_matches("MAJU_");
                 strsim::damerau_levenshtein(name, known).min(strsim::damerau_levenshtein(bare, known))
@@ -211,8 +216,14 @@ fn misspelt(environment: &BTreeMap<String, OsString>, known: &[Setting]) -> Vec<
 mod tests {
     use std::collections::BTreeMap;
 
+    use clap::Args as _;
+
     use super::{Command, ServeArgs, layered};
     use crate::config::Config;
+    use crate::config::limits::{
+        DEFAULT_LISTEN_PORT, DEFAULT_STOP_SECS, DEFAULT_TIME_ZONE, MAX_STOP_SECS, MIN_STOP_SECS,
+    };
+    use crate::db::limits::MIN_POSTGRES_MAJOR;
 
     /// The settings of `maju config` with some flags, variables and a file.
     fn read(flags: &[&str], variables: &[(&str, &str)], file: &str) -> ServeArgs {
@@ -230,7 +241,7 @@ mod tests {
         args
     }
 
-    /// Every setting with a variable, and two values that it may have.
+    /// Every setting with its variable and two valid values.
     const ALL: [(&str, &str, &str, &str); 13] = [
         ("listen", "MAJU_LISTEN", "127.0.0.1:1", "127.0.0.1:2"),
         ("data-dir", "MAJU_DATA_DIR", "/srv/#1/maju", "/srv/2"),
@@ -248,7 +259,7 @@ mod tests {
     ];
 
     #[test]
-    fn the_list_of_settings_is_whole() {
+    fn the_list_of_settings_is_complete() {
         let names: Vec<String> = super::settings().into_iter().map(|setting| setting.name).collect();
         let expected: Vec<&str> = std::iter::once("config").chain(ALL.iter().map(|setting| setting.0)).collect();
         for name in &names {
@@ -263,14 +274,24 @@ mod tests {
     }
 
     #[test]
-    fn flags_win_over_variables_and_those_over_the_file_and_what_is_empty_counts_for_nothing() {
+    fn the_help_text_has_the_limits_and_defaults() {
+        let help = ServeArgs::augment_args(clap::Command::new("serve")).render_help().to_string();
+        let stop = format!("{MIN_STOP_SECS} to {MAX_STOP_SECS} [default: {DEFAULT_STOP_SECS}]");
+        let postgres = format!("({MIN_POSTGRES_MAJOR} or newer)");
+        for part in [stop.as_str(), &postgres, DEFAULT_TIME_ZONE, &DEFAULT_LISTEN_PORT.to_string()] {
+            assert!(help.contains(part), "{part} is not in: {help}");
+        }
+    }
+
+    #[test]
+    fn flags_override_variables_which_override_the_file_and_empty_values_are_ignored() {
         for (name, variable, one, two) in ALL {
             let file = format!("{name} = \"{one}\"\n");
             let flag = format!("--{name}={two}");
             let empty = format!("--{name}=");
             let chosen = |args: &ServeArgs| {
                 let origin = args.origins.get(name).cloned().unwrap_or_default();
-                // The file is another each time, in a folder of its own.
+                // The file is in another folder each time.
                 let origin = origin.rsplit('/').next().unwrap_or_default().to_owned();
                 (Probe(args, name).to_string(), origin)
             };
@@ -287,7 +308,7 @@ mod tests {
         }
     }
 
-    /// What a setting is, by its name.
+    /// A setting's value, by its name.
     struct Probe<'a>(&'a ServeArgs, &'a str);
 
     impl std::fmt::Display for Probe<'_> {
@@ -313,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_may_be_separated_as_one_likes_and_given_more_than_once() {
+    fn networks_can_be_separated_in_several_ways_and_given_more_than_once() {
         let networks = |args: &ServeArgs| Config::read(args).unwrap().trusted_proxies.len();
         for text in ["10.0.0.0/8,192.168.0.0/16", "10.0.0.0/8, 192.168.0.0/16", " 10.0.0.0/8 192.168.0.0/16, "] {
             assert_eq!(networks(&read(&["--trusted-proxies", text], &[], "")), 2, "{text}");
@@ -325,11 +346,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_place_and_all_of_it_at_once() {
+    fn all_errors_are_reported_at_once_each_with_its_place() {
         let file = "lissten = \"x\"\nstop-within = 0\n";
         let variables = [("MAJU_LOG", "loud"), ("MAJU_LISTN", "127.0.0.1:1"), ("MAJU_SERVICE_PORT", "8080")];
-        let said = Config::read(&read(&["--redis-url=nonsense", "--unsafe-database"], &variables, file)).unwrap_err();
-        assert_eq!(said.lines().count(), 5, "{said}");
+        let errors = Config::read(&read(&["--redis-url=nonsense", "--unsafe-database"], &variables, file)).unwrap_err();
+        assert_eq!(errors.lines().count(), 5, "{errors}");
         for part in [
             "MAJU_LISTN: there is no such setting; did you mean MAJU_LISTEN?",
             "maju.toml:1: there is no setting 'lissten'; did you mean 'listen'?",
@@ -337,11 +358,11 @@ mod tests {
             "MAJU_LOG: 'loud' is neither json nor pretty",
             "--redis-url: is not a URL",
         ] {
-            assert!(said.contains(part), "{part}: {said}");
+            assert!(errors.contains(part), "{part}: {errors}");
         }
         let missing = Config::read(&read(&["--config=/nowhere/maju.toml"], &[], "")).unwrap_err();
         assert!(missing.starts_with("cannot read /nowhere/maju.toml: "), "{missing}");
         let limits = Config::read(&read(&["--limits=off"], &[("MAJU_PUBLIC_URL", "https://chat.example.org")], ""));
-        assert!(limits.unwrap_err().starts_with("--limits: off is for sites"));
+        assert!(limits.unwrap_err().starts_with("--limits: off is only"));
     }
 }

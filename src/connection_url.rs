@@ -1,13 +1,14 @@
-//! The URLs of Postgres and Redis: checked when the settings are read, and shown without the secrets in them.
+//! The URLs of Postgres and Redis: how they are checked, and how they are shown without their
+//! secrets.
 use std::str::FromStr as _;
 
 use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
-/// What stands for a secret.
+/// Shown in place of a secret.
 const HIDDEN: &str = "…";
-/// The schemes of a Redis or Valkey: one server, a cluster, or a group behind sentinels.
-const REDIS: [&str; 12] = [
+/// The schemes of a Redis or Valkey URL: one server, a cluster, or a group with sentinels.
+const REDIS_SCHEMES: [&str; 12] = [
     "redis",
     "rediss",
     "valkey",
@@ -21,7 +22,7 @@ const REDIS: [&str; 12] = [
     "valkey-sentinel",
     "valkeys-sentinel",
 ];
-/// What the query of a Postgres URL may hold: what sqlx reads.
+/// The query parameters of a Postgres URL: those that sqlx reads.
 const POSTGRES_PARAMETERS: [&str; 18] = [
     "application_name",
     "dbname",
@@ -42,46 +43,48 @@ const POSTGRES_PARAMETERS: [&str; 18] = [
     "statement-cache-capacity",
     "user",
 ];
-/// What the query of a Redis URL may hold: what fred reads.
+/// The query parameters of a Redis URL: those that fred reads.
 const REDIS_PARAMETERS: [&str; 2] = ["node", "sentinelServiceName"];
-/// Parameters whose values are free text, or the way to a key: not shown.
+/// Parameters whose values are not shown: free text, and paths of keys.
 const PRIVATE_PARAMETERS: [&str; 4] = ["options", "password", "ssl-key", "sslkey"];
+/// The longest name of a parameter that is shown.
+const MAX_SHOWN_NAME_BYTES: usize = 40;
 
-/// A URL that can be connected to, and the names of its parameters that mean nothing here.
+/// The options of a valid URL.
 pub struct Checked<T> {
     pub options: T,
-    /// Names of parameters that have no effect. Names only: their values may be secret.
+    /// The names of parameters without effect. Their values can be secret.
     pub ignored: Vec<String>,
 }
 
-/// Reads a Postgres URL.
+/// Parses a Postgres URL.
 ///
 /// # Errors
-/// A phrase that says what is wrong and quotes nothing of the URL.
+/// Returns a phrase that names the problem and quotes nothing from the URL.
 pub fn postgres(text: &str) -> Result<Checked<PgConnectOptions>, String> {
     let mut url = parse(text, "postgres://user:password@host:5432/database")?;
     if !["postgres", "postgresql"].contains(&url.scheme()) {
         return Err("must begin with postgres://".to_owned());
     }
-    // sqlx logs a parameter that it does not know with its value, which may be a password.
+    // sqlx logs an unknown parameter with its value, which can be a password.
     let ignored = drop_unknown(&mut url, &POSTGRES_PARAMETERS);
     let options = PgConnectOptions::from_str(url.as_str()).map_err(|why| match why {
         sqlx::Error::Configuration(why) => format!("has a parameter that cannot be read: {why}"),
         _ => "cannot be read".to_owned(),
     })?;
-    // sqlx keeps the brackets of an IPv6 address, and looks for a host of that name.
+    // sqlx keeps the brackets of an IPv6 address, and then looks up a host of that name.
     let bare = options.get_host().strip_prefix('[').and_then(|host| host.strip_suffix(']')).map(str::to_owned);
     let options = bare.map_or_else(|| options.clone(), |host| options.clone().host(&host));
     Ok(Checked { options, ignored })
 }
 
-/// Reads a Redis or Valkey URL.
+/// Parses a Redis or Valkey URL.
 ///
 /// # Errors
-/// A phrase that says what is wrong and quotes nothing of the URL.
+/// Returns a phrase that names the problem and quotes nothing from the URL.
 pub fn redis(text: &str) -> Result<Checked<fred::types::config::Config>, String> {
     let mut url = parse(text, "redis://host:6379")?;
-    if !REDIS.contains(&url.scheme()) {
+    if !REDIS_SCHEMES.contains(&url.scheme()) {
         return Err("must begin with redis://, or with rediss:// for TLS, or redis-cluster:// for a cluster".to_owned());
     }
     if url.host_str().is_none_or(str::is_empty) {
@@ -90,22 +93,23 @@ pub fn redis(text: &str) -> Result<Checked<fred::types::config::Config>, String>
     let ignored = drop_unknown(&mut url, &REDIS_PARAMETERS);
     let path = url.path().trim_start_matches('/');
     if !path.is_empty() && path.parse::<u8>().is_err() {
-        return Err("has a path that is no database number (0 to 255)".to_owned());
+        return Err("has a path that is not a database number (0 to 255)".to_owned());
     }
     let options = fred::types::config::Config::from_url(url.as_str()).map_err(|why| why.details().to_owned())?;
     Ok(Checked { options, ignored })
 }
 
-/// Returns a URL as it may be printed. Passwords, the values of unknown parameters and whatever may be a piece of a password
-/// are replaced by `…`. A text that is not a URL is not shown at all.
-pub fn shown(text: &str) -> String {
+/// Returns a URL without its secrets. Passwords, the values of unknown parameters and everything
+/// that can be a part of a password are replaced by `…`. A text that is not a URL is not shown at
+/// all.
+pub fn redacted(text: &str) -> String {
     let Ok(url) = Url::parse(text) else { return HIDDEN.to_owned() };
     if is_misread(&url) {
         return format!("{}://{HIDDEN}", url.scheme());
     }
     let mut shown = format!("{}://", url.scheme());
-    // An old habit of Redis: the password stands where the user's name does.
-    let only_a_password = url.password().is_none() && REDIS.contains(&url.scheme());
+    // In old Redis URLs the password is in the place of the user name.
+    let only_a_password = url.password().is_none() && REDIS_SCHEMES.contains(&url.scheme());
     match url.username() {
         "" => {}
         _ if only_a_password => shown.push_str(HIDDEN),
@@ -135,12 +139,12 @@ pub fn shown(text: &str) -> String {
     shown
 }
 
-/// One parameter of a query, with its value where that is no secret.
+/// Returns a query parameter, with its value if that is not a secret.
 fn parameter(name: &str, value: &str) -> String {
     let name = plain_name(name);
     let known = |known: &[&str]| known.contains(&name) && !PRIVATE_PARAMETERS.contains(&name);
     let value = if known(&POSTGRES_PARAMETERS) || known(&REDIS_PARAMETERS) { value } else { HIDDEN };
-    // As it would be written: what must not stand in a query stays encoded.
+    // Encoded again, as in a URL.
     let mut written = url::form_urlencoded::Serializer::new(String::new());
     if value == HIDDEN {
         return format!("{name}={HIDDEN}");
@@ -148,10 +152,10 @@ fn parameter(name: &str, value: &str) -> String {
     written.append_pair(name, value).finish()
 }
 
-/// A parameter's name, or `…` where it may be a piece of a password.
+/// Returns a parameter's name, or `…` if it can be a part of a password.
 fn plain_name(name: &str) -> &str {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.[]".contains(c);
-    if name.len() <= 40 && name.chars().all(is_plain) { name } else { HIDDEN }
+    if name.len() <= MAX_SHOWN_NAME_BYTES && name.chars().all(is_plain) { name } else { HIDDEN }
 }
 
 fn parse(text: &str, example: &str) -> Result<Url, String> {
@@ -162,11 +166,11 @@ fn parse(text: &str, example: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// The usual reason why a URL is read wrongly.
+/// Advice for the usual reason why a URL is not valid.
 const ENCODE: &str = ". In a password write @ as %40, / as %2F, ? as %3F, # as %23 and : as %3A";
 
-/// Returns `true` if an `@` stands where none belongs: a password with `/`, `?` or `#` in it has been cut in two, and what
-/// looks like the host is a piece of it.
+/// Returns `true` if an `@` is in an unusual place. A password with `/`, `?` or `#` in it is then
+/// split, and what looks like the host is a part of it.
 fn is_misread(url: &Url) -> bool {
     if !url.username().is_empty() || url.password().is_some() {
         return false;
@@ -179,13 +183,13 @@ fn is_misread(url: &Url) -> bool {
             .any(|(name, value)| name.contains('@') || (value.contains('@') && !known(&name) && !looks_secret(&name)))
 }
 
-/// Returns `true` if a parameter's name says that its value is a secret.
+/// Returns `true` if the name of a parameter indicates a secret.
 fn looks_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["password", "secret", "token", "key"].iter().any(|ending| name.ends_with(ending))
 }
 
-/// Takes the parameters out that are not known, and returns their names.
+/// Removes the parameters that are not known, and returns their names.
 fn drop_unknown(url: &mut Url, known: &[&str]) -> Vec<String> {
     let is_known = |name: &str| known.contains(&name) || (name.starts_with("options[") && known.contains(&"options"));
     let (kept, unknown): (Vec<_>, Vec<_>) = url.query_pairs().into_owned().partition(|(name, _)| is_known(name));
@@ -201,7 +205,7 @@ fn drop_unknown(url: &mut Url, known: &[&str]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{postgres, redis, shown};
+    use super::{postgres, redacted, redis};
 
     #[test]
     fn an_ipv6_address_is_a_host_without_its_brackets() {
@@ -231,7 +235,8 @@ mod tests {
             ("postgres:///maju?host=/run/pg", "postgres:///maju?host=%2Frun%2Fpg"),
             ("postgres://[::1]:5432/maju", "postgres://[::1]:5432/maju"),
             ("postgres://db/maju#hush", "postgres://db/maju#…"),
-            // A password that is not encoded is cut at the wrong place: nothing after the scheme can be trusted.
+            // A password that is not encoded is split at the wrong place, so nothing after the
+            // scheme is shown.
             ("postgres://maju:5/hush@db/maju", "postgres://…"),
             ("postgres://maju:5?hush@db/maju", "postgres://…"),
             ("postgres://maju:5?hush&hush@db/maju", "postgres://…"),
@@ -247,14 +252,14 @@ mod tests {
             ("redis-cluster://r:1?node=s:2&token=hush", "redis-cluster://r:1?node=s%3A2&token=…"),
             ("hush", "…"),
         ] {
-            assert_eq!(shown(given), expected, "{given}");
-            assert!(!shown(given).contains("hu"), "{given}");
+            assert_eq!(redacted(given), expected, "{given}");
+            assert!(!redacted(given).contains("hu"), "{given}");
         }
     }
 
     #[test]
     fn a_refused_url_is_explained_without_being_quoted() {
-        for (given, says) in [
+        for (given, part) in [
             ("nonsense", "is not a URL"),
             ("http://user:hush@host/", "must begin with postgres://"),
             ("postgres://maju:5/hush@db/maju", "%2F"),
@@ -264,9 +269,9 @@ mod tests {
             ("postgres://maju@db/maju#hush", "%23"),
         ] {
             let Err(why) = postgres(given) else { panic!("{given} is accepted") };
-            assert!(why.contains(says) && !why.contains("hush"), "{given}: {why}");
+            assert!(why.contains(part) && !why.contains("hush"), "{given}: {why}");
         }
-        for (given, says) in [
+        for (given, part) in [
             ("nonsense", "is not a URL"),
             ("http://host", "must begin with redis://"),
             ("redis://", "host"),
@@ -277,7 +282,7 @@ mod tests {
             ("redis-sentinel://host:26379", "sentinel"),
         ] {
             let Err(why) = redis(given) else { panic!("{given} is accepted") };
-            assert!(why.contains(says) && !why.contains("hush"), "{given}: {why}");
+            assert!(why.contains(part) && !why.contains("hush"), "{given}: {why}");
         }
     }
 

@@ -136,7 +136,7 @@ impl From<sqlx::Error> for Error {
     /// A database that cannot be reached is `unavailable`; anything else it says is ours.
     fn from(error: sqlx::Error) -> Self {
         if crate::db::is_unreachable(&error) {
-            crate::db::say_unreachable(&error);
+            crate::db::log_unreachable(&error);
             return Self::Unavailable;
         }
         Self::internal(error)

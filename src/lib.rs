@@ -16,6 +16,7 @@ mod gateway;
 mod http;
 mod ids;
 mod locale;
+mod log_throttle;
 mod matching;
 mod moderation;
 #[cfg(test)]
@@ -83,7 +84,7 @@ fn report(outcome: Result<(), String>) -> ExitCode {
     if let Err(why) = &outcome {
         // A log line may be filtered or JSON; the person at the terminal always reads this.
         for line in why.lines() {
-            telemetry::say(&format!("maju: {line}"));
+            telemetry::write_line(&format!("maju: {line}"));
         }
     }
     telemetry::flush();

@@ -1,4 +1,5 @@
-//! The server as a process: who reads its log, what its shell has set, which signals it gets. The test program plays the server.
+//! The server as a process: readers of its log, environment variables, signals. The test program
+//! runs as the server.
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -16,21 +17,22 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 use crate::accounts;
 
-/// Tells the test program to play the server.
+/// The variable that makes the test program run as the server.
 const ROLE: &str = "MAJU_TEST_SERVER";
-/// More than any step takes on a busy machine: the first start unpacks and makes a database.
-const LONG: Duration = Duration::from_secs(120);
+/// Longer than any step takes on a busy machine. A first start unpacks programs and creates a
+/// database.
+const STEP_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Does nothing by itself: this is what [`Process`] runs.
+/// The program of [`Process`]. Does nothing when it runs as an ordinary test.
 #[test]
-fn plays_a_server() {
+fn runs_as_a_server() {
     if std::env::var_os(ROLE).is_some() {
-        let outcome = crate::run_server(&crate::cli::of_environment());
+        let outcome = crate::run_server(&crate::cli::from_environment());
         std::process::exit(i32::from(crate::report(outcome) != ExitCode::SUCCESS));
     }
 }
 
-/// A server in a process of its own, on a data folder of its own. It is killed when it is dropped.
+/// A server process with its own data folder. Killed on drop.
 struct Process {
     child: Child,
     port: u16,
@@ -45,10 +47,10 @@ impl Drop for Process {
 }
 
 impl Process {
-    /// Starts it; `prefix` is a command that is given the program to start.
+    /// Starts a server. `prefix` is a command that starts the program it is given.
     fn start(prefix: &[&str], stderr: Stdio, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("maju-process-").tempdir().unwrap();
-        // Postgres's user passes through.
+        // Postgres's user must be able to pass through.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let program = std::env::current_exe().unwrap();
@@ -60,7 +62,7 @@ impl Process {
             }
             [] => Command::new(program),
         };
-        command.args(["--exact", "process_tests::plays_a_server", "--nocapture"]);
+        command.args(["--exact", "process_tests::runs_as_a_server", "--nocapture"]);
         command.env(ROLE, "1").env("MAJU_DATA_DIR", folder.path().join("data"));
         command.env("MAJU_LISTEN", format!("127.0.0.1:{port}")).envs(settings.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
@@ -80,29 +82,30 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits for its end.
+    /// Waits until the process has ended.
     async fn end(&mut self) -> ExitStatus {
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(began.elapsed() < LONG, "it does not end");
+            assert!(began.elapsed() < STEP_TIMEOUT, "the server does not end");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// Waits until the server takes work.
+    /// Waits until the server accepts work.
     async fn ready(&mut self) {
         let began = Instant::now();
         while self.ask("GET", "/readyz", "", None).await.0 != 200 {
-            assert_eq!(self.child.try_wait().unwrap(), None, "it ended");
-            assert!(began.elapsed() < LONG, "never ready");
+            assert_eq!(self.child.try_wait().unwrap(), None, "the server has ended");
+            assert!(began.elapsed() < STEP_TIMEOUT, "the server is not ready");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// One request on a connection of its own. Returns status 0 when there is no server, and the whole answer.
+    /// Sends a request on a new connection. Returns the status, 0 if no server listens, and the
+    /// whole answer.
     async fn ask(&self, method: &str, path: &str, cookie: &str, body: Option<Value>) -> (u16, String) {
         let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)).await else { return (0, String::new()) };
         let (body, port) = (body.map_or_else(String::new, |body| body.to_string()), self.port);
@@ -113,13 +116,13 @@ impl Process {
         );
         let mut answer = Vec::new();
         if stream.write_all(head.as_bytes()).await.is_ok() {
-            let _ = tokio::time::timeout(LONG, stream.read_to_end(&mut answer)).await.expect("no answer");
+            let _ = tokio::time::timeout(STEP_TIMEOUT, stream.read_to_end(&mut answer)).await.expect("no answer");
         }
         let answer = String::from_utf8_lossy(&answer).into_owned();
         (answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default(), answer)
     }
 
-    /// A socket of a new visitor who has accepted the rules and said hello.
+    /// Opens a socket for a new visitor who has accepted the rules, and sends its hello.
     async fn socket(&self) -> Socket {
         let (status, answer) = self.ask("GET", "/api/v1/me", "", None).await;
         assert_eq!(status, 200, "{answer}");
@@ -138,7 +141,7 @@ impl Process {
         socket
     }
 
-    /// Two new visitors meet and talk: matching, the log and its delivery work.
+    /// Matches two new visitors, who talk: checks matching, the log and its delivery.
     async fn two_meet_and_talk(&self) {
         let (mut a, mut b) = (self.socket().await, self.socket().await);
         let seek = json!({"type": "seek", "interests": [], "languages": ["ko"], "translate": false});
@@ -156,21 +159,21 @@ impl Process {
         b.until(|frame| frame["type"] == "message").await;
     }
 
-    /// Kills Postgres, and waits until another one serves.
-    async fn loses_postgres(&mut self) {
+    /// Kills Postgres, and waits until another one is in use.
+    async fn survives_the_loss_of_postgres(&mut self) {
         let old = self.postmaster().unwrap();
         kill_process(old, Signal::KILL).unwrap();
         let began = Instant::now();
         while self.postmaster().is_none_or(|now| now == old) {
-            assert!(began.elapsed() < LONG, "Postgres is not started again");
+            assert!(began.elapsed() < STEP_TIMEOUT, "Postgres is not restarted");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        tokio::time::sleep(Duration::from_secs(2)).await; // what `/readyz` says is at most that old
+        tokio::time::sleep(Duration::from_secs(2)).await; // The answer of `/readyz` is at most this old.
         self.ready().await;
     }
 }
 
-/// A client's end of a socket.
+/// A client's socket.
 struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     last: u64,
@@ -193,8 +196,8 @@ impl Socket {
 
     async fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
-            let said = tokio::time::timeout(LONG, self.stream.next()).await.expect("nothing was said");
-            if let Message::Text(text) = said.expect("closed").unwrap() {
+            let message = tokio::time::timeout(STEP_TIMEOUT, self.stream.next()).await.expect("no message came");
+            if let Message::Text(text) = message.expect("closed").unwrap() {
                 let frame: Value = serde_json::from_str(&text).unwrap();
                 if wanted(&frame) {
                     return frame;
@@ -205,34 +208,34 @@ impl Socket {
 }
 
 #[tokio::test]
-async fn a_log_that_nobody_reads_any_more_stops_nothing() {
+async fn the_server_keeps_working_without_a_reader_of_its_log() {
     let mut server = Process::start(&[], Stdio::piped(), &[]);
     server.ready().await;
     drop(server.child.stderr.take());
     server.two_meet_and_talk().await;
-    server.loses_postgres().await;
+    server.survives_the_loss_of_postgres().await;
     server.two_meet_and_talk().await;
     server.signal(Signal::TERM);
     assert_eq!(server.end().await.code(), Some(0));
 }
 
 #[tokio::test]
-async fn a_log_whose_reader_pauses_holds_nothing_up() {
+async fn a_slow_reader_of_the_log_does_not_block_the_server() {
     let mut server = Process::start(&[], Stdio::piped(), &[("MAJU_LOG_FILTER", "trace")]);
     server.ready().await;
-    // The pipe is full by far.
+    // More than fits into the pipe.
     for _ in 0..300 {
         assert_eq!(server.ask("GET", "/livez", "", None).await.0, 200);
     }
     server.two_meet_and_talk().await;
-    server.loses_postgres().await;
+    server.survives_the_loss_of_postgres().await;
     server.two_meet_and_talk().await;
     server.signal(Signal::TERM);
     assert_eq!(server.end().await.code(), Some(0));
 }
 
 #[tokio::test]
-async fn a_start_that_fails_says_why_and_needs_no_reader() {
+async fn a_start_that_fails_reports_why_and_needs_no_reader() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let settings = [("MAJU_LISTEN", taken.local_addr().unwrap().to_string())];
     let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
@@ -241,21 +244,21 @@ async fn a_start_that_fails_says_why_and_needs_no_reader() {
     assert_eq!(server.end().await.code(), Some(1));
 
     let mut server = Process::start(&[], Stdio::piped(), &settings);
-    let mut said = String::new();
-    std::io::Read::read_to_string(&mut server.child.stderr.take().unwrap(), &mut said).unwrap();
-    assert!(said.contains("maju: cannot listen on"), "{said}");
+    let mut output = String::new();
+    std::io::Read::read_to_string(&mut server.child.stderr.take().unwrap(), &mut output).unwrap();
+    assert!(output.contains("maju: cannot listen on"), "{output}");
     assert_eq!(server.end().await.code(), Some(1));
 }
 
 #[tokio::test]
-async fn a_terminal_that_closes_does_not_stop_the_server_and_sigquit_does_in_order() {
+async fn a_closed_terminal_does_not_stop_the_server_and_sigquit_stops_it_in_order() {
     let mut server = Process::start(&[], Stdio::null(), &[]);
     let harmless = [Signal::HUP, Signal::USR1, Signal::USR2, Signal::PIPE, Signal::XFSZ];
-    until_it_starts(&server).await;
-    harmless.iter().for_each(|signal| server.signal(*signal)); // while it starts,
+    wait_for_start(&server).await;
+    harmless.iter().for_each(|signal| server.signal(*signal)); // While it starts,
     server.ready().await;
     let postgres = server.postmaster().unwrap();
-    harmless.iter().for_each(|signal| server.signal(*signal)); // and while it serves
+    harmless.iter().for_each(|signal| server.signal(*signal)); // and while it is ready.
     server.two_meet_and_talk().await;
     assert_eq!(server.postmaster(), Some(postgres));
     server.signal(Signal::QUIT);
@@ -263,19 +266,19 @@ async fn a_terminal_that_closes_does_not_stop_the_server_and_sigquit_does_in_ord
     assert!(!server.data().join("pg/postmaster.pid").exists(), "Postgres was stopped in order");
 }
 
-/// Waits until a server has begun to start its Postgres.
-async fn until_it_starts(server: &Process) {
+/// Waits until a server is starting its Postgres.
+async fn wait_for_start(server: &Process) {
     let began = Instant::now();
     while !server.data().join("lock").exists() {
-        assert!(began.elapsed() < LONG, "it does not start");
+        assert!(began.elapsed() < STEP_TIMEOUT, "the server does not start");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 #[tokio::test]
-async fn a_stop_while_it_starts_is_an_orderly_one() {
+async fn a_stop_during_the_start_is_orderly() {
     let mut server = Process::start(&[], Stdio::null(), &[]);
-    until_it_starts(&server).await;
+    wait_for_start(&server).await;
     server.signal(Signal::TERM);
     assert_eq!(server.end().await.code(), Some(0));
     assert!(!server.data().join("pg/postmaster.pid").exists(), "Postgres was stopped in order");
@@ -305,14 +308,14 @@ async fn variables_of_other_postgres_servers_do_not_reach_the_private_one() {
 }
 
 #[tokio::test]
-async fn a_small_shared_memory_is_enough() {
+async fn the_server_works_with_little_shared_memory() {
     let mount = "mount -t tmpfs -o size=64k maju-test /dev/shm && exec \"$0\" \"$@\"";
     let prefix = ["unshare", "--mount", "sh", "-c", mount];
-    let may = Command::new(prefix[0]).args(&prefix[1..]).arg("true").output();
-    if !may.as_ref().is_ok_and(|answer| answer.status.success()) {
+    let attempt = Command::new(prefix[0]).args(&prefix[1..]).arg("true").output();
+    if !attempt.as_ref().is_ok_and(|answer| answer.status.success()) {
         let _ = std::io::Write::write_all(
             &mut std::io::stderr(),
-            format!("SKIPPED: no mounts of one's own here ({may:?})\n").as_bytes(),
+            format!("SKIPPED: a private mount is not possible here ({attempt:?})\n").as_bytes(),
         );
         return;
     }

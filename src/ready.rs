@@ -1,78 +1,76 @@
-//! Whether this node takes work: looked at in the background, so that asking costs nothing and cannot be used to load Postgres.
+//! Whether this node accepts work. A background task probes the database, so that `/readyz` costs
+//! nothing and cannot be used to load Postgres.
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use sqlx::PgPool;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
 use crate::app::App;
-use crate::{db, matching, rooms};
+use crate::db::{self, Availability};
+use crate::{matching, rooms};
 
-/// How often the database is asked.
-const EVERY: Duration = Duration::from_millis(500);
-/// How long it may take to answer.
-const LIMIT: Duration = Duration::from_millis(1_200);
-/// An answer older than this says nothing any more, whatever keeps the next one back.
-const FRESH: Duration = Duration::from_millis(1_800);
+/// Time between two probes of the database.
+const PROBE_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a probe waits for the answer.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(1_200);
+/// A result older than this is no longer valid, whatever delays the next one.
+const MAX_PROBE_AGE: Duration = Duration::from_millis(1_800);
 
-/// What was last seen of the database.
-pub struct State(Mutex<Seen>);
+/// The result of the latest probe.
+pub struct State(Mutex<Probe>);
 
 #[derive(Clone, Copy)]
-struct Seen {
-    health: db::Health,
+struct Probe {
+    database: Availability,
     at: Instant,
 }
 
 impl Default for State {
-    /// As it was when the node read its first rows.
+    /// Returns the state of a node that has just read its first rows: the database can be written.
     fn default() -> Self {
-        Self(Mutex::new(Seen { health: db::Health::Writable, at: Instant::now() }))
+        Self(Mutex::new(Probe { database: Availability::Writable, at: Instant::now() }))
     }
 }
 
 impl State {
-    fn health(&self) -> db::Health {
-        let seen = *self.0.lock();
-        if seen.at.elapsed() > FRESH { db::Health::Silent } else { seen.health }
+    fn database(&self) -> Availability {
+        let latest = *self.0.lock();
+        if latest.at.elapsed() > MAX_PROBE_AGE { Availability::Silent } else { latest.database }
     }
 
-    fn saw(&self, health: db::Health) {
-        *self.0.lock() = Seen { health, at: Instant::now() };
+    fn record(&self, database: Availability) {
+        *self.0.lock() = Probe { database, at: Instant::now() };
     }
 }
 
-/// Returns why the node takes no work now, the most important reason first. Empty when it is ready. Runs no query.
+/// Returns why the node accepts no work now, the most important reason first. Empty if it is ready.
+/// Runs no query.
 pub fn reasons(app: &App) -> Vec<String> {
-    let health = app.ready.health();
-    let tasks = app.tasks.health();
-    let restarting = tasks.map_or_else(|part| format!("{part} does not run and is started again"), |()| String::new());
+    let database = app.ready.database();
+    let outage = app.tasks.first_outage();
+    let restarting = outage.map_or_else(String::new, |part| format!("{part} is not running and is being restarted"));
     let reasons = [
         (app.is_stopping(), "stopping"),
-        (tasks.is_err(), &restarting),
-        (health == db::Health::Silent, "the database does not answer"),
-        (health == db::Health::ReadOnly || !rooms::can_write(app), "the database cannot write"),
-        (!matching::can_match(app), "nobody is matched: no connection to the database"),
+        (outage.is_some(), &restarting),
+        (database == Availability::Silent, "the database does not answer"),
+        (database == Availability::ReadOnly || !rooms::can_write(app), "the database cannot write"),
+        (!matching::can_match(app), "matching is paused: no connection to the database"),
     ];
     reasons.into_iter().filter(|(holds, _)| *holds).map(|(_, reason)| reason.to_owned()).collect()
 }
 
-/// Starts the task that looks at the database.
+/// Starts the task that probes the database.
 pub fn run(app: &App) {
     let node = app.clone();
-    app.tasks.spawn_essential("ready", move || keep_looking(node.clone()));
+    app.tasks.every("ready", PROBE_INTERVAL, move || {
+        let node = node.clone();
+        async move { node.ready.record(probe(&node.db).await) }
+    });
 }
 
-async fn keep_looking(node: App) {
-    let mut tick = interval(EVERY);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while node.tasks.stopping.run_until_cancelled(tick.tick()).await.is_some() {
-        let health = look(&node.db).await;
-        node.ready.saw(health);
-    }
-}
-
-/// Asks over the pool, as requests do: where they get no connection in time, the node is not ready.
-async fn look(pool: &PgPool) -> db::Health {
-    db::within(LIMIT, db::health(pool)).await.unwrap_or(db::Health::Silent)
+/// Probes the database over the pool, as requests use it: if they get no connection in time, the
+/// node is not ready.
+async fn probe(pool: &PgPool) -> Availability {
+    db::with_timeout(PROBE_TIMEOUT, db::availability(pool)).await.unwrap_or(Availability::Silent)
 }

@@ -1,4 +1,4 @@
-//! A server's life: the database, the node, the listener, and an orderly end.
+//! Runs a server: opens the database, starts the node and the listener, and stops them in order.
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,23 +15,30 @@ use crate::db::{self, private};
 use crate::realtime::Relay;
 use crate::{http, router};
 
-/// Where a root's data goes when the data folder is closed to Postgres's user.
-const FALLBACK: &str = "/var/lib/maju";
-/// What of the time of a stop is kept for the writers, the pool and Postgres, after the sockets.
-const RESERVE: Duration = Duration::from_secs(5);
-/// How often the node's health looks at the private Postgres.
-const LOOK: Duration = Duration::from_millis(500);
+/// The parent of fallback folders, for root: used if Postgres's user cannot enter the data folder.
+const FALLBACK_BASE: &str = "/var/lib/maju";
+/// The part of the time for a stop that is reserved for the writers, the pool and Postgres, after
+/// the sockets.
+const STOP_RESERVE: Duration = Duration::from_secs(5);
+/// Time between two checks of the private Postgres.
+const PRIVATE_CHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a stop waits until the pool is closed.
+const POOL_CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The database of a command: one of the operator's, or the private one.
+/// The database of a command: the operator's server, or the private Postgres.
 struct Database {
     pool: PgPool,
     private: Option<private::PrivatePostgres>,
 }
 
 impl Database {
-    /// Opens, checks and migrates the database. Returns `None`, with nothing left running, when asked to stop meanwhile. `own`: how many
-    /// connections a node opens besides the pool; `None` for a command that is no node.
-    async fn open(config: &Config, own: Option<u32>, stop: &mut Stop) -> Result<Option<Self>, String> {
+    /// Opens, checks and migrates the database. `None` if a stop was requested meanwhile; nothing
+    /// is left running then. `own` is the number of connections that a node opens outside the pool;
+    /// `None` for a command that starts no node.
+    ///
+    /// # Errors
+    /// Returns one line that names the problem and what to do.
+    async fn open(config: &Config, own: Option<u32>, stop: &mut StopSignals) -> Result<Option<Self>, String> {
         let database = match &config.database_url {
             Some(url) => {
                 let options = connection_url::postgres(url).map_err(|why| format!("--database-url {why}"))?.options;
@@ -49,7 +56,7 @@ impl Database {
         };
         let outcome = tokio::select! {
             done = prepared => done.map(|()| true),
-            () = stop.asked() => Ok(false),
+            () = stop.requested() => Ok(false),
         };
         if let Ok(true) = outcome {
             return Ok(Some(database));
@@ -59,20 +66,23 @@ impl Database {
     }
 
     async fn close(self) {
-        // A connection that hangs does not hold up the end.
-        let _ = tokio::time::timeout(Duration::from_secs(2), self.pool.close()).await;
+        // A connection that hangs does not delay the end.
+        let _ = tokio::time::timeout(POOL_CLOSE_TIMEOUT, self.pool.close()).await;
         if let Some(private) = self.private {
             private.stop().await;
         }
     }
 }
 
-/// Starts the private Postgres. Returns `None` when asked to stop meanwhile: it has been stopped in order then, unless a second
-/// signal cut that short.
-async fn open_private(config: &Config, stop: &mut Stop) -> Result<Option<private::PrivatePostgres>, String> {
-    let place =
-        private::Place { data_dir: config.data_dir.clone(), fallback_base: PathBuf::from(FALLBACK), durable: true };
-    let starting = private::start(place, config.pg_bin.clone()).map_err(|why| why.to_string())?;
+/// Starts the private Postgres. `None` if a stop was requested meanwhile: Postgres has then been
+/// stopped in order, unless a second signal interrupted that.
+async fn open_private(config: &Config, stop: &mut StopSignals) -> Result<Option<private::PrivatePostgres>, String> {
+    let options = private::StartOptions {
+        data_dir: config.data_dir.clone(),
+        fallback_base: PathBuf::from(FALLBACK_BASE),
+        durable: true,
+    };
+    let starting = private::start(options, config.pg_bin.clone()).map_err(|why| why.to_string())?;
     let handle = starting.handle();
     tokio::select! {
         opened = starting.finish() => {
@@ -80,34 +90,43 @@ async fn open_private(config: &Config, stop: &mut Stop) -> Result<Option<private
             tracing::info!(postgres.own = private.is_owner(), "{}", private.describe());
             Ok(Some(private))
         }
-        () = stop.asked() => {
+        () = stop.requested() => {
             tokio::select! {
                 () = handle.stop() => {}
-                () = stop.asked() => {}
+                () = stop.requested() => {}
             }
             Ok(None)
         }
     }
 }
 
-/// `maju migrate`: brings the schema to this version.
+/// Runs `maju migrate`: brings the schema to this version.
+///
+/// # Errors
+/// Returns one line that names the problem and what to do.
 pub(crate) async fn migrate(config: Config) -> Result<(), String> {
-    let mut stop = Stop::listen()?;
+    let mut stop = StopSignals::listen()?;
     let Some(database) = Database::open(&config, None, &mut stop).await? else {
-        return Err("stopped before the database had this version's schema".to_owned());
+        return Err("stopped before the database was migrated".to_owned());
     };
-    tracing::info!("the database has this version's schema");
+    tracing::info!("the database has the schema of this version");
     database.close().await;
     Ok(())
 }
 
-/// `maju serve`: runs until it is asked to stop. Errors: one line that says what to do.
+/// Runs `maju serve` until a signal requests a stop.
+///
+/// # Errors
+/// Returns one line that names the problem and what to do.
 pub(crate) async fn serve(config: Config) -> Result<(), String> {
     let began = Instant::now();
-    let mut stop = Stop::listen()?;
-    // First, so that a taken port is said before anything is started.
+    let mut stop = StopSignals::listen()?;
+    // First, so that a port in use is reported before anything is started.
     let listener = TcpListener::bind(config.listen).await.map_err(|why| {
-        format!("cannot listen on {}: {why}. Is another server there? Choose another with --listen", config.listen)
+        format!(
+            "cannot listen on {}: {why}. If another server uses the port, choose another one with --listen",
+            config.listen
+        )
     })?;
     let Some(database) = Database::open(&config, Some(app::own_connections()), &mut stop).await? else { return Ok(()) };
     let started = async {
@@ -122,19 +141,19 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
         }
     };
     let ms = began.elapsed().as_millis();
-    tracing::info!(start.ms = ms, "Maju is at {}", app.config.site.url);
+    tracing::info!(start.ms = ms, "Maju is ready at {}", app.config.site.url);
     http::serve(&app, listener, router::router(&app));
     if let Some(private) = &database.private {
-        report_private(&app, private);
+        watch_private(&app, private);
     }
     let tasks = app.tasks.clone();
-    stop.asked().await;
-    tracing::info!("stopping; a second signal stops at once");
+    stop.requested().await;
+    tracing::info!("stopping; a second signal stops immediately");
     let within = app.config.stop_within;
     tokio::select! {
         () = stop_in_order(app, within) => {}
-        () = stop.asked() => {
-            tracing::warn!("stopped at once; what was acknowledged is safe");
+        () = stop.requested() => {
+            tracing::warn!("stopped immediately; acknowledged messages are stored");
             tasks.stopping.cancel();
         }
     }
@@ -143,53 +162,57 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     Ok(())
 }
 
-/// The way to the other nodes of the service.
+/// Returns the connection to the other nodes of the service.
 async fn relay(config: &Config, pool: &PgPool) -> Result<Relay, String> {
     let Some(url) = &config.redis_url else { return Ok(Relay::in_process()) };
     let service = db::service::id(pool).await.map_err(|why| why.to_string())?;
     Relay::over_redis(url, service).map_err(|why| format!("--redis-url {why}"))
 }
 
-/// Not ready, nothing new; what is in hand is finished and sockets are told when to come back; then the tasks end.
+/// Stops the node: it accepts no new work, finishes work in progress, tells sockets when to
+/// reconnect, and then ends its tasks.
 async fn stop_in_order(app: App, within: Duration) {
     app.tasks.draining.cancel();
-    let patience = within.saturating_sub(RESERVE).max(Duration::from_secs(1));
-    if !app.tasks.let_go(patience).await {
+    let drain_timeout = within.saturating_sub(STOP_RESERVE).max(Duration::from_secs(1));
+    if !app.tasks.wait_for_tracked(drain_timeout).await {
         tracing::warn!(tasks.running = app.tasks.running(), "some sockets did not end in time");
     }
     app.tasks.stopping.cancel();
-    if !app.tasks.finish(RESERVE / 2).await {
+    if !app.tasks.wait_for_all(STOP_RESERVE / 2).await {
         tracing::warn!(tasks.running = app.tasks.running(), "some tasks did not end in time");
     }
 }
 
-/// Has the node's health name the private Postgres while it does not run.
-fn report_private(app: &App, private: &private::PrivatePostgres) {
+/// Reports an outage while the private Postgres does not run.
+fn watch_private(app: &App, private: &private::PrivatePostgres) {
     let (tasks, private) = (app.tasks.clone(), private.clone());
     app.tasks.spawn_essential("private Postgres watch", move || {
         let (tasks, private) = (tasks.clone(), private.clone());
         async move {
-            let mut outage = None;
-            while tasks.stopping.run_until_cancelled(tokio::time::sleep(LOOK)).await.is_some() {
-                outage = (!private.is_up()).then(|| outage.take().unwrap_or_else(|| tasks.outage("private Postgres")));
+            let (mut outage, mut ticks) = (None, tasks.ticks(PRIVATE_CHECK_INTERVAL));
+            while ticks.next().await {
+                outage = (!private.is_up())
+                    .then(|| outage.take().unwrap_or_else(|| tasks.report_outage("private Postgres")));
             }
         }
     });
 }
 
-/// The signals of a command. SIGTERM, SIGINT (Ctrl-C) and SIGQUIT ask it to stop in order; SIGHUP, SIGUSR1, SIGUSR2 and SIGXFSZ
-/// are ignored. SIGPIPE is ignored by Rust's runtime. SIGTSTP (Ctrl-Z) suspends, as everywhere.
-struct Stop {
+/// The signals of a command. SIGTERM, SIGINT (Ctrl-C) and SIGQUIT request an orderly stop. SIGHUP,
+/// SIGUSR1, SIGUSR2 and SIGXFSZ are ignored here, SIGPIPE by Rust's runtime. SIGTSTP (Ctrl-Z)
+/// suspends the process as usual.
+struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
     quit: Signal,
     hangup: Signal,
 }
 
-impl Stop {
+impl StopSignals {
     fn listen() -> Result<Self, String> {
         let on = |kind| signal(kind).map_err(|why| format!("cannot listen for signals: {why}"));
-        // Once listened to, they do not end the process any more, whether or not somebody asks for them.
+        // A signal that was listened to once no longer ends the process, even if the listener is
+        // dropped.
         let file_too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
         for ignored in [SignalKind::user_defined1(), SignalKind::user_defined2(), file_too_large] {
             drop(on(ignored)?);
@@ -202,14 +225,14 @@ impl Stop {
         })
     }
 
-    async fn asked(&mut self) {
+    async fn requested(&mut self) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
                 _ = self.quit.recv() => return,
                 _ = self.hangup.recv() => {
-                    tracing::info!("SIGHUP is ignored: a terminal that closes does not stop the server, and settings are read at the start");
+                    tracing::info!("SIGHUP is ignored: the server keeps running when its terminal is closed, and reads its settings only at the start");
                 }
             }
         }

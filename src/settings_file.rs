@@ -1,28 +1,29 @@
-//! The settings file: TOML with the names of the flags. Each wrong line is named, and a name that does not exist with the nearest one.
+//! The settings file: TOML, with the names of the flags. All wrong lines are reported; for an
+//! unknown name the most similar one is suggested.
 use std::path::Path;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// What a file says.
+/// The contents of a settings file.
 #[derive(Debug, Default)]
 pub struct File {
     pub values: Vec<Value>,
-    /// Everything that is wrong with it, each with its line.
+    /// All problems, each with its line.
     pub wrong: Vec<String>,
 }
 
-/// One setting of a file.
+/// A setting in a file.
 #[derive(Debug)]
 pub struct Value {
     pub name: String,
-    /// As it would be written in a variable: a list is separated by commas.
+    /// The value as an environment variable would have it: a list is separated by commas.
     pub text: String,
-    /// Where it stands: `maju.toml:3: listen`.
+    /// The place in the file: `maju.toml:3: listen`.
     pub origin: String,
 }
 
-/// Reads a file. `names` are the settings that exist.
+/// Reads a settings file. `names` are the names of all settings.
 pub fn read(path: &Path, names: &[&str]) -> File {
     match std::fs::read_to_string(path) {
         Ok(text) => parse(&path.display().to_string(), &text, names),
@@ -35,7 +36,8 @@ fn parse(path: &str, text: &str, names: &[&str]) -> File {
     let mut file = File::default();
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        // What was understood of the rest is a guess; only the wrong lines are named, each once.
+        // The parser's view of the other lines is a guess, so only the wrong lines are reported,
+        // each once.
         for error in errors {
             let line = line_at(text, error.span().map_or(0, |span| span.start));
             let complaint = format!("{path}:{line}: {}", syntax(text, line, error.message(), names));
@@ -52,7 +54,7 @@ fn parse(path: &str, text: &str, names: &[&str]) -> File {
         let place = format!("{path}:{}", line_at(text, name.span().start));
         let name = name.into_inner().into_owned();
         if name == "config" {
-            file.wrong.push(format!("{place}: config: a settings file names no other"));
+            file.wrong.push(format!("{place}: config: a settings file cannot name another one"));
         } else if !names.contains(&name.as_str()) {
             file.wrong.push(format!("{place}: there is no setting '{name}'{}", suggestion(&name, names)));
         } else {
@@ -65,13 +67,13 @@ fn parse(path: &str, text: &str, names: &[&str]) -> File {
     file
 }
 
-/// The line of a place in a text, from 1.
+/// Returns the line number of a place in a text, from 1.
 fn line_at(text: &str, place: usize) -> usize {
     text.as_bytes()[..place.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
-/// What is wrong with a line that is not TOML. `name = value` without quotes, the form of earlier versions, is shown as it
-/// has to be written.
+/// Describes the error in a line that is not TOML. For `name = value` without quotes, the format of
+/// earlier versions, shows the right form.
 fn syntax(text: &str, line: usize, message: &str, names: &[&str]) -> String {
     let written = text.lines().nth(line - 1).unwrap_or_default();
     let Some((name, value)) = written.split_once('=') else { return format!("not TOML: {message}") };
@@ -80,14 +82,17 @@ fn syntax(text: &str, line: usize, message: &str, names: &[&str]) -> String {
     if !is_bare || !names.contains(&name) {
         return format!("not TOML: {message}");
     }
-    // The value may be a password: it is not repeated.
+    // The value can contain a password, so it is not repeated.
     let example = if name.ends_with("-url") || value.contains(['#', '"', '\\']) { "…" } else { value };
     format!("the value needs quotes: {name} = \"{example}\"")
 }
 
-/// A value as a variable would hold it.
+/// Returns a value as an environment variable would have it.
+///
+/// # Errors
+/// Returns a phrase that says which values are possible.
 fn as_text(value: &Spanned<DeValue<'_>>) -> Result<String, &'static str> {
-    const KINDS: &str = "a text in quotes, a number, true or false, or a list of texts";
+    const EXPECTED: &str = "must be a text in quotes, a number, true, false, or a list of texts";
     match value.get_ref() {
         DeValue::String(text) => Ok(text.to_string()),
         DeValue::Integer(number) => Ok(number.to_string()),
@@ -95,20 +100,20 @@ fn as_text(value: &Spanned<DeValue<'_>>) -> Result<String, &'static str> {
         DeValue::Array(items) => {
             let texts = items.iter().map(|item| match item.get_ref() {
                 DeValue::String(text) => Ok(text.to_string()),
-                _ => Err("a list holds texts in quotes"),
+                _ => Err("the items of a list must be texts in quotes"),
             });
             Ok(texts.collect::<Result<Vec<_>, _>>()?.join(","))
         }
-        _ => Err(KINDS),
+        _ => Err(EXPECTED),
     }
 }
 
-/// `; did you mean 'listen'?` for a name that is near one that exists, or nothing.
+/// Returns `; did you mean 'listen'?` if a name is similar to one of `names`. Empty otherwise.
 pub fn suggestion(name: &str, names: &[&str]) -> String {
     nearest(name, names).map(|near| format!("; did you mean '{near}'?")).unwrap_or_default()
 }
 
-/// The nearest of some names, if one is near.
+/// Returns the most similar of some names. `None` if none is similar.
 pub fn nearest<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
     let plain = name.to_ascii_lowercase().replace('_', "-");
     let far = |known: &str| strsim::damerau_levenshtein(&plain, &known.to_ascii_lowercase().replace('_', "-"));
@@ -153,9 +158,9 @@ mod tests {
         let expected = "maju.toml:1: there is no setting 'lisen'; did you mean 'listen'?\n\
              maju.toml:3: there is no setting 'data_dir'; did you mean 'data-dir'?\n\
              maju.toml:4: there is no setting 'port'\n\
-             maju.toml:5: config: a settings file names no other\n\
-             maju.toml:6: stop-within: a text in quotes, a number, true or false, or a list of texts\n\
-             maju.toml:7: listen: a text in quotes, a number, true or false, or a list of texts";
+             maju.toml:5: config: a settings file cannot name another one\n\
+             maju.toml:6: stop-within: must be a text in quotes, a number, true, false, or a list of texts\n\
+             maju.toml:7: listen: must be a text in quotes, a number, true, false, or a list of texts";
         assert_eq!(wrong(text), expected);
         assert!(wrong("listen = \"a\"\nlisten = \"b\"").starts_with("maju.toml:2: "));
     }

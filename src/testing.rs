@@ -1,4 +1,5 @@
-//! Test support: one private Postgres for the suite, a database a test, nodes with the real router on a real listener.
+//! Test support: one private Postgres for all tests, a database per test, and nodes with the real
+//! router on a real listener.
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,36 +28,36 @@ use crate::db::{self, private, private::PrivateError};
 use crate::realtime::Relay;
 use crate::{http, router};
 
-/// How long a test waits for something that must happen. Long: the machine may be busy, and nothing is timed.
+/// How long a test waits for something that must happen. Long, because the machine can be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The database that the tests' ones are copied from, made once a run.
+/// The server, with the template database that all test databases are copied from. Created once per
+/// run.
 static TEMPLATE: OnceCell<PgConnectOptions> = OnceCell::const_new();
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 async fn server() -> PgConnectOptions {
     let options = TEMPLATE.get_or_init(|| async {
-        let place = private::Place {
+        let options = private::StartOptions {
             data_dir: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/test-postgres")),
             fallback_base: std::env::temp_dir().join("maju-tests"),
             durable: false,
         };
-        // Without RUST_LOG-like settings a failing test shows only itself.
-        let mut opened = private::open(place.clone()).await;
-        // The system has cleaned its temporary folder up.
+        let mut opened = private::open(options.clone()).await;
+        // The system has emptied its temporary folder.
         if matches!(opened, Err(PrivateError::DatabaseMissing { .. } | PrivateError::DatabaseElsewhere { .. })) {
-            std::fs::remove_dir_all(&place.data_dir).unwrap();
-            opened = private::open(place).await;
+            std::fs::remove_dir_all(&options.data_dir).unwrap();
+            opened = private::open(options).await;
         }
         let postgres = opened.unwrap();
         let options = postgres.connect_options();
-        std::mem::forget(postgres); // stops with the process
+        std::mem::forget(postgres); // It stops with the process.
         let admin = db::pool(options.clone());
         let old: Vec<String> = sqlx::query_scalar("SELECT datname FROM pg_database WHERE datname LIKE 'test\\_%'")
             .fetch_all(&admin)
             .await
             .unwrap();
-        for name in old.iter().filter(|name| !is_of_a_living_run(name)) {
+        for name in old.iter().filter(|name| !is_of_running_process(name)) {
             let sql = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
             let _ = sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&admin).await;
         }
@@ -71,24 +72,24 @@ async fn server() -> PgConnectOptions {
     options.await.clone()
 }
 
-/// `test_<pid>_…`, and that process runs.
-fn is_of_a_living_run(name: &str) -> bool {
+/// Returns `true` if a database is named `test_<pid>_…` and that process runs.
+fn is_of_running_process(name: &str) -> bool {
     let pid = name.split('_').nth(1).unwrap_or_default();
     std::path::Path::new("/proc").join(pid).exists()
 }
 
-/// A database of this test's own, with this version's schema.
+/// Creates a database for one test, with this version's schema.
 pub(crate) async fn database() -> PgPool {
     let options = server().await;
     let admin = db::pool(options.clone());
     let run = std::process::id();
     let name = format!("test_{run}_{}", COUNT.fetch_add(1, Ordering::Relaxed));
     let sql = format!("CREATE DATABASE {name} TEMPLATE test_{run}_template");
-    // Two copies of one template at once are refused: try again.
-    for tries in 0.. {
+    // Postgres refuses to copy one template twice at the same time, so retry.
+    for attempt in 0.. {
         match sqlx::query(sqlx::AssertSqlSafe(sql.clone())).execute(&admin).await {
             Ok(_) => break,
-            Err(why) if tries > 200 => panic!("{why}"),
+            Err(why) if attempt > 200 => panic!("{why}"),
             Err(_) => tokio::time::sleep(Duration::from_millis(25)).await,
         }
     }
@@ -96,7 +97,7 @@ pub(crate) async fn database() -> PgPool {
     db::pool(options.database(&name))
 }
 
-/// A node on a listener of its own. Its tasks are stopped when it is dropped.
+/// A node with its own listener. Dropping it stops its tasks.
 pub(crate) struct Node {
     pub(crate) app: App,
     pub(crate) address: SocketAddr,
@@ -110,12 +111,12 @@ impl Drop for Node {
     }
 }
 
-/// A node on a database of its own.
+/// Starts a node on a new database, without rate limits.
 pub(crate) async fn node() -> Node {
     Node::start(database().await, Relay::in_process(), Clock::default(), false).await
 }
 
-/// A node with the rate limits on.
+/// Starts a node on a new database, with rate limits.
 pub(crate) async fn limited_node() -> Node {
     Node::start(database().await, Relay::in_process(), Clock::default(), true).await
 }
@@ -133,19 +134,19 @@ impl Node {
         Self { app, address, relay }
     }
 
-    /// A second node of the same service: same database, same relay, same clock.
+    /// Starts a second node of the same service: same database, same relay, same clock.
     pub(crate) async fn beside(other: &Self) -> Self {
         let options = (*other.app.db.connect_options()).clone();
         Self::start(db::pool(options), other.relay.clone(), other.app.clock.clone(), false).await
     }
 
-    /// A second node that cannot hear the first: only the database joins them.
+    /// Starts a second node without a relay to the first: only the database connects them.
     pub(crate) async fn apart(other: &Self) -> Self {
         let options = (*other.app.db.connect_options()).clone();
         Self::start(db::pool(options), Relay::in_process(), other.app.clock.clone(), false).await
     }
 
-    /// A node that tells others over the Redis behind a URL; beside `other` on its database, or on one of its own.
+    /// Starts a node with a relay over Redis, on the database of `other` or on a new one.
     pub(crate) async fn over_redis(redis: &str, other: Option<&Self>) -> Self {
         let (db, clock) = match other {
             Some(other) => (db::pool((*other.app.db.connect_options()).clone()), other.app.clock.clone()),
@@ -155,18 +156,18 @@ impl Node {
         Self::start(db, relay, clock, false).await
     }
 
-    /// The site's own origin.
+    /// Returns the site's origin.
     pub(crate) fn origin(&self) -> String {
         format!("http://localhost:{}", self.address.port())
     }
 
-    /// A visitor who has accepted the rules, without a cookie (for verbs).
+    /// Creates a visitor who has accepted the rules, for calls of verbs.
     pub(crate) async fn visitor(&self, locale: &str) -> Visitor {
         let who = self.guest(locale).await;
         self.visitor_of(&who).await
     }
 
-    /// The visitor behind a guest, for verbs.
+    /// Returns a guest's visitor, for calls of verbs.
     pub(crate) async fn visitor_of(&self, guest: &Guest) -> Visitor {
         let id: i64 = sqlx::query_scalar("SELECT id FROM visitor WHERE public_id = $1::uuid")
             .bind(&guest.id)
@@ -176,7 +177,7 @@ impl Node {
         accounts::by_id(&self.app, id).await.unwrap()
     }
 
-    /// A browser's visitor who has accepted the rules.
+    /// Creates a browser's visitor who has accepted the rules.
     pub(crate) async fn guest(&self, locale: &str) -> Guest {
         let guest = self.newcomer(locale).await;
         let body = json!({"rules": accounts::RULES_VERSION, "adult": true});
@@ -185,7 +186,7 @@ impl Node {
         guest
     }
 
-    /// A browser's visitor on its first visit.
+    /// Creates a browser's visitor who has not accepted the rules.
     pub(crate) async fn newcomer(&self, locale: &str) -> Guest {
         let request = Request::get("/api/v1/me").header(header::ACCEPT_LANGUAGE, locale);
         let answer = self.send(request.body(Body::empty()).unwrap()).await;
@@ -195,7 +196,7 @@ impl Node {
         Guest { cookie, id: answer.json()["visitor"]["id"].as_str().unwrap().to_owned() }
     }
 
-    /// Keeps everybody away from a table until the connection is dropped, for as long as it takes.
+    /// Locks a table exclusively, until the returned connection is dropped.
     pub(crate) async fn lock(&self, table: &str) -> sqlx::PgConnection {
         let mut own = db::connect(&self.app.db, &[("idle_in_transaction_session_timeout", "0")]).await.unwrap();
         let sql = format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
@@ -203,12 +204,12 @@ impl Node {
         own
     }
 
-    /// A GET without a cookie.
+    /// Sends a GET request without a cookie.
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.ask(None, Method::GET, path, None).await
     }
 
-    /// A request of the site's own page.
+    /// Sends a request as the site's own page does.
     pub(crate) async fn ask(&self, who: Option<&Guest>, method: Method, path: &str, body: Option<Value>) -> Answer {
         let mut request = Request::builder().method(method).uri(path).header(header::ORIGIN, self.origin());
         if let Some(guest) = who {
@@ -224,7 +225,7 @@ impl Node {
         self.send(request.body(body).unwrap()).await
     }
 
-    /// Any request, through the whole router.
+    /// Sends any request through the whole router.
     pub(crate) async fn send(&self, mut request: Request<Body>) -> Answer {
         let peer: SocketAddr = "127.0.0.1:4000".parse().unwrap();
         request.extensions_mut().insert(ConnectInfo(peer));
@@ -239,21 +240,21 @@ impl Node {
         Answer { status: parts.status, headers: parts.headers, bytes: bytes.to_vec(), text }
     }
 
-    /// A socket of a guest, before its hello.
+    /// Opens a socket for a guest, and sends no hello.
     pub(crate) async fn connect(&self, guest: &Guest) -> Socket {
         let request = self.upgrade(Some(&self.origin()), Some("maju.v1"), Some(guest));
         let (stream, _) = tokio_tungstenite::connect_async(request).await.unwrap();
         Socket { stream, next_id: 1, events: Vec::new(), answers: Vec::new() }
     }
 
-    /// A socket of a guest that has said hello.
+    /// Opens a socket for a guest, and sends its hello.
     pub(crate) async fn socket(&self, guest: &Guest) -> Socket {
         let mut socket = self.connect(guest).await;
         socket.ok(json!({"type": "hello"})).await;
         socket
     }
 
-    /// An upgrade with the given parts.
+    /// Returns an upgrade request with the given headers.
     pub(crate) fn upgrade(
         &self,
         origin: Option<&str>,
@@ -275,7 +276,7 @@ impl Node {
     }
 }
 
-/// Two sockets in one talk, both in its room.
+/// A talk, with the sockets of both people in its room.
 pub(crate) struct Talk {
     pub(crate) a: Socket,
     pub(crate) b: Socket,
@@ -284,7 +285,7 @@ pub(crate) struct Talk {
 }
 
 impl Node {
-    /// Two guests meet here and enter the room. `a` sought first; the slots are as drawn.
+    /// Matches two guests, who enter the room. `a` sought first; the slots are random.
     pub(crate) async fn talk(&self, first: &Guest, second: &Guest) -> Talk {
         let (mut a, mut b) = (self.socket(first).await, self.socket(second).await);
         let seek = json!({"type": "seek", "interests": [], "languages": ["ko"], "translate": false});
@@ -301,7 +302,7 @@ impl Node {
     }
 }
 
-/// A real Redis (or Valkey) of a test's own, which the test may stop, kill and start again.
+/// A real Redis (or Valkey) for one test, which can kill, hang and restart it.
 pub(crate) struct Redis {
     pub(crate) url: String,
     port: u16,
@@ -309,7 +310,7 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Starts one on a free port, keeping nothing.
+    /// Starts a Redis on a free port, without persistence.
     pub(crate) async fn start() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
         let redis = Self { url: format!("redis://127.0.0.1:{port}"), port, child: Self::launch(port) };
@@ -331,19 +332,19 @@ impl Redis {
         eventually("Redis answers", || async move { TcpStream::connect(("127.0.0.1", port)).await.is_ok() }).await;
     }
 
-    /// As `kill -9` does it.
+    /// Kills it, as `kill -9` does.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Starts it again on the same port, empty.
+    /// Restarts it on the same port, empty.
     pub(crate) async fn again(&mut self) {
         self.child = Self::launch(self.port);
         self.answers().await;
     }
 
-    /// Hangs it, or lets it go on.
+    /// Suspends it, or resumes it.
     pub(crate) fn hang(&self, hangs: bool) {
         use rustix::process::{Pid, Signal, kill_process};
         let signal = if hangs { Signal::STOP } else { Signal::CONT };
@@ -358,14 +359,14 @@ impl Drop for Redis {
     }
 }
 
-/// A browser: its cookie and its visitor's public id.
+/// A browser: its cookie, and the public id of its visitor.
 #[derive(Clone)]
 pub(crate) struct Guest {
     pub(crate) cookie: String,
     pub(crate) id: String,
 }
 
-/// What was answered.
+/// An answer to a request.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -374,13 +375,13 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// The body as JSON.
+    /// Returns the body as JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|why| panic!("{why}: {}", self.text))
     }
 }
 
-/// A client's end of a socket. Events that come while an answer is waited for are kept in `events`.
+/// A client's socket. Events that arrive before an awaited answer are kept in `events`.
 pub(crate) struct Socket {
     stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
     next_id: u64,
@@ -389,7 +390,7 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Sends a frame with the next id, and answers the id.
+    /// Sends a frame with the next id, and returns the id.
     pub(crate) async fn say(&mut self, mut frame: Value) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
@@ -403,16 +404,19 @@ impl Socket {
         self.stream.send(Message::text(text)).await.unwrap();
     }
 
-    /// Sends any message; a socket that was closed meanwhile is no failure of the test.
+    /// Sends any message. Ignores a socket that has been closed.
     pub(crate) async fn throw(&mut self, message: Message) {
         let _ = self.stream.send(message).await;
     }
 
-    /// The next text frame, or the close code.
+    /// Returns the next text frame.
+    ///
+    /// # Errors
+    /// Returns the close code if the socket was closed.
     pub(crate) async fn next(&mut self) -> Result<Value, u16> {
         loop {
-            let said = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("nothing was said");
-            match said {
+            let message = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("no message came");
+            match message {
                 Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
                 Some(Ok(Message::Close(frame))) => return Err(frame.map_or(1005, |frame| frame.code.into())),
                 Some(Ok(_)) => {}
@@ -421,17 +425,17 @@ impl Socket {
         }
     }
 
-    /// The answer to a frame; events and other answers before it are kept.
+    /// Returns the answer to a frame. Keeps events and other answers that arrive before it.
     pub(crate) async fn answer(&mut self, id: u64) -> Value {
         loop {
             if let Some(at) = self.answers.iter().position(|answer| answer["re"] == id) {
                 return self.answers.remove(at);
             }
-            self.hear(&format!("the answer to {id}")).await;
+            self.receive(&format!("the answer to {id}")).await;
         }
     }
 
-    async fn hear(&mut self, waiting_for: &str) {
+    async fn receive(&mut self, waiting_for: &str) {
         let frame = self.next().await.unwrap_or_else(|code| panic!("closed with {code}, waiting for {waiting_for}"));
         if frame.get("re").is_some() {
             self.answers.push(frame);
@@ -440,7 +444,7 @@ impl Socket {
         }
     }
 
-    /// Sends a frame and answers its `ok`.
+    /// Sends a frame and returns its `ok`.
     pub(crate) async fn ok(&mut self, frame: Value) -> Value {
         let id = self.say(frame).await;
         let answer = self.answer(id).await;
@@ -448,24 +452,24 @@ impl Socket {
         answer["ok"].clone()
     }
 
-    /// Sends a frame and answers its error's code.
+    /// Sends a frame and returns the code of its error.
     pub(crate) async fn refused(&mut self, frame: Value) -> String {
         let id = self.say(frame).await;
         let answer = self.answer(id).await;
         answer["error"]["code"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
-    /// The next event of a type, kept or to come; the others stay kept.
+    /// Returns the next event of a type, from those kept or still to come. Keeps the others.
     pub(crate) async fn event(&mut self, kind: &str) -> Value {
         loop {
             if let Some(at) = self.events.iter().position(|event| event["type"] == kind) {
                 return self.events.remove(at);
             }
-            self.hear(kind).await;
+            self.receive(kind).await;
         }
     }
 
-    /// Waits for the close code; frames before it are dropped.
+    /// Waits for the close code. Drops the frames before it.
     pub(crate) async fn closed(&mut self) -> u16 {
         loop {
             if let Err(code) = self.next().await {
@@ -474,25 +478,25 @@ impl Socket {
         }
     }
 
-    /// Sends a text to a room under a fresh id and answers its `ok`.
+    /// Sends a text to a room with a new id, and returns its `ok`.
     pub(crate) async fn text(&mut self, room: &str, text: &str) -> Value {
         let client_id = uuid::Uuid::new_v4();
         let payload = json!({"kind": "text", "text": text});
         self.ok(json!({"type": "send", "room": room, "client_id": client_id, "payload": payload})).await
     }
 
-    /// Closes in order.
+    /// Closes the socket in order.
     pub(crate) async fn close(mut self) {
         let _ = self.stream.close(None).await;
         while let Some(Ok(_)) = self.stream.next().await {}
     }
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let until = tokio::time::Instant::now() + PATIENCE;
     while !holds().await {
-        assert!(tokio::time::Instant::now() < until, "it never came true: {what}");
+        assert!(tokio::time::Instant::now() < until, "timed out: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

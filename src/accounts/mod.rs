@@ -223,13 +223,12 @@ pub fn run(app: &App) {
     let node = app.clone();
     app.tasks.spawn_essential("accounts.active", move || keep_writing_activity(node.clone()));
     let node = app.clone();
-    app.tasks.spawn_essential("accounts.sweep", move || keep_sweeping(node.clone()));
+    app.tasks.every("accounts.sweep", SWEEP_INTERVAL, move || sweep(node.clone()));
 }
 
 async fn keep_writing_activity(node: App) {
-    let mut tick = tokio::time::interval(ACTIVITY_FLUSH_INTERVAL);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    while node.tasks.stopping.run_until_cancelled(tick.tick()).await.is_some() {
+    let mut ticks = node.tasks.ticks(ACTIVITY_FLUSH_INTERVAL);
+    while ticks.next().await {
         write_activity(&node).await;
     }
     write_activity(&node).await;
@@ -241,26 +240,20 @@ async fn write_activity(app: &App) {
     if active.is_empty() {
         return;
     }
-    let written = db::within(db::JOB, store::write_activity(&app.db, &active, ACTIVITY_WRITE_INTERVAL)).await;
+    let written =
+        db::with_timeout(db::JOB_TIMEOUT, store::write_activity(&app.db, &active, ACTIVITY_WRITE_INTERVAL)).await;
     if let Err(why) = written {
         tracing::debug!(error.cause = %why, "visitor activity was not written, retrying with the next tick");
         app.accounts.active.lock().extend(active);
     }
 }
 
-async fn keep_sweeping(node: App) {
-    let mut tick = tokio::time::interval(SWEEP_INTERVAL);
-    loop {
-        tokio::select! {
-            () = node.tasks.stopping.cancelled() => return,
-            _ = tick.tick() => {}
-        }
-        match db::within(SWEEP_TIMEOUT, store::sweep(&node.db, UNUSED_VISITOR_LIFETIME, MAX_SWEEP_ROWS)).await {
-            Ok(0) => {}
-            Ok(deleted) => tracing::info!(visitors.swept = deleted, "deleted unused visitors"),
-            Err(why) => {
-                tracing::warn!(error.cause = %why, "unused visitors were not deleted, retrying with the next sweep")
-            }
+async fn sweep(node: App) {
+    match db::with_timeout(SWEEP_TIMEOUT, store::sweep(&node.db, UNUSED_VISITOR_LIFETIME, MAX_SWEEP_ROWS)).await {
+        Ok(0) => {}
+        Ok(deleted) => tracing::info!(visitors.swept = deleted, "deleted unused visitors"),
+        Err(why) => {
+            tracing::warn!(error.cause = %why, "unused visitors were not deleted, retrying with the next sweep")
         }
     }
 }

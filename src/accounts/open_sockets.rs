@@ -112,7 +112,7 @@ async fn keep_checking_sessions(node: App) {
     let mut pause = MIN_CHECK_PAUSE;
     while node.tasks.stopping.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
         let started = Instant::now();
-        pause = match db::within(db::JOB, close_ended_sessions(&node)).await {
+        pause = match db::with_timeout(db::JOB_TIMEOUT, close_ended_sessions(&node)).await {
             Ok(()) => (started.elapsed() * PAUSE_PER_CHECK_TIME).clamp(MIN_CHECK_PAUSE, MAX_CHECK_PAUSE),
             Err(why) => {
                 tracing::debug!(error.cause = ?why, "the sessions of open sockets were not checked, retrying");

@@ -20,11 +20,11 @@ pub(super) fn run(app: &App) {
 }
 
 async fn keep_writing_presence(node: App) {
-    let mut tick = tokio::time::interval(WRITE_INTERVAL);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    while node.tasks.stopping.run_until_cancelled(tick.tick()).await.is_some() {
+    let mut ticks = node.tasks.ticks(WRITE_INTERVAL);
+    while ticks.next().await {
         let visitors = visitors_with_socket(&node);
-        if let Err(why) = db::within(db::JOB, store::write_presence(&node.db, node.node, &visitors)).await {
+        if let Err(why) = db::with_timeout(db::JOB_TIMEOUT, store::write_presence(&node.db, node.node, &visitors)).await
+        {
             tracing::debug!(error.cause = %why, "presence was not written, retrying with the next tick");
         }
     }

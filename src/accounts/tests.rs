@@ -228,7 +228,7 @@ async fn who_is_over_the_limit_costs_no_query() {
     let me = || node.ask(Some(&guest), Method::GET, "/api/v1/me", None);
     request_until_limited("GET /me", me).await;
     // With every connection taken, only a request without a query is answered at once.
-    let _held = join_all((0..crate::db::POOL).map(|_| node.app.db.acquire())).await;
+    let _held = join_all((0..crate::db::MAX_POOL_CONNECTIONS).map(|_| node.app.db.acquire())).await;
     let began = Instant::now();
     let refused = join_all((0..300).map(|_| me())).await;
     let refused = refused.iter().filter(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS).count();
@@ -254,7 +254,8 @@ impl io::Write for Lines {
 async fn an_unreachable_postgres_is_logged_once_and_not_for_every_cookie() {
     let lines = Lines::default();
     let writer = lines.clone();
-    let log = tracing_subscriber::fmt().with_env_filter(telemetry::usual()).with_writer(move || writer.clone());
+    let log =
+        tracing_subscriber::fmt().with_env_filter(telemetry::default_filter()).with_writer(move || writer.clone());
     let _listening = tracing::subscriber::set_default(log.finish());
     let nowhere =
         PgPoolOptions::new().acquire_timeout(Duration::from_millis(20)).connect_lazy("postgres://127.0.0.1:1/x");

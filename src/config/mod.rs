@@ -1,4 +1,6 @@
-//! Settings: defaults < file < environment < flags, checked at the start with the name of what is wrong.
+//! The settings of a node, checked at the start. Flags override environment variables, which
+//! override the file, which overrides the defaults.
+pub mod limits;
 mod network;
 
 use std::fmt;
@@ -12,77 +14,82 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::ServeArgs;
 use crate::connection_url::{self, Checked};
 
+use limits::{
+    DEFAULT_LISTEN_PORT, DEFAULT_STOP_SECS, DEFAULT_TIME_ZONE, MAX_STOP_SECS, MAX_TIME_ZONE_BYTES, MIN_STOP_SECS,
+};
+
 pub use network::Network;
 
-/// The site's first language is Korean.
-const TIME_ZONE: &str = "Asia/Seoul";
-/// How long a stop may take unless it is set.
-const STOP_WITHIN: Duration = Duration::from_secs(25);
-
-/// The checked settings of one node. Durations are wall-clock; sizes are bytes.
+/// The checked settings of a node.
 #[derive(Clone)]
 pub struct Config {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
     pub site: Site,
-    /// `None` selects the private Postgres under the data folder.
+    /// The URL of a Postgres server. `None` selects the private Postgres in the data folder.
     pub database_url: Option<String>,
     pub redis_url: Option<String>,
-    /// False lifts the rate limits (load tests on a loopback site only).
+    /// Whether rate limits apply. `false` is for load tests of a loopback site only.
     pub limits: bool,
-    /// Accept a database that may lose what it acknowledged (fsync, full_page_writes or synchronous_commit off).
+    /// Whether to use a database that can lose acknowledged messages, because `fsync`,
+    /// `full_page_writes` or `synchronous_commit` is off.
     pub unsafe_database: bool,
     pub log_json: bool,
-    /// Which log lines are written; `None` for the usual ones.
+    /// The levels of log lines to write. `None` for the default.
     pub log_filter: Option<String>,
-    /// How long a stop may take before the process leaves anyway.
+    /// How long a stop can take until the process ends anyway.
     pub stop_within: Duration,
-    /// The site's time zone, an IANA name. The database knows the names, and is asked at the start.
+    /// The site's time zone, an IANA name. The start checks that the database knows it.
     pub time_zone: String,
-    /// Networks whose `X-Forwarded-For` is believed.
+    /// The networks of proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<Network>,
-    /// The folder of other PostgreSQL programs for the private Postgres.
+    /// The folder of PostgreSQL programs for the private Postgres. `None` for those of the binary.
     pub pg_bin: Option<PathBuf>,
-    /// What the operator should know of the settings, though they work.
+    /// Warnings for the operator about settings that work.
     pub notes: Vec<String>,
 }
 
-/// Where the site is: its public address and the origins that may talk to it.
+/// The site's public address, and the origins of its own pages.
 #[derive(Clone, Debug)]
 pub struct Site {
     /// Scheme, host and port, without a slash at the end.
     pub url: String,
     pub secure: bool,
     pub loopback: bool,
-    /// Whether the port is the scheme's own, so that no other site has the same host name.
+    /// Whether the port is the default of the scheme, so no other site can have the same host name.
     pub default_port: bool,
     origins: Vec<String>,
 }
 
 impl Site {
-    /// Reads a public URL. Errors: a sentence naming what is wrong with it, which quotes no password.
+    /// Parses a public URL.
+    ///
+    /// # Errors
+    /// Returns a sentence that names the problem and quotes no password.
     pub fn parse(given: &str) -> Result<Self, String> {
-        let url = if given.contains(['@', '?']) { connection_url::shown(given) } else { given.to_owned() };
+        let url = if given.contains(['@', '?']) { connection_url::redacted(given) } else { given.to_owned() };
         let uri: Uri = given.trim_end_matches('/').parse().map_err(|_| format!("'{url}' is not a URL"))?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
             return Err(format!("'{url}' needs a scheme and a host, like https://chat.example.org"));
         };
         if authority.as_str().contains('@') || uri.path().len() > 1 || uri.query().is_some() {
-            return Err(format!("'{url}' may hold a scheme, a host and a port only"));
+            return Err(format!("'{url}' must have a scheme, a host and a port only"));
         }
         let host = authority.host().to_ascii_lowercase();
         let loopback = matches!(host.as_str(), "localhost" | "127.0.0.1" | "[::1]");
         let secure = match scheme {
             "https" => true,
             "http" if loopback => false,
-            "http" => return Err(format!("'{url}' must be https: plain http is for localhost only")),
+            "http" => {
+                return Err(format!("'{url}' must begin with https://, because plain http is for localhost only"));
+            }
             other => return Err(format!("'{other}' is neither http nor https")),
         };
         let default_port = if secure { 443 } else { 80 };
         let port = authority.port_u16().unwrap_or(default_port);
         let suffix = if port == default_port { String::new() } else { format!(":{port}") };
         let origins = if loopback {
-            // One site: a browser may be pointed at any of the three names.
+            // A browser can use any of the three names for one site.
             ["localhost", "127.0.0.1", "[::1]"].iter().map(|name| format!("{scheme}://{name}{suffix}")).collect()
         } else {
             vec![format!("{scheme}://{host}{suffix}")]
@@ -91,20 +98,20 @@ impl Site {
         Ok(Self { url: format!("{scheme}://{host}{suffix}"), secure, loopback, default_port, origins })
     }
 
-    /// Whether a browser's `Origin` is this site's own, compared exactly.
+    /// Returns `true` if a browser's `Origin` is exactly one of this site's.
     pub fn is_own_origin(&self, origin: &str) -> bool {
         self.origins.iter().any(|own| own == origin)
     }
 }
 
 impl Config {
-    /// Checks what the flags, the environment and the file said.
+    /// Checks the settings.
     ///
     /// # Errors
-    /// Everything that is wrong, each line with the place where it was given.
+    /// Returns all problems, one per line, each with the place where the setting was given.
     pub fn read(args: &ServeArgs) -> Result<Self, String> {
-        let mut settings = Reading { args, wrong: args.wrong.clone(), notes: Vec::new() };
-        let default_listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+        let mut settings = Reader { args, wrong: args.wrong.clone(), notes: Vec::new() };
+        let default_listen = SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_LISTEN_PORT));
         let listen = settings.value("listen", &args.listen, listen).unwrap_or(default_listen);
         let site = match settings.value("public-url", &args.public_url, Site::parse) {
             Some(site) => site,
@@ -112,7 +119,7 @@ impl Config {
         };
         let limits = settings.value("limits", &args.limits, switch).unwrap_or(true);
         if !limits && !site.loopback {
-            settings.refuse("limits", "off is for sites whose public URL is a loopback one");
+            settings.refuse("limits", "off is only allowed if the public URL is on localhost");
         }
         let trusted_proxies = settings.networks(&args.trusted_proxies);
         let database_url = settings.url("database-url", &args.database_url, connection_url::postgres);
@@ -127,10 +134,14 @@ impl Config {
             redis_url,
             limits,
             unsafe_database: settings.value("unsafe-database", &args.unsafe_database, switch).unwrap_or(false),
-            log_json: settings.value("log", &args.log, log_format).unwrap_or_else(nobody_reads_along),
+            log_json: settings.value("log", &args.log, log_format).unwrap_or_else(is_not_a_terminal),
             log_filter: settings.value("log-filter", &args.log_filter, log_filter),
-            stop_within: settings.value("stop-within", &args.stop_within, stop_within).unwrap_or(STOP_WITHIN),
-            time_zone: settings.value("time-zone", &args.time_zone, time_zone).unwrap_or_else(|| TIME_ZONE.to_owned()),
+            stop_within: settings
+                .value("stop-within", &args.stop_within, stop_within)
+                .unwrap_or(Duration::from_secs(DEFAULT_STOP_SECS)),
+            time_zone: settings
+                .value("time-zone", &args.time_zone, time_zone)
+                .unwrap_or_else(|| DEFAULT_TIME_ZONE.to_owned()),
             trusted_proxies,
             pg_bin: settings.value("pg-bin", &args.pg_bin, pg_bin),
             notes: settings.notes,
@@ -138,11 +149,11 @@ impl Config {
         if settings.wrong.is_empty() { Ok(config) } else { Err(settings.wrong.join("\n")) }
     }
 
-    /// Every setting in force, as a settings file would hold it, without secrets.
+    /// Returns all settings in the format of the settings file, without secrets.
     pub fn describe(&self) -> String {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let path = |path: &Path| quoted(&path.display().to_string());
-        let url = |url: &str| quoted(&connection_url::shown(url));
+        let url = |url: &str| quoted(&connection_url::redacted(url));
         let networks: Vec<String> = self.trusted_proxies.iter().map(|network| quoted(&network.to_string())).collect();
         let lines = [
             ("listen", Ok(quoted(&self.listen.to_string()))),
@@ -168,32 +179,32 @@ impl Config {
     }
 }
 
-/// Without secrets, wherever it is printed.
+/// Shows no secrets.
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.describe())
     }
 }
 
-/// The settings while they are checked, and what was found wrong so far.
-struct Reading<'a> {
+/// The settings while they are checked, with the problems found so far.
+struct Reader<'a> {
     args: &'a ServeArgs,
     wrong: Vec<String>,
     notes: Vec<String>,
 }
 
-impl Reading<'_> {
+impl Reader<'_> {
     fn refuse(&mut self, name: &str, why: &str) {
         self.wrong.push(format!("{}: {why}", self.args.origin(name)));
     }
 
-    /// A setting's value; `None` if it is not set, or wrong. What is empty is not set.
+    /// Returns a setting's value. `None` if it is empty, not set, or wrong.
     fn value<T>(&mut self, name: &str, text: &Option<String>, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let text = text.as_deref().map(str::trim).filter(|text| !text.is_empty())?;
         read(text).map_err(|why| self.refuse(name, &why)).ok()
     }
 
-    /// A connection's URL, as it was given.
+    /// Returns a connection's URL, as it was given. `None` if it is not set, or wrong.
     fn url<T>(
         &mut self,
         name: &str,
@@ -209,7 +220,8 @@ impl Reading<'_> {
         Some(url)
     }
 
-    /// Networks, separated by commas or spaces. Each wrong one is named.
+    /// Returns the networks of lists that are separated by commas or spaces. Each wrong network is
+    /// reported.
     fn networks(&mut self, texts: &[String]) -> Vec<Network> {
         let mut networks = Vec::new();
         let separate = |text: &'_ str| text.split(|c: char| c == ',' || c.is_whitespace()).map(str::to_owned).collect();
@@ -243,25 +255,26 @@ fn log_format(text: &str) -> Result<bool, String> {
     }
 }
 
-/// An IANA name: `UTC`, `Asia/Seoul`, `America/Argentina/Ushuaia`, `Etc/GMT+9`. Postgres takes much else for a time zone ("KST-9",
-/// "+09"), and reads some of it the wrong way round.
+/// Checks an IANA name: `UTC`, `Asia/Seoul`, `America/Argentina/Ushuaia`, `Etc/GMT+9`. Postgres
+/// accepts other texts too ("KST-9", "+09"), and reads some of them with the opposite sign.
 fn time_zone(name: &str) -> Result<String, String> {
     let is_word = |word: &str| {
         word.starts_with(|c: char| c.is_ascii_alphabetic())
             && word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '+'))
     };
-    if name.len() <= 64 && name.split('/').all(is_word) {
+    if name.len() <= MAX_TIME_ZONE_BYTES && name.split('/').all(is_word) {
         return Ok(name.to_owned());
     }
-    Err(format!("'{name}' is not an IANA name like Asia/Seoul"))
+    Err(format!("'{name}' is not an IANA name like {DEFAULT_TIME_ZONE}"))
 }
 
-/// Log lines are JSON unless somebody reads them on a terminal.
-fn nobody_reads_along() -> bool {
+/// Returns `true` if log lines do not go to a terminal. They are JSON then.
+fn is_not_a_terminal() -> bool {
     !std::io::IsTerminal::is_terminal(&std::io::stderr())
 }
 
-/// Levels as tracing's filter reads them. A single word that is no level would be taken for the name of a module.
+/// Checks the levels for tracing's filter, which would read a word that is not a level as the name
+/// of a module.
 fn log_filter(text: &str) -> Result<String, String> {
     const LEVELS: [&str; 12] = ["off", "error", "warn", "info", "debug", "trace", "0", "1", "2", "3", "4", "5"];
     let is_level = |word: &str| LEVELS.contains(&word.to_ascii_lowercase().as_str());
@@ -282,11 +295,14 @@ fn log_filter(text: &str) -> Result<String, String> {
 }
 
 fn stop_within(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().ok().filter(|seconds| (1..=600).contains(seconds));
-    seconds.map(Duration::from_secs).ok_or_else(|| format!("'{text}' is not a number of seconds from 1 to 600"))
+    let seconds = text.parse().ok().filter(|seconds| (MIN_STOP_SECS..=MAX_STOP_SECS).contains(seconds));
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("'{text}' is not a number of seconds from {MIN_STOP_SECS} to {MAX_STOP_SECS}"))
 }
 
-/// A folder that may hold the private Postgres, where there is one. It need not exist yet.
+/// Checks that a path can be the data folder, if the private Postgres needs one. It need not exist
+/// yet.
 fn data_dir(text: &str, private: bool) -> Result<PathBuf, String> {
     let folder = PathBuf::from(text);
     if private && folder.exists() && !folder.is_dir() {
@@ -298,9 +314,7 @@ fn data_dir(text: &str, private: bool) -> Result<PathBuf, String> {
 fn pg_bin(text: &str) -> Result<PathBuf, String> {
     let folder = PathBuf::from(text);
     match ["postgres", "initdb"].iter().find(|program| !folder.join(program).is_file()) {
-        Some(missing) => {
-            Err(format!("{text} holds no {missing}: name the folder of PostgreSQL's programs, 15 or newer"))
-        }
+        Some(missing) => Err(format!("{text} has no program {missing}: name the folder of PostgreSQL's programs")),
         None => Ok(folder),
     }
 }
@@ -333,7 +347,7 @@ mod tests {
         }
     }
 
-    /// What is wrong with settings, of which one is changed.
+    /// Returns the error of the default settings with one change. Empty if there is none.
     fn refusal(change: impl FnOnce(&mut ServeArgs)) -> String {
         let mut args = ServeArgs::default();
         change(&mut args);
@@ -341,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_setting_is_as_good_as_none() {
+    fn an_empty_setting_counts_as_not_set() {
         let nothing = || Some(" ".to_owned());
         let args = ServeArgs {
             listen: nothing(),
@@ -376,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn every_wrong_setting_is_named_in_one_go() {
+    fn all_wrong_settings_are_reported_at_once() {
         let text = |text: &str| Some(text.to_owned());
         let args = ServeArgs {
             listen: text("localhost"),
@@ -393,11 +407,11 @@ mod tests {
             wrong: vec!["maju.toml:1: wrong".to_owned()],
             ..ServeArgs::default()
         };
-        let said = Config::read(&args).unwrap_err();
+        let errors = Config::read(&args).unwrap_err();
         let expected = [
             "maju.toml:1: wrong",
             "--listen: 'localhost' is not an address and a port",
-            "--public-url: 'http://chat.example.org' must be https",
+            "--public-url: 'http://chat.example.org' must begin with https://",
             "--limits: 'none' is neither on nor off",
             "--trusted-proxies: 'a/8' is not a network",
             "--trusted-proxies: '10.0.0.0/33' has more than 32 bits",
@@ -407,10 +421,10 @@ mod tests {
             "--log: 'colourful'",
             "--log-filter: 'maju=debgu' names no level",
             "--stop-within: 'soon'",
-            "--pg-bin: /dev holds no postgres",
+            "--pg-bin: /dev has no program postgres",
         ];
-        assert_eq!(said.lines().count(), expected.len(), "{said}");
-        for (line, start) in said.lines().zip(expected) {
+        assert_eq!(errors.lines().count(), expected.len(), "{errors}");
+        for (line, start) in errors.lines().zip(expected) {
             assert!(line.starts_with(start), "{line}");
         }
         for wrong in ["debgu", "maju=", "info,maju", "=debug[", "maju=debug,,"] {
@@ -424,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_is_a_settings_file_without_secrets() {
+    fn the_description_is_a_settings_file_without_secrets() {
         let args = ServeArgs {
             database_url: Some("postgres://u:hush@db/maju?sslpassword=hush&password=hu@sh".to_owned()),
             redis_url: Some("redis-sentinel://:hush@r:1?sentinelServiceName=m&sentinelPassword=hush".to_owned()),

@@ -1,4 +1,4 @@
-//! Networks of addresses, as settings name them.
+//! Networks of IP addresses, as settings name them.
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -10,7 +10,10 @@ pub struct Network {
 }
 
 impl Network {
-    /// Reads `10.0.0.0/8`, `fd00::/8` or a single address. Errors: a sentence naming what is wrong.
+    /// Parses `10.0.0.0/8`, `fd00::/8` or a single address.
+    ///
+    /// # Errors
+    /// Returns a sentence that names the problem.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => {
@@ -29,7 +32,8 @@ impl Network {
         Ok(Self { base: as_v6(address) & mask, mask })
     }
 
-    /// Whether an address lies in the network; an IPv4 address mapped into IPv6 counts as itself.
+    /// Returns `true` if an address is in the network. An IPv4 address mapped into IPv6 counts as
+    /// the IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         as_v6(address) & self.mask == self.base
     }
@@ -57,7 +61,7 @@ mod tests {
     use super::Network;
 
     #[test]
-    fn networks_hold_their_addresses() {
+    fn a_network_contains_its_addresses() {
         let network = Network::parse("10.1.0.0/16").unwrap();
         assert!(
             network.contains("10.1.200.3".parse().unwrap()) && network.contains("::ffff:10.1.0.1".parse().unwrap())

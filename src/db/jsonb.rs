@@ -1,11 +1,11 @@
-//! How Postgres prints JSON. What a reader of a `jsonb` gets is its printed form, which may be far longer than what was sent:
-//! `1e308` has 5 bytes, and is printed with 309 digits.
+//! The size of JSON as Postgres prints it. Readers of a `jsonb` get its printed form, which can be
+//! much longer than what was sent: `1e308` has 5 bytes and is printed with 309 digits.
 use serde_json::{Map, Number, Value};
 
-/// Returns the bytes of a value as `value::jsonb::text` prints it: numbers without an exponent, `", "` between items, `": "`
-/// after names, a backslash only where Postgres writes one.
+/// Returns the bytes of a value as `value::jsonb::text` prints it: numbers without an exponent, `",
+/// "` between items, `": "` after names, a backslash only where Postgres writes one.
 ///
-/// The value must be one that Postgres stores: without the character U+0000.
+/// The value must not contain the character U+0000, which Postgres does not store.
 pub fn printed_len(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(true) => 4,
@@ -22,12 +22,13 @@ pub fn object_len(fields: &Map<String, Value>) -> usize {
     list_len(fields.iter().map(|(name, field)| field_len(name, field)))
 }
 
-/// Returns the bytes of a field in an object, without the `", "` between two.
+/// Returns the bytes of a field in an object, without the `", "` between two fields.
 pub fn field_len(name: &str, field: &Value) -> usize {
     string_len(name) + ": ".len() + printed_len(field)
 }
 
-/// Whether a text or a name in a value holds the character U+0000, which Postgres does not store.
+/// Returns `true` if a text or a name in a value contains the character U+0000, which Postgres does
+/// not store.
 pub fn has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains('\0'),
@@ -37,7 +38,7 @@ pub fn has_nul(value: &Value) -> bool {
     }
 }
 
-/// Whether a text or a name in an object holds the character U+0000.
+/// Returns `true` if a text or a name in an object contains the character U+0000.
 pub fn object_has_nul(fields: &Map<String, Value>) -> bool {
     fields.iter().any(|(name, field)| name.contains('\0') || has_nul(field))
 }
@@ -56,7 +57,8 @@ fn string_len(text: &str) -> usize {
     "\"\"".len() + text.len() + text.bytes().map(escaped).sum::<usize>()
 }
 
-/// A `numeric` keeps the digits after the point that were written, shifted by the exponent, and prints all of them.
+/// Returns the bytes of a number. A `numeric` keeps all digits that were written after the point,
+/// shifted by the exponent, and prints all of them.
 fn number_len(number: &Number) -> usize {
     let text = number.to_string();
     let (sign, text) = text.strip_prefix('-').map_or((0, text.as_str()), |rest| (1, rest));
@@ -66,7 +68,7 @@ fn number_len(number: &Number) -> usize {
     let scale = fraction.len().saturating_add_signed(-exponent);
     let point = if scale > 0 { 1 + scale } else { 0 };
     let Some(zeros) = whole.bytes().chain(fraction.bytes()).position(|digit| digit != b'0') else {
-        return 1 + point; // zero has no sign
+        return 1 + point; // Zero has no sign.
     };
     let before = whole.len().saturating_add_signed(exponent).saturating_sub(zeros).max(1);
     sign + before + point
@@ -82,7 +84,8 @@ mod tests {
     use super::{object_len, printed_len};
     use crate::testing;
 
-    /// Random JSON as a client may send it, with the numbers and characters that are printed longer than they are sent.
+    /// Returns random JSON as a client can send it, with numbers and characters that are printed
+    /// longer than they are sent.
     fn values() -> impl Strategy<Value = Value> {
         let text = || "[\\PC\u{1}-\u{1f}\"\\\\\u{7f}가-힣😀]{0,12}";
         let leaf = prop_oneof![
@@ -105,7 +108,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_value_is_measured_as_postgres_prints_it() {
+    async fn the_computed_size_is_that_of_the_form_that_postgres_prints() {
         let mut sent = vec![
             json!(1e308),
             json!(-1e308),

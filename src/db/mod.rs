@@ -1,129 +1,147 @@
-//! The database: pool, checks, migrations, the fence, the private Postgres. Knows no noun.
+//! The database: pool, start checks, migrations, the fence, the private Postgres. Knows no noun.
 mod commit_scheduler;
-mod failure;
+mod connection_error;
 pub mod fence;
 pub mod jsonb;
+pub mod limits;
 mod loader;
 pub mod private;
 pub mod secret;
 pub mod service;
 mod session;
-mod start;
+mod start_checks;
 #[cfg(test)]
 mod tests;
-mod waits;
+mod timeouts;
 
 pub use commit_scheduler::CommitScheduler;
+pub use limits::MAX_POOL_CONNECTIONS;
 pub use loader::Loader;
-pub use start::check;
-pub use waits::{JOB, WAIT, note_failure, within};
+pub use start_checks::check;
+pub use timeouts::{JOB_TIMEOUT, REQUEST_TIMEOUT, record_failure, with_timeout};
 
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
 use crate::faults::{self, Fault};
+use crate::log_throttle::LogThrottle;
 
-/// The schema, numbered for the founding one. Runs at start under sqlx's advisory lock.
+/// The migrations of the schema. They run at the start, under an advisory lock of sqlx.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// Connections for requests. The writers and the matcher have their own.
-pub(crate) const POOL: u32 = 16;
-/// How long a request waits for a connection before it is `unavailable`.
-const ACQUIRE: Duration = Duration::from_secs(2);
+/// How long a request waits for a connection before it is answered `unavailable`.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// A pooled connection that is not used for this long is closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
+/// Time between two log lines that say that the database cannot be reached.
+const UNREACHABLE_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The pool of a node. Its sessions have the settings of [`session`].
+/// Creates the pool of a node, which connects when it is first used. Its sessions have the settings
+/// of [`session`].
 pub fn pool(options: PgConnectOptions) -> PgPool {
     let options = options
         .application_name("maju")
         .log_statements(tracing::log::LevelFilter::Trace)
-        // Poolers refuse it as a startup parameter. What it changes is the text form of floats, which nobody asks for.
+        // Poolers refuse this startup parameter. It only changes the text form of floats, which no
+        // query uses.
         .extra_float_digits(None);
     let pool = PgPoolOptions::new()
-        .max_connections(POOL)
+        .max_connections(MAX_POOL_CONNECTIONS)
         .min_connections(1)
-        .acquire_timeout(ACQUIRE)
-        .idle_timeout(Duration::from_secs(600))
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(IDLE_TIMEOUT)
         .after_connect(|connection, _| {
-            Box::pin(async move { session::set(connection, &session::of(&[])).await.map(drop) })
+            Box::pin(async move { session::apply(connection, &session::settings(&[])).await.map(drop) })
         });
-    waits::tested(pool).connect_lazy_with(options)
+    timeouts::with_tests(pool).connect_lazy_with(options)
 }
 
-/// A connection of its own, outside the pool, with the given session settings (`idle_in_transaction_session_timeout`, …)
-/// besides those of every session, or in their place.
+/// Opens a connection outside the pool. `settings` are session settings such as
+/// `idle_in_transaction_session_timeout`, which add to or override those of every session.
+///
+/// # Errors
+/// Returns the error of the connection; [`sqlx::Error::PoolTimedOut`] after two seconds.
 pub async fn connect(pool: &PgPool, settings: &[(&'static str, &'static str)]) -> Result<PgConnection, sqlx::Error> {
-    connect_within(pool, settings, ACQUIRE).await
+    connect_with_timeout(pool, settings, ACQUIRE_TIMEOUT).await
 }
 
-async fn connect_within(
+async fn connect_with_timeout(
     pool: &PgPool,
     settings: &[session::Setting],
-    limit: Duration,
+    timeout: Duration,
 ) -> Result<PgConnection, sqlx::Error> {
     let mut options = (*pool.connect_options()).clone();
-    // Said at once as well: who looks into pg_stat_activity tells connections apart from the beginning.
+    // Set at once too, so that pg_stat_activity shows from the beginning what the connection is
+    // for.
     if let Some((_, name)) = settings.iter().find(|(setting, _)| *setting == "application_name") {
         options = options.application_name(name);
     }
-    let settings = session::of(settings);
+    let settings = session::settings(settings);
     let connecting = async {
         let mut connection = PgConnection::connect_with(&options).await?;
-        session::set(&mut connection, &settings).await?;
+        session::apply(&mut connection, &settings).await?;
         Ok(connection)
     };
-    tokio::time::timeout(limit, connecting).await.map_err(|_| sqlx::Error::PoolTimedOut)?
+    tokio::time::timeout(timeout, connecting).await.map_err(|_| sqlx::Error::PoolTimedOut)?
 }
 
-/// What a look at the database found.
+/// Whether the database can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Health {
-    /// It answers, and its settings let it write.
+pub enum Availability {
+    /// It answers, and accepts writes by its settings.
     Writable,
-    /// It answers, and says itself that it takes no writes: a replica, or set so.
+    /// It answers, and reports that it accepts no writes: a replica, or set to read-only.
     ReadOnly,
-    /// It gave no answer.
+    /// It does not answer.
     Silent,
 }
 
-/// Asks the database how it is.
+/// Asks the database whether it accepts writes.
 ///
 /// # Errors
-/// Those of the query; the caller counts them as [`Health::Silent`].
-pub async fn health(pool: &PgPool) -> Result<Health, sqlx::Error> {
+/// Returns the error of the query, which the caller counts as [`Availability::Silent`].
+pub async fn availability(pool: &PgPool) -> Result<Availability, sqlx::Error> {
     let sql = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean";
     let read_only: bool = sqlx::query_scalar(sql).fetch_one(pool).await?;
-    Ok(if read_only { Health::ReadOnly } else { Health::Writable })
+    Ok(if read_only { Availability::ReadOnly } else { Availability::Writable })
 }
 
 /// Checks that the server knows a time zone by its IANA name.
 ///
 /// # Errors
-/// One line that names the setting.
+/// Returns one line that names the setting.
 pub async fn check_time_zone(pool: &PgPool, name: &str) -> Result<(), String> {
     let asked = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = $1)").bind(name);
-    match within(JOB, asked.fetch_one(pool)).await {
+    match with_timeout(JOB_TIMEOUT, asked.fetch_one(pool)).await {
         Ok(true) => Ok(()),
-        Ok(false) => Err(format!("--time-zone (MAJU_TIME_ZONE): Postgres knows no time zone '{name}'")),
-        Err(why) => Err(failure::describe(&why, &pool.connect_options(), JOB)),
+        Ok(false) => Err(format!("--time-zone (MAJU_TIME_ZONE): Postgres does not know the time zone '{name}'")),
+        Err(why) => Err(connection_error::describe(&why, &pool.connect_options(), JOB_TIMEOUT)),
     }
 }
 
-/// What the database says that it is now.
+/// Returns the time of the database's clock.
+///
+/// # Errors
+/// Returns the error of the query.
 pub async fn now(db: &PgPool) -> Result<time::OffsetDateTime, sqlx::Error> {
     sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(db).await
 }
 
-/// Brings the schema to this version, under a lock: several nodes may start at once.
+/// Brings the schema to this version. Holds a lock, because several nodes can start at the same
+/// time.
+///
+/// # Errors
+/// Returns one line for the operator.
 pub async fn migrate(pool: &PgPool) -> Result<(), String> {
     let settings = [("lock_timeout", "60s"), ("statement_timeout", "0")];
     let connecting = connect(pool, &settings).await;
-    let mut connection = connecting.map_err(|why| failure::describe(&why, &pool.connect_options(), ACQUIRE))?;
-    MIGRATIONS.run(&mut connection).await.map_err(|why| format!("the migration failed: {why}"))?;
-    // Each asks for itself: a list of them would stay in what is shipped.
+    let mut connection =
+        connecting.map_err(|why| connection_error::describe(&why, &pool.connect_options(), ACQUIRE_TIMEOUT))?;
+    MIGRATIONS.run(&mut connection).await.map_err(|why| format!("the migration of the database failed: {why}"))?;
+    // One by one, so that the compiler removes them from a release build.
     if faults::on(Fault::ClientIdKeyDropped) {
         let _ = sqlx::query("ALTER TABLE message DROP CONSTRAINT message_client_id_key").execute(&mut connection).await;
     }
@@ -134,59 +152,37 @@ pub async fn migrate(pool: &PgPool) -> Result<(), String> {
         let sql = "ALTER TABLE random_session DROP CONSTRAINT random_session_two_people";
         let _ = sqlx::query(sql).execute(&mut connection).await;
     }
-    connection.close().await.map_err(|why| format!("the migration failed at its end: {why}"))
+    connection.close().await.map_err(|why| format!("the migration of the database failed at its end: {why}"))
 }
 
-/// Says that the database cannot be reached, once in ten seconds however many ask for it meanwhile. Connections that were idle
-/// then are tested before they are used.
-pub fn say_unreachable(error: &sqlx::Error) {
+/// Logs that the database cannot be reached, at most once in ten seconds. If the connection was
+/// lost, idle connections are tested before their next use.
+pub fn log_unreachable(error: &sqlx::Error) {
     if is_broken(error) {
-        note_failure();
+        record_failure();
     }
-    static SAID: LogThrottle = LogThrottle::new();
-    if let Some(others) = SAID.allow(Instant::now()) {
-        tracing::warn!(error.cause = %error, requests.others = others, "the database cannot be reached");
-    }
-}
-
-/// Time between two lines that say the same at least.
-const SELDOM: Duration = Duration::from_secs(10);
-
-/// Something that is said seldom: when it was last, and how many have wanted to since.
-pub struct LogThrottle(Mutex<(Option<Instant>, u64)>);
-
-impl LogThrottle {
-    /// Nothing was said yet.
-    pub const fn new() -> Self {
-        Self(Mutex::new((None, 0)))
-    }
-
-    /// Returns how many lines were suppressed before this one, or `None` if this one is suppressed too.
-    pub fn allow(&self, now: Instant) -> Option<u64> {
-        let mut known = self.0.lock();
-        let (last, others) = *known;
-        if last.is_some_and(|last| now.saturating_duration_since(last) < SELDOM) {
-            known.1 += 1;
-            return None;
-        }
-        *known = (Some(now), 0);
-        Some(others)
+    static THROTTLE: LogThrottle = LogThrottle::new(UNREACHABLE_LOG_INTERVAL);
+    if let Some(others) = THROTTLE.allow(Instant::now()) {
+        tracing::warn!(error.cause = %error, requests.others = others, "database: cannot be reached");
     }
 }
 
-/// Returns `true` if an error says that the connection itself is lost, so that others of its age may be lost too.
+/// Returns `true` if an error means that the connection is lost. Others of the same age can be lost
+/// too.
 pub fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => true,
-        // Connection trouble, and a server that shuts down or has crashed (57P01, 57P02); a cut-off statement (57014) is neither.
-        sqlx::Error::Database(said) => {
-            said.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P"))
+        // A connection error (08), or a server that shuts down or has crashed (57P01, 57P02). A
+        // statement that timed out (57014) is neither.
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| code.starts_with("08") || code.starts_with("57P"))
         }
         _ => false,
     }
 }
 
-/// Whether an error says that the database cannot be reached or cannot work now, rather than that a statement was wrong.
+/// Returns `true` if an error means that the database cannot be reached or cannot work at the
+/// moment, and `false` if the statement failed for another reason.
 pub fn is_unreachable(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_)
@@ -196,30 +192,30 @@ pub fn is_unreachable(error: &sqlx::Error) -> bool {
         | sqlx::Error::WorkerCrashed
         | sqlx::Error::Protocol(_) => true,
         _ if refuses_writes(error) => true,
-        // Connection trouble, operator intervention, timeouts.
-        sqlx::Error::Database(said) => {
-            said.code().is_some_and(|code| ["08", "57"].contains(&&code[..2]) || code == "25P03" || code == "55P03")
+        // Connection errors (08), operator intervention (57), timeouts.
+        sqlx::Error::Database(error) => {
+            error.code().is_some_and(|code| ["08", "57"].contains(&&code[..2]) || code == "25P03" || code == "55P03")
         }
         _ => false,
     }
 }
 
-/// Whether an error says that the server cannot write, though it may well answer: its disk is full or broken, it takes no more
-/// connections, it is read-only.
+/// Returns `true` if an error means that the server cannot write, although it can answer: its disk
+/// is full or broken, it accepts no more connections, or it is read-only.
 pub fn refuses_writes(error: &sqlx::Error) -> bool {
-    let sqlx::Error::Database(said) = error else { return false };
-    said.code().is_some_and(|code| ["53", "58"].contains(&&code[..2]) || code == "25006")
+    let sqlx::Error::Database(error) = error else { return false };
+    error.code().is_some_and(|code| ["53", "58"].contains(&&code[..2]) || code == "25006")
 }
 
-/// Whether repeating the same transaction can succeed (deadlock, serialization).
+/// Returns `true` if a retry of the same transaction can succeed (deadlock, serialization failure).
 pub fn is_retryable(error: &sqlx::Error) -> bool {
-    matches!(error, sqlx::Error::Database(said) if matches!(said.code().as_deref(), Some("40P01" | "40001")))
+    matches!(error, sqlx::Error::Database(error) if matches!(error.code().as_deref(), Some("40P01" | "40001")))
 }
 
-/// The name of the constraint that was violated, if one was.
+/// Returns the name of the violated constraint. `None` if no constraint was violated.
 pub fn constraint(error: &sqlx::Error) -> Option<&str> {
     match error {
-        sqlx::Error::Database(said) => said.constraint(),
+        sqlx::Error::Database(error) => error.constraint(),
         _ => None,
     }
 }

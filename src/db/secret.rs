@@ -1,8 +1,12 @@
-//! Keys that every node of a service shares, kept in the database and made on the first start.
+//! Keys that all nodes of a service share. They are stored in the database and created at the first
+//! start.
 use rand::RngExt as _;
 use sqlx::PgPool;
 
-/// The 32-byte key of that name; the first node to ask makes it.
+/// Returns the 32-byte key of this name. The first node that asks for it creates it.
+///
+/// # Errors
+/// Returns the error of a query, or an error if the stored key is not 32 bytes long.
 pub async fn shared(pool: &PgPool, name: &str) -> Result<[u8; 32], sqlx::Error> {
     let fresh: [u8; 32] = rand::rng().random();
     sqlx::query!("INSERT INTO secret (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING", name, &fresh[..])

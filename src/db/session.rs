@@ -1,17 +1,22 @@
-//! Session settings: set in one statement right after connecting, so that they hold behind a pooler that refuses startup parameters.
+//! Session settings. They are set in one statement right after connecting, because poolers refuse
+//! startup parameters.
 use sqlx::{PgConnection, Row as _};
 
 use crate::faults::{self, Fault};
 
-/// The settings of every session. Statements are cut off after 5 s, an idle transaction after 2 s, so that nobody hangs the
-/// rest: a request may hold the head of a room. The others are Postgres's own defaults, which a role or a database may have
-/// changed: the fence needs `read committed`, and a pooled connection may idle.
-const BASE: [(&str, &str); 11] = [
+/// The settings of every session.
+///
+/// Statements time out after 5 s and idle transactions after 2 s, because a request can hold locks
+/// that others wait for, such as the head of a room. Most others are Postgres's defaults, which a
+/// role or a database can have changed: the fence needs `read committed`, and a pooled connection
+/// can be idle.
+const DEFAULT_SETTINGS: [(&str, &str); 11] = [
     ("application_name", "maju"),
     ("client_encoding", "UTF8"),
     ("default_transaction_isolation", "read committed"),
-    // Lookups by key, planned once a connection: planning them anew for each list of keys cost more than running them
-    // (1,700 and 3,600 connects a second). Such a plan outlives the day when its table was small enough to be scanned.
+    // Lookups by key are planned once per connection. To plan them for each list of keys cost more
+    // than to run them (1,700 connects a second rather than 3,600). Such a plan must not scan its
+    // table, which can be small when the plan is made and large later.
     ("enable_seqscan", "off"),
     ("idle_in_transaction_session_timeout", "2s"),
     ("idle_session_timeout", "0"),
@@ -25,9 +30,9 @@ const BASE: [(&str, &str); 11] = [
 /// A setting's name and value.
 pub(super) type Setting = (&'static str, &'static str);
 
-/// The settings of a session: those of every one, and `own` in their place or besides.
-pub(super) fn of(own: &[Setting]) -> Vec<Setting> {
-    let mut settings = BASE.to_vec();
+/// Returns the settings of a session: those of every session, overridden and extended by `own`.
+pub(super) fn settings(own: &[Setting]) -> Vec<Setting> {
+    let mut settings = DEFAULT_SETTINGS.to_vec();
     if faults::on(Fault::CommitNotSynchronous) && !own.is_empty() {
         settings.push(("synchronous_commit", "off"));
     }
@@ -40,25 +45,32 @@ pub(super) fn of(own: &[Setting]) -> Vec<Setting> {
     settings
 }
 
-/// Sets them, in one round trip.
+/// Applies settings in one round trip. Returns their values as Postgres writes them.
 ///
 /// # Errors
-/// Those of the statement; also when Postgres reports another number of values.
-pub(super) async fn set(connection: &mut PgConnection, settings: &[Setting]) -> Result<Vec<String>, sqlx::Error> {
-    // Names and values are constants of ours; none holds a quote.
+/// Returns the error of the statement.
+pub(super) async fn apply(connection: &mut PgConnection, settings: &[Setting]) -> Result<Vec<String>, sqlx::Error> {
+    // All names and values are constants, and none contains a quote.
     let calls: Vec<_> =
         settings.iter().map(|(name, value)| format!("set_config('{name}', '{value}', false)")).collect();
-    row(connection, &calls).await
+    read_row(connection, &calls).await
 }
 
-/// Reads them back: the values that are in force now, as Postgres writes them.
+/// Reads the current values of settings, as Postgres writes them.
+///
+/// # Errors
+/// Returns the error of the statement.
 pub(super) async fn read(connection: &mut PgConnection, settings: &[Setting]) -> Result<Vec<String>, sqlx::Error> {
     let calls: Vec<_> = settings.iter().map(|(name, _)| format!("current_setting('{name}')")).collect();
-    row(connection, &calls).await
+    read_row(connection, &calls).await
 }
 
-/// One row of texts, in the simple protocol: a pooler in another mode than ours would lose a prepared statement.
-pub(super) async fn row(
+/// Reads one row of texts. Uses the simple protocol, because a pooler in transaction mode would
+/// lose a prepared statement.
+///
+/// # Errors
+/// Returns the error of the statement.
+pub(super) async fn read_row(
     connection: &mut PgConnection,
     columns: &[impl AsRef<str>],
 ) -> Result<Vec<String>, sqlx::Error> {

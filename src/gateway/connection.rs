@@ -177,7 +177,8 @@ impl Connection {
         let outcome = match self.admit(frame) {
             Ok(ClientFrame::Send { room, client_id, payload, reply_to }) => {
                 let prefix = self.prefix_hash.clone();
-                let post = rooms::Post { client_id, payload, reply_to, prefix, requested_at: self.backlog.requested_at() };
+                let post =
+                    rooms::Post { client_id, payload, reply_to, prefix, requested_at: self.backlog.requested_at() };
                 self.post(id, room, post).await
             }
             // Boxed, so that an idle socket has no space reserved for the largest request.

@@ -75,7 +75,7 @@ pub async fn upgrade(State(app): State<App>, address: ClientIp, session: Session
     let socket = app.clone();
     app.tasks.spawn(
         "gateway.socket",
-        app.tasks.hold(async move {
+        app.tasks.track(async move {
             match (upgraded.await, banned) {
                 // Boxed, so that the state of the upgrade is not kept for the life of the socket.
                 (Ok(upgraded), None) => Box::pin(connection::run(socket, who, (prefix, session), upgraded)).await,

@@ -22,6 +22,7 @@ use super::headers::{Headers, is_under};
 use crate::config::Site;
 use crate::db;
 use crate::error::{Error, problem};
+use crate::log_throttle::LogThrottle;
 
 /// Names a request in its answer and in the log lines it causes.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -49,7 +50,7 @@ impl Default for Bounds {
             body: 64 * 1024,
             arrival: Duration::from_secs(15),
             answer: Duration::from_millis(4_500),
-            wait: db::WAIT,
+            wait: db::REQUEST_TIMEOUT,
             scrap: 2 * 1024 * 1024,
         }
     }
@@ -135,8 +136,8 @@ impl Door {
             Some(response) => response,
             None => {
                 // Before the handler is dropped: its connection is looked at when it goes back to the pool.
-                db::note_failure();
-                static SLOW: db::LogThrottle = db::LogThrottle::new();
+                db::record_failure();
+                static SLOW: LogThrottle = LogThrottle::new(Duration::from_secs(10));
                 if let Some(others) = SLOW.allow(std::time::Instant::now()) {
                     tracing::warn!(requests.others = others, "a request waited too long and was dropped");
                 }

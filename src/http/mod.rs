@@ -45,7 +45,7 @@ pub fn serve(app: &App, listener: TcpListener, router: Router) {
     };
     let tasks = app.tasks.clone();
     // A stop waits for what is in hand here, as it does for sockets.
-    app.tasks.spawn_essential("http.server", move || tasks.hold(server.clone().run()));
+    app.tasks.spawn_essential("http.server", move || tasks.track(server.clone().run()));
 }
 
 /// Puts the layers that every route needs around a finished router.

@@ -35,18 +35,18 @@ async fn run_ticks(node: App) {
         tokio::select! {
             () = node.tasks.stopping.cancelled() => return,
             () = node.matching.socket_closed.notified() => {
-                log_failure(db::within(TICK_DEADLINE, mark_tickets_disconnected(&node)).await);
+                log_failure(db::with_timeout(TICK_DEADLINE, mark_tickets_disconnected(&node)).await);
                 continue;
             }
             _ = tick.tick() => {}
         }
         if ticks.is_multiple_of(TICKS_PER_RENEWAL) {
-            log_failure(db::within(db::JOB, renew_and_reconcile(&node)).await);
+            log_failure(db::with_timeout(db::JOB_TIMEOUT, renew_and_reconcile(&node)).await);
         }
-        log_failure(db::within(TICK_DEADLINE, mark_tickets_disconnected(&node)).await);
-        log_failure(db::within(TICK_DEADLINE, mark_sides_away(&node)).await);
+        log_failure(db::with_timeout(TICK_DEADLINE, mark_tickets_disconnected(&node)).await);
+        log_failure(db::with_timeout(TICK_DEADLINE, mark_sides_away(&node)).await);
         if ticks.is_multiple_of(TICKS_PER_RENEWAL * RENEWALS_PER_MEDIAN) {
-            log_failure(db::within(db::JOB, update_median_wait(&node)).await);
+            log_failure(db::with_timeout(db::JOB_TIMEOUT, update_median_wait(&node)).await);
         }
         ticks += 1;
     }

@@ -104,7 +104,7 @@ async fn run_sweeper(node: App) {
     while !node.tasks.stopping.is_cancelled() {
         pause(&node, SCAN_INTERVAL).await;
         let Some(leading_for) = node.matching.matcher.leading_for() else { continue };
-        if let Err(why) = db::within(db::JOB, sweep(&node, leading_for)).await {
+        if let Err(why) = db::with_timeout(db::JOB_TIMEOUT, sweep(&node, leading_for)).await {
             tracing::debug!(error.cause = ?why, "matching: the sweep failed, retrying in a second");
         }
     }
@@ -142,7 +142,7 @@ async fn lead(app: &App) -> Result<(), sqlx::Error> {
     let connecting = db::connect(&app.db, SESSION_SETTINGS).await;
     app.matching.matcher.connection.record(connecting.is_ok());
     let mut connection = connecting?;
-    while !db::within(db::WAIT, store::try_lock_matcher(&mut connection)).await? {
+    while !db::with_timeout(db::REQUEST_TIMEOUT, store::try_lock_matcher(&mut connection)).await? {
         pause(app, SCAN_INTERVAL).await;
         if app.tasks.stopping.is_cancelled() {
             return Ok(());
@@ -199,7 +199,7 @@ impl Rounds {
                 () = app.matching.matcher.new_tickets.notified() => Scan::New,
             };
             tokio::time::sleep_until(earliest).await;
-            db::within(ROUND_DEADLINE, self.read(app, connection, scan)).await?;
+            db::with_timeout(ROUND_DEADLINE, self.read(app, connection, scan)).await?;
             let started = Instant::now();
             let matches = pair(self.tickets.values(), &self.exclusions, app.clock.now());
             earliest = Instant::now() + (started.elapsed() * 4).clamp(MIN_ROUND_PAUSE, MAX_ROUND_PAUSE);
@@ -219,7 +219,7 @@ impl Rounds {
     ) -> Result<(), sqlx::Error> {
         let until = Instant::now() + SCAN_INTERVAL;
         for batch in matches.chunks(MAX_BATCH_PAIRS) {
-            db::within(ROUND_DEADLINE, self.commit(app, connection, batch)).await?;
+            db::with_timeout(ROUND_DEADLINE, self.commit(app, connection, batch)).await?;
             if Instant::now() >= until || app.tasks.stopping.is_cancelled() {
                 app.matching.matcher.wake();
                 break;

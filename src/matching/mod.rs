@@ -368,7 +368,7 @@ where
 {
     let (answer, done) = oneshot::channel();
     app.tasks.spawn("matching.verb", async move {
-        let _ = answer.send(db::within(db::JOB, work).await);
+        let _ = answer.send(db::with_timeout(db::JOB_TIMEOUT, work).await);
     });
     done.await.map_err(|_| Error::Unavailable)?
 }

@@ -46,7 +46,7 @@ async fn apply_visitor_event(app: &App, visitor: VisitorId, frame: &Frame) {
     app.hub.publish(Topic::Visitor(visitor), frame, None);
     if TalkEvent::requeues(frame)
         && app.matching.local.is_present(visitor)
-        && let Err(why) = db::within(db::JOB, adopt_ticket(app, visitor)).await
+        && let Err(why) = db::with_timeout(db::JOB_TIMEOUT, adopt_ticket(app, visitor)).await
     {
         tracing::debug!(error.cause = ?why, "matching: a ticket was not adopted, the next second tries it again");
     }

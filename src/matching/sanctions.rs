@@ -26,7 +26,7 @@ async fn apply_bans(node: App) {
     let mut applied = None;
     loop {
         let seen = *fence_versions.borrow_and_update();
-        let outcome = db::within(db::JOB, end_banned(&node, applied)).await;
+        let outcome = db::with_timeout(db::JOB_TIMEOUT, end_banned(&node, applied)).await;
         if outcome.is_ok() {
             applied = Some(seen);
         }

@@ -178,7 +178,7 @@ impl SeekWriter {
         };
         let mut tx = connection.begin().await?;
         // No ticket is written after the commit of its visitor's ban.
-        fence::share(&mut tx).await?;
+        fence::lock_shared(&mut tx).await?;
         accounts::lock_against_sweep(&mut tx, &batch.visitors).await?;
         // While these locks are held, no pair with these visitors is committed. The next statement
         // sees a pair that was committed before.

@@ -126,7 +126,7 @@ pub async fn lift(app: &App, sanction: Uuid, by: Option<VisitorId>) -> Result<()
                 revocations::announce(app);
                 return Ok(());
             }
-            Err(why) if fence::is_busy(&why) && Instant::now() < deadline => drop(tx),
+            Err(why) if fence::is_lock_timeout(&why) && Instant::now() < deadline => drop(tx),
             Err(why) => return Err(why.into()),
         }
         pause_before_retry().await;
@@ -179,7 +179,7 @@ async fn impose_everywhere(app: &App, kind: SanctionKind, new: &NewSanction<'_>)
                 revocations::announce(app);
                 return Ok(sanction);
             }
-            Err(why) if fence::is_busy(&why) && Instant::now() < deadline => drop(tx),
+            Err(why) if fence::is_lock_timeout(&why) && Instant::now() < deadline => drop(tx),
             Err(why) => return Err(why.into()),
         }
         pause_before_retry().await;

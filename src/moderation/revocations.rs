@@ -103,7 +103,7 @@ async fn keep_applying_revocations(node: App) {
                 None => return,
             },
         }
-        if let Err(why) = db::within(db::JOB, apply_new_revocations(&node)).await {
+        if let Err(why) = db::with_timeout(db::JOB_TIMEOUT, apply_new_revocations(&node)).await {
             tracing::debug!(error.cause = ?why, "revocations could not be applied, retrying with the next poll");
         }
     }

@@ -43,6 +43,11 @@ pub use model::{Message, Naming};
 pub use reports::{Report, Reported, report};
 pub use routes::router;
 
+/// How often presence and read markers are published.
+const TICK_PERIOD: Duration = Duration::from_secs(1);
+/// How often old talks are deleted.
+const RETENTION_PERIOD: Duration = Duration::from_secs(60);
+
 /// The rooms' part of a node.
 pub struct State {
     membership: membership::State,
@@ -79,26 +84,17 @@ pub fn run(app: &App, queues: Queues) {
     delivery::run(app);
     let node = app.clone();
     app.tasks.spawn_essential("rooms.tick", move || tick(node.clone()));
+    let node = app.clone();
+    app.tasks.every("rooms.retention", RETENTION_PERIOD, move || delete_old_talks(node.clone()));
 }
 
-/// Publishes presence and read markers, and writes read markers, each second. Deletes old talks
-/// each minute.
+/// Publishes presence and read markers, and writes read markers, each second.
 async fn tick(node: App) {
-    let mut second = tokio::time::interval(Duration::from_secs(1));
-    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    let mut ticks = 0_u64;
-    loop {
-        tokio::select! {
-            () = node.tasks.stopping.cancelled() => break,
-            _ = second.tick() => {}
-        }
+    let mut ticks = node.tasks.ticks(TICK_PERIOD);
+    while ticks.next().await {
         delivery::publish_presence(&node);
         delivery::publish_read_markers(&node);
         delivery::write_read_markers(&node).await;
-        ticks += 1;
-        if ticks.is_multiple_of(60) {
-            delete_old_talks(&node).await;
-        }
     }
     delivery::write_read_markers(&node).await;
 }
@@ -266,9 +262,9 @@ pub async fn visitor_of(tx: &mut PgConnection, membership: &Membership, member: 
 }
 
 /// Deletes talks a day after their end, in small batches.
-async fn delete_old_talks(app: &App) {
+async fn delete_old_talks(app: App) {
     loop {
-        match db::within(db::JOB, store::delete_old_talks(&app.db)).await {
+        match db::with_timeout(db::JOB_TIMEOUT, store::delete_old_talks(&app.db)).await {
             Ok(0) => return,
             Ok(deleted) => tracing::debug!(talks.deleted = deleted, "deleted talks that ended a day ago"),
             Err(why) => {

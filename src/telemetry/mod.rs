@@ -1,5 +1,6 @@
-//! Logs: JSON or pretty lines on standard error, dotted fields by noun, never a message's text.
-mod lines;
+//! Logs: JSON or pretty lines on standard error, with dotted fields by noun, never with a message's
+//! text.
+mod writer;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io;
@@ -9,23 +10,26 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
-use lines::Lines;
+use writer::LogWriter;
 
-/// What is said when nothing else is asked for. The cookie's layer would say an error for each request that Postgres could
-/// not answer, and a warning for each that comes with an old cookie; `accounts/sessions.rs` says what is ours to know.
-const USUAL: &str = "info,sqlx=warn,tower_sessions=off,tower_sessions_core=off";
-/// How long the end of the process waits for the reader of the log.
-const LAST_LINES: Duration = Duration::from_secs(1);
+/// The default levels. tower_sessions is off because it logs an error for each request that
+/// Postgres could not answer, and a warning for each old cookie; `accounts/sessions.rs` logs what
+/// matters.
+const DEFAULT_FILTER: &str = "info,sqlx=warn,tower_sessions=off,tower_sessions_core=off";
+/// How long the process waits at its end until the log is written.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Starts logging for the process. `filter` chooses levels; the settings have checked it. `None`: the usual ones.
+/// Starts logging for the process. `filter` selects the levels, and has been checked with the
+/// settings; `None` for the default.
 ///
-/// Nobody who logs waits or fails: lines that cannot be written are dropped and counted.
+/// Logging never blocks and never fails: lines that cannot be written are dropped and counted.
 pub fn init(json: bool, filter: Option<&str>) {
-    let filter = filter.map_or_else(usual, EnvFilter::new);
-    // The subscriber would report its own errors with `eprintln!`, which panics when nobody reads standard error any more.
+    let filter = filter.map_or_else(default_filter, EnvFilter::new);
+    // The subscriber would report its own errors with `eprintln!`, which panics if standard error
+    // is closed.
     let lines =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(to_stderr().clone()).log_internal_errors(false);
-    // A second start in one process (tests) keeps the first.
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr().clone()).log_internal_errors(false);
+    // A second call in one process (in tests) changes nothing.
     if json {
         let _ = lines.json().flatten_event(true).try_init();
     } else {
@@ -34,42 +38,43 @@ pub fn init(json: bool, filter: Option<&str>) {
     std::panic::set_hook(Box::new(log_panic));
 }
 
-/// Writes a line for the person at the terminal, whatever the log's levels and format are.
-pub fn say(line: &str) {
-    to_stderr().put(format!("{line}\n").into_bytes());
+/// Writes a line for a person, whatever the levels and format of the log are.
+pub fn write_line(line: &str) {
+    stderr().put(format!("{line}\n").into_bytes());
 }
 
-/// Waits until what was logged is written, at most a second: a reader that has stopped reading does not hold up the end.
+/// Waits until the log is written, at most a second: a reader that has stopped reading does not
+/// delay the end of the process.
 pub fn flush() {
-    to_stderr().flush(LAST_LINES);
+    stderr().flush(FLUSH_TIMEOUT);
 }
 
-/// The levels by default.
-pub(crate) fn usual() -> EnvFilter {
-    EnvFilter::new(USUAL)
+/// Returns the filter for the default levels.
+pub(crate) fn default_filter() -> EnvFilter {
+    EnvFilter::new(DEFAULT_FILTER)
 }
 
-/// The process's lines on standard error. The thread that writes them starts with the first use.
-fn to_stderr() -> &'static Lines {
-    static LINES: OnceLock<Lines> = OnceLock::new();
-    LINES.get_or_init(|| {
-        Lines::start(io::stderr(), |dropped| {
+/// Returns the process's writer to standard error. Its thread starts with the first use.
+fn stderr() -> &'static LogWriter {
+    static WRITER: OnceLock<LogWriter> = OnceLock::new();
+    WRITER.get_or_init(|| {
+        LogWriter::start(io::stderr(), |dropped| {
             tracing::warn!(
                 log.dropped = dropped,
-                "log lines were dropped: nobody read them, or they could not be written"
+                "log: lines were dropped, because they were not read or could not be written"
             );
         })
     })
 }
 
-/// Logs a panic. The default hook would wait for a reader that has stopped reading.
+/// Logs a panic. The default hook would block if the reader of standard error has stopped reading.
 ///
-/// What a panic says may quote what people wrote, so it is only shown by builds for development.
+/// The text of a panic can quote what users wrote, so only development builds log it.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let location = panic.location().map_or_else(String::new, ToString::to_string);
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("unnamed");
-    let said = if cfg!(debug_assertions) { panic.payload_as_str().unwrap_or_default() } else { "" };
+    let message = if cfg!(debug_assertions) { panic.payload_as_str().unwrap_or_default() } else { "" };
     let backtrace = Backtrace::capture();
     let backtrace = match backtrace.status() {
         BacktraceStatus::Captured => backtrace.to_string(),
@@ -78,8 +83,8 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     tracing::error!(
         panic.location = location,
         panic.thread = name,
-        panic.said = said,
+        panic.message = message,
         backtrace,
-        "a panic: a fault of Maju"
+        "panic: this is a bug in Maju"
     );
 }

@@ -1,15 +1,17 @@
-//! The environment of the programs that we start, and of our own connections: nothing of the operator's shell reaches the private
-//! Postgres.
+//! The environment of the programs that Maju starts, and of its own connections. Nothing in the
+//! operator's shell affects the private Postgres.
 use std::env;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// A command with an environment of its own, far from our folder, without input, and in a process group of its own.
+/// Returns a command with a fixed environment, in the folder `/`, without input, and in a process
+/// group of its own.
 ///
-/// PG*, LC_*, TZ and LD_* variables would change what PostgreSQL's programs do. A signal of the terminal (Ctrl-C, a hang-up) goes to our
-/// group: Postgres would stop at once, and we still have messages to commit.
+/// PG*, LC_*, TZ and LD_* variables would change what PostgreSQL's programs do. A signal of the
+/// terminal (Ctrl-C, a hang-up) goes to the whole process group: Postgres would stop at once, while
+/// Maju still has messages to commit.
 pub(super) fn command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").env("TZ", "UTC");
@@ -17,14 +19,14 @@ pub(super) fn command(program: &Path) -> Command {
     command
 }
 
-/// Makes sure that this process has no PG* variables, which are meant for another server: where there are some, the program is started
-/// again in its own place without them. The client library would add PGOPTIONS to every connection, and has no way to leave it out.
+/// Makes sure that this process has no PG* variables, which are meant for another server. If there
+/// are some, replaces this process by the same program without them. The client library would add
+/// PGOPTIONS to every connection, and cannot be told not to.
 ///
-/// Call it first, before anything is opened or written.
+/// To be called first, before anything is opened or written.
 ///
 /// # Errors
-///
-/// Returns why the program could not be started again.
+/// Returns a sentence that says why the program could not be started again.
 pub fn without_pg_variables() -> Result<(), String> {
     let names: Vec<_> =
         env::vars_os().map(|(name, _)| name).filter(|name| name.as_bytes().starts_with(b"PG")).collect();
@@ -42,5 +44,5 @@ pub fn without_pg_variables() -> Result<(), String> {
     for name in names {
         command.env_remove(name);
     }
-    Err(failed(command.exec())) // Returns only when it failed.
+    Err(failed(command.exec())) // Returns only if it fails.
 }

@@ -1,7 +1,9 @@
-//! The lock on a data folder: who holds it owns the Postgres in it. The kernel lets go of it when the process ends, however it ends.
+//! The lock on a data folder. The process that holds it owns the Postgres in the folder. The kernel
+//! releases the lock when the process ends, however it ends.
 //!
-//! Two things are locked: the folder itself, which nobody can remove while it is in use and which stays locked when it is moved, and
-//! the file `lock` in it, which says who the owner is and does for file systems that lock no folders.
+//! Two things are locked. The folder itself cannot be removed while it is in use, and stays locked
+//! if it is moved. The file `lock` in it names the owner, and is enough on file systems that cannot
+//! lock folders.
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -12,37 +14,41 @@ use rustix::io::Errno;
 
 use super::error::PrivateError;
 
-/// The lock, held. Dropping it lets go.
+/// A held lock. Dropping it releases it.
 pub(super) struct Lock {
     file: File,
-    /// `None` where the file system locks no folders.
+    /// `None` if the file system cannot lock folders.
     _folder: Option<File>,
-    /// Whether it was said that the file cannot be put back.
-    said: bool,
+    /// Whether it has been logged that the file cannot be restored.
+    logged: bool,
 }
 
-/// Where the lock of a data folder is. The file holds the owner's process id as text, and nothing while nobody owns.
+/// Returns the path of a data folder's lock file. It holds the owner's process id as text, and is
+/// empty while there is no owner.
 pub(super) fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("lock")
 }
 
-/// Takes the lock, or says `None` when another holds it. Never waits.
+/// Takes the lock without waiting. `None` if another process holds it.
+///
+/// # Errors
+/// Returns an error if the lock file cannot be created or locked.
 pub(super) fn take(data_dir: &Path) -> Result<Option<Lock>, PrivateError> {
     let path = path(data_dir);
     let failed = |problem| PrivateError::at(&path, "locking the data folder", problem);
     let folder = match File::open(data_dir).map(|folder| (flock(&folder, EXCLUSIVE), folder)) {
         Ok((Ok(()), folder)) => Some(folder),
         Ok((Err(Errno::WOULDBLOCK), _)) => return Ok(None),
-        // Not ours to list, or a file system that locks no folders.
+        // This user cannot read the folder, or the file system cannot lock folders.
         _ => None,
     };
     let Some(file) = lock_file(&path).map_err(failed)? else { return Ok(None) };
-    Ok(Some(Lock { file, _folder: folder, said: false }))
+    Ok(Some(Lock { file, _folder: folder, logged: false }))
 }
 
 const EXCLUSIVE: FlockOperation = FlockOperation::NonBlockingLockExclusive;
 
-/// Locks the file and writes our process id into it; `None` when another holds it.
+/// Locks the file and writes the id of this process into it. `None` if another process holds it.
 fn lock_file(path: &Path) -> std::io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o644);
@@ -53,7 +59,8 @@ fn lock_file(path: &Path) -> std::io::Result<Option<File>> {
             Err(Errno::WOULDBLOCK) => return Ok(None),
             Err(problem) => return Err(problem.into()),
         }
-        // It may have been removed or replaced since it was opened: then that lock keeps nobody out.
+        // The file can have been removed or replaced since it was opened. The lock would then
+        // exclude no other process.
         if is_at(&file, path) {
             write_pid(&mut file)?;
             return Ok(Some(file));
@@ -61,15 +68,16 @@ fn lock_file(path: &Path) -> std::io::Result<Option<File>> {
     }
 }
 
-/// Whether an open file is the one that has this path.
+/// Returns `true` if an open file is the one at this path.
 fn is_at(file: &File, path: &Path) -> bool {
     let (Ok(held), Ok(found)) = (file.metadata(), fs::metadata(path)) else { return false };
     (held.dev(), held.ino()) == (found.dev(), found.ino())
 }
 
 impl Lock {
-    /// Puts the file back when it was removed or replaced, so that everybody finds who the owner is.
-    pub(super) fn keep(&mut self, data_dir: &Path) {
+    /// Restores the lock file if it was removed or replaced, so that other processes find the
+    /// owner.
+    pub(super) fn restore_file(&mut self, data_dir: &Path) {
         let path = path(data_dir);
         if is_at(&self.file, &path) {
             return;
@@ -77,21 +85,21 @@ impl Lock {
         match lock_file(&path) {
             Ok(Some(file)) => {
                 self.file = file;
-                self.said = false;
-                tracing::warn!(file = %path.display(), "the lock file was removed while we run; it is put back");
+                self.logged = false;
+                tracing::warn!(file = %path.display(), "private Postgres: the lock file was removed while Maju runs, and has been restored");
             }
-            outcome if !self.said => {
-                self.said = true;
+            outcome if !self.logged => {
+                self.logged = true;
                 let problem =
                     outcome.err().map_or_else(|| "another process has locked it".to_owned(), |why| why.to_string());
-                tracing::error!(file = %path.display(), problem, "the lock file was removed while we run and cannot be put back");
+                tracing::error!(file = %path.display(), problem, "private Postgres: the lock file was removed while Maju runs, and cannot be restored");
             }
             _ => {}
         }
     }
 }
 
-/// The process that holds the lock, as far as the file tells.
+/// Returns the id of the process that holds the lock. `None` if the file does not name one.
 pub(super) fn holder(data_dir: &Path) -> Option<i32> {
     let mut text = String::new();
     File::open(path(data_dir)).ok()?.take(32).read_to_string(&mut text).ok()?;
@@ -106,9 +114,9 @@ fn write_pid(file: &mut File) -> std::io::Result<()> {
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Best effort: a name left behind misleads a reader, and harms nobody. Closing the file releases the lock.
+        // Closing the file releases the lock. A process id that stays in it only misleads a reader.
         if let Err(error) = self.file.set_len(0) {
-            tracing::debug!(%error, "the lock file keeps our process id");
+            tracing::debug!(%error, "the lock file still names this process");
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What the files of a database say about the Postgres that runs on it, and stopping one that nobody owns.
+//! Finds the Postgres that runs on a database, by the files in its folder, and stops one without an
+//! owner.
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,24 +9,24 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::error::PrivateError;
-use super::owner::SOCKET;
+use super::paths::SOCKET_NAME;
 
-/// How long an orphan has after SIGINT, then after SIGQUIT, then after SIGKILL.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How often a process is looked at while we wait for it.
-pub(super) const GLANCE: Duration = Duration::from_millis(5);
+/// How long a Postgres without an owner has to end after each of SIGINT, SIGQUIT and SIGKILL.
+const ORPHAN_SIGNAL_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time between two checks of a process that is starting or ending.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// `postmaster.pid`, as far as it is written.
+/// The contents of `postmaster.pid`, as far as they have been written.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Postmaster {
     pub(super) pid: i32,
-    /// The folder of the socket (line 5).
+    /// The socket's folder (line 5).
     pub(super) socket_folder: Option<PathBuf>,
-    /// Whether it accepts connections (line 8).
+    /// Whether Postgres accepts connections (line 8).
     pub(super) ready: bool,
 }
 
-/// Reads `postmaster.pid` in a database's folder.
+/// Reads `postmaster.pid` in a database's folder. `None` if it is missing or not valid.
 pub(super) fn read(database: &Path) -> Option<Postmaster> {
     parse(&fs::read_to_string(database.join("postmaster.pid")).ok()?)
 }
@@ -37,7 +38,11 @@ pub(super) fn parse(text: &str) -> Option<Postmaster> {
     Some(Postmaster { pid, socket_folder, ready: lines.get(7) == Some(&"ready") })
 }
 
-/// The major version that wrote the database, from `PG_VERSION`; `None` when there is none or it is no number.
+/// Returns the major version that wrote a database, from `PG_VERSION`. `None` if there is no such
+/// file, or no number in it.
+///
+/// # Errors
+/// Returns an error if the file cannot be read.
 pub(super) fn major(database: &Path) -> io::Result<Option<u32>> {
     match fs::read_to_string(database.join("PG_VERSION")) {
         Ok(text) => Ok(text.trim().split('.').next().and_then(|major| major.parse().ok())),
@@ -46,91 +51,98 @@ pub(super) fn major(database: &Path) -> io::Result<Option<u32>> {
     }
 }
 
-/// Whether a process is a Postgres of this very folder. A number alone proves nothing: the kernel gives it away again.
-pub(super) fn is_of(pid: i32, database: &Path) -> bool {
-    let (program, folder, arguments) = look_at(pid);
+/// Returns `true` if a process is a Postgres of this database. The process id alone proves nothing,
+/// because the kernel reuses ids.
+pub(super) fn runs_on(pid: i32, database: &Path) -> bool {
+    let (program, folder, arguments) = inspect(pid);
     let named = |argument: &str| Path::new(argument) == database;
     let after_d = arguments.windows(2).any(|pair| pair[0] == "-D" && named(&pair[1]));
     program.contains("postgres") && (folder.is_some_and(|folder| folder == database) || after_d)
 }
 
-/// Name, folder and arguments of a process; empty when it is gone.
+/// Returns the name, folder and arguments of a process. Empty if it has ended.
 #[cfg(target_os = "linux")]
-fn look_at(pid: i32) -> (String, Option<PathBuf>, Vec<String>) {
+fn inspect(pid: i32) -> (String, Option<PathBuf>, Vec<String>) {
     let process = PathBuf::from(format!("/proc/{pid}"));
     let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
-    let folder = fs::read_link(process.join("cwd")).ok(); // Postgres makes the database's folder its own.
+    let folder = fs::read_link(process.join("cwd")).ok(); // Postgres changes to the database's folder.
     let arguments = fs::read(process.join("cmdline")).unwrap_or_default();
     let arguments = arguments.split(|byte| *byte == 0).map(|text| String::from_utf8_lossy(text).into_owned()).collect();
     (name, folder, arguments)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn look_at(pid: i32) -> (String, Option<PathBuf>, Vec<String>) {
+fn inspect(pid: i32) -> (String, Option<PathBuf>, Vec<String>) {
     let mut ps = super::environment::command(Path::new("ps"));
     let Ok(answer) = ps.args(["-ww", "-o", "command=", "-p", &pid.to_string()]).output() else {
         return (String::new(), None, Vec::new());
     };
     let line = String::from_utf8_lossy(&answer.stdout).into_owned();
-    // `ps` does not say where an argument ends: ours are `<program> -D <folder> -c …`.
+    // `ps` does not separate the arguments. Those of the private Postgres are `<program> -D
+    // <folder> -c …`.
     let (program, rest) = line.split_once(" -D ").unwrap_or((line.as_str(), ""));
     let folder = rest.split(" -c ").next().unwrap_or_default().trim().to_owned();
     (program.to_owned(), None, vec!["-D".to_owned(), folder])
 }
 
-/// Whether some process has this number.
+/// Returns `true` if there is a process with this id.
 fn exists(pid: i32) -> bool {
     Pid::from_raw(pid).is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
-/// Clears the way for a Postgres of our own: stops one that still runs on the database, and removes files that would keep ours from
-/// starting. Only for the holder of the lock: then whatever runs there belongs to nobody.
+/// Prepares a start: stops a Postgres that still runs on the database, and removes files that would
+/// prevent the start.
+///
+/// Only for the holder of the lock, since a Postgres that runs then has no owner.
+///
+/// # Errors
+/// Returns an error if the Postgres cannot be stopped or a file cannot be removed.
 pub(super) fn evict(database: &Path, socket_folder: &Path) -> Result<(), PrivateError> {
     if let Some(found) = read(database) {
-        if is_of(found.pid, database) {
+        if runs_on(found.pid, database) {
             stop_orphan(found.pid, database)?;
         } else if exists(found.pid) {
-            // Postgres would take that process for an earlier Postgres and refuse to start.
-            tracing::info!(pid = found.pid, "postmaster.pid names a process that is no Postgres of ours: removed");
+            // Postgres would mistake that process for an earlier Postgres and refuse to start.
+            tracing::info!(pid = found.pid, "private Postgres: removed a postmaster.pid that names another program");
             remove(&database.join("postmaster.pid"))?;
         }
     }
-    remove(&socket_folder.join(SOCKET))?;
-    remove(&socket_folder.join(format!("{SOCKET}.lock")))
+    remove(&socket_folder.join(SOCKET_NAME))?;
+    remove(&socket_folder.join(format!("{SOCKET_NAME}.lock")))
 }
 
 fn stop_orphan(pid: i32, database: &Path) -> Result<(), PrivateError> {
-    tracing::info!(pid, "an earlier Postgres still runs here and nobody owns it: stopping it");
+    tracing::info!(pid, "private Postgres: an earlier one without an owner still runs, stopping it");
     for signal in [Signal::INT, Signal::QUIT, Signal::KILL] {
-        if !is_of(pid, database) {
+        if !runs_on(pid, database) {
             return Ok(());
         }
         send(pid, signal);
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + ORPHAN_SIGNAL_TIMEOUT;
         while Instant::now() < until {
-            if !is_of(pid, database) {
+            if !runs_on(pid, database) {
                 return Ok(());
             }
-            sleep(GLANCE);
+            sleep(POLL_INTERVAL);
         }
     }
     Err(PrivateError::Orphan { pid, folder: database.to_owned() })
 }
 
-/// Sends a signal; a process that is gone already is what was wanted.
+/// Sends a signal to a process. Does nothing if the process has ended.
 pub(super) fn send(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid)
         && let Err(error) = kill_process(pid, signal)
         && error != rustix::io::Errno::SRCH
     {
-        tracing::warn!(pid = pid.as_raw_pid(), ?signal, %error, "cannot send a signal to Postgres");
+        tracing::warn!(pid = pid.as_raw_pid(), ?signal, %error, "private Postgres: cannot send a signal");
     }
 }
 
 fn remove(file: &Path) -> Result<(), PrivateError> {
     match fs::remove_file(file) {
         Err(problem) if problem.kind() != io::ErrorKind::NotFound => {
-            Err(PrivateError::at(file, "removing what an earlier Postgres left", problem))
+            Err(PrivateError::at(file, "removing the files of an earlier Postgres", problem))
         }
         _ => Ok(()),
     }

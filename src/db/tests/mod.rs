@@ -1,24 +1,12 @@
-//! Connections and the checks at the start, with a real Postgres and databases of every kind.
+//! Connections and start checks, with a real Postgres and databases of every kind.
 mod pooler;
-mod start;
+mod start_checks;
 
-use std::time::{Duration, Instant};
-
-use super::{LogThrottle, connect, pool, session};
+use super::{connect, pool, session};
 use crate::testing;
 
-#[test]
-fn what_many_want_to_say_is_said_seldom() {
-    let (line, began) = (LogThrottle::new(), Instant::now());
-    let at = |secs| began + Duration::from_secs(secs);
-    assert_eq!(line.allow(at(0)), Some(0));
-    assert_eq!([line.allow(at(0)), line.allow(at(9)), line.allow(at(9))], [None; 3]);
-    assert_eq!(line.allow(at(10)), Some(3));
-    assert_eq!([line.allow(at(11)), line.allow(at(20))], [None, Some(1)]);
-}
-
 #[tokio::test]
-async fn a_connection_of_ones_own_is_as_durable_as_the_server() {
+async fn a_connection_outside_the_pool_is_as_durable_as_the_server() {
     let pool = testing::database().await;
     let mut connection = connect(&pool, &[("statement_timeout", "5s")]).await.unwrap();
     let ours: Vec<String> = sqlx::query_scalar(
@@ -32,15 +20,15 @@ async fn a_connection_of_ones_own_is_as_durable_as_the_server() {
 }
 
 #[tokio::test]
-async fn a_connection_of_its_own_has_a_name_of_its_own() {
+async fn a_connection_outside_the_pool_has_its_own_application_name() {
     let pool = testing::database().await;
     let mut own = connect(&pool, &[("application_name", "maju matcher")]).await.unwrap();
     let name = session::read(&mut own, &[("application_name", "")]).await.unwrap();
-    assert_eq!(name, ["maju matcher"], "who looks into pg_stat_activity tells them apart");
+    assert_eq!(name, ["maju matcher"], "shown in pg_stat_activity");
 }
 
 #[tokio::test]
-async fn every_session_has_its_settings_whatever_the_database_and_the_role_say() {
+async fn every_session_has_its_settings_whatever_the_database_and_the_role_set() {
     let admin = testing::database().await;
     let name = admin.connect_options().get_database().unwrap().to_owned();
     for odd in [
@@ -57,13 +45,13 @@ async fn every_session_has_its_settings_whatever_the_database_and_the_role_say()
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&admin).await.unwrap();
     }
     let pool = pool((*admin.connect_options()).clone());
-    let settings = session::of(&[]);
+    let settings = session::settings(&[]);
     let expected: Vec<&str> = settings.iter().map(|(_, value)| *value).collect();
     let pooled = session::read(&mut pool.acquire().await.unwrap(), &settings).await.unwrap();
     assert_eq!(pooled, expected);
     let own = [("lock_timeout", "1700ms"), ("statement_timeout", "1min"), ("tcp_user_timeout", "5s")];
     let mut connection = connect(&pool, &own).await.unwrap();
-    let settings = session::of(&own[..2]);
+    let settings = session::settings(&own[..2]);
     let expected: Vec<&str> = settings.iter().map(|(_, value)| *value).collect();
     assert_eq!(session::read(&mut connection, &settings).await.unwrap(), expected);
     assert!(expected.contains(&"1700ms") && expected.contains(&"2s"), "{expected:?}");

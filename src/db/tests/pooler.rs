@@ -1,4 +1,5 @@
-//! A real PgBouncer: session mode as it is shipped works, with our session settings; the other modes are refused by name.
+//! A real PgBouncer. Its session mode with default settings works, with Maju's session settings;
+//! the other modes are refused by name.
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
@@ -8,12 +9,12 @@ use sqlx::postgres::PgConnectOptions;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::clock::Clock;
-use crate::db::start::check;
+use crate::db::start_checks::check;
 use crate::db::{connect, pool, session};
 use crate::realtime::Relay;
 use crate::testing::{self, Node};
 
-/// A PgBouncer before the tests' Postgres.
+/// A PgBouncer in front of the tests' Postgres.
 struct Pooler {
     child: Child,
     port: u16,
@@ -28,7 +29,8 @@ impl Drop for Pooler {
 }
 
 impl Pooler {
-    /// Starts one with the settings it is shipped with, and some of a test's. `None`, said aloud, where it is not installed.
+    /// Starts one with its default settings and those of a test. `None`, with a message, if it is
+    /// not installed.
     async fn start(database: &PgPool, settings: &str) -> Option<Self> {
         let programs =
             ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer", "/opt/homebrew/bin/pgbouncer"];
@@ -54,7 +56,7 @@ impl Pooler {
         std::fs::set_permissions(&ini, std::fs::Permissions::from_mode(0o644)).unwrap();
         let mut command = Command::new(program);
         command.arg(&ini).stdout(Stdio::null()).stderr(Stdio::null());
-        // The socket is its owner's alone, and PgBouncer does not run as root.
+        // Only its owner can use the socket, and PgBouncer does not run as root.
         let owner = std::fs::metadata(&socket).unwrap();
         if rustix::process::geteuid().is_root() {
             command.uid(owner.uid()).gid(owner.gid());
@@ -65,7 +67,7 @@ impl Pooler {
         Some(pooler)
     }
 
-    /// A pool of a node that knows only the pooler.
+    /// Returns the pool of a node that connects to the pooler.
     fn pool(&self, database: &PgPool) -> PgPool {
         let options = database.connect_options();
         let through = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(self.port);
@@ -73,21 +75,21 @@ impl Pooler {
     }
 }
 
-/// The settings that docs/OPERATIONS.md asks for.
+/// Returns the settings in docs/OPERATIONS.md.
 fn documented() -> &'static str {
     let (_, rest) = include_str!("../../../docs/OPERATIONS.md").split_once("```ini\n[pgbouncer]\n").unwrap();
     rest.split_once("```").unwrap().0
 }
 
 #[tokio::test]
-async fn a_pooler_in_session_mode_as_it_is_shipped_keeps_our_session_settings() {
+async fn a_pooler_in_session_mode_keeps_the_session_settings() {
     let database = testing::database().await;
     let Some(pooler) = Pooler::start(&database, documented()).await else { return };
     let through = pooler.pool(&database);
     check(&through, true, Some(8)).await.unwrap();
-    let wanted = session::of(&[]);
+    let wanted = session::settings(&[]);
     let values: Vec<&str> = wanted.iter().map(|(_, value)| *value).collect();
-    // Several at once, and again after others have used the same server processes.
+    // Several at once, and a second time with server processes that have been used before.
     for _ in 0..2 {
         let mut held = Vec::new();
         for _ in 0..5 {
@@ -99,18 +101,19 @@ async fn a_pooler_in_session_mode_as_it_is_shipped_keeps_our_session_settings() 
     let own = [("idle_in_transaction_session_timeout", "3s"), ("application_name", "maju matcher")];
     let mut matcher = connect(&through, &own).await.unwrap();
     assert_eq!(session::read(&mut matcher, &own).await.unwrap(), ["3s", "maju matcher"]);
-    // A transaction that hangs is cut off, as it is without a pooler: a frozen node holds nobody up.
+    // A transaction that hangs is ended, as it is without a pooler, so a frozen node does not block
+    // others.
     sqlx::raw_sql("BEGIN; SELECT pg_advisory_xact_lock(1)").execute(&mut matcher).await.unwrap();
     let free = || async {
         let taken: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock(1)").fetch_one(&database).await.unwrap();
         taken
     };
     assert!(!free().await);
-    testing::eventually("the lock of the one that hangs is free", free).await;
+    testing::eventually("the lock of the hanging transaction is free", free).await;
 }
 
 #[tokio::test]
-async fn people_meet_and_talk_through_a_pooler() {
+async fn people_are_matched_and_talk_through_a_pooler() {
     let database = testing::database().await;
     let Some(pooler) = Pooler::start(&database, "pool_mode = session\ndefault_pool_size = 40").await else { return };
     let node = Node::start(pooler.pool(&database), Relay::in_process(), Clock::default(), false).await;
@@ -142,7 +145,7 @@ async fn a_pooler_with_too_few_connections_is_refused_with_their_number() {
     let settings = "pool_mode = session\ndefault_pool_size = 4\nquery_wait_timeout = 1";
     let Some(pooler) = Pooler::start(&database, settings).await else { return };
     let refused = check(&pooler.pool(&database), true, Some(8)).await.unwrap_err();
-    for part in ["not even 10 connections", "opens 24", "default_pool_size"] {
+    for part in ["could not open 10 connections", "opens 24", "default_pool_size"] {
         assert!(refused.contains(part), "{part}: {refused}");
     }
 }

@@ -30,7 +30,7 @@ impl Postgres {
     async fn start() -> Self {
         let folder = tempfile::Builder::new().prefix("maju-loss-").tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let place = private::Place {
+        let place = private::StartOptions {
             data_dir: folder.path().join("data"),
             fallback_base: folder.path().join("fallback"),
             durable: true, // commits survive when its processes are killed
@@ -163,12 +163,12 @@ async fn while_postgres_hangs_every_route_and_the_upgrade_answer_unavailable_in_
     let pool = &node.app.db;
     eventually("every connection is back in the pool, and ready again", || async {
         let all_back = pool.num_idle() == usize::try_from(pool.size()).unwrap();
-        all_back && pool.size() <= db::POOL && node.get("/readyz").await.status == 200
+        all_back && pool.size() <= db::MAX_POOL_CONNECTIONS && node.get("/readyz").await.status == 200
     })
     .await;
     let open = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'maju'";
     let open: i64 = sqlx::query_scalar(open).fetch_one(pool).await.unwrap();
-    assert!(open <= i64::from(db::POOL), "{open} connections are open");
+    assert!(open <= i64::from(db::MAX_POOL_CONNECTIONS), "{open} connections are open");
     drop((socket, node));
     postgres.end().await;
 }
@@ -182,7 +182,7 @@ async fn once_postgres_is_back_no_request_meets_a_dead_connection() {
     let postgres = Postgres::start().await;
     let node = postgres.node().await;
     let guest = node.guest("en").await;
-    let held = join_all((0..db::POOL).map(|_| node.app.db.acquire())).await;
+    let held = join_all((0..db::MAX_POOL_CONNECTIONS).map(|_| node.app.db.acquire())).await;
     drop(held);
     let until = Instant::now() + PATIENCE;
     let first = postgres.postmaster();
@@ -209,7 +209,7 @@ async fn once_postgres_is_back_no_request_meets_a_dead_connection() {
 async fn a_readiness_check_runs_no_query() {
     let node = crate::testing::node().await;
     // A query would wait for a connection.
-    let _held = join_all((0..db::POOL).map(|_| node.app.db.acquire())).await;
+    let _held = join_all((0..db::MAX_POOL_CONNECTIONS).map(|_| node.app.db.acquire())).await;
     let began = Instant::now();
     for _ in 0..200 {
         let answer = node.get("/readyz").await;

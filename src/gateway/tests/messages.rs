@@ -202,7 +202,7 @@ async fn sends_before_a_leave_are_written_before_it() {
         talk.a.ok(json!({"type": "join", "room": room})).await;
         // The writers wait; requests that do not write entries could overtake them.
         let mut fence = node.app.db.acquire().await.unwrap();
-        sqlx::query("SELECT pg_advisory_lock($1)").bind(fence::KEY).execute(&mut *fence).await.unwrap();
+        sqlx::query("SELECT pg_advisory_lock($1)").bind(fence::LOCK_KEY).execute(&mut *fence).await.unwrap();
         let payload = json!({"kind": "text", "text": "before I go"});
         let mut sent = Vec::new();
         for _ in 0..3 {
@@ -219,7 +219,7 @@ async fn sends_before_a_leave_are_written_before_it() {
         let late = json!({"type": "send", "room": room, "client_id": Uuid::new_v4(), "payload": payload});
         let late = talk.a.say(late).await;
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        sqlx::query("SELECT pg_advisory_unlock($1)").bind(fence::KEY).execute(&mut *fence).await.unwrap();
+        sqlx::query("SELECT pg_advisory_unlock($1)").bind(fence::LOCK_KEY).execute(&mut *fence).await.unwrap();
         for id in sent {
             let answer = talk.a.answer(id).await;
             assert!(answer["ok"]["seq"].is_u64(), "{end}: {answer}");

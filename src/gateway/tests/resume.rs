@@ -158,7 +158,7 @@ async fn a_request_during_a_replay_waits_for_at_most_one_page() {
     // Every connection has prepared the query: one that prepares it now would wait for two locks.
     let first = node.lock("message").await;
     let path = format!("/api/v1/rooms/{long}/log?after=0");
-    let reading = join_all((0..4 * db::POOL).map(|_| node.ask(Some(&guest), Method::GET, &path, None)));
+    let reading = join_all((0..4 * db::MAX_POOL_CONNECTIONS).map(|_| node.ask(Some(&guest), Method::GET, &path, None)));
     tokio::join!(reading, async { drop((tokio::time::sleep(Duration::from_millis(500)).await, first)) });
     let first = node.lock("message").await;
     socket.ok(json!({"type": "join", "room": long, "after": 0})).await;

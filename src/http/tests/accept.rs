@@ -199,7 +199,7 @@ async fn a_node_that_drains_finishes_what_it_has_in_hand() {
     server.tasks.draining.cancel();
     assert!(rest(&mut busy).await.starts_with("HTTP/1.1 200"));
     rest(&mut idle).await;
-    assert!(server.tasks.finish(Duration::from_secs(20)).await, "the accept loop ended by itself");
+    assert!(server.tasks.wait_for_all(Duration::from_secs(20)).await, "the accept loop ended by itself");
     assert!(TcpStream::connect(server.address).await.is_err(), "nobody is let in any more");
 }
 

@@ -271,7 +271,7 @@ async fn a_node_whose_matcher_gets_no_connection_is_not_ready_until_it_does() {
     sqlx::raw_sql(end).execute(&mut inside).await.unwrap();
     eventually("the node reports that nobody is matched", || async {
         let answer = readyz().await;
-        answer.status == 503 && answer.text.contains("nobody is matched: no connection to the database")
+        answer.status == 503 && answer.text.contains("matching is paused: no connection to the database")
     })
     .await;
     node.app.db.set_connect_options(there);

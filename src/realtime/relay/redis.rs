@@ -146,7 +146,7 @@ pub(super) fn relay(url: &str, service: Uuid, senders: EventSenders) -> Result<(
     let subscriber = builder.build_subscriber_client().map_err(|why| why.to_string())?;
     let (outbox, subscriptions) = (Arc::new(Outbox::new(service)), Arc::new(Subscriptions::default()));
     let handle = RedisHandle { outbox: outbox.clone(), subscriptions: subscriptions.clone() };
-    let errors = Arc::new(ErrorReporter::new(connection_url::shown(url)));
+    let errors = Arc::new(ErrorReporter::new(connection_url::redacted(url)));
     Ok((handle, RedisTask { service, publisher, subscriber, outbox, subscriptions, senders, errors }))
 }
 

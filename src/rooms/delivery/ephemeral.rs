@@ -165,7 +165,9 @@ pub(in crate::rooms) async fn write_read_markers(app: &App) {
         visitors.push(*visitor);
         seqs.push(*seq);
     }
-    if let Err(why) = db::within(db::JOB, store::save_read_markers(&app.db, &rooms, &visitors, &seqs)).await {
+    if let Err(why) =
+        db::with_timeout(db::JOB_TIMEOUT, store::save_read_markers(&app.db, &rooms, &visitors, &seqs)).await
+    {
         tracing::debug!(error.cause = %why, "read markers could not be written; trying again in a second");
         let mut unwritten = app.rooms.delivery.read_markers.unwritten();
         for (key, seq) in markers {

@@ -41,11 +41,11 @@ async fn repair_and_reconcile(node: App) {
             _ = tick.tick() => {}
         }
         for room in overdue(&node) {
-            log_failure(db::within(db::JOB, repair(&node, room)).await);
+            log_failure(db::with_timeout(db::JOB_TIMEOUT, repair(&node, room)).await);
         }
         if reconciled_at.elapsed() >= RECONCILE_PERIOD && !faults::on(Fault::HeadsNotCompared) {
             reconciled_at = Instant::now();
-            log_failure(db::within(db::JOB, reconcile(&node)).await);
+            log_failure(db::with_timeout(db::JOB_TIMEOUT, reconcile(&node)).await);
         }
     }
 }
@@ -150,7 +150,7 @@ async fn apply_publications(app: App) {
                     apply_relayed(&app, &publications);
                 }
             }
-            Some(RelayEvent::Missed) => log_failure(db::within(db::JOB, reconcile(&app)).await),
+            Some(RelayEvent::Missed) => log_failure(db::with_timeout(db::JOB_TIMEOUT, reconcile(&app)).await),
             None => return,
         }
     }

@@ -73,7 +73,7 @@ async fn write_at_once(
         columns.rights.push(run[0].rights);
         columns.counts.push(count);
     }
-    let Some(written) = store::write_entries(connection, lock_timeout, fence::KEY, fence, &columns).await? else {
+    let Some(written) = store::write_entries(connection, lock_timeout, fence::LOCK_KEY, fence, &columns).await? else {
         return Ok(None);
     };
     let head = |index: i32| {
@@ -94,7 +94,7 @@ async fn write_in_steps(
     batch: &[PendingEntry],
 ) -> Result<Vec<Result<Posted>>, sqlx::Error> {
     let mut tx = connection.begin().await?;
-    fence::share(&mut tx).await?;
+    fence::lock_shared(&mut tx).await?;
     let mut rooms: Vec<RoomId> = batch.iter().map(|entry| entry.room.id).collect();
     rooms.sort_unstable();
     rooms.dedup();

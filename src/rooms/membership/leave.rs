@@ -146,7 +146,7 @@ impl Task {
             tokio::time::sleep(RETRY_DELAY).await;
         };
         if db::is_unreachable(&why) {
-            db::say_unreachable(&why);
+            db::log_unreachable(&why);
         }
         for leave in batch.into_values().flatten() {
             let why = if db::is_unreachable(&why) { Error::Unavailable } else { Error::internal(why.to_string()) };

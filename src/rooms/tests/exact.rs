@@ -188,7 +188,7 @@ async fn the_version_read_with_the_heads_is_that_of_the_last_revocation_however_
     fence::revoke(&mut revoker, who.id, testing::PATIENCE).await.unwrap();
     let batch = async {
         let mut tx = three.begin().await.unwrap();
-        fence::share(&mut tx).await.unwrap();
+        fence::lock_shared(&mut tx).await.unwrap();
         log::lock_heads(&mut tx, &[room]).await.unwrap()
     };
     let others = async {

@@ -17,7 +17,7 @@ const PROMISE: Duration = Duration::from_secs(5);
 async fn hang(node: &Node, rooms: &[i64]) -> sqlx::PgConnection {
     let mut hung = db::connect(&node.app.db, SESSION).await.unwrap();
     sqlx::raw_sql("BEGIN").execute(&mut hung).await.unwrap();
-    fence::share(&mut hung).await.unwrap();
+    fence::lock_shared(&mut hung).await.unwrap();
     log::lock_heads(&mut hung, rooms).await.unwrap();
     hung
 }

@@ -426,7 +426,8 @@ impl World {
     pub fn panics(&self) -> Vec<String> {
         let logs = (1..=2).filter_map(|node| std::fs::read_to_string(self.folder.join(format!("node{node}.log"))).ok());
         logs.flat_map(|log| {
-            log.lines().filter(|line| line.contains("panicked at")).map(str::to_owned).collect::<Vec<_>>()
+            let is_panic = |line: &&str| line.contains("panicked at") || line.contains("panic: this is a bug");
+            log.lines().filter(is_panic).map(str::to_owned).collect::<Vec<_>>()
         })
         .collect()
     }

@@ -1,10 +1,11 @@
-//! The private Postgres with real programs, real processes and real folders. Run as root, what differs runs once more as an ordinary user.
-mod guard;
-mod life;
-mod marks;
-mod pieces;
+//! The private Postgres with real programs, real processes and real folders. If root runs the
+//! tests, those that differ for an ordinary user run a second time as one.
+mod lifecycle;
+mod markers;
+mod recovery;
 mod refusals;
 mod standby;
+mod units;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -21,30 +22,31 @@ use sqlx::{ConnectOptions, Connection, PgConnection};
 use tempfile::TempDir;
 
 use super::programs::Sources;
-use super::{Phase, Place, PrivatePostgres, archive, open, open_with, owner};
+use super::{PrivatePostgres, StartOptions, Status, archive, open, open_with, user};
 
-/// What a child process is told: `own` opens the data folder and holds it.
+/// The variable that gives a child process its role: `own` opens the data folder and holds it.
 const ROLE: &str = "MAJU_TEST_ROLE";
 const DATA: &str = "MAJU_TEST_DATA";
-/// Nobody: a user without rights and with a name.
+/// The user `nobody`, which has a name and no rights.
 const NOBODY: u32 = 65534;
-/// More than any step takes on a busy machine; the times themselves are printed.
-const LONG: Duration = Duration::from_secs(20);
+/// Longer than any step takes on a busy machine. The times are printed.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A temporary folder that other users may pass through, and a data folder in it.
+/// A temporary folder that other users can pass through, with a data folder in it.
 struct Folder {
     dir: TempDir,
     programs: Arc<TempDir>,
 }
 
-/// The programs of this binary, unpacked once for all tests that run at the same time: a thousand files are most of a first start.
+/// Returns the programs of this binary, unpacked once for all tests that run at the same time. To
+/// unpack a thousand files takes most of a first start.
 fn unpacked() -> Arc<TempDir> {
     static KEPT: Mutex<Weak<TempDir>> = Mutex::new(Weak::new());
     let mut kept = KEPT.lock();
     if let Some(found) = kept.upgrade() {
         return found;
     }
-    let made = Arc::new(passable());
+    let made = Arc::new(temporary_folder());
     if !archive::OURS.bytes.is_empty() {
         archive::unpack(archive::OURS, made.path()).unwrap();
     }
@@ -52,8 +54,8 @@ fn unpacked() -> Arc<TempDir> {
     made
 }
 
-/// A temporary folder that other users may enter.
-fn passable() -> TempDir {
+/// Creates a temporary folder that other users can enter.
+fn temporary_folder() -> TempDir {
     let dir = tempfile::Builder::new().prefix("maju-private-").tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
     dir
@@ -61,7 +63,7 @@ fn passable() -> TempDir {
 
 impl Folder {
     fn new() -> Self {
-        Self { dir: passable(), programs: unpacked() }
+        Self { dir: temporary_folder(), programs: unpacked() }
     }
 
     fn data(&self) -> PathBuf {
@@ -72,32 +74,33 @@ impl Folder {
         self.dir.path().join("fallback")
     }
 
-    fn place(&self) -> Place {
-        Place { data_dir: self.data(), fallback_base: self.fallback(), durable: false }
+    fn options(&self) -> StartOptions {
+        StartOptions { data_dir: self.data(), fallback_base: self.fallback(), durable: false }
     }
 
-    /// Opens the data folder with programs that are unpacked already.
+    /// Opens the data folder, with programs that have been unpacked.
     async fn open(&self) -> PrivatePostgres {
-        self.open_at(self.place()).await
+        self.open_at(self.options()).await
     }
 
-    async fn open_at(&self, place: Place) -> PrivatePostgres {
-        let mut sources = Sources::real();
+    async fn open_at(&self, options: StartOptions) -> PrivatePostgres {
+        let mut sources = Sources::from_environment();
         if sources.named.is_none() && !sources.archive.bytes.is_empty() {
             sources.named = Some(archive::unpack(sources.archive, self.programs.path()).unwrap());
         }
-        open_with(place, sources).await.unwrap()
+        open_with(options, sources).await.unwrap()
     }
 }
 
-/// Says that a test cannot run here, past the test runner, which would hold back what a passed test prints.
+/// Reports that a test cannot run here. Bypasses the test runner, which hides the output of tests
+/// that pass.
 fn skip(why: &str) {
     writeln!(std::io::stderr(), "SKIPPED: {why}").unwrap();
 }
 
 fn pid_of(postgres: &PrivatePostgres) -> i32 {
-    match &*postgres.inner.phase.borrow() {
-        Phase::Own { pid, .. } => *pid,
+    match &*postgres.inner.status.borrow() {
+        Status::Owned { pid, .. } => *pid,
         other => panic!("not the owner: {other:?}"),
     }
 }
@@ -107,7 +110,7 @@ async fn connect(postgres: &PrivatePostgres) -> PgConnection {
     loop {
         match postgres.connect_options().connect().await {
             Ok(connection) => return connection,
-            Err(error) => assert!(began.elapsed() < LONG, "no connection: {error}"),
+            Err(error) => assert!(began.elapsed() < TIMEOUT, "no connection: {error}"),
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -128,21 +131,21 @@ async fn read_the_note(postgres: &PrivatePostgres) -> String {
     sqlx::query_scalar("SELECT said FROM note").fetch_one(&mut connection).await.unwrap()
 }
 
-/// Waits until something is so, and says how long that took.
-async fn until(what: &str, mut so: impl FnMut() -> bool) -> Duration {
+/// Waits until a condition holds. Prints and returns how long that took.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
     let began = Instant::now();
-    while !so() {
-        assert!(began.elapsed() < LONG, "waited too long: {what}");
+    while !holds() {
+        assert!(began.elapsed() < TIMEOUT, "waited too long: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     eprintln!("{what}: {:?}", began.elapsed());
     began.elapsed()
 }
 
-/// Another Maju: this test program again, in the role that `plays_a_role` gives it.
+/// Another Maju process: this test program, which runs `plays_a_role`.
 struct Other {
     child: Child,
-    // Closed when this is dropped, and the child then ends by itself.
+    // Closed when this is dropped; the child then ends.
     stdin: Option<ChildStdin>,
 }
 
@@ -162,28 +165,29 @@ impl Other {
         self.child.id().cast_signed()
     }
 
-    /// As `kill -9` does it.
+    /// Kills it, as `kill -9` does.
     fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Ends it in order and returns what it said.
+    /// Ends it in order, and returns what it wrote to standard error.
     fn end(mut self) -> String {
         drop(self.stdin.take());
-        let mut said = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        let mut output = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut output).unwrap();
         self.child.wait().unwrap();
-        said
+        output
     }
 }
 
-/// Another user can write neither into our home nor, where the coverage is measured, its counts.
+/// Makes a command run as another user. That user can write neither into this user's home nor the
+/// counts of a coverage measurement.
 fn as_another(command: &mut Command, user: u32) {
     command.uid(user).gid(user).env("LLVM_PROFILE_FILE", "/dev/null");
 }
 
-/// `db::private::tests`, as the test runner names it.
+/// Returns the name of this module in the test runner.
 fn module() -> &'static str {
     module_path!().split_once("::").unwrap().1
 }
@@ -197,13 +201,13 @@ fn this_program(filter: &str, exact: bool) -> Command {
     command
 }
 
-/// Does nothing by itself: this is what [`Other`] runs.
+/// The program of [`Other`]. Does nothing when it runs as an ordinary test.
 #[tokio::test]
 async fn plays_a_role() {
     let Some(data) = std::env::var_os(DATA).filter(|_| std::env::var_os(ROLE).is_some()) else { return };
     let data = PathBuf::from(data);
-    let place = Place { fallback_base: data.with_extension("fallback"), data_dir: data, durable: true };
-    match open(place).await {
+    let options = StartOptions { fallback_base: data.with_extension("fallback"), data_dir: data, durable: true };
+    match open(options).await {
         Ok(postgres) => {
             tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()).ok()).await.unwrap();
             postgres.stop().await;
@@ -213,8 +217,8 @@ async fn plays_a_role() {
 }
 
 #[test]
-fn it_holds_for_an_ordinary_user() {
-    // What differs between root and others; who is not root has just run all of it.
+fn the_tests_that_differ_pass_for_an_ordinary_user() {
+    // The tests that differ for root. Without root, all of them have just run.
     const DIFFERENT: [&str; 9] = [
         "the_first_start",
         "an_orphan",
@@ -226,11 +230,11 @@ fn it_holds_for_an_ordinary_user() {
         "a_socket_that_is_removed",
         "a_database_that_is_missing",
     ];
-    if !owner::is_root() {
+    if !user::is_root() {
         return;
     }
     let folder = Folder::new();
-    // The program may lie under a home that is closed to others.
+    // The program can be below a home folder that other users cannot enter.
     let program = folder.dir.path().join("program");
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -238,7 +242,7 @@ fn it_holds_for_an_ordinary_user() {
     command.args(DIFFERENT).args(["--test-threads=2"]).current_dir("/");
     as_another(&mut command, NOBODY);
     let answer = command.env_remove("HOME").output().unwrap();
-    let said = String::from_utf8_lossy(&answer.stdout);
-    assert!(answer.status.success(), "{said}\n{}", String::from_utf8_lossy(&answer.stderr));
-    assert!(said.contains(&format!(" {} passed", DIFFERENT.len())), "{said}");
+    let output = String::from_utf8_lossy(&answer.stdout);
+    assert!(answer.status.success(), "{output}\n{}", String::from_utf8_lossy(&answer.stderr));
+    assert!(output.contains(&format!(" {} passed", DIFFERENT.len())), "{output}");
 }

@@ -1,19 +1,20 @@
-//! What is removed under a Postgres that runs, and mistakes of what looks after it: acknowledged entries stay, and it comes back.
+//! Files that are removed while Postgres runs, and panics of the supervisor: Postgres comes back
+//! with all acknowledged entries.
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::super::keeper::Order;
+use super::super::supervisor::ControlMessage;
 use super::super::{PrivatePostgres, lock, postmaster};
 use super::{Folder, connect, pid_of, read_the_note, until, write_a_note};
 
-/// What must be over within ten seconds; a busy machine gets as much again.
-const SOON: Duration = Duration::from_secs(20);
+/// Twice the ten seconds within which Postgres must be back, for busy machines.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Removes something and waits until both the owner and one who shares are served again.
-async fn serves_again_without(remove: impl Fn(&Path)) {
+/// Removes something and waits until the owner and a process that shares can use Postgres again.
+async fn recovers_after(remove: impl Fn(&Path)) {
     let folder = Folder::new();
     let postgres = folder.open().await;
     write_a_note(&postgres).await;
@@ -23,25 +24,25 @@ async fn serves_again_without(remove: impl Fn(&Path)) {
     let began = Instant::now();
     until("another Postgres is up", || postgres.is_owner() && pid_of(&postgres) != old).await;
     assert_eq!((read_the_note(&postgres).await.as_str(), read_the_note(&sharer).await.as_str()), ("kept", "kept"));
-    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
-    assert!(!postmaster::is_of(old, &folder.data().join("pg")));
+    assert!(began.elapsed() < RECOVERY_TIMEOUT, "{:?}", began.elapsed());
+    assert!(!postmaster::runs_on(old, &folder.data().join("pg")));
     sharer.stop().await;
     postgres.stop().await;
 }
 
 #[tokio::test]
 async fn a_socket_that_is_removed_comes_back() {
-    serves_again_without(|data| fs::remove_file(data.join("run/.s.PGSQL.5432")).unwrap()).await;
+    recovers_after(|data| fs::remove_file(data.join("run/.s.PGSQL.5432")).unwrap()).await;
 }
 
 #[tokio::test]
-async fn a_folder_of_the_socket_that_is_removed_comes_back() {
-    serves_again_without(|data| fs::remove_dir_all(data.join("run")).unwrap()).await;
+async fn the_socket_folder_comes_back_after_it_was_removed() {
+    recovers_after(|data| fs::remove_dir_all(data.join("run")).unwrap()).await;
 }
 
 #[tokio::test]
 async fn a_postmaster_pid_that_is_removed_comes_back() {
-    serves_again_without(|data| fs::remove_file(data.join("pg/postmaster.pid")).unwrap()).await;
+    recovers_after(|data| fs::remove_file(data.join("pg/postmaster.pid")).unwrap()).await;
 }
 
 #[tokio::test]
@@ -59,7 +60,7 @@ async fn a_postgres_that_hangs_is_not_killed() {
 }
 
 #[tokio::test]
-async fn without_its_lock_file_the_owner_stays_the_owner_and_puts_it_back() {
+async fn an_owner_whose_lock_file_is_removed_stays_the_owner_and_restores_it() {
     let folder = Folder::new();
     let owner = folder.open().await;
     write_a_note(&owner).await;
@@ -69,7 +70,7 @@ async fn without_its_lock_file_the_owner_stays_the_owner_and_puts_it_back() {
     let second = folder.open().await;
     assert!(!second.is_owner(), "two owners");
     until("the lock file is back", || lock::holder(&folder.data()) == Some(std::process::id().cast_signed())).await;
-    // Replaced by another: the same.
+    // The same if it is replaced.
     fs::write(folder.data().join("other"), "").unwrap();
     fs::rename(folder.data().join("other"), &file).unwrap();
     let third = folder.open().await;
@@ -85,26 +86,26 @@ async fn without_its_lock_file_the_owner_stays_the_owner_and_puts_it_back() {
 }
 
 #[tokio::test]
-async fn a_panic_of_what_looks_after_it_is_no_end() {
+async fn the_supervisor_is_restarted_after_a_panic() {
     let folder = Folder::new();
     let postgres = folder.open().await;
     write_a_note(&postgres).await;
     let old = pid_of(&postgres);
-    postgres.inner.orders.try_send(Order::Panic).ok().unwrap();
+    postgres.inner.control.try_send(ControlMessage::Panic).ok().unwrap();
     until("another Postgres is up", || postgres.is_owner() && pid_of(&postgres) != old).await;
-    assert!(!postmaster::is_of(old, &folder.data().join("pg")));
+    assert!(!postmaster::runs_on(old, &folder.data().join("pg")));
     assert_eq!(read_the_note(&postgres).await, "kept");
     postgres.stop().await;
 }
 
-/// Moves something away while Postgres runs, and back: no empty database is made meanwhile.
+/// Moves something away while Postgres runs, and back. No empty database is created meanwhile.
 async fn survives_the_absence_of(away: &Path, postgres: &PrivatePostgres) {
     let elsewhere = away.with_extension("away");
     fs::rename(away, &elsewhere).unwrap();
     until("it is noticed", || !postgres.is_up()).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(!postgres.is_up());
-    assert!(!away.join("PG_VERSION").exists() && !away.join("pg").exists(), "an empty database was made");
+    assert!(!away.join("PG_VERSION").exists() && !away.join("pg").exists(), "an empty database was created");
     fs::rename(&elsewhere, away).unwrap();
     until("it is back", || postgres.is_up()).await;
     assert_eq!(read_the_note(postgres).await, "kept");

@@ -1,17 +1,18 @@
-//! The small parts by themselves.
+//! Unit tests of the small parts.
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::super::PrivateError;
-use super::super::owner::{account, short_hash};
-use super::super::postmaster::{Postmaster, is_of, parse};
+use super::super::paths::short_hash;
+use super::super::postmaster::{Postmaster, parse, runs_on};
 use super::super::programs::{parse_version, versions_in};
+use super::super::user::account;
 use super::super::{archive, lock};
 use super::{Folder, skip};
 
 #[test]
-fn versions_are_read() {
+fn versions_are_parsed() {
     assert_eq!(parse_version("postgres (PostgreSQL) 18.4\n"), Some((18, "18.4".into())));
     assert_eq!(parse_version("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"), Some((15, "15.18".into())));
     assert_eq!(parse_version("postgres (PostgreSQL) 19devel"), Some((19, "19devel".into())));
@@ -21,7 +22,7 @@ fn versions_are_read() {
 }
 
 #[test]
-fn the_newest_of_the_system_comes_first() {
+fn the_newest_version_on_the_system_comes_first() {
     let folder = Folder::new();
     for name in ["9.6", "14", "15", "17", "16", "common"] {
         fs::create_dir_all(folder.dir.path().join(name)).unwrap();
@@ -33,7 +34,7 @@ fn the_newest_of_the_system_comes_first() {
 }
 
 #[test]
-fn a_pid_file_is_read_also_when_half_written() {
+fn an_incomplete_pid_file_is_parsed_as_far_as_it_goes() {
     let whole = "42\n/data/pg\n1700000000\n5432\n/data/run\n\n  123 456\nready   \n";
     assert_eq!(parse(whole), Some(Postmaster { pid: 42, socket_folder: Some("/data/run".into()), ready: true }));
     assert_eq!(parse("42\n/data/pg\n"), Some(Postmaster { pid: 42, socket_folder: None, ready: false }));
@@ -45,8 +46,8 @@ fn a_pid_file_is_read_also_when_half_written() {
 }
 
 #[test]
-fn we_are_no_postgres() {
-    assert!(!is_of(std::process::id().cast_signed(), &std::env::current_dir().unwrap()));
+fn this_process_is_not_taken_for_a_postgres() {
+    assert!(!runs_on(std::process::id().cast_signed(), &std::env::current_dir().unwrap()));
 }
 
 #[test]
@@ -59,14 +60,14 @@ fn an_account_is_found_and_never_root() {
 }
 
 #[test]
-fn the_name_of_a_stand_in_never_changes() {
-    // Another value would lose the data of everybody who has a stand-in.
+fn the_name_of_a_fallback_folder_never_changes() {
+    // With another value, Maju would not find the data in existing fallback folders.
     assert_eq!(short_hash(OsStr::new("/home/ana/maju/data")), "fc124359d0");
     assert_ne!(short_hash(OsStr::new("/a")), short_hash(OsStr::new("/b")));
 }
 
 #[test]
-fn one_holds_the_lock() {
+fn only_one_process_holds_the_lock() {
     let folder = Folder::new();
     let held = lock::take(folder.dir.path()).unwrap().unwrap();
     assert!(lock::take(folder.dir.path()).unwrap().is_none());
@@ -77,9 +78,9 @@ fn one_holds_the_lock() {
 }
 
 #[test]
-fn two_may_unpack_at_once() {
+fn two_processes_can_unpack_at_once() {
     if archive::OURS.bytes.is_empty() {
-        skip("this binary carries no programs to unpack");
+        skip("this binary has no programs to unpack");
         return;
     }
     let folder = Folder::new();
@@ -91,19 +92,19 @@ fn two_may_unpack_at_once() {
     });
     assert_eq!(one, two);
     assert!(one.join("postgres").exists());
-    fs::write(one.join("postgres"), "").unwrap(); // As after a loss of power.
+    fs::write(one.join("postgres"), "").unwrap(); // As after a power failure.
     assert!(fs::metadata(unpack().join("postgres")).unwrap().len() > 1 << 20);
     fs::create_dir(home.join("pg-programs/17.1-older")).unwrap();
-    archive::keep_only(&one, home);
+    archive::remove_other_versions(&one, home);
     let left: Vec<PathBuf> = fs::read_dir(home.join("pg-programs")).unwrap().map(|item| item.unwrap().path()).collect();
     assert_eq!(left, [one.parent().unwrap()]);
 }
 
 #[test]
-fn a_lack_of_shared_memory_is_told_from_a_full_disk() {
+fn a_lack_of_shared_memory_is_distinguished_from_a_full_disk() {
     let full =
         |said: &str| PrivateError::full(said, Path::new("/data/pg"), "starting Postgres").map(|why| why.to_string());
-    // In PostgreSQL's own words, with /dev/shm, the kernel's limits and the disk used up.
+    // PostgreSQL's own messages when /dev/shm, the kernel's limits or the disk are used up.
     for (said, names) in [
         (
             "FATAL:  could not resize shared memory segment \"/PostgreSQL.3180846\" to 1048576 bytes: No space left on device",

@@ -1,4 +1,4 @@
-//! What a start refuses, each by name: databases, roles, servers, and the absence of them.
+//! What a start refuses by name: databases, roles and servers that do not fit or do not exist.
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -7,12 +7,12 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
-use crate::db::private::{self, Place};
-use crate::db::start::check;
-use crate::db::{connect_within, failure, pool};
+use crate::db::private::{self, StartOptions};
+use crate::db::start_checks::check;
+use crate::db::{connect_with_timeout, connection_error, pool};
 use crate::testing;
 
-/// Runs statements.
+/// Runs SQL statements.
 async fn run(pool: &PgPool, sql: impl Into<String>) {
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql.into())).execute(pool).await.unwrap();
 }
@@ -21,16 +21,17 @@ fn name_of(pool: &PgPool) -> String {
     pool.connect_options().get_database().unwrap().to_owned()
 }
 
-/// How a start is refused with other options than a pool's.
+/// Returns the error of a start with these options.
 async fn refusal(options: PgConnectOptions) -> String {
     check(&pool(options), true, None).await.unwrap_err()
 }
 
-fn says(said: &str, parts: &[&str]) {
+/// Checks that an error has these parts and is one line.
+fn assert_names(error: &str, parts: &[&str]) {
     for part in parts {
-        assert!(said.contains(part), "'{part}' is not in: {said}");
+        assert!(error.contains(part), "'{part}' is not in: {error}");
     }
-    assert!(!said.contains('\n') && !said.contains("timed out"), "{said}");
+    assert!(!error.contains('\n') && !error.contains("timed out"), "{error}");
 }
 
 #[tokio::test]
@@ -42,15 +43,15 @@ async fn a_time_zone_that_postgres_does_not_know_is_refused_by_its_setting() {
 }
 
 #[tokio::test]
-async fn a_database_that_may_lose_what_it_acknowledged_is_refused_unless_it_is_wanted() {
-    let pool = testing::database().await; // made for speed: all three settings are off
+async fn a_database_that_can_lose_commits_is_refused_unless_the_risk_is_accepted() {
+    let pool = testing::database().await; // The tests' server is fast: all three settings are off.
     let refusal = check(&pool, false, None).await.unwrap_err();
     assert!(refusal.contains("fsync = off") && refusal.contains("--unsafe-database"), "{refusal}");
     check(&pool, true, None).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_database_that_cannot_hold_every_text_is_refused_and_one_in_utf8_is_not() {
+async fn only_a_database_in_utf8_is_accepted() {
     let admin = testing::database().await;
     for (encoding, fits) in [("EUC_KR", false), ("SQL_ASCII", false), ("LATIN1", false), ("UTF8", true)] {
         let name = format!("{}_{}", name_of(&admin), encoding.to_lowercase());
@@ -63,7 +64,7 @@ async fn a_database_that_cannot_hold_every_text_is_refused_and_one_in_utf8_is_no
         match check(&made, true, None).await {
             Ok(()) => assert!(fits, "{encoding} is accepted"),
             Err(why) if fits => panic!("{why}"),
-            Err(why) => says(&why, &[encoding, &name, "UTF8", "CREATE DATABASE"]),
+            Err(why) => assert_names(&why, &[encoding, &name, "UTF8", "CREATE DATABASE"]),
         }
         made.close().await;
         run(&admin, format!("DROP DATABASE {name} WITH (FORCE)")).await;
@@ -71,7 +72,7 @@ async fn a_database_that_cannot_hold_every_text_is_refused_and_one_in_utf8_is_no
 }
 
 #[tokio::test]
-async fn a_database_set_to_what_maju_cannot_work_with_is_refused_by_the_name_of_the_setting() {
+async fn a_database_with_an_unsupported_setting_is_refused_by_its_name() {
     for (setting, parts) in [
         ("default_transaction_read_only = on", ["default_transaction_read_only", "ALTER DATABASE"]),
         ("session_replication_role = replica", ["session_replication_role", "RESET"]),
@@ -80,11 +81,12 @@ async fn a_database_set_to_what_maju_cannot_work_with_is_refused_by_the_name_of_
         let database = testing::database().await;
         let name = name_of(&database);
         run(&database, format!("ALTER DATABASE {name} SET {setting}")).await;
-        says(&refusal((*database.connect_options()).clone()).await, &parts);
+        assert_names(&refusal((*database.connect_options()).clone()).await, &parts);
     }
 }
 
-/// A role with attributes, and the options to connect as it to a test's database. Roles outlive databases: its name is new.
+/// Creates a role with attributes, and returns its name and the options to connect as it. Roles
+/// outlive a test's database, so the name is unique.
 async fn role(database: &PgPool, attributes: &str) -> (String, PgConnectOptions) {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let name = format!("test_role_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
@@ -94,22 +96,22 @@ async fn role(database: &PgPool, attributes: &str) -> (String, PgConnectOptions)
 }
 
 #[tokio::test]
-async fn a_role_without_the_rights_it_needs_is_refused_with_the_statement_that_gives_them() {
+async fn a_role_without_needed_rights_is_refused_with_the_statement_that_grants_them() {
     let database = testing::database().await;
     let (name, options) = role(&database, "LOGIN").await;
-    says(
+    assert_names(
         &refusal(options.clone()).await,
-        &["may not make tables", &format!("GRANT CREATE ON SCHEMA \"public\" TO \"{name}\"")],
+        &["is not allowed to create tables", &format!("GRANT CREATE ON SCHEMA \"public\" TO \"{name}\"")],
     );
     run(&database, format!("GRANT CREATE ON SCHEMA public TO {name}")).await;
     check(&pool(options.clone()), true, None).await.unwrap();
     run(&database, format!("REVOKE CONNECT ON DATABASE {} FROM PUBLIC", name_of(&database))).await;
-    says(&refusal(options).await, &[&name, "may not use the database", &name_of(&database)]);
+    assert_names(&refusal(options).await, &[&name, "is not allowed to use the database", &name_of(&database)]);
     run(&database, format!("DROP OWNED BY {name}; DROP ROLE {name}")).await;
 }
 
 #[tokio::test]
-async fn a_role_or_a_database_with_too_few_connections_is_refused_and_enough_are_not() {
+async fn a_role_or_a_database_that_allows_too_few_connections_is_refused() {
     let database = testing::database().await;
     let name = name_of(&database);
     let (role, options) = role(&database, "LOGIN CONNECTION LIMIT 5").await;
@@ -119,46 +121,46 @@ async fn a_role_or_a_database_with_too_few_connections_is_refused_and_enough_are
         async move { check(&pool, true, own).await }
     };
     let refused = starts(Some(7)).await.unwrap_err();
-    says(
+    assert_names(
         &refused,
-        &[&format!("the role {role} may have 5 connections"), "fewer than 9", "opens 23", "CONNECTION LIMIT"],
+        &[&format!("the role {role} allows 5 connections"), "fewer than 9", "opens 23", "CONNECTION LIMIT"],
     );
     starts(None).await.unwrap();
     run(&database, format!("ALTER ROLE {role} CONNECTION LIMIT 20")).await;
     starts(Some(7)).await.unwrap();
     run(&database, format!("ALTER ROLE {role} CONNECTION LIMIT -1; ALTER DATABASE {name} CONNECTION LIMIT 6")).await;
-    says(
+    assert_names(
         &starts(Some(7)).await.unwrap_err(),
-        &[&format!("the database {name} may have 6 connections"), "ALTER DATABASE"],
+        &[&format!("the database {name} allows 6 connections"), "ALTER DATABASE"],
     );
     run(&database, format!("ALTER DATABASE {name} CONNECTION LIMIT -1; ALTER ROLE {role} CONNECTION LIMIT 1")).await;
-    // Without a node's needs two are still needed: one that holds and one that writes.
-    says(&starts(None).await.unwrap_err(), &["too many connections"]);
+    // A command that starts no node needs two connections too.
+    assert_names(&starts(None).await.unwrap_err(), &["too many connections"]);
     run(&database, format!("ALTER ROLE {role} CONNECTION LIMIT 40")).await;
-    says(&starts(Some(60)).await.unwrap_err(), &["40 connections", "fewer than 62"]);
+    assert_names(&starts(Some(60)).await.unwrap_err(), &["40 connections", "fewer than 62"]);
     run(&database, format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
 }
 
 #[tokio::test]
-async fn what_keeps_a_node_from_the_database_is_named_with_its_place_and_without_a_password() {
+async fn an_unreachable_database_is_named_with_its_address_and_without_a_password() {
     let database = testing::database().await;
     let there = (*database.connect_options()).clone();
     let missing = format!("{}_missing", name_of(&database));
-    says(&refusal(there.clone().database(&missing)).await, &["does not exist", &missing, "CREATE DATABASE"]);
-    says(&refusal(there.clone().username("test_nobody")).await, &["test_nobody", "does not exist"]);
-    says(&refusal(there.clone().ssl_mode(PgSslMode::Require)).await, &["TLS", "sslmode"]);
+    assert_names(&refusal(there.clone().database(&missing)).await, &["does not exist", &missing, "CREATE DATABASE"]);
+    assert_names(&refusal(there.clone().username("test_nobody")).await, &["test_nobody", "does not exist"]);
+    assert_names(&refusal(there.clone().ssl_mode(PgSslMode::Require)).await, &["TLS", "sslmode"]);
     let (asleep, options) = role(&database, "NOLOGIN").await;
-    says(&refusal(options).await, &[&asleep, "not permitted to log in"]);
+    assert_names(&refusal(options).await, &[&asleep, "not permitted to log in"]);
     run(&database, format!("DROP ROLE {asleep}")).await;
 
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let elsewhere = PgConnectOptions::new_without_pgpass().host("127.0.0.1").username("u").password("hush");
     let began = Instant::now();
     let refused = refusal(elsewhere.clone().port(free)).await;
-    says(&refused, &["connection refused", &format!("127.0.0.1:{free}")]);
+    assert_names(&refused, &["connection refused", &format!("127.0.0.1:{free}")]);
     assert!(!refused.contains("hush") && began.elapsed() < testing::PATIENCE, "{refused}");
-    says(&refusal(elsewhere.clone().host("nowhere.invalid")).await, &["nowhere.invalid", "not known"]);
-    says(&refusal(elsewhere.clone().socket("/nowhere")).await, &["/nowhere/.s.PGSQL.5432"]);
+    assert_names(&refusal(elsewhere.clone().host("nowhere.invalid")).await, &["nowhere.invalid", "not known"]);
+    assert_names(&refusal(elsewhere.clone().socket("/nowhere")).await, &["/nowhere/.s.PGSQL.5432"]);
 }
 
 #[tokio::test]
@@ -166,15 +168,16 @@ async fn a_wrong_password_is_named() {
     let folder = tempfile::Builder::new().prefix("maju-password-").tempdir().unwrap();
     std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let data = folder.path().join("data");
-    let place = Place { data_dir: data.clone(), fallback_base: folder.path().join("fallback"), durable: false };
-    let postgres = private::open(place).await.unwrap();
+    let options =
+        StartOptions { data_dir: data.clone(), fallback_base: folder.path().join("fallback"), durable: false };
+    let postgres = private::open(options).await.unwrap();
     let admin = pool(postgres.connect_options());
     run(&admin, "CREATE ROLE guest LOGIN PASSWORD 'right'; GRANT CREATE ON SCHEMA public TO guest").await;
     let rules = data.join("pg/pg_hba.conf");
     std::fs::write(&rules, "local all guest scram-sha-256\nlocal all all trust\n").unwrap();
     run(&admin, "SELECT pg_reload_conf()").await;
     let guest = postgres.connect_options().username("guest");
-    testing::eventually("the rules are read", || async {
+    testing::eventually("the new rules are in force", || async {
         check(&pool(guest.clone().password("wrong")), true, None).await.is_err()
     })
     .await;
@@ -182,12 +185,12 @@ async fn a_wrong_password_is_named() {
     let accepted = check(&pool(guest.password("right")), true, None).await;
     admin.close().await;
     postgres.stop().await;
-    says(&refused, &["wrong password", "guest"]);
+    assert_names(&refused, &["wrong password", "guest"]);
     accepted.unwrap();
 }
 
 #[tokio::test]
-async fn something_else_at_the_port_is_not_taken_for_postgres() {
+async fn another_server_at_the_port_is_not_mistaken_for_postgres() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let options = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port).username("u");
@@ -198,12 +201,12 @@ async fn something_else_at_the_port_is_not_taken_for_postgres() {
         }
     };
     tokio::select! {
-        refused = refusal(options.clone()) => says(&refused, &["not a Postgres", &format!("127.0.0.1:{port}")]),
+        refused = refusal(options.clone()) => assert_names(&refused, &["not a Postgres", &format!("127.0.0.1:{port}")]),
         () = answering => {}
     }
-    // It accepts, and says nothing.
+    // A server that accepts connections and sends nothing.
     let limit = Duration::from_millis(200);
-    let silent = connect_within(&pool(options.clone()), &[], limit).await.unwrap_err();
-    let said = failure::describe(&silent, &options, Duration::from_secs(3));
-    says(&said, &[&format!("127.0.0.1:{port}"), "does not answer within 3 s"]);
+    let silent = connect_with_timeout(&pool(options.clone()), &[], limit).await.unwrap_err();
+    let error = connection_error::describe(&silent, &options, Duration::from_secs(3));
+    assert_names(&error, &[&format!("127.0.0.1:{port}"), "did not answer within 3 s"]);
 }

@@ -1,34 +1,37 @@
-//! Checks at the start: that the database keeps what it says is committed, has the properties that Maju depends on, is not
-//! behind a pooler in another mode than session, and has the connections that a node needs.
+//! The checks of the database at the start: it does not lose what it has committed, has the
+//! properties that Maju depends on, is not behind a pooler in another mode than session, and allows
+//! the connections that a node needs.
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio::time::Instant;
 
-use super::{POOL, connect_within, failure, session};
+use super::limits::{MAX_POOL_CONNECTIONS, MIN_POOL_CONNECTIONS, MIN_POSTGRES_MAJOR};
+use super::{connect_with_timeout, connection_error, session};
 use crate::faults::{self, Fault};
 
-/// What is said of a pooler whose connections change hands between two statements.
-pub(super) const WRONG_MODE: &str = "the connection pooler is in transaction or statement mode; Maju needs session mode \
+/// The error for a pooler that gives a server connection to other clients between two statements.
+pub(super) const WRONG_POOLER_MODE: &str = "the connection pooler is in transaction or statement mode; Maju needs session mode \
      (PgBouncer: pool_mode = session)";
-/// How long a start waits for one connection. Generous: the machine may be busy.
-const OPENING: Duration = Duration::from_secs(10);
-/// How long a start waits for a Postgres that is not there yet, or is starting.
-const COMING: Duration = Duration::from_secs(2);
-/// Time between two tries.
-const AGAIN: Duration = Duration::from_millis(100);
-/// Connections of the pool without which requests do not get on.
-const LEAST_POOL: u32 = 2;
-/// The session of a check.
+/// How long a start waits for one connection. Long, because the machine can be busy.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a start waits for a Postgres that does not run yet or is starting.
+const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a start waits for a connection to be closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time between two attempts to connect.
+const RETRY_DELAY: Duration = Duration::from_millis(100);
+/// The session settings of a check.
 const SESSION: &[session::Setting] = &[("application_name", "maju start")];
 
-/// Checks an open pool's database. `own` connections of a node are outside the pool; `None` for a command that needs no node's.
+/// Checks the database of a pool. `own` is the number of connections that a node opens outside the
+/// pool; `None` for a command that starts no node.
 ///
 /// # Errors
-/// One line that names what is wrong and the way out.
+/// Returns one line that names the problem and what to do.
 pub async fn check(pool: &PgPool, accept_unsafe: bool, own: Option<u32>) -> Result<(), String> {
-    let mut first = arrive(pool).await?;
+    let mut first = connect_first(pool).await?;
     check_properties(&mut first, accept_unsafe).await?;
     let mut held: u32 = 1;
     if let Some(own) = own {
@@ -38,32 +41,34 @@ pub async fn check(pool: &PgPool, accept_unsafe: bool, own: Option<u32>) -> Resu
     held += 1;
     let mut open = vec![first, second];
     if let Some(own) = own {
-        // The pool opens its first by itself.
-        open.extend(check_room(pool, own + LEAST_POOL, held + 1).await?);
+        // The pool has opened its first connection itself.
+        open.extend(check_capacity(pool, own + MIN_POOL_CONNECTIONS, held + 1).await?);
     }
-    join_all(open.into_iter().map(|connection| tokio::time::timeout(COMING, connection.close()))).await;
+    join_all(open.into_iter().map(|connection| tokio::time::timeout(CLOSE_TIMEOUT, connection.close()))).await;
     Ok(())
 }
 
-/// The first connection: one that is refused is tried again for a moment.
-async fn arrive(pool: &PgPool) -> Result<PgConnection, String> {
-    let until = Instant::now() + COMING;
+/// Opens the first connection. Retries for two seconds if Postgres does not accept it yet.
+async fn connect_first(pool: &PgPool) -> Result<PgConnection, String> {
+    let until = Instant::now() + ARRIVAL_TIMEOUT;
     loop {
-        match connect_within(pool, SESSION, OPENING).await {
+        match connect_with_timeout(pool, SESSION, CONNECT_TIMEOUT).await {
             Ok(connection) => return Ok(connection),
-            Err(why) if failure::may_pass(&why) && Instant::now() < until => tokio::time::sleep(AGAIN).await,
-            Err(why) => return Err(failed(pool, &why)),
+            Err(why) if connection_error::is_transient(&why) && Instant::now() < until => {
+                tokio::time::sleep(RETRY_DELAY).await
+            }
+            Err(why) => return Err(describe(pool, &why)),
         }
     }
 }
 
-fn failed(pool: &PgPool, error: &sqlx::Error) -> String {
-    failure::describe(error, &pool.connect_options(), OPENING)
+fn describe(pool: &PgPool, error: &sqlx::Error) -> String {
+    connection_error::describe(error, &pool.connect_options(), CONNECT_TIMEOUT)
 }
 
 /// The properties of a database, a role and a server that Maju depends on.
 struct Properties {
-    version: i32,
+    version: u32,
     server_encoding: String,
     client_encoding: String,
     isolation: String,
@@ -72,16 +77,16 @@ struct Properties {
     read_only: bool,
     /// `None` if no schema of the search path exists.
     schema: Option<String>,
-    may_create: bool,
+    can_create: bool,
     search_path: String,
     user: String,
     database: String,
-    /// `fsync`, `full_page_writes`, `synchronous_commit`: whether they are off.
+    /// The settings of [`DURABILITY_SETTINGS`] that are off.
     off: Vec<&'static str>,
 }
 
-/// Settings without which a crash loses what was acknowledged.
-const DURABLE: [&str; 3] = ["fsync", "full_page_writes", "synchronous_commit"];
+/// Settings without which a crash loses acknowledged messages.
+const DURABILITY_SETTINGS: [&str; 3] = ["fsync", "full_page_writes", "synchronous_commit"];
 
 async fn properties(connection: &mut PgConnection) -> Result<Properties, sqlx::Error> {
     let columns = [
@@ -101,7 +106,7 @@ async fn properties(connection: &mut PgConnection) -> Result<Properties, sqlx::E
         "current_setting('full_page_writes')",
         "current_setting('synchronous_commit')",
     ];
-    let row = session::row(connection, &columns).await?;
+    let row = session::read_row(connection, &columns).await?;
     let text = |column: usize| row.get(column).cloned().unwrap_or_default();
     Ok(Properties {
         version: text(0).parse().unwrap_or_default(),
@@ -112,27 +117,34 @@ async fn properties(connection: &mut PgConnection) -> Result<Properties, sqlx::E
         in_recovery: text(5) == "true",
         read_only: text(6) == "on",
         schema: Some(text(7)).filter(|schema| !schema.is_empty()),
-        may_create: text(8) == "true",
+        can_create: text(8) == "true",
         search_path: text(9),
         user: text(10),
         database: text(11),
-        off: (0..DURABLE.len()).filter(|nth| text(12 + nth) == "off").map(|nth| DURABLE[nth]).collect(),
+        off: (0..DURABILITY_SETTINGS.len())
+            .filter(|nth| text(12 + nth) == "off")
+            .map(|nth| DURABILITY_SETTINGS[nth])
+            .collect(),
     })
 }
 
 impl Properties {
-    /// What is wrong with them, and the way out.
+    /// Returns the first problem and what to do. `None` if there is none.
     fn refusal(&self) -> Option<String> {
         let Self { user, database, search_path, .. } = self;
-        if self.version < 150_000 {
-            return Some(format!("Postgres 15 or newer is needed; this one reports {}", self.version));
+        // 15.3 is 150003.
+        if self.version < MIN_POSTGRES_MAJOR * 10_000 {
+            let version = self.version;
+            return Some(format!("Maju needs Postgres {MIN_POSTGRES_MAJOR} or newer; this one is number {version}"));
         }
         if self.in_recovery {
-            return Some("this Postgres is a standby and takes no writes: name the primary in DATABASE_URL".to_owned());
+            return Some(
+                "this Postgres is a standby and accepts no writes: name the primary in DATABASE_URL".to_owned(),
+            );
         }
         if self.server_encoding != "UTF8" {
             return Some(format!(
-                "the database {database} has the encoding {}, which cannot hold every message; Maju needs UTF8. Make another with \
+                "the database {database} has the encoding {}, which cannot store every message; Maju needs UTF8. Create another with \
                  CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, and name it in DATABASE_URL",
                 self.server_encoding
             ));
@@ -142,7 +154,7 @@ impl Properties {
         }
         if self.read_only {
             return Some(format!(
-                "default_transaction_read_only is on, so that nothing can be written: turn it off for the server, or with \
+                "default_transaction_read_only is on, so nothing can be written: turn it off for the server, or with \
                  ALTER DATABASE \"{database}\" or ALTER ROLE \"{user}\" SET default_transaction_read_only = off"
             ));
         }
@@ -151,19 +163,19 @@ impl Properties {
         }
         if self.replication_role != "origin" {
             return Some(format!(
-                "session_replication_role is {}, so that references are not checked: ALTER ROLE \"{user}\" RESET session_replication_role",
+                "session_replication_role is {}, so foreign keys are not checked: ALTER ROLE \"{user}\" RESET session_replication_role",
                 self.replication_role
             ));
         }
         let Some(schema) = &self.schema else {
             return Some(format!(
-                "no schema of the search_path ({search_path}) exists or may be used by the role {user}: make one with \
+                "the role {user} can use no schema of the search_path ({search_path}): create one with \
                  CREATE SCHEMA, or ALTER ROLE \"{user}\" SET search_path = public"
             ));
         };
-        (!self.may_create).then(|| {
+        (!self.can_create).then(|| {
             format!(
-                "the role {user} may not make tables in the schema {schema} of the database {database}: \
+                "the role {user} is not allowed to create tables in the schema {schema} of the database {database}: \
                  GRANT CREATE ON SCHEMA \"{schema}\" TO \"{user}\""
             )
         })
@@ -171,7 +183,7 @@ impl Properties {
 }
 
 async fn check_properties(connection: &mut PgConnection, accept_unsafe: bool) -> Result<(), String> {
-    let found = properties(connection).await.map_err(|why| format!("cannot read the properties of Postgres: {why}"))?;
+    let found = properties(connection).await.map_err(|why| format!("cannot read the settings of Postgres: {why}"))?;
     if let Some(refusal) = found.refusal() {
         return Err(refusal);
     }
@@ -181,46 +193,48 @@ async fn check_properties(connection: &mut PgConnection, accept_unsafe: bool) ->
         }
         let line = format!("Postgres runs with {name} = off: a crash could lose acknowledged messages");
         if !accept_unsafe {
-            return Err(format!("{line}. Turn it on, or start with --unsafe-database if that is what you want"));
+            return Err(format!("{line}. Turn it on, or accept the risk with --unsafe-database"));
         }
         tracing::warn!(postgres.setting = name, "{line}");
     }
     Ok(())
 }
 
-/// A pooler in transaction mode would hand our advisory locks and session settings to somebody else. Returns a second
-/// connection, which has not met the first one's server process.
+/// Checks that no pooler in transaction or statement mode is in between: it would give the advisory
+/// locks and session settings of Maju to other clients. Returns a second connection, which has
+/// another server process than the first one.
 async fn check_session_mode(pool: &PgPool, first: &mut PgConnection) -> Result<PgConnection, String> {
     const PID: [&str; 1] = ["pg_backend_pid()::text"];
-    let failed = |why: sqlx::Error| failed(pool, &why);
-    let wanted = session::of(SESSION);
-    let before = session::row(first, &PID).await.map_err(failed)?;
-    let set = session::set(first, &wanted).await.map_err(failed)?;
-    let mut second = connect_within(pool, SESSION, OPENING).await.map_err(failed)?;
-    // While this transaction lasts, a pooler in transaction mode has lent the server process to it alone.
+    let failed = |why: sqlx::Error| describe(pool, &why);
+    let wanted = session::settings(SESSION);
+    let before = session::read_row(first, &PID).await.map_err(failed)?;
+    let set = session::apply(first, &wanted).await.map_err(failed)?;
+    let mut second = connect_with_timeout(pool, SESSION, CONNECT_TIMEOUT).await.map_err(failed)?;
+    // During this transaction a pooler in transaction mode gives the server process to it alone.
     sqlx::raw_sql("BEGIN").execute(&mut second).await.map_err(failed)?;
-    let other = session::row(&mut second, &PID).await.map_err(failed)?;
+    let other = session::read_row(&mut second, &PID).await.map_err(failed)?;
     if other == before {
-        return Err(WRONG_MODE.to_owned());
+        return Err(WRONG_POOLER_MODE.to_owned());
     }
-    let after = session::row(first, &PID).await.map_err(failed)?;
+    let after = session::read_row(first, &PID).await.map_err(failed)?;
     let read = session::read(first, &wanted).await.map_err(failed)?;
     sqlx::raw_sql("COMMIT").execute(&mut second).await.map_err(failed)?;
     if after != before {
-        return Err(WRONG_MODE.to_owned());
+        return Err(WRONG_POOLER_MODE.to_owned());
     }
     match wanted.iter().zip(set.iter().zip(&read)).find(|(_, (set, read))| set != read) {
         Some(((name, value), (_, read))) => Err(format!(
-            "the session setting {name} = {value} does not hold (it is {read}): a connection pooler loses it; Maju needs session mode"
+            "the session setting {name} = {value} was lost (it is {read} now): a connection pooler does not keep it; Maju needs session mode"
         )),
         None => Ok(second),
     }
 }
 
-/// A limit on connections, how many there are under it, and whose it is.
+/// A limit on the number of connections.
 struct Limit {
-    of: String,
-    most: i64,
+    /// The server, the role or the database that has the limit.
+    subject: String,
+    max: i64,
     in_use: i64,
     /// The statement or setting that raises it.
     raise: String,
@@ -243,55 +257,57 @@ async fn limits(connection: &mut PgConnection) -> Result<Vec<Limit>, sqlx::Error
         "session_user::text".to_owned(),
         "current_database()::text".to_owned(),
     ];
-    let row = session::row(connection, &columns).await?;
+    let row = session::read_row(connection, &columns).await?;
     let number = |column: usize| row.get(column).and_then(|text| text.parse::<i64>().ok()).unwrap_or_default();
     let (role, database) = (&row[9], &row[10]);
     let is_super = row[5] == "true";
-    let kept = if is_super { 0 } else { number(1) + number(2) };
+    let reserved = if is_super { 0 } else { number(1) + number(2) };
     let mut limits = vec![Limit {
-        of: "the server".to_owned(),
-        most: number(0) - kept,
+        subject: "the server".to_owned(),
+        max: number(0) - reserved,
         in_use: number(6),
         raise: "raise max_connections".to_owned(),
     }];
-    // Postgres holds a superuser to the first one only.
+    // For a superuser, Postgres applies only the server's limit.
     if !is_super && number(3) >= 0 {
         let raise = format!("ALTER ROLE \"{role}\" CONNECTION LIMIT");
-        limits.push(Limit { of: format!("the role {role}"), most: number(3), in_use: number(7), raise });
+        limits.push(Limit { subject: format!("the role {role}"), max: number(3), in_use: number(7), raise });
     }
     if !is_super && number(4) >= 0 {
         let raise = format!("ALTER DATABASE \"{database}\" CONNECTION LIMIT");
-        limits.push(Limit { of: format!("the database {database}"), most: number(4), in_use: number(8), raise });
+        limits.push(Limit { subject: format!("the database {database}"), max: number(4), in_use: number(8), raise });
     }
     Ok(limits)
 }
 
-/// Refuses a limit under which a node cannot work, and warns of one that leaves less than a busy node opens.
+/// Refuses limits with which a node cannot work, and warns of limits below what a busy node opens.
 async fn check_limits(connection: &mut PgConnection, own: u32, held: i64) -> Result<(), String> {
-    let (least, all) = (i64::from(own + LEAST_POOL), i64::from(own + POOL));
-    let limits = limits(connection).await.map_err(|why| format!("cannot read the limits of Postgres: {why}"))?;
-    for Limit { of, most, in_use, raise } in limits {
-        let free = most - (in_use - held).max(0);
-        if most < least {
+    let (min, busy) = (i64::from(own + MIN_POOL_CONNECTIONS), i64::from(own + MAX_POOL_CONNECTIONS));
+    let limits =
+        limits(connection).await.map_err(|why| format!("cannot read the connection limits of Postgres: {why}"))?;
+    for Limit { subject, max, in_use, raise } in limits {
+        let free = max - (in_use - held).max(0);
+        if max < min {
             return Err(format!(
-                "{of} may have {most} connections, and a node opens {all} when it is busy and cannot work with fewer than {least}: {raise}"
+                "{subject} allows {max} connections, but a node cannot work with fewer than {min} and opens {busy} when it is busy: {raise}"
             ));
         }
-        if free < all {
+        if free < busy {
             tracing::warn!(
-                postgres.limit = most,
+                postgres.limit = max,
                 postgres.free = free,
-                node.connections = all,
-                "{of} has {free} of {most} connections left, and a node opens {all} when it is busy: {raise}"
+                node.connections = busy,
+                "{subject} has {free} of {max} connections left, but a node opens {busy} when it is busy: {raise}"
             );
         }
     }
     Ok(())
 }
 
-/// Opens as many connections as a node cannot do without: what a pooler allows is in no catalogue.
-async fn check_room(pool: &PgPool, least: u32, held: u32) -> Result<Vec<PgConnection>, String> {
-    let opening = (held..least).map(|_| connect_within(pool, SESSION, OPENING));
+/// Opens the connections that a node needs at least, because a pooler's limit cannot be queried.
+/// `held` of them are open already.
+async fn check_capacity(pool: &PgPool, min: u32, held: u32) -> Result<Vec<PgConnection>, String> {
+    let opening = (held..min).map(|_| connect_with_timeout(pool, SESSION, CONNECT_TIMEOUT));
     let mut open = Vec::new();
     let mut why = None;
     for opened in join_all(opening).await {
@@ -303,10 +319,10 @@ async fn check_room(pool: &PgPool, least: u32, held: u32) -> Result<Vec<PgConnec
     match why {
         None => Ok(open),
         Some(why) => Err(format!(
-            "not even {least} connections could be opened, and a node cannot work with fewer and opens {} when it is busy: {}. \
-             Behind PgBouncer raise default_pool_size",
-            least - LEAST_POOL + POOL,
-            failed(pool, &why)
+            "could not open {min} connections; a node cannot work with fewer, and opens {} when it is busy: {}. \
+             If this is a PgBouncer, raise its default_pool_size",
+            min - MIN_POOL_CONNECTIONS + MAX_POOL_CONNECTIONS,
+            describe(pool, &why)
         )),
     }
 }

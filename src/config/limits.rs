@@ -1,0 +1,14 @@
+//! Limits and defaults of the settings that an operator can meet.
+
+/// The port that the server listens on by default.
+pub const DEFAULT_LISTEN_PORT: u16 = 8_080;
+/// The shortest time that can be set for a stop, in seconds.
+pub const MIN_STOP_SECS: u64 = 1;
+/// The longest time that can be set for a stop, in seconds.
+pub const MAX_STOP_SECS: u64 = 600;
+/// The time that a stop can take by default, in seconds.
+pub const DEFAULT_STOP_SECS: u64 = 25;
+/// The default time zone: the site's first language is Korean.
+pub const DEFAULT_TIME_ZONE: &str = "Asia/Seoul";
+/// The longest name of a time zone.
+pub const MAX_TIME_ZONE_BYTES: usize = 64;
