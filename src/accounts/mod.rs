@@ -136,10 +136,10 @@ pub async fn visitor(app: &App, session: &Session, prefix: Prefix) -> Result<Vis
         return look_up(app, session).await;
     }
     let key = Key::Prefix(prefix);
-    app.limits.take(Bucket::Cookies, key)?;
+    app.limits.take(Bucket::UnknownCookies, key)?;
     let found = look_up(app, session).await;
     if !matches!(found, Err(Error::SessionEnded)) {
-        app.limits.give_back(Bucket::Cookies, key);
+        app.limits.refund(Bucket::UnknownCookies, key);
     }
     let visitor = found?;
     app.accounts.recent.remember(cookie, visitor.id);

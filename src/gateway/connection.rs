@@ -243,7 +243,7 @@ impl Connection {
         let Err(why) = self.app.limits.take(Bucket::Frames, visitor) else {
             return Ok(self.app.limits.take(Bucket::PrefixFrames, Key::Prefix(self.prefix)));
         };
-        let goes_on = self.excess.refused() || self.app.limits.take(Bucket::Excess, visitor).is_err();
+        let goes_on = self.excess.refused() || self.app.limits.take(Bucket::ExcessFrames, visitor).is_err();
         if goes_on && !faults::on(Fault::ExcessForgiven) {
             return Err(End::because(CloseCode::BadFrame, "too many frames"));
         }
@@ -262,7 +262,7 @@ impl Connection {
 
     /// Hands a send in. Its answer comes through the queue, after the commit, and is written with the event it made.
     async fn post(&mut self, id: u64, room: Uuid, post: rooms::Post) -> Result<Result<()>, End> {
-        if let Err(why) = self.app.limits.take(Bucket::Sends, Key::Visitor(self.who.id)) {
+        if let Err(why) = self.app.limits.take(Bucket::Entries, Key::Visitor(self.who.id)) {
             return Ok(Err(why));
         }
         if self.is_untouched() {

@@ -55,7 +55,7 @@ impl Wire {
         let parts = upgraded.downcast::<TokioIo<http::Socket>>().ok()?;
         let decoder = Decoder::new(limit, &parts.read_buf);
         let socket = parts.io.into_inner();
-        socket.bound_unread();
+        socket.limit_send_buffer();
         Some(Self { socket, decoder, out: VecDeque::new(), torn: false })
     }
 

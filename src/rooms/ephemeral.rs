@@ -104,7 +104,7 @@ fn tell_read(app: &App, key: (i64, i64), read: &Untold) -> bool {
     if online(app, &read.room) > SMALL {
         return true; // nobody is told in a large room
     }
-    if app.limits.take_for(Bucket::Reading, key).is_err() || !may_pass(app, read.room.id) {
+    if app.limits.take_for(Bucket::ReadMarkers, key).is_err() || !may_pass(app, read.room.id) {
         return false;
     }
     let event = RoomEvent::Read { room: read.room.public_id, member: read.member, seq: read.seq };
@@ -116,7 +116,7 @@ fn tell_read(app: &App, key: (i64, i64), read: &Untold) -> bool {
 fn may_pass(app: &App, room: i64) -> bool {
     let deliveries = app.hub.listeners(Topic::Room(room)) + presence::elsewhere(app, room);
     let deliveries = u32::try_from(deliveries).unwrap_or(u32::MAX).max(1);
-    app.limits.take_many(Bucket::Deliveries, Key::Room(room), deliveries).is_ok()
+    app.limits.take_many(Bucket::EphemeralDeliveries, Key::Room(room), deliveries).is_ok()
 }
 
 /// Writes how far people have read. What fails is written with the next tick.

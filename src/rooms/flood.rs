@@ -16,9 +16,9 @@ pub(super) fn check(app: &App, room: &ChatRoom, prefix: &[u8], alike: u64) -> Re
     if room.kind == RoomKind::Talk || faults::on(Fault::FloodAccepted) {
         return Ok(());
     }
-    app.limits.take_for(Bucket::SameText, (prefix, room.id, alike))?;
-    app.limits.take_for(Bucket::PrefixSends, (prefix, room.id))?;
-    app.limits.take(Bucket::RoomSends, Key::Room(room.id))
+    app.limits.take_for(Bucket::RepeatedText, (prefix, room.id, alike))?;
+    app.limits.take_for(Bucket::PrefixEntries, (prefix, room.id))?;
+    app.limits.take(Bucket::RoomEntries, Key::Room(room.id))
 }
 
 /// Returns the same number for texts that differ in spaces and capitals only. Costs nothing where limits are off.
