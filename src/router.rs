@@ -74,5 +74,5 @@ async fn not_found(uri: Uri, request: HeaderMap) -> Response {
     let for_programs = ["/api", "/ws", "/admin"]
         .iter()
         .any(|root| uri.path().strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
-    if for_programs { Error::NotFound.into_response() } else { spa::not_found_page(request).await }
+    if for_programs { Error::NotFound.into_response() } else { cms::not_found_page(request).await }
 }

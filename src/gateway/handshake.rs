@@ -9,7 +9,7 @@ use sha1::{Digest as _, Sha1};
 
 use super::PROTOCOL;
 use crate::error::problem;
-use crate::locale::listed;
+use crate::locale::header_list;
 
 /// What a server adds to a client's key (RFC 6455, 1.3).
 const SALT: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -68,7 +68,7 @@ impl Handshake {
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    listed(headers, name).any(|word| word.eq_ignore_ascii_case(token))
+    header_list(headers, name).any(|word| word.eq_ignore_ascii_case(token))
 }
 
 /// What a server says to a key; None for one that is no key.

@@ -1,6 +1,9 @@
-//! The HTTP layer: the accept loop, client addresses, rate limits, security headers.
+//! The HTTP layer: the accept loop, client addresses, rate limits, security headers, cached bodies.
 mod accept;
+mod appearance;
+pub mod assets;
 mod body;
+mod cached_body;
 mod client_ip;
 mod connection_limit;
 mod headers;
@@ -13,7 +16,9 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
+pub use appearance::{Appearance, Theme};
 pub use body::{Json, Path, Query, deserialize_integer};
+pub use cached_body::{CachedBody, Encoding, HTML};
 pub use client_ip::{ClientIp, Prefix};
 pub use openapi::with_shared_errors;
 pub use origin::require_same_origin;
