@@ -41,6 +41,7 @@ pub struct StatsSection {
     pub counters: BTreeMap<String, String>,
 }
 
+/// How the service works, in steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Steps {
     pub title: String,
@@ -48,6 +49,7 @@ pub struct Steps {
     pub steps: Vec<Step>,
 }
 
+/// One step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Step {
     pub art: Art,
@@ -86,6 +88,7 @@ impl Showcase {
     }
 }
 
+/// The screen of one person in a [`Showcase`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Screen {
     pub title: String,
@@ -93,6 +96,7 @@ pub struct Screen {
     pub note: String,
 }
 
+/// A message in a [`Showcase`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ShowcaseMessage {
     pub from: Side,
@@ -101,6 +105,7 @@ pub struct ShowcaseMessage {
     pub text: String,
 }
 
+/// A side of the talk in a [`Showcase`]: the reader, or the other person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
@@ -118,12 +123,14 @@ pub struct Safety {
     pub help: Option<Help>,
 }
 
+/// A list of promises with its title.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Promises {
     pub title: String,
     pub items: Vec<Promise>,
 }
 
+/// One promise, or one thing that the site cannot do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Promise {
     pub icon: Icon,
@@ -146,6 +153,7 @@ pub enum Icon {
     Lock,
 }
 
+/// Telephone lines for people who need help.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Help {
     pub title: String,
@@ -159,12 +167,14 @@ pub struct HelpLine {
     pub number: String,
 }
 
+/// Questions with their answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Faq {
     pub title: String,
     pub items: Vec<Question>,
 }
 
+/// A question with its answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Question {
     pub question: String,
@@ -179,6 +189,7 @@ pub struct Action {
     pub side: String,
 }
 
+/// Plain paragraphs with a title.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Prose {
     pub title: String,
@@ -253,6 +264,7 @@ impl Label {
     }
 }
 
+/// The unit of a stat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {

@@ -145,7 +145,7 @@ async fn only_the_sites_own_host_is_served() {
 }
 
 #[tokio::test]
-async fn trace_and_connect_are_problem_of() {
+async fn trace_and_connect_are_refused() {
     assert_eq!(problem_of(send("TRACE", "/", &[], "").await).await, (405, "bad_frame".to_owned()));
     assert_eq!(problem_of(send("CONNECT", "chat.example.org:443", &[], "").await).await.0, 405);
 }

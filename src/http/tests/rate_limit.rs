@@ -45,8 +45,8 @@ async fn a_bucket_holds_its_capacity_and_refills_at_its_rate() {
         (Bucket::PrefixJoins, 10, 200),
     ];
     let limits = RateLimiter::new(&config());
-    for (bucket, _, burst) in figures {
-        assert_eq!(accepted(&limits, bucket, Key::Visitor(1), 10_000), burst, "{bucket:?}");
+    for (bucket, _, capacity) in figures {
+        assert_eq!(accepted(&limits, bucket, Key::Visitor(1), 10_000), capacity, "{bucket:?}");
     }
     assert_eq!(accepted(&limits, Bucket::Reports, Key::Visitor(1), 100), 10);
     assert_eq!(accepted(&limits, Bucket::Typing, Key::Visitor(1), 100), 6);
@@ -68,11 +68,11 @@ async fn an_action_takes_several_tokens_but_never_more_than_the_capacity() {
     assert!(take(2_000) && !take(1_001) && take(1_000));
     advance(Duration::from_secs(3)).await;
     assert!(take(1_000_000) && !take(1), "all of them");
-    for (bucket, whose, burst) in
+    for (bucket, whose, capacity) in
         [(Bucket::Typing, (1, 1), 6), (Bucket::Typing, (1, 2), 6), (Bucket::ReadMarkers, (1, 1), 1)]
     {
         let taken = (0..20).filter(|_| limits.take_for(bucket, whose).is_ok()).count();
-        assert_eq!(taken, burst, "each owner has its own bucket");
+        assert_eq!(taken, capacity, "each owner has its own bucket");
     }
 }
 
