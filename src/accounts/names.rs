@@ -13,7 +13,7 @@ const ANIMALS: [&str; 24] = [
     "wren", "koala", "panda", "swan", "turtle", "finch", "dolphin", "hedgehog", "squirrel", "magpie",
 ];
 
-/// The keys of the colours.
+/// Returns the keys of the colours.
 #[cfg(test)]
 pub fn colors() -> impl Iterator<Item = &'static str> {
     COLORS.into_iter()
@@ -27,14 +27,14 @@ pub struct Alias {
 }
 
 impl Alias {
-    /// Draws one of the 192.
+    /// Draws a random alias.
     pub fn random(rng: &mut impl Rng) -> Self {
         let color = *COLORS.choose(rng).unwrap_or(&COLORS[0]);
         let animal = *ANIMALS.choose(rng).unwrap_or(&ANIMALS[0]);
         Self { color: color.to_owned(), animal: animal.to_owned() }
     }
 
-    /// Draws two that differ in colour and in animal, for the two sides of a talk.
+    /// Draws two aliases that differ in colour and in animal, for the two sides of a talk.
     pub fn random_pair(rng: &mut impl Rng) -> (Self, Self) {
         let colors: Vec<_> = COLORS.sample(rng, 2).map(|color| (*color).to_owned()).collect();
         let animals: Vec<_> = ANIMALS.sample(rng, 2).map(|animal| (*animal).to_owned()).collect();
@@ -42,7 +42,7 @@ impl Alias {
         (side(0), side(1))
     }
 
-    /// The name in words: 초록 수달, Green Otter.
+    /// Returns the name in words: 초록 수달, Green Otter.
     pub fn in_words(&self, locale: Locale) -> String {
         let strings = locale.strings();
         format!("{} {}", name(&strings.colors, &self.color), name(&strings.animals, &self.animal))

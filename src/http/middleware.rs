@@ -28,6 +28,8 @@ use crate::error::{Error, problem};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Bytes of another layer's error text that are passed on.
 const MAX_DETAIL_BYTES: usize = 1024;
+/// Bytes of a body that is too large which are read and discarded.
+const MAX_DISCARDED_BYTES: usize = 2 * 1024 * 1024;
 
 /// How large a request can be, and how long it can take. WebSockets have their own limits.
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +55,7 @@ impl Default for RequestLimits {
             body_timeout: limits::BODY_TIMEOUT,
             deadline: limits::REQUEST_DEADLINE,
             wait: db::WAIT,
-            discarded_bytes: 2 * 1024 * 1024,
+            discarded_bytes: MAX_DISCARDED_BYTES,
         }
     }
 }

@@ -18,8 +18,10 @@ use crate::ids::{RoomId, VisitorId};
 
 /// Shards let requests with different keys proceed without waiting for each other.
 const SHARDS: usize = 32;
-/// Keys remembered in one shard: 100,000 in all, about 5 MB.
-const MAX_SHARD_KEYS: usize = 100_000 / SHARDS;
+/// Keys remembered in all shards; they take about 5 MB.
+const MAX_KEYS: usize = 100_000;
+/// Keys remembered in one shard.
+const MAX_SHARD_KEYS: usize = MAX_KEYS / SHARDS;
 /// Keys that a full shard evicts at once, so that eviction costs O(1) per key.
 const EVICTED_KEYS: usize = MAX_SHARD_KEYS / 8;
 
@@ -130,7 +132,7 @@ impl RateLimiter {
 
     /// Takes one token, in O(1).
     ///
-    /// Above 100,000 keys, the fullest buckets are evicted, so that keys that are throttled stay
+    /// When memory is full, the fullest buckets are evicted, so that keys that are throttled stay
     /// throttled.
     ///
     /// # Errors

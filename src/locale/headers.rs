@@ -2,7 +2,8 @@
 //!
 //! axum-extra's `CookieJar` and the `headers` crate read a header line as a whole: one byte that is
 //! not text hides every element of the line. Cookies that other sites set on the same host can hold
-//! any bytes, so each element is read by itself here.
+//! any bytes, so each element is read by itself here. In debug builds, `headers` also panics on an
+//! entity tag with a space in `If-None-Match`.
 use axum::http::{HeaderMap, HeaderName, header};
 
 /// Returns the value of a cookie as it was sent. `None` if there is no such cookie.

@@ -191,7 +191,11 @@ pub fn submit(app: &App, who: &Visitor, membership: Membership, post: Post, answ
     if membership.muted.is_none() && membership.room.closed_at.is_none() {
         flood::check(app, &membership.room, &post.prefix, alike)?;
     }
-    app.limits.take_many(Bucket::StoredBytes, Key::Visitor(who.id), u32::try_from(payload.stored()).unwrap_or(u32::MAX))?;
+    app.limits.take_many(
+        Bucket::StoredBytes,
+        Key::Visitor(who.id),
+        u32::try_from(payload.stored()).unwrap_or(u32::MAX),
+    )?;
     app.rooms.writer.submit(writer::Draft {
         room: membership.room,
         member: membership.member,

@@ -128,8 +128,8 @@ async fn memory_is_bounded_and_throttled_keys_stay_throttled() {
 async fn a_refunded_token_can_be_taken_again() {
     let limits = RateLimiter::new(&config());
     assert_eq!(accepted(&limits, Bucket::UnknownCookies, prefix(1), 1_000), 400);
-    limits.give_back(Bucket::UnknownCookies, prefix(1));
-    limits.give_back(Bucket::UnknownCookies, prefix(2)); // never taken
+    limits.refund(Bucket::UnknownCookies, prefix(1));
+    limits.refund(Bucket::UnknownCookies, prefix(2)); // never taken
     assert_eq!(accepted(&limits, Bucket::UnknownCookies, prefix(1), 1_000), 1);
     assert_eq!(accepted(&limits, Bucket::UnknownCookies, prefix(2), 1_000), 400);
 }
