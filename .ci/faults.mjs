@@ -63,7 +63,7 @@ const caughtBy = {
   slow_socket_kept: ['gateway::tests::life::a_socket_that_does_not_read_is_closed_and_others_go_on'],
   stop_forgets_answers: ['gateway::tests::life::a_stopping_node_waits_for_entries_that_are_being_written'],
   close_not_answered: ['gateway::tests::protocol::every_case_is_answered_as_the_protocol_says'],
-  unread_bytes_reset: ['http::tests::accept::who_was_answered_and_had_more_to_say_is_not_reset'],
+  unread_bytes_reset: ['http::tests::accept::an_answered_client_that_still_sends_is_not_reset'],
   excess_forgiven: ['gateway::tests::refusals::endless_frames_of_any_kind_above_the_limit_close_4400'],
   leave_overtakes_sends: ['gateway::tests::messages::sends_before_a_leave_are_written_before_it'],
   flood_accepted: ['rooms::tests::flood::many_visitors_of_one_prefix_cannot_flood_a_room_and_others_go_on_writing'],

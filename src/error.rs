@@ -1,4 +1,4 @@
-//! The one error of the product: a stable code for the socket and REST, a sentence for a person, and what to do about it.
+//! The error type of the product: a stable code for the socket and REST, and a text for people.
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -6,67 +6,87 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+/// A result whose error is [`Error`] unless stated otherwise.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong for a caller. Each has a stable [`Error::code`]; [`Error::Internal`] is logged where it is answered.
+/// What can go wrong for a caller. Each variant has a stable [`Error::code`].
+///
+/// The texts are for people: what happened, what was kept, and what to do. [`Error::Internal`] is
+/// logged where it is answered.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// A frame or request that does not have the documented shape.
     #[error("{why}")]
     BadFrame { why: Cow<'static, str>, field: Option<&'static str> },
+    /// A payload that is refused.
     #[error("{why}")]
     BadPayload { why: Cow<'static, str>, field: Option<&'static str> },
-    #[error("At most {limit} characters.")]
+    /// A text with too many characters.
+    #[error("This is longer than {limit} characters and was not saved. Shorten it and try again.")]
     TooLong { limit: usize, field: Option<&'static str> },
-    #[error("At most {limit} bytes as it is stored.")]
+    /// A value with too many bytes as it is stored.
+    #[error("This takes more than {limit} bytes and was not saved. Shorten it and try again.")]
     TooLarge { limit: usize, field: Option<&'static str> },
-    #[error("There is nothing here, or it is not yours.")]
+    /// Something that does not exist, or that the caller must not know of.
+    #[error("This does not exist, or you do not have access to it.")]
     NotFound,
+    /// An action that the caller is not allowed to do.
     #[error("{0}")]
     Forbidden(&'static str),
-    #[error("Too many at once. Wait a moment and try again.")]
+    /// A rate limit. `after` is the time until the next attempt can succeed.
+    #[error("Too many requests. This one was not carried out; wait a moment and try again.")]
     RateLimited { after: Duration },
-    #[error("This has ended. What was written stays readable.")]
+    /// A write to a room or talk that has ended.
+    #[error("This conversation has ended. Its messages stay readable.")]
     Closed,
+    /// A contradiction to something that is stored already.
     #[error("{0}")]
     Conflict(&'static str),
-    #[error("You are in a talk already. Go back to it, or end it first.")]
+    /// A seek by a visitor who is in a talk.
+    #[error("You are already in a talk. Return to it, or end it first.")]
     AlreadyInSession,
-    #[error("Confirm your age and the rules first.")]
+    /// An action before the age and the rules are confirmed.
+    #[error("Confirm your age and accept the rules first.")]
     AgeGate,
-    #[error("A moderator has taken your right to write for now.")]
+    /// A write by a visitor who is muted. `None` if there is no end.
+    #[error("A moderator has muted you. You can read, but not write for now.")]
     Muted { after: Option<Duration> },
-    #[error("You can't chat here: a moderator has banned you.")]
+    /// An action by a visitor who is banned. `None` if there is no end.
+    #[error("A moderator has banned you. You cannot chat here.")]
     Banned { after: Option<Duration> },
-    #[error("Your session has ended. Load the page again for a new one.")]
+    /// A cookie without a session.
+    #[error("Your session has ended. Reload the page to start a new one.")]
     SessionEnded,
-    #[error("We can't do this right now. Nothing was lost; try again in a moment.")]
+    /// A failure that passes, such as an unreachable database.
+    #[error("This cannot be done right now. Nothing was lost; try again in a moment.")]
     Unavailable,
-    #[error("Something went wrong on our side. Nothing was lost; try again.")]
+    /// A failure of the server.
+    #[error("The server failed. Nothing was lost; try again.")]
     Internal(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {
-    /// A frame or request that does not have the documented shape.
+    /// Creates the error for a frame or request that does not have the documented shape.
     pub fn bad_frame(why: impl Into<Cow<'static, str>>) -> Self {
         Self::BadFrame { why: why.into(), field: None }
     }
 
-    /// A field of a frame or request that is out of its bounds.
+    /// Creates the error for a field of a frame or request that is invalid.
     pub fn bad_field(field: &'static str, why: impl Into<Cow<'static, str>>) -> Self {
         Self::BadFrame { why: why.into(), field: Some(field) }
     }
 
-    /// A payload that is refused; it is never changed silently.
+    /// Creates the error for a field of a payload. Payloads are refused, never changed silently.
     pub fn bad_payload(field: &'static str, why: impl Into<Cow<'static, str>>) -> Self {
         Self::BadPayload { why: why.into(), field: Some(field) }
     }
 
-    /// A failure that is ours to find: logged in full, answered as `internal`.
+    /// Creates the error for a failure of the server: logged in full, answered as `internal`.
     pub fn internal(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Internal(error.into())
     }
 
-    /// The stable code of docs/WIRE.md.
+    /// Returns the stable code of docs/WIRE.md.
     pub fn code(&self) -> &'static str {
         match self {
             Self::BadFrame { .. } => "bad_frame",
@@ -87,7 +107,7 @@ impl Error {
         }
     }
 
-    /// The field of the request that was refused, if it was one field.
+    /// Returns the field of the request that was refused. `None` if it was not one field.
     pub fn field(&self) -> Option<&'static str> {
         match self {
             Self::BadFrame { field, .. }
@@ -98,7 +118,7 @@ impl Error {
         }
     }
 
-    /// How long to wait before trying again, in milliseconds, when waiting helps.
+    /// Returns the time to wait before a retry, in milliseconds. `None` if waiting does not help.
     pub fn retry_after_ms(&self) -> Option<u64> {
         match self {
             Self::RateLimited { after } | Self::Muted { after: Some(after) } | Self::Banned { after: Some(after) } => {
@@ -109,7 +129,7 @@ impl Error {
         }
     }
 
-    /// The HTTP status of the same refusal.
+    /// Returns the HTTP status of the same error.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BadFrame { .. } => StatusCode::BAD_REQUEST,
@@ -124,7 +144,7 @@ impl Error {
         }
     }
 
-    /// Logs what is ours to find. Called once, where the error is answered.
+    /// Logs an [`Error::Internal`]. Call it once, where the error is answered.
     pub fn log(&self) {
         if let Self::Internal(cause) = self {
             tracing::error!(error.cause = %cause, "request failed");
@@ -133,7 +153,7 @@ impl Error {
 }
 
 impl From<sqlx::Error> for Error {
-    /// A database that cannot be reached is `unavailable`; anything else it says is ours.
+    /// Maps a database that cannot be reached to `unavailable`, and other failures to `internal`.
     fn from(error: sqlx::Error) -> Self {
         if crate::db::is_unreachable(&error) {
             crate::db::log_unreachable(&error);
@@ -143,10 +163,10 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// `application/problem+json` (RFC 9457) with the socket's codes.
+/// The body of an error response: `application/problem+json` (RFC 9457) with the socket's codes.
 #[derive(Serialize, utoipa::ToSchema)]
 pub struct Problem {
-    /// A stable name of the kind of problem: `about:blank#<code>`.
+    /// A stable name of the error: `about:blank#<code>`.
     #[serde(rename = "type")]
     pub kind: String,
     pub title: String,
@@ -160,6 +180,27 @@ pub struct Problem {
     pub retry_after_ms: Option<u64>,
 }
 
+impl Problem {
+    /// Creates the body of an error response with a status.
+    pub fn new(
+        status: StatusCode,
+        code: &'static str,
+        detail: String,
+        field: Option<&'static str>,
+        retry_after_ms: Option<u64>,
+    ) -> Self {
+        Self {
+            kind: format!("about:blank#{code}"),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            code,
+            detail,
+            field,
+            retry_after_ms,
+        }
+    }
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         self.log();
@@ -167,7 +208,8 @@ impl IntoResponse for Error {
     }
 }
 
-/// An answer in `application/problem+json`, for errors of the transport that are no [`Error`] (403 for an origin, 405, …).
+/// Returns a response in `application/problem+json`, for errors of the transport that have no
+/// [`Error`] (405, 411, 415, …).
 pub fn problem(
     status: StatusCode,
     code: &'static str,
@@ -175,15 +217,7 @@ pub fn problem(
     field: Option<&'static str>,
     retry_after_ms: Option<u64>,
 ) -> Response {
-    let body = Problem {
-        kind: format!("about:blank#{code}"),
-        title: status.canonical_reason().unwrap_or("Error").to_owned(),
-        status: status.as_u16(),
-        code,
-        detail,
-        field,
-        retry_after_ms,
-    };
+    let body = Problem::new(status, code, detail, field, retry_after_ms);
     let mut response = (status, axum::Json(body)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

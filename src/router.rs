@@ -1,4 +1,4 @@
-//! Every path the server answers: the page, the API, the socket, the probes. What nothing answers is a 404 of its kind.
+//! Every route of the server: the pages, the API, the socket, the probes, and the fallback.
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{from_fn_with_state, map_request_with_state, map_response};
@@ -26,36 +26,39 @@ struct Api;
 const CLIENT_LIMITS: accounts::ClientLimits =
     accounts::ClientLimits { text: 2_000, interests: 5, evidence: 50, frame: 32 * 1_024, note: 1_000 };
 
-/// The whole router of a node, layers and all.
+/// Returns the complete router of a node with all its layers.
 pub fn router(app: &App) -> Router {
     let sessions = accounts::session_layer(app);
     let v1 = OpenApiRouter::new().merge(accounts::router(CLIENT_LIMITS)).merge(rooms::router()).merge(cms::api());
-    let (api, described) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts();
-    let api = api.layer(from_fn_with_state(app.clone(), http::same_origin));
-    let api = api.layer(from_fn_with_state(app.clone(), http::limited));
+    let (api, description) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts();
+    let api = api.layer(from_fn_with_state(app.clone(), http::require_same_origin));
+    let api = api.layer(from_fn_with_state(app.clone(), http::limit_requests));
     let with_cookie =
         api.route("/ws", get(gateway::upgrade)).layer(sessions).layer(map_response(accounts::map_session_failure));
     let with_cookie = with_cookie.layer(map_request_with_state(app.clone(), accounts::keep_own_cookies));
     let router = Router::new()
         .merge(with_cookie)
-        .merge(docs(http::with_refusals(described)))
+        .merge(docs(http::with_shared_errors(description)))
         .route("/livez", get(|| async { probe(StatusCode::OK, "alive") }))
         .route("/readyz", get(readyz))
         .merge(cms::router())
         .merge(spa::router())
-        .fallback(nothing)
+        .fallback(not_found)
         .with_state(app.clone());
-    http::layers(app, router)
+    http::wrap(app, router)
 }
 
-/// The API's description and the page that draws it. The same for everybody, so they may be compressed; answers of the API
-/// itself are not, since they may hold a secret beside what a reader chose (BREACH).
-fn docs(described: openapi::OpenApi) -> Router<App> {
-    let pages: Router<App> = SwaggerUi::new("/api/docs").url("/api/openapi.json", described).into();
+/// Returns the routes of the API's description and the page that shows it.
+///
+/// They are the same for everybody, so they are compressed. Responses of the API itself are not,
+/// because they can hold a secret beside text that the reader chose (BREACH).
+fn docs(description: openapi::OpenApi) -> Router<App> {
+    let pages: Router<App> = SwaggerUi::new("/api/docs").url("/api/openapi.json", description).into();
     pages.layer(CompressionLayer::new())
 }
 
-/// Whether the node takes work. Answered from what the node knows already: asking often costs nothing.
+/// Answers whether the node accepts work. The state is known already, so frequent probes cost
+/// nothing.
 async fn readyz(State(app): State<App>) -> Response {
     let reasons = ready::reasons(&app);
     match reasons.first() {
@@ -67,14 +70,14 @@ async fn readyz(State(app): State<App>) -> Response {
     }
 }
 
-fn probe(status: StatusCode, says: &str) -> Response {
-    (status, [(header::CACHE_CONTROL, "no-store")], Json(json!({ "status": says }))).into_response()
+fn probe(status: StatusCode, text: &str) -> Response {
+    (status, [(header::CACHE_CONTROL, "no-store")], Json(json!({ "status": text }))).into_response()
 }
 
-/// Unknown paths: programs get a problem, people a page. The client's page never answers for the API, the socket or staff.
-async fn nothing(uri: Uri, asked: HeaderMap) -> Response {
+/// Answers unknown paths: with a problem under the paths that programs use, with a page elsewhere.
+async fn not_found(uri: Uri, request: HeaderMap) -> Response {
     let for_programs = ["/api", "/ws", "/admin"]
         .iter()
         .any(|root| uri.path().strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
-    if for_programs { Error::NotFound.into_response() } else { spa::not_found_page(asked).await }
+    if for_programs { Error::NotFound.into_response() } else { cms::not_found_page(request).await }
 }

@@ -1,4 +1,5 @@
-//! What a text that somebody else reads may hold: something visible, and nothing that hides or reorders the rest.
+//! Checks texts that other people read: they need a visible character, and none that hides or
+//! reorders the rest.
 use std::borrow::Cow;
 use std::fmt;
 
@@ -7,36 +8,41 @@ use unicode_properties::{GeneralCategory, GeneralCategoryGroup, UnicodeGeneralCa
 
 use crate::faults::{self, Fault};
 
-/// Why a text is refused. Its sentence is for the person who wrote it.
+/// Why a text is refused. Its `Display` text is for the person who wrote it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
-    /// No character of it can be seen.
+    /// No character is visible.
     Invisible,
-    /// This character has no place there.
+    /// This character is not allowed there.
     Forbidden(char),
 }
 
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Invisible => write!(f, "At least one visible character is needed."),
-            Self::Forbidden(c) => write!(f, "The character U+{:04X} cannot be used here.", u32::from(*c)),
+            Self::Invisible => write!(f, "This text needs at least one visible character."),
+            Self::Forbidden(c) => {
+                write!(f, "The character U+{:04X} cannot be used here. Remove it and try again.", u32::from(*c))
+            }
         }
     }
 }
 
-/// Returns a text in NFC without the white space around it.
+/// Returns a text in NFC, without leading and trailing white space.
 pub fn tidy(text: &str) -> Cow<'_, str> {
     let text = text.trim();
-    // Most texts are in NFC already; the quick check says so for sure or not at all. No white space composes to anything else.
+    // Most texts are in NFC already, and the quick check is certain when it answers `Yes`. White
+    // space never composes with another character.
     match is_nfc_quick(text.chars()) {
         IsNormalized::Yes => text.into(),
         IsNormalized::No | IsNormalized::Maybe => text.nfc().collect::<String>().trim().to_owned().into(),
     }
 }
 
-/// Checks a text of several lines: a message, a note. It needs a visible character, and has no control characters but newline
-/// and tab, no bidi overrides or isolates.
+/// Checks a text of several lines, such as a message or a note.
+///
+/// It needs a visible character. It can have no control characters except newline and tab, and no
+/// bidi overrides or isolates.
 ///
 /// # Errors
 /// The first flaw.
@@ -47,10 +53,12 @@ pub fn check_lines(text: &str) -> Result<(), Flaw> {
     check_visible(text)
 }
 
-/// Checks a text of one line that stands for something: a name, a title, a topic, an interest. Besides the rule of
-/// [`check_lines`] it has no line breaks and tabs, and no character that could make it look like another one: no bidi marks, no
-/// fillers, no invisible characters. Joiners stand between visible characters, a variation selector after one, tags after a
-/// black flag: scripts and emoji need them there.
+/// Checks a text of one line that identifies something: a name, a title, a topic, an interest.
+///
+/// In addition to the rules of [`check_lines`], it can have no line breaks or tabs, and no
+/// character that could make it look like another text: no bidi marks, fillers or invisible
+/// characters. Joiners are allowed between visible characters, a variation selector after one, and
+/// tags after a black flag, because scripts and emoji need them there.
 ///
 /// # Errors
 /// The first flaw.
@@ -74,9 +82,11 @@ pub fn check_line(text: &str) -> Result<(), Flaw> {
     check_visible(text)
 }
 
-/// Whether a character can be seen on its own: it is no space, no control, no mark that needs a base, and no filler.
+/// Returns `true` if a character is visible on its own: it is not a space, a control character, a
+/// mark that needs a base, or a filler.
 ///
-/// Code points that are not assigned count as visible where emoji are added each year: a client may be newer than this table.
+/// Unassigned code points count as visible in the ranges where emoji are added each year, because a
+/// client can be newer than this table.
 pub fn is_visible(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_graphic();
@@ -91,18 +101,18 @@ pub fn is_visible(c: char) -> bool {
 }
 
 fn check_visible(text: &str) -> Result<(), Flaw> {
-    let is_seen = text.chars().any(is_visible) || faults::on(Fault::InvisibleTextAccepted);
-    if is_seen { Ok(()) } else { Err(Flaw::Invisible) }
+    let has_visible = text.chars().any(is_visible) || faults::on(Fault::InvisibleTextAccepted);
+    if has_visible { Ok(()) } else { Err(Flaw::Invisible) }
 }
 
-/// What stands before a character.
+/// What precedes a character.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Before {
     Nothing,
     Visible,
     /// A visible character with a mark or a variation selector.
     Marked,
-    /// The black flag that tags make a region's, and its tags so far.
+    /// A black flag, which tags turn into a region's flag, with its tags so far.
     Flag,
 }
 
@@ -112,7 +122,8 @@ impl Before {
     }
 }
 
-/// Control characters but newline and tab, and those that override or isolate a direction.
+/// Returns `true` for control characters except newline and tab, and for characters that override
+/// or isolate a direction.
 fn is_control(c: char) -> bool {
     if faults::on(Fault::ControlCharactersAccepted) {
         return false;
@@ -120,7 +131,7 @@ fn is_control(c: char) -> bool {
     (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// What may follow a joiner: Bengali has it before a mark.
+/// Returns `true` if a character can follow a joiner. Bengali has a joiner before a mark.
 fn is_joined(c: char) -> bool {
     is_visible(c) || (is_mark(c) && !is_hidden(c))
 }
@@ -133,8 +144,8 @@ fn is_variation_selector(c: char) -> bool {
     matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' | '\u{180b}'..='\u{180d}' | '\u{180f}')
 }
 
-/// Letters and symbols without ink: Hangul fillers, the blank of Braille, a musical null notehead, Egyptian blanks. Their
-/// category says nothing of it.
+/// Returns `true` for letters and symbols that show nothing: Hangul fillers, the Braille blank, a
+/// musical null notehead, Egyptian blanks. Their general category does not tell.
 fn is_filler(c: char) -> bool {
     matches!(
         c,
@@ -142,10 +153,12 @@ fn is_filler(c: char) -> bool {
     )
 }
 
-/// Invisible where it stands (Default_Ignorable_Code_Point and the separators of lines), or a filler.
+/// Returns `true` for invisible characters (Default_Ignorable_Code_Point and the separators of
+/// lines) and fillers.
 fn is_hidden(c: char) -> bool {
     match c.general_category() {
-        // Number signs and the like are shown, before the characters they belong to (Prepended_Concatenation_Mark).
+        // Number signs and similar characters are visible before the characters they belong to
+        // (Prepended_Concatenation_Mark).
         GeneralCategory::Format => !matches!(
             c,
             '\u{600}'..='\u{605}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}' | '\u{8e2}' | '\u{110bd}' | '\u{110cd}'
@@ -166,7 +179,7 @@ fn is_hidden(c: char) -> bool {
 pub(crate) mod tests {
     use super::{Flaw, check_line, check_lines, is_visible, tidy};
 
-    /// Texts of which nothing can be seen: each is refused wherever somebody else would read it.
+    /// Texts without a visible character. Each is refused wherever somebody else would read it.
     pub(crate) const INVISIBLE: [&str; 34] = [
         "\u{200b}",
         "\u{200b}\u{200b}\u{200b}",
@@ -204,7 +217,7 @@ pub(crate) mod tests {
         "\u{378}\u{fff0}",
     ];
 
-    /// Texts that need a joiner, a variation selector or tags to be what they are.
+    /// Texts that need a joiner, a variation selector or tags.
     pub(crate) const JOINED: [&str; 9] = [
         "👩‍💻",
         "🏳️‍🌈",
@@ -230,7 +243,10 @@ pub(crate) mod tests {
             assert_eq!(check_lines(text), Err(Flaw::Invisible));
         }
         assert_eq!(check_lines("a\u{202e}b"), Err(Flaw::Forbidden('\u{202e}')));
-        assert_eq!(Flaw::Forbidden('\u{b}').to_string(), "The character U+000B cannot be used here.");
+        assert_eq!(
+            Flaw::Forbidden('\u{b}').to_string(),
+            "The character U+000B cannot be used here. Remove it and try again."
+        );
     }
 
     #[test]
@@ -263,7 +279,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_everybody_writes_is_visible() {
+    fn common_characters_are_visible() {
         for c in "a1.,~가ㄱあ漢אбงக၁🇰🏻😀♥①€…—«".chars() {
             assert!(is_visible(c), "{c}");
         }

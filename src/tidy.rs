@@ -42,9 +42,10 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "rooms" => &["accounts", "db", "http", "moderation", "realtime"],
         "moderation" => &["accounts", "db", "realtime"],
         "accounts" => &["db", "http", "realtime"],
-        "cms" => &["db", "http", "spa"],
+        "cms" => &["db", "http"],
         "realtime" => &["connection_url", "db"],
-        "http" | "db" | "spa" | "telemetry" => &["db"],
+        "http" | "db" | "telemetry" => &["db"],
+        "spa" => &["http"],
         // The app gathers each noun's state; the settings read the command line; errors know a lost database.
         "app" => &["accounts", "cms", "db", "http", "matching", "moderation", "realtime", "ready", "rooms"],
         "config" => &["cli", "connection_url"],

@@ -150,10 +150,10 @@ pub async fn authenticate(app: &App, session: &Session, prefix: Prefix) -> Resul
         return load_session_visitor(app, session).await;
     }
     let key = Key::Prefix(prefix);
-    app.limits.take(Bucket::Cookies, key)?;
+    app.limits.take(Bucket::UnknownCookies, key)?;
     let found = load_session_visitor(app, session).await;
     if !matches!(found, Err(Error::SessionEnded)) {
-        app.limits.give_back(Bucket::Cookies, key);
+        app.limits.refund(Bucket::UnknownCookies, key);
     }
     let visitor = found?;
     app.accounts.known_sessions.insert(cookie, visitor.id);

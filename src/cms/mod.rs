@@ -1,5 +1,7 @@
-//! The landing page: sections and numbers. A page is made from a snapshot in memory; a request for one runs no SQL.
-mod figure;
+//! The landing page: sections and stats. Pages are rendered from a snapshot in memory; requests run
+//! no SQL.
+mod formatted_stat;
+pub mod limits;
 mod model;
 mod page;
 mod routes;
@@ -20,30 +22,26 @@ use self::model::SiteStat;
 use self::snapshot::{Contents, Snapshot};
 use crate::app::App;
 
+pub use page::not_found_page;
 pub use routes::{api, router};
 
-/// How often sections and numbers are read again.
-const EVERY: Duration = Duration::from_secs(2);
+/// A refresh is followed by a pause of at least this many times its duration, so that counting
+/// takes at most 1/20 of a node's time, no matter how many talks there are.
+const PAUSE_FACTOR: u32 = 20;
 
-/// Counting may take at most one part in this many of a node's time, however many talks there are.
-const SHARE: u32 = 20;
+/// Time after which a refresh has failed.
+const REFRESH_DEADLINE: Duration = Duration::from_secs(5);
 
-/// A read that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Numbers older than this say from when they are.
-const FRESH: Duration = Duration::from_secs(60);
-
-/// The last good snapshot. Before the first read: the built-in sections, and no numbers.
+/// The last good snapshot. Before the first refresh: the built-in sections, and no stats.
 pub struct State {
     current: watch::Sender<Arc<Snapshot>>,
-    forgotten: Notify,
+    refresh_requested: Notify,
 }
 
 impl Default for State {
     fn default() -> Self {
         let snapshot = Snapshot::of(Contents::default());
-        Self { current: watch::Sender::new(Arc::new(snapshot)), forgotten: Notify::new() }
+        Self { current: watch::Sender::new(Arc::new(snapshot)), refresh_requested: Notify::new() }
     }
 }
 
@@ -52,83 +50,86 @@ impl State {
         self.current.borrow().clone()
     }
 
-    /// Shows these contents from now on. The same contents again keep the pages that were made of them.
-    fn show(&self, contents: Contents) {
+    /// Replaces the contents. Equal contents keep the pages that were rendered from them.
+    fn replace(&self, contents: Contents) {
         let current = self.current();
         if *current.contents() != contents {
             self.current.send_replace(Arc::new(current.followed_by(contents)));
         }
     }
 
-    /// Says of the numbers that they are from then.
-    fn age(&self, as_of: OffsetDateTime) {
-        self.show(Contents { as_of: Some(as_of), ..self.current().contents().clone() });
+    /// Marks the stats as stale: pages show when they were read.
+    fn mark_stale(&self, as_of: OffsetDateTime) {
+        self.replace(Contents { as_of: Some(as_of), ..self.current().contents().clone() });
     }
 }
 
-/// Starts the task that keeps the snapshot.
+/// Starts the task that refreshes the snapshot.
 pub fn run(app: &App) {
     let node = app.clone();
     app.tasks.spawn_essential("cms.snapshot", move || {
         let node = node.clone();
         async move {
-            node.tasks.stopping.clone().run_until_cancelled(keep(&node)).await;
+            node.tasks.stopping.clone().run_until_cancelled(refresh_loop(&node)).await;
         }
     });
 }
 
-/// Has the sections and numbers read again at once, without waiting for the next turn: after a publication.
+/// Requests a refresh at once, such as after an editor has published a change.
 #[cfg_attr(not(test), expect(dead_code, reason = "publishing comes with the back-office"))]
-pub fn forget(app: &App) {
-    app.cms.forgotten.notify_one();
+pub fn refresh_now(app: &App) {
+    app.cms.refresh_requested.notify_one();
 }
 
-async fn keep(app: &App) {
-    let mut good = None;
+async fn refresh_loop(app: &App) {
+    let mut last_good = None;
     let mut failing = false;
     loop {
         let began = Instant::now();
         let now = app.clock.now();
         match refresh(app, now).await {
             Ok(()) => {
-                good = Some((now, app.clock.instant()));
+                last_good = Some((now, app.clock.instant()));
                 failing = false;
             }
             Err(cause) if !failing => {
                 failing = true;
-                tracing::warn!(error.cause = %cause, "the landing page keeps its last sections and numbers");
+                tracing::warn!(error.cause = %cause, "cannot refresh the landing page; it keeps its last sections and stats");
             }
             Err(_) => {}
         }
-        if let Some((last, at)) = good
-            && app.clock.instant() - at > FRESH
+        if let Some((read_at, since)) = last_good
+            && app.clock.instant() - since > limits::STATS_STALE_AFTER
         {
-            app.cms.age(last);
+            app.cms.mark_stale(read_at);
         }
-        let rest = EVERY.max(began.elapsed() * SHARE);
+        let pause = limits::REFRESH_INTERVAL.max(began.elapsed() * PAUSE_FACTOR);
         tokio::select! {
-            () = tokio::time::sleep(rest) => {}
-            () = app.cms.forgotten.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+            () = app.cms.refresh_requested.notified() => {}
         }
     }
 }
 
 async fn refresh(app: &App, now: OffsetDateTime) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let contents = tokio::time::timeout(PATIENCE, async {
+    let contents = tokio::time::timeout(REFRESH_DEADLINE, async {
         let mut db = app.db.acquire().await?;
         read(&mut db, now, &app.config.time_zone).await
     });
-    app.cms.show(contents.await??);
+    app.cms.replace(contents.await??);
     Ok(())
 }
 
 /// Reads everything that the page shows.
+///
+/// # Errors
+/// The database's.
 async fn read(db: &mut PgConnection, now: OffsetDateTime, time_zone: &str) -> sqlx::Result<Contents> {
     let sections = store::sections(db).await?;
     let stored = store::stats(db).await?;
-    let live = store::live(db, now, time_zone).await?;
+    let counts = store::live_counts(db, now, time_zone).await?;
     let stats = stored.into_iter().map(|stat| SiteStat {
-        value: stat.manual.or_else(|| live.value(&stat.key)).filter(|value| *value > 0),
+        value: stat.manual.or_else(|| counts.value(&stat.key)).filter(|value| *value > 0),
         key: stat.key,
         label: stat.label,
         unit: stat.unit,

@@ -1,4 +1,4 @@
-//! What a page is made of: typed sections in order, and the named numbers. No I/O.
+//! The parts of the landing page: typed sections in order, and named stats. No I/O.
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -7,22 +7,22 @@ use utoipa::ToSchema;
 
 use crate::locale::Locale;
 
-/// One section of the landing page. A title keeps the line breaks that were set by hand.
+/// One section of the landing page. A title keeps the line breaks that an editor set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", content = "content", rename_all = "snake_case")]
 pub enum PageSection {
     Hero(Hero),
-    Stats(Numbers),
+    Stats(StatsSection),
     Steps(Steps),
     Showcase(Showcase),
     Safety(Safety),
     Faq(Faq),
     Action(Action),
-    /// Plain paragraphs, parted by an empty line.
+    /// Plain paragraphs, separated by empty lines.
     Markdown(Prose),
 }
 
-/// The first sentence, said twice: in the page's language, and across the gap in the other one.
+/// The first section: its sentence in the page's language, and an echo of it in the other one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Hero {
     pub title: String,
@@ -33,14 +33,15 @@ pub struct Hero {
     pub echo_link: String,
 }
 
-/// Where the numbers stand. `counters` are the words after them (명, 번), by key.
+/// The section with the stats. `counters` are the words after the numbers (명, 번), by stat key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Numbers {
+pub struct StatsSection {
     pub title: String,
     #[serde(default)]
     pub counters: BTreeMap<String, String>,
 }
 
+/// How the service works, in steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Steps {
     pub title: String,
@@ -48,6 +49,7 @@ pub struct Steps {
     pub steps: Vec<Step>,
 }
 
+/// One step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Step {
     pub art: Art,
@@ -64,28 +66,29 @@ pub enum Art {
     Talk,
 }
 
-/// One talk on two screens, level with each other.
+/// One talk on the screens of both people, side by side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Showcase {
     pub title: String,
     pub lead: String,
-    /// Names the choice of a screen where there is room for one only.
+    /// Labels the choice of a screen on displays that have room for one only.
     pub choice: String,
-    /// Said by the tick after a message that is stored.
+    /// The text beside the tick of a message that is stored.
     pub sent: String,
     pub shared: String,
     pub you: Screen,
     pub they: Screen,
-    pub messages: Vec<Said>,
+    pub messages: Vec<ShowcaseMessage>,
 }
 
 impl Showcase {
-    /// Both screens, the reader's own first.
+    /// Returns both screens, the reader's own first.
     pub fn screens(&self) -> [(Side, &Screen); 2] {
         [(Side::You, &self.you), (Side::They, &self.they)]
     }
 }
 
+/// The screen of one person in a [`Showcase`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Screen {
     pub title: String,
@@ -93,14 +96,16 @@ pub struct Screen {
     pub note: String,
 }
 
+/// A message in a [`Showcase`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Said {
+pub struct ShowcaseMessage {
     pub from: Side,
     /// A time of day, as text: `23:41`.
     pub at: String,
     pub text: String,
 }
 
+/// A side of the talk in a [`Showcase`]: the reader, or the other person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Side {
@@ -108,7 +113,7 @@ pub enum Side {
     They,
 }
 
-/// What we do, and what we cannot.
+/// What the site does for people's safety, and what it cannot do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Safety {
     pub title: String,
@@ -118,12 +123,14 @@ pub struct Safety {
     pub help: Option<Help>,
 }
 
+/// A list of promises with its title.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Promises {
     pub title: String,
     pub items: Vec<Promise>,
 }
 
+/// One promise, or one thing that the site cannot do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Promise {
     pub icon: Icon,
@@ -146,32 +153,35 @@ pub enum Icon {
     Lock,
 }
 
+/// Telephone lines for people who need help.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Help {
     pub title: String,
-    pub lines: Vec<Line>,
+    pub lines: Vec<HelpLine>,
 }
 
-/// A telephone line.
+/// A telephone line for people who need help.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Line {
+pub struct HelpLine {
     pub name: String,
     pub number: String,
 }
 
+/// Questions with their answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Faq {
     pub title: String,
     pub items: Vec<Question>,
 }
 
+/// A question with its answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Question {
     pub question: String,
     pub answer: String,
 }
 
-/// The last word: the same button again.
+/// The last section, with the button of the first one again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Action {
     pub title: String,
@@ -179,6 +189,7 @@ pub struct Action {
     pub side: String,
 }
 
+/// Plain paragraphs with a title.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Prose {
     pub title: String,
@@ -186,19 +197,22 @@ pub struct Prose {
 }
 
 impl Prose {
-    /// The paragraphs, without empty ones.
+    /// Returns the paragraphs, without empty ones.
     pub fn paragraphs(&self) -> impl Iterator<Item = &str> {
         self.text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty())
     }
 }
 
 impl PageSection {
-    /// A section from its columns. Errors: the kind is not one that pages show, or the content lacks a field.
+    /// Parses a section from its columns.
+    ///
+    /// # Errors
+    /// The kind is unknown, or the content lacks a field.
     pub(super) fn parse(kind: &str, content: &Value) -> Result<Self, serde_json::Error> {
         serde_json::from_value(serde_json::json!({ "kind": kind, "content": content }))
     }
 
-    /// The section's place in the page, for links to it.
+    /// Returns the `id` of the section in the page, for links to it.
     pub fn anchor(&self) -> &'static str {
         match self {
             Self::Hero(_) => "start",
@@ -213,7 +227,8 @@ impl PageSection {
     }
 }
 
-/// The sections that a node shows before it has read any, and when an editor has hidden them all: those of the first migration.
+/// Returns the sections of the first migration: a node shows them before it has read any, and when
+/// an editor has hidden all.
 pub(super) fn built_in(locale: Locale) -> Vec<PageSection> {
     const MIGRATION: &str = include_str!("../../migrations/0002_landing_content.sql");
     let quote = format!("${}$", locale.tag());
@@ -221,18 +236,18 @@ pub(super) fn built_in(locale: Locale) -> Vec<PageSection> {
     serde_json::from_str(json).unwrap_or_default()
 }
 
-/// A named number: set by hand, or computed live.
+/// A named number on the landing page: set by an editor, or counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SiteStat {
     #[schema(example = "online")]
     pub key: String,
     pub label: Label,
-    /// Null while it is not known; never 0.
+    /// Null while it is not known. Never 0.
     pub value: Option<i64>,
     pub unit: Unit,
 }
 
-/// What a number says, in both languages.
+/// The label of a stat in both languages.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Label {
     pub ko: String,
@@ -240,6 +255,7 @@ pub struct Label {
 }
 
 impl Label {
+    /// Returns the label in a language.
     pub fn text(&self, locale: Locale) -> &str {
         match locale {
             Locale::Ko => &self.ko,
@@ -248,6 +264,7 @@ impl Label {
     }
 }
 
+/// The unit of a stat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
@@ -255,15 +272,16 @@ pub enum Unit {
     Seconds,
 }
 
-/// The numbers that are computed; none where too little is known.
+/// The stats that are counted. `None` if there is too little data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Live {
+pub(super) struct LiveCounts {
     pub(super) online: Option<i64>,
     pub(super) talks_today: Option<i64>,
     pub(super) median_wait: Option<i64>,
 }
 
-impl Live {
+impl LiveCounts {
+    /// Returns the count of a stat by its key. `None` if it is not counted or not known.
     pub(super) fn value(&self, key: &str) -> Option<i64> {
         match key {
             "online" => self.online,

@@ -1,30 +1,41 @@
-//! The landing page as HTML: what its templates are given, and what search engines and link previews read.
+//! The landing page and the 404 page as HTML, and the structured data for search engines.
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use askama::Template;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::figure::Figure;
-use super::model::{Art, Icon, Numbers, PageSection, Side, SiteStat, Unit};
+use super::formatted_stat::FormattedStat;
+use super::model::{Art, Icon, PageSection, Side, SiteStat, StatsSection, Unit};
 use super::snapshot::Snapshot;
-use crate::locale::Locale;
-use crate::spa::{self, Entry, Look, Theme};
+use crate::http::assets::{self, Entry};
+use crate::http::{Appearance, CachedBody, HTML, Theme};
+use crate::locale::Strings;
 
-/// The page of a snapshot. `site` is the public address, without a slash at its end.
-pub(super) fn landing(snapshot: &Snapshot, look: Look, site: &str) -> askama::Result<String> {
-    let sections = snapshot.sections(look.locale);
-    let words = sections.iter().find_map(|section| match section {
-        PageSection::Hero(hero) => Some((flat(&hero.title), flat(&hero.lead))),
+/// The entry of the build whose script and styles both pages link.
+const ENTRY: &str = "src/landing/main.ts";
+
+/// Renders the landing page of a snapshot. `site` is the public URL without a slash at its end.
+pub(super) fn landing(snapshot: &Snapshot, appearance: Appearance, site: &str) -> askama::Result<String> {
+    let sections = snapshot.sections(appearance.locale);
+    let hero = sections.iter().find_map(|section| match section {
+        PageSection::Hero(hero) => Some((single_line(&hero.title), single_line(&hero.lead))),
         _ => None,
     });
-    let (title, lead) = words.unwrap_or_default();
-    let brand = look.say("마주", "Maju");
+    let (title, lead) = hero.unwrap_or_default();
+    let strings = appearance.locale.strings();
+    let brand = strings.brand;
     let page = Landing {
-        look,
-        entry: spa::asset("src/landing/main.ts"),
+        appearance,
+        strings,
+        entry: assets::entry(ENTRY),
         site,
         title: if title.is_empty() { brand.to_owned() } else { format!("{brand}: {}", title.trim_end_matches('.')) },
-        facts: facts(sections, look, site),
+        structured_data: structured_data(sections, appearance, site),
         lead,
         sections,
         stats: &snapshot.contents().stats,
@@ -36,42 +47,43 @@ pub(super) fn landing(snapshot: &Snapshot, look: Look, site: &str) -> askama::Re
 #[derive(Template)]
 #[template(path = "landing.html")]
 struct Landing<'a> {
-    look: Look,
+    appearance: Appearance,
+    strings: &'static Strings,
     entry: Option<&'static Entry>,
     site: &'a str,
     title: String,
     lead: String,
-    /// JSON-LD, safe inside a script element.
-    facts: String,
+    /// JSON-LD, escaped for a script element.
+    structured_data: String,
     sections: &'a [PageSection],
     stats: &'a [SiteStat],
     as_of: Option<OffsetDateTime>,
 }
 
-/// A number in its place.
-struct Shown<'a> {
+/// A stat with what the page shows of it.
+struct ShownStat<'a> {
     stat: &'a SiteStat,
     label: &'a str,
-    figure: Figure,
+    formatted: FormattedStat,
 }
 
 impl Landing<'_> {
-    /// The numbers that are known; with none, the section is left out.
-    fn shown(&self, numbers: &Numbers) -> Vec<Shown<'_>> {
+    /// Returns the stats that are known. If there are none, the section is left out.
+    fn known_stats(&self, section: &StatsSection) -> Vec<ShownStat<'_>> {
         let known = self.stats.iter().filter_map(|stat| {
-            let figure = Figure::of(stat, &numbers.counters, self.look.locale)?;
-            Some(Shown { stat, label: stat.label.text(self.look.locale), figure })
+            let formatted = FormattedStat::of(stat, &section.counters, self.appearance.locale)?;
+            Some(ShownStat { stat, label: stat.label.text(self.appearance.locale), formatted })
         });
         known.collect()
     }
 
-    /// Links to the sections of this page, with what the header calls them.
+    /// Returns the anchors of the sections that the header and footer link, with their names.
     fn links(&self) -> Vec<(&'static str, &'static str)> {
         let named = self.sections.iter().filter_map(|section| {
             let name = match section {
-                PageSection::Steps(_) => self.look.say("대화 방식", "How it works"),
-                PageSection::Safety(_) => self.look.say("안전", "Safety"),
-                PageSection::Faq(_) => self.look.say("자주 묻는 말", "Questions"),
+                PageSection::Steps(_) => self.strings.nav_steps,
+                PageSection::Safety(_) => self.strings.nav_safety,
+                PageSection::Faq(_) => self.strings.nav_questions,
                 _ => return None,
             };
             Some((section.anchor(), name))
@@ -79,32 +91,34 @@ impl Landing<'_> {
         named.collect()
     }
 
-    /// The time of day of the last numbers, UTC; the page's script tells it in the reader's own zone.
-    fn clock(&self, at: &OffsetDateTime) -> String {
-        at.format(format_description!("[hour]:[minute]")).unwrap_or_default()
+    /// Returns the sentence that gives the age of the stats as a time of day in UTC. The page's
+    /// script replaces it with the reader's time zone.
+    fn stats_as_of(&self, at: &OffsetDateTime) -> String {
+        (self.strings.stats_as_of)(&at.format(format_description!("[hour]:[minute]")).unwrap_or_default())
     }
 
-    /// The same in full, for machines.
-    fn instant(&self, at: &OffsetDateTime) -> String {
+    /// Returns an instant for the `datetime` attribute.
+    fn timestamp(&self, at: &OffsetDateTime) -> String {
         at.format(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z")).unwrap_or_default()
     }
 }
 
-/// One line of text from one with line breaks.
-fn flat(text: &str) -> String {
+/// Joins the lines of a text with spaces.
+fn single_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// What the page says, for search engines: `WebSite`, and its questions as `FAQPage` (schema.org).
-fn facts(sections: &[PageSection], look: Look, site: &str) -> String {
-    let address = format!("{site}{}", look.home());
+/// Returns the page's structured data for search engines: `WebSite`, and its questions as `FAQPage`
+/// (schema.org).
+fn structured_data(sections: &[PageSection], appearance: Appearance, site: &str) -> String {
+    let url = format!("{site}{}", appearance.home_path());
     let mut graph = vec![json!({
         "@type": "WebSite",
-        "@id": format!("{address}#site"),
-        "name": look.say("마주", "Maju"),
-        "alternateName": look.say("Maju", "마주"),
-        "url": address,
-        "inLanguage": look.locale.tag(),
+        "@id": format!("{url}#site"),
+        "name": appearance.locale.strings().brand,
+        "alternateName": appearance.locale.other().strings().brand,
+        "url": url,
+        "inLanguage": appearance.locale.tag(),
     })];
     let questions: Vec<Value> = sections
         .iter()
@@ -116,10 +130,36 @@ fn facts(sections: &[PageSection], look: Look, site: &str) -> String {
         })
         .collect();
     if !questions.is_empty() {
-        let language = look.locale.tag();
-        graph.push(json!({ "@type": "FAQPage", "inLanguage": language, "url": address, "mainEntity": questions }));
+        let language = appearance.locale.tag();
+        graph.push(json!({ "@type": "FAQPage", "inLanguage": language, "url": url, "mainEntity": questions }));
     }
     let text = json!({ "@context": "https://schema.org", "@graph": graph }).to_string();
-    // Nothing in a text may end the script element: JSON reads these escapes as the same characters.
+    // No text can end the script element: JSON parsers read these escapes as the same characters.
     text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+}
+
+#[derive(Template)]
+#[template(path = "not_found.html")]
+struct NotFound {
+    appearance: Appearance,
+    strings: &'static Strings,
+    entry: Option<&'static Entry>,
+}
+
+/// Serves 404 as a page in the site's design, for addresses that a person may have typed.
+pub async fn not_found_page(request: HeaderMap) -> Response {
+    static PAGES: LazyLock<HashMap<Appearance, CachedBody>> = LazyLock::new(|| {
+        let rendered = Appearance::all().filter_map(|appearance| {
+            let page = NotFound { appearance, strings: appearance.locale.strings(), entry: assets::entry(ENTRY) };
+            let html = page.render();
+            let html =
+                html.inspect_err(|why| tracing::error!(error.cause = %why, "cannot render the 404 page")).ok()?;
+            Some((appearance, CachedBody::new(html, HTML).compressed()))
+        });
+        rendered.collect()
+    });
+    match PAGES.get(&Appearance::of(&request)) {
+        Some(page) => page.respond_with_status(StatusCode::NOT_FOUND, &request, "Cookie, Accept-Language"),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }

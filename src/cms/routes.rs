@@ -1,4 +1,5 @@
-//! HTTP of the landing page: the page in two languages, what crawlers and browsers ask beside it, and the same as JSON.
+//! Routes of the landing page: the page in each language, the files that crawlers and browsers
+//! request beside it, and its contents as JSON.
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
@@ -15,14 +16,14 @@ use utoipa_axum::routes;
 use super::model::{PageSection, SiteStat};
 use crate::app::App;
 use crate::error::{Error, Problem, Result};
+use crate::http::{Appearance, CachedBody, Theme};
 use crate::locale::Locale;
-use crate::spa::{Look, Tagged, Theme};
 
-/// Asked for again each time, answered from a cache for a minute while that happens.
-const REVALIDATED: &str = "public, max-age=0, stale-while-revalidate=60";
-const DAILY: &str = "public, max-age=86400";
+/// Caches revalidate on each request, and may serve their copy for a minute while they do.
+const CACHE_REVALIDATE: &str = "public, max-age=0, stale-while-revalidate=60";
+const CACHE_ONE_DAY: &str = "public, max-age=86400";
 
-/// The pages, and the files that belong to them.
+/// Returns the routes of the pages and of the files beside them.
 pub fn router() -> Router<App> {
     Router::new()
         .route("/", get(english))
@@ -36,73 +37,75 @@ pub fn router() -> Router<App> {
         .route("/site.webmanifest", get(manifest))
 }
 
-async fn english(State(app): State<App>, asked: HeaderMap) -> Result<Response> {
-    landing(&app, Locale::En, &asked)
+async fn english(State(app): State<App>, request: HeaderMap) -> Result<Response> {
+    landing(&app, Locale::En, &request)
 }
 
-async fn korean(State(app): State<App>, asked: HeaderMap) -> Result<Response> {
-    landing(&app, Locale::Ko, &asked)
+async fn korean(State(app): State<App>, request: HeaderMap) -> Result<Response> {
+    landing(&app, Locale::Ko, &request)
 }
 
-/// An address has one language: nobody is sent elsewhere by a cookie, so that caches and crawlers see what people see.
-fn landing(app: &App, locale: Locale, asked: &HeaderMap) -> Result<Response> {
-    let look = Look { locale, theme: Theme::of(asked) };
+/// Serves the landing page. An address has one language: no cookie redirects a reader, so that
+/// caches and crawlers see what people see.
+fn landing(app: &App, locale: Locale, request: &HeaderMap) -> Result<Response> {
+    let appearance = Appearance { locale, theme: Theme::of(request) };
     let snapshot = app.cms.current();
-    let page = snapshot.page(look, &app.config.site.url)?;
-    let mut response = page.answer(asked, REVALIDATED, "Cookie");
+    let page = snapshot.page(appearance, &app.config.site.url)?;
+    let mut response = page.respond(request, CACHE_REVALIDATE, "Cookie");
     response.headers_mut().insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(locale.tag()));
     Ok(response)
 }
 
-async fn robots(State(app): State<App>, asked: HeaderMap) -> Response {
+async fn robots(State(app): State<App>, request: HeaderMap) -> Response {
     let site = &app.config.site.url;
     let rules = "User-agent: *\nDisallow: /chat\nDisallow: /api/\nDisallow: /ws\nDisallow: /admin\n";
-    daily(format!("{rules}\nSitemap: {site}/sitemap.xml\n"), "text/plain; charset=utf-8", &asked)
+    cached_for_a_day(format!("{rules}\nSitemap: {site}/sitemap.xml\n"), "text/plain; charset=utf-8", &request)
 }
 
-async fn sitemap(State(app): State<App>, asked: HeaderMap) -> Response {
-    let site = escaped(&app.config.site.url);
+async fn sitemap(State(app): State<App>, request: HeaderMap) -> Response {
+    let site = escape_xml(&app.config.site.url);
     let links: String = [("en", "/"), ("ko", "/ko"), ("x-default", "/")]
         .iter()
         .map(|(tag, path)| format!(r#"<xhtml:link rel="alternate" hreflang="{tag}" href="{site}{path}"/>"#))
         .collect();
     let pages: String =
         ["/", "/ko"].iter().map(|path| format!("<url><loc>{site}{path}</loc>{links}</url>\n")).collect();
-    let spaces = r#"xmlns="http://www.sitemaps.org/schemas/sitemap/0.9" xmlns:xhtml="http://www.w3.org/1999/xhtml""#;
-    let body = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<urlset {spaces}>\n{pages}</urlset>\n");
-    daily(body, "application/xml", &asked)
+    let namespaces =
+        r#"xmlns="http://www.sitemaps.org/schemas/sitemap/0.9" xmlns:xhtml="http://www.w3.org/1999/xhtml""#;
+    let body = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<urlset {namespaces}>\n{pages}</urlset>\n");
+    cached_for_a_day(body, "application/xml", &request)
 }
 
-/// A public address inside XML.
-fn escaped(text: &str) -> String {
+/// Escapes a public URL for XML.
+fn escape_xml(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }
 
-async fn favicon(asked: HeaderMap) -> Response {
-    daily(include_str!("templates/mark.svg"), "image/svg+xml", &asked)
+async fn favicon(request: HeaderMap) -> Response {
+    cached_for_a_day(include_str!("templates/mark.svg"), "image/svg+xml", &request)
 }
 
-/// The picture that a shared link shows: the first sentence, in both languages.
-async fn preview(asked: HeaderMap) -> Response {
-    daily(include_bytes!("templates/preview.png").as_slice(), "image/png", &asked)
+/// Serves the picture of link previews: the first sentence, in both languages.
+async fn preview(request: HeaderMap) -> Response {
+    cached_for_a_day(include_bytes!("templates/preview.png").as_slice(), "image/png", &request)
 }
 
-/// The mark for the home screens of devices that take no SVG.
-async fn touch_icon(asked: HeaderMap) -> Response {
-    daily(include_bytes!("templates/touch-icon.png").as_slice(), "image/png", &asked)
+/// Serves the icon for the home screens of devices that do not support SVG.
+async fn touch_icon(request: HeaderMap) -> Response {
+    cached_for_a_day(include_bytes!("templates/touch-icon.png").as_slice(), "image/png", &request)
 }
 
-async fn manifest(asked: HeaderMap) -> Response {
-    daily(include_str!("templates/site.webmanifest"), "application/manifest+json", &asked)
+async fn manifest(request: HeaderMap) -> Response {
+    cached_for_a_day(include_str!("templates/site.webmanifest"), "application/manifest+json", &request)
 }
 
-fn daily(body: impl Into<Bytes>, kind: &'static str, asked: &HeaderMap) -> Response {
-    Tagged::new(body, kind).answer(asked, DAILY, "")
+fn cached_for_a_day(body: impl Into<Bytes>, media_type: &'static str, request: &HeaderMap) -> Response {
+    CachedBody::new(body, media_type).respond(request, CACHE_ONE_DAY, "")
 }
 
-// REST -------------------------------------------------------------------------------------------------------------------
+// REST
 
-/// What of this noun is under `/api/v1`.
+/// Returns the routes under `/api/v1`.
 pub fn api() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(content)).routes(routes!(stats))
 }
@@ -110,7 +113,7 @@ pub fn api() -> OpenApiRouter<App> {
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
+struct ContentQuery {
     /// `ko` or `en`; English when it is left out.
     #[param(example = "ko")]
     locale: Option<String>,
@@ -124,39 +127,43 @@ struct Content<'a> {
     stats: &'a [SiteStat],
 }
 
-/// The sections in order and the numbers of the landing page in one language.
-#[utoipa::path(get, path = "/content", tag = "site", params(Wanted), responses(
+/// The sections in order and the stats of the landing page in one language.
+#[utoipa::path(get, path = "/content", tag = "site", params(ContentQuery), responses(
     (status = 200, body = inline(Content<'static>)),
     (status = 304, description = "The caller's copy is current."),
     (status = 400, body = Problem, content_type = "application/problem+json"),
 ))]
 async fn content(
     State(app): State<App>,
-    asked: HeaderMap,
-    wanted: Result<Query<Wanted>, QueryRejection>,
+    request: HeaderMap,
+    query: Result<Query<ContentQuery>, QueryRejection>,
 ) -> Result<Response> {
-    let Query(wanted) = wanted.map_err(|error| Error::bad_frame(error.body_text()))?;
-    let locale = match wanted.locale.as_deref() {
+    let Query(query) = query.map_err(|error| Error::bad_frame(error.body_text()))?;
+    let locale = match query.locale.as_deref() {
         None => Locale::En,
-        Some(tag) => Locale::of_tag(tag).ok_or_else(|| Error::bad_field("locale", "ko or en."))?,
+        Some(tag) => Locale::of_tag(tag).ok_or_else(|| Error::bad_field("locale", unknown_locale()))?,
     };
     let snapshot = app.cms.current();
     let sections = snapshot.sections(locale);
     let body = Content { locale: locale.tag(), sections, stats: &snapshot.contents().stats };
     let json = serde_json::to_vec(&body).map_err(Error::internal)?;
-    Ok(Tagged::new(json, "application/json").answer(&asked, REVALIDATED, ""))
+    Ok(CachedBody::new(json, "application/json").respond(&request, CACHE_REVALIDATE, ""))
 }
 
-/// The numbers, at most a few seconds old.
+fn unknown_locale() -> String {
+    format!("This language is not available. Use one of: {}.", Locale::ALL.map(Locale::tag).join(", "))
+}
+
+/// The stats, at most a few seconds old.
 #[derive(Serialize, ToSchema)]
 struct Stats<'a> {
     items: &'a [SiteStat],
     next: Option<String>,
-    /// When the numbers were read (RFC 3339), once they are more than a minute old; null while they are fresh.
+    /// When the stats were read (RFC 3339), if they are stale. Null while they are fresh.
     as_of: Option<String>,
 }
 
-/// The named numbers of the landing page. A value that is not known is null.
+/// The stats of the landing page. A value that is not known is null.
 #[utoipa::path(get, path = "/stats", tag = "site", responses((status = 200, body = inline(Stats<'static>))))]
 async fn stats(State(app): State<App>) -> Result<Response> {
     let snapshot = app.cms.current();

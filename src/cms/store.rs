@@ -1,8 +1,9 @@
-//! All SQL of the landing page: its sections, its numbers, and what is counted for them.
+//! All SQL of the landing page: its sections, its stats, and the counts for them.
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::model::{Label, Live, Unit};
+use super::limits::{MAX_SECTIONS, MAX_STATS, MIN_MEDIAN_TALKS};
+use super::model::{Label, LiveCounts, Unit};
 
 /// A section as it is stored.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,7 +13,7 @@ pub(super) struct SectionRow {
     pub(super) content: serde_json::Value,
 }
 
-/// A number as it is stored: without its live value.
+/// A stat as it is stored, without its count.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct StatRow {
     pub(super) key: String,
@@ -21,46 +22,66 @@ pub(super) struct StatRow {
     pub(super) unit: Unit,
 }
 
-/// The visible sections of every language, in order; at most 200.
+/// Reads the visible sections of every language in order, at most [`MAX_SECTIONS`].
+///
+/// # Errors
+/// The database's.
 pub(super) async fn sections(db: &mut PgConnection) -> sqlx::Result<Vec<SectionRow>> {
     sqlx::query_as!(
         SectionRow,
-        "SELECT locale, kind, content FROM page_section WHERE visible ORDER BY locale, position LIMIT 200"
+        "SELECT locale, kind, content FROM page_section WHERE visible ORDER BY locale, position LIMIT $1",
+        MAX_SECTIONS
     )
     .fetch_all(db)
     .await
 }
 
-/// The visible numbers, in order; at most 50. One whose label cannot be read is left out.
+/// Reads the visible stats in order, at most [`MAX_STATS`]. A stat whose label cannot be parsed is
+/// left out.
+///
+/// # Errors
+/// The database's.
 pub(super) async fn stats(db: &mut PgConnection) -> sqlx::Result<Vec<StatRow>> {
-    let rows =
-        sqlx::query!("SELECT key, manual, label, unit FROM site_stat WHERE visible ORDER BY position, key LIMIT 50")
-            .fetch_all(db)
-            .await?;
-    let read = rows.into_iter().filter_map(|row| {
+    let rows = sqlx::query!(
+        "SELECT key, manual, label, unit FROM site_stat WHERE visible ORDER BY position, key LIMIT $1",
+        MAX_STATS
+    )
+    .fetch_all(db)
+    .await?;
+    let stats = rows.into_iter().filter_map(|row| {
         let label: Label = serde_json::from_value(row.label).ok()?;
         let unit = if row.unit == "seconds" { Unit::Seconds } else { Unit::Count };
         Some(StatRow { key: row.key, manual: row.manual, label, unit })
     });
-    Ok(read.collect())
+    Ok(stats.collect())
 }
 
-/// Counts what is computed live: visitors with an open socket on any node (what a node said more than 10 s ago does not count), talks
-/// begun since midnight in a time zone, and the median
-/// wait in the last hour's talks in whole seconds rounded up (null below 5 talks).
-pub(super) async fn live(db: &mut PgConnection, now: OffsetDateTime, time_zone: &str) -> sqlx::Result<Live> {
+/// Counts the visitors with an open socket on any node, the talks begun since midnight in a time
+/// zone, and the median wait of the last hour's talks in whole seconds, rounded up.
+///
+/// A node that no longer reports its visitors is not counted. The median is `None` below
+/// [`MIN_MEDIAN_TALKS`] talks.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn live_counts(
+    db: &mut PgConnection,
+    now: OffsetDateTime,
+    time_zone: &str,
+) -> sqlx::Result<LiveCounts> {
     sqlx::query_as!(
-        Live,
+        LiveCounts,
         r#"SELECT
             (SELECT count(DISTINCT here.visitor) FROM node_visitors n CROSS JOIN LATERAL unnest(n.visitors) AS here(visitor)
              WHERE n.seen_at > now() - interval '10 seconds') AS online,
             (SELECT count(*) FROM random_session WHERE created_at >= date_trunc('day', $1::timestamptz, $2)) AS talks_today,
-            (SELECT CASE WHEN count(*) >= 2 * 5 THEN
+            (SELECT CASE WHEN count(*) >= 2 * $3::bigint THEN
                  greatest(1, ceil(extract(epoch FROM percentile_cont(0.5) WITHIN GROUP (ORDER BY waited))))::bigint END
              FROM random_session, LATERAL (VALUES (created_at - a_since), (created_at - b_since)) AS side (waited)
              WHERE created_at > $1::timestamptz - interval '1 hour') AS median_wait"#,
         now,
-        time_zone
+        time_zone,
+        MIN_MEDIAN_TALKS
     )
     .fetch_one(db)
     .await

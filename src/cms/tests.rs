@@ -1,4 +1,4 @@
-//! The landing page through the whole router, over a real database.
+//! Tests of the landing page through the complete router, on a real database.
 use std::time::Duration;
 
 use axum::body::Body;
@@ -7,23 +7,23 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::datetime;
 
-use super::figure::Figure;
+use super::formatted_stat::FormattedStat;
 use super::model::{self, Label, PageSection, SiteStat, Unit};
 use super::store;
 use crate::locale::Locale;
 use crate::testing::{self, Answer, Node, eventually};
 
-/// A node that has read what the migrations wrote.
+/// Starts a node and waits until it has read what the migrations wrote.
 async fn node() -> Node {
     let node = testing::node().await;
     eventually("the first sections are read", async || !node.app.cms.current().contents().sections.is_empty()).await;
     node
 }
 
-/// Changes the database, and waits until the page at an address says what the change asks for.
+/// Changes the database, and waits until the page at a path shows the change.
 async fn change(node: &Node, sql: &'static str, path: &str, holds: impl Fn(&str) -> bool) -> Answer {
     sqlx::raw_sql(sql).execute(&node.app.db).await.unwrap();
-    super::forget(&node.app);
+    super::refresh_now(&node.app);
     eventually(sql, async || holds(&node.get(path).await.text)).await;
     node.get(path).await
 }
@@ -38,10 +38,10 @@ fn text<'a>(answer: &'a Answer, name: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn both_pages_are_whole_without_a_script() {
+async fn both_pages_are_complete_without_a_script() {
     let node = node().await;
     let site = node.app.config.site.url.clone();
-    for (path, locale, says) in [
+    for (path, locale, expected) in [
         (
             "/",
             Locale::En,
@@ -63,8 +63,8 @@ async fn both_pages_are_whole_without_a_script() {
         assert_eq!(text(&page, "content-type"), "text/html; charset=utf-8");
         assert_eq!(text(&page, "content-language"), locale.tag());
         let html = &page.text;
-        for said in says {
-            assert!(html.contains(said), "{path} lacks {said}");
+        for text in expected {
+            assert!(html.contains(text), "{path} lacks {text}");
         }
         let head = [
             format!(r#"<html lang="{}" data-theme="auto">"#, locale.tag()),
@@ -80,10 +80,13 @@ async fn both_pages_are_whole_without_a_script() {
             assert!(html.contains(&part), "{path} lacks {part}");
         }
         assert_eq!(html.matches("<h1").count(), 1, "{path}");
-        assert!(html.contains(r#"href="/chat""#), "{path} leads into the talk");
+        assert!(html.contains(r#"href="/chat""#), "{path} links the client");
         assert!(html.contains("<details") && html.contains("<fieldset"), "{path}");
         let other = Locale::other(locale);
-        assert!(html.contains(&format!(r#"hreflang="{0}" lang="{0}">"#, other.tag())), "{path} leads to its twin");
+        assert!(
+            html.contains(&format!(r#"hreflang="{0}" lang="{0}">"#, other.tag())),
+            "{path} links the other language"
+        );
     }
 }
 
@@ -107,9 +110,9 @@ async fn pages_hold_nothing_that_their_content_policy_refuses() {
 }
 
 #[tokio::test]
-async fn looking_sets_no_cookie() {
+async fn reading_pages_sets_no_cookie() {
     let node = node().await;
-    let looks = [
+    let paths = [
         "/",
         "/ko",
         "/ko/",
@@ -124,13 +127,13 @@ async fn looking_sets_no_cookie() {
         "/api/v1/content",
         "/api/v1/stats",
     ];
-    for path in looks {
+    for path in paths {
         assert_eq!(text(&node.get(path).await, "set-cookie"), "", "{path}");
     }
 }
 
 #[tokio::test]
-async fn a_theme_that_was_chosen_is_painted_at_once_and_a_language_stays_its_address() {
+async fn a_chosen_theme_is_in_the_first_byte_and_the_path_decides_the_language() {
     let node = node().await;
     let dark = get(&node, "/", &[("cookie", "maju_theme=dark; maju_locale=ko"), ("accept-language", "ko")]).await;
     assert!(dark.text.contains(r#"<html lang="en" data-theme="dark">"#));
@@ -140,7 +143,7 @@ async fn a_theme_that_was_chosen_is_painted_at_once_and_a_language_stays_its_add
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_said_to_each_in_its_own_way() {
+async fn not_found_is_a_page_for_people_and_a_problem_for_programs() {
     let node = node().await;
     let page = get(&node, "/nowhere", &[("accept-language", "ko-KR,ko;q=0.9")]).await;
     assert_eq!(page.status, StatusCode::NOT_FOUND);
@@ -162,7 +165,7 @@ async fn what_is_not_there_is_said_to_each_in_its_own_way() {
 }
 
 #[tokio::test]
-async fn what_an_editor_wrote_is_text() {
+async fn text_of_an_editor_is_escaped() {
     let node = node().await;
     let page = change(
         &node,
@@ -186,7 +189,7 @@ async fn what_an_editor_wrote_is_text() {
 }
 
 #[tokio::test]
-async fn a_broken_section_is_left_out_and_an_empty_page_falls_back() {
+async fn an_invalid_section_is_left_out_and_an_empty_page_shows_the_built_in_sections() {
     let node = node().await;
     let page = change(
         &node,
@@ -207,11 +210,11 @@ async fn a_broken_section_is_left_out_and_an_empty_page_falls_back() {
 }
 
 #[tokio::test]
-async fn a_number_that_is_zero_or_unknown_is_not_shown() {
+async fn a_stat_that_is_zero_or_unknown_is_not_shown() {
     let node = node().await;
     let shows = |html: &str, key: &str| html.contains(&format!("data-stat=\"{key}\""));
     for path in ["/", "/ko"] {
-        assert!(!node.get(path).await.text.contains("id=\"now\""), "nobody is here, and nothing says so");
+        assert!(!node.get(path).await.text.contains("id=\"now\""), "there are no stats to show");
     }
     let stats = node.get("/api/v1/stats").await.json();
     assert_eq!(stats["items"].as_array().unwrap().len(), 3);
@@ -227,7 +230,8 @@ async fn a_number_that_is_zero_or_unknown_is_not_shown() {
     assert!(shows(&page.text, "median_wait") && !shows(&page.text, "talks_today") && !shows(&page.text, "online"));
     assert!(page.text.contains("<span>206</span><small>분</small>"));
 
-    // Who only looks at the page is not counted; a visitor with two tabs is, once, whichever nodes they are on.
+    // A reader without a socket is not counted. A visitor with two tabs on two nodes is counted
+    // once.
     for _ in 0..3 {
         node.newcomer("ko").await;
     }
@@ -245,22 +249,22 @@ async fn a_number_that_is_zero_or_unknown_is_not_shown() {
 }
 
 #[tokio::test]
-async fn numbers_that_are_old_say_from_when_they_are() {
+async fn stale_stats_show_when_they_were_read() {
     let node = node().await;
     change(&node, "UPDATE site_stat SET manual = 5 WHERE key = 'online'", "/", |html| html.contains("id=\"now\""))
         .await;
     assert!(!node.get("/").await.text.contains("<time"));
     sqlx::raw_sql("ALTER TABLE site_stat RENAME TO site_stat_gone").execute(&node.app.db).await.unwrap();
-    node.app.clock.advance(super::FRESH + Duration::from_secs(1));
-    super::forget(&node.app);
-    eventually("the numbers are old", async || node.get("/").await.text.contains("<time")).await;
+    node.app.clock.advance(super::limits::STATS_STALE_AFTER + Duration::from_secs(1));
+    super::refresh_now(&node.app);
+    eventually("the stats are stale", async || node.get("/").await.text.contains("<time")).await;
     let page = node.get("/ko").await;
     assert!(page.text.contains(" UTC 기준</time>") && page.text.contains("<span>5</span>"));
     assert!(node.get("/api/v1/stats").await.json()["as_of"].is_string());
     change(&node, "ALTER TABLE site_stat_gone RENAME TO site_stat", "/", |html| !html.contains("<time")).await;
 }
 
-/// One talk, begun at $1 by two people who had waited for $2 and for 3 seconds.
+/// Inserts one talk, begun at $1 by two visitors who had waited for $2 and 3 seconds.
 const TALK: &str = "WITH people AS (
             INSERT INTO visitor (public_id, color, animal, locale, last_used_at)
             SELECT gen_random_uuid(), 'pine', 'otter', 'ko', $1::timestamptz - interval '1 day' FROM generate_series(1, 2) RETURNING id
@@ -282,11 +286,15 @@ async fn talks_of_today_begin_at_midnight_in_the_sites_time_zone() {
     }
     let now = datetime!(2026-11-29 01:30 UTC);
     for (zone, expected) in [("Asia/Seoul", 2), ("UTC", 1), ("America/New_York", 2), ("Pacific/Kiritimati", 2)] {
-        assert_eq!(store::live(&mut conn, now, zone).await.unwrap().talks_today, Some(expected), "{zone}");
+        assert_eq!(store::live_counts(&mut conn, now, zone).await.unwrap().talks_today, Some(expected), "{zone}");
     }
     let midnight = datetime!(2026-11-29 15:00 UTC);
     for (now, expected) in [(midnight - time::Duration::seconds(1), 2), (midnight, 0)] {
-        assert_eq!(store::live(&mut conn, now, "Asia/Seoul").await.unwrap().talks_today, Some(expected), "{now}");
+        assert_eq!(
+            store::live_counts(&mut conn, now, "Asia/Seoul").await.unwrap().talks_today,
+            Some(expected),
+            "{now}"
+        );
     }
 }
 
@@ -298,17 +306,17 @@ async fn a_median_needs_five_talks_and_each_counts_for_two() {
     for wait in [2.5, 8.0, 9.0, 10.0] {
         sqlx::query(TALK).bind(now).bind(wait).execute(&mut *conn).await.unwrap();
     }
-    let live = store::live(&mut conn, now, "UTC").await.unwrap();
+    let live = store::live_counts(&mut conn, now, "UTC").await.unwrap();
     assert_eq!((live.online, live.talks_today, live.median_wait), (Some(0), Some(4), None));
     sqlx::query(TALK).bind(now).bind(11.0).execute(&mut *conn).await.unwrap();
-    let live = store::live(&mut conn, now, "UTC").await.unwrap();
+    let live = store::live_counts(&mut conn, now, "UTC").await.unwrap();
     assert_eq!((live.talks_today, live.median_wait), (Some(5), Some(3)), "between 2.5, five times 3, and 8 to 11");
     let later = now + time::Duration::hours(25);
-    assert_eq!(store::live(&mut conn, later, "UTC").await.unwrap().talks_today, Some(0));
+    assert_eq!(store::live_counts(&mut conn, later, "UTC").await.unwrap().talks_today, Some(0));
 }
 
 #[tokio::test]
-async fn a_copy_that_is_current_is_not_sent_again() {
+async fn a_current_copy_is_not_sent_again() {
     let node = node().await;
     let first = node.get("/ko").await;
     assert_eq!(text(&first, "cache-control"), "public, max-age=0, stale-while-revalidate=60");
@@ -318,13 +326,13 @@ async fn a_copy_that_is_current_is_not_sent_again() {
         assert_eq!((again.status, again.bytes.len()), (StatusCode::NOT_MODIFIED, 0), "{held}");
         assert_eq!(text(&again, "etag"), tag);
     }
-    let packed = get(&node, "/ko", &[("accept-encoding", "gzip, deflate, br;q=0.9, zstd")]).await;
-    assert_eq!(text(&packed, "content-encoding"), "zstd");
-    assert!(packed.bytes.len() * 3 < first.bytes.len(), "{} of {}", packed.bytes.len(), first.bytes.len());
-    assert_eq!(zstd::bulk::decompress(&packed.bytes, 1 << 20).unwrap(), first.bytes);
-    assert_ne!(text(&packed, "etag"), tag, "another coding is another representation");
+    let compressed = get(&node, "/ko", &[("accept-encoding", "gzip, deflate, br;q=0.9, zstd")]).await;
+    assert_eq!(text(&compressed, "content-encoding"), "zstd");
+    assert!(compressed.bytes.len() * 3 < first.bytes.len(), "{} of {}", compressed.bytes.len(), first.bytes.len());
+    assert_eq!(zstd::bulk::decompress(&compressed.bytes, 1 << 20).unwrap(), first.bytes);
+    assert_ne!(text(&compressed, "etag"), tag, "another coding is another representation");
     assert_eq!(text(&get(&node, "/ko", &[("accept-encoding", "br, zstd;q=0")]).await, "content-encoding"), "br");
-    let varies: Vec<_> = packed.headers.get_all(header::VARY).iter().map(|value| value.to_str().unwrap()).collect();
+    let varies: Vec<_> = compressed.headers.get_all(header::VARY).iter().map(|value| value.to_str().unwrap()).collect();
     assert_eq!(varies, ["Cookie", "Accept-Encoding"]);
     let set = "UPDATE site_stat SET manual = 77 WHERE key = 'online'";
     change(&node, set, "/ko", |html| html.contains("<span>77</span>")).await;
@@ -335,10 +343,10 @@ async fn a_copy_that_is_current_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn crawlers_and_browsers_find_what_they_ask_for() {
+async fn crawlers_and_browsers_find_the_files_they_request() {
     let node = node().await;
     let site = &node.app.config.site.url;
-    for (path, kind, says) in [
+    for (path, media_type, expected) in [
         ("/robots.txt", "text/plain; charset=utf-8", format!("Sitemap: {site}/sitemap.xml")),
         ("/sitemap.xml", "application/xml", format!("<loc>{site}/ko</loc>")),
         ("/favicon.svg", "image/svg+xml", "<svg".to_owned()),
@@ -347,8 +355,8 @@ async fn crawlers_and_browsers_find_what_they_ask_for() {
         ("/touch-icon.png", "image/png", "PNG".to_owned()),
     ] {
         let answer = node.get(path).await;
-        assert_eq!((answer.status, text(&answer, "content-type")), (StatusCode::OK, kind), "{path}");
-        assert!(answer.text.contains(&says), "{path}: {}", answer.text);
+        assert_eq!((answer.status, text(&answer, "content-type")), (StatusCode::OK, media_type), "{path}");
+        assert!(answer.text.contains(&expected), "{path}: {}", answer.text);
         let again = get(&node, path, &[("if-none-match", text(&answer, "etag"))]).await;
         assert_eq!(again.status, StatusCode::NOT_MODIFIED, "{path}");
     }
@@ -356,12 +364,12 @@ async fn crawlers_and_browsers_find_what_they_ask_for() {
 }
 
 #[tokio::test]
-async fn the_same_page_is_there_as_data() {
+async fn the_page_is_available_as_json() {
     let node = node().await;
     for locale in Locale::ALL {
         let content = node.get(&format!("/api/v1/content?locale={}", locale.tag())).await.json();
         let sections: Vec<PageSection> = serde_json::from_value(content["sections"].clone()).unwrap();
-        assert_eq!(sections, model::built_in(locale), "the database began with the built-in sections");
+        assert_eq!(sections, model::built_in(locale), "the migrations insert the built-in sections");
         assert_eq!(content["locale"], locale.tag());
     }
     assert_eq!(node.get("/api/v1/content").await.json()["locale"], "en");
@@ -376,7 +384,7 @@ async fn the_same_page_is_there_as_data() {
 }
 
 #[test]
-fn both_languages_have_the_same_sections_with_as_many_parts() {
+fn both_languages_have_sections_of_the_same_shape() {
     fn shape(value: &Value) -> Value {
         match value {
             Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), shape(value))).collect(),
@@ -395,11 +403,11 @@ fn both_languages_have_the_same_sections_with_as_many_parts() {
 }
 
 #[test]
-fn figures_are_written_as_people_say_them() {
-    let figure = |value, unit, locale| {
+fn stats_are_formatted_by_language_and_unit() {
+    let format = |value, unit, locale| {
         let stat = SiteStat { key: "n".to_owned(), label: Label::default(), value, unit };
-        Figure::of(&stat, &[("n".to_owned(), "명".to_owned())].into(), locale)
-            .map(|figure| figure.digits + " " + &figure.counter)
+        FormattedStat::of(&stat, &[("n".to_owned(), "명".to_owned())].into(), locale)
+            .map(|formatted| formatted.digits + " " + &formatted.counter)
     };
     for (value, unit, locale, expected) in [
         (Some(7), Unit::Count, Locale::Ko, Some("7 명")),
@@ -414,19 +422,19 @@ fn figures_are_written_as_people_say_them() {
         (Some(-1), Unit::Count, Locale::En, None),
         (None, Unit::Seconds, Locale::En, None),
     ] {
-        assert_eq!(figure(value, unit, locale).as_deref(), expected, "{value:?}");
+        assert_eq!(format(value, unit, locale).as_deref(), expected, "{value:?}");
     }
 }
 
 #[tokio::test]
-async fn people_in_a_long_talk_are_here_until_they_go() {
+async fn visitors_in_a_silent_talk_are_counted_until_they_leave() {
     let node = testing::node().await;
     let (one, two) = (node.guest("ko").await, node.guest("en").await);
     let talk = node.talk(&one, &two).await;
-    // Nothing was said for ten minutes.
+    // Nobody wrote for ten minutes.
     sqlx::query("UPDATE visitor SET last_used_at = now() - interval '10 minutes'").execute(&node.app.db).await.unwrap();
     let here = async || {
-        super::forget(&node.app);
+        super::refresh_now(&node.app);
         node.get("/api/v1/stats").await.json()["items"][0]["value"].clone()
     };
     eventually("both are counted", async || here().await == 2).await;

@@ -195,7 +195,7 @@ impl Connection {
     /// Submits a post to its room. The answer comes through the queue after the commit, and is
     /// written together with the event of the entry.
     async fn post(&mut self, id: u64, room: Uuid, post: rooms::Post) -> Result<(), RequestError> {
-        self.app.limits.take(Bucket::Sends, Key::Visitor(self.who.id))?;
+        self.app.limits.take(Bucket::Entries, Key::Visitor(self.who.id))?;
         self.record_activity();
         if !self.who.has_accepted_rules() {
             Box::pin(self.reload_visitor(post.requested_at)).await?;

@@ -9,7 +9,7 @@ use sha1::{Digest as _, Sha1};
 
 use super::PROTOCOL;
 use crate::error::problem;
-use crate::locale::listed;
+use crate::locale::header_list;
 
 /// The GUID that a server appends to a client's key (RFC 6455, 1.3).
 const ACCEPT_GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -71,7 +71,7 @@ impl Handshake {
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    listed(headers, name).any(|word| word.eq_ignore_ascii_case(token))
+    header_list(headers, name).any(|word| word.eq_ignore_ascii_case(token))
 }
 
 /// Returns the value that accepts a client's key. `None` if the key is invalid.

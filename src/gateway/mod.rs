@@ -30,7 +30,7 @@ use crate::app::App;
 use crate::error::{Error, problem};
 use crate::faults::{self, Fault};
 use crate::http::{Bucket, ClientIp, Key};
-use crate::locale::listed;
+use crate::locale::header_list;
 use crate::{accounts, moderation};
 
 /// The WebSocket subprotocol: the version of the wire (docs/WIRE.md).
@@ -88,5 +88,5 @@ pub async fn upgrade(State(app): State<App>, address: ClientIp, session: Session
 }
 
 fn offers_protocol(headers: &HeaderMap) -> bool {
-    listed(headers, &header::SEC_WEBSOCKET_PROTOCOL).any(|name| name == PROTOCOL)
+    header_list(headers, &header::SEC_WEBSOCKET_PROTOCOL).any(|name| name == PROTOCOL)
 }

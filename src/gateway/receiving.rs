@@ -59,7 +59,7 @@ impl Connection {
             let prefix = self.app.limits.take(Bucket::PrefixFrames, Key::Prefix(self.prefix));
             return Ok(prefix.map_or_else(FrameLimit::Refused, |()| FrameLimit::Passed));
         };
-        let is_too_much = self.refused.record() || self.app.limits.take(Bucket::Excess, visitor).is_err();
+        let is_too_much = self.refused.record() || self.app.limits.take(Bucket::ExcessFrames, visitor).is_err();
         if is_too_much && !faults::on(Fault::ExcessForgiven) {
             return Err(CloseReason::by_server(CloseCode::BadFrame, "too many frames"));
         }

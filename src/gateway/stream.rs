@@ -59,7 +59,7 @@ impl FrameStream {
         let parts = upgraded.downcast::<TokioIo<http::Socket>>().ok()?;
         let decoder = Decoder::new(max_message_bytes, &parts.read_buf);
         let socket = parts.io.into_inner();
-        socket.bound_unread();
+        socket.limit_send_buffer();
         Some(Self { socket, decoder, out: VecDeque::new(), is_partly_written: false })
     }
 

@@ -1,12 +1,14 @@
-//! Request parts whose refusals are the product's own errors.
+//! Extractors whose rejections are the product's own errors.
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::limits;
 use crate::error::Error;
 
-/// A JSON body, in and out. Refused as `bad_frame`, or `too_long` past the body limit.
+/// A JSON body of a request or response. Rejects with `bad_frame`, or `too_long` above the body
+/// limit.
 #[derive(FromRequest)]
 #[from_request(via(axum::Json), rejection(Error))]
 pub struct Json<T>(pub T);
@@ -17,30 +19,37 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-/// A query string. Refused as `bad_frame`.
+/// A query string. Rejects with `bad_frame`.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Query), rejection(Error))]
 pub struct Query<T>(pub T);
 
-/// Parameters of the path. One that cannot be read names nothing: `not_found`.
+/// Parameters of the path. Rejects with `not_found`: a parameter that cannot be parsed names
+/// nothing.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(Error))]
 pub struct Path<T>(pub T);
 
-/// Reads a whole number, or null. `492.0` is one: JSON knows no other numbers than numbers, and JSON Schema counts it as an integer.
-pub fn whole<'de, D: Deserializer<'de>>(value: D) -> Result<Option<i64>, D::Error> {
+/// Deserializes an integer or null. `492.0` is an integer: JSON has one kind of number, and JSON
+/// Schema counts it as an integer.
+///
+/// # Errors
+/// The value is neither an integer nor null.
+pub fn deserialize_integer<'de, D: Deserializer<'de>>(value: D) -> Result<Option<i64>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Number {
-        Whole(i64),
+        Integer(i64),
         WithFraction(f64),
     }
-    // Up to here a fraction of nothing is exact.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
+    // Up to here, every integer is exact as a float.
+    const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
     match Option::<Number>::deserialize(value)? {
         None => Ok(None),
-        Some(Number::Whole(number)) => Ok(Some(number)),
-        Some(Number::WithFraction(number)) if number.fract() == 0.0 && number.abs() <= EXACT => Ok(Some(number as i64)),
+        Some(Number::Integer(number)) => Ok(Some(number)),
+        Some(Number::WithFraction(number)) if number.fract() == 0.0 && number.abs() <= MAX_EXACT => {
+            Ok(Some(number as i64))
+        }
         Some(Number::WithFraction(_)) => Err(serde::de::Error::custom("a whole number was expected")),
     }
 }
@@ -48,7 +57,7 @@ pub fn whole<'de, D: Deserializer<'de>>(value: D) -> Result<Option<i64>, D::Erro
 impl From<JsonRejection> for Error {
     fn from(why: JsonRejection) -> Self {
         if why.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
-            return Self::TooLarge { limit: 64 * 1_024, field: None };
+            return Self::TooLarge { limit: limits::MAX_BODY_BYTES, field: None };
         }
         Self::bad_frame(why.body_text())
     }
@@ -72,12 +81,12 @@ mod tests {
 
     #[derive(Deserialize)]
     struct Body {
-        #[serde(default, deserialize_with = "super::whole")]
+        #[serde(default, deserialize_with = "super::deserialize_integer")]
         seq: Option<i64>,
     }
 
     #[test]
-    fn a_fraction_of_nothing_is_a_whole_number() {
+    fn a_number_with_a_zero_fraction_is_an_integer() {
         let read = |json: &str| serde_json::from_str::<Body>(json).map(|body| body.seq).ok();
         assert_eq!(read("{}"), Some(None));
         assert_eq!(read(r#"{"seq":null}"#), Some(None));

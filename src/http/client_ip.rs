@@ -1,4 +1,4 @@
-//! Who is asking: the socket's peer, or what a trusted proxy says of it.
+//! The address of a client: the socket's peer, or the address that a trusted proxy reports.
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,15 +10,17 @@ use crate::app::App;
 use crate::config::Network;
 use crate::error::{Error, Result};
 
-/// The address a request came from. Never log or keep it: limits, bans and audit rows use [`ClientIp::prefix`].
+/// The address that a request came from. Never log or store it: limits, bans and audit rows use
+/// [`ClientIp::prefix`].
 ///
-/// A proxy in `--trusted-proxies` is believed about the hop before it, and so on from the right; what the client itself
-/// wrote further left is not. `X-Forwarded-For` wins; `Forwarded` (RFC 7239) is read where there is none.
+/// A proxy in `--trusted-proxies` is trusted to name the hop before it, and so on from right to
+/// left. What the client itself wrote further left is ignored. `X-Forwarded-For` wins; `Forwarded`
+/// (RFC 7239) is read where there is none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ClientIp(pub IpAddr);
 
 impl ClientIp {
-    /// The network the address belongs to: what one subscriber usually holds.
+    /// Returns the network of the address: the range that one subscriber usually has.
     pub fn prefix(&self) -> Prefix {
         Prefix::of(self.0)
     }
@@ -29,20 +31,20 @@ impl FromRequestParts<App> for ClientIp {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let peer = ConnectInfo::<SocketAddr>::from_request_parts(parts, app).await;
-        let ConnectInfo(peer) = peer.map_err(|_| Error::internal("a request without its peer's address"))?;
+        let ConnectInfo(peer) = peer.map_err(|_| Error::internal("a request has no peer address"))?;
         Ok(Self(resolve(peer.ip(), &parts.headers, &app.config.trusted_proxies)))
     }
 }
 
-/// An IPv4 /24 or an IPv6 /64. It still says where somebody lives, so it prints as nothing.
+/// An IPv4 /24 or an IPv6 /64. It still reveals a location, so `Debug` hides it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Prefix([u8; 8]);
 
 impl Prefix {
-    /// The prefix of an address; an IPv4 address mapped into IPv6 counts as itself.
+    /// Returns the prefix of an address. An IPv4 address mapped into IPv6 counts as IPv4.
     pub(super) fn of(address: IpAddr) -> Self {
         match address.to_canonical() {
-            // No IPv6 source begins with ff (that is multicast), so the two kinds never meet.
+            // No IPv6 source begins with ff (multicast), so the two kinds never collide.
             IpAddr::V4(v4) => {
                 let [a, b, c, _] = v4.octets();
                 Self([0xff, 0xff, 0xff, 0xff, 0xff, a, b, c])
@@ -56,7 +58,7 @@ impl Prefix {
 }
 
 impl Prefix {
-    /// What a keyed hash is made of.
+    /// Returns the bytes for a keyed hash.
     pub fn bytes(self) -> [u8; 8] {
         self.0
     }
@@ -68,34 +70,36 @@ impl fmt::Debug for Prefix {
     }
 }
 
-/// The right-most hop that is not a trusted proxy. Nonsense ends the walk at the last hop that made sense.
+/// Returns the right-most hop that is not a trusted proxy. A hop that cannot be parsed ends the
+/// walk at the last one that could.
 pub(super) fn resolve(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {
     let mut hop = peer.to_canonical();
     let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
-    for said in hops(headers).into_iter().rev() {
+    for reported in hops(headers).into_iter().rev() {
         if !is_trusted(hop) {
             break;
         }
-        let Some(address) = said else { break };
+        let Some(address) = reported else { break };
         hop = address;
     }
     hop
 }
 
-/// What the headers say, left to right; None for a hop that is no address.
+/// Returns the hops that the headers report, left to right. A hop that is not an address is `None`.
 fn hops(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
-    // Read one by one: bytes that are no text are a hop that is no address, and hide none of the others.
+    // Parsed one by one: a hop that is not text is not an address, and hides none of the others.
     let elements = |name| headers.get_all(name).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     let listed = |name| elements(name).map(|hop| std::str::from_utf8(hop).unwrap_or("?"));
     if headers.contains_key("x-forwarded-for") {
-        // An empty element of a list means nothing (RFC 9110, 5.6.1).
+        // Empty elements of a list are ignored (RFC 9110, 5.6.1).
         return listed("x-forwarded-for").map(str::trim).filter(|hop| !hop.is_empty()).map(address).collect();
     }
-    // Quotes are not looked at when splitting: an unbalanced one on the left cannot swallow what a proxy added.
+    // Quotes do not protect a comma: an unbalanced quote on the left cannot swallow what a proxy
+    // added.
     listed(header::FORWARDED.as_str()).map(str::trim).filter(|hop| !hop.is_empty()).map(forwarded_for).collect()
 }
 
-/// The `for` of one element of `Forwarded`.
+/// Returns the `for` parameter of one element of `Forwarded`.
 fn forwarded_for(element: &str) -> Option<IpAddr> {
     let mut named = element.split(';').filter_map(|pair| pair.split_once('='));
     let (_, value) = named.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
@@ -103,7 +107,7 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
     address(value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value))
 }
 
-/// An address as proxies write it: bare, in brackets, with or without a port.
+/// Parses an address as proxies write it: bare or in brackets, with or without a port.
 fn address(text: &str) -> Option<IpAddr> {
     let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let found = match bracketed {

@@ -1,17 +1,19 @@
-//! The headers every answer carries, errors and assets too, and whose name the site answers to.
+//! The headers that every response carries, errors and assets included, and the check of the host.
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
 use crate::config::Site;
 
-/// A year: what browsers need to remember that the site is https only. Other hosts of the domain are not ours to bind.
+/// One year. Subdomains are not included, because other hosts of the domain are not ours to decide
+/// for.
 static HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 static NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// The same for every answer. `same-origin` rather than `no-referrer`, which would make browsers send `Origin: null`
-/// with the page's own writes (Fetch, "append a request `Origin` header").
+/// The same for every response. The referrer policy is `same-origin` rather than `no-referrer`,
+/// which would make browsers send `Origin: null` with the page's own writes (Fetch, "append a
+/// request `Origin` header").
 static FIXED: [(HeaderName, HeaderValue); 6] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
@@ -24,22 +26,22 @@ static FIXED: [(HeaderName, HeaderValue); 6] = [
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
 ];
 
-/// The page that draws the API's description sets styles from script, and opens no socket.
+/// For the page that shows the API's description: it sets styles from script, and opens no socket.
 static DOCS_POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
      connect-src 'self'; font-src 'self' data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
 );
 
-/// What a site's answers carry.
-pub(super) struct Headers {
+/// The headers of a site's responses.
+pub(super) struct ResponseHeaders {
     policy: HeaderValue,
     secure: bool,
-    /// The host (and port) the site answers to; None: any, on a loopback site.
+    /// The host (and port) that the site serves. `None` on a loopback site, which serves any.
     host: Option<String>,
 }
 
-impl Headers {
-    /// The headers of one site.
+impl ResponseHeaders {
+    /// Creates the headers of a site.
     pub(super) fn of(site: &Site) -> Self {
         let host = site.url.split_once("://").map_or(site.url.as_str(), |(_, host)| host);
         Self {
@@ -49,14 +51,15 @@ impl Headers {
         }
     }
 
-    /// Whether a request names this site as its host. The probes may be asked by any name: they give no links.
+    /// Returns `true` if a request names this site as its host. The probes can be requested by any
+    /// name, because their responses hold no links.
     pub(super) fn is_own_host(&self, request: &Parts) -> bool {
         let Some(own) = &self.host else { return true };
         if matches!(request.uri.path(), "/livez" | "/readyz") {
             return true;
         }
-        let mut named = request.headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
-        let (Some(host), None) = (named.next(), named.next()) else { return false };
+        let mut hosts = request.headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
+        let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
         let target = request.uri.authority().map_or(host, |authority| authority.as_str());
         [host, target].iter().all(|name| {
             let name = if own.contains(':') { name } else { name.strip_suffix(":443").unwrap_or(name) };
@@ -64,8 +67,8 @@ impl Headers {
         })
     }
 
-    /// Adds what is missing to an answer; what a handler has set itself stays.
-    pub(super) fn dress(&self, path: &str, response: &mut Response) {
+    /// Adds the headers that are missing in a response. Headers that a handler has set stay.
+    pub(super) fn add_to(&self, path: &str, response: &mut Response) {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return;
         }
@@ -84,7 +87,7 @@ impl Headers {
     }
 }
 
-/// Whether a path is a folder or lies under it.
+/// Returns `true` if a path is a folder or below it.
 pub(super) fn is_under(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
@@ -93,10 +96,12 @@ fn add(headers: &mut HeaderMap, name: HeaderName, value: &HeaderValue) {
     headers.entry(name).or_insert_with(|| value.clone());
 }
 
-/// The content policy of the pages. `svelte-trusted-html` is the one policy through which Svelte makes its templates;
-/// `{@html}` and any other writer of markup is refused by the browser.
+/// Returns the content security policy of the pages. `svelte-trusted-html` is the one policy
+/// through which Svelte creates its templates; the browser refuses `{@html}` and any other way to
+/// write markup.
 fn policy(site: &Site, host: &str) -> HeaderValue {
-    // Older Safari does not count a socket to the same host as 'self'. An IPv6 host cannot be written in a policy.
+    // Older Safari does not count a socket to the same host as 'self'. A policy cannot hold an IPv6
+    // host.
     let port =
         host.rsplit_once(':').map(|(_, port)| port).filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
     let port = port.map(|port| format!(":{port}")).unwrap_or_default();

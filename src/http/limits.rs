@@ -1,230 +1,114 @@
-//! Rate limits: token buckets per visitor, address prefix and room, in bounded memory.
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, RandomState};
+//! The limits of the HTTP layer: connections, sizes, times, and the rates of the token buckets.
 use std::time::Duration;
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
-use parking_lot::Mutex;
-use tokio::time::Instant;
+/// Connections open on a node, sockets included. A process can commonly open 20,000 files; the
+/// rest is for the database.
+pub const MAX_CONNECTIONS: usize = 18_000;
+/// Connections from one address prefix that have sent a request: enough for a school or a
+/// carrier's gateway, too few for one person's script to fill a node.
+pub const MAX_CONNECTIONS_PER_PREFIX: usize = 512;
+/// Connections from one address that have not sent a complete request head.
+pub const MAX_PENDING_PER_ADDRESS: usize = 64;
+/// Connections from one address prefix that have not sent a complete request head.
+pub const MAX_PENDING_PER_PREFIX: usize = 256;
+/// Time after which a client should retry when the node has no place for its connection.
+pub const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
 
-use super::{ClientIp, Prefix};
-use crate::app::App;
-use crate::config::Config;
-use crate::error::{Error, Result};
-use crate::faults::{self, Fault};
+/// Time from the start of a connection to its first byte.
+pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time from the first byte of a request to the end of its head.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time from the start of a response to the first byte of the next request.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time from the end of a request's head to the last byte of its body.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Time from the last byte of a request's body to its response, or to the upgrade of a socket.
+pub const REQUEST_DEADLINE: Duration = Duration::from_millis(4_500);
 
-/// Shards keep takers of different keys out of each other's way.
-const SHARDS: usize = 32;
-/// Keys remembered in a shard; 100,000 in all, about 5 MB.
-const KEYS: usize = 100_000 / SHARDS;
-/// Keys a full shard makes room for at once, so that the sweep costs O(1) a key.
-const SWEEP: usize = KEYS / 8;
+/// Bytes of a request's head, cookies included; a longer one is answered 431.
+pub const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// Bytes of a request's body.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// Lets a request to the API pass while its address prefix has tokens: this bounds every route, whatever it costs. A visitor's
-/// own limit comes on top.
-pub async fn limited(State(app): State<App>, address: ClientIp, request: Request, next: Next) -> Response {
-    match app.limits.take(Bucket::PrefixRequests, Key::Prefix(address.prefix())) {
-        Ok(()) => next.run(request).await,
-        Err(refusal) => refusal.into_response(),
+/// The rate of a token bucket: how fast it refills, and how many tokens it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Tokens that come back in each `period`.
+    pub refill: u32,
+    /// The period of `refill`.
+    pub period: Duration,
+    /// Tokens of a full bucket: how many can be taken at once.
+    pub capacity: u32,
+}
+
+impl Rate {
+    const fn per_second(refill: u32, capacity: u32) -> Self {
+        Self { refill, period: Duration::from_secs(1), capacity }
+    }
+
+    const fn per_seconds(seconds: u64, capacity: u32) -> Self {
+        Self { refill: 1, period: Duration::from_secs(seconds), capacity }
+    }
+
+    /// Returns the time in which one token comes back, in whole microseconds, rounded up.
+    pub const fn refill_interval(self) -> Duration {
+        let micros = self.period.as_micros().div_ceil(self.refill as u128);
+        Duration::from_micros(micros as u64)
     }
 }
 
-/// Whose tokens are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Key {
-    Visitor(i64),
-    Prefix(Prefix),
-    Room(i64),
-    /// Several things at once, such as a prefix in a room, as a hash ([`Limits::take_for`]).
-    Together(u64),
-}
-
-/// What is limited. A bucket starts full; each act takes one token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Bucket {
-    /// Frames of a visitor's sockets: 40 a second, 80 at once.
-    Frames,
-    /// Frames beyond those, which are refused: 40 a second, 500 at once. Past that the visitor's sockets are closed.
-    Excess,
-    /// Entries a visitor writes to rooms: 8 a second, 30 at once.
-    Sends,
-    /// Bytes of those entries as they are stored: 2 MiB an hour, 1 MiB at once. Nobody who types comes near it.
-    Bytes,
-    /// Searches for a partner: 2 a second, 20 at once.
-    Seeks,
-    /// Reports: 1 in 10 seconds, 10 at once.
-    Reports,
-    /// Rooms a visitor creates: 1 a second, 30 at once.
-    Rooms,
-    /// New visitors from a prefix: 10 a second, 400 at once.
-    Visitors,
-    /// Socket upgrades from a prefix: 50 a second, 500 at once.
-    Sockets,
-    /// REST requests of a visitor, reads and writes: 50 a second, 200 at once.
-    Requests,
-    /// REST requests from a prefix, all its visitors together and those without one: 200 a second, 2,000 at once.
-    PrefixRequests,
-    /// Cookies from a prefix that name no session; each costs a look: 10 a second, 400 at once.
-    Cookies,
-    /// Frames from a prefix, all its visitors together: 2,000 a second, 8,000 at once.
-    PrefixFrames,
-    /// Hellos of a visitor's sockets: 2 a second, 40 at once.
-    Hellos,
-    /// Rooms a visitor enters: 2 a second, 60 at once.
-    Joins,
-    /// Rooms and talks a visitor leaves: as many as it enters.
-    Leaves,
-    /// Seeks a visitor takes back: as many as it begins.
-    Cancels,
-    /// People a visitor blocks: 1 a second, 20 at once.
-    Blocks,
-    /// `typing` and `read` of a visitor: 20 a second, 60 at once. Most are not told to others.
-    Signs,
-    /// `typing` of a member that a room is told of: 1 in 2 seconds, 6 at once: each message that went off makes the next letter news.
-    Typing,
-    /// `read` of a member that a room is told of at once: 1 a second. The last one is told a moment later.
-    Reading,
-    /// Deliveries of `typing` and `read` in a room: 1,000 a second, 3,000 at once.
-    Deliveries,
-    /// Entries that a room of many takes: 100 a second, 300 at once.
-    RoomSends,
-    /// Entries that it takes from one prefix, as a school has: 20 a second, 120 at once.
-    PrefixSends,
-    /// The same text from one prefix: 1 a second, 20 at once.
-    SameText,
-    /// Those who enter a room from one prefix: 10 a second, 200 at once.
-    PrefixJoins,
-}
-
-impl Bucket {
-    /// The time in which one token comes back, and how many tokens a full bucket holds.
-    fn figures(self) -> (Duration, u32) {
-        let (every_us, burst) = match self {
-            Self::Frames => (25_000, 80),
-            Self::Excess => (25_000, 500),
-            Self::Sends => (125_000, 30),
-            Self::Bytes => (1_717, 1024 * 1024),
-            Self::Seeks => (500_000, 20),
-            Self::Reports => (10_000_000, 10),
-            Self::Rooms => (1_000_000, 30),
-            Self::Visitors => (100_000, 400),
-            Self::Sockets => (20_000, 500),
-            Self::Requests => (20_000, 200),
-            Self::PrefixRequests => (5_000, 2_000),
-            Self::Cookies => (100_000, 400),
-            Self::PrefixFrames => (500, 8_000),
-            Self::Hellos => (500_000, 40),
-            Self::Joins | Self::Leaves => (500_000, 60),
-            Self::Cancels => (500_000, 20),
-            Self::Blocks => (1_000_000, 20),
-            Self::Signs => (50_000, 60),
-            Self::Typing => (2_000_000, 6),
-            Self::Reading => (1_000_000, 1),
-            Self::Deliveries => (1_000, 3_000),
-            Self::RoomSends => (10_000, 300),
-            Self::PrefixSends => (50_000, 120),
-            Self::SameText => (1_000_000, 20),
-            Self::PrefixJoins => (100_000, 200),
-        };
-        (Duration::from_micros(every_us), burst)
-    }
-}
-
-/// A bucket is kept as the moment at which it is full again (the generic cell rate algorithm, ITU-T I.371): one value
-/// holds both the tokens and their age, and a moment in the past is the same as no entry.
-type Shard = HashMap<(Bucket, Key), Instant>;
-
-/// The token buckets of this node.
-pub struct Limits {
-    /// None: limits are off.
-    shards: Option<Vec<Mutex<Shard>>>,
-    hasher: RandomState,
-}
-
-impl Limits {
-    /// Empty memory, or none at all where the settings lift the limits.
-    pub fn new(config: &Config) -> Self {
-        let shards = (config.limits && !faults::on(Fault::RateLimitOff))
-            .then(|| (0..SHARDS).map(|_| Mutex::default()).collect());
-        Self { shards, hasher: RandomState::new() }
-    }
-
-    /// Takes one token, in O(1). Errors: `rate_limited` with the time until there is one; a refusal costs nothing.
-    ///
-    /// Past 100,000 keys the buckets that are the nearest to full are forgotten, so whoever is being held back stays so.
-    pub fn take(&self, bucket: Bucket, key: Key) -> Result<()> {
-        self.take_many(bucket, key, 1)
-    }
-
-    /// Takes a token for several things together, such as a prefix in a room. Errors: as [`Limits::take`].
-    pub fn take_for(&self, bucket: Bucket, whose: impl Hash) -> Result<()> {
-        // Where limits are off nothing is hashed.
-        if self.shards.is_none() { Ok(()) } else { self.take(bucket, Key::Together(self.hasher.hash_one(whose))) }
-    }
-
-    /// Returns a number for what several things have in common; 0 where limits are off.
-    pub fn hash(&self, what: impl Hash) -> u64 {
-        if self.shards.is_none() { 0 } else { self.hasher.hash_one(what) }
-    }
-
-    /// Takes several tokens at once, at most as many as a full bucket holds. Errors: as [`Limits::take`].
-    pub fn take_many(&self, bucket: Bucket, key: Key, tokens: u32) -> Result<()> {
-        let Some(shards) = &self.shards else { return Ok(()) };
-        let (every, burst) = bucket.figures();
-        let now = Instant::now();
-        let place = (bucket, key);
-        let mut shard = shards[self.shard_of(place)].lock();
-        let full_at = shard.get(&place).copied().unwrap_or(now).max(now) + every * tokens.min(burst);
-        let allowed = now + every * burst;
-        if full_at > allowed {
-            return Err(Error::RateLimited { after: full_at - allowed });
-        }
-        if shard.len() >= KEYS && !shard.contains_key(&place) {
-            sweep(&mut shard, now);
-        }
-        shard.insert(place, full_at);
-        Ok(())
-    }
-
-    /// Puts back a token that was taken for something that turned out to be free.
-    pub fn give_back(&self, bucket: Bucket, key: Key) {
-        let Some(shards) = &self.shards else { return };
-        let (every, _) = bucket.figures();
-        let place = (bucket, key);
-        let mut shard = shards[self.shard_of(place)].lock();
-        if let Some(full_at) = shard.get_mut(&place) {
-            *full_at -= every;
-        }
-    }
-
-    fn shard_of(&self, place: (Bucket, Key)) -> usize {
-        usize::try_from(self.hasher.hash_one(place) % SHARDS as u64).unwrap_or_default()
-    }
-
-    /// How many keys are remembered.
-    #[cfg(test)]
-    pub(super) fn remembered(&self) -> usize {
-        let shards = self.shards.iter().flatten();
-        shards.map(|shard| shard.lock().len()).sum()
-    }
-}
-
-/// Forgets the buckets that are full again, which loses nothing; if those are few, the nearest to full as well.
-fn sweep(shard: &mut Shard, now: Instant) {
-    shard.retain(|_, full_at| *full_at > now);
-    if shard.len() + SWEEP <= KEYS {
-        return;
-    }
-    let mut moments: Vec<Instant> = shard.values().copied().collect();
-    let place = SWEEP.min(moments.len().saturating_sub(1));
-    let (_, limit, _) = moments.select_nth_unstable(place);
-    let limit = *limit;
-    let mut forgotten = 0;
-    shard.retain(|_, full_at| {
-        let stays = *full_at > limit || forgotten == SWEEP;
-        forgotten += usize::from(!stays);
-        stays
-    });
-}
+/// Frames of one visitor's sockets.
+pub const FRAME_RATE: Rate = Rate::per_second(40, 80);
+/// Frames of one visitor above [`FRAME_RATE`], which are refused. Above this rate, the visitor's
+/// sockets are closed.
+pub const EXCESS_FRAME_RATE: Rate = Rate::per_second(40, 500);
+/// Entries that one visitor writes to rooms.
+pub const ENTRY_RATE: Rate = Rate::per_second(8, 30);
+/// Bytes of one visitor's entries as they are stored: 2 MiB an hour, far above what typing needs.
+pub const STORED_BYTE_RATE: Rate =
+    Rate { refill: 2 * 1024 * 1024, period: Duration::from_secs(3_600), capacity: 1024 * 1024 };
+/// Searches for a partner by one visitor.
+pub const SEEK_RATE: Rate = Rate::per_second(2, 20);
+/// Reports by one visitor.
+pub const REPORT_RATE: Rate = Rate::per_seconds(10, 10);
+/// Rooms that one visitor creates.
+pub const ROOM_RATE: Rate = Rate::per_second(1, 30);
+/// New visitors from one address prefix.
+pub const VISITOR_RATE: Rate = Rate::per_second(10, 400);
+/// Socket upgrades from one address prefix.
+pub const SOCKET_RATE: Rate = Rate::per_second(50, 500);
+/// REST requests of one visitor, reads and writes.
+pub const REQUEST_RATE: Rate = Rate::per_second(50, 200);
+/// REST requests from one address prefix, with or without a visitor.
+pub const PREFIX_REQUEST_RATE: Rate = Rate::per_second(200, 2_000);
+/// Cookies from one address prefix that name no session. Each of them costs a query.
+pub const UNKNOWN_COOKIE_RATE: Rate = Rate::per_second(10, 400);
+/// Frames from one address prefix, of all its visitors.
+pub const PREFIX_FRAME_RATE: Rate = Rate::per_second(2_000, 8_000);
+/// `hello` frames of one visitor's sockets.
+pub const HELLO_RATE: Rate = Rate::per_second(2, 40);
+/// Rooms that one visitor enters.
+pub const JOIN_RATE: Rate = Rate::per_second(2, 60);
+/// Rooms and talks that one visitor leaves: as many as it can enter.
+pub const LEAVE_RATE: Rate = JOIN_RATE;
+/// Seeks that one visitor cancels: as many as it can begin.
+pub const CANCEL_RATE: Rate = SEEK_RATE;
+/// Visitors that one visitor blocks.
+pub const BLOCK_RATE: Rate = Rate::per_second(1, 20);
+/// `typing` and `read` frames of one visitor. Most of them are not passed on to others.
+pub const EPHEMERAL_FRAME_RATE: Rate = Rate::per_second(20, 60);
+/// `typing` frames of one member that are passed on to a room. Six at once, because each message
+/// that is sent makes the next keystroke news again.
+pub const TYPING_RATE: Rate = Rate::per_seconds(2, 6);
+/// Read markers of one member that are passed on to a room at once; a later one waits its turn.
+pub const READ_MARKER_RATE: Rate = Rate::per_second(1, 1);
+/// Deliveries of `typing` and `read` in one room.
+pub const EPHEMERAL_DELIVERY_RATE: Rate = Rate::per_second(1_000, 3_000);
+/// Entries that a room with many members accepts.
+pub const ROOM_ENTRY_RATE: Rate = Rate::per_second(100, 300);
+/// Entries that such a room accepts from one address prefix, as a school has.
+pub const PREFIX_ENTRY_RATE: Rate = Rate::per_second(20, 120);
+/// Entries with the same text that such a room accepts from one address prefix.
+pub const REPEATED_TEXT_RATE: Rate = Rate::per_second(1, 20);
+/// Visitors who enter a room from one address prefix.
+pub const PREFIX_JOIN_RATE: Rate = Rate::per_second(10, 200);

@@ -1,22 +1,28 @@
-//! HTTP's edge: the accept loop with its time limits, who is asking, rate limits, headers, cross-site checks.
+//! The HTTP layer: the accept loop, client addresses, rate limits, security headers, cached bodies.
 mod accept;
+mod appearance;
+pub mod assets;
 mod body;
+mod cached_body;
 mod client_ip;
-mod described;
-mod door;
-mod gate;
+mod connection_limit;
 mod headers;
-mod limits;
+pub mod limits;
+mod middleware;
+mod openapi;
 mod origin;
+mod rate_limit;
 mod socket;
 #[cfg(test)]
 mod tests;
 
-pub use body::{Json, Path, Query, whole};
+pub use appearance::{Appearance, Theme};
+pub use body::{Json, Path, Query, deserialize_integer};
+pub use cached_body::{CachedBody, Encoding, HTML};
 pub use client_ip::{ClientIp, Prefix};
-pub use described::with_refusals;
-pub use limits::{Bucket, Key, Limits, limited};
-pub use origin::same_origin;
+pub use openapi::with_shared_errors;
+pub use origin::require_same_origin;
+pub use rate_limit::{Bucket, Key, RateLimiter, limit_requests};
 pub use socket::Socket;
 
 use std::sync::Arc;
@@ -27,34 +33,48 @@ use tokio::net::TcpListener;
 
 use crate::app::App;
 
-/// Starts to serve a router on a listener, until the node drains, and what is in hand until it stops. Never fails.
+/// Starts to serve a router on a listener. Never fails.
 ///
-/// A connection that says nothing for 10 s, or takes 10 s over a request's head, is closed; one that idles for 60 s too.
-/// At most 18,000 connections are open (fewer where the process may hold fewer files), and 512 from one address prefix
-/// that is no trusted proxy's have sent a request; upgraded sockets count. Past that: 503 with `Retry-After`, or a closed
-/// connection. Those that have not sent a whole head yet take no such place: past 64 from one address, 256 from one prefix,
-/// or where there is no room left, the oldest of them is closed.
-/// Every request carries `ConnectInfo<SocketAddr>`. Once the node drains, each connection ends after the request in hand.
+/// New connections are accepted until the node drains; requests in progress are finished until the
+/// node stops. Once the node drains, each connection is closed after its current request.
+///
+/// A connection is closed when it takes longer than [`limits::FIRST_BYTE_TIMEOUT`],
+/// [`limits::HEAD_TIMEOUT`] or [`limits::IDLE_TIMEOUT`].
+///
+/// At most [`limits::MAX_CONNECTIONS`] are open (fewer if the process may open fewer files). At
+/// most [`limits::MAX_CONNECTIONS_PER_PREFIX`] of them come from one address prefix and have sent
+/// a request; trusted proxies are exempt, and upgraded sockets count. Above these limits, the
+/// answer is 503 with `Retry-After`, or the connection is closed.
+///
+/// Connections that have not sent a complete request head do not use up these places. Above
+/// [`limits::MAX_PENDING_PER_ADDRESS`] or [`limits::MAX_PENDING_PER_PREFIX`], or when the node has
+/// no place left, the oldest of them is closed.
+///
+/// Every request carries `ConnectInfo<SocketAddr>`.
 pub fn serve(app: &App, listener: TcpListener, router: Router) {
     let server = accept::Server {
         tasks: app.tasks.clone(),
         router,
-        gate: gate::Gate::new(&app.config),
+        connection_limit: connection_limit::ConnectionLimit::new(&app.config),
         listener: Arc::new(Mutex::new(Some(Arc::new(listener)))),
         timeouts: socket::Timeouts::default(),
     };
     let tasks = app.tasks.clone();
-    // A stop waits for what is in hand here, as it does for sockets.
+    // A stop waits for the requests in progress here, as it does for sockets.
     app.tasks.spawn_essential("http.server", move || tasks.track(server.clone().run()));
 }
 
-/// Puts the layers that every route needs around a finished router.
+/// Wraps a finished router in the middleware that every route needs.
 ///
-/// Answers carry the security headers and `x-request-id`. Refused before any handler: 421 for a host that is not the
-/// site's (unless the site is a loopback one; the probes answer to any), 405 for TRACE and CONNECT, 411 for a body
-/// without a length. Outside `/ws`, a body of more than 64 KiB is 413 and one that takes 15 s is 408. A handler that waits
-/// for 2 s without progress, or takes 4.5 s in all, is 503; so is the upgrade of a socket. A handler's panic is a 500 of that request alone. Under `/api`, every error is
-/// `application/problem+json`, whatever said it.
-pub fn layers(app: &App, router: Router) -> Router {
-    door::around(&app.config.site, door::Bounds::default(), router)
+/// Responses carry the security headers and `x-request-id`. These are refused before any handler
+/// runs: 421 for a host that is not the site's (unless the site is a loopback one; the probes
+/// answer to any host), 405 for TRACE and CONNECT, 411 for a body without a length.
+///
+/// Outside `/ws`, a body above [`limits::MAX_BODY_BYTES`] is 413, and one that takes longer than
+/// [`limits::BODY_TIMEOUT`] is 408. A handler that waits without progress for `db::REQUEST_TIMEOUT`, or takes
+/// longer than [`limits::REQUEST_DEADLINE`], is 503; so is the upgrade of a socket. A panic in a
+/// handler is a 500 of that request alone. Under `/api`, every error is `application/problem+json`,
+/// no matter which layer caused it.
+pub fn wrap(app: &App, router: Router) -> Router {
+    middleware::wrap(&app.config.site, middleware::RequestLimits::default(), router)
 }

@@ -1,4 +1,4 @@
-//! Cross-site requests are refused: a write must come from a page of this site, and its body must be JSON.
+//! Refuses cross-site requests: a write has to come from a page of this site, with a JSON body.
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -10,14 +10,14 @@ use crate::config::Site;
 use crate::error::{Error, problem};
 use crate::faults::{self, Fault};
 
-/// The browser's own word on where a request comes from; scripts cannot set it (Fetch Metadata).
+/// The browser's statement of where a request comes from; scripts cannot set it (Fetch Metadata).
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Lets a request pass when it is a read, or a write of this site's own pages.
+/// Lets a request pass if it is a read, or a write from this site's own pages.
 ///
-/// Errors, as `application/problem+json`: 403 `forbidden` for a write with a foreign or missing origin, 415 `bad_frame`
-/// for a body that is not `application/json` or is compressed.
-pub async fn same_origin(State(app): State<App>, request: Request, next: Next) -> Response {
+/// Otherwise answers `application/problem+json`: 403 `forbidden` for a write with a foreign or
+/// missing origin, 415 `bad_frame` for a body that is compressed or not `application/json`.
+pub async fn require_same_origin(State(app): State<App>, request: Request, next: Next) -> Response {
     match check(&request, &app.config.site) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
@@ -34,16 +34,20 @@ pub(super) enum Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let media = |why: &str| problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_frame", why.to_owned(), None, None);
+        let media_type =
+            |why: &str| problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_frame", why.to_owned(), None, None);
         match self {
-            Self::Foreign => Error::Forbidden("This has to come from a page of this site.").into_response(),
-            Self::Compressed => media("The body must not be compressed."),
-            Self::NotJson => media("The body must be application/json."),
+            Self::Foreign => Error::Forbidden("This request has to come from a page of this site.").into_response(),
+            Self::Compressed => media_type("The body must not be compressed."),
+            Self::NotJson => media_type("The body must be application/json."),
         }
     }
 }
 
-/// The rules of [`same_origin`].
+/// Checks the rules of [`require_same_origin`].
+///
+/// # Errors
+/// The first rule that is broken.
 pub(super) fn check(request: &Request<Body>, site: &Site) -> Result<(), Refusal> {
     let headers = request.headers();
     if headers.get_all(header::CONTENT_ENCODING).iter().any(|coding| coding != "identity") {
@@ -61,23 +65,28 @@ pub(super) fn check(request: &Request<Body>, site: &Site) -> Result<(), Refusal>
     Ok(())
 }
 
-/// Whether a write comes from this site. Browsers send `Origin` with every write; where it is missing, only the
-/// browser's word that page and site are the same counts.
+/// Returns `true` if a write comes from this site. Browsers send `Origin` with every write. Where
+/// it is missing, the browser has to state that the origins of page and request are the same.
 fn is_own(headers: &HeaderMap, site: &Site) -> bool {
-    let mut fetched = headers.get_all(SEC_FETCH_SITE).iter().peekable();
-    let says_same = fetched.peek().is_some();
-    if !fetched.all(|value| value == "same-origin" || value == "none") {
+    let mut sites = headers.get_all(SEC_FETCH_SITE).iter().peekable();
+    let is_stated = sites.peek().is_some();
+    if !sites.all(|value| value == "same-origin" || value == "none") {
         return false;
     }
     let mut origins = headers.get_all(header::ORIGIN).iter();
     match (origins.next(), origins.next()) {
         (Some(origin), None) => origin.to_str().is_ok_and(|origin| site.is_own_origin(origin)),
-        (None, _) => says_same && headers.get_all(SEC_FETCH_SITE).iter().all(|value| value == "same-origin"),
+        (None, _) => is_stated && headers.get_all(SEC_FETCH_SITE).iter().all(|value| value == "same-origin"),
         (Some(_), Some(_)) => false,
     }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let said = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    said.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().eq_ignore_ascii_case(b"application/json")
+    let media_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    media_type
+        .split(|byte| *byte == b';')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii()
+        .eq_ignore_ascii_case(b"application/json")
 }

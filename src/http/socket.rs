@@ -1,4 +1,4 @@
-//! A connection's bytes, and what the connection is doing: that decides how long it may go on.
+//! A client's TCP stream, and the phase of its connection, which decides its time limit.
 use std::io;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
@@ -12,44 +12,48 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::gate::Permit;
+use super::connection_limit::Permit;
+use super::limits;
 use crate::faults::{self, Fault};
 use crate::tasks::Tasks;
 
-/// How long, and for how many bytes, a closed connection is listened to.
-const LINGER: Duration = Duration::from_secs(2);
+/// Time for which a closed connection is still read.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Bytes for which a closed connection is still read.
 const LINGER_BYTES: u64 = 1024 * 1024;
 
-/// Bytes that the kernel keeps for a client that does not read; it takes as many again for its own books. Left to itself it
-/// takes up to 4 MiB, which nobody sees as the server's memory, and a slow reader is not felt for minutes.
-const UNREAD: usize = 32 * 1024;
+/// Bytes that the kernel buffers for a client that does not read (it adds as much again for its own
+/// bookkeeping). By default it buffers up to 4 MiB, which does not count as the server's memory,
+/// and the server does not notice a slow reader for minutes.
+const SEND_BUFFER_BYTES: usize = 32 * 1024;
 
-/// How long a connection may take over each thing.
+/// The time limits of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeouts {
-    /// From the connection's start to its first byte.
+    /// From the start of the connection to its first byte.
     pub(super) first_byte: Duration,
-    /// From a request's first byte to the end of its head.
+    /// From the first byte of a request to the end of its head.
     pub(super) head: Duration,
-    /// From an answer's start to the next request's first byte.
+    /// From the start of a response to the first byte of the next request.
     pub(super) idle: Duration,
-    /// What an answer that is still being read after `idle` gets on top.
-    pub(super) slow_answer: Duration,
-    /// How long a node that drains still accepts, and waits for those that connected and have said nothing.
-    pub(super) last_call: Duration,
-    /// How long a refused connection is listened to, so that it reads the refusal rather than a reset.
+    /// Added to `idle` for a response that the client is still reading.
+    pub(super) slow_response: Duration,
+    /// How long a draining node still accepts connections, and waits for a first byte on open ones.
+    pub(super) drain_grace: Duration,
+    /// How long a refused connection is still read, so that the client receives the refusal rather
+    /// than a reset.
     pub(super) refusal: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            first_byte: Duration::from_secs(10),
-            head: Duration::from_secs(10),
-            idle: Duration::from_secs(60),
-            slow_answer: Duration::from_secs(60),
-            // A balancer that asks twice a second has heard by then.
-            last_call: Duration::from_millis(500),
+            first_byte: limits::FIRST_BYTE_TIMEOUT,
+            head: limits::HEAD_TIMEOUT,
+            idle: limits::IDLE_TIMEOUT,
+            slow_response: Duration::from_secs(60),
+            // A load balancer that probes twice a second has noticed by then.
+            drain_grace: Duration::from_millis(500),
             refusal: Duration::from_secs(1),
         }
     }
@@ -58,22 +62,22 @@ impl Default for Timeouts {
 /// What a connection is doing, and since when.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Phase {
-    /// Connected; not a byte yet.
+    /// Connected, without a byte so far.
     Silent(Instant),
-    /// A request's head is coming in.
+    /// Receiving a request's head.
     Head(Instant),
-    /// A request is in hand, or the connection has become a WebSocket. Others watch the time.
+    /// A request is in progress, or the connection has become a WebSocket. Others limit its time.
     Busy,
-    /// The last request was answered; its answer may still be on the way.
+    /// The last request was answered; its response may still be in transit.
     Answered(Instant),
 }
 
-/// A phase shared by the connection's socket, its service and its watch, which all live in one task.
+/// A phase shared by the connection's socket, its service and its timer, which run in one task.
 #[derive(Clone)]
 pub(super) struct SharedPhase(Arc<Mutex<Phase>>);
 
 impl SharedPhase {
-    /// The phase of a connection that has just been accepted.
+    /// Creates the phase of a connection that has just been accepted.
     pub(super) fn new() -> Self {
         Self(Arc::new(Mutex::new(Phase::Silent(Instant::now()))))
     }
@@ -86,19 +90,19 @@ impl SharedPhase {
         *self.0.lock() = phase;
     }
 
-    /// Bytes came in: between two requests they begin the next one.
-    fn heard(&self) {
+    /// Records that bytes arrived. Between two requests, they begin the next one.
+    fn received(&self) {
         if matches!(self.get(), Phase::Silent(_) | Phase::Answered(_)) {
             self.set(Phase::Head(Instant::now()));
         }
     }
 }
 
-/// The TCP stream of a connection that was let in.
+/// The TCP stream of a connection that was admitted.
 pub struct Socket {
     stream: TcpStream,
     phase: SharedPhase,
-    /// The other side has said its last, or is gone.
+    /// The client has closed its side, or is gone.
     ended: bool,
     /// Held until the stream is closed, whatever it was upgraded to.
     permit: Option<Arc<Permit>>,
@@ -110,15 +114,16 @@ impl Socket {
         Self { stream, phase, ended: false, permit: Some(permit), tasks }
     }
 
-    /// Bounds what the kernel keeps of what is written and not read: for a connection that stays.
-    pub fn bound_unread(&self) {
-        let _ = rustix::net::sockopt::set_socket_send_buffer_size(&self.stream, UNREAD);
+    /// Limits the bytes that the kernel buffers for a slow reader. For long-lived connections.
+    pub fn limit_send_buffer(&self) {
+        let _ = rustix::net::sockopt::set_socket_send_buffer_size(&self.stream, SEND_BUFFER_BYTES);
     }
 }
 
 impl Drop for Socket {
-    /// Closing with bytes unread would reset the connection, and take away what was said last. So who has been answered is
-    /// listened to until it ends the connection too, for a moment.
+    /// Closing with unread bytes would reset the connection, and the client could lose the last
+    /// response. So after a response, the connection is read a little longer, until the client
+    /// closes it.
     fn drop(&mut self) {
         let is_answered = matches!(self.phase.get(), Phase::Busy | Phase::Answered(_));
         if self.ended || !is_answered || self.tasks.stopping.is_cancelled() || faults::on(Fault::UnreadBytesReset) {
@@ -131,12 +136,12 @@ impl Drop for Socket {
         }
         let stopping = self.tasks.stopping.clone();
         self.tasks.spawn("http.linger", async move {
-            let listening = async {
+            let discarding = async {
                 let rest = TcpStream::from_std(rest)?;
                 tokio::io::copy(&mut rest.take(LINGER_BYTES), &mut tokio::io::sink()).await
             };
             tokio::select! {
-                _ = timeout(LINGER, listening) => {}
+                _ = timeout(LINGER_TIMEOUT, discarding) => {}
                 () = stopping.cancelled() => {}
             }
             drop(permit);
@@ -149,7 +154,7 @@ impl AsyncRead for Socket {
         let before = buf.filled().len();
         let outcome = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
         if buf.filled().len() > before {
-            self.phase.heard();
+            self.phase.received();
         } else {
             self.ended |= outcome.is_err() || buf.remaining() > 0;
         }

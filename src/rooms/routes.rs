@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::clock::format_timestamp;
 use crate::error::{Error, Problem, Result};
 use crate::faults::{self, Fault};
-use crate::http::{Bucket, ClientIp, Json, Key, Path, Query, whole};
+use crate::http::{Bucket, ClientIp, Json, Key, Path, Query, deserialize_integer};
 use crate::text;
 
 /// The routes under `/rooms`.
@@ -178,7 +178,7 @@ struct NewMessage {
     client_id: Uuid,
     #[schema(value_type = Object)]
     payload: Map<String, Value>,
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(default, deserialize_with = "deserialize_integer")]
     reply_to: Option<i64>,
 }
 
@@ -199,7 +199,7 @@ async fn post(
     Path(room): Path<String>,
     Json(new): Json<NewMessage>,
 ) -> Result<Response> {
-    app.limits.take(Bucket::Sends, Key::Visitor(who.id))?;
+    app.limits.take(Bucket::Entries, Key::Visitor(who.id))?;
     let prefix = app.accounts.prefix_hash(address.prefix());
     let requested_at = Instant::now();
     let post = Post { client_id: new.client_id, payload: new.payload, reply_to: new.reply_to, prefix, requested_at };

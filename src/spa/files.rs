@@ -1,135 +1,74 @@
-//! The files that the build made of `web/`, and which of them a page links.
-use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+//! Serves the files that the build made of `web/`.
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use axum::Router;
-use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use rust_embed::RustEmbed;
-use serde::Deserialize;
 
-use super::{Coding, Tagged};
 use crate::app::App;
+use crate::http::{CachedBody, Encoding, assets};
 
-/// What the build made of `web/`. Always from the binary, in debug builds too: a request never reads a file system.
-#[derive(RustEmbed)]
-#[folder = "$OUT_DIR/web"]
-struct Bundle;
-
-/// The client's page: never served as a file, because it has a language and a theme.
+/// The client's page. It is never served as a file, because it has a language and a theme.
 const PAGE: &str = "index.html";
 
-/// Names below `assets/` carry a hash of their contents; the other files may change with the next version.
-const LASTING: &str = "public, max-age=31536000, immutable";
-const PASSING: &str = "public, max-age=3600";
+/// For files below `assets/`, whose names carry a hash of their contents.
+const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
+/// For the other files, which may change with the next version.
+const CACHE_ONE_HOUR: &str = "public, max-age=3600";
 
-/// Routes to every file that may be asked for.
+/// Returns the routes of every public file.
 pub(super) fn router() -> Router<App> {
-    let beside = FILES.keys().filter(|address| !address.starts_with("/assets/"));
+    let top_level = FILES.keys().filter(|path| !path.starts_with("/assets/"));
     let router = Router::new().route("/assets/{*path}", get(serve));
-    beside.fold(router, |router, address| router.route(address, get(serve)))
+    top_level.fold(router, |router, path| router.route(path, get(serve)))
 }
 
-/// The source of the client's page. None when this binary has no client.
-pub(super) fn page() -> Option<String> {
-    Some(String::from_utf8_lossy(&Bundle::get(PAGE)?.data).into_owned())
+/// Returns the source of the client's page. `None` if this binary was built without its client.
+pub(super) fn page_source() -> Option<String> {
+    Some(String::from_utf8_lossy(&assets::contents(PAGE)?).into_owned())
 }
 
 async fn serve(request: Request) -> Response {
     let Some(file) = FILES.get(request.uri().path()) else {
-        let never = [(header::CACHE_CONTROL, "no-store")];
-        return (StatusCode::NOT_FOUND, never, "There is no such file.\n").into_response();
+        let no_store = [(header::CACHE_CONTROL, "no-store")];
+        return (StatusCode::NOT_FOUND, no_store, "This file does not exist.\n").into_response();
     };
-    file.body.answer(request.headers(), file.caching, "")
-}
-
-/// What a page links for one entry of the build: its script and every stylesheet it needs, as addresses.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Entry {
-    pub file: String,
-    pub css: Vec<String>,
-}
-
-/// The built files of an entry, named by its source (`src/landing/main.ts`). None when this binary has no client.
-pub fn asset(entry: &str) -> Option<&'static Entry> {
-    static ENTRIES: LazyLock<HashMap<String, Entry>> = LazyLock::new(|| {
-        let manifest = Bundle::get(".vite/manifest.json").map(|file| file.data);
-        manifest.map(|json| entries(&json)).unwrap_or_default()
-    });
-    ENTRIES.get(entry)
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Chunk {
-    file: String,
-    #[serde(default)]
-    is_entry: bool,
-    #[serde(default)]
-    css: Vec<String>,
-    #[serde(default)]
-    imports: Vec<String>,
-}
-
-/// Reads a Vite manifest. What cannot be read has no entries: pages then go without their styles and a test fails.
-pub(super) fn entries(manifest: &[u8]) -> HashMap<String, Entry> {
-    let chunks: HashMap<String, Chunk> = serde_json::from_slice(manifest).unwrap_or_default();
-    let named = chunks.iter().filter(|(_, chunk)| chunk.is_entry);
-    let read = named.map(|(name, chunk)| {
-        let mut css = Vec::new();
-        styles(&chunks, name, &mut BTreeSet::new(), &mut css);
-        (name.clone(), Entry { file: format!("/{}", chunk.file), css })
-    });
-    read.collect()
-}
-
-/// The stylesheets of a chunk, those of what it imports first: the order in which the build means them to apply.
-fn styles<'a>(chunks: &'a HashMap<String, Chunk>, name: &'a str, seen: &mut BTreeSet<&'a str>, css: &mut Vec<String>) {
-    let Some(chunk) = chunks.get(name).filter(|_| seen.insert(name)) else { return };
-    for import in &chunk.imports {
-        styles(chunks, import, seen, css);
-    }
-    css.extend(chunk.css.iter().map(|file| format!("/{file}")));
+    file.body.respond(request.headers(), file.cache_control, "")
 }
 
 struct File {
-    body: Tagged,
-    caching: &'static str,
+    body: CachedBody,
+    cache_control: &'static str,
 }
 
-/// Every file that may be asked for, by its exact address: another spelling of it is another address, and not there.
+/// Every public file by its exact path: another spelling of a path is not found.
 static FILES: LazyLock<HashMap<String, File>> = LazyLock::new(|| {
-    let names = Bundle::iter().filter(|name| is_public(name));
-    names.filter_map(|name| Some((format!("/{name}"), file(&name)?))).collect()
+    let names = assets::names().filter(|name| is_public(name));
+    names.filter_map(|name| Some((format!("/{name}"), load(&name)?))).collect()
 });
 
 fn is_public(name: &str) -> bool {
     name != PAGE && !name.ends_with(".br") && (name.starts_with("assets/") || !name.contains('/'))
 }
 
-/// A file, with the brotli copy that the build left beside it where it found that worth it, and the other codings made now.
-fn file(name: &str) -> Option<File> {
-    let caching = if name.starts_with("assets/") { LASTING } else { PASSING };
-    let kind = media_type(name);
-    let plain = Tagged::new(contents(Bundle::get(name)?.data), kind);
-    let body = match Bundle::get(&format!("{name}.br")) {
-        Some(packed) => plain.packed(Coding::Brotli, contents(packed.data)),
+/// Loads a file with the brotli copy that the build put beside it where that is smaller, and
+/// compresses it in the other codings.
+fn load(name: &str) -> Option<File> {
+    let cache_control = if name.starts_with("assets/") { CACHE_FOREVER } else { CACHE_ONE_HOUR };
+    let media_type = media_type(name);
+    let plain = CachedBody::new(assets::contents(name)?, media_type);
+    let body = match assets::contents(&format!("{name}.br")) {
+        Some(brotli) => plain.with_encoding(Encoding::Brotli, brotli),
         None => plain,
     };
-    // Pictures and fonts are compressed as they are.
-    let is_packed = kind.starts_with("image/png") || kind.starts_with("font/") || kind == "application/octet-stream";
-    Some(File { body: if is_packed { body } else { body.compressed() }, caching })
-}
-
-fn contents(data: Cow<'static, [u8]>) -> Bytes {
-    match data {
-        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
-        Cow::Owned(bytes) => Bytes::from(bytes),
-    }
+    // The formats of pictures and fonts are compressed already.
+    let is_compressed = media_type.starts_with("image/png")
+        || media_type.starts_with("font/")
+        || media_type == "application/octet-stream";
+    Some(File { body: if is_compressed { body } else { body.compressed() }, cache_control })
 }
 
 fn media_type(name: &str) -> &'static str {

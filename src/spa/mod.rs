@@ -1,77 +1,43 @@
-//! The web client inside the binary: its files, its page, and what every HTML page of the site shares. Knows no noun.
+//! The web client inside the binary: its files and its page. It knows no noun.
 mod files;
-mod look;
-mod tagged;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use askama::Template;
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::app::App;
-use crate::locale::Locale;
+use crate::http::{Appearance, CachedBody, HTML};
 
-pub use files::{Entry, asset};
-pub use look::{Look, Theme};
-pub use tagged::{Coding, HTML, Tagged};
+/// The start tag in the client's page that receives the visitor's language and theme.
+const HTML_TAG: &str = r#"<html lang="ko" data-theme="auto">"#;
 
-/// The place in the client's page that carries the visitor's language and theme.
-const PAGE_MARK: &str = r#"<html lang="ko" data-theme="auto">"#;
-
-/// The client's files and its page.
+/// Returns the routes of the client's files and its page.
 pub fn router() -> Router<App> {
     let page = || get(page);
     files::router().route("/chat", page()).route("/chat/", page()).route("/chat/s/{id}", page())
 }
 
-/// The client's page, in the visitor's language and theme from its first byte.
-async fn page(asked: HeaderMap) -> Response {
-    static PAGES: LazyLock<Option<HashMap<Look, Tagged>>> = LazyLock::new(|| {
-        let source = files::page()?;
-        Some(looks().map(|look| (look, Tagged::new(dressed(&source, look), HTML).compressed())).collect())
+/// Serves the client's page, in the visitor's language and theme from its first byte.
+async fn page(request: HeaderMap) -> Response {
+    static PAGES: LazyLock<Option<HashMap<Appearance, CachedBody>>> = LazyLock::new(|| {
+        let source = files::page_source()?;
+        let page = |appearance| CachedBody::new(with_appearance(&source, appearance), HTML).compressed();
+        Some(Appearance::all().map(|appearance| (appearance, page(appearance))).collect())
     });
-    let Some(page) = PAGES.as_ref().and_then(|pages| pages.get(&Look::of(&asked))) else {
+    let Some(page) = PAGES.as_ref().and_then(|pages| pages.get(&Appearance::of(&request))) else {
         return (StatusCode::SERVICE_UNAVAILABLE, "This binary was built without its web client.\n").into_response();
     };
-    page.answer(&asked, "private, no-cache", "Cookie, Accept-Language")
+    page.respond(&request, "private, no-cache", "Cookie, Accept-Language")
 }
 
-/// Every language and theme.
-fn looks() -> impl Iterator<Item = Look> {
-    Locale::ALL.into_iter().flat_map(|locale| Theme::ALL.map(|theme| Look { locale, theme }))
-}
-
-fn dressed(source: &str, look: Look) -> String {
-    let mark = format!(r#"<html lang="{}" data-theme="{}">"#, look.locale.tag(), look.theme.name());
-    source.replacen(PAGE_MARK, &mark, 1)
-}
-
-#[derive(Template)]
-#[template(path = "not_found.html")]
-struct NotFound {
-    look: Look,
-    entry: Option<&'static Entry>,
-}
-
-/// 404 as a page in the look of the site, for addresses that a person may have typed.
-pub async fn not_found_page(asked: HeaderMap) -> Response {
-    static PAGES: LazyLock<HashMap<Look, Tagged>> = LazyLock::new(|| {
-        let made = looks().filter_map(|look| {
-            let page = NotFound { look, entry: asset("src/landing/main.ts") }.render();
-            page.inspect_err(|why| tracing::error!(error.cause = %why, "a page cannot be made"))
-                .ok()
-                .map(|html| (look, html))
-        });
-        made.map(|(look, html)| (look, Tagged::new(html, HTML).compressed())).collect()
-    });
-    match PAGES.get(&Look::of(&asked)) {
-        Some(page) => page.answer_as(StatusCode::NOT_FOUND, &asked, "Cookie, Accept-Language"),
-        None => StatusCode::NOT_FOUND.into_response(),
-    }
+/// Returns the client's page with a language and a theme in its `html` tag.
+fn with_appearance(source: &str, appearance: Appearance) -> String {
+    let tag = format!(r#"<html lang="{}" data-theme="{}">"#, appearance.locale.tag(), appearance.theme.name());
+    source.replacen(HTML_TAG, &tag, 1)
 }

@@ -1,4 +1,4 @@
-//! Who is asking: what proxies say, and what liars say.
+//! Tests of client addresses: what proxies report, and what clients forge.
 use std::net::IpAddr;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -10,10 +10,10 @@ use crate::http::{ClientIp, Prefix};
 const XFF: &str = "x-forwarded-for";
 const FWD: &str = "forwarded";
 
-/// Peer, header lines, who it is. 10/8, ::1 and fd00::/8 are trusted.
+/// Peer, header lines, and the client's address. 10/8, ::1 and fd00::/8 are trusted.
 #[rustfmt::skip]
 const TABLE: [(&str, &[(&str, &str)], &str); 38] = [
-    // No proxy, or none that is trusted: headers are lies.
+    // No proxy, or none that is trusted: headers are ignored.
     ("203.0.113.9", &[], "203.0.113.9"),
     ("203.0.113.9", &[(XFF, "1.1.1.1")], "203.0.113.9"),
     ("203.0.113.9", &[(FWD, "for=1.1.1.1")], "203.0.113.9"),
@@ -40,7 +40,7 @@ const TABLE: [(&str, &[(&str, &str)], &str); 38] = [
     ("10.0.0.1", &[(XFF, "1.1.1.1"), (XFF, "198.51.100.7")], "198.51.100.7"),
     ("10.0.0.1", &[(XFF, "198.51.100.7"), (XFF, "fd00::2, 10.0.0.2")], "198.51.100.7"),
     ("10.0.0.1", &[(XFF, "10.0.0.3, 10.0.0.2")], "10.0.0.3"),
-    // Nonsense ends at the last good hop.
+    // A hop that cannot be parsed ends the walk.
     ("10.0.0.1", &[(XFF, "unknown")], "10.0.0.1"),
     ("10.0.0.1", &[(XFF, "")], "10.0.0.1"),
     ("10.0.0.1", &[(XFF, "1.1.1.1, x, 10.0.0.2")], "10.0.0.2"),
@@ -55,7 +55,7 @@ const TABLE: [(&str, &[(&str, &str)], &str); 38] = [
     ("10.0.0.1", &[(FWD, "by=10.0.0.1; for=\"198.51.100.7:80\"")], "198.51.100.7"),
     ("10.0.0.1", &[(FWD, "for=1.1.1.1, proto=https")], "10.0.0.1"),
     ("10.0.0.1", &[(FWD, "for=\"1.1.1.1, for=198.51.100.7")], "198.51.100.7"),
-    // Both: the one that proxies really write wins.
+    // Both: the one that most proxies write wins.
     ("10.0.0.1", &[(FWD, "for=1.1.1.1"), (XFF, "198.51.100.7")], "198.51.100.7"),
 ];
 
@@ -73,7 +73,7 @@ fn the_right_most_untrusted_hop_is_the_client() {
 }
 
 #[test]
-fn a_prefix_is_a_24_or_a_64_and_prints_as_nothing() {
+fn a_prefix_is_a_24_or_a_64_and_debug_hides_it() {
     let of = |text: &str| ClientIp(text.parse().unwrap()).prefix();
     assert_eq!(of("198.51.100.7"), of("198.51.100.200"));
     assert_eq!(of("198.51.100.7"), of("::ffff:198.51.100.9"));

@@ -1,4 +1,4 @@
-//! Cross-site requests: every spelling that is not ours is refused.
+//! Tests of cross-site requests: every origin but the site's own is refused.
 use axum::body::Body;
 use axum::extract::Request;
 
@@ -55,7 +55,7 @@ fn a_write_needs_exactly_our_origin() {
 }
 
 #[test]
-fn the_browsers_word_on_the_site_counts() {
+fn a_write_is_refused_if_the_browser_states_another_site() {
     let site = public_site();
     let own = ("origin", "https://chat.example.org");
     for (headers, expected) in [

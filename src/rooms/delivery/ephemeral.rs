@@ -137,7 +137,7 @@ fn publish_marker(app: &App, key: (RoomId, VisitorId), marker: &UnpublishedMarke
     if online(app, &marker.room) > MAX_PEOPLE_FOR_READ_MARKERS {
         return true; // a large room gets no markers
     }
-    if app.limits.take_for(Bucket::Reading, key).is_err() || !has_capacity(app, marker.room.id) {
+    if app.limits.take_for(Bucket::ReadMarkers, key).is_err() || !has_capacity(app, marker.room.id) {
         return false;
     }
     let event = RoomEvent::Read { room: marker.room.public_id, member: marker.member, seq: marker.seq };
@@ -149,7 +149,7 @@ fn publish_marker(app: &App, key: (RoomId, VisitorId), marker: &UnpublishedMarke
 fn has_capacity(app: &App, room: RoomId) -> bool {
     let deliveries = app.hub.subscriber_count(Topic::Room(room)) + presence::online_elsewhere(app, room);
     let deliveries = u32::try_from(deliveries).unwrap_or(u32::MAX).max(1);
-    app.limits.take_many(Bucket::Deliveries, Key::Room(room), deliveries).is_ok()
+    app.limits.take_many(Bucket::EphemeralDeliveries, Key::Room(room), deliveries).is_ok()
 }
 
 /// Writes the read markers to Postgres. Markers that cannot be written are written with the next

@@ -21,9 +21,9 @@ pub(super) fn check(app: &App, room: &ChatRoom, prefix: &[u8], text_key: u64) ->
     if room.kind == RoomKind::Talk || faults::on(Fault::FloodAccepted) {
         return Ok(());
     }
-    app.limits.take_for(Bucket::SameText, (prefix, room.id, text_key))?;
-    app.limits.take_for(Bucket::PrefixSends, (prefix, room.id))?;
-    app.limits.take(Bucket::RoomSends, Key::Room(room.id))
+    app.limits.take_for(Bucket::RepeatedText, (prefix, room.id, text_key))?;
+    app.limits.take_for(Bucket::PrefixEntries, (prefix, room.id))?;
+    app.limits.take(Bucket::RoomEntries, Key::Room(room.id))
 }
 
 /// Returns a number that is the same for texts that differ only in spaces and capitals. Costs

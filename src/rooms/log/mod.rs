@@ -137,7 +137,7 @@ pub(super) fn submit(app: &App, membership: Membership, post: Post, answer: Answ
         flood::check(app, &membership.room, &post.prefix, text_key)?;
     }
     let bytes = u32::try_from(payload.stored()).unwrap_or(u32::MAX);
-    app.limits.take_many(Bucket::Bytes, Key::Visitor(membership.member.visitor), bytes)?;
+    app.limits.take_many(Bucket::StoredBytes, Key::Visitor(membership.member.visitor), bytes)?;
     app.rooms.log.submit(PendingEntry {
         room: membership.room,
         member: membership.member,

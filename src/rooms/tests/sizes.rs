@@ -161,7 +161,7 @@ async fn a_visitor_has_a_quota_of_bytes_over_the_socket_and_rest() {
     socket.ok(json!({"type": "join", "room": room})).await;
     // All but 10,000 bytes of it.
     let visitor = node.visitor_of(&who).await.id;
-    node.app.limits.take_many(Bucket::Bytes, Key::Visitor(visitor), 1024 * 1024 - 10_000).unwrap();
+    node.app.limits.take_many(Bucket::StoredBytes, Key::Visitor(visitor), 1024 * 1024 - 10_000).unwrap();
     let id = socket.say(send(room, &largest())).await;
     let error = socket.answer(id).await["error"].clone();
     assert_eq!(error["code"], "rate_limited");

@@ -1,4 +1,4 @@
-//! What every request passes: headers, hosts, sizes, times, panics.
+//! Tests of the middleware: headers, hosts, sizes, time limits, panics.
 use std::time::Duration;
 
 use axum::Router;
@@ -11,7 +11,7 @@ use tower::ServiceExt;
 
 use super::public_site;
 use crate::config::Site;
-use crate::http::door::{Bounds, around};
+use crate::http::middleware::{RequestLimits, wrap};
 
 fn router(site: &Site) -> Router {
     let router = Router::new()
@@ -25,18 +25,18 @@ fn router(site: &Site) -> Router {
         .route("/api/v1/panic", get(|| async { panic!("boom") as Response }))
         .route("/api/v1/busy", get(busy))
         .route("/api/v1/slow", get(|| async { tokio::time::sleep(Duration::from_secs(3_600)).await }));
-    around(site, Bounds::default(), router)
+    wrap(site, RequestLimits::default(), router)
 }
 
-/// Waits for a thousand things, each for a tenth of a second.
+/// Waits a thousand times, for 100 ms each.
 async fn busy() {
     for _ in 0..1_000 {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
-/// Method, path, headers, body; host and type are added.
-async fn asked(method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Response {
+/// Sends a request. Host and content type are added.
+async fn send(method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Response {
     let mut request = Request::builder().method(method).uri(path).header("content-type", "application/json");
     if !headers.iter().any(|(name, _)| *name == "host") {
         request = request.header("host", "chat.example.org");
@@ -47,8 +47,8 @@ async fn asked(method: &str, path: &str, headers: &[(&str, &str)], body: impl In
     router(&public_site()).oneshot(request.body(body.into()).unwrap()).await.unwrap()
 }
 
-/// The status and code of an answer that must be a problem.
-async fn refused(response: Response) -> (u16, String) {
+/// Returns the status and code of a response that has to be a problem.
+async fn problem_of(response: Response) -> (u16, String) {
     let status = response.status().as_u16();
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
     assert_eq!(response.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
@@ -58,8 +58,8 @@ async fn refused(response: Response) -> (u16, String) {
     (status, body["code"].as_str().unwrap().to_owned())
 }
 
-/// The headers of an answer, one a line, without its id.
-fn dressed(response: &Response) -> String {
+/// Returns the headers of a response, one per line, without its id.
+fn headers_of(response: &Response) -> String {
     let shown = response.headers().iter().filter(|(name, _)| *name != "x-request-id" && *name != "content-length");
     let mut lines: Vec<String> = shown.map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap())).collect();
     lines.sort();
@@ -67,11 +67,11 @@ fn dressed(response: &Response) -> String {
 }
 
 #[tokio::test]
-async fn every_answer_carries_the_headers() {
-    let page = asked("GET", "/", &[], "").await;
+async fn every_response_carries_the_security_headers() {
+    let page = send("GET", "/", &[], "").await;
     assert_eq!(page.headers()["x-request-id"].len(), 36);
     assert_eq!(
-        dressed(&page),
+        headers_of(&page),
         "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
          connect-src 'self' wss://chat.example.org; font-src 'self'; manifest-src 'self'; form-action 'self'; \
          base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types \
@@ -86,16 +86,16 @@ async fn every_answer_carries_the_headers() {
          x-frame-options: DENY\n"
     );
     for (path, status) in [("/nothing", 404), ("/api/v1/nothing", 404), ("/api/v1/panic", 500), ("/livez", 200)] {
-        let answer = asked("GET", path, &[], "").await;
-        assert_eq!(answer.status(), status, "{path}");
+        let response = send("GET", path, &[], "").await;
+        assert_eq!(response.status(), status, "{path}");
         for name in ["content-security-policy", "x-frame-options", "referrer-policy", "x-request-id"] {
-            assert!(answer.headers().contains_key(name), "{path} {name}");
+            assert!(response.headers().contains_key(name), "{path} {name}");
         }
     }
 }
 
 #[tokio::test]
-async fn a_loopback_site_promises_no_tls_and_names_its_sockets() {
+async fn a_loopback_site_has_no_hsts_and_allows_its_sockets() {
     let site = Site::parse("http://localhost:8080").unwrap();
     let request = Request::builder().uri("/").header("host", "whatever:1").body(Body::empty()).unwrap();
     let page = router(&site).oneshot(request).await.unwrap();
@@ -106,77 +106,77 @@ async fn a_loopback_site_promises_no_tls_and_names_its_sockets() {
 }
 
 #[tokio::test]
-async fn only_the_docs_may_style_inline() {
+async fn only_the_api_docs_allow_inline_styles() {
     let style = |response: &Response| {
         response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().contains("'unsafe-inline'")
     };
-    assert!(style(&asked("GET", "/api/docs/index.html", &[], "").await));
+    assert!(style(&send("GET", "/api/docs/index.html", &[], "").await));
     for other in ["/", "/api/v1/kept", "/api/docsx", "/api/v1/api/docs"] {
-        assert!(!style(&asked("GET", other, &[], "").await), "{other}");
+        assert!(!style(&send("GET", other, &[], "").await), "{other}");
     }
 }
 
 #[tokio::test]
-async fn the_api_is_not_cached_unless_it_says_so() {
+async fn api_responses_are_not_cached_unless_the_handler_says_so() {
     let cached = |response: Response| response.headers().get(header::CACHE_CONTROL).cloned();
-    assert_eq!(cached(asked("GET", "/api/v1/number/1", &[], "").await).unwrap(), "no-store");
-    assert_eq!(cached(asked("GET", "/api/v1/kept", &[], "").await).unwrap(), "max-age=5");
-    assert_eq!(cached(asked("GET", "/", &[], "").await), None);
+    assert_eq!(cached(send("GET", "/api/v1/number/1", &[], "").await).unwrap(), "no-store");
+    assert_eq!(cached(send("GET", "/api/v1/kept", &[], "").await).unwrap(), "max-age=5");
+    assert_eq!(cached(send("GET", "/", &[], "").await), None);
 }
 
 #[tokio::test]
 async fn only_the_sites_own_host_is_served() {
     for own in ["chat.example.org", "CHAT.example.org", "chat.example.org:443"] {
-        assert_eq!(asked("GET", "/", &[("host", own)], "").await.status(), 200, "{own}");
+        assert_eq!(send("GET", "/", &[("host", own)], "").await.status(), 200, "{own}");
     }
     for foreign in ["evil.example", "chat.example.org.evil.example", "chat.example.org:80", "", "chat.example.org."] {
-        let answer = asked("GET", "/", &[("host", foreign)], "").await;
-        assert_eq!(refused(answer).await, (421, "not_found".to_owned()), "{foreign}");
+        let response = send("GET", "/", &[("host", foreign)], "").await;
+        assert_eq!(problem_of(response).await, (421, "not_found".to_owned()), "{foreign}");
     }
-    let twice = asked("GET", "/", &[("host", "chat.example.org"), ("host", "evil.example")], "").await;
+    let twice = send("GET", "/", &[("host", "chat.example.org"), ("host", "evil.example")], "").await;
     assert_eq!(twice.status(), 421);
-    let target = asked("GET", "https://evil.example/", &[], "").await;
-    assert_eq!(target.status(), 421, "the target's host counts too");
-    assert_eq!(asked("GET", "/livez", &[("host", "10.0.0.7:8080")], "").await.status(), 200);
+    let target = send("GET", "https://evil.example/", &[], "").await;
+    assert_eq!(target.status(), 421, "the host of the request target counts as well");
+    assert_eq!(send("GET", "/livez", &[("host", "10.0.0.7:8080")], "").await.status(), 200);
     assert_eq!(
-        asked("GET", "/", &[("host", "10.0.0.7:8080"), ("x-forwarded-host", "chat.example.org")], "").await.status(),
+        send("GET", "/", &[("host", "10.0.0.7:8080"), ("x-forwarded-host", "chat.example.org")], "").await.status(),
         421
     );
 }
 
 #[tokio::test]
 async fn trace_and_connect_are_refused() {
-    assert_eq!(refused(asked("TRACE", "/", &[], "").await).await, (405, "bad_frame".to_owned()));
-    assert_eq!(refused(asked("CONNECT", "chat.example.org:443", &[], "").await).await.0, 405);
+    assert_eq!(problem_of(send("TRACE", "/", &[], "").await).await, (405, "bad_frame".to_owned()));
+    assert_eq!(problem_of(send("CONNECT", "chat.example.org:443", &[], "").await).await.0, 405);
 }
 
 #[tokio::test]
-async fn bodies_have_a_size() {
+async fn bodies_have_a_length_and_a_limit() {
     let exact = format!("[\"{}\"]", "x".repeat(64 * 1024 - 4));
-    assert_eq!(asked("POST", "/api/v1/names", &[], exact.clone()).await.status(), 200);
-    let over = refused(asked("POST", "/api/v1/names", &[], exact + " ").await).await;
+    assert_eq!(send("POST", "/api/v1/names", &[], exact.clone()).await.status(), 200);
+    let over = problem_of(send("POST", "/api/v1/names", &[], exact + " ").await).await;
     assert_eq!(over, (413, "too_long".to_owned()));
-    let chunked = asked("POST", "/api/v1/names", &[("transfer-encoding", "chunked")], "[]").await;
-    assert_eq!(refused(chunked).await, (411, "bad_frame".to_owned()));
+    let chunked = send("POST", "/api/v1/names", &[("transfer-encoding", "chunked")], "[]").await;
+    assert_eq!(problem_of(chunked).await, (411, "bad_frame".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_waits_for_too_long_is_answered_unavailable_the_upgrade_too() {
-    // One long wait; many short ones; a socket that is not upgraded.
+async fn a_request_or_upgrade_that_waits_too_long_is_answered_unavailable() {
+    // One long wait, many short ones, and an upgrade that does not happen.
     for (path, limit) in [("/api/v1/slow", 2_000), ("/api/v1/busy", 4_500), ("/ws", 2_000)] {
         let began = tokio::time::Instant::now();
-        let slow = asked("GET", path, &[], "").await;
+        let slow = send("GET", path, &[], "").await;
         let took = began.elapsed().as_millis();
         assert!((limit..limit + 100).contains(&took), "{path} took {took} ms");
         assert!(slow.headers().contains_key(header::RETRY_AFTER), "{path}");
-        assert_eq!(refused(slow).await, (503, "unavailable".to_owned()), "{path}");
+        assert_eq!(problem_of(slow).await, (503, "unavailable".to_owned()), "{path}");
     }
     let never = Body::from_stream(futures_util::stream::pending::<Result<&str, std::io::Error>>());
-    assert_eq!(refused(asked("POST", "/api/v1/names", &[], never).await).await, (408, "bad_frame".to_owned()));
+    assert_eq!(problem_of(send("POST", "/api/v1/names", &[], never).await).await, (408, "bad_frame".to_owned()));
 }
 
 #[tokio::test]
-async fn errors_of_the_api_are_problems_whoever_found_them() {
+async fn every_error_of_the_api_is_a_problem() {
     for (method, path, body, expected) in [
         ("GET", "/api/v1/nothing", "", (404, "not_found")),
         ("GET", "/api/v1/panic", "", (500, "internal")),
@@ -185,12 +185,12 @@ async fn errors_of_the_api_are_problems_whoever_found_them() {
         ("POST", "/api/v1/names", "{\"a\":1}", (400, "bad_frame")),
         ("DELETE", "/api/v1/names", "", (405, "bad_frame")),
     ] {
-        let answer = asked(method, path, &[], body).await;
+        let response = send(method, path, &[], body).await;
         if expected.0 == 405 {
-            assert_eq!(answer.headers()[header::ALLOW], "POST");
+            assert_eq!(response.headers()[header::ALLOW], "POST");
         }
-        assert_eq!(refused(answer).await, (expected.0, expected.1.to_owned()), "{method} {path}");
+        assert_eq!(problem_of(response).await, (expected.0, expected.1.to_owned()), "{method} {path}");
     }
-    let page = asked("GET", "/nothing", &[], "").await;
+    let page = send("GET", "/nothing", &[], "").await;
     assert!(page.status() == StatusCode::NOT_FOUND && !page.headers().contains_key(header::CONTENT_TYPE));
 }

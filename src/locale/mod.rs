@@ -1,9 +1,19 @@
-//! The languages of the interface, and how a browser says what it would rather have. Knows no noun.
-use axum::http::{HeaderMap, HeaderName, header};
+//! The languages of the interface: which one a request asks for, and the strings of each. It knows
+//! no noun.
+//!
+//! To add a language: a file beside `en.rs` and `ko.rs` with all of [`Strings`], a variant of
+//! [`Locale`], and its arms below. The compiler names what is missing.
+mod en;
+mod headers;
+mod ko;
+
+use axum::http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-/// A language that pages and people's own screens speak. The default is English.
+pub use headers::{cookie, cookies, header_list, with_weights};
+
+/// A language of pages and of the client. The default is English.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, TS, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Locale {
@@ -12,11 +22,54 @@ pub enum Locale {
     En,
 }
 
+/// The text that the server itself writes, in one language.
+///
+/// The browser client has its own strings (`web/src/i18n`), and editors write the sections of the
+/// landing page in the database.
+pub struct Strings {
+    pub brand: &'static str,
+    /// The name of this language in itself.
+    pub language_name: &'static str,
+    /// The value of `og:locale` in link previews.
+    pub open_graph_locale: &'static str,
+    pub skip_to_content: &'static str,
+    pub start_talk: &'static str,
+    /// Names the links of the header for screen readers.
+    pub nav_label: &'static str,
+    pub nav_steps: &'static str,
+    pub nav_safety: &'static str,
+    pub nav_questions: &'static str,
+    /// Names the first section for screen readers.
+    pub hero_label: &'static str,
+    pub footer_motto: &'static str,
+    pub footer_talk: &'static str,
+    pub footer_explore: &'static str,
+    pub adults_only: &'static str,
+    pub theme_legend: &'static str,
+    pub theme_auto: &'static str,
+    pub theme_light: &'static str,
+    pub theme_dark: &'static str,
+    pub not_found_page_title: &'static str,
+    pub not_found_heading: &'static str,
+    pub not_found_text: &'static str,
+    /// The link to the landing page.
+    pub not_found_home: &'static str,
+    /// The words after a number of seconds or minutes.
+    pub seconds: &'static str,
+    pub minutes: &'static str,
+    /// Says from when the numbers are, given a time of day in UTC.
+    pub stats_as_of: fn(&str) -> String,
+    /// The colours of aliases: key and name.
+    pub colors: [(&'static str, &'static str); 8],
+    /// The animals of aliases: key and name. None of them is an insult in any language.
+    pub animals: [(&'static str, &'static str); 24],
+}
+
 impl Locale {
     /// Every language, in the order of their discriminants.
     pub const ALL: [Self; 2] = [Self::Ko, Self::En];
 
-    /// The BCP 47 tag.
+    /// Returns the BCP 47 tag.
     pub fn tag(self) -> &'static str {
         match self {
             Self::Ko => "ko",
@@ -24,13 +77,21 @@ impl Locale {
         }
     }
 
-    /// The language of a tag, by its primary part; none for a language that we do not speak.
+    /// Returns the strings of this language.
+    pub fn strings(self) -> &'static Strings {
+        match self {
+            Self::Ko => &ko::STRINGS,
+            Self::En => &en::STRINGS,
+        }
+    }
+
+    /// Returns the language of a tag by its primary part. `None` if it is not one of ours.
     pub fn of_tag(tag: &str) -> Option<Self> {
         let primary = tag.split('-').next()?.trim();
         Self::ALL.into_iter().find(|locale| locale.tag().eq_ignore_ascii_case(primary))
     }
 
-    /// The other one of the two.
+    /// Returns the other one of the two languages.
     pub fn other(self) -> Self {
         match self {
             Self::Ko => Self::En,
@@ -38,58 +99,30 @@ impl Locale {
         }
     }
 
-    /// What a request asks for: the choice in the cookie `maju_locale`, else the one of ours that the browser would
-    /// rather read, else English.
+    /// Returns the language of a request: the choice in the cookie `maju_locale`, else the one of
+    /// ours that the browser prefers, else English.
     pub fn of(headers: &HeaderMap) -> Self {
-        let wanted: Vec<&str> = listed(headers, &header::ACCEPT_LANGUAGE).collect();
-        Self::preferred(cookie(headers, "maju_locale"), Some(&wanted.join(",")))
+        let accepted: Vec<&str> = header_list(headers, &header::ACCEPT_LANGUAGE).collect();
+        Self::preferred(cookie(headers, "maju_locale"), Some(&accepted.join(",")))
     }
 
-    /// [`Locale::of`], from the two texts. `Accept-Language` is read as RFC 9110 section 12.5.4 says; the first of
-    /// equals wins.
+    /// Does the same as [`Locale::of`] from the two values.
+    ///
+    /// `Accept-Language` is read as RFC 9110 section 12.5.4 defines; the first of equals wins.
     pub fn preferred(cookie: Option<&str>, accept_language: Option<&str>) -> Self {
-        let spoken = weighted(accept_language.unwrap_or_default())
+        let offered = with_weights(accept_language.unwrap_or_default())
             .filter_map(|(tag, weight)| Some((Self::of_tag(tag)?, weight)))
             .filter(|(_, weight)| *weight > 0.0);
-        let best = spoken.reduce(|best, next| if next.1 > best.1 { next } else { best });
+        let best = offered.reduce(|best, next| if next.1 > best.1 { next } else { best });
         cookie.and_then(Self::of_tag).or(best.map(|(locale, _)| locale)).unwrap_or_default()
     }
-}
-
-/// The value of a cookie, as it was sent. Each is read by itself: those that others set on the same host may hold any bytes.
-pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let mut pairs = cookies(headers).filter_map(|pair| std::str::from_utf8(pair).ok()?.split_once('='));
-    pairs.find_map(|(key, value)| (key.trim() == name).then(|| value.trim()))
-}
-
-/// The cookies of a request, each as `name=value` in the bytes that were sent.
-pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let lines = headers.get_all(header::COOKIE).into_iter();
-    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).map(<[u8]>::trim_ascii)
-}
-
-/// The elements of a header that is a comma-separated list, all its lines together. One that is no text is left out, and takes
-/// no other with it.
-pub fn listed<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> + use<'a> {
-    let elements = headers.get_all(name).into_iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    elements.filter_map(|element| std::str::from_utf8(element).ok()).map(str::trim)
-}
-
-/// The parts of a list like `br;q=0.8, gzip` with their weights: 1 where none is given, 0 where it cannot be read.
-pub fn weighted(list: &str) -> impl Iterator<Item = (&str, f32)> {
-    list.split(',').map(|part| {
-        let mut fields = part.split(';').map(str::trim);
-        let name = fields.next().unwrap_or_default();
-        let weight = fields.find_map(|field| field.strip_prefix("q=")).map_or(1.0, |text| text.parse().unwrap_or(0.0));
-        (name, weight)
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use axum::http::{HeaderMap, HeaderValue, header};
 
-    use super::{Locale, cookie, weighted};
+    use super::{Locale, cookie};
 
     #[test]
     fn the_browsers_language_decides_unless_chosen() {
@@ -111,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_read_by_its_cookie_and_header() {
+    fn a_requests_cookie_and_header_decide_its_language() {
         let mut headers = HeaderMap::new();
         assert_eq!(Locale::of(&headers), Locale::En);
         headers.insert(header::ACCEPT_LANGUAGE, HeaderValue::from_static("ko"));
@@ -141,11 +174,5 @@ mod tests {
             assert_eq!((locale as usize, Locale::of_tag(locale.tag())), (at, Some(locale)));
             assert_eq!(locale.other().other(), locale);
         }
-    }
-
-    #[test]
-    fn weights_are_one_unless_given() {
-        let read: Vec<_> = weighted("br;q=0.8, gzip, *;q=0, deflate; q=x").collect();
-        assert_eq!(read, [("br", 0.8), ("gzip", 1.0), ("*", 0.0), ("deflate", 0.0)]);
     }
 }
