@@ -29,10 +29,11 @@ check: web/node_modules/.maju-lock ## Format, lints, types, and that generated f
 	$(NPM) run --silent check
 	@node .ci/gen.mjs --check
 
-fix: ## Put right what can be put right without thinking
+fix: web/node_modules/.maju-lock ## Put right what can be put right without thinking
 	$(CARGO) fmt --all
 	$(CARGO) clippy --locked --workspace --all-targets --fix --allow-dirty --allow-staged
 	$(CARGO) fmt --all
+	$(NPM) run --silent fix
 
 gen: web/node_modules/.maju-lock ## Rewrite what is generated: .sqlx, the TypeScript of the wire
 	@node .ci/gen.mjs

@@ -245,7 +245,9 @@ async function blockRefused(house, interest) {
     page.onMessage((text) => {
       const frame = JSON.parse(String(text));
       if (frame.type !== 'block' || refusals-- <= 0) return server.send(text);
-      page.send(JSON.stringify({ re: frame.id, error: { code: 'rate_limited', message: 'Wait.', retry_after_ms: 500 } }));
+      page.send(
+        JSON.stringify({ re: frame.id, error: { code: 'rate_limited', message: 'Wait.', retry_after_ms: 500 } }),
+      );
     });
   });
   await Promise.all([a.lobby(interest), b.lobby(interest)]);
@@ -302,7 +304,10 @@ async function ageGate(house, interest) {
   send = 'send'; // as after the rules have changed
   await a.say('규칙을 확인하고 갈 말');
   await a.$('.consent').waitFor();
-  assert.deepEqual((await a.rows()).map(([, , status]) => status), ['pending']);
+  assert.deepEqual(
+    (await a.rows()).map(([, , status]) => status),
+    ['pending'],
+  );
   await pass(a);
   await b.sees('규칙을 확인하고 갈 말');
 
@@ -352,7 +357,10 @@ async function sameEnd(house, interest) {
     await Promise.all([a.stands('ended'), b.stands('ended')]);
     const words = async () => {
       const text = await b.page.evaluate(() => `${document.title}\n${document.body.innerText}`);
-      return text.replaceAll(name, 'THEM').replaceAll(own, 'ME').replace(/\d+:\d+\s*[AP]M/g, 'TIME');
+      return text
+        .replaceAll(name, 'THEM')
+        .replaceAll(own, 'ME')
+        .replace(/\d+:\d+\s*[AP]M/g, 'TIME');
     };
     await b.$('[data-announcer]', { hasText: 'left the chat' }).waitFor(); // told at its own pace
     const ended = (await words()).replace(/Read ·|Sent ·/g, '');

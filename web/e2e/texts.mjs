@@ -33,9 +33,13 @@ const overflows = (page) =>
   page.evaluate(() => {
     const wide = (node, name) =>
       node && node.scrollWidth > node.clientWidth ? `${name}: ${node.scrollWidth} in ${node.clientWidth}` : [];
-    const outside = [...document.querySelectorAll('.bub, .tag, .th h1, .hello p, .meta, .strip, .over h2, .dlg, .seek h1, .last li')]
+    const outside = [
+      ...document.querySelectorAll('.bub, .tag, .th h1, .hello p, .meta, .strip, .over h2, .dlg, .seek h1, .last li'),
+    ]
       .filter((node) => node.getClientRects().length > 0)
-      .filter((node) => node.getBoundingClientRect().right > innerWidth + 0.5 || node.getBoundingClientRect().left < -0.5)
+      .filter(
+        (node) => node.getBoundingClientRect().right > innerWidth + 0.5 || node.getBoundingClientRect().left < -0.5,
+      )
       .map((node) => `${node.className || node.tagName} ends at ${node.getBoundingClientRect().right}`);
     return [
       wide(document.documentElement, 'the page'),
@@ -48,22 +52,29 @@ const overflows = (page) =>
 
 /** Nothing of a bubble's text is painted outside of it: the page around it looks the same with and without the text. */
 async function paintsInside(person, where) {
-  const { top, bottom } = await person.$('.bub').last().evaluate((bubble) => {
-    const box = bubble.getBoundingClientRect();
-    return { top: Math.floor(box.top), bottom: Math.ceil(box.bottom) };
-  });
+  const { top, bottom } = await person
+    .$('.bub')
+    .last()
+    .evaluate((bubble) => {
+      const box = bubble.getBoundingClientRect();
+      return { top: Math.floor(box.top), bottom: Math.ceil(box.bottom) };
+    });
   const around = async () => {
     const shots = [];
     for (const [y, height] of [
       [Math.max(65, top - 120), Math.min(120, top - 65)],
       [bottom, 12],
     ]) {
-      if (height > 0) shots.push(await person.page.screenshot({ clip: { x: 0, y, width: 320, height }, caret: 'hide' }));
+      if (height > 0)
+        shots.push(await person.page.screenshot({ clip: { x: 0, y, width: 320, height }, caret: 'hide' }));
     }
     return shots.map((shot) => shot.toString('base64'));
   };
   const ink = (visibility) =>
-    person.$('.bub .t').last().evaluate((text, wanted) => (text.style.visibility = wanted), visibility);
+    person
+      .$('.bub .t')
+      .last()
+      .evaluate((text, wanted) => (text.style.visibility = wanted), visibility);
   // More than once: a font may come late, and moves the page.
   await eventually(`${where} is painted in its bubble only`, async () => {
     const shown = await around();
@@ -116,7 +127,11 @@ async function named(house) {
       await person.$('.tags input').fill(topic);
       await person.$('.tags input').press('Enter');
     }
-    await eventually('the interests', () => person.$('.tag').count(), (count) => count === topics.length);
+    await eventually(
+      'the interests',
+      () => person.$('.tag').count(),
+      (count) => count === topics.length,
+    );
     assert.deepEqual(await overflows(person.page), [], 'the lobby');
   }
   await a.start();
@@ -162,15 +177,12 @@ const lastBubble = (page) =>
 /** The same, once two looks a moment apart agree: another size moves the list first. */
 function settled(page) {
   let last;
-  return eventually(
-    'the list stands still',
-    async () => {
-      const [before, now] = [last, await lastBubble(page)];
-      last = now;
-      await page.waitForTimeout(100);
-      return before?.top === now.top ? now : null;
-    },
-  );
+  return eventually('the list stands still', async () => {
+    const [before, now] = [last, await lastBubble(page)];
+    last = now;
+    await page.waitForTimeout(100);
+    return before?.top === now.top ? now : null;
+  });
 }
 
 async function folded(house, interest) {
@@ -207,22 +219,37 @@ async function folded(house, interest) {
   await a.$('.fold').scrollIntoViewIfNeeded();
   await a.$('.fold').click();
   await a.$('.fold[aria-expanded=false]').waitFor();
-  assert.ok(await a.$('.fold').evaluate((button) => {
-    const { top, bottom } = button.getBoundingClientRect();
-    return top >= 0 && bottom <= innerHeight;
-  }), 'the button stays in sight');
+  assert.ok(
+    await a.$('.fold').evaluate((button) => {
+      const { top, bottom } = button.getBoundingClientRect();
+      return top >= 0 && bottom <= innerHeight;
+    }),
+    'the button stays in sight',
+  );
   // Twenty lines of prose fold, ten do not.
   await b.say(Array.from({ length: 20 }, (_, at) => `line ${at + 1}`).join('\n'));
-  await eventually('two fold', () => a.$('.fold').count(), (count) => count === 2);
+  await eventually(
+    'two fold',
+    () => a.$('.fold').count(),
+    (count) => count === 2,
+  );
   await b.say(Array.from({ length: 10 }, (_, at) => `row ${at + 1}`).join('\n'));
   await a.sees(Array.from({ length: 10 }, (_, at) => `row ${at + 1}`).join('\n'));
   assert.equal(await a.$('.fold').count(), 2);
   // A narrower page makes more lines of the same text, and a wider one fewer.
   await b.say('가나다라마바사 '.repeat(40));
   await a.page.setViewportSize({ width: 320, height: 640 });
-  await eventually('three fold', () => a.$('.fold').count(), (count) => count === 3);
+  await eventually(
+    'three fold',
+    () => a.$('.fold').count(),
+    (count) => count === 3,
+  );
   await a.page.setViewportSize({ width: 1280, height: 800 });
-  await eventually('two fold again', () => a.$('.fold').count(), (count) => count === 2);
+  await eventually(
+    'two fold again',
+    () => a.$('.fold').count(),
+    (count) => count === 2,
+  );
 }
 
 async function foldedByKeys(house, interest) {
@@ -267,5 +294,8 @@ async function bounded(house, interest) {
   assert.ok(said.length < 300, 'the announcement');
   await a.$('.th .btn-d').click();
   const rows = await a.$('.evidence li').evaluateAll((all) => all.map((row) => row.getBoundingClientRect().height));
-  assert.ok(rows.every((height) => height < 200), `the evidence: ${rows}`);
+  assert.ok(
+    rows.every((height) => height < 200),
+    `the evidence: ${rows}`,
+  );
 }

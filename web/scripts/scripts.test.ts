@@ -38,8 +38,8 @@ describe('sizes', () => {
     'index.html': { file: 'app.js', isEntry: true, imports: ['_shared'], css: ['app.css'] },
     'src/landing/main.ts': { file: 'landing.js', isEntry: true, imports: ['_shared'] },
     'src/Lazy.svelte': { file: 'lazy.js', isDynamicEntry: true, imports: ['index.html'] },
-    _shared: { file: 'shared.js', imports: ['_deep'], css: ['shared.css'] },
-    _deep: { file: 'deep.js' },
+    '_shared': { file: 'shared.js', imports: ['_deep'], css: ['shared.css'] },
+    '_deep': { file: 'deep.js' },
   };
 
   it('count all that an entry loads, once', () => {

@@ -37,4 +37,3 @@ export function shapeOf(face: Face): string {
   for (const character of face.animal ?? face.name) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) >>> 0;
   return SHAPES[(hash + COLORS.indexOf(face.color)) % SHAPES.length] ?? SHAPES[0];
 }
-

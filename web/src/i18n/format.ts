@@ -38,9 +38,7 @@ export function format(entry: Entry, locale: string, values: Values = {}): strin
     const value = values[name];
     if (value === undefined) return slot;
     const word =
-      typeof value === 'number'
-        ? cached(numbers, locale, () => new Intl.NumberFormat(locale)).format(value)
-        : value;
+      typeof value === 'number' ? cached(numbers, locale, () => new Intl.NumberFormat(locale)).format(value) : value;
     return particle ? isolated(word) + josa(word, particle as Josa).slice(word.length) : isolated(word);
   });
 }

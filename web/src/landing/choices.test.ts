@@ -7,7 +7,10 @@ const PAGE = `<a id="chat" href="/chat"><b>대화 시작</b></a><a id="other" hr
 <fieldset class="theme"><input type="radio" name="theme" value="auto" checked><input type="radio" name="theme" value="dark"></fieldset>`;
 
 const forget = (name: string): void => void (document.cookie = `${name}=; Path=/; Max-Age=0`);
-const press = (id: string): void => void document.querySelector(`#${id}, #${id} b`)?.dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true }));
+const press = (id: string): void =>
+  void document
+    .querySelector(`#${id}, #${id} b`)
+    ?.dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true }));
 
 // jsdom goes nowhere.
 beforeAll(() => document.addEventListener('click', (event) => event.preventDefault()));

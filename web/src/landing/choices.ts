@@ -16,6 +16,7 @@ export function keepChoices(page: Document = document): void {
     // Another language was asked for by name.
     if (link.hreflang) cookies.set('maju_locale', link.hreflang);
     // Who reads Korean here talks on in Korean, whatever the browser prefers. English is also what nobody chose.
-    else if (link.pathname === '/chat' && root.lang === 'ko' && !cookies.get('maju_locale')) cookies.set('maju_locale', 'ko');
+    else if (link.pathname === '/chat' && root.lang === 'ko' && !cookies.get('maju_locale'))
+      cookies.set('maju_locale', 'ko');
   });
 }

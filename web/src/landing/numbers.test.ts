@@ -33,7 +33,11 @@ beforeEach(() => {
   vi.useFakeTimers({ now: Date.now() });
   vi.spyOn(Math, 'random').mockReturnValue(0);
   vi.spyOn(document, 'hidden', 'get').mockImplementation(() => hidden);
-  vi.stubGlobal('matchMedia', () => ({ get matches() { return still; } }));
+  vi.stubGlobal('matchMedia', () => ({
+    get matches() {
+      return still;
+    },
+  }));
   document.documentElement.lang = 'en';
   document.body.innerHTML = PAGE;
   still = hidden = false;

@@ -17,7 +17,11 @@ interface Answer {
 }
 
 /** A number as it is printed: digits, and the word after them where the unit decides it. Waits from 100 s on are told in minutes. */
-export function figure(value: number, unit: string | undefined, korean: boolean): { digits: string; word: string | null } {
+export function figure(
+  value: number,
+  unit: string | undefined,
+  korean: boolean,
+): { digits: string; word: string | null } {
   const minutes = unit === 'seconds' && value >= 100;
   const shown = minutes ? Math.floor((value + 30) / 60) : value;
   const digits = shown.toLocaleString('en-US');

@@ -9,7 +9,10 @@ export type Added = { chips: string[]; added: string | null; refused: 'empty' | 
 
 /** One spelling for one interest: composed letters, single spaces, no ends. */
 export function tidy(raw: string): string {
-  return raw.normalize('NFC').replace(/\s+/gu, ' ').replace(/^[\s#,，、]+|[\s,，、]+$/gu, '');
+  return raw
+    .normalize('NFC')
+    .replace(/\s+/gu, ' ')
+    .replace(/^[\s#,，、]+|[\s,，、]+$/gu, '');
 }
 
 /** A chip that is there already is not added twice, whatever its case. */

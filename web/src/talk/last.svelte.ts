@@ -47,7 +47,9 @@ export class LastTalks {
 
   over(session: string): void {
     const now = Date.now();
-    this.#write(this.#read().map((talk) => (talk.session === session ? { ...talk, ended_at: talk.ended_at ?? now } : talk)));
+    this.#write(
+      this.#read().map((talk) => (talk.session === session ? { ...talk, ended_at: talk.ended_at ?? now } : talk)),
+    );
   }
 
   /** The server knows of one open talk at most: any other has ended while we were away. */

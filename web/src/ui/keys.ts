@@ -4,14 +4,20 @@
 export function isWriting(target: EventTarget | null): boolean {
   return (
     target instanceof HTMLElement &&
-    (target.isContentEditable || /^(TEXTAREA|SELECT)$/.test(target.tagName) || (target.tagName === 'INPUT' && !isTicked(target)))
+    (target.isContentEditable ||
+      /^(TEXTAREA|SELECT)$/.test(target.tagName) ||
+      (target.tagName === 'INPUT' && !isTicked(target)))
   );
 }
 
 const isTicked = (target: HTMLElement): boolean => /^(checkbox|radio|button)$/.test((target as HTMLInputElement).type);
 
 /** The next region after the one that has the focus, around and around. */
-export function nextRegion(regions: readonly HTMLElement[], focused: Element | null, backwards: boolean): HTMLElement | null {
+export function nextRegion(
+  regions: readonly HTMLElement[],
+  focused: Element | null,
+  backwards: boolean,
+): HTMLElement | null {
   const shown = regions.filter((region) => region.getClientRects().length > 0);
   if (shown.length === 0) return null;
   const at = shown.findLastIndex((region) => region.contains(focused));

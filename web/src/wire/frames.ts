@@ -46,7 +46,10 @@ export type ClientFrame = { id: number } & Request;
 export type MessageEvent = Extract<RoomEvent, { type: 'message' }>;
 
 /** Changes of an entry: a later server may send them, and a page that is open must not choke on one. */
-type Change<T extends string> = { type: T; target: number } & Pick<Message, 'room' | 'seq' | 'client_id' | 'sender' | 'at'>;
+type Change<T extends string> = { type: T; target: number } & Pick<
+  Message,
+  'room' | 'seq' | 'client_id' | 'sender' | 'at'
+>;
 export type EditedEvent = Change<'edited'> & Pick<Message, 'payload'>;
 export type DeletedEvent = Change<'deleted'>;
 export type ReactedEvent = Change<'reacted'> & { emoji: string; on: boolean; count: number };
