@@ -74,15 +74,15 @@ async function lobby(house) {
   await a.lobby();
   await inEveryLook(a, 'the lobby');
   await a.interest('재즈');
-  await a.$('.tags input').fill('co');
+  await a.$('.interests input').fill('co');
   await a.$('.options li').first().waitFor();
   await inEveryLook(a, 'the lobby with suggestions');
-  await a.$('.tags input').press('Escape');
-  await a.$('.tags input').fill('');
-  await a.$('.go .btn').click();
+  await a.$('.interests input').press('Escape');
+  await a.$('.interests input').fill('');
+  await a.$('.submit .button').click();
   await a.$('#agree-missing').waitFor();
   await inEveryLook(a, 'the lobby that asks for the rules');
-  await a.$('.textlink').click();
+  await a.$('.text-link').click();
   await a.$('dialog[open]').waitFor();
   await inEveryLook(a, 'the rules');
   await a.page.keyboard.press('Escape');
@@ -97,7 +97,7 @@ async function seeking(house, interest) {
   await a.lobby(interest);
   await a.start();
   await inEveryLook(a, 'looking');
-  await a.$('.art .drift path:nth-of-type(3)').waitFor({ state: 'attached' });
+  await a.$('.art .drifting path:nth-of-type(3)').waitFor({ state: 'attached' });
   await inEveryLook(a, 'looking beyond');
 }
 
@@ -113,26 +113,26 @@ async function talk(house, interest) {
   await b.field.pressSequentially('…');
   await a.$('.typing').waitFor();
   await inEveryLook(a, 'a talk');
-  await a.$('.th .ib').click();
+  await a.$('.talk-header .icon-button').click();
   await inEveryLook(a, 'the menu of a talk');
   await a.page.keyboard.press('Escape');
   await a.field.fill('가'.repeat(2001));
   await inEveryLook(a, 'a message that is too long');
   await a.field.fill('');
-  await a.$('.th .btn-d').click();
-  await a.$('.dlg').waitFor();
-  await a.$('.dlg footer .btn-danger').click();
+  await a.$('.talk-header .button-danger').click();
+  await a.$('.dialog').waitFor();
+  await a.$('.dialog footer .button-danger-filled').click();
   await inEveryLook(a, 'the report');
   await a.page.keyboard.press('Escape');
-  await a.$('.dlg').waitFor({ state: 'detached' });
+  await a.$('.dialog').waitFor({ state: 'detached' });
   await b.page.goto('about:blank');
   await a.stands('away');
   await inEveryLook(a, 'a talk whose other side is away');
-  await a.$('.th .ib').click();
+  await a.$('.talk-header .icon-button').click();
   await a.$('.menu:popover-open button').first().click();
   await a.stands('ended');
   await inEveryLook(a, 'a talk that has ended');
   await a.page.goto('/chat');
-  await a.$('.last li').waitFor();
+  await a.$('.last-talks li').waitFor();
   await inEveryLook(a, 'the lobby with last talks');
 }

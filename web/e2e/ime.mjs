@@ -91,7 +91,7 @@ async function quick(house, interest) {
     const letters = [...word];
     await keys.write(letters.map((letter) => [letter]));
     await keys.enterInside(letters.at(-1));
-    await a.page.waitForFunction(() => document.querySelector('.comp textarea').value === '');
+    await a.page.waitForFunction(() => document.querySelector('.composer textarea').value === '');
   }
   await b.sees('그래요');
   assert.deepEqual(await b.texts(), words);
@@ -118,7 +118,7 @@ async function button(house, interest) {
     ['ㄱ', '가'],
     ['ㅇ', '요'],
   ]);
-  await a.$('.send').click();
+  await a.$('.send-button').click();
   await b.sees('곧가요');
   await a.field.pressSequentially('end'); // with keys, as a person would, and as fast as the machine can
   await a.field.press('Enter');
@@ -134,7 +134,7 @@ async function glass(house, interest) {
   await a.page.keyboard.press('Enter');
   await a.page.keyboard.type('둘째 줄');
   assert.equal(await a.field.inputValue(), '첫 줄\n둘째 줄');
-  await a.$('.send').tap();
+  await a.$('.send-button').tap();
   await b.sees('첫 줄\n둘째 줄');
   assert.match(await a.focused(), /^textarea/, 'the keyboard stays');
 }

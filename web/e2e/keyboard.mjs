@@ -12,18 +12,18 @@ async function walk(house, interest) {
   const { keyboard } = a.page;
   await a.lobby();
   await keyboard.press('Tab');
-  assert.equal(await a.focused(), 'a.skip');
-  await a.tabTo('.tags input');
+  assert.equal(await a.focused(), 'a.skip-link');
+  await a.tabTo('.interests input');
   await keyboard.type(interest);
   await keyboard.press('Enter');
-  await a.$('.tag').waitFor();
+  await a.$('.interest').waitFor();
   await a.tabTo('#agree');
   await keyboard.press('Space');
-  await a.tabTo('.go .btn');
+  await a.tabTo('.submit .button');
   assert.ok(await outlined(a), 'the focus can be seen');
   await keyboard.press('Enter');
   await a.$('.seek').waitFor();
-  assert.equal(await a.focused(), 'button.btn');
+  assert.equal(await a.focused(), 'button.button');
   await b.lobby(interest);
   await b.start();
   await Promise.all([a.met(), b.met()]);
@@ -41,15 +41,15 @@ async function walk(house, interest) {
   await keyboard.press('Escape');
   assert.match(await a.focused(), /^textarea/);
   await keyboard.press('Alt+r');
-  await a.$('.dlg').waitFor();
+  await a.$('.dialog').waitFor();
   await keyboard.press('Escape');
-  await a.$('.dlg').waitFor({ state: 'detached' });
+  await a.$('.dialog').waitFor({ state: 'detached' });
   assert.notEqual(await a.focused(), 'nowhere');
   await keyboard.press('Escape');
-  await a.$('.th .next.armed').waitFor();
+  await a.$('.talk-header .next-button.armed').waitFor();
   await keyboard.press('Escape');
   await b.stands('ended');
-  await a.$('.seek .time').waitFor();
+  await a.$('.seek .elapsed').waitFor();
   await eventually(
     'the focus is in the panel',
     () => a.focused(),
@@ -65,7 +65,7 @@ async function dialogs(house) {
   assert.match(await a.focused(), /^h2/);
   await a.page.keyboard.press('Escape');
   await a.$('dialog').waitFor({ state: 'detached' });
-  await a.$('.textlink').focus();
+  await a.$('.text-link').focus();
   await a.page.keyboard.press('Enter');
   await a.$('dialog[open]').waitFor();
   for (let presses = 0; presses < 6; presses++) {

@@ -74,7 +74,7 @@ async function offline(house, interest) {
   await a.say('before');
   await b.sees('before');
   await a.context.setOffline(true);
-  await a.$('.net.offline').waitFor(); // at once
+  await a.$('.connection.offline').waitFor(); // at once
   for (const text of ['offline 1', 'offline 2', 'offline 3']) await a.say(text);
   await b.say('said meanwhile');
   await eventually(
@@ -89,7 +89,7 @@ async function offline(house, interest) {
   await a.sees('said meanwhile');
   await Promise.all([a.allSent(5), b.allSent(5)]);
   await sameStory(a, b);
-  await a.$('.net.offline').waitFor({ state: 'detached' });
+  await a.$('.connection.offline').waitFor({ state: 'detached' });
 }
 
 async function cut(house, interest) {

@@ -14,11 +14,11 @@ export const meetWalks = {
 
 async function talkBothWays(house, interest) {
   const [a, b] = await meet(house, interest);
-  assert.match(await a.$('.hello p').innerText(), new RegExp(`둘 다 ${interest}에 관심이 있어요`));
-  assert.match(await b.$('.hello p').innerText(), new RegExp(`You both like ${interest}`));
+  assert.match(await a.$('.greeting p').innerText(), new RegExp(`둘 다 ${interest}에 관심이 있어요`));
+  assert.match(await b.$('.greeting p').innerText(), new RegExp(`You both like ${interest}`));
   // The same person has the same colour and animal on both pages, in the reader's words.
-  assert.match(await a.$('.th h1').innerText(), /^[가-힣]+ [가-힣]+$/);
-  assert.match(await b.$('.th h1').innerText(), /^[A-Z][a-z]+ [A-Z][a-z]+$/);
+  assert.match(await a.$('.talk-header h1').innerText(), /^[가-힣]+ [가-힣]+$/);
+  assert.match(await b.$('.talk-header h1').innerText(), /^[A-Z][a-z]+ [A-Z][a-z]+$/);
   const story = [
     '안녕하세요! 반가워요 👋',
     'Hi! What are you up to?',
@@ -38,7 +38,7 @@ async function talkBothWays(house, interest) {
 async function gate(house, interest) {
   const a = await house.person('en');
   await a.lobby(interest);
-  await a.$('.go .btn').click();
+  await a.$('.submit .button').click();
   await a.$('#agree-missing').waitFor();
   assert.equal(await a.$('.seek').count(), 0);
   await eventually(
@@ -47,17 +47,17 @@ async function gate(house, interest) {
     (id) => id === 'agree',
   );
   await a.start();
-  await a.$('.seek .acts .btn').last().click();
+  await a.$('.seek .actions .button').last().click();
   await a.page.reload();
-  await a.$('.go .btn').waitFor();
+  await a.$('.submit .button').waitFor();
   await eventually(
     'the rules are accepted for good',
-    () => a.$('.go p').last().innerText(),
+    () => a.$('.submit p').last().innerText(),
     (text) => text.includes('kept on this device'),
   );
   assert.equal(await a.$('#agree').count(), 0);
-  await a.$('.go .btn').click(); // one press from now on
-  await a.$('.seek .time').waitFor();
+  await a.$('.submit .button').click(); // one press from now on
+  await a.$('.seek .elapsed').waitFor();
 }
 
 async function reload(house, interest) {
@@ -87,7 +87,7 @@ async function signs(house, interest) {
   // Read by a, who has the end in sight: told to b.
   await eventually(
     'b is told that it was read',
-    () => b.$('.msg.me .meta').last().innerText(),
+    () => b.$('.message.own .meta').last().innerText(),
     (text) => text.startsWith('Read'),
   );
 }
@@ -101,10 +101,10 @@ async function search(house, interest) {
     () => a.$('.seek h1').innerText(),
     (text) => text.includes(interest),
   );
-  assert.equal(await a.focused(), 'button.btn', 'Cancel has the focus');
+  assert.equal(await a.focused(), 'button.button', 'Cancel has the focus');
   await eventually(
     'the time is real',
-    () => a.$('.seek .time b').innerText(),
+    () => a.$('.seek .elapsed b').innerText(),
     (text) => text === '0:01' || text === '0:02',
   );
   await eventually(
@@ -112,9 +112,9 @@ async function search(house, interest) {
     () => a.$('.seek h1').innerText(),
     (text) => text.includes('관심사와 상관없이'),
   );
-  const [minutes, seconds] = (await a.$('.seek .time b').innerText()).split(':').map(Number);
+  const [minutes, seconds] = (await a.$('.seek .elapsed b').innerText()).split(':').map(Number);
   assert.ok(minutes * 60 + seconds >= 9, 'not before ten seconds');
-  await a.$('.seek .acts .btn').last().click();
-  await a.$('.go .btn').waitFor();
-  assert.equal(await a.$('.tag').innerText(), interest); // what was chosen is still there
+  await a.$('.seek .actions .button').last().click();
+  await a.$('.submit .button').waitFor();
+  assert.equal(await a.$('.interest').innerText(), interest); // what was chosen is still there
 }

@@ -30,7 +30,7 @@ async function narrow(house, interest) {
       assert.equal(await overflow(person.page), 0, `${person.locale} talk at ${size}`);
       assert.ok(
         await person.page.evaluate(
-          () => document.querySelector('.th .next').getBoundingClientRect().right <= innerWidth,
+          () => document.querySelector('.talk-header .next-button').getBoundingClientRect().right <= innerWidth,
         ),
         `Next is in sight at ${size}`,
       );
@@ -51,11 +51,11 @@ async function look(house) {
   const a = await house.person('ko');
   await a.lobby();
   assert.equal(await a.$('h1').innerText(), '무슨 이야기를 나눌까요?');
-  await a.$('.aux button[lang=en]').click();
+  await a.$('.header-tools button[lang=en]').click();
   assert.equal(await a.$('h1').innerText(), 'What would you like to talk about?');
   assert.equal(await a.page.title(), 'Maju: meet someone');
-  await a.$('.aux button').first().click(); // auto → light
-  await a.$('.aux button').first().click(); // light → dark
+  await a.$('.header-tools button').first().click(); // auto → light
+  await a.$('.header-tools button').first().click(); // light → dark
   assert.equal(await a.page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(20, 19, 15)');
   const [first] = await Promise.all([
     a.page.waitForResponse((answer) => answer.url().endsWith('/chat')),
@@ -104,19 +104,19 @@ async function scrolling(house, interest) {
     });
   await eventually('b follows', atEnd, (gap) => gap <= 1);
   await b.page.evaluate(() => (document.querySelector('.log').scrollTop = 0));
-  await b.$('.jump').waitFor();
+  await b.$('.jump-button').waitFor();
   const before = await b.page.evaluate(() => document.querySelector('[data-row]').getBoundingClientRect().top);
   await a.say('새 글 1');
   await a.say('새 글 2');
-  await b.$('.jump.n').waitFor();
+  await b.$('.jump-button.has-new').waitFor();
   await eventually(
     'the number of new ones',
-    () => b.$('.jump').innerText(),
+    () => b.$('.jump-button').innerText(),
     (text) => text.endsWith('· 2'),
   );
   assert.equal(await b.page.evaluate(() => document.querySelector('[data-row]').getBoundingClientRect().top), before);
-  await b.$('.jump').click();
-  await b.$('.jump').waitFor({ state: 'detached' });
+  await b.$('.jump-button').click();
+  await b.$('.jump-button').waitFor({ state: 'detached' });
   await eventually('b is at the end', atEnd, (gap) => gap <= 1);
 }
 
@@ -140,12 +140,12 @@ async function forced(house, interest) {
   await a.say('하나');
   await b.say('two');
   await a.sees('two');
-  const lines = await a.page.$$eval('.bub', (all) => all.map((bubble) => getComputedStyle(bubble).borderTopStyle));
+  const lines = await a.page.$$eval('.bubble', (all) => all.map((bubble) => getComputedStyle(bubble).borderTopStyle));
   assert.deepEqual(lines, ['solid', 'solid']);
-  await a.$('.th .btn-d').click();
-  const colour = (on) => a.page.$eval(`.report .agree .ck${on}`, (box) => getComputedStyle(box).backgroundColor);
+  await a.$('.talk-header .button-danger').click();
+  const colour = (on) => a.page.$eval(`.report .agree .checkbox${on}`, (box) => getComputedStyle(box).backgroundColor);
   const ticked = await colour(':checked');
-  await a.$('.report .agree .ck').uncheck();
+  await a.$('.report .agree .checkbox').uncheck();
   assert.notEqual(await colour(':not(:checked)'), ticked, 'a tick is seen');
 }
 
@@ -178,7 +178,9 @@ function untilShown(n) {
   return new Promise((done) => {
     const began = performance.now();
     const look = () =>
-      document.querySelectorAll('.msg.me').length >= n ? done(performance.now() - began) : requestAnimationFrame(look);
+      document.querySelectorAll('.message.own').length >= n
+        ? done(performance.now() - began)
+        : requestAnimationFrame(look);
     const enter = new KeyboardEvent('keydown', {
       key: 'Enter',
       code: 'Enter',
@@ -186,7 +188,7 @@ function untilShown(n) {
       bubbles: true,
       cancelable: true,
     });
-    document.querySelector('.comp textarea').dispatchEvent(enter);
+    document.querySelector('.composer textarea').dispatchEvent(enter);
     requestAnimationFrame(look);
   });
 }

@@ -34,26 +34,27 @@ export class Person {
 
   async lobby(interest) {
     await this.page.goto('/chat');
-    await this.$('.go .btn').waitFor();
+    await this.$('.submit .button').waitFor();
     // The form knows about the rules once the server has answered.
     await this.page.waitForFunction(
-      () => document.querySelector('#agree') !== null || document.querySelector('.go p:last-child')?.textContent !== '',
+      () =>
+        document.querySelector('#agree') !== null || document.querySelector('.submit p:last-child')?.textContent !== '',
     );
     // Everybody here speaks English too, or nobody would meet across the two languages of the page.
-    await this.$('.pick[lang=en] input').check();
+    await this.$('.choice[lang=en] input').check();
     if (interest) await this.interest(interest);
   }
 
   async interest(topic) {
-    await this.$('.tags input').fill(topic);
-    await this.$('.tags input').press('Enter');
-    await this.$('.tag', { hasText: topic }).first().waitFor();
+    await this.$('.interests input').fill(topic);
+    await this.$('.interests input').press('Enter');
+    await this.$('.interest', { hasText: topic }).first().waitFor();
   }
 
   /** Through the gate for the first time: the box and the button. */
   async start() {
     await this.$('#agree').check();
-    await this.$('.go .btn').click();
+    await this.$('.submit .button').click();
     await this.seeking();
   }
 
@@ -62,10 +63,10 @@ export class Person {
   }
 
   async stopLooking() {
-    const stop = this.$('.seek .acts .btn').last();
+    const stop = this.$('.seek .actions .button').last();
     if (!(await stop.isVisible())) return;
     await stop.click({ timeout: 1_000 });
-    await this.$('.go .btn').waitFor({ timeout: 1_000 });
+    await this.$('.submit .button').waitFor({ timeout: 1_000 });
   }
 
   async met() {
@@ -82,13 +83,13 @@ export class Person {
   }
 
   get field() {
-    return this.$('.comp textarea');
+    return this.$('.composer textarea');
   }
 
   async say(text) {
     await this.field.fill(text);
     // On glass Enter makes a new line, and the button sends.
-    if (this.touch) await this.$('.send').click();
+    if (this.touch) await this.$('.send-button').click();
     else await this.field.press('Enter');
   }
 
@@ -96,8 +97,8 @@ export class Person {
   rows() {
     return this.page.$$eval('[data-row]', (rows) =>
       rows.map((row) => [
-        row.classList.contains('me') ? 'me' : 'them',
-        row.querySelector('.bub > .t').textContent.trim(),
+        row.classList.contains('own') ? 'me' : 'them',
+        row.querySelector('.bubble > .text').textContent.trim(),
         row.dataset.status,
       ]),
     );
@@ -129,7 +130,10 @@ export class Person {
     return this.page.evaluate(() => {
       const node = document.activeElement;
       if (!node || node === document.body) return 'nowhere';
-      return [`${node.tagName.toLowerCase()}${node.id ? `#${node.id}` : ''}`, ...node.classList].join('.');
+      return [
+        `${node.tagName.toLowerCase()}${node.id ? `#${node.id}` : ''}`,
+        ...[...node.classList].filter((name) => !name.startsWith('svelte-')),
+      ].join('.');
     });
   }
 

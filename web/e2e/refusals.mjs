@@ -35,8 +35,8 @@ async function cookiesBlocked(house) {
   await a.page.goto('/chat');
   await a.$('.cookies h1').waitFor();
   assert.equal(await a.$('h1').innerText(), '쿠키가 필요해요');
-  assert.equal(await a.$('.net').count(), 0, 'nothing is said to be reconnecting');
-  await a.$('.cookies .btn-p').click();
+  assert.equal(await a.$('.connection').count(), 0, 'nothing is said to be reconnecting');
+  await a.$('.cookies .button-primary').click();
   await a.$('.cookies [role=status]', { hasText: '아직' }).waitFor();
   assert.match(await a.focused(), /^button/);
   assert.equal(made.count, 0);
@@ -54,16 +54,16 @@ async function cookiesLost(house, interest) {
   await a.page.goto('/chat');
   await a.$('.cookies h1').waitFor();
   assert.equal(made.count, 1);
-  await a.$('.cookies .btn-p').click();
+  await a.$('.cookies .button-primary').click();
   await a.$('.cookies [role=status]', { hasText: 'still' }).waitFor();
   assert.equal(made.count, 2, 'one more, because the person asked');
   await a.page.unroute('**/api/v1/me');
-  await a.$('.cookies .btn-p').click();
-  await a.$('.go .btn').waitFor();
+  await a.$('.cookies .button-primary').click();
+  await a.$('.submit .button').waitFor();
   assert.equal(await a.focused(), 'h1');
   await a.interest(interest);
   await a.start();
-  await a.$('.seek .time').waitFor();
+  await a.$('.seek .elapsed').waitFor();
   assert.equal(made.count, 3);
 }
 
@@ -74,12 +74,12 @@ async function cookiesCleared(house, interest) {
   const made = visits(a);
   await a.context.clearCookies();
   await a.context.setOffline(true);
-  await a.$('.net.offline').waitFor();
+  await a.$('.connection.offline').waitFor();
   await a.context.setOffline(false);
   await house.server.kill(); // the open socket would have outlived its cookie
   await house.server.up();
   await a.stands('ended');
-  assert.equal(await a.$('.net').count(), 0);
+  assert.equal(await a.$('.connection').count(), 0);
   assert.equal(made.count, 1);
   assert.equal(await a.$('.cookies').count(), 0);
 }
@@ -102,13 +102,13 @@ async function storageBlocked(house, interest) {
   await b.sees('저장소 없이도');
   await b.say('works');
   await a.sees('works');
-  await a.$('.th .ib').click();
+  await a.$('.talk-header .icon-button').click();
   await a.$('.menu:popover-open button').first().click();
   await a.stands('ended');
-  await a.$('.over .btn', { hasText: '처음으로' }).click();
-  await a.$('.last li').waitFor();
+  await a.$('.end-panel .button', { hasText: '처음으로' }).click();
+  await a.$('.last-talks li').waitFor();
   await eventually('the last talk can be read', async () => {
-    await a.$('.last .btn').first().click();
+    await a.$('.last-talks .button').first().click();
     return (await a.texts()).includes('works') || a.sees('works');
   });
 }
@@ -130,11 +130,11 @@ async function interestRefused(house, interest) {
   const a = await house.person('ko', { ...PHONE, ...TESTED });
   await a.lobby();
   // The page's own rule: said at once, and what was typed stays.
-  await a.$('.tags input').fill('재즈\u202e');
-  await a.$('.tags input').press('Enter');
-  await a.$('.tags.bad').waitFor();
-  assert.equal(await a.$('.tags input').inputValue(), '재즈\u202e');
-  await a.$('.tags input').fill('');
+  await a.$('.interests input').fill('재즈\u202e');
+  await a.$('.interests input').press('Enter');
+  await a.$('.interests.invalid').waitFor();
+  assert.equal(await a.$('.interests input').inputValue(), '재즈\u202e');
+  await a.$('.interests input').fill('');
   // The server's: one that an earlier version of the page has kept.
   await a.page.evaluate((kept) => localStorage.setItem('maju.choices', JSON.stringify(kept)), {
     interests: [`${interest}\u202e`, interest],
@@ -143,20 +143,20 @@ async function interestRefused(house, interest) {
   });
   await a.page.reload();
   await a.$('#agree').waitFor();
-  await a.$('.tags input').fill('산책'); // still being typed when Start is pressed
+  await a.$('.interests input').fill('산책'); // still being typed when Start is pressed
   await a.$('#agree').check();
-  await a.$('.go .btn').click();
-  await a.$('.fld .oops', { hasText: '쓸 수 없는 관심사' }).waitFor();
-  assert.equal(await a.$('.go .oops').count(), 0);
-  assert.equal(await a.$('.tag').count(), 3);
-  assert.deepEqual(await a.$('.tag.bad').allInnerTexts(), [`${interest}\u202e`]);
+  await a.$('.submit .button').click();
+  await a.$('.field-group .field-error', { hasText: '쓸 수 없는 관심사' }).waitFor();
+  assert.equal(await a.$('.submit .field-error').count(), 0);
+  assert.equal(await a.$('.interest').count(), 3);
+  assert.deepEqual(await a.$('.interest.invalid').allInnerTexts(), [`${interest}\u202e`]);
   assert.match(await a.focused(), /^input/);
-  assert.equal(await a.$('.tags input').getAttribute('aria-invalid'), 'true');
+  assert.equal(await a.$('.interests input').getAttribute('aria-invalid'), 'true');
   await inEveryLook(a, 'a refused interest');
-  await a.$('.tag button').first().click();
-  assert.equal(await a.$('.oops').count(), 0);
-  await a.$('.go .btn').click();
-  await a.$('.seek .time').waitFor();
+  await a.$('.interest button').first().click();
+  assert.equal(await a.$('.field-error').count(), 0);
+  await a.$('.submit .button').click();
+  await a.$('.seek .elapsed').waitFor();
 }
 
 async function joiners(house) {
@@ -167,7 +167,7 @@ async function joiners(house) {
   const topics = ['👩‍💻', '🏳️‍🌈', 'می‌خواهم', 'ක්‍රි'];
   for (const topic of topics) await a.interest(topic);
   await a.$('#agree').check();
-  await a.$('.go .btn').click();
+  await a.$('.submit .button').click();
   const seek = await eventually('a seek', async () => asked.find((frame) => frame.includes('"seek"')));
   assert.deepEqual(JSON.parse(seek).interests, topics);
 }
@@ -180,7 +180,7 @@ async function messageRefused(house, interest) {
   await Promise.all([a.start(), b.start()]);
   await Promise.all([a.met(), b.met()]);
   await a.say('이 말은 REFUSED');
-  await a.$('.count.bad').waitFor();
+  await a.$('.counter.invalid').waitFor();
   assert.equal(await a.field.inputValue(), '이 말은 REFUSED');
   assert.deepEqual(await a.rows(), []);
   await inEveryLook(a, 'a message that came back');
@@ -190,9 +190,9 @@ async function messageRefused(house, interest) {
   await a.say('둘째 REFUSED');
   await a.field.pressSequentially('쓰던 말');
   release();
-  await a.$('.fail').waitFor();
+  await a.$('.failed').waitFor();
   await inEveryLook(a, 'a refused message');
-  await a.$('.fail .btn').first().click();
+  await a.$('.failed .button').first().click();
   assert.equal(await a.field.inputValue(), '둘째 REFUSED\n쓰던 말');
   assert.equal(await a.focused(), 'textarea');
   await a.say('이제 됐어요');
@@ -205,7 +205,7 @@ async function invisible(house, interest) {
   for (const text of ['\u200b', '\u3164', '\u2800\u00ad', '\u0301']) {
     await a.field.fill(text);
     await a.field.press('Enter');
-    await a.$('.count.bad', { hasText: '보이는 글자' }).waitFor();
+    await a.$('.counter.invalid', { hasText: '보이는 글자' }).waitFor();
     assert.equal(await a.field.inputValue(), text);
   }
   await a.say('보여요');
@@ -223,16 +223,16 @@ async function reportRefused(house, interest) {
   await Promise.all([a.met(), b.met()]);
   await b.say('rude');
   await a.sees('rude');
-  await a.$('.th .btn-d').click();
-  await a.$('.rd').first().check();
+  await a.$('.talk-header .button-danger').click();
+  await a.$('.radio').first().check();
   await a.$('.report textarea').fill('REFUSED');
-  await a.$('.dlg footer .btn-danger').click();
+  await a.$('.dialog footer .button-danger-filled').click();
   await a.$('#report-note').waitFor();
   assert.equal(await a.focused(), 'textarea');
   await inEveryLook(a, 'a report whose note is refused');
   await a.$('.report textarea').fill('무례했어요');
   assert.equal(await a.$('#report-note').count(), 0);
-  await a.$('.dlg footer .btn-danger').click();
+  await a.$('.dialog footer .button-danger-filled').click();
   await a.stands('ended');
 }
 
@@ -254,8 +254,8 @@ async function blockRefused(house, interest) {
   await Promise.all([a.start(), b.start()]);
   await Promise.all([a.met(), b.met()]);
   const block = async () => {
-    await a.$('.th .ib').click();
-    await a.$('.menu:popover-open .risky').click();
+    await a.$('.talk-header .icon-button').click();
+    await a.$('.menu:popover-open .danger').click();
   };
   await block();
   await a.$('.strip[role=alert]').waitFor();
@@ -290,14 +290,14 @@ async function ageGate(house, interest) {
   });
   await Promise.all([a.lobby(interest), b.lobby(interest)]);
   assert.equal(await a.$('#agree').count(), 0);
-  await a.$('.go .btn').click(); // this refusal is the server's own
+  await a.$('.submit .button').click(); // this refusal is the server's own
   await a.$('.consent').waitFor();
   await inEveryLook(a, 'the age gate');
-  await a.$('.dlg footer .btn-p').click();
+  await a.$('.dialog footer .button-primary').click();
   await a.$('#consent-missing').waitFor();
   await inEveryLook(a, 'the age gate that asks for its tick');
   await pass(a);
-  await a.$('.seek .time').waitFor();
+  await a.$('.seek .elapsed').waitFor();
   await b.start();
   await Promise.all([a.met(), b.met()]);
 
@@ -315,35 +315,35 @@ async function ageGate(house, interest) {
   await a.say('나중에 보낼 말');
   await a.$('.consent').waitFor();
   await a.page.keyboard.press('Escape');
-  await a.$('.fail .why').waitFor();
-  await a.$('.fail .btn').first().click();
+  await a.$('.failed .reason').waitFor();
+  await a.$('.failed .button').first().click();
   await b.sees('나중에 보낼 말');
   assert.equal(gated, 2);
-  assert.equal(await a.$('.net').count(), 0);
+  assert.equal(await a.$('.connection').count(), 0);
 }
 
 async function pass(person) {
-  await person.$('.consent .ck').check();
-  await person.$('.dlg footer .btn-p').click();
-  await person.$('.dlg').waitFor({ state: 'detached' });
+  await person.$('.consent .checkbox').check();
+  await person.$('.dialog footer .button-primary').click();
+  await person.$('.dialog').waitFor({ state: 'detached' });
 }
 
 /** The same words from either end: all that a page shows of a talk that is over, but for the names and the time. */
 async function sameEnd(house, interest) {
   const ways = {
     leave: async (a) => {
-      await a.$('.th .ib').click();
+      await a.$('.talk-header .icon-button').click();
       await a.$('.menu:popover-open button').first().click();
     },
     block: async (a) => {
-      await a.$('.th .ib').click();
-      await a.$('.menu:popover-open .risky').click();
+      await a.$('.talk-header .icon-button').click();
+      await a.$('.menu:popover-open .danger').click();
     },
     report: async (a) => {
-      await a.$('.th .btn-d').click();
-      await a.$('.rd').first().check();
-      await a.$('.dlg footer .btn-danger').click();
-      await a.$('.dlg').waitFor({ state: 'detached' });
+      await a.$('.talk-header .button-danger').click();
+      await a.$('.radio').first().check();
+      await a.$('.dialog footer .button-danger-filled').click();
+      await a.$('.dialog').waitFor({ state: 'detached' });
     },
   };
   const seen = {};
@@ -351,7 +351,7 @@ async function sameEnd(house, interest) {
     const [a, b] = await meet(house, interest);
     await b.say('hi');
     await a.sees('hi');
-    const name = await b.$('.th h1').innerText();
+    const name = await b.$('.talk-header h1').innerText();
     const own = await b.$('.about .names bdi').first().innerText();
     await end(a);
     await Promise.all([a.stands('ended'), b.stands('ended')]);
@@ -364,9 +364,9 @@ async function sameEnd(house, interest) {
     };
     await b.$('[data-announcer]', { hasText: 'left the chat' }).waitFor(); // told at its own pace
     const ended = (await words()).replace(/Read ·|Sent ·/g, '');
-    await b.$('.over .btn', { hasText: 'Back to start' }).click();
-    await b.$('.last li').waitFor();
-    await b.$('.last .btn').first().click();
+    await b.$('.end-panel .button', { hasText: 'Back to start' }).click();
+    await b.$('.last-talks li').waitFor();
+    await b.$('.last-talks .button').first().click();
     await b.sees('hi');
     seen[way] = [ended, (await words()).replace(/Read ·|Sent ·/g, '')];
     await house.empty();

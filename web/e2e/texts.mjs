@@ -34,7 +34,9 @@ const overflows = (page) =>
     const wide = (node, name) =>
       node && node.scrollWidth > node.clientWidth ? `${name}: ${node.scrollWidth} in ${node.clientWidth}` : [];
     const outside = [
-      ...document.querySelectorAll('.bub, .tag, .th h1, .hello p, .meta, .strip, .over h2, .dlg, .seek h1, .last li'),
+      ...document.querySelectorAll(
+        '.bubble, .interest, .talk-header h1, .greeting p, .meta, .strip, .end-panel h2, .dialog, .seek h1, .last-talks li',
+      ),
     ]
       .filter((node) => node.getClientRects().length > 0)
       .filter(
@@ -44,7 +46,7 @@ const overflows = (page) =>
     return [
       wide(document.documentElement, 'the page'),
       wide(document.querySelector('.log'), 'the log'),
-      wide(document.querySelector('.dlg .body'), 'the dialog'),
+      wide(document.querySelector('.dialog .body'), 'the dialog'),
       wide(document.querySelector('.evidence'), 'the evidence'),
       outside,
     ].flat();
@@ -53,7 +55,7 @@ const overflows = (page) =>
 /** Nothing of a bubble's text is painted outside of it: the page around it looks the same with and without the text. */
 async function paintsInside(person, where) {
   const { top, bottom } = await person
-    .$('.bub')
+    .$('.bubble')
     .last()
     .evaluate((bubble) => {
       const box = bubble.getBoundingClientRect();
@@ -72,7 +74,7 @@ async function paintsInside(person, where) {
   };
   const ink = (visibility) =>
     person
-      .$('.bub .t')
+      .$('.bubble .text')
       .last()
       .evaluate((text, wanted) => (text.style.visibility = wanted), visibility);
   // More than once: a font may come late, and moves the page.
@@ -98,9 +100,9 @@ async function stacked(house, interest) {
         return scrollHeight - clientHeight - scrollTop <= 1;
       }),
     );
-    if ((await a.$('.bub').last().boundingBox()).height < 300) await paintsInside(a, where);
+    if ((await a.$('.bubble').last().boundingBox()).height < 300) await paintsInside(a, where);
   }
-  await a.$('.th .btn-d').click();
+  await a.$('.talk-header .button-danger').click();
   await a.$('.evidence li').first().waitFor();
   assert.deepEqual(await overflows(a.page), [], 'the report');
 }
@@ -124,24 +126,24 @@ async function named(house) {
   for (const person of [a, b]) {
     await person.lobby();
     for (const topic of topics) {
-      await person.$('.tags input').fill(topic);
-      await person.$('.tags input').press('Enter');
+      await person.$('.interests input').fill(topic);
+      await person.$('.interests input').press('Enter');
     }
     await eventually(
       'the interests',
-      () => person.$('.tag').count(),
+      () => person.$('.interest').count(),
       (count) => count === topics.length,
     );
     assert.deepEqual(await overflows(person.page), [], 'the lobby');
   }
   await a.start();
-  await a.$('.seek .time').waitFor();
+  await a.$('.seek .elapsed').waitFor();
   assert.deepEqual(await overflows(a.page), [], 'looking');
   await b.start();
   await Promise.all([a.met(), b.met()]);
   await b.say('hi');
   await a.sees('hi');
-  assert.equal((await a.$('.th h1').innerText()).trim(), name);
+  assert.equal((await a.$('.talk-header h1').innerText()).trim(), name);
   assert.deepEqual(await overflows(a.page), [], 'the talk');
   await b.field.pressSequentially('…');
   await a.$('.typing').waitFor();
@@ -152,16 +154,16 @@ async function named(house) {
   assert.deepEqual(await overflows(a.page), [], 'away');
   await b.page.goto(path);
   await a.stands('open');
-  await a.$('.th .btn-d').click();
-  await a.$('.dlg').waitFor();
+  await a.$('.talk-header .button-danger').click();
+  await a.$('.dialog').waitFor();
   assert.deepEqual(await overflows(a.page), [], 'the report');
   await a.page.keyboard.press('Escape');
-  await b.$('.th .ib').click();
+  await b.$('.talk-header .icon-button').click();
   await b.$('.menu:popover-open button').first().click();
   await a.stands('ended');
   assert.deepEqual(await overflows(a.page), [], 'the end');
-  await a.$('.over .btn', { hasText: '처음으로' }).click();
-  await a.$('.last li').waitFor();
+  await a.$('.end-panel .button', { hasText: '처음으로' }).click();
+  await a.$('.last-talks li').waitFor();
   assert.deepEqual(await overflows(a.page), [], 'last talks');
 }
 
@@ -170,7 +172,7 @@ const LONG = `a${'\n'.repeat(1998)}b`;
 /** Pixels from the top of the view, and the height, of the last bubble. */
 const lastBubble = (page) =>
   page.evaluate(() => {
-    const box = [...document.querySelectorAll('.bub')].at(-1).getBoundingClientRect();
+    const box = [...document.querySelectorAll('.bubble')].at(-1).getBoundingClientRect();
     return { top: Math.round(box.top), height: Math.round(box.height) };
   });
 
@@ -194,33 +196,35 @@ async function folded(house, interest) {
   await b.say(LONG);
   await a.sees(LONG); // all of it is on the page
   for (const person of [a, b]) {
-    await person.$('.fold').waitFor();
+    await person.$('.fold-button').waitFor();
     const { height } = await lastBubble(person.page);
     assert.ok(height < 400, `${height} px in ${person.locale}`);
   }
   await inEveryLook(a, 'a folded message');
   await a.page.setViewportSize({ width: 390, height: 844 });
   const before = await settled(a.page);
-  await a.$('.fold').click();
-  await a.$('.fold[aria-expanded=true]').waitFor();
+  await a.$('.fold-button').click();
+  await a.$('.fold-button[aria-expanded=true]').waitFor();
   const open = await lastBubble(a.page);
   assert.ok(open.height > 40_000);
   assert.ok(Math.abs(open.top - before.top) <= 1, `it was at ${before.top}, and is at ${open.top}`);
-  await a.$('.jump').waitFor();
+  await a.$('.jump-button').waitFor();
   // Something new comes: the reader stays.
   await b.say('meanwhile');
   await a.sees('meanwhile');
-  await a.$('.jump.n').waitFor();
-  const now = await a.page.evaluate(() => document.querySelector('.fold').closest('.bub').getBoundingClientRect().top);
+  await a.$('.jump-button.has-new').waitFor();
+  const now = await a.page.evaluate(
+    () => document.querySelector('.fold-button').closest('.bubble').getBoundingClientRect().top,
+  );
   assert.ok(Math.abs(now - before.top) <= 1, `it has moved to ${now}`);
-  await a.$('.fold').scrollIntoViewIfNeeded();
+  await a.$('.fold-button').scrollIntoViewIfNeeded();
   await inEveryLook(a, 'an open long message');
   await a.page.setViewportSize({ width: 390, height: 844 });
-  await a.$('.fold').scrollIntoViewIfNeeded();
-  await a.$('.fold').click();
-  await a.$('.fold[aria-expanded=false]').waitFor();
+  await a.$('.fold-button').scrollIntoViewIfNeeded();
+  await a.$('.fold-button').click();
+  await a.$('.fold-button[aria-expanded=false]').waitFor();
   assert.ok(
-    await a.$('.fold').evaluate((button) => {
+    await a.$('.fold-button').evaluate((button) => {
       const { top, bottom } = button.getBoundingClientRect();
       return top >= 0 && bottom <= innerHeight;
     }),
@@ -230,24 +234,24 @@ async function folded(house, interest) {
   await b.say(Array.from({ length: 20 }, (_, at) => `line ${at + 1}`).join('\n'));
   await eventually(
     'two fold',
-    () => a.$('.fold').count(),
+    () => a.$('.fold-button').count(),
     (count) => count === 2,
   );
   await b.say(Array.from({ length: 10 }, (_, at) => `row ${at + 1}`).join('\n'));
   await a.sees(Array.from({ length: 10 }, (_, at) => `row ${at + 1}`).join('\n'));
-  assert.equal(await a.$('.fold').count(), 2);
+  assert.equal(await a.$('.fold-button').count(), 2);
   // A narrower page makes more lines of the same text, and a wider one fewer.
   await b.say('가나다라마바사 '.repeat(40));
   await a.page.setViewportSize({ width: 320, height: 640 });
   await eventually(
     'three fold',
-    () => a.$('.fold').count(),
+    () => a.$('.fold-button').count(),
     (count) => count === 3,
   );
   await a.page.setViewportSize({ width: 1280, height: 800 });
   await eventually(
     'two fold again',
-    () => a.$('.fold').count(),
+    () => a.$('.fold-button').count(),
     (count) => count === 2,
   );
 }
@@ -255,11 +259,11 @@ async function folded(house, interest) {
 async function foldedByKeys(house, interest) {
   const [a, b] = await meet(house, interest);
   await b.say(LONG);
-  await a.$('.fold').waitFor();
+  await a.$('.fold-button').waitFor();
   await a.field.focus();
   // Backwards: the button, then the message that holds it.
   await a.page.keyboard.press('Shift+Tab');
-  assert.equal(await a.focused(), 'button.fold');
+  assert.equal(await a.focused(), 'button.fold-button');
   await a.page.keyboard.press('Shift+Tab');
   const name = await a.page.evaluate(() => {
     const ids = document.activeElement.getAttribute('aria-labelledby').split(' ');
@@ -268,12 +272,12 @@ async function foldedByKeys(house, interest) {
   assert.match(name, /긴 메시지/);
   assert.ok(name.length < 300, 'its name is not all of its text');
   await a.page.keyboard.press('Enter'); // into the message
-  assert.equal(await a.focused(), 'button.fold');
+  assert.equal(await a.focused(), 'button.fold-button');
   await a.page.keyboard.press('Enter');
-  await a.$('.fold[aria-expanded=true]').waitFor();
-  assert.equal(await a.focused(), 'button.fold');
+  await a.$('.fold-button[aria-expanded=true]').waitFor();
+  assert.equal(await a.focused(), 'button.fold-button');
   await a.page.keyboard.press('Space');
-  await a.$('.fold[aria-expanded=false]').waitFor();
+  await a.$('.fold-button[aria-expanded=false]').waitFor();
   await a.page.keyboard.press('Escape');
   assert.match(await a.focused(), /msg/);
 }
@@ -284,7 +288,7 @@ async function bounded(house, interest) {
   assert.ok((await a.field.boundingBox()).height < 200, 'the composer');
   await a.field.fill('');
   await b.say(LONG);
-  await a.$('.fold').waitFor();
+  await a.$('.fold-button').waitFor();
   await b.say('x'.repeat(2000));
   const said = await eventually(
     'the last message is told',
@@ -292,7 +296,7 @@ async function bounded(house, interest) {
     (text) => text.includes('xxx'),
   );
   assert.ok(said.length < 300, 'the announcement');
-  await a.$('.th .btn-d').click();
+  await a.$('.talk-header .button-danger').click();
   const rows = await a.$('.evidence li').evaluateAll((all) => all.map((row) => row.getBoundingClientRect().height));
   assert.ok(
     rows.every((height) => height < 200),

@@ -23,7 +23,7 @@ export const PAIRS = [
   ['on-bubble-me', 'bubble-me', 4.5],
   ['meta-me', 'bubble-me', 4.5],
   ['bg', 'text', 7], // the note under an armed Next
-  ...HUES.flatMap((hue) => ['bg', 'surface', 'surface-2'].map((ground) => [`h-${hue}`, ground, 4.5])),
+  ...HUES.flatMap((hue) => ['bg', 'surface', 'surface-2'].map((ground) => [`hue-${hue}`, ground, 4.5])),
 ];
 
 /** The colours of a sheet: name → [light, dark]. */

@@ -98,13 +98,13 @@ describe('a message', () => {
     const text = `a${'\n'.repeat(1998)}b`;
     const node = show({ text }, false);
     const more = await screen.findByRole('button', { name: 'Show more', expanded: false });
-    expect(node.querySelector('.t')?.textContent).toBe(text);
-    expect(node.querySelector('.t')?.classList.contains('folded')).toBe(true);
+    expect(node.querySelector('.text')?.textContent).toBe(text);
+    expect(node.querySelector('.text')?.classList.contains('folded')).toBe(true);
     const named = (node.getAttribute('aria-labelledby') ?? '').split(' ').map((id) => document.getElementById(id));
     expect(named.map((part) => part?.textContent).join(' ')).toMatch(/Green Otter: a b Long message/);
     await user.click(more);
     await screen.findByRole('button', { name: 'Show less', expanded: true });
-    expect(node.querySelector('.t')?.classList.contains('folded')).toBe(false);
+    expect(node.querySelector('.text')?.classList.contains('folded')).toBe(false);
     height.mockRestore();
   });
 
@@ -118,6 +118,6 @@ describe('a message', () => {
   it('is written as text, never as markup', () => {
     const node = show({ text: '<img src=x onerror=alert(1)>' }, false);
     expect(node.querySelector('img')).toBeNull();
-    expect(node.querySelector('.bub .t')?.getAttribute('dir')).toBe('auto');
+    expect(node.querySelector('.bubble .text')?.getAttribute('dir')).toBe('auto');
   });
 });

@@ -1,4 +1,4 @@
-//! The part of the page that the on-screen keyboard leaves: told to the sheets as --vvh.
+//! The part of the page that the on-screen keyboard leaves: told to the sheets as --visible-height.
 
 export function followViewport(): () => void {
   const view = window.visualViewport;
@@ -9,7 +9,7 @@ export function followViewport(): () => void {
     frame = requestAnimationFrame(() => {
       // Zooming in shrinks the same measure, and must not shrink the page.
       if (view.scale > 1.01) return;
-      document.documentElement.style.setProperty('--vvh', `${view.height}px`);
+      document.documentElement.style.setProperty('--visible-height', `${view.height}px`);
       // Safari scrolls the page under the keyboard; the talk fills what is left, so it goes back.
       if (view.offsetTop > 0) window.scrollTo(0, 0);
     });
@@ -21,6 +21,6 @@ export function followViewport(): () => void {
     cancelAnimationFrame(frame);
     view.removeEventListener('resize', measure);
     view.removeEventListener('scroll', measure);
-    document.documentElement.style.removeProperty('--vvh');
+    document.documentElement.style.removeProperty('--visible-height');
   };
 }
