@@ -2,13 +2,13 @@
 import { mount } from 'svelte';
 import App from './App.svelte';
 import './app.css';
-import { Chat } from './chat.svelte';
+import { Chat } from './chat/chat.svelte';
 import { firstLocale } from './i18n';
 import { words } from './i18n/words.svelte';
-import { look } from './ui/theme.svelte';
+import { themeSetting } from './ui/theme.svelte';
 import { socketUrl } from './wire/socket';
 
-look.read();
+themeSetting.read();
 // The server writes the language on the page: the chosen one, or the one the browser asked for.
 words.locale = firstLocale(document.documentElement.lang, navigator.languages);
 document.documentElement.lang = words.locale;

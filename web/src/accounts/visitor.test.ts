@@ -46,7 +46,7 @@ describe('a visitor', () => {
   it('is made anew, once, when the cookie was cleared after a hello', async () => {
     const visitor = new VisitorState(api, () => true);
     await visitor.load();
-    visitor.trust();
+    visitor.allowNewVisitor();
     await visitor.load();
     await expect(visitor.load()).rejects.toMatchObject({ code: 'cookies_needed' });
     expect(me).toHaveBeenCalledTimes(2);

@@ -1,8 +1,8 @@
 //! Interests as chips: what may be added, and how a typed line falls apart into them.
-import { flawOfLine } from '../ui/visible';
+import { lineProblem } from '../ui/visible';
 
 /** In Unicode scalar values of the lower case, as the server counts. Longer ones are a sentence, and sentences meet nobody. */
-export const LONGEST_INTEREST = 30;
+export const MAX_INTEREST_CHARS = 30;
 
 export type Refused = 'full' | 'long' | 'invisible' | 'forbidden';
 export type Added = { chips: string[]; added: string | null; refused: 'empty' | Refused | null };
@@ -20,9 +20,9 @@ export function addChip(chips: readonly string[], raw: string, max: number): Add
   const chip = tidy(raw);
   const same = [...chips];
   if (chip === '') return { chips: same, added: null, refused: 'empty' };
-  const flaw = flawOfLine(chip);
+  const flaw = lineProblem(chip);
   if (flaw !== null) return { chips: same, added: null, refused: flaw };
-  if ([...chip.toLowerCase().normalize('NFC')].length > LONGEST_INTEREST)
+  if ([...chip.toLowerCase().normalize('NFC')].length > MAX_INTEREST_CHARS)
     return { chips: same, added: null, refused: 'long' };
   if (chips.some((known) => known.toLowerCase() === chip.toLowerCase())) {
     return { chips: same, added: null, refused: null };

@@ -6,8 +6,8 @@ import { setLocale } from '../i18n';
 import Composer from './Composer.svelte';
 import type { Talk } from './talk.svelte';
 
-const post = vi.fn<(text: string) => void>();
-const typed = vi.fn();
+const send = vi.fn<(text: string) => void>();
+const notifyTyping = vi.fn();
 const onup = vi.fn();
 const onsent = vi.fn();
 const discard = vi.fn();
@@ -15,23 +15,23 @@ const talk = {
   room: 'r',
   state: 'open',
   partner: { name: 'x', color: 'pine', animal: 'otter' },
-  returned: null,
+  toRewrite: null,
   sending: { discard },
-  post,
-  typed,
+  send,
+  notifyTyping,
 } as unknown as Talk;
-const refused = (text: string, asked = false) => ({
+const refused = (text: string, requested = false) => ({
   row: { text, status: 'failed', reason: 'bad_payload' },
   code: 'bad_payload',
-  asked,
+  requested,
 });
 
 beforeEach(() => {
   sessionStorage.clear();
   vi.stubGlobal('matchMedia', () => ({ matches: false }));
   setLocale('en');
-  for (const spy of [post, typed, onup, onsent, discard]) spy.mockReset();
-  talk.returned = null;
+  for (const spy of [send, notifyTyping, onup, onsent, discard]) spy.mockReset();
+  talk.toRewrite = null;
 });
 afterEach(() => {
   cleanup();
@@ -47,7 +47,7 @@ describe('the composer', () => {
   it('sends with Enter, trimmed, and is empty afterwards', async () => {
     const { field, user } = show();
     await user.type(field, '  hello there {Enter}');
-    expect(post.mock.calls).toEqual([['hello there']]);
+    expect(send.mock.calls).toEqual([['hello there']]);
     expect(field.value).toBe('');
     expect(onsent).toHaveBeenCalledOnce();
   });
@@ -59,21 +59,21 @@ describe('the composer', () => {
   it('makes a line with Shift+Enter', async () => {
     const { field, user } = show();
     await user.type(field, 'one{Shift>}{Enter}{/Shift}two{Enter}');
-    expect(post.mock.calls).toEqual([['one\ntwo']]);
+    expect(send.mock.calls).toEqual([['one\ntwo']]);
   });
 
   it('sends with the button and gives the focus back', async () => {
     const { field, user } = show();
     await user.type(field, 'hello');
     await user.click(screen.getByRole('button', { name: 'Send' }));
-    expect(post.mock.calls).toEqual([['hello']]);
+    expect(send.mock.calls).toEqual([['hello']]);
     expect(document.activeElement).toBe(field);
   });
 
   it('sends nothing when there is nothing', async () => {
     const { field, user } = show();
     await user.type(field, '   {Enter}');
-    expect(post).not.toHaveBeenCalled();
+    expect(send).not.toHaveBeenCalled();
   });
 
   it('keeps a draft over a reload, and not after sending', async () => {
@@ -102,7 +102,7 @@ describe('the composer', () => {
     await user.paste('가'.repeat(2001));
     expect(screen.getByText('1 character too many')).toBeTruthy();
     await user.keyboard('{Enter}');
-    expect(post).not.toHaveBeenCalled();
+    expect(send).not.toHaveBeenCalled();
     expect(field.value).toHaveLength(2001);
     expect(field.getAttribute('aria-invalid')).toBe('true');
   });
@@ -112,7 +112,7 @@ describe('the composer', () => {
     await user.click(field);
     await user.paste('a\u202eb');
     await user.keyboard('{Enter}');
-    expect(post).not.toHaveBeenCalled();
+    expect(send).not.toHaveBeenCalled();
     expect(screen.getByText("This has characters that can't be sent.")).toBeTruthy();
   });
 
@@ -121,31 +121,31 @@ describe('the composer', () => {
     await user.click(field);
     await user.paste('\u3164\u200b');
     await user.keyboard('{Enter}');
-    expect(post).not.toHaveBeenCalled();
+    expect(send).not.toHaveBeenCalled();
     expect(screen.getByText('Write at least one character that can be seen.')).toBeTruthy();
     expect(field.getAttribute('aria-invalid')).toBe('true');
     await user.type(field, 'hi{Enter}');
-    expect(post).toHaveBeenCalledOnce();
+    expect(send).toHaveBeenCalledOnce();
     expect(screen.queryByText('Write at least one character that can be seen.')).toBeNull();
   });
 
   it('takes back what the server has refused, with the reason, to be written differently', async () => {
-    talk.returned = refused('what was written') as Talk['returned'];
+    talk.toRewrite = refused('what was written') as Talk['toRewrite'];
     const { field, user } = show();
     await vi.waitFor(() => expect(field.value).toBe('what was written'));
     expect(screen.getByText("This has characters that can't be sent.")).toBeTruthy();
     expect(discard).toHaveBeenCalledOnce();
     await user.type(field, ' anew{Enter}');
-    expect(post.mock.calls).toEqual([['what was written anew']]);
+    expect(send.mock.calls).toEqual([['what was written anew']]);
   });
 
   it('leaves what is being written alone, and takes the refused text before it when asked', async () => {
     sessionStorage.setItem('maju.draft.r', 'half a sentence');
-    talk.returned = refused('refused') as Talk['returned'];
+    talk.toRewrite = refused('refused') as Talk['toRewrite'];
     expect(show().field.value).toBe('half a sentence');
     expect(discard).not.toHaveBeenCalled();
     cleanup();
-    talk.returned = refused('refused', true) as Talk['returned'];
+    talk.toRewrite = refused('refused', true) as Talk['toRewrite'];
     const { field } = show();
     await vi.waitFor(() => expect(field.value).toBe('refused\nhalf a sentence'));
   });
@@ -161,8 +161,8 @@ describe('the composer', () => {
   it('tells that somebody is typing, not that a field was emptied', async () => {
     const { field, user } = show();
     await user.type(field, 'h');
-    expect(typed).toHaveBeenCalledOnce();
+    expect(notifyTyping).toHaveBeenCalledOnce();
     await user.type(field, '{Backspace}');
-    expect(typed).toHaveBeenCalledOnce();
+    expect(notifyTyping).toHaveBeenCalledOnce();
   });
 });

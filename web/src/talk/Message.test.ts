@@ -12,7 +12,7 @@ const rewrite = vi.fn();
 const onfold = vi.fn((row: Row) => (row.unfolded = !row.unfolded));
 const talk = {
   partner: { id: 'p', name: 'x', color: 'pine', animal: 'otter' },
-  signs: { theyRead: 5 },
+  indicators: { partnerReadSeq: 5 },
   sending,
   rewrite,
 } as unknown as Talk;

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { setLocale } from '../i18n';
 import { Arming, ARMED_MS } from './arming.svelte';
-import { KEPT_MS, LastTalks } from './last.svelte';
+import { KEEP_MS, LastTalks } from './last.svelte';
 import { Row } from './row.svelte';
 import { transcript } from './save';
 import { anchorOf, atBottom, nearTop, restored } from './scroll';
@@ -73,16 +73,16 @@ describe('what is new', () => {
   it('begins with the first of theirs since the page was left, and stays there', () => {
     const unread = new Unread();
     const rows = [row(1, false), row(2, true)];
-    unread.left(rows);
+    unread.onHidden(rows);
     expect([unread.first(rows), unread.count(rows)]).toEqual([null, 0]);
     const more = [...rows, row(3, true), row(4, false), row(5, false)];
     expect([unread.first(more)?.seq, unread.count(more)]).toEqual([4, 2]);
-    unread.came();
+    unread.onVisible();
     expect([unread.first(more)?.seq, unread.count(more)]).toEqual([4, 0]);
-    unread.left(more); // looked away again without answering
+    unread.onHidden(more); // looked away again without answering
     expect(unread.first([...more, row(6, false)])?.seq).toBe(4);
-    unread.came();
-    unread.answered();
+    unread.onVisible();
+    unread.clear();
     expect(unread.first(more)).toBeNull();
   });
 });
@@ -121,7 +121,7 @@ describe('a kept talk', () => {
 
 describe('last talks', () => {
   const kept = new Map<string, string>();
-  const shelf = {
+  const store = {
     get: (key: string) => kept.get(key) ?? null,
     set: (key: string, value: string | null) => void (value === null ? kept.delete(key) : kept.set(key, value)),
   };
@@ -135,24 +135,24 @@ describe('last talks', () => {
   beforeEach(() => kept.clear());
 
   it('are listed once they are over, newest first, for a day', async () => {
-    const last = new LastTalks(shelf);
-    last.opened(pairing('a'));
-    last.over('a');
-    last.opened(pairing('b'));
+    const last = new LastTalks(store);
+    last.add(pairing('a'));
+    last.markEnded('a');
+    last.add(pairing('b'));
     expect(last.ended.map(({ session }) => session)).toEqual(['a']);
-    last.settle(null); // the server knows of no open one
-    expect(new LastTalks(shelf).ended.map(({ session }) => session)).toEqual(['b', 'a']);
-    await vi.advanceTimersByTimeAsync(KEPT_MS + 1);
-    expect(new LastTalks(shelf).all).toEqual([]);
+    last.markEndedExcept(null); // the server knows of no open one
+    expect(new LastTalks(store).ended.map(({ session }) => session)).toEqual(['b', 'a']);
+    await vi.advanceTimersByTimeAsync(KEEP_MS + 1);
+    expect(new LastTalks(store).all).toEqual([]);
     expect(kept.size).toBe(0);
   });
 
   it('can be forgotten, and broken ones are', () => {
-    const last = new LastTalks(shelf);
-    last.opened(pairing('a'));
-    last.forget('a');
+    const last = new LastTalks(store);
+    last.add(pairing('a'));
+    last.remove('a');
     expect(last.all).toEqual([]);
     kept.set('maju.talks', '[{"room": 3}, null, "x"]');
-    expect(new LastTalks(shelf).all).toEqual([]);
+    expect(new LastTalks(store).all).toEqual([]);
   });
 });

@@ -1,8 +1,8 @@
 //! What may be sent: the server's own rule, so that a refusal is known before it is sent.
 import { isVisible } from '../ui/visible';
 
-export const LONGEST_TEXT = 2000;
-export const COUNTED_FROM = 1800;
+export const MAX_TEXT_CHARS = 2000;
+export const COUNTER_FROM_CHARS = 1800;
 
 // Control characters but \n and \t, overrides and isolates of direction, and halves of a character.
 // eslint-disable-next-line no-control-regex
@@ -25,7 +25,7 @@ export function lengthOf(raw: string): number {
   return [...tidyText(raw)].length;
 }
 
-export function checked(raw: string, longest = LONGEST_TEXT): Checked {
+export function checked(raw: string, longest = MAX_TEXT_CHARS): Checked {
   const text = tidyText(raw);
   if (text === '') return { text, refused: 'empty' };
   if ([...text].length > longest) return { text, refused: 'too_long' };

@@ -1,7 +1,7 @@
 //! The line of the connection: silent for short gaps, then honest; and what a screen reader is told.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { setLocale } from '../i18n';
-import { Announcer, PACE_MS } from './announcer.svelte';
+import { Announcer, MIN_INTERVAL_MS } from './announcer.svelte';
 import { Connection } from './connection.svelte';
 import { secondsUntil } from './clock';
 import { isWriting, nextRegion } from './keys';
@@ -15,26 +15,26 @@ afterEach(() => vi.useRealTimers());
 describe('the line', () => {
   it('says nothing of a gap under two seconds', async () => {
     const line = new Connection();
-    line.status('open');
-    line.status('waiting');
+    line.onStatus('open');
+    line.onStatus('waiting');
     await vi.advanceTimersByTimeAsync(1_900);
-    line.status('connecting');
-    line.status('open');
+    line.onStatus('connecting');
+    line.onStatus('open');
     await vi.advanceTimersByTimeAsync(20_000);
     expect(line.line).toBe('none');
   });
 
   it('reconnects, counts down, and says that it is back for a moment', async () => {
     const line = new Connection();
-    line.status('open');
-    line.status('waiting');
+    line.onStatus('open');
+    line.onStatus('waiting');
     await vi.advanceTimersByTimeAsync(2_000);
     expect(line.line).toBe('reconnecting');
-    line.status('connecting');
-    line.status('waiting'); // one long gap, not many short ones
+    line.onStatus('connecting');
+    line.onStatus('waiting'); // one long gap, not many short ones
     await vi.advanceTimersByTimeAsync(8_000);
     expect(line.line).toBe('countdown');
-    line.status('open');
+    line.onStatus('open');
     expect(line.line).toBe('back');
     await vi.advanceTimersByTimeAsync(1_500);
     expect(line.line).toBe('none');
@@ -42,28 +42,28 @@ describe('the line', () => {
 
   it('does not speak of coming back on the first visit', async () => {
     const line = new Connection();
-    line.status('connecting');
+    line.onStatus('connecting');
     await vi.advanceTimersByTimeAsync(2_000);
     expect(line.line).toBe('connecting');
-    line.status('open');
+    line.onStatus('open');
     expect(line.line).toBe('none');
   });
 
   it('says offline at once, and believes an open connection more than the browser', () => {
     const line = new Connection();
-    line.status('open');
-    line.network(false);
+    line.onStatus('open');
+    line.onNetwork(false);
     expect(line.line).toBe('offline');
-    line.status('open');
+    line.onStatus('open');
     expect(line.line).toBe('back');
   });
 
   it('leaves offline for reconnecting when the network is back', () => {
     const line = new Connection();
-    line.status('open');
-    line.network(false);
-    line.status('waiting');
-    line.network(true);
+    line.onStatus('open');
+    line.onNetwork(false);
+    line.onStatus('waiting');
+    line.onNetwork(true);
     expect(line.line).toBe('reconnecting');
   });
 });
@@ -73,26 +73,26 @@ describe('the announcer', () => {
     const announcer = new Announcer();
     const said: string[] = [];
     for (let n = 0; n < 50; n++) {
-      announcer.message('Green Otter', `message ${n}`);
+      announcer.announceMessage('Green Otter', `message ${n}`);
       if (said.at(-1) !== announcer.text) said.push(announcer.text);
     }
-    await vi.advanceTimersByTimeAsync(PACE_MS);
+    await vi.advanceTimersByTimeAsync(MIN_INTERVAL_MS);
     said.push(announcer.text);
     expect(said).toEqual(['Green Otter: message 0', '49 new messages']);
   });
 
   it('says the beginning of a long message, in whole characters', () => {
     const announcer = new Announcer();
-    announcer.message('Green Otter', '👍\n'.repeat(1000));
+    announcer.announceMessage('Green Otter', '👍\n'.repeat(1000));
     expect(announcer.text).toBe(`Green Otter: ${'👍 '.repeat(100)}…`);
   });
 
   it('says the same words twice so that they are heard twice', async () => {
     const announcer = new Announcer();
-    announcer.say('Connected');
+    announcer.announce('Connected');
     const first = announcer.text;
-    announcer.say('Connected');
-    await vi.advanceTimersByTimeAsync(PACE_MS);
+    announcer.announce('Connected');
+    await vi.advanceTimersByTimeAsync(MIN_INTERVAL_MS);
     expect(announcer.text.trim()).toBe('Connected');
     expect(announcer.text).not.toBe(first);
   });

@@ -6,7 +6,7 @@ export const THEMES: readonly Theme[] = ['auto', 'light', 'dark'];
 
 const asTheme = (value: string | null | undefined): Theme => THEMES.find((known) => known === value) ?? 'auto';
 
-class Look {
+class ThemeSetting {
   theme = $state<Theme>('auto');
 
   /** What the server wrote on the page, else the cookie. */
@@ -26,4 +26,4 @@ class Look {
   }
 }
 
-export const look = new Look();
+export const themeSetting = new ThemeSetting();

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { addChip } from '../matching/chips';
 import { checked } from '../talk/text';
-import { flawOfLine, isVisible } from './visible';
+import { lineProblem, isVisible } from './visible';
 
 const INVISIBLE = {
   'a zero width space': '\u200b',
@@ -70,7 +70,7 @@ describe('an interest', () => {
   it.each(['a\u202eb', 'a\u2066b', 'a\u200eb', 'a\u200bb', 'a\u00adb', 'a\u0007b', 'a\u200d', '\u200da', 'a \u200cb'])(
     '%j hides something, and is refused with its reason',
     (topic) => {
-      expect(flawOfLine(topic)).toBe('forbidden');
+      expect(lineProblem(topic)).toBe('forbidden');
       expect(addChip([], topic, 5)).toMatchObject({ added: null, refused: 'forbidden' });
     },
   );

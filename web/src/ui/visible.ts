@@ -18,7 +18,7 @@ export function isVisible(text: string): boolean {
 }
 
 /** Why a name, a title or an interest is refused; null when it is not. */
-export function flawOfLine(text: string): 'invisible' | 'forbidden' | null {
+export function lineProblem(text: string): 'invisible' | 'forbidden' | null {
   if (!isVisible(text)) return 'invisible';
   return FORBIDDEN_IN_LINE.test(text) || STRAY_JOINER.test(text) ? 'forbidden' : null;
 }

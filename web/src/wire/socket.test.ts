@@ -94,20 +94,20 @@ describe('waiting', () => {
     const waits: number[] = [];
     for (let tries = 0; tries < 8; tries++) {
       await FakeSocket.last.drop();
-      waits.push((socket.nextTryAt ?? 0) - Date.now());
+      waits.push((socket.retryAt ?? 0) - Date.now());
       await vi.advanceTimersByTimeAsync(waits.at(-1) ?? 0);
       await settled();
     }
     expect(waits).toEqual([500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
     await FakeSocket.last.accept();
     await FakeSocket.last.drop();
-    expect((socket.nextTryAt ?? 0) - Date.now()).toBe(500);
+    expect((socket.retryAt ?? 0) - Date.now()).toBe(500);
   });
 
   it('takes the time that a restarting server names', async () => {
     const open = await connected();
     await open.drop(1012, '{"delay_ms": 3210}');
-    expect((socket.nextTryAt ?? 0) - Date.now()).toBe(3210);
+    expect((socket.retryAt ?? 0) - Date.now()).toBe(3210);
   });
 
   it('comes back at once when the server found it too slow', async () => {
@@ -122,7 +122,7 @@ describe('waiting', () => {
 
   it('does not wait once the person or the network is back', async () => {
     await (await connected()).drop();
-    socket.wake();
+    socket.retryNow();
     await settled();
     expect(FakeSocket.all).toHaveLength(2);
   });
@@ -149,7 +149,7 @@ describe('a browser without cookies', () => {
     await vi.advanceTimersByTimeAsync(120_000);
     expect(socket.stop?.code).toBe('cookies_needed');
     expect([prepare.mock.calls.length, FakeSocket.all.length, said.at(-1)]).toEqual([1, 0, 'stopped']);
-    socket.wake(); // a tab that is looked at again
+    socket.retryNow(); // a tab that is looked at again
     socket.start();
     await settled();
     expect(FakeSocket.all).toHaveLength(1);
@@ -159,28 +159,28 @@ describe('a browser without cookies', () => {
 describe('asking', () => {
   it('gives each answer to its question, whatever the order', async () => {
     const open = await connected();
-    const first = socket.ask('cancel', {});
-    const second = socket.ask('ping', {});
+    const first = socket.request('cancel', {});
+    const second = socket.request('ping', {});
     const [cancel, ping] = [open.frames('cancel')[0], open.frames('ping')[0]];
-    open.hear({ re: ping?.id, ok: { server_time: 'now' } });
-    open.hear({ re: cancel?.id, error: { code: 'rate_limited', message: 'slow', retry_after_ms: 900 } });
+    open.deliver({ re: ping?.id, ok: { server_time: 'now' } });
+    open.deliver({ re: cancel?.id, error: { code: 'rate_limited', message: 'slow', retry_after_ms: 900 } });
     await expect(second).resolves.toEqual({ server_time: 'now' });
     await expect(first).rejects.toMatchObject({ code: 'rate_limited', retryAfterMs: 900 });
   });
 
   it('says "disconnected" when the connection closes first, or is not there', async () => {
     const open = await connected();
-    const asked = socket.ask('send', { room: 'r', client_id: 'c', payload: { kind: 'text', text: 'hi' } });
+    const asked = socket.request('send', { room: 'r', client_id: 'c', payload: { kind: 'text', text: 'hi' } });
     const caught = expect(asked).rejects.toMatchObject({ code: 'disconnected' });
     await open.drop();
     await caught;
-    await expect(socket.ask('ping', {})).rejects.toMatchObject({ code: 'disconnected' });
+    await expect(socket.request('ping', {})).rejects.toMatchObject({ code: 'disconnected' });
   });
 
   it('sends nothing into a connection that is closing, and says so when it has closed', async () => {
     const open = await connected();
     open.readyState = 2;
-    const caught = expect(socket.ask('ping', {})).rejects.toMatchObject({ code: 'disconnected' });
+    const caught = expect(socket.request('ping', {})).rejects.toMatchObject({ code: 'disconnected' });
     expect(open.frames('ping')).toEqual([]);
     await open.drop(1000);
     await caught;
@@ -190,9 +190,9 @@ describe('asking', () => {
     await connected();
     let lost = '';
     let sent = 'waiting';
-    socket.ask('cancel', {}).catch((error: { code: string }) => (lost = error.code));
+    socket.request('cancel', {}).catch((error: { code: string }) => (lost = error.code));
     socket
-      .ask('send', { room: 'r', client_id: 'c', payload: { kind: 'text', text: 'hi' } })
+      .request('send', { room: 'r', client_id: 'c', payload: { kind: 'text', text: 'hi' } })
       .catch(() => (sent = 'given up'));
     await vi.advanceTimersByTimeAsync(16_000);
     expect([lost, sent]).toEqual(['timeout', 'waiting']);
@@ -201,9 +201,9 @@ describe('asking', () => {
   it('ignores what is not a frame and answers nobody asked for', async () => {
     const open = await connected();
     open.onmessage?.({ data: 'not json' });
-    open.hear({ re: null, error: { code: 'bad_frame', message: '' } });
-    open.hear({ re: 99, ok: {} });
-    open.hear({ type: 'notice', kind: 'update' });
+    open.deliver({ re: null, error: { code: 'bad_frame', message: '' } });
+    open.deliver({ re: 99, ok: {} });
+    open.deliver({ type: 'notice', kind: 'update' });
     expect(events).toEqual([{ type: 'notice', kind: 'update' }]);
   });
 });
@@ -223,10 +223,10 @@ describe('silence', () => {
 
   it('doubts a connection when the network is said to have changed', async () => {
     const open = await connected();
-    socket.doubt();
+    socket.networkChanged();
     await open.answer('ping', { server_time: '' });
     expect(said.filter((s) => s === 'open')).toHaveLength(2); // said again, so that the page takes its word back
-    socket.doubt();
+    socket.networkChanged();
     await vi.advanceTimersByTimeAsync(5_000);
     expect(said.at(-1)).toBe('waiting');
   });

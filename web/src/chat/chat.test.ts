@@ -1,14 +1,16 @@
 //! The chat as a whole, with the server's part played by the test: meeting, reload, reconnect, leaving, ending.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Chat, endWords, MEETING_MS } from './chat.svelte';
-import { setLocale } from './i18n';
-import { device } from './ui/keep';
-import { LastTalks } from './talk/last.svelte';
-import { LOBBY, router } from './router.svelte';
-import type { Api } from './wire/api';
-import { WireError } from './wire/error';
-import { FakeSocket, openFake, settled } from './wire/fake';
-import type { MessageEvent, OpenSession, Pairing, Partner } from './wire/frames';
+import { endSentence } from './announcements';
+import { Chat } from './chat.svelte';
+import { MATCH_ANIMATION_MS } from './navigation';
+import { setLocale } from '../i18n';
+import { deviceStore } from '../ui/storage';
+import { LastTalks } from '../talk/last.svelte';
+import { LOBBY, router } from '../router.svelte';
+import type { Api } from '../wire/api';
+import { WireError } from '../wire/error';
+import { FakeSocket, openFake, settled } from '../wire/fake';
+import type { MessageEvent, OpenSession, Pairing, Partner } from '../wire/frames';
 
 const them: Partner = { name: 'Green Otter', color: 'pine', animal: 'otter', id: 'them' };
 const me = { name: 'Plum Fox', color: 'plum', animal: 'fox', id: 'me', slot: 'A' } as const;
@@ -39,7 +41,7 @@ let api: { [K in keyof Api]: ReturnType<typeof vi.fn> };
 
 function page(): Chat {
   const made = new Chat({ url: 'ws://x/ws', api: api as unknown as Api, open: openFake });
-  made.start();
+  made.session.start();
   return made;
 }
 
@@ -68,7 +70,7 @@ beforeEach(async () => {
   await settled();
 });
 afterEach(() => {
-  chat.socket.close();
+  chat.session.socket.close();
   vi.useRealTimers();
 });
 
@@ -77,11 +79,11 @@ const texts = () => chat.talk?.messages.rows.map((row) => `${row.seq ?? '-'} ${r
 
 async function meet(): Promise<void> {
   await server().accept();
-  void chat.meet();
+  void chat.startSeeking();
   await server().answer('seek', { ticket: 't', waiting: 1 });
   await server().event({ type: 'found', ...pairing });
   await server().answer('join', { head: 0, members_online: 1, you: { id: 'me', name: '', role: 'member' }, room: {} });
-  await vi.advanceTimersByTimeAsync(MEETING_MS);
+  await vi.advanceTimersByTimeAsync(MATCH_ANIMATION_MS);
 }
 
 async function reconnect(hello: object): Promise<void> {
@@ -116,9 +118,9 @@ describe('meeting', () => {
 describe('a reload', () => {
   it('comes back to the open talk, with what was said and what was not sent', async () => {
     await meet();
-    chat.talk?.post('on its way');
+    chat.talk?.send('on its way');
     const id = server().frames('send')[0]?.client_id;
-    chat.socket.close();
+    chat.session.socket.close();
     stored = [message(1, 'B'), message(2, 'A', 'x')];
     router.go(LOBBY);
     chat = page();
@@ -146,7 +148,7 @@ describe('a reconnect', () => {
   it('resumes after the last entry, and repeats what was not acknowledged', async () => {
     await meet();
     await server().event(message(1, 'B'));
-    chat.talk?.post('hello?');
+    chat.talk?.send('hello?');
     const id = server().frames('send')[0]?.client_id;
     await server().drop();
     expect(texts()).toEqual(['1 text 1 sent', '- hello? pending']);
@@ -170,7 +172,7 @@ describe('a reconnect', () => {
 
   it('finds a talk that ended meanwhile, and what was still said in it', async () => {
     await meet();
-    chat.talk?.post('did you get this?');
+    chat.talk?.send('did you get this?');
     const id = server().frames('send')[0]?.client_id ?? '';
     await server().drop();
     stored = [message(1, 'A', id, 'did you get this?'), message(2, 'B', 'z', 'bye')];
@@ -196,7 +198,7 @@ describe('a reconnect', () => {
 
   it('asks to be looked for again, once the server does not know', async () => {
     await server().accept();
-    void chat.meet();
+    void chat.startSeeking();
     await server().answer('seek', { ticket: 't', waiting: 1 });
     await server().drop();
     await reconnect({ seeking: null });
@@ -218,7 +220,7 @@ describe('the end', () => {
     await server().answer('next', { ticket: 't2' });
     expect(server().frames('next')[0]).toMatchObject({ session: 's1', seek: true });
     expect(chat.seek.phase).toBe('looking');
-    expect(chat.talk && endWords(chat.talk)).toBe('You left the chat');
+    expect(chat.talk && endSentence(chat.talk)).toBe('You left the chat');
   });
 
   it('by next without a connection is told to the server as soon as there is one', async () => {
@@ -242,7 +244,7 @@ describe('the end', () => {
   ] as const)('by %s says: %s', async (reason, words) => {
     await meet();
     await server().event({ type: 'ended', session: 's1', reason });
-    expect(chat.talk && endWords(chat.talk)).toBe(words);
+    expect(chat.talk && endSentence(chat.talk)).toBe(words);
   });
 
   it('by leaving stays on the page, seeks nobody', async () => {
@@ -259,7 +261,7 @@ describe('the end', () => {
     await server().event({ type: 'ended', session: 's1', reason: 'report' });
     await server().answer('report', { report: 'x' });
     await done;
-    expect(chat.talk && endWords(chat.talk)).toBe("Thanks. The chat has ended and you won't meet them again.");
+    expect(chat.talk && endSentence(chat.talk)).toBe("Thanks. The chat has ended and you won't meet them again.");
     expect(chat.talk?.blocked).toBe(true);
   });
 
@@ -269,16 +271,16 @@ describe('the end', () => {
     expect(server().frames('block')[0]).toMatchObject({ room: 'r1', sender: 'them' });
     await server().event({ type: 'ended', session: 's1', reason: 'block' });
     await server().answer('block', {});
-    expect(chat.talk && endWords(chat.talk)).toBe("Blocked. You won't meet this person again.");
+    expect(chat.talk && endSentence(chat.talk)).toBe("Blocked. You won't meet this person again.");
   });
 
   it('by a report or a block of our own in another tab is known here, and after a reload', async () => {
     await meet();
-    new LastTalks(device).did('s1', { reported: true, blocked: true }); // as the other tab writes it
+    new LastTalks(deviceStore).recordActions('s1', { reported: true, blocked: true }); // as the other tab writes it
     await server().event({ type: 'ended', session: 's1', reason: 'report' });
-    expect(chat.talk && endWords(chat.talk)).toBe("Thanks. The chat has ended and you won't meet them again.");
+    expect(chat.talk && endSentence(chat.talk)).toBe("Thanks. The chat has ended and you won't meet them again.");
     const known = chat.last.find('s1');
-    const read = known && chat.archived(known);
+    const read = known && chat.archivedTalk(known);
     expect([read?.reported, read?.blocked]).toEqual([true, true]);
   });
 
@@ -299,7 +301,7 @@ describe('the end', () => {
     await server().refuse('report', 'rate_limited');
     await done;
     expect([chat.talk?.state, chat.talk?.reported]).toEqual(['open', false]);
-    expect(chat.last.deed('s1')).toEqual({ reported: false, blocked: false });
+    expect(chat.last.ownActions('s1')).toEqual({ reported: false, blocked: false });
   });
 
   it('leaves other talks alone', async () => {
@@ -310,16 +312,16 @@ describe('the end', () => {
 });
 
 describe('the age gate', () => {
-  const asks = () => [chat.gate !== null, chat.visitor.agreed];
+  const asks = () => [chat.rulesPrompt !== null, chat.session.visitor.rulesAccepted];
   const ok = { ticket: 't', waiting: 1 };
 
   it('of a seek is asked for, and the same wish goes out once it is passed', async () => {
     await server().accept();
     chat.choices.interests = ['jazz'];
-    void chat.meet();
+    void chat.startSeeking();
     await server().refuse('seek', 'age_gate');
     expect([...asks(), chat.seek.phase]).toEqual([true, false, 'idle']);
-    void chat.accept();
+    void chat.acceptRules();
     await settled();
     await server().answer('seek', ok);
     expect(server().frames('seek')[1]?.interests).toEqual(['jazz']);
@@ -328,10 +330,10 @@ describe('the age gate', () => {
 
   it('of a message is asked for, and the message goes out once it is passed', async () => {
     await meet();
-    chat.talk?.post('hello');
+    chat.talk?.send('hello');
     await server().refuse('send', 'age_gate');
     expect([...asks(), texts()]).toEqual([true, false, ['- hello pending']]);
-    await chat.accept();
+    await chat.acceptRules();
     await server().answer('join', { head: 0, you: { id: 'me' } });
     await server().answer('send', { seq: 1, at: '2026-01-01T10:00:00.000Z' });
     const [first, second] = server().frames('send');
@@ -343,29 +345,33 @@ describe('the age gate', () => {
     await server().accept({ session: open });
     await server().refuse('join', 'age_gate');
     expect([...asks(), chat.talk?.state, chat.talk?.loadFailed]).toEqual([true, false, 'open', false]);
-    void chat.accept();
+    void chat.acceptRules();
     await settled();
     await server().answer('join', { head: 0, you: { id: 'me' } });
-    expect([chat.gate, chat.talk?.loading, chat.talk?.resumePoint]).toEqual([null, false, { room: 'r1', after: 0 }]);
+    expect([chat.rulesPrompt, chat.talk?.loading, chat.talk?.resumePoint]).toEqual([
+      null,
+      false,
+      { room: 'r1', after: 0 },
+    ]);
   });
 
   it('that is not passed loses nothing', async () => {
     await meet();
-    chat.talk?.post('hello');
+    chat.talk?.send('hello');
     await server().refuse('send', 'age_gate');
-    chat.decline();
-    expect([chat.gate, texts()]).toEqual([null, ['- hello failed']]);
+    chat.declineRules();
+    expect([chat.rulesPrompt, texts()]).toEqual([null, ['- hello failed']]);
   });
 
   it('whose rules have changed meanwhile asks for those of now', async () => {
     await server().accept();
-    void chat.meet();
+    void chat.startSeeking();
     await server().refuse('seek', 'age_gate');
     api.acceptRules.mockRejectedValueOnce(new WireError('conflict'));
     api.me.mockResolvedValueOnce({ visitor: {}, rules: { current: '2', accepted: null }, limits: {} });
-    await expect(chat.accept()).rejects.toMatchObject({ code: 'conflict' });
-    expect(chat.gate).not.toBeNull();
-    void chat.accept();
+    await expect(chat.acceptRules()).rejects.toMatchObject({ code: 'conflict' });
+    expect(chat.rulesPrompt).not.toBeNull();
+    void chat.acceptRules();
     await settled();
     expect(api.acceptRules).toHaveBeenLastCalledWith('2');
   });
@@ -374,35 +380,39 @@ describe('the age gate', () => {
 describe('what the server refuses', () => {
   it('about a text brings it back to be corrected', async () => {
     await meet();
-    chat.talk?.post('hello');
+    chat.talk?.send('hello');
     await server().refuse('send', 'bad_payload', undefined, 'payload.text');
-    expect(chat.talk?.returned).toMatchObject({ code: 'bad_payload', row: { text: 'hello' } });
+    expect(chat.talk?.toRewrite).toMatchObject({ code: 'bad_payload', row: { text: 'hello' } });
   });
 
   it('because the session has ended stops, whatever was asked, and goes on with a fresh visitor', async () => {
     await meet();
-    chat.talk?.post('hello');
+    chat.talk?.send('hello');
     await server().refuse('send', 'session_ended');
-    expect([chat.stop?.code, chat.connection.line, texts()]).toEqual([4401, 'none', ['- hello pending']]);
-    chat.start();
+    expect([chat.session.stop?.code, chat.session.connection.line, texts()]).toEqual([
+      4401,
+      'none',
+      ['- hello pending'],
+    ]);
+    chat.session.start();
     await settled();
     expect(api.me).toHaveBeenCalledTimes(2);
     await server().accept();
-    expect(chat.status).toBe('open');
+    expect(chat.session.status).toBe('open');
   });
 
   it('at the door is said by its own name, and not sooner tried than it asks for', async () => {
-    chat.socket.close();
+    chat.session.socket.close();
     api.me.mockRejectedValueOnce(new WireError('rate_limited', '', 7_000));
     const made = FakeSocket.all.length;
     chat = page();
     await settled();
-    expect([chat.status, chat.refusal]).toEqual(['waiting', 'rate_limited']);
+    expect([chat.session.status, chat.session.refusal]).toEqual(['waiting', 'rate_limited']);
     await vi.advanceTimersByTimeAsync(6_999);
     expect(FakeSocket.all).toHaveLength(made);
     await vi.advanceTimersByTimeAsync(501);
     await server().accept();
-    expect([chat.status, chat.refusal]).toEqual(['open', null]);
+    expect([chat.session.status, chat.session.refusal]).toEqual(['open', null]);
   });
 });
 
@@ -411,13 +421,17 @@ describe('a browser without cookies', () => {
     api.isKnown.mockResolvedValue(false);
     await server().drop(); // the socket's 401, as a page sees it
     await vi.advanceTimersByTimeAsync(120_000);
-    expect([chat.needsCookies, chat.status, chat.connection.line]).toEqual([true, 'stopped', 'none']);
+    expect([chat.session.needsCookies, chat.session.status, chat.session.connection.line]).toEqual([
+      true,
+      'stopped',
+      'none',
+    ]);
     expect(api.me).toHaveBeenCalledOnce();
-    chat.start();
+    chat.session.start();
     await settled();
-    expect(chat.needsCookies).toBe(true); // until a hello says otherwise
+    expect(chat.session.needsCookies).toBe(true); // until a hello says otherwise
     await server().accept();
-    expect([chat.needsCookies, chat.status]).toEqual([false, 'open']);
+    expect([chat.session.needsCookies, chat.session.status]).toEqual([false, 'open']);
     expect(api.me).toHaveBeenCalledTimes(2);
   });
 
@@ -428,7 +442,7 @@ describe('a browser without cookies', () => {
     await server().drop(); // refused: the cookie is gone
     await vi.advanceTimersByTimeAsync(2_000);
     await server().accept();
-    expect(chat.status).toBe('open');
+    expect(chat.session.status).toBe('open');
     expect(api.me).toHaveBeenCalledTimes(2);
   });
 });
@@ -437,8 +451,8 @@ describe('reading and typing', () => {
   it('tells once how far we have read, and again to who has just come back', async () => {
     await meet();
     await server().event(message(1, 'B'));
-    chat.talk?.saw(1);
-    chat.talk?.saw(1);
+    chat.talk?.markRead(1);
+    chat.talk?.markRead(1);
     expect(
       server()
         .frames('read')
@@ -456,29 +470,29 @@ describe('reading and typing', () => {
   it('believes their word on what they have read, and not our own', async () => {
     await meet();
     await server().event({ type: 'read', room: 'r1', member: 'me', seq: 9 });
-    expect(chat.talk?.signs.theyRead).toBe(0);
+    expect(chat.talk?.indicators.partnerReadSeq).toBe(0);
     await server().event({ type: 'read', room: 'r1', member: 'them', seq: 4 });
     await server().event({ type: 'read', room: 'r1', member: 'them', seq: 2 });
-    expect(chat.talk?.signs.theyRead).toBe(4);
+    expect(chat.talk?.indicators.partnerReadSeq).toBe(4);
   });
 
   it('shows typing for a while, and not once the message is here', async () => {
     await meet();
     const typing = () => server().event({ type: 'typing', room: 'r1', sender: { ...them, slot: 'B' } });
     await typing();
-    expect(chat.talk?.signs.typing).toBe(true);
+    expect(chat.talk?.indicators.typing).toBe(true);
     await vi.advanceTimersByTimeAsync(6_000);
-    expect(chat.talk?.signs.typing).toBe(false);
+    expect(chat.talk?.indicators.typing).toBe(false);
     await typing();
     await server().event(message(1, 'B'));
-    expect(chat.talk?.signs.typing).toBe(false);
+    expect(chat.talk?.indicators.typing).toBe(false);
   });
 
   it('sends one typing in three seconds', async () => {
     await meet();
-    for (let n = 0; n < 5; n++) chat.talk?.typed();
+    for (let n = 0; n < 5; n++) chat.talk?.notifyTyping();
     await vi.advanceTimersByTimeAsync(3_000);
-    chat.talk?.typed();
+    chat.talk?.notifyTyping();
     expect(server().frames('typing')).toHaveLength(2);
   });
 });

@@ -7,7 +7,7 @@ const AGAIN_MS = 2_000;
 /** So many failures with a connection mean that this build is gone from the server. */
 const GONE_AFTER = 3;
 
-export class Later {
+export class LazyScreens {
   screen = $state.raw<typeof TalkScreen | null>(null);
   overlays = $state.raw<typeof Overlays | null>(null);
   /** Only a reload helps. */

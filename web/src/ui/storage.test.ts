@@ -1,8 +1,8 @@
-//! What the device keeps, and what happens where it keeps nothing: the page works all the same.
+//! What the deviceStore keeps, and what happens where it keeps nothing: the page works all the same.
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Outbox } from '../wire/outbox';
 import { cookies } from './cookies';
-import { device, tab, tabStorage } from './keep';
+import { deviceStore, tabStore, tabStorage } from './storage';
 
 afterEach(() => {
   vi.unstubAllGlobals();
@@ -20,17 +20,17 @@ describe('a storage that is forbidden', () => {
   it('costs only the reload: what was put away is there as long as the page is', () => {
     forbid('localStorage');
     forbid('sessionStorage');
-    device.set('maju.a', '1');
-    tab.set('maju.b', '2');
-    expect([device.get('maju.a'), tab.get('maju.b'), device.get('maju.c')]).toEqual(['1', '2', null]);
-    tab.set('maju.b', null);
-    expect(tab.get('maju.b')).toBeNull();
+    deviceStore.set('maju.a', '1');
+    tabStore.set('maju.b', '2');
+    expect([deviceStore.get('maju.a'), tabStore.get('maju.b'), deviceStore.get('maju.c')]).toEqual(['1', '2', null]);
+    tabStore.set('maju.b', null);
+    expect(tabStore.get('maju.b')).toBeNull();
   });
 
   it('loses no letter of the outbox while the page is open', () => {
     forbid('sessionStorage');
     new Outbox('room', tabStorage).add({ client_id: 'a', text: 'hi', at: 1, failed: null });
-    expect(new Outbox('room', tabStorage).letters.map(({ text }) => text)).toEqual(['hi']);
+    expect(new Outbox('room', tabStorage).messages.map(({ text }) => text)).toEqual(['hi']);
   });
 });
 
