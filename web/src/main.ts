@@ -9,7 +9,7 @@ import { themeSetting } from './ui/theme.svelte';
 import { socketUrl } from './wire/socket';
 
 themeSetting.read();
-// The server writes the language on the page: the chosen one, or the one the browser asked for.
+// The server has written the language on the page: the chosen one, or the browser's.
 words.locale = firstLocale(document.documentElement.lang, navigator.languages);
 document.documentElement.lang = words.locale;
 

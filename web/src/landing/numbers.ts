@@ -1,13 +1,13 @@
-//! The live numbers: read again now and then, and only while somebody looks. Only texts change; the server wrote the rest.
+//! The live numbers: read at an interval, and only while the page is visible. Only texts change; the server rendered the rest.
 import { api } from '../wire/api';
 
-/** Between two reads, at least; a quarter more at random, so that open pages do not ask all at once. */
+/** Minimum time between two reads. Up to a quarter more is added at random, to spread the requests of open pages. */
 const EVERY_MS = 15_000;
-/** The first read comes soon: the page may have been in a cache. */
+/** The first read follows soon, because the page can come from a cache. */
 const SOON_MS = 2_000;
-/** After failures the pause doubles up to this. */
+/** After failures the interval doubles up to this. */
 const AT_MOST_MS = 240_000;
-/** Numbers older than this say from when they are. */
+/** Numbers older than this show their time. */
 const FRESH_MS = 60_000;
 const MOVE_MS = 500;
 
@@ -16,7 +16,7 @@ interface Answer {
   as_of?: string | null;
 }
 
-/** A number as it is printed: digits, and the word after them where the unit decides it. Waits from 100 s on are told in minutes. */
+/** Returns a number as it is shown: the digits, and the counter word of the unit. From 100 s on, a wait is shown in minutes. */
 export function figure(
   value: number,
   unit: string | undefined,
@@ -38,7 +38,7 @@ export class Numbers {
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** When the numbers were last read. */
   #read = performance.timeOrigin;
-  /** When reading was last due. */
+  /** When a read was last due. */
   #turned = Date.now();
   #pause = SOON_MS;
   #asking = false;
@@ -48,12 +48,12 @@ export class Numbers {
     this.#korean = document.documentElement.lang === 'ko';
     for (const place of this.#places()) {
       const written = Number(place.querySelector('dd > span')?.textContent?.replaceAll(',', ''));
-      // A wait that is told in minutes is rounded: the next value takes its place without moving from it.
+      // A wait in minutes is rounded, so the next value replaces it without an animation.
       if (Number.isFinite(written)) this.#shown.set(place, written);
     }
   }
 
-  /** Reads while the page is seen, until the returned function is called. Under reduced motion the numbers stay as they came. */
+  /** Reads while the page is visible. Returns a function that stops. With reduced motion the numbers do not change. */
   watch(): () => void {
     const plan = (): void => this.#plan();
     document.addEventListener('visibilitychange', plan);
@@ -89,7 +89,7 @@ export class Numbers {
     this.#plan();
   }
 
-  /** Puts an answer in its places. A number that is no longer known is not shown. */
+  /** Shows an answer. A number that is no longer known is hidden. */
   show(answer: Answer): void {
     const known = new Map(answer.items.map(({ key, value }) => [key, value]));
     for (const place of this.#places()) {
@@ -112,7 +112,7 @@ export class Numbers {
     if (from === to || minutes || this.#still.matches || document.hidden) return this.#write(place, to);
     const began = performance.now();
     const step = (now: number): void => {
-      if (this.#shown.get(place) !== to) return; // a newer number has taken over
+      if (this.#shown.get(place) !== to) return; // a newer number has replaced this one
       const part = Math.min((now - began) / MOVE_MS, 1);
       this.#write(place, Math.round(to + (from - to) * (1 - part) ** 3));
       if (part < 1) requestAnimationFrame(step);
@@ -127,7 +127,7 @@ export class Numbers {
     if (unit && word !== null && unit.textContent !== word) unit.textContent = word;
   }
 
-  /** Says from when the numbers are, in the reader's own time; nothing while they are fresh. */
+  /** Shows the time of the numbers in the reader's time zone, unless they are fresh. */
   #date(at: number | null): void {
     const line = this.#section.querySelector('[data-as-of]');
     if (!line) return;

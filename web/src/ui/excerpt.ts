@@ -1,8 +1,8 @@
-//! What is said aloud of a long text.
+//! The part of a long text that a screen reader announces.
 
-/** The beginning of a text, for a name that is read aloud: whole characters, one line. */
-export function excerptOf(text: string, most = 200): string {
+/** Returns the beginning of a text, at most `maxChars` whole characters in one line. */
+export function excerptOf(text: string, maxChars = 200): string {
   const line = text.replace(/\s+/gu, ' ').trim();
   const characters = [...line];
-  return characters.length <= most ? line : `${characters.slice(0, most).join('')}…`;
+  return characters.length <= maxChars ? line : `${characters.slice(0, maxChars).join('')}…`;
 }
