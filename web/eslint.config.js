@@ -39,7 +39,8 @@ export default ts.config(
     files: ['**/*.svelte', '**/*.svelte.ts'],
     languageOptions: { parserOptions: { parser: ts.parser, svelteConfig } },
     rules: {
-      // The plain maps and sets are not state of a component; what is state is marked with `$state`.
+      // The plain maps and sets are not state of a component; what is state is marked with
+      // `$state`.
       'svelte/prefer-svelte-reactivity': 'off',
       // `{' '}` keeps a space that would otherwise be trimmed.
       'svelte/no-useless-mustaches': 'off',

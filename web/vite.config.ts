@@ -1,4 +1,5 @@
-//! The build: two entries (the chat and the script of the landing page), hashed names, a brotli copy of each file.
+//! The build: two entries (the chat and the script of the landing page), hashed names, a brotli
+//! copy of each file.
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { brotliCompressSync, constants } from 'node:zlib';
@@ -11,7 +12,10 @@ const outDir = resolve(process.env.MAJU_WEB_OUT ?? 'dist');
 /** Smaller files save less than their header costs. */
 const MIN_PACKED_BYTES = 1024;
 
-/** Writes `name.br` beside every text file of the build, so that the server does not compress at run time. */
+/**
+ * Writes `name.br` beside every text file of the build, so that the server does not compress at run
+ * time.
+ */
 function brotli(): Plugin {
   return {
     name: 'maju-brotli',

@@ -9,7 +9,9 @@ export function routeOf(path: string): Route {
 
 class Router {
   path = $state(location.pathname);
-  /** Number of navigations within the page. The first screen does not take the focus, later ones do. */
+  /**
+   * Number of navigations within the page. The first screen does not take the focus, later ones do.
+   */
   navigations = $state(0);
   readonly route = $derived(routeOf(this.path));
 

@@ -16,7 +16,10 @@ const isKey = (key: string): key is Key => key in ko;
 /** Translates a key without placeholders, such as a colour or an animal. */
 const plain = (key: Key): string => (t as (key: Key) => string)(key);
 
-/** The shapes of the tiles, on a square of 32 units. Two people differ in shape as well as in colour. */
+/**
+ * The shapes of the tiles, on a square of 32 units. Two people differ in shape as well as in
+ * colour.
+ */
 export const SHAPES = [
   'M8 25V15a8 8 0 0 1 16 0v10z',
   'M16 6l10 10-10 10L6 16z',

@@ -9,7 +9,10 @@ const DEFAULT_LIMITS = { text: 2000, interests: 5 };
 export class VisitorState {
   me = $state.raw<Me | null>(null);
   readonly limits = $derived(this.me?.limits ?? DEFAULT_LIMITS);
-  /** `false` until the first answer. Until then the form shows neither the rules nor a form without them. */
+  /**
+   * `false` until the first answer. Until then the form shows neither the rules nor a form without
+   * them.
+   */
   readonly loaded = $derived(this.me !== null);
   readonly rulesAccepted = $derived(this.me !== null && this.me.rules.accepted === this.me.rules.current);
   readonly #api: Api;
@@ -23,9 +26,9 @@ export class VisitorState {
   }
 
   /**
-   * Makes sure of a visitor before a connection. In a browser that stores no cookies each `GET /me` would create
-   * another visitor. So after the first one that a socket did not know, the page only asks the server whether it
-   * received the cookie.
+   * Makes sure of a visitor before a connection. In a browser that stores no cookies each `GET /me`
+   * would create another visitor. So after the first one that a socket did not know, the page only
+   * asks the server whether it received the cookie.
    *
    * Rejects with `cookies_needed` if it did not.
    */
@@ -37,7 +40,10 @@ export class VisitorState {
     } else if (!(await this.#api.isKnown())) throw new WireError(COOKIES_NEEDED);
   }
 
-  /** Lets the next `load` create a visitor, once: after a hello, or when the person asks to try again. */
+  /**
+   * Lets the next `load` create a visitor, once: after a hello, or when the person asks to try
+   * again.
+   */
   allowNewVisitor(): void {
     this.#unproven = false;
   }
@@ -63,7 +69,10 @@ export class VisitorState {
     if (this.me) this.me = { ...this.me, rules: { ...this.me.rules, accepted: null } };
   }
 
-  /** Tells the server the language of the page. A failure is ignored, because the cookie has the same language. */
+  /**
+   * Tells the server the language of the page. A failure is ignored, because the cookie has the
+   * same language.
+   */
   async setLocale(locale: string): Promise<void> {
     try {
       await this.#api.setLocale(locale);

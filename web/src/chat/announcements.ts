@@ -30,7 +30,9 @@ export const announcements = {
   },
 };
 
-/** Returns how a talk ended, as a sentence. Never reveals to the partner who reported or blocked. */
+/**
+ * Returns how a talk ended, as a sentence. Never reveals to the partner who reported or blocked.
+ */
 export function endSentence(talk: Talk): string {
   const name = aliasOf(talk.partner);
   if (talk.reported) return talk.endedBy === 'report' && talk.blocked ? t('end.reported') : t('end.reported.only');

@@ -1,4 +1,5 @@
-//! The chat: composes the session, the search, the talk and the navigation, and decides what follows from each event.
+//! The chat: composes the session, the search, the talk and the navigation, and decides what
+//! follows from each event.
 import { locale, type Key } from '../i18n';
 import { Choices } from '../matching/choices.svelte';
 import { Seek } from '../matching/seek.svelte';
@@ -21,7 +22,10 @@ export class Chat {
   lobbyMessage = $state<Key | null>(null);
   /** The talk of this page: open, or ended and still shown. */
   talk = $state.raw<Talk | null>(null);
-  /** The server requires the age and the rules first. `criteria` is the search that it refused, or `null`. */
+  /**
+   * The server requires the age and the rules first. `criteria` is the search that it refused, or
+   * `null`.
+   */
   rulesPrompt = $state.raw<{ criteria: Criteria | null } | null>(null);
 
   readonly session: Session;
@@ -115,7 +119,9 @@ export class Chat {
     this.talk?.rulesDeclined();
   }
 
-  /** Returns the open talk, or an ended one that can still be read; `null` if there is no such talk. */
+  /**
+   * Returns the open talk, or an ended one that can still be read; `null` if there is no such talk.
+   */
   async findTalk(session: string): Promise<Talk | null> {
     if (this.talk?.session === session) return this.talk;
     const known = this.last.find(session);

@@ -1,4 +1,4 @@
-//! The chat as a whole, with the server's part played by the test: meeting, reload, reconnect, leaving, ending.
+//! The chat as a whole, with the test in the server's place: match, reload, reconnect, leave, end.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { endSentence } from './announcements';
 import { Chat } from './chat.svelte';
@@ -39,10 +39,10 @@ let chat: Chat;
 let stored: MessageEvent[];
 let api: { [K in keyof Api]: ReturnType<typeof vi.fn> };
 
-function page(): Chat {
-  const made = new Chat({ url: 'ws://x/ws', api: api as unknown as Api, open: openFake });
-  made.session.start();
-  return made;
+function newPage(): Chat {
+  const chat = new Chat({ url: 'ws://x/ws', api: api as unknown as Api, open: openFake });
+  chat.session.start();
+  return chat;
 }
 
 beforeEach(async () => {
@@ -66,7 +66,7 @@ beforeEach(async () => {
       next: null,
     })),
   };
-  chat = page();
+  chat = newPage();
   await settled();
 });
 afterEach(() => {
@@ -91,22 +91,22 @@ async function reconnect(hello: object): Promise<void> {
   await server().accept(hello);
 }
 
-describe('meeting', () => {
-  it('joins at once, and shows the talk after the tiles have met', async () => {
+describe('a match', () => {
+  it('joins the room at once and shows the talk after the animation', async () => {
     await meet();
     expect(server().frames('join')[0]).toMatchObject({ room: 'r1', after: 0 });
     expect(router.route).toEqual({ name: 'talk', session: 's1' });
     expect(chat.seek.phase).toBe('idle');
   });
 
-  it('hears the same pair twice without harm', async () => {
+  it('ignores the same match when it arrives twice', async () => {
     await meet();
     const { talk } = chat;
     await server().event({ type: 'found', ...pairing });
     expect(chat.talk).toBe(talk);
   });
 
-  it('goes on looking when the server has put us back, because they never came', async () => {
+  it('continues the search if the partner never joined and the server put the visitor back in the queue', async () => {
     await meet();
     await server().event({ type: 'ended', session: 's1', reason: 'lost', seeking: { ticket: 't2' } });
     expect(router.route.name).toBe('lobby');
@@ -116,14 +116,14 @@ describe('meeting', () => {
 });
 
 describe('a reload', () => {
-  it('comes back to the open talk, with what was said and what was not sent', async () => {
+  it('reopens the open talk with its messages and the unsent ones', async () => {
     await meet();
     chat.talk?.send('on its way');
     const id = server().frames('send')[0]?.client_id;
     chat.session.socket.close();
     stored = [message(1, 'B'), message(2, 'A', 'x')];
     router.go(LOBBY);
-    chat = page();
+    chat = newPage();
     await settled();
     await server().accept({ session: open });
     await server().answer('join', {
@@ -145,7 +145,7 @@ describe('a reload', () => {
 });
 
 describe('a reconnect', () => {
-  it('resumes after the last entry, and repeats what was not acknowledged', async () => {
+  it('resumes after the last entry and repeats unacknowledged messages', async () => {
     await meet();
     await server().event(message(1, 'B'));
     chat.talk?.send('hello?');
@@ -154,14 +154,15 @@ describe('a reconnect', () => {
     expect(texts()).toEqual(['1 text 1 sent', '- hello? pending']);
     await reconnect({ session: open, rooms: [{ room: 'r1', head: 3, replayed: 2 }] });
     expect(server().frames('hello')[0]?.resume).toEqual([{ room: 'r1', after: 1 }]);
-    // It had been committed before the connection broke: the replay says so, and so does the repeated answer.
+    // It had been committed before the connection broke: the replay says so, and so does the
+    // repeated answer.
     await server().event(message(2, 'A', id, 'hello?'));
     await server().event(message(3, 'B'));
     await server().answer('send', { seq: 2, at: '2026-01-01T10:00:00.000Z' });
     expect(texts()).toEqual(['1 text 1 sent', '2 hello? sent', '3 text 3 sent']);
   });
 
-  it('reads the pages where the server asks for it', async () => {
+  it('reads the log page by page if the server asks for a resync', async () => {
     await meet();
     await server().drop();
     stored = Array.from({ length: 120 }, (_, at) => message(at + 1, 'B'));
@@ -170,7 +171,7 @@ describe('a reconnect', () => {
     expect(chat.talk?.messages.rows.map((row) => row.seq)).toEqual(stored.map(({ seq }) => seq));
   });
 
-  it('finds a talk that ended meanwhile, and what was still said in it', async () => {
+  it('shows a talk that ended meanwhile with its last messages', async () => {
     await meet();
     chat.talk?.send('did you get this?');
     const id = server().frames('send')[0]?.client_id ?? '';
@@ -183,7 +184,7 @@ describe('a reconnect', () => {
     expect(chat.last.ended.map(({ session }) => session)).toEqual(['s1']);
   });
 
-  it('knows whether they are away, and until when', async () => {
+  it('shows whether the partner is away, and until when', async () => {
     await meet();
     await server().drop();
     await reconnect({
@@ -196,7 +197,7 @@ describe('a reconnect', () => {
     expect([chat.talk?.state, chat.talk?.awayUntil]).toEqual(['open', null]);
   });
 
-  it('asks to be looked for again, once the server does not know', async () => {
+  it('starts the search again if the server no longer has it', async () => {
     await server().accept();
     void chat.startSeeking();
     await server().answer('seek', { ticket: 't', waiting: 1 });
@@ -212,7 +213,7 @@ describe('a reconnect', () => {
 });
 
 describe('the end', () => {
-  it('by next goes on in one step, and nobody is said to have left', async () => {
+  it('by Next starts the next search in one step and does not say that the partner left', async () => {
     await meet();
     void chat.next();
     expect(router.route.name).toBe('lobby');
@@ -223,7 +224,7 @@ describe('the end', () => {
     expect(chat.talk && endSentence(chat.talk)).toBe('You left the chat');
   });
 
-  it('by next without a connection is told to the server as soon as there is one', async () => {
+  it('by Next while disconnected is sent after the reconnect', async () => {
     await meet();
     await server().drop();
     void chat.next();
@@ -241,13 +242,13 @@ describe('the end', () => {
     ['report', 'Green Otter left the chat'],
     ['block', 'Green Otter left the chat'],
     ['moderator', 'A moderator ended the talk'],
-  ] as const)('by %s says: %s', async (reason, words) => {
+  ] as const)('by %s shows: %s', async (reason, words) => {
     await meet();
     await server().event({ type: 'ended', session: 's1', reason });
     expect(chat.talk && endSentence(chat.talk)).toBe(words);
   });
 
-  it('by leaving stays on the page, seeks nobody', async () => {
+  it('by leaving stays on the page and starts no search', async () => {
     await meet();
     void chat.leave();
     expect(server().frames('next')[0]).toMatchObject({ seek: false });
@@ -255,7 +256,7 @@ describe('the end', () => {
     expect([router.route.name, chat.talk?.state, chat.seek.phase]).toEqual(['talk', 'ended', 'idle']);
   });
 
-  it('by a report thanks, and by a block as well', async () => {
+  it('by a report with a block shows thanks and both effects', async () => {
     await meet();
     const done = chat.talk?.report({ reason: 'spam', seqs: [], block: true });
     await server().event({ type: 'ended', session: 's1', reason: 'report' });
@@ -265,7 +266,7 @@ describe('the end', () => {
     expect(chat.talk?.blocked).toBe(true);
   });
 
-  it('by a block names them as the room knows them, and needs no word of theirs', async () => {
+  it('by a block works before the partner has written, with their id of the room', async () => {
     await meet();
     void chat.talk?.block();
     expect(server().frames('block')[0]).toMatchObject({ room: 'r1', sender: 'them' });
@@ -274,9 +275,10 @@ describe('the end', () => {
     expect(chat.talk && endSentence(chat.talk)).toBe("Blocked. You won't meet this person again.");
   });
 
-  it('by a report or a block of our own in another tab is known here, and after a reload', async () => {
+  it('by an own report or block in another tab is known here and after a reload', async () => {
     await meet();
-    new LastTalks(deviceStore).recordActions('s1', { reported: true, blocked: true }); // as the other tab writes it
+    // As the other tab writes it.
+    new LastTalks(deviceStore).recordActions('s1', { reported: true, blocked: true });
     await server().event({ type: 'ended', session: 's1', reason: 'report' });
     expect(chat.talk && endSentence(chat.talk)).toBe("Thanks. The chat has ended and you won't meet them again.");
     const known = chat.last.find('s1');
@@ -284,7 +286,7 @@ describe('the end', () => {
     expect([read?.reported, read?.blocked]).toEqual([true, true]);
   });
 
-  it('is not reached by a block that was refused, and the page says so until the next try', async () => {
+  it('does not follow a refused block, which is shown until the next attempt', async () => {
     await meet();
     void chat.talk?.block().catch(() => undefined);
     await server().refuse('block', 'rate_limited');
@@ -295,7 +297,7 @@ describe('the end', () => {
     expect([chat.talk?.state, chat.talk?.blocked]).toEqual(['ended', true]);
   });
 
-  it('is not reached by a report that failed', async () => {
+  it('does not follow a failed report', async () => {
     await meet();
     const done = expect(chat.talk?.report({ reason: 'spam', seqs: [], block: true })).rejects.toThrow();
     await server().refuse('report', 'rate_limited');
@@ -304,7 +306,7 @@ describe('the end', () => {
     expect(chat.last.ownActions('s1')).toEqual({ reported: false, blocked: false });
   });
 
-  it('leaves other talks alone', async () => {
+  it('of another talk changes nothing', async () => {
     await meet();
     await server().event({ type: 'ended', session: 'another', reason: 'left' });
     expect(chat.talk?.state).toBe('open');
@@ -312,27 +314,27 @@ describe('the end', () => {
 });
 
 describe('the age gate', () => {
-  const asks = () => [chat.rulesPrompt !== null, chat.session.visitor.rulesAccepted];
+  const prompt = () => [chat.rulesPrompt !== null, chat.session.visitor.rulesAccepted];
   const ok = { ticket: 't', waiting: 1 };
 
-  it('of a seek is asked for, and the same wish goes out once it is passed', async () => {
+  it('of a search shows the prompt and repeats the search after the acceptance', async () => {
     await server().accept();
     chat.choices.interests = ['jazz'];
     void chat.startSeeking();
     await server().refuse('seek', 'age_gate');
-    expect([...asks(), chat.seek.phase]).toEqual([true, false, 'idle']);
+    expect([...prompt(), chat.seek.phase]).toEqual([true, false, 'idle']);
     void chat.acceptRules();
     await settled();
     await server().answer('seek', ok);
     expect(server().frames('seek')[1]?.interests).toEqual(['jazz']);
-    expect([...asks(), chat.seek.phase]).toEqual([false, true, 'looking']);
+    expect([...prompt(), chat.seek.phase]).toEqual([false, true, 'looking']);
   });
 
-  it('of a message is asked for, and the message goes out once it is passed', async () => {
+  it('of a message shows the prompt and sends the message after the acceptance', async () => {
     await meet();
     chat.talk?.send('hello');
     await server().refuse('send', 'age_gate');
-    expect([...asks(), texts()]).toEqual([true, false, ['- hello pending']]);
+    expect([...prompt(), texts()]).toEqual([true, false, ['- hello pending']]);
     await chat.acceptRules();
     await server().answer('join', { head: 0, you: { id: 'me' } });
     await server().answer('send', { seq: 1, at: '2026-01-01T10:00:00.000Z' });
@@ -341,10 +343,10 @@ describe('the age gate', () => {
     expect(texts()).toEqual(['1 hello sent']);
   });
 
-  it('of entering a talk is asked for, and the talk is entered once it is passed', async () => {
+  it('of joining a talk shows the prompt and joins after the acceptance', async () => {
     await server().accept({ session: open });
     await server().refuse('join', 'age_gate');
-    expect([...asks(), chat.talk?.state, chat.talk?.loadFailed]).toEqual([true, false, 'open', false]);
+    expect([...prompt(), chat.talk?.state, chat.talk?.loadFailed]).toEqual([true, false, 'open', false]);
     void chat.acceptRules();
     await settled();
     await server().answer('join', { head: 0, you: { id: 'me' } });
@@ -355,7 +357,7 @@ describe('the age gate', () => {
     ]);
   });
 
-  it('that is not passed loses nothing', async () => {
+  it('that is declined loses nothing', async () => {
     await meet();
     chat.talk?.send('hello');
     await server().refuse('send', 'age_gate');
@@ -363,7 +365,7 @@ describe('the age gate', () => {
     expect([chat.rulesPrompt, texts()]).toEqual([null, ['- hello failed']]);
   });
 
-  it('whose rules have changed meanwhile asks for those of now', async () => {
+  it('whose rules have changed meanwhile requires the new rules', async () => {
     await server().accept();
     void chat.startSeeking();
     await server().refuse('seek', 'age_gate');
@@ -377,15 +379,15 @@ describe('the age gate', () => {
   });
 });
 
-describe('what the server refuses', () => {
-  it('about a text brings it back to be corrected', async () => {
+describe('a refusal of the server', () => {
+  it('of a text returns the text to be corrected', async () => {
     await meet();
     chat.talk?.send('hello');
     await server().refuse('send', 'bad_payload', undefined, 'payload.text');
     expect(chat.talk?.toRewrite).toMatchObject({ code: 'bad_payload', row: { text: 'hello' } });
   });
 
-  it('because the session has ended stops, whatever was asked, and goes on with a fresh visitor', async () => {
+  it('of an ended session stops the connection and continues with a new visitor on request', async () => {
     await meet();
     chat.talk?.send('hello');
     await server().refuse('send', 'session_ended');
@@ -401,15 +403,15 @@ describe('what the server refuses', () => {
     expect(chat.session.status).toBe('open');
   });
 
-  it('at the door is said by its own name, and not sooner tried than it asks for', async () => {
+  it('of a connection is shown with its code and retried after the requested time', async () => {
     chat.session.socket.close();
     api.me.mockRejectedValueOnce(new WireError('rate_limited', '', 7_000));
-    const made = FakeSocket.all.length;
-    chat = page();
+    const opened = FakeSocket.all.length;
+    chat = newPage();
     await settled();
     expect([chat.session.status, chat.session.refusal]).toEqual(['waiting', 'rate_limited']);
     await vi.advanceTimersByTimeAsync(6_999);
-    expect(FakeSocket.all).toHaveLength(made);
+    expect(FakeSocket.all).toHaveLength(opened);
     await vi.advanceTimersByTimeAsync(501);
     await server().accept();
     expect([chat.session.status, chat.session.refusal]).toEqual(['open', null]);
@@ -417,7 +419,7 @@ describe('what the server refuses', () => {
 });
 
 describe('a browser without cookies', () => {
-  it('is told so, makes no more visitors by itself, and goes on once they are allowed', async () => {
+  it('sees an explanation, creates no more visitors, and continues once cookies are allowed', async () => {
     api.isKnown.mockResolvedValue(false);
     await server().drop(); // the socket's 401, as a page sees it
     await vi.advanceTimersByTimeAsync(120_000);
@@ -435,7 +437,7 @@ describe('a browser without cookies', () => {
     expect(api.me).toHaveBeenCalledTimes(2);
   });
 
-  it('that has cleared them meanwhile gets one fresh visitor', async () => {
+  it('that cleared them meanwhile gets one new visitor', async () => {
     await server().accept();
     await server().drop();
     await vi.advanceTimersByTimeAsync(1_000);
@@ -448,7 +450,7 @@ describe('a browser without cookies', () => {
 });
 
 describe('reading and typing', () => {
-  it('tells once how far we have read, and again to who has just come back', async () => {
+  it('sends the read position once, and again when the partner is back', async () => {
     await meet();
     await server().event(message(1, 'B'));
     chat.talk?.markRead(1);
@@ -467,7 +469,7 @@ describe('reading and typing', () => {
     ).toEqual([1, 1]);
   });
 
-  it('believes their word on what they have read, and not our own', async () => {
+  it('takes the read position of the partner only from the partner', async () => {
     await meet();
     await server().event({ type: 'read', room: 'r1', member: 'me', seq: 9 });
     expect(chat.talk?.indicators.partnerReadSeq).toBe(0);
@@ -476,7 +478,7 @@ describe('reading and typing', () => {
     expect(chat.talk?.indicators.partnerReadSeq).toBe(4);
   });
 
-  it('shows typing for a while, and not once the message is here', async () => {
+  it('shows the typing indicator for a while, and not after the message arrived', async () => {
     await meet();
     const typing = () => server().event({ type: 'typing', room: 'r1', sender: { ...them, slot: 'B' } });
     await typing();
@@ -488,7 +490,7 @@ describe('reading and typing', () => {
     expect(chat.talk?.indicators.typing).toBe(false);
   });
 
-  it('sends one typing in three seconds', async () => {
+  it('sends one typing frame in three seconds', async () => {
     await meet();
     for (let n = 0; n < 5; n++) chat.talk?.notifyTyping();
     await vi.advanceTimersByTimeAsync(3_000);

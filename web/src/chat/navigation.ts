@@ -11,7 +11,9 @@ export const navigation = {
   /** Shows the lobby. With `replace` the browser's Back button skips the current screen. */
   showLobby: (replace = false): void => router.go(LOBBY, replace),
 
-  /** Shows the talk of a session. With `replace` the browser's Back button skips the current screen. */
+  /**
+   * Shows the talk of a session. With `replace` the browser's Back button skips the current screen.
+   */
   showTalk: (session: string, replace = false): void => router.go(talkPath(session), replace),
 
   /** Runs `then` when the animation of a match has ended. */

@@ -1,4 +1,5 @@
-//! The session with the server: the visitor, the connection and its status, the hello, and why a connection is refused.
+//! The session with the server: the visitor, the connection and its status, the hello, and why a
+//! connection is refused.
 import { VisitorState } from '../accounts/visitor.svelte';
 import { Connection } from '../ui/connection.svelte';
 import { api, type Api } from '../wire/api';
@@ -32,7 +33,9 @@ export class Session {
   retryAt = $state<number | null>(null);
   /** The server's code for why it refuses the connection, or `null`. */
   refusal = $state<string | null>(null);
-  /** The browser stores no cookies. Stays `true` during a new attempt until that attempt succeeds. */
+  /**
+   * The browser stores no cookies. Stays `true` during a new attempt until that attempt succeeds.
+   */
   needsCookies = $state(false);
   /** The server has answered at least one hello. */
   greeted = $state(false);
@@ -73,7 +76,10 @@ export class Session {
     this.socket.start();
   }
 
-  /** Records the age and the rules. If the session has ended meanwhile, starts a new one for the next attempt. */
+  /**
+   * Records the age and the rules. If the session has ended meanwhile, starts a new one for the
+   * next attempt.
+   */
   async acceptRules(): Promise<void> {
     try {
       await this.visitor.acceptRules();
@@ -107,7 +113,10 @@ export class Session {
     else this.#listener.event(event);
   }
 
-  /** A restart also has its own close code, and a notice about one room does not concern the connection. */
+  /**
+   * A restart also has its own close code, and a notice about one room does not concern the
+   * connection.
+   */
   #onNotice(notice: Notice): void {
     if (notice.kind !== 'restart' && notice.room === undefined) this.notice = notice;
   }

@@ -28,7 +28,10 @@ function cached<T>(cache: Map<string, T>, locale: string, make: () => T): T {
 /** Letters of scripts that are written from right to left. */
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
 
-/** Isolates a name or an interest that is written from right to left, so that it does not reorder the sentence. */
+/**
+ * Isolates a name or an interest that is written from right to left, so that it does not reorder
+ * the sentence.
+ */
 export function isolated(word: string): string {
   return RIGHT_TO_LEFT.test(word) ? `\u2068${word}\u2069` : word;
 }

@@ -40,7 +40,10 @@ export function firstLocale(chosen: string | null, preferred: readonly string[])
   return 'en';
 }
 
-/** Joins a list: "jazz and rain", "재즈, 비". Korean uses commas, because its conjunctions ("및", "또는") sound formal. */
+/**
+ * Joins a list: "jazz and rain", "재즈, 비". Korean uses commas, because its conjunctions ("및", "또는")
+ * sound formal.
+ */
 export function list(items: readonly string[], type: 'conjunction' | 'disjunction' | 'unit' = 'conjunction'): string {
   const apart = items.map(isolated);
   if (words.locale === 'ko') return apart.join(', ');

@@ -7,10 +7,15 @@ const LAST_SYLLABLE = 0xd7a3;
 const ENDINGS = 28;
 const RIEUL = 8;
 
-/** The final consonant of each digit as it is read (영 일 이 삼 사 오 육 칠 팔 구). -1 is any consonant but ㄹ. */
+/**
+ * The final consonant of each digit as it is read (영 일 이 삼 사 오 육 칠 팔 구). -1 is any consonant but ㄹ.
+ */
 const DIGITS = [-1, RIEUL, 0, -1, 0, 0, -1, RIEUL, RIEUL, 0];
 
-/** Latin endings that close a syllable when the word is read in Korean: rock is 록, film is 필름, but jazz is 재즈. */
+/**
+ * Latin endings that close a syllable when the word is read in Korean: rock is 록, film is 필름, but
+ * jazz is 재즈.
+ */
 const CLOSED_LATIN = /(?:[bcklmnpt]|ng)$/i;
 
 /** Returns the number of the final consonant: 0 for none, 8 for ㄹ, another number for any other. */

@@ -1,4 +1,5 @@
-//! Stores the choices of theme and language on the landing page. Before a choice the page sets no cookie.
+//! Stores the choices of theme and language on the landing page. Before a choice the page sets no
+//! cookie.
 import { cookies } from '../ui/cookies';
 
 export function keepChoices(page: Document = document): void {
@@ -15,7 +16,8 @@ export function keepChoices(page: Document = document): void {
     if (!link) return;
     // A person followed the link to the other language.
     if (link.hreflang) cookies.set('maju_locale', link.hreflang);
-    // A reader of the Korean page chats in Korean, whatever the browser prefers. English is also the default, so it is no choice.
+    // A reader of the Korean page chats in Korean, whatever the browser prefers. English is also
+    // the default, so it is no choice.
     else if (link.pathname === '/chat' && root.lang === 'ko' && !cookies.get('maju_locale'))
       cookies.set('maju_locale', 'ko');
   });

@@ -1,4 +1,5 @@
-//! The script of the landing page: updates the numbers and stores a choice of theme or language. The page works without it.
+//! The script of the landing page: updates the numbers and stores a choice of theme or language.
+//! The page works without it.
 import './landing.css';
 import { keepChoices } from './choices';
 import { Numbers } from './numbers';

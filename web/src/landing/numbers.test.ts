@@ -1,4 +1,4 @@
-//! The live numbers: what is written, when they are read, and when they rest.
+//! The live numbers: their format, when they are read, and when they are not.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { api } from '../wire/api';
 import { figure, Numbers } from './numbers';
@@ -57,13 +57,13 @@ describe('figure', () => {
     [99, 'seconds', true, '99', '초'],
     [100, 'seconds', true, '2', '분'],
     [149, 'seconds', false, '2', 'min'],
-  ])('%i %s is written as the server writes it', (value, unit, korean, digits, word) => {
+  ])('%i %s has the same format as on the server', (value, unit, korean, digits, word) => {
     expect(figure(value, unit, korean)).toEqual({ digits, word });
   });
 });
 
 describe('Numbers', () => {
-  it('reads soon, then every 15 seconds, and moves to what it reads', async () => {
+  it('reads soon, then every 15 seconds, and animates to the new values', async () => {
     answers(1300, 4);
     watch();
     await vi.advanceTimersByTimeAsync(2_000);
@@ -78,7 +78,7 @@ describe('Numbers', () => {
     expect(api.stats).toHaveBeenCalledTimes(2);
   });
 
-  it('shows no number that is zero or unknown, and none at all without any', async () => {
+  it('hides a number that is zero or unknown, and the whole section if none is left', async () => {
     answers(0, 120);
     watch();
     await vi.advanceTimersByTimeAsync(2_500);
@@ -92,7 +92,7 @@ describe('Numbers', () => {
     expect([section().hidden, place('online').hidden, said('online')]).toEqual([false, false, '7']);
   });
 
-  it('rests while nobody looks', async () => {
+  it('does not read while the page is hidden', async () => {
     answers(1300, 4);
     hidden = true;
     watch();
@@ -104,7 +104,7 @@ describe('Numbers', () => {
     expect(api.stats).toHaveBeenCalledTimes(1);
   });
 
-  it('stays as it came under reduced motion, and says from when it is', async () => {
+  it('does not change with reduced motion, and shows the time of the numbers', async () => {
     answers(1300, 4);
     still = true;
     watch();
@@ -114,7 +114,7 @@ describe('Numbers', () => {
     expect(dated()).toMatch(/^as of \d\d:\d\d$/);
   });
 
-  it('asks less and less often while it fails, and says from when its numbers are', async () => {
+  it('reads less and less often while it fails, and shows the time of the numbers', async () => {
     vi.spyOn(api, 'stats').mockRejectedValue(new Error('gone'));
     watch();
     await vi.advanceTimersByTimeAsync(2_000 + 15_000 + 30_000 + 60_000 + 120_000 + 240_000 + 240_000);
@@ -125,7 +125,7 @@ describe('Numbers', () => {
     expect([said('online'), dated()]).toEqual(['1,290', '']);
   });
 
-  it('passes on how old the server says its numbers are', async () => {
+  it('uses the age that the server reports for its numbers', async () => {
     document.documentElement.lang = 'ko';
     answers(5, 5, '2026-11-21T06:04:00Z');
     watch();

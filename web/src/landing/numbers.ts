@@ -1,7 +1,11 @@
-//! The live numbers: read at an interval, and only while the page is visible. Only texts change; the server rendered the rest.
+//! The live numbers: read at an interval, and only while the page is visible. Only texts change;
+//! the server rendered the rest.
 import { api } from '../wire/api';
 
-/** Minimum time between two reads. Up to a quarter more is added at random, to spread the requests of open pages. */
+/**
+ * Minimum time between two reads. Up to a quarter more is added at random, to spread the requests
+ * of open pages.
+ */
 const EVERY_MS = 15_000;
 /** The first read follows soon, because the page can come from a cache. */
 const SOON_MS = 2_000;
@@ -16,7 +20,10 @@ interface Answer {
   as_of?: string | null;
 }
 
-/** Returns a number as it is shown: the digits, and the counter word of the unit. From 100 s on, a wait is shown in minutes. */
+/**
+ * Returns a number as it is shown: the digits, and the counter word of the unit. From 100 s on, a
+ * wait is shown in minutes.
+ */
 export function figure(
   value: number,
   unit: string | undefined,
@@ -53,7 +60,10 @@ export class Numbers {
     }
   }
 
-  /** Reads while the page is visible. Returns a function that stops. With reduced motion the numbers do not change. */
+  /**
+   * Reads while the page is visible. Returns a function that stops. With reduced motion the numbers
+   * do not change.
+   */
   watch(): () => void {
     const plan = (): void => this.#plan();
     document.addEventListener('visibilitychange', plan);

@@ -38,7 +38,10 @@ export function splitTyped(text: string): { done: string[]; rest: string } {
   return { done: parts.filter((part) => tidy(part) !== ''), rest: rest.trimStart() };
 }
 
-/** Returns ideas that begin with the typed text, then ideas that contain it. Chosen ones are left out. */
+/**
+ * Returns ideas that begin with the typed text, then ideas that contain it. Chosen ones are left
+ * out.
+ */
 export function suggest(ideas: readonly string[], chips: readonly string[], typed: string, max: number): string[] {
   const wanted = tidy(typed).toLocaleLowerCase();
   const chosen = new Set(chips.map((chip) => chip.toLocaleLowerCase()));

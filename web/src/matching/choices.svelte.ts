@@ -50,7 +50,10 @@ export class Choices {
     return { interests: [...this.interests], languages: [...this.languages], translate: this.translate };
   }
 
-  /** Returns an interest as this visitor wrote it: the server compares and returns interests in lower case. */
+  /**
+   * Returns an interest as this visitor wrote it: the server compares and returns interests in
+   * lower case.
+   */
   ownSpelling(topic: string): string {
     const lower = topic.toLocaleLowerCase();
     return this.interests.find((own) => own.toLocaleLowerCase() === lower) ?? topic;

@@ -131,7 +131,8 @@ export class Seek {
 
   #onRefused(error: unknown): void {
     const code = codeOf(error);
-    // No answer: the next hello shows whether the server has the search, and `resume` asks again if not.
+    // No answer: the next hello shows whether the server has the search, and `resume` asks again if
+    // not.
     if (code === 'disconnected' || code === 'timeout' || code === 'session_ended') return;
     const retryAfterMs = error instanceof WireError ? error.retryAfterMs : null;
     if (code === 'rate_limited') return this.coolDown(this.criteria, retryAfterMs);
@@ -158,7 +159,10 @@ export class Seek {
   }
 }
 
-/** Returns the form's field for `interests`, `interests.2` or `interests[2]`; `null` for other fields. */
+/**
+ * Returns the form's field for `interests`, `interests.2` or `interests[2]`; `null` for other
+ * fields.
+ */
 function fieldOf(error: unknown): 'interests' | 'languages' | null {
   const name = error instanceof WireError ? /^\w+/.exec(error.field ?? '')?.[0] : null;
   return name === 'interests' || name === 'languages' ? name : null;

@@ -1,4 +1,4 @@
-//! Looking for somebody: each phase when it is true, and chips as people type them.
+//! The search: its phases and refusals; chips as people type them; the stored choices.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WireError } from '../wire/error';
 import { settled } from '../wire/fake';
@@ -24,7 +24,7 @@ beforeEach(() => {
 afterEach(() => vi.useRealTimers());
 
 describe('the phases', () => {
-  it("follow the clock, and the numbers are the server's", async () => {
+  it('follow the clock and show the numbers of the server', async () => {
     const started = seek.start(jazz);
     expect([seek.phase, seek.waiting]).toEqual(['asking', null]);
     await started;
@@ -35,13 +35,13 @@ describe('the phases', () => {
     expect(seek.phase).toBe('quiet');
   });
 
-  it('do not widen what was never narrow', async () => {
+  it('do not include widening without interests', async () => {
     await seek.start(anyone);
     await vi.advanceTimersByTimeAsync(QUIET_AFTER_MS - 1);
     expect(seek.phase).toBe('looking');
   });
 
-  it('go on over a reconnect, with the time they began', async () => {
+  it('continue after a reconnect, with the original start time', async () => {
     await seek.start(jazz);
     const { since } = seek;
     await vi.advanceTimersByTimeAsync(WIDEN_AFTER_MS);
@@ -50,7 +50,7 @@ describe('the phases', () => {
     expect(answer).toHaveBeenCalledTimes(2);
   });
 
-  it('wait as long as the server asks, then look again by themselves', async () => {
+  it('include a cooldown as long as the server asks, then the search starts again', async () => {
     answer.mockRejectedValueOnce(new WireError('rate_limited', '', 24_000));
     await seek.start(jazz);
     expect([seek.phase, seek.cooldownMs]).toEqual(['cooling', 24_000]);
@@ -58,7 +58,7 @@ describe('the phases', () => {
     expect(seek.phase).toBe('looking');
   });
 
-  it('end with a person', async () => {
+  it('end with a match', async () => {
     await seek.start(jazz);
     seek.matched({ session: 's' } as Pairing);
     expect([seek.phase, seek.active]).toEqual(['matched', false]);
@@ -74,7 +74,7 @@ describe('refusals', () => {
     ['languages', 'languages'],
     ['translate', null],
     [null, null],
-  ] as const)('of the field %s are said at %s, until it is corrected', async (field, shown) => {
+  ] as const)('of the field %s are shown at %s until it is corrected', async (field, shown) => {
     answer.mockRejectedValueOnce(new WireError('bad_frame', '', null, field));
     await seek.start(jazz);
     expect([seek.phase, seek.error, seek.errorField]).toEqual(['idle', 'bad_frame', shown]);
@@ -87,20 +87,20 @@ describe('refusals', () => {
   it.each([
     ['age_gate', onRulesNeeded],
     ['already_in_session', onOpenTalk],
-  ] as const)('%s leads to where it is solved', async (code, spy) => {
+  ] as const)('%s calls its handler', async (code, spy) => {
     answer.mockRejectedValueOnce(new WireError(code));
     await seek.start(jazz);
     expect(seek.phase).toBe('idle');
     expect(spy).toHaveBeenCalledOnce();
   });
 
-  it('others are told in the form', async () => {
+  it('of other kinds are shown in the form', async () => {
     answer.mockRejectedValueOnce(new WireError('full'));
     await seek.start(jazz);
     expect([seek.phase, seek.error]).toEqual(['idle', 'full']);
   });
 
-  it('silence is not one: the next hello decides', async () => {
+  it('do not include a missing answer: the next hello decides', async () => {
     answer.mockRejectedValueOnce(new WireError('disconnected'));
     await seek.start(jazz);
     expect(seek.phase).toBe('asking');
@@ -108,7 +108,7 @@ describe('refusals', () => {
     expect(seek.phase).toBe('looking');
   });
 
-  it('a cancelled search hears no late answer', async () => {
+  it('of a cancelled search are ignored', async () => {
     const started = seek.start(jazz);
     await seek.cancel();
     await started;
@@ -131,7 +131,7 @@ it.each([
 });
 
 describe('chips', () => {
-  it('are tidied, never twice, never too many or too long', () => {
+  it('are normalised, unique, and limited in number and length', () => {
     expect(addChip([], '  #재즈  음악, ', 5)).toEqual({ chips: ['재즈 음악'], added: '재즈 음악', refused: null });
     expect(addChip(['Jazz'], 'jazz', 5)).toEqual({ chips: ['Jazz'], added: null, refused: null });
     expect(addChip(['a', 'b'], 'c', 2).refused).toBe('full');
@@ -140,20 +140,20 @@ describe('chips', () => {
     expect(addChip([], '\u1112\u1161\u11ab', 5).added).toBe('한'); // jamo that a Mac may paste
   });
 
-  it('fall out of a typed line at its commas', () => {
+  it('are split from a typed line at its commas', () => {
     expect(splitTyped('jazz, 비,, ra')).toEqual({ done: ['jazz', ' 비'], rest: 'ra' });
     expect(splitTyped('jazz、rain、')).toEqual({ done: ['jazz', 'rain'], rest: '' });
     expect(splitTyped('jazz')).toEqual({ done: [], rest: 'jazz' });
   });
 
-  it('are suggested by their beginning first, and not once chosen', () => {
+  it('are suggested by their beginning first, without chosen ones', () => {
     expect(suggest(['Rock', 'Crochet', 'Jazz'], ['jazz'], 'ro', 5)).toEqual(['Rock', 'Crochet']);
     expect(suggest(['Rock', 'Jazz'], ['jazz'], '', 5)).toEqual(['Rock']);
   });
 });
 
 describe('choices', () => {
-  it('are kept, and broken ones are not trusted', () => {
+  it('are stored, and invalid ones are dropped', () => {
     const store = new Map<string, string>();
     const keep = {
       get: (key: string) => store.get(key) ?? null,

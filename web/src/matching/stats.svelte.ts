@@ -1,4 +1,5 @@
-//! The numbers of the site, read at an interval while the page is visible. An unknown number is not shown.
+//! The numbers of the site, read at an interval while the page is visible. An unknown number is not
+//! shown.
 import type { Api, Stat } from '../wire/api';
 
 const READ_INTERVAL_MS = 30_000;

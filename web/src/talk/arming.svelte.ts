@@ -1,4 +1,5 @@
-//! Protects Next against an accidental press: the first press arms it for two seconds, the second one skips.
+//! Protects Next against an accidental press: the first press arms it for two seconds, the second
+//! one skips.
 
 /** How long the first press stays armed. */
 export const ARMED_MS = 2_000;

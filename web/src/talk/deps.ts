@@ -19,6 +19,8 @@ export interface TalkDeps {
   onMessage(talk: Talk, text: string): void;
   onPartnerState(talk: Talk, state: 'away' | 'back'): void;
   onEnd(talk: Talk): void;
-  /** The server requires the age and the rules first. `rulesAccepted` or `rulesDeclined` follows. */
+  /**
+   * The server requires the age and the rules first. `rulesAccepted` or `rulesDeclined` follows.
+   */
   onRulesNeeded(): void;
 }

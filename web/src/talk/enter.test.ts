@@ -25,7 +25,10 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** Dispatches an event at the test's own time. Returns `true` if the browser would apply its default action. */
+/**
+ * Dispatches an event at the test's own time. Returns `true` if the browser would apply its default
+ * action.
+ */
 function fire(event: Event): boolean {
   Object.defineProperty(event, 'timeStamp', { value: time });
   return field.dispatchEvent(event);

@@ -1,12 +1,15 @@
 //! The Enter key in all scripts and browsers.
 //!
-//! Hangul has no list of candidates: while a syllable is composed, Enter means "send", but the browser reports it
-//! as part of the composition, and the last syllable is not in the field yet. So the page waits for the end of the
-//! composition and then sends the content of the field once. With kana, kanji and pinyin the same Enter picks a
-//! candidate, and the page ignores it. The order of events differs: most browsers report the key first, Safari ends the
-//! composition first and then reports a key with the code 229.
+//! Hangul has no list of candidates: while a syllable is composed, Enter means "send", but the
+//! browser reports it as part of the composition, and the last syllable is not in the field yet. So
+//! the page waits for the end of the composition and then sends the content of the field once. With
+//! kana, kanji and pinyin the same Enter picks a candidate, and the page ignores it. The order of
+//! events differs: most browsers report the key first, Safari ends the composition first and then
+//! reports a key with the code 229.
 
-/** After a composition was sent, a second Enter event within this time belongs to the same press. */
+/**
+ * After a composition was sent, a second Enter event within this time belongs to the same press.
+ */
 export const SAME_PRESS_MS = 60;
 
 const IME_KEY = 229;
@@ -63,7 +66,8 @@ export class EnterKey {
 
   #key(event: KeyboardEvent): void {
     if (event.key !== 'Enter' && !(event.keyCode === IME_KEY && event.code === 'Enter')) {
-      // Another key: the press that sent is over, and the next Enter is a new press, however fast it follows.
+      // Another key: the press that sent is over, and the next Enter is a new press, however fast
+      // it follows.
       this.#ignoreUntil = -Infinity;
       return;
     }

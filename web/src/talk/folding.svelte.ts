@@ -1,8 +1,11 @@
-//! Folds long messages. The length is measured on the rendered box, because the number of lines depends on its width.
+//! Folds long messages. The length is measured on the rendered box, because the number of lines
+//! depends on its width.
 
 /** Number of lines of a folded message. */
 export const FOLDED_LINES = 12;
-/** A message with this many more lines is shown whole, because the button would need the same space. */
+/**
+ * A message with this many more lines is shown whole, because the button would need the same space.
+ */
 const SPARED_LINES = 3;
 /** A text this short, in characters, fits even on the narrowest page and is never measured. */
 const UNMEASURED_CHARS = 60;
@@ -16,7 +19,9 @@ export class Folding {
   /** The message is long enough to fold. */
   long = $state(false);
 
-  /** Measures the box of the text now and whenever its size changes. Returns a function that stops. */
+  /**
+   * Measures the box of the text now and whenever its size changes. Returns a function that stops.
+   */
   watch(box: HTMLElement): () => void {
     const measure = () => {
       const line = parseFloat(getComputedStyle(box).lineHeight) || 24;

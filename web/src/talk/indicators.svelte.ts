@@ -34,7 +34,10 @@ export class Indicators {
     this.#typingSentAt = -Infinity;
   }
 
-  /** Tells the partner that everything up to an entry has been read. Sent once for each entry, never backwards. */
+  /**
+   * Tells the partner that everything up to an entry has been read. Sent once for each entry, never
+   * backwards.
+   */
   markRead(seq: number): void {
     if (seq <= this.#ownReadSeq) return;
     this.#ownReadSeq = seq;

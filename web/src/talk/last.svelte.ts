@@ -1,4 +1,5 @@
-//! The list of last talks: those that can still be read or reported, stored on this device for 24 hours.
+//! The list of last talks: those that can still be read or reported, stored on this device for 24
+//! hours.
 import { readJson, type KeyValueStore } from '../ui/storage';
 import type { Pairing, Partner, Slot } from '../wire/frames';
 
@@ -38,7 +39,9 @@ export class LastTalks {
     return this.all.find((talk) => talk.session === session);
   }
 
-  /** Stores a talk when it starts, so that a partner can be reported even after the tab was closed. */
+  /**
+   * Stores a talk when it starts, so that a partner can be reported even after the tab was closed.
+   */
   add({ room, session, partner, slot }: Pairing): void {
     const { id, name, color, animal } = partner;
     const talk = { room, session, partner: { id, name, color, animal }, slot, ended_at: null };
@@ -49,7 +52,10 @@ export class LastTalks {
     this.#markEnded((talk) => talk.session === session);
   }
 
-  /** Marks all talks but one as ended: the server knows at most one open talk, so the others ended meanwhile. */
+  /**
+   * Marks all talks but one as ended: the server knows at most one open talk, so the others ended
+   * meanwhile.
+   */
   markEndedExcept(open: string | null): void {
     this.#markEnded((talk) => talk.session !== open);
   }

@@ -1,4 +1,5 @@
-//! Puts the entries of a room's log in order: no gaps, no duplicates. An early entry waits for the ones before it.
+//! Puts the entries of a room's log in order: no gaps, no duplicates. An early entry waits for the
+//! ones before it.
 import type { Entry } from '../wire/frames';
 
 export interface LogDeps {
@@ -14,7 +15,10 @@ export interface LogDeps {
 export const REPLAY_TIMEOUT_MS = 3_000;
 /** Delay before a page that could not be read is requested again. */
 export const PAGE_RETRY_MS = 2_000;
-/** Bounds the loop over the pages. A page of long entries can be short, so only an empty page is the end. */
+/**
+ * Bounds the loop over the pages. A page of long entries can be short, so only an empty page is the
+ * end.
+ */
 const MAX_PAGES = 1000;
 
 export class Log {
@@ -37,7 +41,10 @@ export class Log {
     this.#held = true;
   }
 
-  /** Continues after `head`, the last entry of the loaded page, with the entries that were held back. */
+  /**
+   * Continues after `head`, the last entry of the loaded page, with the entries that were held
+   * back.
+   */
   continueAfter(head: number): void {
     this.#held = false;
     this.head = Math.max(this.head, head);
@@ -51,7 +58,10 @@ export class Log {
     if (!this.#held) this.#drain();
   }
 
-  /** Reads the log page by page, because the gap is too long for a replay. Retries until that succeeds. */
+  /**
+   * Reads the log page by page, because the gap is too long for a replay. Retries until that
+   * succeeds.
+   */
   async resync(): Promise<void> {
     clearTimeout(this.#replayTimer);
     clearTimeout(this.#retryTimer);
@@ -59,7 +69,8 @@ export class Log {
     try {
       await this.#readPages();
     } catch {
-      // If nobody writes for a while, no later entry would reveal the gap, so the retry needs a timer.
+      // If nobody writes for a while, no later entry would reveal the gap, so the retry needs a
+      // timer.
       if (!this.#ended) this.#retryTimer = setTimeout(() => void this.resync(), PAGE_RETRY_MS);
       return;
     } finally {

@@ -35,8 +35,8 @@ export class Messages {
   }
 
   /**
-   * Marks an own message as sent: on the server's answer or on its event, whichever arrives first, and also if the
-   * message had already failed. Returns `null` if the client id is unknown.
+   * Marks an own message as sent: on the server's answer or on its event, whichever arrives first,
+   * and also if the message had already failed. Returns `null` if the client id is unknown.
    */
   acknowledge(clientId: string, seq: number, at: string): Row | null {
     const row = this.#ownByClientId.get(clientId);
@@ -60,7 +60,9 @@ export class Messages {
     this.rows = this.rows.filter((other) => other !== row);
   }
 
-  /** Adds a message of the log. Returns its row if it is new and from the partner, otherwise `null`. */
+  /**
+   * Adds a message of the log. Returns its row if it is new and from the partner, otherwise `null`.
+   */
   add(message: MessageEvent): Row | null {
     const row = this.#newRow(message);
     if (!row) return null;
@@ -81,7 +83,10 @@ export class Messages {
     this.#sort();
   }
 
-  /** Returns a new row, or `null` if the message is already here. An own unsent one is then acknowledged. */
+  /**
+   * Returns a new row, or `null` if the message is already here. An own unsent one is then
+   * acknowledged.
+   */
   #newRow(message: MessageEvent): Row | null {
     if (this.#bySeq.has(message.seq)) return null;
     const mine = this.#isOwn(message);

@@ -1,4 +1,5 @@
-//! Messages: in the server's order, own unsent ones last, no duplicates, and rows that stay the same object.
+//! Messages: in the server's order, own unsent ones last, no duplicates, and rows that stay the
+//! same object.
 import { describe, expect, it } from 'vitest';
 import type { MessageEvent } from '../wire/frames';
 import { layout } from './layout';

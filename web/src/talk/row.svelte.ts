@@ -5,7 +5,10 @@ export type RowStatus = 'pending' | 'sent' | 'failed';
 export class Row {
   readonly clientId: string;
   readonly mine: boolean;
-  /** Stays the same from writing to the acknowledgement, so that the row is never rendered again from scratch. */
+  /**
+   * Stays the same from writing to the acknowledgement, so that the row is never rendered again
+   * from scratch.
+   */
   readonly key: string;
   /** The sequence number, or `null` until the server has acknowledged the message. */
   seq = $state<number | null>(null);

@@ -8,7 +8,10 @@ export interface Names {
   them: string;
 }
 
-/** Returns the talk as text, one line for each message. A byte order mark lets every editor read the Hangul. */
+/**
+ * Returns the talk as text, one line for each message. A byte order mark lets every editor read the
+ * Hangul.
+ */
 export function transcript(rows: readonly Row[], names: Names): string {
   const lines = rows
     .filter((row) => row.status === 'sent' && !row.deleted && !row.unknown)

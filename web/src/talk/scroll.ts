@@ -1,4 +1,5 @@
-//! Scroll arithmetic of the list: whether the reader is at the end, and how to keep the position when rows are added above.
+//! Scroll arithmetic of the list: whether the reader is at the end, and how to keep the position
+//! when rows are added above.
 
 /** A reader this close to the end counts as being at the end. */
 export const BOTTOM_PX = 80;

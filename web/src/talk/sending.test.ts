@@ -1,4 +1,4 @@
-//! Sending: one id for ever, in order, honest about what did not arrive.
+//! Sending: one id for each message, in order, with a visible failure.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WireError } from '../wire/error';
 import { FakeStorage, settled } from '../wire/fake';
@@ -53,7 +53,7 @@ const ids = () => asked.map((one) => one.clientId);
 const states = () => messages.rows.map((row) => `${row.clientId} ${row.status}${row.reason ? ` ${row.reason}` : ''}`);
 
 describe('a message', () => {
-  it('is pending at once, shows a clock only after a moment, and is sent with the answer', async () => {
+  it('is pending at once, is marked as slow after a moment, and is sent with the answer', async () => {
     sending.start();
     const row = sending.send('a', 'hi', 1);
     expect([row.status, row.slow]).toEqual(['pending', false]);
@@ -64,7 +64,7 @@ describe('a message', () => {
     expect(keep.items.size).toBe(0);
   });
 
-  it('written without a connection goes out when there is one, in order', async () => {
+  it('written while disconnected is sent after the reconnect, in order', async () => {
     for (const id of ['a', 'b', 'c']) sending.send(id, id, 1);
     expect(ids()).toEqual([]);
     sending.start();
@@ -76,7 +76,7 @@ describe('a message', () => {
     expect(states()).toEqual(['a sent', 'b sent', 'c sent']);
   });
 
-  it('whose answer was lost is repeated under the same id', async () => {
+  it('whose answer was lost is repeated with the same id', async () => {
     sending.start();
     sending.send('a', 'hi', 1);
     await asked[0]?.fail('disconnected');
@@ -88,7 +88,7 @@ describe('a message', () => {
     expect(states()).toEqual(['a sent']);
   });
 
-  it('is still there after a reload, and is sent by the new page', async () => {
+  it('survives a reload and is sent by the new page', async () => {
     sending.send('a', 'hi', 1);
     sending.send('b', 'there', 2);
     sending = tab();
@@ -99,7 +99,7 @@ describe('a message', () => {
     expect(ids()).toEqual(['a', 'b']);
   });
 
-  it('that came back as an event is not sent again', async () => {
+  it('that arrived as an event is not sent again', async () => {
     sending.start();
     sending.send('a', 'hi', 1);
     sending.acknowledge('a');
@@ -109,22 +109,22 @@ describe('a message', () => {
   });
 });
 
-describe('trouble', () => {
-  it('fails a message that is late on an open connection, and retries with the same id', async () => {
+describe('a failure', () => {
+  it('follows a timeout on an open connection, and a retry uses the same id', async () => {
     sending.start();
     const row = sending.send('a', 'hi', 1);
     await vi.advanceTimersByTimeAsync(SEND_TIMEOUT_MS);
     expect(states()).toEqual(['a failed late']);
     sending.pause();
     sending.start();
-    expect(ids()).toEqual(['a']); // only by hand
+    expect(ids()).toEqual(['a']); // only on request
     sending.retry(row);
     expect(ids()).toEqual(['a', 'a']);
     await asked[1]?.ok(4);
     expect(states()).toEqual(['a sent']);
   });
 
-  it('takes a late answer for what it is', async () => {
+  it('is undone by a late answer', async () => {
     sending.start();
     sending.send('a', 'hi', 1);
     await vi.advanceTimersByTimeAsync(SEND_TIMEOUT_MS);
@@ -133,7 +133,7 @@ describe('trouble', () => {
     expect(keep.items.size).toBe(0);
   });
 
-  it('does not call a message late while there is no connection', async () => {
+  it('does not follow a timeout while disconnected', async () => {
     sending.start();
     sending.send('a', 'hi', 1);
     await asked[0]?.fail('disconnected');
@@ -142,7 +142,7 @@ describe('trouble', () => {
     expect(states()).toEqual(['a pending']);
   });
 
-  it('waits as long as the server asks, and keeps the order', async () => {
+  it('is avoided by waiting as long as the server asks, in order', async () => {
     sending.start();
     sending.send('a', 'hi', 1);
     await asked[0]?.fail('rate_limited', 12_000);
@@ -155,7 +155,7 @@ describe('trouble', () => {
     expect(ids()).toEqual(['a', 'a', 'b']);
   });
 
-  it('asks again while the server is unwell, but not for ever', async () => {
+  it('follows repeated attempts while the server is unavailable', async () => {
     sending.start();
     sending.send('a', 'hi', 1);
     for (let tries = 0; tries < 3; tries++) {
@@ -167,7 +167,7 @@ describe('trouble', () => {
     expect(states()).toEqual(['a failed late']);
   });
 
-  it('goes on with the next letter when one is refused or late', async () => {
+  it('of one message does not stop the next one', async () => {
     sending.start();
     for (const id of ['a', 'b', 'c']) sending.send(id, id, 1);
     await asked[0]?.fail('bad_payload');
@@ -176,7 +176,7 @@ describe('trouble', () => {
     expect(states()).toEqual(['a failed bad_payload', 'b failed late', 'c failed late']);
   });
 
-  it.each(['bad_payload', 'too_long', 'muted'])('%s is final and says why', async (code) => {
+  it.each(['bad_payload', 'too_long', 'muted'])('with %s is final and has the code', async (code) => {
     sending.start();
     const row = sending.send('a', 'hi', 1);
     await asked[0]?.fail(code);
@@ -198,7 +198,7 @@ describe('trouble', () => {
     expect(refused).toEqual(back);
   });
 
-  it('holds everything, in order and never late, until the rules are accepted', async () => {
+  it('does not happen while the rules are not accepted: everything waits in order', async () => {
     sending.start();
     sending.send('a', 'hi', 1);
     sending.send('b', 'there', 2);
@@ -215,7 +215,7 @@ describe('trouble', () => {
     ]);
   });
 
-  it('keeps everything where the rules are declined, to be sent again', async () => {
+  it('of all pending messages follows declined rules, and each can be sent again', async () => {
     sending.start();
     const row = sending.send('a', 'hi', 1);
     await asked[0]?.fail('age_gate');
@@ -227,14 +227,14 @@ describe('trouble', () => {
     expect(gated).toBe(2);
   });
 
-  it('tells that the talk is closed', async () => {
+  it('with "closed" is reported', async () => {
     sending.start();
     sending.send('a', 'hi', 1);
     await asked[0]?.fail('closed');
     expect(closed).toBe(1);
   });
 
-  it('says at the end what did not arrive, and keeps nothing', () => {
+  it('of all pending messages follows the end of the talk, and the outbox is empty', () => {
     sending.send('a', 'hi', 1);
     sending.end('left');
     expect(states()).toEqual(['a failed left']);

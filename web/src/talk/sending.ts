@@ -1,4 +1,5 @@
-//! Sends the messages of the outbox one at a time and in order. Repeats them after a reconnect and waits when throttled.
+//! Sends the messages of the outbox one at a time and in order. Repeats them after a reconnect and
+//! waits when throttled.
 import { WireError } from '../wire/error';
 import type { Outbox } from '../wire/outbox';
 import type { Socket } from '../wire/socket';
@@ -33,7 +34,9 @@ export interface SendingDeps {
 
 export class Sending {
   readonly #deps: SendingDeps;
-  /** The client id that is being sent. Only one at a time, so that no refusal can change the order. */
+  /**
+   * The client id that is being sent. Only one at a time, so that no refusal can change the order.
+   */
   #inFlight: string | null = null;
   readonly #timeouts = new Map<string, ReturnType<typeof setTimeout>>();
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
@@ -143,7 +146,8 @@ export class Sending {
     } catch (error) {
       const { code, retryAfterMs } = error instanceof WireError ? error : new WireError('internal');
       if (this.#inFlight === clientId) this.#inFlight = null;
-      // The outcome is unknown: the message stays, and the next connection repeats it under the same id.
+      // The outcome is unknown: the message stays, and the next connection repeats it under the
+      // same id.
       if (code !== 'disconnected' && code !== 'session_ended') this.#onRefused(clientId, code, retryAfterMs);
     }
   }

@@ -1,4 +1,5 @@
-//! A talk of two: the partner, the messages, whether the partner is connected, and how the talk ends.
+//! A talk of two: the partner, the messages, whether the partner is connected, and how the talk
+//! ends.
 import { codeOf } from '../wire/error';
 import {
   isEntry,
@@ -38,7 +39,10 @@ export class Talk {
   readonly slot: Slot;
   readonly partner: Partner;
   readonly you: Face | null;
-  /** The shared interests as the server compares them. `topics` has the same interests as this visitor wrote them. */
+  /**
+   * The shared interests as the server compares them. `topics` has the same interests as this
+   * visitor wrote them.
+   */
   readonly shared: readonly string[];
   readonly topics: readonly string[];
   readonly languages: readonly string[];
@@ -61,8 +65,8 @@ export class Talk {
   receivedCount = $state(0);
 
   /**
-   * A message that the server refused because of its text, on its way back to the composer. `requested` is `true` if
-   * the person asked to edit it.
+   * A message that the server refused because of its text, on its way back to the composer.
+   * `requested` is `true` if the person asked to edit it.
    */
   toRewrite = $state.raw<{ row: Row; code: string; requested: boolean } | null>(null);
 
@@ -117,7 +121,10 @@ export class Talk {
     return this.#joined && this.state !== 'ended' ? { room: this.room, after: this.#log.head } : null;
   }
 
-  /** Joins the room: when the talk begins, and when the server no longer knows this connection as a member. */
+  /**
+   * Joins the room: when the talk begins, and when the server no longer knows this connection as a
+   * member.
+   */
   async join(): Promise<void> {
     await this.#open(async () => {
       const ok = await this.#deps.request('join', { room: this.room, after: this.#log.head });
@@ -161,7 +168,9 @@ export class Talk {
     if (this.state !== 'ended') void (this.#joined ? this.join() : this.reopen());
   }
 
-  /** Marks what waits for the rules as failed. Nothing is lost, and everything can be tried again. */
+  /**
+   * Marks what waits for the rules as failed. Nothing is lost, and everything can be tried again.
+   */
   rulesDeclined(): void {
     if (this.state === 'ended') return;
     if (this.#joined) this.sending.failPending('age_gate');
@@ -205,7 +214,10 @@ export class Talk {
     this.hasOlder = items.length > 0 && (items[0]?.seq ?? 1) > 1;
   }
 
-  /** Applies the server's view of the open talk after a reconnect. `room` is `undefined` if it was not resumed. */
+  /**
+   * Applies the server's view of the open talk after a reconnect. `room` is `undefined` if it was
+   * not resumed.
+   */
   resumed(session: OpenSession, room: ResumedRoom | undefined): void {
     this.state = session.state;
     this.awayUntil = session.state === 'away' ? millis(session.partner_until) : null;
@@ -292,7 +304,10 @@ export class Talk {
     this.end('report');
   }
 
-  /** Blocks the partner, so that the two are never matched again, and ends an open talk. Rejects with the code. */
+  /**
+   * Blocks the partner, so that the two are never matched again, and ends an open talk. Rejects
+   * with the code.
+   */
   async block(): Promise<void> {
     const before = { reported: this.reported, blocked: this.blocked };
     this.blocked = true;
@@ -321,7 +336,10 @@ export class Talk {
     if (!silent) this.#deps.onEnd(this);
   }
 
-  /** Returns `true` for a report or block by the partner. The page then shows only that the partner left. */
+  /**
+   * Returns `true` for a report or block by the partner. The page then shows only that the partner
+   * left.
+   */
   #isPartnersAction(reason: TalkEndReason): boolean {
     if (reason !== 'report' && reason !== 'block') return false;
     const { reported, blocked } = this.#deps.ownActions(this.session);

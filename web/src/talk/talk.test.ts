@@ -1,4 +1,4 @@
-//! A talk by itself: coming back to it, older pages, what does not load, reading it after its end.
+//! A talk by itself: reopening, older pages, pages that do not load, reading after the end.
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { WireError } from '../wire/error';
 import { FakeStorage, settled } from '../wire/fake';
@@ -64,8 +64,8 @@ beforeEach(() => {
 
 const seqs = (talk: Talk) => talk.messages.rows.map((row) => row.seq);
 
-describe('coming back', () => {
-  it('reads the newest page, and older ones when asked, each once', async () => {
+describe('reopening', () => {
+  it('loads the newest page, and older ones on demand, each once', async () => {
     const talk = new Talk(deps, pairing);
     await talk.reopen();
     expect([seqs(talk)[0], seqs(talk).at(-1), talk.hasOlder]).toEqual([71, 120, true]);
@@ -78,7 +78,7 @@ describe('coming back', () => {
     expect(talk.resumePoint).toEqual({ room: 'r', after: 120 });
   });
 
-  it('keeps what is heard while the page loads, in its place', async () => {
+  it('keeps entries that arrive while the page loads, in order', async () => {
     const talk = new Talk(deps, pairing);
     const done = talk.reopen();
     talk.apply(message(122));
@@ -87,7 +87,7 @@ describe('coming back', () => {
     expect(seqs(talk).slice(-3)).toEqual([120, 121, 122]);
   });
 
-  it('can be tried again when the page does not load', async () => {
+  it('can be repeated if the page does not load', async () => {
     messages.mockRejectedValueOnce(new WireError('unavailable'));
     const talk = new Talk(deps, pairing);
     await talk.reopen();
@@ -96,7 +96,7 @@ describe('coming back', () => {
     expect([talk.loadFailed, seqs(talk).length]).toEqual([false, 50]);
   });
 
-  it('is quiet about a connection that broke, and ends where the server does not know the talk', async () => {
+  it('shows no failure after a lost connection, and ends the talk if the server does not know it', async () => {
     request.mockRejectedValueOnce(new WireError('disconnected'));
     const talk = new Talk(deps, pairing);
     await talk.reopen();
@@ -106,7 +106,7 @@ describe('coming back', () => {
     expect([talk.state, onEnd.mock.calls.length]).toEqual(['ended', 1]);
   });
 
-  it('reads the pages when the answer says that too much is missing', async () => {
+  it('reads the log page by page if the answer asks for a resync', async () => {
     request.mockResolvedValue({ head: 120, members_online: 2, you: { id: 'me' }, resync: true });
     const talk = new Talk(deps, pairing);
     await talk.join();
@@ -126,7 +126,7 @@ it('gives an entry of an unknown kind its place in the log and shows nothing', a
 });
 
 describe('after the end', () => {
-  it('can be read, and says when it cannot', async () => {
+  it('can be loaded, and returns false if it cannot', async () => {
     const known = { room: 'r', session: 's', partner: { ...face, id: 'them' }, slot: 'A' as const, ended_at: 1 };
     const talk = Talk.archived(deps, known);
     expect([await talk.load(), talk.state, seqs(talk).length]).toEqual([true, 'ended', 50]);
@@ -134,7 +134,7 @@ describe('after the end', () => {
     expect(await Talk.archived(deps, known).load()).toBe(false);
   });
 
-  it('takes no more: not what is heard, not what is written', async () => {
+  it('ignores events and sends nothing', async () => {
     const talk = new Talk(deps, pairing);
     await talk.join();
     talk.apply({ type: 'ended', session: 's', reason: 'left' });

@@ -10,7 +10,10 @@ const REFUSED = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2
 
 export type Checked = { text: string; refused: 'empty' | 'invisible' | 'too_long' | 'bad_payload' | null };
 
-/** Returns `true` if a code refuses the text itself: the same text can never be sent, an edited one can. */
+/**
+ * Returns `true` if a code refuses the text itself: the same text can never be sent, an edited one
+ * can.
+ */
 export function isAboutText(code: string | null): boolean {
   return code === 'bad_payload' || code === 'too_long';
 }
@@ -20,7 +23,10 @@ export function tidyText(raw: string): string {
   return raw.replace(/\r\n?/g, '\n').normalize('NFC').trim();
 }
 
-/** Returns the length as the server counts it: in Unicode scalar values, so that an emoji is not two. */
+/**
+ * Returns the length as the server counts it: in Unicode scalar values, so that an emoji is not
+ * two.
+ */
 export function lengthOf(raw: string): number {
   return [...tidyText(raw)].length;
 }

@@ -1,8 +1,12 @@
-//! Unread messages: a divider above the first message that arrived while the page was hidden, and their number.
+//! Unread messages: a divider above the first message that arrived while the page was hidden, and
+//! their number.
 import type { Row } from './row.svelte';
 
 export class Unread {
-  /** Messages after this sequence number arrived while the page was hidden. `null` if there is no divider. */
+  /**
+   * Messages after this sequence number arrived while the page was hidden. `null` if there is no
+   * divider.
+   */
   after = $state<number | null>(null);
   hidden = $state(false);
 

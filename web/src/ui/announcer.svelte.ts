@@ -1,4 +1,5 @@
-//! Text for screen readers: one hidden polite node, at most one announcement a second, several messages joined into one.
+//! Text for screen readers: one hidden polite node, at most one announcement a second, several
+//! messages joined into one.
 import { t } from '../i18n';
 import { excerptOf } from './excerpt';
 
@@ -43,7 +44,8 @@ export class Announcer {
     this.#messages = [];
     this.#announcedAt = Date.now();
     const text = parts.join(' ');
-    // A screen reader announces only a change of the node, so the same text twice gets an invisible difference.
+    // A screen reader announces only a change of the node, so the same text twice gets an invisible
+    // difference.
     this.text = text === this.text ? `${text}\u00a0` : text;
   }
 }

@@ -1,4 +1,4 @@
-//! The line of the connection: silent for short gaps, then honest; and what a screen reader is told.
+//! The connection line, the announcer and the keyboard helpers.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { setLocale } from '../i18n';
 import { Announcer, MIN_INTERVAL_MS } from './announcer.svelte';
@@ -13,7 +13,7 @@ beforeEach(() => {
 afterEach(() => vi.useRealTimers());
 
 describe('the line', () => {
-  it('says nothing of a gap under two seconds', async () => {
+  it('shows nothing during a gap of less than two seconds', async () => {
     const line = new Connection();
     line.onStatus('open');
     line.onStatus('waiting');
@@ -24,14 +24,14 @@ describe('the line', () => {
     expect(line.line).toBe('none');
   });
 
-  it('reconnects, counts down, and says that it is back for a moment', async () => {
+  it('shows reconnecting, the countdown, and for a moment that the connection is back', async () => {
     const line = new Connection();
     line.onStatus('open');
     line.onStatus('waiting');
     await vi.advanceTimersByTimeAsync(2_000);
     expect(line.line).toBe('reconnecting');
     line.onStatus('connecting');
-    line.onStatus('waiting'); // one long gap, not many short ones
+    line.onStatus('waiting'); // one long gap, not several short ones
     await vi.advanceTimersByTimeAsync(8_000);
     expect(line.line).toBe('countdown');
     line.onStatus('open');
@@ -40,7 +40,7 @@ describe('the line', () => {
     expect(line.line).toBe('none');
   });
 
-  it('does not speak of coming back on the first visit', async () => {
+  it('does not say "back" on the first visit', async () => {
     const line = new Connection();
     line.onStatus('connecting');
     await vi.advanceTimersByTimeAsync(2_000);
@@ -49,7 +49,7 @@ describe('the line', () => {
     expect(line.line).toBe('none');
   });
 
-  it('says offline at once, and believes an open connection more than the browser', () => {
+  it('shows offline at once, and trusts an open connection more than the browser', () => {
     const line = new Connection();
     line.onStatus('open');
     line.onNetwork(false);
@@ -58,7 +58,7 @@ describe('the line', () => {
     expect(line.line).toBe('back');
   });
 
-  it('leaves offline for reconnecting when the network is back', () => {
+  it('changes from offline to reconnecting when the network is back', () => {
     const line = new Connection();
     line.onStatus('open');
     line.onNetwork(false);
@@ -69,7 +69,7 @@ describe('the line', () => {
 });
 
 describe('the announcer', () => {
-  it('folds a burst of messages into one sentence a second', async () => {
+  it('joins a burst of messages into one sentence a second', async () => {
     const announcer = new Announcer();
     const said: string[] = [];
     for (let n = 0; n < 50; n++) {
@@ -81,13 +81,13 @@ describe('the announcer', () => {
     expect(said).toEqual(['Green Otter: message 0', '49 new messages']);
   });
 
-  it('says the beginning of a long message, in whole characters', () => {
+  it('announces the beginning of a long message, in whole characters', () => {
     const announcer = new Announcer();
     announcer.announceMessage('Green Otter', '👍\n'.repeat(1000));
     expect(announcer.text).toBe(`Green Otter: ${'👍 '.repeat(100)}…`);
   });
 
-  it('says the same words twice so that they are heard twice', async () => {
+  it('announces the same text twice', async () => {
     const announcer = new Announcer();
     announcer.announce('Connected');
     const first = announcer.text;
@@ -98,7 +98,7 @@ describe('the announcer', () => {
   });
 });
 
-it('knows where a letter would be written', () => {
+it('know where a key press would write a letter', () => {
   const made = (tag: string, type?: string) => Object.assign(document.createElement(tag), type ? { type } : {});
   expect([made('textarea'), made('input'), made('select')].map(isWriting)).toEqual([true, true, true]);
   expect([made('button'), made('input', 'checkbox'), made('div'), null].map(isWriting)).toEqual([
@@ -121,7 +121,7 @@ it.each([
   expect(secondsUntil(1_000_000 + ms, 1_000_000)).toBe(seconds);
 });
 
-it('moves between the regions that can be seen, around and around', () => {
+it('move between the visible regions in a circle', () => {
   const regions = ['a', 'b', 'c'].map((id) =>
     Object.assign(document.createElement('div'), { id, getClientRects: () => (id === 'b' ? [] : [1]) }),
   );

@@ -1,10 +1,14 @@
-//! The two cookies of the page: theme and language. The server reads them to render the page accordingly.
+//! The two cookies of the page: theme and language. The server reads them to render the page
+//! accordingly.
 
 const YEAR_SECONDS = 365 * 24 * 60 * 60;
 const PROBE = 'maju_probe';
 
 export const cookies = {
-  /** Returns `null` if there is no such cookie, if cookies are forbidden, or if the value cannot be decoded. */
+  /**
+   * Returns `null` if there is no such cookie, if cookies are forbidden, or if the value cannot be
+   * decoded.
+   */
   get(name: string): string | null {
     try {
       for (const part of document.cookie.split('; ')) {
@@ -21,7 +25,10 @@ export const cookies = {
     write(`${name}=${encodeURIComponent(value)}; Path=/; Max-Age=${YEAR_SECONDS}; SameSite=Lax${secure()}`);
   },
 
-  /** Returns `true` if this browser stores cookies. It tries one, because some browsers report it wrongly. */
+  /**
+   * Returns `true` if this browser stores cookies. It tries one, because some browsers report it
+   * wrongly.
+   */
   work(): boolean {
     if (navigator.cookieEnabled === false) return false;
     write(`${PROBE}=1; Path=/; SameSite=Lax${secure()}`);

@@ -13,7 +13,10 @@ export function isWriting(target: EventTarget | null): boolean {
 const isCheckable = (target: HTMLElement): boolean =>
   /^(checkbox|radio|button)$/.test((target as HTMLInputElement).type);
 
-/** Returns the region after the one with the focus, and the first one after the last; `null` if none is visible. */
+/**
+ * Returns the region after the one with the focus, and the first one after the last; `null` if none
+ * is visible.
+ */
 export function nextRegion(
   regions: readonly HTMLElement[],
   focused: Element | null,

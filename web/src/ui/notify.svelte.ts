@@ -1,4 +1,5 @@
-//! A notification when a partner is found, for a person who looks at another window. Permission is requested on a press.
+//! A notification when a partner is found, for a person who looks at another window. Permission is
+//! requested on a press.
 
 export type Permission = 'off' | 'on' | 'denied';
 

@@ -1,4 +1,5 @@
-//! Storage on the device and in the tab: settings and drafts, nothing secret. A storage that refuses is not an error.
+//! Storage on the device and in the tab: settings and drafts, nothing secret. A storage that
+//! refuses is not an error.
 
 export interface KeyValueStore {
   get(key: string): string | null;

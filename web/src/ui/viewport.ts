@@ -11,7 +11,8 @@ export function followViewport(): () => void {
       // Zooming in changes the same value, but must not shrink the page.
       if (view.scale > 1.01) return;
       document.documentElement.style.setProperty('--visible-height', `${view.height}px`);
-      // Safari scrolls the page under the keyboard. The talk fills the visible part, so the page scrolls back.
+      // Safari scrolls the page under the keyboard. The talk fills the visible part, so the page
+      // scrolls back.
       if (view.offsetTop > 0) window.scrollTo(0, 0);
     });
   };

@@ -1,4 +1,4 @@
-//! Visible characters: one notion for messages and interests, the same as the server's.
+//! Visible characters: one rule for messages and interests, the same as the server's.
 import { describe, expect, it } from 'vitest';
 import { addChip } from '../matching/chips';
 import { checked } from '../talk/text';
@@ -31,7 +31,7 @@ const INVISIBLE = {
 describe('a text', () => {
   it.each(Object.entries(INVISIBLE))('of %s only is refused as a message and as an interest', (_, text) => {
     expect(isVisible(text)).toBe(false);
-    // White space alone is nothing at all, and needs no sentence.
+    // White space alone counts as empty and needs no error.
     expect(checked(text).refused).toBe(text.trim() === '' ? 'empty' : 'invisible');
     expect(addChip([], text, 5).added).toBeNull();
   });

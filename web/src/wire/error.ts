@@ -1,6 +1,9 @@
 //! The one error of the wire: the server's codes, for the socket and for HTTP.
 
-/** Codes of the page itself: no answer arrived, so the outcome is unknown; or the browser stores no cookies, so no request is sent. */
+/**
+ * Codes of the page itself: no answer arrived, so the outcome is unknown; or the browser stores no
+ * cookies, so no request is sent.
+ */
 export type OwnCode = 'disconnected' | 'timeout' | typeof COOKIES_NEEDED;
 
 /** Without a cookie every request would create another visitor. */

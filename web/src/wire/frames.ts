@@ -47,8 +47,8 @@ export type MessageEvent = Extract<RoomEvent, { type: 'message' }>;
 export type FoundEvent = Extract<TalkEvent, { type: 'found' }>;
 
 /**
- * An entry of a room's log: a message, or a kind that this page does not know because the server is newer. An unknown
- * entry takes its place in the log and shows nothing.
+ * An entry of a room's log: a message, or a kind that this page does not know because the server is
+ * newer. An unknown entry takes its place in the log and shows nothing.
  */
 export interface Entry {
   type: string;

@@ -1,4 +1,4 @@
-//! The outbox: what is written survives the page, in order, once.
+//! The outbox: messages survive a reload, in order and once.
 import { describe, expect, it } from 'vitest';
 import { FakeStorage } from './fake';
 import { Outbox, MAX_OUTBOX_MESSAGES } from './outbox';
@@ -6,7 +6,7 @@ import { Outbox, MAX_OUTBOX_MESSAGES } from './outbox';
 const letter = (id: string) => ({ client_id: id, text: `text ${id}`, at: 1, failed: null });
 
 describe('the outbox', () => {
-  it('is there again after a reload, in the order of writing', () => {
+  it('has its messages after a reload, in the order of writing', () => {
     const keep = new FakeStorage();
     const before = new Outbox('r', keep);
     for (const id of ['a', 'b', 'c']) before.add(letter(id));
@@ -15,7 +15,7 @@ describe('the outbox', () => {
     expect(new Outbox('r', keep).messages).toEqual([letter('a'), { ...letter('c'), failed: 'late' }]);
   });
 
-  it('keeps rooms apart and leaves nothing behind when empty', () => {
+  it('separates rooms and leaves nothing in the storage when empty', () => {
     const keep = new FakeStorage();
     const one = new Outbox('one', keep);
     one.add(letter('a'));
@@ -24,7 +24,7 @@ describe('the outbox', () => {
     expect(keep.items.size).toBe(0);
   });
 
-  it('takes a letter once, and no more than its limit', () => {
+  it('adds a message once, and not more than its limit', () => {
     const outbox = new Outbox('r', new FakeStorage());
     expect(outbox.add(letter('a')) && outbox.add(letter('a'))).toBe(true);
     expect(outbox.messages).toHaveLength(1);
@@ -33,7 +33,7 @@ describe('the outbox', () => {
     expect(outbox.messages[0]?.client_id).toBe('a');
   });
 
-  it('lives with a storage that is broken or refuses', () => {
+  it('works with a storage that is broken or refuses', () => {
     const keep = new FakeStorage();
     keep.setItem('maju.outbox.r', '{"not": "a list"}');
     expect(new Outbox('r', keep).messages).toEqual([]);

@@ -11,7 +11,10 @@ export interface OutboxMessage {
 
 export type SimpleStorage = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
 
-/** More than a person writes during an outage. A full outbox refuses new messages and never drops old ones. */
+/**
+ * More than a person writes during an outage. A full outbox refuses new messages and never drops
+ * old ones.
+ */
 export const MAX_OUTBOX_MESSAGES = 200;
 
 export class Outbox {

@@ -1,10 +1,13 @@
-//! The socket: connects, says hello, sends requests, detects a dead connection, and reconnects with backoff.
+//! The socket: connects, says hello, sends requests, detects a dead connection, and reconnects with
+//! backoff.
 import { codeOf, COOKIES_NEEDED, WireError } from './error';
 import type { Answers, ErrorBody, Event, Fields, FrameType, HelloOk, ResumePoint, ServerFrame } from './frames';
 
 export type Status = 'off' | 'connecting' | 'open' | 'waiting' | 'stopped';
 
-/** Why another attempt would not help: the code of the close, or a browser that stores no cookies. */
+/**
+ * Why another attempt would not help: the code of the close, or a browser that stores no cookies.
+ */
 export interface Stop {
   code: number | typeof COOKIES_NEEDED;
   reason: string;
@@ -41,10 +44,16 @@ const PING_TIMEOUT_MS = 5_000;
 const HEARTBEAT_GRACE_MS = 5_000;
 /** Used until the first hello names the server's interval. */
 const DEFAULT_HEARTBEAT_MS = 25_000;
-/** Bad frame, session ended, banned, signed in elsewhere, unsupported version: reconnecting would not help. */
+/**
+ * Bad frame, session ended, banned, signed in elsewhere, unsupported version: reconnecting would
+ * not help.
+ */
 const FINAL_CODES = new Set([4400, 4401, 4403, 4409, 4410]);
 const SESSION_ENDED = 4401;
-/** This client's queue at the server was full. Nothing is wrong, and the resume brings what the queue held. */
+/**
+ * This client's queue at the server was full. Nothing is wrong, and the resume brings what the
+ * queue held.
+ */
 const TOO_SLOW = 4408;
 const RESTARTING = 1012;
 const ABNORMAL_CLOSE = 1006;
@@ -106,21 +115,28 @@ export class Socket {
     this.restart();
   }
 
-  /** Skips the backoff, because the person or the network is back. Sends a ping if an open connection is silent. */
+  /**
+   * Skips the backoff, because the person or the network is back. Sends a ping if an open
+   * connection is silent.
+   */
   retryNow(): void {
     if (this.status === 'waiting') void this.#connect();
     else if (this.status === 'open' && Date.now() - this.#lastReceivedAt > this.#heartbeatMs) void this.#probe();
   }
 
-  /** The browser reports that the network went or came: sends a ping now, then reports the status again. */
+  /**
+   * The browser reports that the network went or came: sends a ping now, then reports the status
+   * again.
+   */
   networkChanged(): void {
     if (this.status === 'open') void this.#probe().then(() => this.status === 'open' && this.#setStatus('open'));
     else this.retryNow();
   }
 
   /**
-   * Sends a request and returns the server's `ok`. Rejects with the server's code, with `disconnected` if the
-   * connection is not open or closes first, or with `timeout`. `send` has no timeout: a late answer still counts.
+   * Sends a request and returns the server's `ok`. Rejects with the server's code, with
+   * `disconnected` if the connection is not open or closes first, or with `timeout`. `send` has no
+   * timeout: a late answer still counts.
    */
   request<T extends FrameType>(type: T, fields: Fields<T>, timeoutMs?: number): Promise<Answers[T]> {
     if (this.status !== 'open') return Promise.reject(new WireError('disconnected'));
@@ -139,7 +155,8 @@ export class Socket {
               reject(new WireError('timeout'));
             }, limit);
       this.#pending.set(id, { resolve: resolve as (ok: never) => void, reject, timer });
-      // A closing connection sends nothing more; its close event, which follows, rejects the request.
+      // A closing connection sends nothing more; its close event, which follows, rejects the
+      // request.
       if (this.#ws?.readyState === OPEN) this.#ws.send(JSON.stringify({ id, type, ...fields }));
     });
   }
@@ -249,7 +266,8 @@ export class Socket {
       this.#stopFor({ code, reason });
       return;
     }
-    // Refused before the hello: the cookie may be gone, so the next attempt makes sure of a visitor first.
+    // Refused before the hello: the cookie may be gone, so the next attempt makes sure of a visitor
+    // first.
     if (!greeted) this.#prepared = false;
     this.refusal = null;
     if (code === RESTARTING) this.#retryAfter(restartDelay(reason));
@@ -290,7 +308,10 @@ export class Socket {
     }
   }
 
-  /** Retries with full jitter, so that the clients do not all reconnect at the same moment after an outage. */
+  /**
+   * Retries with full jitter, so that the clients do not all reconnect at the same moment after an
+   * outage.
+   */
   #retryWithBackoff(minMs = 0): void {
     const maxMs = Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** this.#attempt);
     this.#attempt++;
@@ -313,7 +334,10 @@ function asError(body: ErrorBody): WireError {
   return new WireError(body.code, body.message, body.retry_after_ms ?? null, body.field ?? null);
 }
 
-/** Returns the delay that the server assigned to this client, in milliseconds. The server spreads its clients itself. */
+/**
+ * Returns the delay that the server assigned to this client, in milliseconds. The server spreads
+ * its clients itself.
+ */
 function restartDelay(reason: string): number {
   try {
     const { delay_ms: delay } = JSON.parse(reason) as { delay_ms?: unknown };
