@@ -77,7 +77,7 @@ afterEach(() => {
 const server = () => FakeSocket.last;
 const texts = () => chat.talk?.messages.rows.map((row) => `${row.seq ?? '-'} ${row.text} ${row.status}`);
 
-async function meet(): Promise<void> {
+async function startTalk(): Promise<void> {
   await server().accept();
   void chat.startSeeking();
   await server().answer('seek', { ticket: 't', waiting: 1 });
@@ -93,21 +93,21 @@ async function reconnect(hello: object): Promise<void> {
 
 describe('a match', () => {
   it('joins the room at once and shows the talk after the animation', async () => {
-    await meet();
+    await startTalk();
     expect(server().frames('join')[0]).toMatchObject({ room: 'r1', after: 0 });
     expect(router.route).toEqual({ name: 'talk', session: 's1' });
     expect(chat.seek.phase).toBe('idle');
   });
 
   it('ignores the same match when it arrives twice', async () => {
-    await meet();
+    await startTalk();
     const { talk } = chat;
     await server().event({ type: 'found', ...pairing });
     expect(chat.talk).toBe(talk);
   });
 
   it('continues the search if the partner never joined and the server put the visitor back in the queue', async () => {
-    await meet();
+    await startTalk();
     await server().event({ type: 'ended', session: 's1', reason: 'lost', seeking: { ticket: 't2' } });
     expect(router.route.name).toBe('lobby');
     expect(chat.seek.phase).toBe('looking');
@@ -117,7 +117,7 @@ describe('a match', () => {
 
 describe('a reload', () => {
   it('reopens the open talk with its messages and the unsent ones', async () => {
-    await meet();
+    await startTalk();
     chat.talk?.send('on its way');
     const id = server().frames('send')[0]?.client_id;
     chat.session.socket.close();
@@ -146,7 +146,7 @@ describe('a reload', () => {
 
 describe('a reconnect', () => {
   it('resumes after the last entry and repeats unacknowledged messages', async () => {
-    await meet();
+    await startTalk();
     await server().event(message(1, 'B'));
     chat.talk?.send('hello?');
     const id = server().frames('send')[0]?.client_id;
@@ -154,7 +154,7 @@ describe('a reconnect', () => {
     expect(texts()).toEqual(['1 text 1 sent', '- hello? pending']);
     await reconnect({ session: open, rooms: [{ room: 'r1', head: 3, replayed: 2 }] });
     expect(server().frames('hello')[0]?.resume).toEqual([{ room: 'r1', after: 1 }]);
-    // It had been committed before the connection broke: the replay says so, and so does the
+    // It had been committed before the connection broke: the replay shows it, and so does the
     // repeated answer.
     await server().event(message(2, 'A', id, 'hello?'));
     await server().event(message(3, 'B'));
@@ -163,7 +163,7 @@ describe('a reconnect', () => {
   });
 
   it('reads the log page by page if the server asks for a resync', async () => {
-    await meet();
+    await startTalk();
     await server().drop();
     stored = Array.from({ length: 120 }, (_, at) => message(at + 1, 'B'));
     await reconnect({ session: open, rooms: [{ room: 'r1', resync: true, head: 120 }] });
@@ -172,7 +172,7 @@ describe('a reconnect', () => {
   });
 
   it('shows a talk that ended meanwhile with its last messages', async () => {
-    await meet();
+    await startTalk();
     chat.talk?.send('did you get this?');
     const id = server().frames('send')[0]?.client_id ?? '';
     await server().drop();
@@ -185,7 +185,7 @@ describe('a reconnect', () => {
   });
 
   it('shows whether the partner is away, and until when', async () => {
-    await meet();
+    await startTalk();
     await server().drop();
     await reconnect({
       session: { ...open, state: 'away', partner_until: '2026-01-01T10:00:30.000Z' },
@@ -214,7 +214,7 @@ describe('a reconnect', () => {
 
 describe('the end', () => {
   it('by Next starts the next search in one step and does not say that the partner left', async () => {
-    await meet();
+    await startTalk();
     void chat.next();
     expect(router.route.name).toBe('lobby');
     await server().event({ type: 'ended', session: 's1', reason: 'next' });
@@ -225,7 +225,7 @@ describe('the end', () => {
   });
 
   it('by Next while disconnected is sent after the reconnect', async () => {
-    await meet();
+    await startTalk();
     await server().drop();
     void chat.next();
     await reconnect({ session: open, rooms: [] });
@@ -243,13 +243,13 @@ describe('the end', () => {
     ['block', 'Green Otter left the chat'],
     ['moderator', 'A moderator ended the talk'],
   ] as const)('by %s shows: %s', async (reason, words) => {
-    await meet();
+    await startTalk();
     await server().event({ type: 'ended', session: 's1', reason });
     expect(chat.talk && endSentence(chat.talk)).toBe(words);
   });
 
   it('by leaving stays on the page and starts no search', async () => {
-    await meet();
+    await startTalk();
     void chat.leave();
     expect(server().frames('next')[0]).toMatchObject({ seek: false });
     await server().answer('next', {});
@@ -257,7 +257,7 @@ describe('the end', () => {
   });
 
   it('by a report with a block shows thanks and both effects', async () => {
-    await meet();
+    await startTalk();
     const done = chat.talk?.report({ reason: 'spam', seqs: [], block: true });
     await server().event({ type: 'ended', session: 's1', reason: 'report' });
     await server().answer('report', { report: 'x' });
@@ -267,7 +267,7 @@ describe('the end', () => {
   });
 
   it('by a block works before the partner has written, with their id of the room', async () => {
-    await meet();
+    await startTalk();
     void chat.talk?.block();
     expect(server().frames('block')[0]).toMatchObject({ room: 'r1', sender: 'them' });
     await server().event({ type: 'ended', session: 's1', reason: 'block' });
@@ -276,7 +276,7 @@ describe('the end', () => {
   });
 
   it('by an own report or block in another tab is known here and after a reload', async () => {
-    await meet();
+    await startTalk();
     // As the other tab writes it.
     new LastTalks(deviceStore).recordActions('s1', { reported: true, blocked: true });
     await server().event({ type: 'ended', session: 's1', reason: 'report' });
@@ -287,7 +287,7 @@ describe('the end', () => {
   });
 
   it('does not follow a refused block, which is shown until the next attempt', async () => {
-    await meet();
+    await startTalk();
     void chat.talk?.block().catch(() => undefined);
     await server().refuse('block', 'rate_limited');
     expect([chat.talk?.state, chat.talk?.blocked, chat.talk?.blockFailed]).toEqual(['open', false, true]);
@@ -298,7 +298,7 @@ describe('the end', () => {
   });
 
   it('does not follow a failed report', async () => {
-    await meet();
+    await startTalk();
     const done = expect(chat.talk?.report({ reason: 'spam', seqs: [], block: true })).rejects.toThrow();
     await server().refuse('report', 'rate_limited');
     await done;
@@ -307,7 +307,7 @@ describe('the end', () => {
   });
 
   it('of another talk changes nothing', async () => {
-    await meet();
+    await startTalk();
     await server().event({ type: 'ended', session: 'another', reason: 'left' });
     expect(chat.talk?.state).toBe('open');
   });
@@ -331,7 +331,7 @@ describe('the age gate', () => {
   });
 
   it('of a message shows the prompt and sends the message after the acceptance', async () => {
-    await meet();
+    await startTalk();
     chat.talk?.send('hello');
     await server().refuse('send', 'age_gate');
     expect([...prompt(), texts()]).toEqual([true, false, ['- hello pending']]);
@@ -358,7 +358,7 @@ describe('the age gate', () => {
   });
 
   it('that is declined loses nothing', async () => {
-    await meet();
+    await startTalk();
     chat.talk?.send('hello');
     await server().refuse('send', 'age_gate');
     chat.declineRules();
@@ -381,14 +381,14 @@ describe('the age gate', () => {
 
 describe('a refusal of the server', () => {
   it('of a text returns the text to be corrected', async () => {
-    await meet();
+    await startTalk();
     chat.talk?.send('hello');
     await server().refuse('send', 'bad_payload', undefined, 'payload.text');
     expect(chat.talk?.toRewrite).toMatchObject({ code: 'bad_payload', row: { text: 'hello' } });
   });
 
   it('of an ended session stops the connection and continues with a new visitor on request', async () => {
-    await meet();
+    await startTalk();
     chat.talk?.send('hello');
     await server().refuse('send', 'session_ended');
     expect([chat.session.stop?.code, chat.session.connection.line, texts()]).toEqual([
@@ -451,7 +451,7 @@ describe('a browser without cookies', () => {
 
 describe('reading and typing', () => {
   it('sends the read position once, and again when the partner is back', async () => {
-    await meet();
+    await startTalk();
     await server().event(message(1, 'B'));
     chat.talk?.markRead(1);
     chat.talk?.markRead(1);
@@ -470,7 +470,7 @@ describe('reading and typing', () => {
   });
 
   it('takes the read position of the partner only from the partner', async () => {
-    await meet();
+    await startTalk();
     await server().event({ type: 'read', room: 'r1', member: 'me', seq: 9 });
     expect(chat.talk?.indicators.partnerReadSeq).toBe(0);
     await server().event({ type: 'read', room: 'r1', member: 'them', seq: 4 });
@@ -479,7 +479,7 @@ describe('reading and typing', () => {
   });
 
   it('shows the typing indicator for a while, and not after the message arrived', async () => {
-    await meet();
+    await startTalk();
     const typing = () => server().event({ type: 'typing', room: 'r1', sender: { ...them, slot: 'B' } });
     await typing();
     expect(chat.talk?.indicators.typing).toBe(true);
@@ -491,7 +491,7 @@ describe('reading and typing', () => {
   });
 
   it('sends one typing frame in three seconds', async () => {
-    await meet();
+    await startTalk();
     for (let n = 0; n < 5; n++) chat.talk?.notifyTyping();
     await vi.advanceTimersByTimeAsync(3_000);
     chat.talk?.notifyTyping();

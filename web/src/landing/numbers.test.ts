@@ -14,7 +14,7 @@ let stop: () => void = () => undefined;
 
 const section = (): HTMLElement => document.getElementById('now') as HTMLElement;
 const place = (key: string): HTMLElement => section().querySelector(`[data-stat=${key}]`) as HTMLElement;
-const said = (key: string): string => place(key).querySelector('dd')?.textContent ?? '';
+const shownText = (key: string): string => place(key).querySelector('dd')?.textContent ?? '';
 const dated = (): string => section().querySelector('[data-as-of]')?.textContent ?? '';
 
 function watch(): void {
@@ -57,8 +57,8 @@ describe('figure', () => {
     [99, 'seconds', true, '99', '초'],
     [100, 'seconds', true, '2', '분'],
     [149, 'seconds', false, '2', 'min'],
-  ])('%i %s has the same format as on the server', (value, unit, korean, digits, word) => {
-    expect(figure(value, unit, korean)).toEqual({ digits, word });
+  ])('%i %s has the same format as on the server', (value, unit, korean, digits, counter) => {
+    expect(figure(value, unit, korean)).toEqual({ digits, counter });
   });
 });
 
@@ -69,11 +69,11 @@ describe('Numbers', () => {
     await vi.advanceTimersByTimeAsync(2_000);
     expect(api.stats).toHaveBeenCalledTimes(1);
     await vi.advanceTimersByTimeAsync(250);
-    const between = Number(said('online').replace(',', ''));
+    const between = Number(shownText('online').replace(',', ''));
     expect(between).toBeGreaterThan(1284);
     expect(between).toBeLessThanOrEqual(1300);
     await vi.advanceTimersByTimeAsync(500);
-    expect([said('online'), said('median_wait')]).toEqual(['1,300', '4s']);
+    expect([shownText('online'), shownText('median_wait')]).toEqual(['1,300', '4s']);
     await vi.advanceTimersByTimeAsync(15_000);
     expect(api.stats).toHaveBeenCalledTimes(2);
   });
@@ -83,13 +83,13 @@ describe('Numbers', () => {
     watch();
     await vi.advanceTimersByTimeAsync(2_500);
     expect([place('online').hidden, place('median_wait').hidden, section().hidden]).toEqual([true, false, false]);
-    expect(said('median_wait')).toBe('2min');
+    expect(shownText('median_wait')).toBe('2min');
     answers(null, null);
     await vi.advanceTimersByTimeAsync(15_000);
     expect(section().hidden).toBe(true);
     answers(7, null);
     await vi.advanceTimersByTimeAsync(16_000);
-    expect([section().hidden, place('online').hidden, said('online')]).toEqual([false, false, '7']);
+    expect([section().hidden, place('online').hidden, shownText('online')]).toEqual([false, false, '7']);
   });
 
   it('does not read while the page is hidden', async () => {
@@ -110,7 +110,7 @@ describe('Numbers', () => {
     watch();
     await vi.advanceTimersByTimeAsync(80_000);
     expect(api.stats).not.toHaveBeenCalled();
-    expect(said('online')).toBe('1,284');
+    expect(shownText('online')).toBe('1,284');
     expect(dated()).toMatch(/^as of \d\d:\d\d$/);
   });
 
@@ -122,7 +122,7 @@ describe('Numbers', () => {
     expect(dated()).toMatch(/^as of /);
     answers(1290, 6);
     await vi.advanceTimersByTimeAsync(241_000);
-    expect([said('online'), dated()]).toEqual(['1,290', '']);
+    expect([shownText('online'), dated()]).toEqual(['1,290', '']);
   });
 
   it('uses the age that the server reports for its numbers', async () => {
@@ -132,6 +132,6 @@ describe('Numbers', () => {
     await vi.advanceTimersByTimeAsync(3_000);
     expect(dated()).toMatch(/^\d\d:04 기준$/);
     expect(section().querySelector('time')?.dateTime).toBe('2026-11-21T06:04:00.000Z');
-    expect(said('median_wait')).toBe('5초');
+    expect(shownText('median_wait')).toBe('5초');
   });
 });

@@ -71,14 +71,14 @@ describe('the line', () => {
 describe('the announcer', () => {
   it('joins a burst of messages into one sentence a second', async () => {
     const announcer = new Announcer();
-    const said: string[] = [];
+    const announced: string[] = [];
     for (let n = 0; n < 50; n++) {
       announcer.announceMessage('Green Otter', `message ${n}`);
-      if (said.at(-1) !== announcer.text) said.push(announcer.text);
+      if (announced.at(-1) !== announcer.text) announced.push(announcer.text);
     }
     await vi.advanceTimersByTimeAsync(MIN_INTERVAL_MS);
-    said.push(announcer.text);
-    expect(said).toEqual(['Green Otter: message 0', '49 new messages']);
+    announced.push(announcer.text);
+    expect(announced).toEqual(['Green Otter: message 0', '49 new messages']);
   });
 
   it('announces the beginning of a long message, in whole characters', () => {
