@@ -46,7 +46,7 @@ export default ts.config(
       'svelte/no-useless-mustaches': 'off',
     },
   },
-  // `$props()` has to be declared with `let` if one of its names is bound.
+  // `svelte/prefer-const` allows `let` for `$props()` and `$derived()`.
   { files: ['**/*.svelte'], rules: { 'prefer-const': 'off', 'svelte/prefer-const': 'error' } },
   { files: ['e2e/**', 'scripts/**'], rules: { 'no-console': 'off' } },
 );

@@ -5,10 +5,7 @@ import { Connection } from '../ui/connection.svelte';
 import { api, type Api } from '../wire/api';
 import { codeOf, COOKIES_NEEDED } from '../wire/error';
 import type { Event, HelloOk, Notice, ResumePoint } from '../wire/frames';
-import { Socket, type SocketOptions, type Status, type Stop } from '../wire/socket';
-
-/** The server no longer supports the protocol version of this page. */
-const UNSUPPORTED_VERSION = 4410;
+import { CLOSE, Socket, type SocketOptions, type Status, type Stop } from '../wire/socket';
 
 export interface SessionOptions {
   url: string;
@@ -96,7 +93,7 @@ export class Session {
     this.refusal = this.socket.refusal;
     this.connection.onStatus(status);
     if (this.stop) this.needsCookies = this.stop.code === COOKIES_NEEDED;
-    if (status === 'stopped' && this.stop?.code === UNSUPPORTED_VERSION) this.outdated = true;
+    if (status === 'stopped' && this.stop?.code === CLOSE.UNSUPPORTED_VERSION) this.outdated = true;
     if (status === 'waiting' || status === 'stopped') this.#listener.disconnected();
   }
 

@@ -1,7 +1,8 @@
-//! Korean: the first language of the page. Its keys and placeholders are the ones every other language must have.
+//! Korean: the first language of the page. Every other language must have the same keys and
+//! placeholders.
 
 export const ko = {
-  // the shell
+  // header, footer and shared labels
   'app.name': '마주',
   'skip': '본문으로 건너뛰기',
   'nav.main': '주요 메뉴',
@@ -78,7 +79,7 @@ export const ko = {
   'resume.say': '대화를 끝내야 다른 사람을 만날 수 있어요.',
   'resume.go': '대화로 돌아가기',
 
-  // matching
+  // the search
   'seek.title': '마주: 찾는 중',
   'seek.asking': '자리를 맡고 있어요',
   'seek.topic': '{topic} 이야기를 나눌 사람을 찾고 있어요',
@@ -245,7 +246,7 @@ export const ko = {
   'net.offline': '인터넷이 끊겼어요. 연결되면 보낼게요.',
   'net.back': '연결됐어요',
 
-  // a browser that keeps no cookie
+  // a browser that stores no cookies
   'cookies.title': '마주: 쿠키가 필요해요',
   'cookies.h': '쿠키가 필요해요',
   'cookies.say': '마주는 쿠키 하나로 이 브라우저를 알아봐요. 지금은 쿠키가 막혀 있어서 대화를 시작할 수 없어요.',
@@ -260,7 +261,7 @@ export const ko = {
   'cookies.still': '아직 쿠키가 막혀 있어요.',
   'cookies.why': '이 쿠키는 대화를 이어 주는 데만 써요. 이름도 가입도 필요 없어요.',
 
-  // endings of the connection
+  // why the connection has ended
   'stop.bug': '화면에 문제가 생겼어요',
   'stop.bug.say': '쓴 글은 이 탭에 그대로 있어요. 새로고침하면 이어져요.',
   'stop.ended': '로그인이 만료됐어요. 쓴 글은 이 기기에 있어요.',
@@ -275,7 +276,7 @@ export const ko = {
   'stop.here': '여기서 쓰기',
   'update': '새 버전이 나왔어요. 쓴 글은 그대로 있어요.',
 
-  // what went wrong when starting
+  // why a search could not start
   'oops.unavailable': '지금은 이을 수 없어요. 잠시 뒤에 다시 눌러 주세요.',
   'oops.muted': '지금은 메시지를 보낼 수 없어서 대화를 시작할 수 없어요.',
   'oops.closed': '지금은 대화를 시작할 수 없어요. 조금 뒤에 다시 눌러 주세요.',
@@ -301,7 +302,7 @@ export const ko = {
   'rulebook.act.h': '어기면',
   'rulebook.act': '신고된 글만 운영자가 읽어요. 어긴 사람은 경고를 받거나 대화할 수 없게 돼요.',
 
-  // who
+  // names: colours and animals
   'alias': '{color} {animal}',
   'color.pine': '초록',
   'color.persimmon': '주황',

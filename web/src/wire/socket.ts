@@ -44,19 +44,26 @@ const PING_TIMEOUT_MS = 5_000;
 const HEARTBEAT_GRACE_MS = 5_000;
 /** Used until the first hello names the server's interval. */
 const DEFAULT_HEARTBEAT_MS = 25_000;
-/**
- * Bad frame, session ended, banned, signed in elsewhere, unsupported version: reconnecting would
- * not help.
- */
-const FINAL_CODES = new Set([4400, 4401, 4403, 4409, 4410]);
-const SESSION_ENDED = 4401;
-/**
- * This client's queue at the server was full. Nothing is wrong, and the resume brings what the
- * queue held.
- */
-const TOO_SLOW = 4408;
-const RESTARTING = 1012;
-const ABNORMAL_CLOSE = 1006;
+/** The close codes that the page handles. */
+export const CLOSE = {
+  ABNORMAL: 1006,
+  RESTARTING: 1012,
+  BAD_FRAME: 4400,
+  SESSION_ENDED: 4401,
+  BANNED: 4403,
+  /** This client's queue at the server was full. The resume brings what the queue held. */
+  TOO_SLOW: 4408,
+  SIGNED_IN_ELSEWHERE: 4409,
+  UNSUPPORTED_VERSION: 4410,
+} as const;
+/** Close codes after which reconnecting would not help. */
+const FINAL_CODES: ReadonlySet<number> = new Set([
+  CLOSE.BAD_FRAME,
+  CLOSE.SESSION_ENDED,
+  CLOSE.BANNED,
+  CLOSE.SIGNED_IN_ELSEWHERE,
+  CLOSE.UNSUPPORTED_VERSION,
+]);
 
 interface PendingRequest {
   resolve(ok: never): void;
@@ -180,7 +187,7 @@ export class Socket {
     }
     const ws = (this.#options.open ?? ((url, protocol) => new WebSocket(url, protocol)))(this.#options.url, PROTOCOL);
     this.#ws = ws;
-    this.#openTimer = setTimeout(() => this.#onClose(ABNORMAL_CLOSE, ''), OPEN_TIMEOUT_MS);
+    this.#openTimer = setTimeout(() => this.#onClose(CLOSE.ABNORMAL, ''), OPEN_TIMEOUT_MS);
     ws.onopen = () => void this.#sendHello();
     ws.onmessage = (frame) => this.#receive(String(frame.data));
     ws.onclose = (close) => this.#onClose(close.code, close.reason);
@@ -233,7 +240,7 @@ export class Socket {
     }
     request.reject(asError(frame.error));
     // Every further request on this connection would get the same answer.
-    if (frame.error.code === 'session_ended') this.#onClose(SESSION_ENDED, '');
+    if (frame.error.code === 'session_ended') this.#onClose(CLOSE.SESSION_ENDED, '');
   }
 
   /** A page cannot see the server's own pings, so after a longer silence it sends one itself. */
@@ -255,7 +262,7 @@ export class Socket {
       if (generation === this.#generation) this.#scheduleProbe();
     } catch {
       // The browser can take minutes to notice a dead connection, so it is replaced now.
-      if (generation === this.#generation && this.status === 'open') this.#onClose(ABNORMAL_CLOSE, '');
+      if (generation === this.#generation && this.status === 'open') this.#onClose(CLOSE.ABNORMAL, '');
     }
   }
 
@@ -270,8 +277,8 @@ export class Socket {
     // first.
     if (!greeted) this.#prepared = false;
     this.refusal = null;
-    if (code === RESTARTING) this.#retryAfter(restartDelay(reason));
-    else if (code === TOO_SLOW) this.#retryAfter(0);
+    if (code === CLOSE.RESTARTING) this.#retryAfter(restartDelay(reason));
+    else if (code === CLOSE.TOO_SLOW) this.#retryAfter(0);
     else this.#retryWithBackoff();
   }
 
