@@ -8,7 +8,7 @@ import { axeWalks } from './axe.mjs';
 import { imeWalks } from './ime.mjs';
 import { keyboardWalks } from './keyboard.mjs';
 import { recoveryWalks } from './recovery.mjs';
-import { talkWalks } from './startTalk.mjs';
+import { talkWalks } from './talk.mjs';
 import { pageWalks } from './page.mjs';
 import { refusalsWalks } from './refusals.mjs';
 import { textsWalks } from './texts.mjs';
