@@ -29,10 +29,11 @@ check: web/node_modules/.maju-lock ## Check format, lints, types, and that gener
 	$(NPM) run --silent check
 	@node .ci/gen.mjs --check
 
-fix: ## Repair formatting and simple lints
+fix: web/node_modules/.maju-lock ## Repair formatting and simple lints
 	$(CARGO) fmt --all
 	$(CARGO) clippy --locked --workspace --all-targets --fix --allow-dirty --allow-staged
 	$(CARGO) fmt --all
+	$(NPM) run --silent fix
 
 gen: web/node_modules/.maju-lock ## Rewrite generated files: .sqlx, the types of the client
 	@node .ci/gen.mjs

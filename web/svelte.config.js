@@ -1,4 +1,4 @@
-//! Svelte's settings: runes everywhere, and no styles written by scripts.
+//! The settings of Svelte: runes in every component.
 /** @type {import('@sveltejs/vite-plugin-svelte').SvelteConfig} */
 export default {
   compilerOptions: { runes: true },

@@ -1,4 +1,5 @@
-//! The build: two entries (the chat and the landing page's island), hashed names, brotli beside each file.
+//! The build: two entries (the chat and the script of the landing page), hashed names, a brotli
+//! copy of each file.
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { brotliCompressSync, constants } from 'node:zlib';
@@ -8,10 +9,13 @@ import { defineConfig } from 'vitest/config';
 
 const outDir = resolve(process.env.MAJU_WEB_OUT ?? 'dist');
 
-/** Smaller files gain less than the header they cost. */
-const WORTH_PACKING = 1024;
+/** Smaller files save less than their header costs. */
+const MIN_PACKED_BYTES = 1024;
 
-/** Writes `name.br` beside every text file of the build, so that the server compresses nothing while it serves. */
+/**
+ * Writes `name.br` beside every text file of the build, so that the server does not compress at run
+ * time.
+ */
 function brotli(): Plugin {
   return {
     name: 'maju-brotli',
@@ -33,7 +37,7 @@ function brotli(): Plugin {
 
 async function pack(path: string): Promise<void> {
   const bytes = await readFile(path);
-  if (bytes.length < WORTH_PACKING) return;
+  if (bytes.length < MIN_PACKED_BYTES) return;
   const packed = brotliCompressSync(bytes, {
     params: {
       [constants.BROTLI_PARAM_QUALITY]: 11,
@@ -47,7 +51,7 @@ async function pack(path: string): Promise<void> {
 export default defineConfig({
   base: '/',
   plugins: [svelte(), brotli()],
-  // Component tests run in jsdom, which needs Svelte's browser build.
+  // Component tests run in jsdom, which needs the browser build of Svelte.
   resolve: process.env.VITEST ? { conditions: ['browser'] } : {},
   build: {
     outDir,
@@ -55,7 +59,7 @@ export default defineConfig({
     manifest: true,
     target: 'es2022',
     assetsDir: 'assets',
-    // Inlined assets would be data: addresses, which the page's content policy refuses.
+    // Inlined assets would be `data:` addresses, which the content security policy forbids.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     rollupOptions: {

@@ -1,4 +1,4 @@
-//! Deliberately wrong, as its neighbour: a key that no dictionary has, and a placeholder left out.
+//! Deliberately wrong: a key that no dictionary has, and a missing placeholder.
 import { t } from '../src/i18n';
 
 export const missing = t('no.such.key', {});

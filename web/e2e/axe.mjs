@@ -1,20 +1,21 @@
-//! axe-core finds nothing: on every page and in every state, in both languages and themes. E2E_GRID=full adds the widths.
+//! axe-core finds no violation on any page, in any state, language and theme. E2E_GRID=full tests
+//! all widths.
 import { strict as assert } from 'node:assert';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { meet } from './person.mjs';
+import { startTalk } from './person.mjs';
 
 export const axeWalks = {
-  'axe: the landing pages and the page for what is not there': landing,
-  'axe: the lobby, its gate and its dialogs': lobby,
-  'axe: looking for somebody': seeking,
-  'axe: a talk, from the first word to the end': talk,
+  'axe: the landing pages and the not-found page': landing,
+  'axe: the lobby, its rules and its dialogs': lobby,
+  'axe: a search': seeking,
+  'axe: a talk from the first message to the end': talk,
 };
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const FULL = process.env.E2E_GRID === 'full';
 
-/** Language, theme, width. The short grid has each of them at least once in every state. */
+/** Language, theme, width. The short grid has each language and theme once. */
 const LOOKS = FULL
   ? ['ko', 'en'].flatMap((locale) =>
       ['light', 'dark'].flatMap((theme) => [320, 390, 1280].map((width) => [locale, theme, width])),
@@ -24,8 +25,8 @@ const LOOKS = FULL
       ['en', 'dark', 390],
     ];
 
-// The page's own policy would refuse the tester's script: only here it is put aside.
-export const TESTED = { bypassCSP: true, reducedMotion: 'reduce' };
+// The page's content security policy would block axe, so it is bypassed in these contexts.
+export const AUDITED = { bypassCSP: true, reducedMotion: 'reduce' };
 
 async function audit(person, where) {
   await person.page.evaluate(AXE);
@@ -39,27 +40,29 @@ async function audit(person, where) {
   assert.deepEqual(found, [], where);
 }
 
-/** The state as it stands, in every look: nothing is reloaded, so that it stays what it is. */
-export async function inEveryLook(person, where) {
+/**
+ * Audits the present state in every look. Nothing is reloaded, so that the state does not change.
+ */
+export async function auditInEveryLook(person, where) {
   for (const [locale, theme, width] of LOOKS) {
     await person.page.setViewportSize({ width, height: 800 });
     await person.page.evaluate((name) => (document.documentElement.dataset.theme = name), theme);
-    // The button may lie under a dialog just now; it works all the same.
+    // A dialog can cover the button, but a scripted click still works.
     await person.page.evaluate(
       (tag) => document.documentElement.lang !== tag && document.querySelector(`button[lang=${tag}]`)?.click(),
       locale,
     );
     await person.page.waitForFunction((tag) => document.documentElement.lang === tag, locale);
-    // Colours may be on their way to the other theme for two frames.
+    // The new theme can need two frames to be painted.
     await person.page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
     await audit(person, `${where} in ${locale}, ${theme}, ${width} px`);
   }
 }
 
-async function landing(house) {
+async function landing(fixture) {
   for (const [locale, theme, width] of LOOKS) {
-    const a = await house.person(locale, { ...TESTED, viewport: { width, height: 800 } });
-    await a.context.addCookies([{ name: 'maju_theme', value: theme, url: house.server.url }]);
+    const a = await fixture.person(locale, { ...AUDITED, viewport: { width, height: 800 } });
+    await a.context.addCookies([{ name: 'maju_theme', value: theme, url: fixture.server.url }]);
     for (const path of [locale === 'ko' ? '/ko' : '/', '/nowhere']) {
       await a.page.goto(path);
       await a.$('h1').first().waitFor();
@@ -69,70 +72,70 @@ async function landing(house) {
   }
 }
 
-async function lobby(house) {
-  const a = await house.person('ko', TESTED);
-  await a.lobby();
-  await inEveryLook(a, 'the lobby');
-  await a.interest('재즈');
-  await a.$('.tags input').fill('co');
+async function lobby(fixture) {
+  const a = await fixture.person('ko', AUDITED);
+  await a.openLobby();
+  await auditInEveryLook(a, 'the lobby');
+  await a.addInterest('재즈');
+  await a.$('.interests input').fill('co');
   await a.$('.options li').first().waitFor();
-  await inEveryLook(a, 'the lobby with suggestions');
-  await a.$('.tags input').press('Escape');
-  await a.$('.tags input').fill('');
-  await a.$('.go .btn').click();
+  await auditInEveryLook(a, 'the lobby with suggestions');
+  await a.$('.interests input').press('Escape');
+  await a.$('.interests input').fill('');
+  await a.$('.submit .button').click();
   await a.$('#agree-missing').waitFor();
-  await inEveryLook(a, 'the lobby that asks for the rules');
-  await a.$('.textlink').click();
+  await auditInEveryLook(a, 'the lobby that asks for the rules');
+  await a.$('.text-link').click();
   await a.$('dialog[open]').waitFor();
-  await inEveryLook(a, 'the rules');
+  await auditInEveryLook(a, 'the rules');
   await a.page.keyboard.press('Escape');
   await a.$('h1').click();
   await a.page.keyboard.press('?');
   await a.$('dialog[open]').waitFor();
-  await inEveryLook(a, 'the keys');
+  await auditInEveryLook(a, 'the keys');
 }
 
-async function seeking(house, interest) {
-  const a = await house.person('ko', TESTED);
-  await a.lobby(interest);
-  await a.start();
-  await inEveryLook(a, 'looking');
-  await a.$('.art .drift path:nth-of-type(3)').waitFor({ state: 'attached' });
-  await inEveryLook(a, 'looking beyond');
+async function seeking(fixture, interest) {
+  const a = await fixture.person('ko', AUDITED);
+  await a.openLobby(interest);
+  await a.acceptRulesAndStart();
+  await auditInEveryLook(a, 'looking');
+  await a.$('.art .drifting path:nth-of-type(3)').waitFor({ state: 'attached' });
+  await auditInEveryLook(a, 'a widened search');
 }
 
-async function talk(house, interest) {
-  const [a, b] = await meet(house, interest, { a: TESTED, b: TESTED });
-  await inEveryLook(a, 'a talk without a word');
+async function talk(fixture, interest) {
+  const [a, b] = await startTalk(fixture, interest, { a: AUDITED, b: AUDITED });
+  await auditInEveryLook(a, 'a talk without messages');
   for (let n = 1; n <= 3; n++) {
-    await a.say(`안녕하세요 ${n}`);
-    await b.say(`Hello ${n}`);
+    await a.send(`안녕하세요 ${n}`);
+    await b.send(`Hello ${n}`);
   }
-  await a.sees('Hello 3');
-  await a.allSent(6);
+  await a.waitForText('Hello 3');
+  await a.waitForAllSent(6);
   await b.field.pressSequentially('…');
   await a.$('.typing').waitFor();
-  await inEveryLook(a, 'a talk');
-  await a.$('.th .ib').click();
-  await inEveryLook(a, 'the menu of a talk');
+  await auditInEveryLook(a, 'a talk');
+  await a.$('.talk-header .icon-button').click();
+  await auditInEveryLook(a, 'the menu of a talk');
   await a.page.keyboard.press('Escape');
   await a.field.fill('가'.repeat(2001));
-  await inEveryLook(a, 'a message that is too long');
+  await auditInEveryLook(a, 'a message that is too long');
   await a.field.fill('');
-  await a.$('.th .btn-d').click();
-  await a.$('.dlg').waitFor();
-  await a.$('.dlg footer .btn-danger').click();
-  await inEveryLook(a, 'the report');
+  await a.$('.talk-header .button-danger').click();
+  await a.$('.dialog').waitFor();
+  await a.$('.dialog footer .button-danger-filled').click();
+  await auditInEveryLook(a, 'the report');
   await a.page.keyboard.press('Escape');
-  await a.$('.dlg').waitFor({ state: 'detached' });
+  await a.$('.dialog').waitFor({ state: 'detached' });
   await b.page.goto('about:blank');
-  await a.stands('away');
-  await inEveryLook(a, 'a talk whose other side is away');
-  await a.$('.th .ib').click();
+  await a.waitForState('away');
+  await auditInEveryLook(a, 'a talk whose partner is away');
+  await a.$('.talk-header .icon-button').click();
   await a.$('.menu:popover-open button').first().click();
-  await a.stands('ended');
-  await inEveryLook(a, 'a talk that has ended');
+  await a.waitForState('ended');
+  await auditInEveryLook(a, 'a talk that has ended');
   await a.page.goto('/chat');
-  await a.$('.last li').waitFor();
-  await inEveryLook(a, 'the lobby with last talks');
+  await a.$('.last-talks li').waitFor();
+  await auditInEveryLook(a, 'the lobby with last talks');
 }

@@ -1,10 +1,11 @@
-//! The system's Chromium, and people who use it: each with cookies, storage and network of their own.
+//! Starts the system's Chromium and opens people in it, each with their own cookies, storage and
+//! network.
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
-import { serveFresh } from './fresh.mjs';
+import { serveDist } from './dist.mjs';
 import { Person } from './person.mjs';
 
 function find() {
@@ -15,7 +16,7 @@ function find() {
     try {
       return execFileSync('sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).trim();
     } catch {
-      // Not this one.
+      // Try the next name.
     }
   }
   throw new Error('no Chromium was found: install chromium, or name a browser with CHROMIUM');
@@ -31,7 +32,7 @@ function flags() {
     '--disable-sync',
     '--disable-dev-shm-usage',
   ];
-  // A page that did not come from the local server would have to ask before it may open a socket to it.
+  // A page that does not come from the local server would need permission to open a socket to it.
   if (process.env.E2E_DIST)
     flags.push('--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets');
   if (process.getuid?.() === 0) flags.push('--no-sandbox');
@@ -42,8 +43,8 @@ export async function openBrowser() {
   return chromium.launch({ executablePath: find(), args: flags() });
 }
 
-/** Lets people in, and sees them out at the end of a test. */
-export class House {
+/** Opens the people of a walk and closes them at its end. */
+export class Fixture {
   people = [];
   #folders = [];
 
@@ -51,23 +52,23 @@ export class House {
     Object.assign(this, { browser, server, results });
   }
 
-  /** `ko` or `en`; anything else of a browser context can be given as well. */
+  /** Opens a person with the language `ko` or `en`. `options` are those of a browser context. */
   async person(locale = 'ko', options = {}) {
-    return this.#welcome(await this.browser.newContext(this.#given(locale, options)), locale, options);
+    return this.#open(await this.browser.newContext(this.#contextOptions(locale, options)), locale, options);
   }
 
-  /** Somebody who has blocked all cookies in the browser's settings, and with them every storage. */
-  async blocked(locale = 'ko', options = {}) {
+  /** Opens a person whose browser blocks all cookies, and with them all storage. */
+  async personWithoutCookies(locale = 'ko', options = {}) {
     const folder = mkdtempSync(join(tmpdir(), 'maju-blocked-'));
     this.#folders.push(folder);
     mkdirSync(join(folder, 'Default'));
     const settings = { profile: { default_content_setting_values: { cookies: 2 } } };
     writeFileSync(join(folder, 'Default', 'Preferences'), JSON.stringify(settings));
-    const own = { executablePath: find(), args: flags(), ...this.#given(locale, options) };
-    return this.#welcome(await chromium.launchPersistentContext(folder, own), locale, options);
+    const own = { executablePath: find(), args: flags(), ...this.#contextOptions(locale, options) };
+    return this.#open(await chromium.launchPersistentContext(folder, own), locale, options);
   }
 
-  #given(locale, options) {
+  #contextOptions(locale, options) {
     return {
       locale: locale === 'ko' ? 'ko-KR' : 'en-US',
       timezoneId: 'Asia/Seoul',
@@ -77,27 +78,28 @@ export class House {
     };
   }
 
-  async #welcome(context, locale, options) {
-    await serveFresh(context);
+  async #open(context, locale, options) {
+    await serveDist(context);
     const person = new Person(context, await context.newPage(), locale, options.hasTouch);
     this.people.push(person);
     return person;
   }
 
-  /** Errors of the pages themselves: a refused style or script, an exception. */
-  complaints() {
-    return this.people.flatMap((person) => person.complaints);
+  /** Returns the errors of the pages: exceptions, and blocked styles or scripts. */
+  pageErrors() {
+    return this.people.flatMap((person) => person.pageErrors);
   }
 
-  async photograph(name) {
+  async screenshot(name) {
     for (const [at, person] of this.people.entries()) {
       await person.page.screenshot({ path: `${this.results}/${name}-${at + 1}.png` }).catch(() => undefined);
     }
   }
 
-  async empty() {
-    // Whoever still looks for somebody would be found by the next walk: a ticket outlives its page by ten seconds.
-    await Promise.all(this.people.map((person) => person.stopLooking().catch(() => undefined)));
+  async closeAll() {
+    // A ticket survives its page by ten seconds, so an open search would be matched with the next
+    // walk.
+    await Promise.all(this.people.map((person) => person.cancelSearch().catch(() => undefined)));
     await Promise.all(this.people.map((person) => person.context.close().catch(() => undefined)));
     this.people = [];
     for (const folder of this.#folders.splice(0)) rmSync(folder, { recursive: true, force: true });

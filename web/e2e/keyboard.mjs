@@ -1,71 +1,71 @@
-//! Everything with the keyboard alone: the focus is always somewhere, and can be seen there.
+//! The page with the keyboard alone: the focus is never lost and always visible.
 import { strict as assert } from 'node:assert';
 import { eventually } from './person.mjs';
 
 export const keyboardWalks = {
-  'from the lobby to the next person without a mouse': walk,
-  'dialogs take the focus and give it back': dialogs,
+  'the keyboard is enough from the lobby to the next talk': walk,
+  'a dialog takes the focus and returns it': dialogs,
 };
 
-async function walk(house, interest) {
-  const [a, b] = [await house.person('en'), await house.person('ko')];
+async function walk(fixture, interest) {
+  const [a, b] = [await fixture.person('en'), await fixture.person('ko')];
   const { keyboard } = a.page;
-  await a.lobby();
+  await a.openLobby();
   await keyboard.press('Tab');
-  assert.equal(await a.focused(), 'a.skip');
-  await a.tabTo('.tags input');
+  assert.equal(await a.focusedElement(), 'a.skip-link');
+  await a.tabTo('.interests input');
   await keyboard.type(interest);
   await keyboard.press('Enter');
-  await a.$('.tag').waitFor();
+  await a.$('.interest').waitFor();
   await a.tabTo('#agree');
   await keyboard.press('Space');
-  await a.tabTo('.go .btn');
-  assert.ok(await outlined(a), 'the focus can be seen');
+  await a.tabTo('.submit .button');
+  assert.ok(await outlined(a), 'the focus is visible');
   await keyboard.press('Enter');
   await a.$('.seek').waitFor();
-  assert.equal(await a.focused(), 'button.btn');
-  await b.lobby(interest);
-  await b.start();
-  await Promise.all([a.met(), b.met()]);
-  assert.equal(await a.focused(), 'h1', 'the new heading is read first');
-  // Whoever starts to write is in the field.
+  assert.equal(await a.focusedElement(), 'button.button');
+  await b.openLobby(interest);
+  await b.acceptRulesAndStart();
+  await Promise.all([a.waitForTalk(), b.waitForTalk()]);
+  assert.equal(await a.focusedElement(), 'h1', 'a screen reader reads the new heading first');
+  // A letter typed anywhere moves the focus to the field.
   await keyboard.type('hello from the keyboard');
   await keyboard.press('Enter');
-  await b.sees('hello from the keyboard');
-  await b.say('답장이에요');
-  await a.sees('답장이에요');
+  await b.waitForText('hello from the keyboard');
+  await b.send('답장이에요');
+  await a.waitForText('답장이에요');
   await keyboard.press('ArrowUp'); // from the empty field to the last own message
   assert.match(await a.page.evaluate(() => document.activeElement.textContent), /hello from the keyboard/);
   await keyboard.press('ArrowDown');
   assert.match(await a.page.evaluate(() => document.activeElement.textContent), /답장이에요/);
   await keyboard.press('Escape');
-  assert.match(await a.focused(), /^textarea/);
+  assert.match(await a.focusedElement(), /^textarea/);
   await keyboard.press('Alt+r');
-  await a.$('.dlg').waitFor();
+  await a.$('.dialog').waitFor();
   await keyboard.press('Escape');
-  await a.$('.dlg').waitFor({ state: 'detached' });
-  assert.notEqual(await a.focused(), 'nowhere');
+  await a.$('.dialog').waitFor({ state: 'detached' });
+  assert.notEqual(await a.focusedElement(), 'nowhere');
   await keyboard.press('Escape');
-  await a.$('.th .next.armed').waitFor();
+  await a.$('.talk-header .next-button.armed').waitFor();
   await keyboard.press('Escape');
-  await b.stands('ended');
-  await a.$('.seek .time').waitFor();
+  await b.waitForState('ended');
+  await a.$('.seek .elapsed').waitFor();
   await eventually(
     'the focus is in the panel',
-    () => a.focused(),
+    () => a.focusedElement(),
     (where) => where !== 'nowhere',
   );
 }
 
-async function dialogs(house) {
-  const a = await house.person('en');
-  await a.lobby();
+async function dialogs(fixture) {
+  const a = await fixture.person('en');
+  await a.openLobby();
   await a.page.keyboard.press('?');
   await a.$('dialog[open]').waitFor();
-  assert.match(await a.focused(), /^h2/);
+  assert.match(await a.focusedElement(), /^h2/);
   await a.page.keyboard.press('Escape');
   await a.$('dialog').waitFor({ state: 'detached' });
-  await a.$('.textlink').focus();
+  await a.$('.text-link').focus();
   await a.page.keyboard.press('Enter');
   await a.$('dialog[open]').waitFor();
   for (let presses = 0; presses < 6; presses++) {
@@ -79,7 +79,7 @@ async function dialogs(house) {
   }
   await a.page.keyboard.press('Escape');
   await a.$('dialog').waitFor({ state: 'detached' });
-  assert.equal(await a.page.evaluate(() => document.activeElement.className), 'textlink');
+  assert.equal(await a.focusedElement(), 'button.text-link');
 }
 
 const outlined = (person) =>

@@ -1,7 +1,11 @@
-//! What a person does with the page, and sees on it. Nothing here waits for time to pass: only for what the page shows.
+//! The actions of a person on the page, and what the page shows. Nothing waits for a fixed time,
+//! only for the page.
 import { strict as assert } from 'node:assert';
 
-/** Waits until a question has the wanted answer, asked again and again; the last answer is in the error. */
+/**
+ * Calls `ask` again and again until `holds` returns `true` for its result, and returns it. The
+ * error has the last result.
+ */
 export async function eventually(what, ask, holds = Boolean, limitMs = 20_000) {
   const until = Date.now() + limitMs;
   let last;
@@ -13,18 +17,20 @@ export async function eventually(what, ask, holds = Boolean, limitMs = 20_000) {
   }
 }
 
-/** What a browser writes when there is no network is not the page's fault. */
+/**
+ * Messages that the browser itself logs when there is no network. They are not errors of the page.
+ */
 const NETWORK = /Failed to load resource|WebSocket connection to|net::ERR_|ERR_INTERNET_DISCONNECTED/;
 
 export class Person {
-  complaints = [];
+  pageErrors = [];
 
   constructor(context, page, locale, touch = false) {
     Object.assign(this, { context, page, locale, touch });
     page.setDefaultTimeout(20_000);
-    page.on('pageerror', (error) => this.complaints.push(`${locale}: ${error.message}`));
+    page.on('pageerror', (error) => this.pageErrors.push(`${locale}: ${error.message}`));
     page.on('console', (line) => {
-      if (line.type() === 'error' && !NETWORK.test(line.text())) this.complaints.push(`${locale}: ${line.text()}`);
+      if (line.type() === 'error' && !NETWORK.test(line.text())) this.pageErrors.push(`${locale}: ${line.text()}`);
     });
   }
 
@@ -32,43 +38,44 @@ export class Person {
     return this.page.locator(selector, options);
   }
 
-  async lobby(interest) {
+  async openLobby(interest) {
     await this.page.goto('/chat');
-    await this.$('.go .btn').waitFor();
-    // The form knows about the rules once the server has answered.
+    await this.$('.submit .button').waitFor();
+    // The form shows the rules only after the server has answered.
     await this.page.waitForFunction(
-      () => document.querySelector('#agree') !== null || document.querySelector('.go p:last-child')?.textContent !== '',
+      () =>
+        document.querySelector('#agree') !== null || document.querySelector('.submit p:last-child')?.textContent !== '',
     );
-    // Everybody here speaks English too, or nobody would meet across the two languages of the page.
-    await this.$('.pick[lang=en] input').check();
-    if (interest) await this.interest(interest);
+    // Everybody selects English as well, so that people of both page languages are matched.
+    await this.$('.choice[lang=en] input').check();
+    if (interest) await this.addInterest(interest);
   }
 
-  async interest(topic) {
-    await this.$('.tags input').fill(topic);
-    await this.$('.tags input').press('Enter');
-    await this.$('.tag', { hasText: topic }).first().waitFor();
+  async addInterest(topic) {
+    await this.$('.interests input').fill(topic);
+    await this.$('.interests input').press('Enter');
+    await this.$('.interest', { hasText: topic }).first().waitFor();
   }
 
-  /** Through the gate for the first time: the box and the button. */
-  async start() {
+  /** Ticks the rules and starts the first search. */
+  async acceptRulesAndStart() {
     await this.$('#agree').check();
-    await this.$('.go .btn').click();
-    await this.seeking();
+    await this.$('.submit .button').click();
+    await this.waitForSearch();
   }
 
-  async seeking() {
+  async waitForSearch() {
     await this.$('.seek, .talk').first().waitFor();
   }
 
-  async stopLooking() {
-    const stop = this.$('.seek .acts .btn').last();
+  async cancelSearch() {
+    const stop = this.$('.seek .actions .button').last();
     if (!(await stop.isVisible())) return;
     await stop.click({ timeout: 1_000 });
-    await this.$('.go .btn').waitFor({ timeout: 1_000 });
+    await this.$('.submit .button').waitFor({ timeout: 1_000 });
   }
 
-  async met() {
+  async waitForTalk() {
     await this.$('.talk[data-state] textarea').waitFor();
     return new URL(this.page.url()).pathname;
   }
@@ -77,27 +84,27 @@ export class Person {
     return this.$('.talk').getAttribute('data-state');
   }
 
-  async stands(state) {
+  async waitForState(state) {
     await this.$(`.talk[data-state=${state}]`).waitFor();
   }
 
   get field() {
-    return this.$('.comp textarea');
+    return this.$('.composer textarea');
   }
 
-  async say(text) {
+  async send(text) {
     await this.field.fill(text);
-    // On glass Enter makes a new line, and the button sends.
-    if (this.touch) await this.$('.send').click();
+    // On a touch screen Enter makes a new line, and the button sends.
+    if (this.touch) await this.$('.send-button').click();
     else await this.field.press('Enter');
   }
 
-  /** Everything on the page, in its order: `[who, text, status]`. */
+  /** Returns all messages in their order: `[who, text, status]`. */
   rows() {
     return this.page.$$eval('[data-row]', (rows) =>
       rows.map((row) => [
-        row.classList.contains('me') ? 'me' : 'them',
-        row.querySelector('.bub > .t').textContent.trim(),
+        row.classList.contains('own') ? 'me' : 'them',
+        row.querySelector('.bubble > .text').textContent.trim(),
         row.dataset.status,
       ]),
     );
@@ -107,7 +114,7 @@ export class Person {
     return (await this.rows()).map(([, text]) => text);
   }
 
-  sees(text) {
+  waitForText(text) {
     return eventually(
       `${this.locale} sees "${text}"`,
       () => this.texts(),
@@ -115,7 +122,7 @@ export class Person {
     );
   }
 
-  async allSent(count) {
+  async waitForAllSent(count) {
     await eventually(
       `${this.locale} has ${count} messages, all sent`,
       () => this.rows(),
@@ -124,41 +131,44 @@ export class Person {
     );
   }
 
-  /** Where the focus is, for a walk with the keyboard alone. */
-  focused() {
+  /** Returns the element with the focus as a selector, or `nowhere`. */
+  focusedElement() {
     return this.page.evaluate(() => {
       const node = document.activeElement;
       if (!node || node === document.body) return 'nowhere';
-      return [`${node.tagName.toLowerCase()}${node.id ? `#${node.id}` : ''}`, ...node.classList].join('.');
+      return [
+        `${node.tagName.toLowerCase()}${node.id ? `#${node.id}` : ''}`,
+        ...[...node.classList].filter((name) => !name.startsWith('svelte-')),
+      ].join('.');
     });
   }
 
-  /** Tab until the focus is on it. */
-  async tabTo(selector, most = 60) {
-    for (let presses = 0; presses <= most; presses++) {
+  /** Presses Tab until the element has the focus. */
+  async tabTo(selector, maxPresses = 60) {
+    for (let presses = 0; presses <= maxPresses; presses++) {
       if (await this.page.evaluate((wanted) => document.activeElement?.matches(wanted) ?? false, selector)) return;
       await this.page.keyboard.press('Tab');
-      assert.notEqual(await this.focused(), 'nowhere', 'the focus is lost to the page');
+      assert.notEqual(await this.focusedElement(), 'nowhere', 'the focus is lost to the page');
     }
-    throw new Error(`${selector} is not reached by ${most} presses of Tab`);
+    throw new Error(`${selector} is not reached by ${maxPresses} presses of Tab`);
   }
 }
 
-/** Two people who meet: each goes through the gate, both like the same. */
-export async function meet(house, interest, options = {}) {
-  const [a, b] = await Promise.all([house.person('ko', options.a), house.person('en', options.b)]);
-  await Promise.all([a.lobby(interest), b.lobby(interest)]);
-  await Promise.all([a.start(), b.start()]);
-  const [pathA, pathB] = await Promise.all([a.met(), b.met()]);
+/** Returns two people in a talk: both have accepted the rules and share an interest. */
+export async function startTalk(fixture, interest, options = {}) {
+  const [a, b] = await Promise.all([fixture.person('ko', options.a), fixture.person('en', options.b)]);
+  await Promise.all([a.openLobby(interest), b.openLobby(interest)]);
+  await Promise.all([a.acceptRulesAndStart(), b.acceptRulesAndStart()]);
+  const [pathA, pathB] = await Promise.all([a.waitForTalk(), b.waitForTalk()]);
   assert.equal(pathA, pathB);
   assert.match(pathA, /^\/chat\/s\/[0-9a-f-]{36}$/);
   return [a, b];
 }
 
-/** Both pages tell the same story, from two sides. */
-export async function sameStory(a, b) {
+/** Asserts that both pages show the same messages. Returns their texts. */
+export async function assertSameMessages(a, b) {
   const [one, other] = [await a.rows(), await b.rows()];
-  const turned = other.map(([who, text, status]) => [who === 'me' ? 'them' : 'me', text, status]);
-  assert.deepEqual(one, turned);
+  const mirrored = other.map(([who, text, status]) => [who === 'me' ? 'them' : 'me', text, status]);
+  assert.deepEqual(one, mirrored);
   return one.map(([, text]) => text);
 }

@@ -1,90 +1,91 @@
-//! What is refused: by the browser, or by the server. The page says what and why where it was, and keeps what was written.
+//! Refusals by the browser or the server: the page shows what was refused and why, and no text is
+//! lost.
 import { strict as assert } from 'node:assert';
-import { inEveryLook, TESTED } from './axe.mjs';
-import { eventually, meet } from './person.mjs';
+import { auditInEveryLook, AUDITED } from './axe.mjs';
+import { eventually, startTalk } from './person.mjs';
 
 export const refusalsWalks = {
-  'a browser that blocks cookies is told so, and makes no visitor': cookiesBlocked,
-  'cookies lost on the way make one visitor a try, and the page goes on once they are kept': cookiesLost,
-  'cookies cleared while the page is open make one fresh visitor': cookiesCleared,
-  'a browser that blocks every storage can talk all the same': storageBlocked,
-  'a refused interest is said at its field, kept, and corrected': interestRefused,
-  'interests with joiners are taken as they are written': joiners,
-  'a message that the server refuses comes back to the field': messageRefused,
-  'a message that nobody could see is not sent': invisible,
-  'a report that is refused says so at its field': reportRefused,
-  'a block that is refused says so, and works the next time': blockRefused,
-  'the age gate is asked for where it was met, and what was wanted follows': ageGate,
-  'who was reported or blocked sees what anybody sees who is left': sameEnd,
+  'a browser that blocks cookies sees an explanation and creates no visitor': cookiesBlocked,
+  'without stored cookies each attempt creates at most one visitor, and the page continues once they work': cookiesLost,
+  'cookies cleared while the page is open create exactly one new visitor': cookiesCleared,
+  'a browser that blocks all storage can still chat': storageBlocked,
+  'a refused interest is shown at its field and can be corrected': interestRefused,
+  'interests with joiners are sent as they are written': joiners,
+  'a message that the server refuses returns to the field': messageRefused,
+  'a message without visible characters is not sent': invisible,
+  'a refused report shows the reason at its field': reportRefused,
+  'a refused block is shown and works at the next attempt': blockRefused,
+  'the rules are requested where they are missing, and the refused action then continues': ageGate,
+  'a person who was reported or blocked sees the same end as one who was left': sameEnd,
 };
 
 const PHONE = { viewport: { width: 390, height: 844 } };
 
-/** Counts the calls that may make a visitor. */
-function visits(person) {
-  const seen = { count: 0 };
-  person.page.on('request', (asked) => {
-    if (asked.method() === 'GET' && new URL(asked.url()).pathname === '/api/v1/me') seen.count++;
+/** Counts the requests that can create a visitor. */
+function countVisitorRequests(person) {
+  const requests = { count: 0 };
+  person.page.on('request', (request) => {
+    if (request.method() === 'GET' && new URL(request.url()).pathname === '/api/v1/me') requests.count++;
   });
-  return seen;
+  return requests;
 }
 
-async function cookiesBlocked(house) {
-  const a = await house.blocked('ko', { ...PHONE, ...TESTED });
-  const made = visits(a);
+async function cookiesBlocked(fixture) {
+  const a = await fixture.personWithoutCookies('ko', { ...PHONE, ...AUDITED });
+  const made = countVisitorRequests(a);
   await a.page.goto('/chat');
   await a.$('.cookies h1').waitFor();
   assert.equal(await a.$('h1').innerText(), '쿠키가 필요해요');
-  assert.equal(await a.$('.net').count(), 0, 'nothing is said to be reconnecting');
-  await a.$('.cookies .btn-p').click();
+  assert.equal(await a.$('.connection').count(), 0, 'the page does not say that it reconnects');
+  await a.$('.cookies .button-primary').click();
   await a.$('.cookies [role=status]', { hasText: '아직' }).waitFor();
-  assert.match(await a.focused(), /^button/);
+  assert.match(await a.focusedElement(), /^button/);
   assert.equal(made.count, 0);
-  await inEveryLook(a, 'a browser that blocks cookies');
+  await auditInEveryLook(a, 'a browser that blocks cookies');
 }
 
-async function cookiesLost(house, interest) {
-  const a = await house.person('en', PHONE);
-  const made = visits(a);
-  // The real answer, but for its cookie, as behind a proxy or an extension that takes it away.
+async function cookiesLost(fixture, interest) {
+  const a = await fixture.person('en', PHONE);
+  const made = countVisitorRequests(a);
+  // The real answer without its cookie, as behind a proxy or an extension that removes it.
   await a.page.route('**/api/v1/me', async (route) => {
-    const answer = await fetch(`${house.server.url}/api/v1/me`);
+    const answer = await fetch(`${fixture.server.url}/api/v1/me`);
     await route.fulfill({ status: answer.status, contentType: 'application/json', body: await answer.text() });
   });
   await a.page.goto('/chat');
   await a.$('.cookies h1').waitFor();
   assert.equal(made.count, 1);
-  await a.$('.cookies .btn-p').click();
+  await a.$('.cookies .button-primary').click();
   await a.$('.cookies [role=status]', { hasText: 'still' }).waitFor();
-  assert.equal(made.count, 2, 'one more, because the person asked');
+  assert.equal(made.count, 2, 'one more, because the person tried again');
   await a.page.unroute('**/api/v1/me');
-  await a.$('.cookies .btn-p').click();
-  await a.$('.go .btn').waitFor();
-  assert.equal(await a.focused(), 'h1');
-  await a.interest(interest);
-  await a.start();
-  await a.$('.seek .time').waitFor();
+  await a.$('.cookies .button-primary').click();
+  await a.$('.submit .button').waitFor();
+  assert.equal(await a.focusedElement(), 'h1');
+  await a.addInterest(interest);
+  await a.acceptRulesAndStart();
+  await a.$('.seek .elapsed').waitFor();
   assert.equal(made.count, 3);
 }
 
-async function cookiesCleared(house, interest) {
-  const [a, b] = await meet(house, interest);
-  await a.say('before');
-  await b.sees('before');
-  const made = visits(a);
+async function cookiesCleared(fixture, interest) {
+  const [a, b] = await startTalk(fixture, interest);
+  await a.send('before');
+  await b.waitForText('before');
+  const made = countVisitorRequests(a);
   await a.context.clearCookies();
   await a.context.setOffline(true);
-  await a.$('.net.offline').waitFor();
+  await a.$('.connection.offline').waitFor();
   await a.context.setOffline(false);
-  await house.server.kill(); // the open socket would have outlived its cookie
-  await house.server.up();
-  await a.stands('ended');
-  assert.equal(await a.$('.net').count(), 0);
+  await fixture.server.kill(); // the open socket would otherwise continue without the cookie
+  await fixture.server.up();
+  await a.waitForState('ended');
+  assert.equal(await a.$('.connection').count(), 0);
   assert.equal(made.count, 1);
   assert.equal(await a.$('.cookies').count(), 0);
 }
 
-async function storageBlocked(house, interest) {
+async function storageBlocked(fixture, interest) {
   const forbidden = () => {
     for (const name of ['localStorage', 'sessionStorage', 'indexedDB'])
       Object.defineProperty(window, name, {
@@ -93,49 +94,52 @@ async function storageBlocked(house, interest) {
         },
       });
   };
-  const [a, b] = await Promise.all([house.person('ko', PHONE), house.person('en')]);
+  const [a, b] = await Promise.all([fixture.person('ko', PHONE), fixture.person('en')]);
   await a.page.addInitScript(forbidden);
-  await Promise.all([a.lobby(interest), b.lobby(interest)]);
-  await Promise.all([a.start(), b.start()]);
-  await Promise.all([a.met(), b.met()]);
-  await a.say('저장소 없이도');
-  await b.sees('저장소 없이도');
-  await b.say('works');
-  await a.sees('works');
-  await a.$('.th .ib').click();
+  await Promise.all([a.openLobby(interest), b.openLobby(interest)]);
+  await Promise.all([a.acceptRulesAndStart(), b.acceptRulesAndStart()]);
+  await Promise.all([a.waitForTalk(), b.waitForTalk()]);
+  await a.send('저장소 없이도');
+  await b.waitForText('저장소 없이도');
+  await b.send('works');
+  await a.waitForText('works');
+  await a.$('.talk-header .icon-button').click();
   await a.$('.menu:popover-open button').first().click();
-  await a.stands('ended');
-  await a.$('.over .btn', { hasText: '처음으로' }).click();
-  await a.$('.last li').waitFor();
+  await a.waitForState('ended');
+  await a.$('.end-panel .button', { hasText: '처음으로' }).click();
+  await a.$('.last-talks li').waitFor();
   await eventually('the last talk can be read', async () => {
-    await a.$('.last .btn').first().click();
-    return (await a.texts()).includes('works') || a.sees('works');
+    await a.$('.last-talks .button').first().click();
+    return (await a.texts()).includes('works') || a.waitForText('works');
   });
 }
 
-/** What the person writes as one word reaches the server as another: only so does it refuse what the page would not send. */
-async function garble(person, written, sent) {
-  const way = { open: Promise.resolve() };
+/**
+ * Replaces a text in all frames to the server, so that the server receives what the page itself
+ * would not send.
+ */
+async function replaceInFrames(person, written, sent) {
+  const gate = { open: Promise.resolve() };
   await person.page.routeWebSocket('**/ws', (page) => {
     const server = page.connectToServer();
     page.onMessage(async (frame) => {
-      await way.open;
+      await gate.open;
       server.send(String(frame).replaceAll(written, sent));
     });
   });
-  return way;
+  return gate;
 }
 
-async function interestRefused(house, interest) {
-  const a = await house.person('ko', { ...PHONE, ...TESTED });
-  await a.lobby();
-  // The page's own rule: said at once, and what was typed stays.
-  await a.$('.tags input').fill('재즈\u202e');
-  await a.$('.tags input').press('Enter');
-  await a.$('.tags.bad').waitFor();
-  assert.equal(await a.$('.tags input').inputValue(), '재즈\u202e');
-  await a.$('.tags input').fill('');
-  // The server's: one that an earlier version of the page has kept.
+async function interestRefused(fixture, interest) {
+  const a = await fixture.person('ko', { ...PHONE, ...AUDITED });
+  await a.openLobby();
+  // The page's own check: shown at once, and the typed text stays.
+  await a.$('.interests input').fill('재즈\u202e');
+  await a.$('.interests input').press('Enter');
+  await a.$('.interests.invalid').waitFor();
+  assert.equal(await a.$('.interests input').inputValue(), '재즈\u202e');
+  await a.$('.interests input').fill('');
+  // The server's check: an interest that an earlier version of the page has stored.
   await a.page.evaluate((kept) => localStorage.setItem('maju.choices', JSON.stringify(kept)), {
     interests: [`${interest}\u202e`, interest],
     languages: ['ko', 'en'],
@@ -143,131 +147,133 @@ async function interestRefused(house, interest) {
   });
   await a.page.reload();
   await a.$('#agree').waitFor();
-  await a.$('.tags input').fill('산책'); // still being typed when Start is pressed
+  await a.$('.interests input').fill('산책'); // still being typed when Start is pressed
   await a.$('#agree').check();
-  await a.$('.go .btn').click();
-  await a.$('.fld .oops', { hasText: '쓸 수 없는 관심사' }).waitFor();
-  assert.equal(await a.$('.go .oops').count(), 0);
-  assert.equal(await a.$('.tag').count(), 3);
-  assert.deepEqual(await a.$('.tag.bad').allInnerTexts(), [`${interest}\u202e`]);
-  assert.match(await a.focused(), /^input/);
-  assert.equal(await a.$('.tags input').getAttribute('aria-invalid'), 'true');
-  await inEveryLook(a, 'a refused interest');
-  await a.$('.tag button').first().click();
-  assert.equal(await a.$('.oops').count(), 0);
-  await a.$('.go .btn').click();
-  await a.$('.seek .time').waitFor();
+  await a.$('.submit .button').click();
+  await a.$('.field-group .field-error', { hasText: '쓸 수 없는 관심사' }).waitFor();
+  assert.equal(await a.$('.submit .field-error').count(), 0);
+  assert.equal(await a.$('.interest').count(), 3);
+  assert.deepEqual(await a.$('.interest.invalid').allInnerTexts(), [`${interest}\u202e`]);
+  assert.match(await a.focusedElement(), /^input/);
+  assert.equal(await a.$('.interests input').getAttribute('aria-invalid'), 'true');
+  await auditInEveryLook(a, 'a refused interest');
+  await a.$('.interest button').first().click();
+  assert.equal(await a.$('.field-error').count(), 0);
+  await a.$('.submit .button').click();
+  await a.$('.seek .elapsed').waitFor();
 }
 
-async function joiners(house) {
-  const a = await house.person('ko');
+async function joiners(fixture) {
+  const a = await fixture.person('ko');
   const asked = [];
   a.page.on('websocket', (socket) => socket.on('framesent', ({ payload }) => asked.push(String(payload))));
-  await a.lobby();
+  await a.openLobby();
   const topics = ['👩‍💻', '🏳️‍🌈', 'می‌خواهم', 'ක්‍රි'];
-  for (const topic of topics) await a.interest(topic);
+  for (const topic of topics) await a.addInterest(topic);
   await a.$('#agree').check();
-  await a.$('.go .btn').click();
+  await a.$('.submit .button').click();
   const seek = await eventually('a seek', async () => asked.find((frame) => frame.includes('"seek"')));
   assert.deepEqual(JSON.parse(seek).interests, topics);
 }
 
-async function messageRefused(house, interest) {
-  const a = await house.person('ko', { ...PHONE, ...TESTED });
-  const b = await house.person('en');
-  const way = await garble(a, 'REFUSED', '\u202e');
-  await Promise.all([a.lobby(interest), b.lobby(interest)]);
-  await Promise.all([a.start(), b.start()]);
-  await Promise.all([a.met(), b.met()]);
-  await a.say('이 말은 REFUSED');
-  await a.$('.count.bad').waitFor();
+async function messageRefused(fixture, interest) {
+  const a = await fixture.person('ko', { ...PHONE, ...AUDITED });
+  const b = await fixture.person('en');
+  const gate = await replaceInFrames(a, 'REFUSED', '\u202e');
+  await Promise.all([a.openLobby(interest), b.openLobby(interest)]);
+  await Promise.all([a.acceptRulesAndStart(), b.acceptRulesAndStart()]);
+  await Promise.all([a.waitForTalk(), b.waitForTalk()]);
+  await a.send('이 말은 REFUSED');
+  await a.$('.counter.invalid').waitFor();
   assert.equal(await a.field.inputValue(), '이 말은 REFUSED');
   assert.deepEqual(await a.rows(), []);
-  await inEveryLook(a, 'a message that came back');
-  // Something else is being written: the refused one waits at its place.
+  await auditInEveryLook(a, 'a message that came back');
+  // Another text is being written, so the refused message stays in the list.
   let release;
-  way.open = new Promise((go) => (release = go));
-  await a.say('둘째 REFUSED');
+  gate.open = new Promise((go) => (release = go));
+  await a.send('둘째 REFUSED');
   await a.field.pressSequentially('쓰던 말');
   release();
-  await a.$('.fail').waitFor();
-  await inEveryLook(a, 'a refused message');
-  await a.$('.fail .btn').first().click();
+  await a.$('.failed').waitFor();
+  await auditInEveryLook(a, 'a refused message');
+  await a.$('.failed .button').first().click();
   assert.equal(await a.field.inputValue(), '둘째 REFUSED\n쓰던 말');
-  assert.equal(await a.focused(), 'textarea');
-  await a.say('이제 됐어요');
-  await b.sees('이제 됐어요');
+  assert.equal(await a.focusedElement(), 'textarea');
+  await a.send('이제 됐어요');
+  await b.waitForText('이제 됐어요');
   assert.deepEqual(await b.texts(), ['이제 됐어요']);
 }
 
-async function invisible(house, interest) {
-  const [a, b] = await meet(house, interest);
+async function invisible(fixture, interest) {
+  const [a, b] = await startTalk(fixture, interest);
   for (const text of ['\u200b', '\u3164', '\u2800\u00ad', '\u0301']) {
     await a.field.fill(text);
     await a.field.press('Enter');
-    await a.$('.count.bad', { hasText: '보이는 글자' }).waitFor();
+    await a.$('.counter.invalid', { hasText: '보이는 글자' }).waitFor();
     assert.equal(await a.field.inputValue(), text);
   }
-  await a.say('보여요');
-  await b.sees('보여요');
+  await a.send('보여요');
+  await b.waitForText('보여요');
   assert.deepEqual(await b.texts(), ['보여요']);
   assert.deepEqual(await a.texts(), ['보여요']);
 }
 
-async function reportRefused(house, interest) {
-  const a = await house.person('ko', { ...PHONE, ...TESTED });
-  const b = await house.person('en');
-  await garble(a, 'REFUSED', '\\u0000');
-  await Promise.all([a.lobby(interest), b.lobby(interest)]);
-  await Promise.all([a.start(), b.start()]);
-  await Promise.all([a.met(), b.met()]);
-  await b.say('rude');
-  await a.sees('rude');
-  await a.$('.th .btn-d').click();
-  await a.$('.rd').first().check();
+async function reportRefused(fixture, interest) {
+  const a = await fixture.person('ko', { ...PHONE, ...AUDITED });
+  const b = await fixture.person('en');
+  await replaceInFrames(a, 'REFUSED', '\\u0000');
+  await Promise.all([a.openLobby(interest), b.openLobby(interest)]);
+  await Promise.all([a.acceptRulesAndStart(), b.acceptRulesAndStart()]);
+  await Promise.all([a.waitForTalk(), b.waitForTalk()]);
+  await b.send('rude');
+  await a.waitForText('rude');
+  await a.$('.talk-header .button-danger').click();
+  await a.$('.radio').first().check();
   await a.$('.report textarea').fill('REFUSED');
-  await a.$('.dlg footer .btn-danger').click();
+  await a.$('.dialog footer .button-danger-filled').click();
   await a.$('#report-note').waitFor();
-  assert.equal(await a.focused(), 'textarea');
-  await inEveryLook(a, 'a report whose note is refused');
+  assert.equal(await a.focusedElement(), 'textarea');
+  await auditInEveryLook(a, 'a report whose note is refused');
   await a.$('.report textarea').fill('무례했어요');
   assert.equal(await a.$('#report-note').count(), 0);
-  await a.$('.dlg footer .btn-danger').click();
-  await a.stands('ended');
+  await a.$('.dialog footer .button-danger-filled').click();
+  await a.waitForState('ended');
 }
 
-async function blockRefused(house, interest) {
-  const a = await house.person('ko', { ...PHONE, ...TESTED });
-  const b = await house.person('en');
+async function blockRefused(fixture, interest) {
+  const a = await fixture.person('ko', { ...PHONE, ...AUDITED });
+  const b = await fixture.person('en');
   let refusals = 1;
   await a.page.routeWebSocket('**/ws', (page) => {
     const server = page.connectToServer();
     page.onMessage((text) => {
       const frame = JSON.parse(String(text));
       if (frame.type !== 'block' || refusals-- <= 0) return server.send(text);
-      page.send(JSON.stringify({ re: frame.id, error: { code: 'rate_limited', message: 'Wait.', retry_after_ms: 500 } }));
+      page.send(
+        JSON.stringify({ re: frame.id, error: { code: 'rate_limited', message: 'Wait.', retry_after_ms: 500 } }),
+      );
     });
   });
-  await Promise.all([a.lobby(interest), b.lobby(interest)]);
-  await Promise.all([a.start(), b.start()]);
-  await Promise.all([a.met(), b.met()]);
+  await Promise.all([a.openLobby(interest), b.openLobby(interest)]);
+  await Promise.all([a.acceptRulesAndStart(), b.acceptRulesAndStart()]);
+  await Promise.all([a.waitForTalk(), b.waitForTalk()]);
   const block = async () => {
-    await a.$('.th .ib').click();
-    await a.$('.menu:popover-open .risky').click();
+    await a.$('.talk-header .icon-button').click();
+    await a.$('.menu:popover-open .danger').click();
   };
   await block();
   await a.$('.strip[role=alert]').waitFor();
-  await a.stands('open');
-  await inEveryLook(a, 'a block that was refused');
+  await a.waitForState('open');
+  await auditInEveryLook(a, 'a block that was refused');
   await block();
-  await Promise.all([a.stands('ended'), b.stands('ended')]);
+  await Promise.all([a.waitForState('ended'), b.waitForState('ended')]);
   assert.equal(await a.$('.strip').count(), 0);
 }
 
-async function ageGate(house, interest) {
-  // The page believes that the rules were accepted; the server knows better.
-  const a = await house.person('ko', { ...PHONE, ...TESTED });
-  const b = await house.person('en');
+async function ageGate(fixture, interest) {
+  // The page assumes that the rules were accepted, but the server has no acceptance.
+  const a = await fixture.person('ko', { ...PHONE, ...AUDITED });
+  const b = await fixture.person('en');
   let send = null;
   let gated = 0;
   await a.page.routeWebSocket('**/ws', (page) => {
@@ -286,82 +292,88 @@ async function ageGate(house, interest) {
     const me = await answer.json();
     await route.fulfill({ response: answer, json: { ...me, rules: { ...me.rules, accepted: me.rules.current } } });
   });
-  await Promise.all([a.lobby(interest), b.lobby(interest)]);
+  await Promise.all([a.openLobby(interest), b.openLobby(interest)]);
   assert.equal(await a.$('#agree').count(), 0);
-  await a.$('.go .btn').click(); // this refusal is the server's own
+  await a.$('.submit .button').click(); // here the real server refuses
   await a.$('.consent').waitFor();
-  await inEveryLook(a, 'the age gate');
-  await a.$('.dlg footer .btn-p').click();
+  await auditInEveryLook(a, 'the age gate');
+  await a.$('.dialog footer .button-primary').click();
   await a.$('#consent-missing').waitFor();
-  await inEveryLook(a, 'the age gate that asks for its tick');
-  await pass(a);
-  await a.$('.seek .time').waitFor();
-  await b.start();
-  await Promise.all([a.met(), b.met()]);
+  await auditInEveryLook(a, 'the age gate with the box not ticked');
+  await acceptRules(a);
+  await a.$('.seek .elapsed').waitFor();
+  await b.acceptRulesAndStart();
+  await Promise.all([a.waitForTalk(), b.waitForTalk()]);
 
   send = 'send'; // as after the rules have changed
-  await a.say('규칙을 확인하고 갈 말');
+  await a.send('규칙을 확인하고 갈 말');
   await a.$('.consent').waitFor();
-  assert.deepEqual((await a.rows()).map(([, , status]) => status), ['pending']);
-  await pass(a);
-  await b.sees('규칙을 확인하고 갈 말');
+  assert.deepEqual(
+    (await a.rows()).map(([, , status]) => status),
+    ['pending'],
+  );
+  await acceptRules(a);
+  await b.waitForText('규칙을 확인하고 갈 말');
 
   send = 'send';
-  await a.say('나중에 보낼 말');
+  await a.send('나중에 보낼 말');
   await a.$('.consent').waitFor();
   await a.page.keyboard.press('Escape');
-  await a.$('.fail .why').waitFor();
-  await a.$('.fail .btn').first().click();
-  await b.sees('나중에 보낼 말');
+  await a.$('.failed .reason').waitFor();
+  await a.$('.failed .button').first().click();
+  await b.waitForText('나중에 보낼 말');
   assert.equal(gated, 2);
-  assert.equal(await a.$('.net').count(), 0);
+  assert.equal(await a.$('.connection').count(), 0);
 }
 
-async function pass(person) {
-  await person.$('.consent .ck').check();
-  await person.$('.dlg footer .btn-p').click();
-  await person.$('.dlg').waitFor({ state: 'detached' });
+async function acceptRules(person) {
+  await person.$('.consent .checkbox').check();
+  await person.$('.dialog footer .button-primary').click();
+  await person.$('.dialog').waitFor({ state: 'detached' });
 }
 
-/** The same words from either end: all that a page shows of a talk that is over, but for the names and the time. */
-async function sameEnd(house, interest) {
+/** Compares everything that the page shows of an ended talk, except the names and the time. */
+async function sameEnd(fixture, interest) {
   const ways = {
     leave: async (a) => {
-      await a.$('.th .ib').click();
+      await a.$('.talk-header .icon-button').click();
       await a.$('.menu:popover-open button').first().click();
     },
     block: async (a) => {
-      await a.$('.th .ib').click();
-      await a.$('.menu:popover-open .risky').click();
+      await a.$('.talk-header .icon-button').click();
+      await a.$('.menu:popover-open .danger').click();
     },
     report: async (a) => {
-      await a.$('.th .btn-d').click();
-      await a.$('.rd').first().check();
-      await a.$('.dlg footer .btn-danger').click();
-      await a.$('.dlg').waitFor({ state: 'detached' });
+      await a.$('.talk-header .button-danger').click();
+      await a.$('.radio').first().check();
+      await a.$('.dialog footer .button-danger-filled').click();
+      await a.$('.dialog').waitFor({ state: 'detached' });
     },
   };
   const seen = {};
   for (const [way, end] of Object.entries(ways)) {
-    const [a, b] = await meet(house, interest);
-    await b.say('hi');
-    await a.sees('hi');
-    const name = await b.$('.th h1').innerText();
+    const [a, b] = await startTalk(fixture, interest);
+    await b.send('hi');
+    await a.waitForText('hi');
+    const name = await b.$('.talk-header h1').innerText();
     const own = await b.$('.about .names bdi').first().innerText();
     await end(a);
-    await Promise.all([a.stands('ended'), b.stands('ended')]);
+    await Promise.all([a.waitForState('ended'), b.waitForState('ended')]);
     const words = async () => {
       const text = await b.page.evaluate(() => `${document.title}\n${document.body.innerText}`);
-      return text.replaceAll(name, 'THEM').replaceAll(own, 'ME').replace(/\d+:\d+\s*[AP]M/g, 'TIME');
+      return text
+        .replaceAll(name, 'THEM')
+        .replaceAll(own, 'ME')
+        .replace(/\d+:\d+\s*[AP]M/g, 'TIME');
     };
-    await b.$('[data-announcer]', { hasText: 'left the chat' }).waitFor(); // told at its own pace
+    await b.$('[data-announcer]', { hasText: 'left the chat' }).waitFor(); // announcements are delayed
     const ended = (await words()).replace(/Read ·|Sent ·/g, '');
-    await b.$('.over .btn', { hasText: 'Back to start' }).click();
-    await b.$('.last li').waitFor();
-    await b.$('.last .btn').first().click();
-    await b.sees('hi');
+    await b.$('.end-panel .button', { hasText: 'Back to start' }).click();
+    await b.$('.last-talks li').waitFor();
+    await b.$('.last-talks .button').first().click();
+    await b.waitForText('hi');
     seen[way] = [ended, (await words()).replace(/Read ·|Sent ·/g, '')];
-    await house.empty();
+    await fixture.closeAll();
   }
   assert.match(seen.leave[0], /left the chat/);
   assert.deepEqual(seen.block, seen.leave);

@@ -1,22 +1,23 @@
-//! Runs every walk against the real server in a real browser, one after the other, and counts. `node e2e/run.mjs [part of a name]`
+//! Runs the walks against the real server in a real browser, one after the other: `node e2e/run.mjs
+//! [part of a name]`.
 import { mkdirSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { House, openBrowser } from './browser.mjs';
+import { Fixture, openBrowser } from './browser.mjs';
 import { Server } from './server.mjs';
 import { axeWalks } from './axe.mjs';
 import { imeWalks } from './ime.mjs';
 import { keyboardWalks } from './keyboard.mjs';
-import { lossWalks } from './loss.mjs';
-import { meetWalks } from './meet.mjs';
+import { recoveryWalks } from './recovery.mjs';
+import { talkWalks } from './talk.mjs';
 import { pageWalks } from './page.mjs';
 import { refusalsWalks } from './refusals.mjs';
 import { textsWalks } from './texts.mjs';
-import { waysWalks } from './ways.mjs';
+import { leavingWalks } from './leaving.mjs';
 
 const WALKS = {
-  ...meetWalks,
-  ...lossWalks,
-  ...waysWalks,
+  ...talkWalks,
+  ...recoveryWalks,
+  ...leavingWalks,
   ...refusalsWalks,
   ...textsWalks,
   ...imeWalks,
@@ -37,24 +38,24 @@ const browser = await openBrowser();
 let failed = 0;
 
 for (const [at, [name, walk]] of chosen.entries()) {
-  const house = new House(browser, server, results);
+  const fixture = new Fixture(browser, server, results);
   const began = Date.now();
   let timer;
   try {
-    const late = new Promise((_, refuse) => {
-      timer = setTimeout(() => refuse(new Error(`not done after ${LIMIT_MS / 1000} s`)), LIMIT_MS);
+    const timeout = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`not done after ${LIMIT_MS / 1000} s`)), LIMIT_MS);
     });
-    await Promise.race([walk(house, `walk ${at + 1}`), late]);
-    const complaints = house.complaints();
-    if (complaints.length > 0) throw new Error(`the page complains:\n${complaints.join('\n')}`);
+    await Promise.race([walk(fixture, `walk ${at + 1}`), timeout]);
+    const pageErrors = fixture.pageErrors();
+    if (pageErrors.length > 0) throw new Error(`the page has errors:\n${pageErrors.join('\n')}`);
     console.log(`ok    ${name} (${((Date.now() - began) / 1000).toFixed(1)} s)`);
   } catch (error) {
     failed++;
-    await house.photograph(`failed-${at + 1}`);
+    await fixture.screenshot(`failed-${at + 1}`);
     console.log(`FAIL  ${name}\n      ${String(error.stack ?? error).replaceAll('\n', '\n      ')}`);
   } finally {
     clearTimeout(timer);
-    await house.empty();
+    await fixture.closeAll();
   }
 }
 

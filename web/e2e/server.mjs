@@ -1,4 +1,4 @@
-//! The real server, as a person would start it: on a folder of its own, on a free port, stopped by its process id.
+//! Starts the real server with its own data folder on a free port, and stops it by its process id.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, createWriteStream, existsSync, mkdtempSync, rmSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 const BINARY = resolve(process.env.MAJU_BIN ?? fileURLToPath(new URL('../../target/debug/maju', import.meta.url)));
-/** The first start makes the database; on a busy machine that takes a while. */
+/** The first start creates the database, which takes a while on a busy machine. */
 const START_MS = 90_000;
 const STOP_MS = 20_000;
 
@@ -33,13 +33,14 @@ export class Server {
     server.port = await freePort();
     server.url = `http://127.0.0.1:${server.port}`;
     server.folder = mkdtempSync(join(tmpdir(), 'maju-e2e-'));
-    chmodSync(server.folder, 0o755); // a root's Postgres runs as somebody else, who must reach it
+    // Started by root, Postgres runs as another user, who needs access.
+    chmodSync(server.folder, 0o755);
     server.logFile = join(results, 'server.log');
     await server.up();
     return server;
   }
 
-  /** Starts it (again), on the same folder and port. */
+  /** Starts the server, also again, with the same folder and port. */
   async up() {
     const log = createWriteStream(this.logFile, { flags: 'a' });
     const child = spawn(BINARY, ['serve', '--listen', `127.0.0.1:${this.port}`, '--data-dir', this.folder], {
@@ -64,7 +65,7 @@ export class Server {
     }
   }
 
-  /** As a power cut would. */
+  /** Kills the server without a shutdown. */
   async kill() {
     process.kill(this.#child.pid, 'SIGKILL');
     await this.#exited;

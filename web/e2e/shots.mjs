@@ -1,7 +1,8 @@
-//! Pictures of every page, for people to look at: `node e2e/shots.mjs <folder>`. Korean in light, English in dark, phone and desk.
+//! Takes screenshots of every page: `node e2e/shots.mjs <folder>`. Korean in light, English in
+//! dark, phone and desktop.
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { openBrowser, House } from './browser.mjs';
+import { openBrowser, Fixture } from './browser.mjs';
 import { Server } from './server.mjs';
 
 const folder = resolve(process.argv[2] ?? 'shots');
@@ -43,8 +44,8 @@ const STORY = {
   ],
 };
 
-async function photograph(locale, theme, width, height) {
-  const house = new House(browser, server, folder);
+async function screenshots(locale, theme, width, height) {
+  const fixture = new Fixture(browser, server, folder);
   const looks = {
     viewport: { width, height },
     deviceScaleFactor: 2,
@@ -52,8 +53,8 @@ async function photograph(locale, theme, width, height) {
     reducedMotion: 'reduce',
     hasTouch: width < 600,
   };
-  const a = await house.person(locale, looks);
-  const b = await house.person(locale);
+  const a = await fixture.person(locale, looks);
+  const b = await fixture.person(locale);
   const name = (page) => join(folder, `${page}-${locale}-${theme}-${width}.png`);
   const shot = async (page, options = {}) => {
     await a.page.evaluate(() => document.fonts.ready);
@@ -64,60 +65,60 @@ async function photograph(locale, theme, width, height) {
   await shot('landing', { fullPage: true });
   await a.page.goto('/nowhere');
   await shot('not-found');
-  await a.lobby();
+  await a.openLobby();
   await shot('lobby', { fullPage: true });
-  for (const topic of TOPICS[locale]) await a.interest(topic);
-  await a.$('.textlink').click();
+  for (const topic of TOPICS[locale]) await a.addInterest(topic);
+  await a.$('.text-link').click();
   await a.$('dialog[open]').waitFor();
   await shot('rules');
   await a.page.keyboard.press('Escape');
-  await a.start();
-  await a.$('.seek .time').waitFor();
+  await a.acceptRulesAndStart();
+  await a.$('.seek .elapsed').waitFor();
   await shot('looking');
-  await b.lobby();
-  for (const topic of TOPICS[locale]) await b.interest(topic);
-  const met = a.$('.seek.met').waitFor(); // for less than a second
-  await b.start();
+  await b.openLobby();
+  for (const topic of TOPICS[locale]) await b.addInterest(topic);
+  const met = a.$('.seek.found').waitFor(); // shown for less than a second
+  await b.acceptRulesAndStart();
   await met;
   await shot('met');
-  await Promise.all([a.met(), b.met()]);
+  await Promise.all([a.waitForTalk(), b.waitForTalk()]);
   await shot('talk-new');
   for (const [who, text] of STORY[locale]) {
-    await (who === 'me' ? a : b).say(text);
-    await (who === 'me' ? b : a).sees(text);
+    await (who === 'me' ? a : b).send(text);
+    await (who === 'me' ? b : a).waitForText(text);
   }
   await b.field.pressSequentially('…');
   await a.$('.typing').waitFor();
   await shot('talk');
-  await a.$('.th .next').click();
+  await a.$('.talk-header .next-button').click();
   await shot('talk-armed');
-  await a.$('.th .ib').click();
+  await a.$('.talk-header .icon-button').click();
   await shot('talk-menu');
   await a.page.keyboard.press('Escape');
-  await a.$('.th .btn-d').click();
-  await a.$('.rd').first().check();
+  await a.$('.talk-header .button-danger').click();
+  await a.$('.radio').first().check();
   await shot('report');
   await a.page.keyboard.press('Escape');
-  await a.$('.dlg').waitFor({ state: 'detached' });
+  await a.$('.dialog').waitFor({ state: 'detached' });
   const path = new URL(b.page.url()).pathname;
   await b.page.goto('about:blank');
-  await a.stands('away');
+  await a.waitForState('away');
   await shot('talk-away');
   await b.page.goto(path);
-  await b.$('.th .ib').click();
+  await b.$('.talk-header .icon-button').click();
   await b.$('.menu:popover-open button').first().click();
-  await a.stands('ended');
+  await a.waitForState('ended');
   await shot('talk-ended');
   await a.page.goto('/chat');
-  await a.$('.last li').waitFor();
+  await a.$('.last-talks li').waitFor();
   await shot('lobby-back', { fullPage: true });
-  await house.empty();
+  await fixture.closeAll();
   console.log(`${locale} ${theme} ${width}`);
 }
 
 try {
   for (const [locale, theme] of LOOKS) {
-    for (const [width, height] of SIZES) await photograph(locale, theme, width, height);
+    for (const [width, height] of SIZES) await screenshots(locale, theme, width, height);
   }
 } finally {
   await browser.close();

@@ -1,4 +1,5 @@
-//! Proves that the type checker still finds errors: the three planted in `canary/` must be reported, and no others.
+//! Checks that the type checker finds errors: it must report the three planted in `canary/`, and no
+//! others.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 

@@ -1,11 +1,15 @@
-//! Computes the contrast of every pair of tokens that stand on each other, in light and dark, and refuses the ones below their minimum.
+//! Computes the contrast of every pair of tokens in light and dark. Fails if one is below its
+//! minimum.
 import { readFileSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const TOKENS = new URL('../src/styles/tokens.css', import.meta.url);
 const HUES = ['pine', 'persimmon', 'plum', 'indigo', 'ochre', 'sky', 'moss', 'rose'];
 
-/** What stands on what, and the ratio it needs (WCAG 2.2: 4.5 for text, 3 for what marks a control, 7 for running text). */
+/**
+ * Foreground, background and the required ratio (WCAG 2.2: 4.5 for text, 3 for control borders, 7
+ * for running text).
+ */
 export const PAIRS = [
   ...['bg', 'surface', 'surface-2'].map((ground) => ['text', ground, 7]),
   ...['text-2', 'text-3', 'primary', 'accent', 'danger'].flatMap((ink) =>
@@ -22,11 +26,11 @@ export const PAIRS = [
   ['warn-text', 'warn-bg', 4.5],
   ['on-bubble-me', 'bubble-me', 4.5],
   ['meta-me', 'bubble-me', 4.5],
-  ['bg', 'text', 7], // the note under an armed Next
-  ...HUES.flatMap((hue) => ['bg', 'surface', 'surface-2'].map((ground) => [`h-${hue}`, ground, 4.5])),
+  ['bg', 'text', 7], // the note below an armed Next button
+  ...HUES.flatMap((hue) => ['bg', 'surface', 'surface-2'].map((ground) => [`hue-${hue}`, ground, 4.5])),
 ];
 
-/** The colours of a sheet: name → [light, dark]. */
+/** Returns the colours of a style sheet: name → [light, dark]. */
 export function tokensOf(css) {
   const tokens = new Map();
   for (const [, name, light, dark] of css.matchAll(/--([\w-]+):\s*light-dark\((#[0-9a-f]{6}),\s*(#[0-9a-f]{6})\)/gi)) {
@@ -43,13 +47,13 @@ function luminance(hex) {
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
 }
 
-/** WCAG 2's ratio, 1 to 21. */
+/** Returns the contrast ratio of WCAG 2, 1 to 21. */
 export function ratio(one, other) {
   const [low, high] = [luminance(one), luminance(other)].sort((a, b) => a - b);
   return (high + 0.05) / (low + 0.05);
 }
 
-/** Every pair in both themes. A token that is missing has a ratio of 0. */
+/** Returns the result of every pair in both themes. A missing token has the ratio 0. */
 export function audit(css) {
   const tokens = tokensOf(css);
   return PAIRS.flatMap(([ink, ground, least]) =>

@@ -1,4 +1,4 @@
-//! The scripts that judge the build: they must refuse what is wrong.
+//! The scripts that check the build: they must report what is wrong.
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -10,16 +10,16 @@ import { closure, measure } from './size.mjs';
 describe('contrast', () => {
   const css = readFileSync(resolve(process.cwd(), 'src/styles/tokens.css'), 'utf8');
 
-  it('computes what WCAG computes', () => {
+  it('computes the ratio of WCAG', () => {
     expect(ratio('#000000', '#ffffff')).toBeCloseTo(21, 5);
     expect(ratio('#1D1B16', '#FBF9F4')).toBeCloseTo(16.35, 2);
   });
 
-  it('is enough for every pair of the tokens', () => {
+  it('is sufficient for every pair of tokens', () => {
     expect(audit(css).filter(({ ok }: { ok: boolean }) => !ok)).toEqual([]);
   });
 
-  it('refuses a paler ink, and a token that is gone', () => {
+  it('reports a colour that is too pale, and a missing token', () => {
     const pale = css.replace(/--text-3: light-dark\(#\w+/, '--text-3: light-dark(#B0A894');
     expect(
       audit(pale).some(
@@ -38,11 +38,11 @@ describe('sizes', () => {
     'index.html': { file: 'app.js', isEntry: true, imports: ['_shared'], css: ['app.css'] },
     'src/landing/main.ts': { file: 'landing.js', isEntry: true, imports: ['_shared'] },
     'src/Lazy.svelte': { file: 'lazy.js', isDynamicEntry: true, imports: ['index.html'] },
-    _shared: { file: 'shared.js', imports: ['_deep'], css: ['shared.css'] },
-    _deep: { file: 'deep.js' },
+    '_shared': { file: 'shared.js', imports: ['_deep'], css: ['shared.css'] },
+    '_deep': { file: 'deep.js' },
   };
 
-  it('count all that an entry loads, once', () => {
+  it('count every file that an entry loads, once', () => {
     expect(closure(manifest, 'index.html')).toEqual(['index.html', '_shared', '_deep']);
     const lines = measure(manifest, () => 1000) as { name: string; bytes: number; limit: number }[];
     expect(Object.fromEntries(lines.map(({ name, bytes }) => [name, bytes]))).toEqual({

@@ -1,4 +1,5 @@
-//! Measures the build against the budgets: what a page loads first, the whole client, each lazy chunk, the sheets.
+//! Measures the build against its budgets: first scripts, all scripts, each lazy chunk, style
+//! sheets.
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -6,7 +7,9 @@ import { brotliCompressSync, constants } from 'node:zlib';
 
 const KIB = 1024;
 
-/** In bytes of brotli 11. The first chat script is refused above its limit and named from `warn` on. */
+/**
+ * In bytes of brotli 11. The first chat script is refused above its limit and named from `warn` on.
+ */
 export const BUDGETS = {
   landing: { limit: 6 * KIB, warn: 5 * KIB },
   chat: { limit: 60 * KIB, warn: 50 * KIB },

@@ -2,14 +2,14 @@
 import { mount } from 'svelte';
 import App from './App.svelte';
 import './app.css';
-import { Chat } from './chat.svelte';
+import { Chat } from './chat/chat.svelte';
 import { firstLocale } from './i18n';
 import { words } from './i18n/words.svelte';
-import { look } from './ui/theme.svelte';
+import { themeSetting } from './ui/theme.svelte';
 import { socketUrl } from './wire/socket';
 
-look.read();
-// The server writes the language on the page: the chosen one, or the one the browser asked for.
+themeSetting.read();
+// The server has written the language on the page: the chosen one, or the browser's.
 words.locale = firstLocale(document.documentElement.lang, navigator.languages);
 document.documentElement.lang = words.locale;
 

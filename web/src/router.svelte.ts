@@ -1,4 +1,4 @@
-//! Which screen: the address is the only memory.
+//! Selects the screen by the address, which is the only state.
 
 export type Route = { name: 'lobby' } | { name: 'talk'; session: string };
 
@@ -9,14 +9,16 @@ export function routeOf(path: string): Route {
 
 class Router {
   path = $state(location.pathname);
-  /** Counts the moves within the page: the first screen does not take the focus, the later ones do. */
-  moves = $state(0);
+  /**
+   * Number of navigations within the page. The first screen does not take the focus, later ones do.
+   */
+  navigations = $state(0);
   readonly route = $derived(routeOf(this.path));
 
   listen(): () => void {
-    const moved = () => this.#at(location.pathname);
-    addEventListener('popstate', moved);
-    return () => removeEventListener('popstate', moved);
+    const navigated = () => this.#at(location.pathname);
+    addEventListener('popstate', navigated);
+    return () => removeEventListener('popstate', navigated);
   }
 
   go(path: string, replace = false): void {
@@ -29,7 +31,7 @@ class Router {
   #at(path: string): void {
     if (path === this.path) return;
     this.path = path;
-    this.moves++;
+    this.navigations++;
   }
 }
 

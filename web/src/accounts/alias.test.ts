@@ -1,4 +1,5 @@
-//! Names: the same words as the server's, in the reader's language, and a shape that never changes.
+//! Names: the same words as the server's, in the reader's language, and a shape that does not
+//! change.
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -15,7 +16,7 @@ describe('the words', () => {
     english,
   }));
 
-  it("are the server's own, all of them and no others", () => {
+  it('are exactly those of the server', () => {
     expect(rows).toHaveLength(32);
     const named = rows.map(({ key }, at) => `${at < 8 ? 'color' : 'animal'}.${key}` as keyof typeof ko);
     expect(
@@ -35,18 +36,18 @@ describe('a face', () => {
   beforeEach(() => setLocale('ko'));
   const otter = { name: 'Green Otter', color: 'pine', animal: 'otter' } as const;
 
-  it("is called in the reader's language, whatever its own", () => {
+  it("has its name in the reader's language", () => {
     expect(aliasOf(otter)).toBe('초록 수달');
     setLocale('en');
     expect(aliasOf(otter)).toBe('Green Otter');
   });
 
-  it('keeps a chosen name, and one that this page does not know', () => {
+  it('keeps a chosen name and an unknown animal as they are', () => {
     expect(aliasOf({ name: '별', color: 'pine', animal: null })).toBe('별');
     expect(aliasOf({ name: 'Green Yak', color: 'pine', animal: 'yak' })).toBe('Green Yak');
   });
 
-  it('is drawn alike in every language, and differs by colour', () => {
+  it('has the same shape in every language, and another one with another colour', () => {
     expect(shapeOf(otter)).toBe(shapeOf({ ...otter, name: '초록 수달' }));
     expect(shapeOf(otter)).not.toBe(shapeOf({ ...otter, color: 'plum' }));
   });

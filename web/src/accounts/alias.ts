@@ -1,9 +1,9 @@
-//! How a person is called and drawn: colour and animal in the reader's language, a shape for the tile.
+//! The name and the tile of a person: colour and animal in the reader's language, and a shape.
 import { t, type Key } from '../i18n';
 import { ko } from '../i18n/ko';
 import type { Face } from '../wire/frames';
 
-/** "초록 수달", "Green Otter"; a chosen name stays as it is. */
+/** Returns "초록 수달" or "Green Otter" in the reader's language. A chosen name stays as it is. */
 export function aliasOf(face: Face): string {
   const animal = `animal.${face.animal}`;
   const color = `color.${face.color}`;
@@ -13,10 +13,13 @@ export function aliasOf(face: Face): string {
 
 const isKey = (key: string): key is Key => key in ko;
 
-/** Colours and animals have no placeholders. */
+/** Translates a key without placeholders, such as a colour or an animal. */
 const plain = (key: Key): string => (t as (key: Key) => string)(key);
 
-/** The drawings of the tiles, on a square of 32. Never the colour alone: two people differ in shape as well. */
+/**
+ * The shapes of the tiles, on a square of 32 units. Two people differ in shape as well as in
+ * colour.
+ */
 export const SHAPES = [
   'M8 25V15a8 8 0 0 1 16 0v10z',
   'M16 6l10 10-10 10L6 16z',
@@ -31,10 +34,9 @@ export const SHAPES = [
 
 const COLORS: readonly string[] = ['pine', 'persimmon', 'plum', 'indigo', 'ochre', 'sky', 'moss', 'rose'];
 
-/** The same face always has the same shape, on every device. */
+/** Returns the shape of a face. It is the same on every device. */
 export function shapeOf(face: Face): string {
   let hash = 7;
   for (const character of face.animal ?? face.name) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) >>> 0;
   return SHAPES[(hash + COLORS.indexOf(face.color)) % SHAPES.length] ?? SHAPES[0];
 }
-

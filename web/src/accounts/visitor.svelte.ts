@@ -1,20 +1,23 @@
-//! Who we are to the server: the visitor, and which rules were accepted.
+//! The visitor as the server knows them, and which rules they accepted.
 import { cookies } from '../ui/cookies';
 import type { Api, Me } from '../wire/api';
 import { codeOf, COOKIES_NEEDED, WireError } from '../wire/error';
 
-/** Used until the server has told its own. */
-const FIRST_LIMITS = { text: 2000, interests: 5 };
+/** Used until the server has sent its own limits. */
+const DEFAULT_LIMITS = { text: 2000, interests: 5 };
 
 export class VisitorState {
   me = $state.raw<Me | null>(null);
-  readonly limits = $derived(this.me?.limits ?? FIRST_LIMITS);
-  /** Unknown until the first answer: then the form shows neither the rules nor their absence. */
-  readonly known = $derived(this.me !== null);
-  readonly agreed = $derived(this.me !== null && this.me.rules.accepted === this.me.rules.current);
+  readonly limits = $derived(this.me?.limits ?? DEFAULT_LIMITS);
+  /**
+   * `false` until the first answer. Until then the form shows neither the rules nor a form without
+   * them.
+   */
+  readonly loaded = $derived(this.me !== null);
+  readonly rulesAccepted = $derived(this.me !== null && this.me.rules.accepted === this.me.rules.current);
   readonly #api: Api;
   readonly #cookiesWork: () => boolean;
-  /** `GET /me` has answered, and no socket has shown yet that the browser kept its cookie. */
+  /** `GET /me` has answered, but no socket has shown yet that the browser stored its cookie. */
   #unproven = false;
 
   constructor(api: Api, cookiesWork: () => boolean = () => cookies.work()) {
@@ -23,10 +26,11 @@ export class VisitorState {
   }
 
   /**
-   * Makes sure of a visitor before a connection. Where the browser keeps no cookie each `GET /me` would make another
-   * one, so after the first that a socket did not know, the server is asked whether the cookie has come back at all.
+   * Makes sure of a visitor before a connection. In a browser that stores no cookies each `GET /me`
+   * would create another visitor. So after the first one that a socket did not know, the page only
+   * asks the server whether it received the cookie.
    *
-   * Rejects with `cookies_needed` when it has not.
+   * Rejects with `cookies_needed` if it did not.
    */
   async load(): Promise<void> {
     if (!this.#cookiesWork()) throw new WireError(COOKIES_NEEDED);
@@ -36,34 +40,40 @@ export class VisitorState {
     } else if (!(await this.#api.isKnown())) throw new WireError(COOKIES_NEEDED);
   }
 
-  /** After a hello, or when the person asks to try again: the next `load` may make a visitor, once. */
-  trust(): void {
+  /**
+   * Lets the next `load` create a visitor, once: after a hello, or when the person asks to try
+   * again.
+   */
+  allowNewVisitor(): void {
     this.#unproven = false;
   }
 
-  /** Records the age and the rules. The server's answer, or else its next view, is what counts. */
-  async agree(): Promise<void> {
+  /** Records the age and the rules. The server's answer, or its next view, is what counts. */
+  async acceptRules(): Promise<void> {
     const { me } = this;
-    // A visitor is made by `load` alone.
+    // Only `load` creates a visitor.
     if (me === null) throw new WireError('disconnected');
     let answer: Me;
     try {
       answer = await this.#api.acceptRules(me.rules.current);
     } catch (error) {
-      // The rules have changed since: the next try accepts those of now.
+      // The rules have changed meanwhile: the next attempt accepts the new ones.
       if (codeOf(error) === 'conflict') this.me = await this.#api.me();
       throw error;
     }
     this.me = answer?.rules ? answer : { ...me, rules: { ...me.rules, accepted: me.rules.current } };
   }
 
-  /** The server does not know of an acceptance after all. */
-  disagree(): void {
+  /** Forgets the acceptance, because the server does not know of it. */
+  forgetRules(): void {
     if (this.me) this.me = { ...this.me, rules: { ...this.me.rules, accepted: null } };
   }
 
-  /** Tells the server which language to speak. Not worth an error: the cookie says the same. */
-  async speak(locale: string): Promise<void> {
+  /**
+   * Tells the server the language of the page. A failure is ignored, because the cookie has the
+   * same language.
+   */
+  async setLocale(locale: string): Promise<void> {
     try {
       await this.#api.setLocale(locale);
     } catch {

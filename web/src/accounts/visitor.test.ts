@@ -1,4 +1,4 @@
-//! The visitor: made once, never again and again by a browser that keeps no cookie.
+//! The visitor: created once, and not repeatedly in a browser that stores no cookies.
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Api } from '../wire/api';
 import { WireError } from '../wire/error';
@@ -14,13 +14,13 @@ beforeEach(() => {
 });
 
 describe('a visitor', () => {
-  it('is not made where the browser says that cookies are blocked', async () => {
+  it('is not created if the browser reports that cookies are blocked', async () => {
     const visitor = new VisitorState(api, () => false);
     await expect(visitor.load()).rejects.toMatchObject({ code: 'cookies_needed' });
     expect(me).not.toHaveBeenCalled();
   });
 
-  it('is made once where the cookie is lost on its way, however often it is tried', async () => {
+  it('is created once if the cookie is lost on the way, however many attempts follow', async () => {
     const visitor = new VisitorState(api, () => true);
     await visitor.load();
     for (let tries = 0; tries < 5; tries++)
@@ -28,14 +28,14 @@ describe('a visitor', () => {
     expect(me).toHaveBeenCalledOnce();
   });
 
-  it('is kept over a socket that failed for another reason', async () => {
+  it('is kept if a socket failed for another reason', async () => {
     isKnown.mockResolvedValue(true);
     const visitor = new VisitorState(api, () => true);
     for (let tries = 0; tries < 3; tries++) await visitor.load();
     expect(me).toHaveBeenCalledOnce();
   });
 
-  it('is neither made nor given up while the server cannot say', async () => {
+  it('is neither created nor given up while the server does not answer', async () => {
     isKnown.mockRejectedValue(new WireError('unavailable'));
     const visitor = new VisitorState(api, () => true);
     await visitor.load();
@@ -43,10 +43,10 @@ describe('a visitor', () => {
     expect(me).toHaveBeenCalledOnce();
   });
 
-  it('is made anew, once, when the cookie was cleared after a hello', async () => {
+  it('is created again, once, if the cookie was cleared after a hello', async () => {
     const visitor = new VisitorState(api, () => true);
     await visitor.load();
-    visitor.trust();
+    visitor.allowNewVisitor();
     await visitor.load();
     await expect(visitor.load()).rejects.toMatchObject({ code: 'cookies_needed' });
     expect(me).toHaveBeenCalledTimes(2);

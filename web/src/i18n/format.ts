@@ -1,7 +1,7 @@
-//! Filling a dictionary's sentence: {name}, {topic:을/를}, and the plural form that a number asks for.
+//! Fills the sentences of a dictionary: {name}, {topic:을/를}, and the plural form of a number.
 import { josa, type Josa } from './josa';
 
-/** A sentence, or its forms by the number `n`. */
+/** A sentence, or its plural forms by the number `n`. */
 export type Entry = string | Readonly<{ one?: string; other: string }>;
 
 type Name<S extends string> = S extends `${infer Bare}:${string}` ? Bare : S;
@@ -25,10 +25,13 @@ function cached<T>(cache: Map<string, T>, locale: string, make: () => T): T {
   return made;
 }
 
-/** Letters that run from right to left. */
+/** Letters of scripts that are written from right to left. */
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
 
-/** Keeps a name or an interest that runs from right to left from turning the sentence around it. */
+/**
+ * Isolates a name or an interest that is written from right to left, so that it does not reorder
+ * the sentence.
+ */
 export function isolated(word: string): string {
   return RIGHT_TO_LEFT.test(word) ? `\u2068${word}\u2069` : word;
 }
@@ -38,9 +41,7 @@ export function format(entry: Entry, locale: string, values: Values = {}): strin
     const value = values[name];
     if (value === undefined) return slot;
     const word =
-      typeof value === 'number'
-        ? cached(numbers, locale, () => new Intl.NumberFormat(locale)).format(value)
-        : value;
+      typeof value === 'number' ? cached(numbers, locale, () => new Intl.NumberFormat(locale)).format(value) : value;
     return particle ? isolated(word) + josa(word, particle as Josa).slice(word.length) : isolated(word);
   });
 }
@@ -52,7 +53,7 @@ function pick(entry: Entry, locale: string, values: Values): string {
   return (form === 'one' ? entry.one : undefined) ?? entry.other;
 }
 
-/** The placeholders of an entry as written, for the test that compares the languages. */
+/** Returns the placeholders of an entry, for the test that compares the languages. */
 export function placeholdersOf(entry: Entry): string[] {
   const forms = typeof entry === 'string' ? [entry] : [entry.one ?? entry.other, entry.other];
   return [...new Set(forms.flatMap((form) => [...form.matchAll(SLOT)].map((slot) => slot[1] ?? '')))].sort();

@@ -1,4 +1,5 @@
-//! The dictionaries: the same placeholders in both, filled, in the right form; particles that fit.
+//! The dictionaries: the same placeholders in both languages, filled values, plural forms, Korean
+//! particles.
 import { describe, expect, it } from 'vitest';
 import { firstLocale, list, setLocale, t } from '.';
 import { en } from './en';
@@ -18,7 +19,7 @@ describe('the dictionaries', () => {
     }
   });
 
-  it('have no key that nothing uses', () => {
+  it('have no unused key', () => {
     const code = Object.entries(sources)
       .filter(([path]) => !/(ko|en)\.ts$|\.test\.ts$/.test(path))
       .map(([, text]) => text)
@@ -29,7 +30,7 @@ describe('the dictionaries', () => {
     expect(unused).toEqual([]);
   });
 
-  it('follow the chosen language at once', () => {
+  it('follow a new language at once', () => {
     setLocale('ko');
     expect(t('seek.widened.why', { topic: '재즈' })).toBe('재즈를 고른 사람이 새로 오면 먼저 이어 드려요.');
     setLocale('en');
@@ -39,7 +40,7 @@ describe('the dictionaries', () => {
     expect(document.cookie).toContain('maju_locale=en');
   });
 
-  it('begin with what was chosen, then with what the browser reads', () => {
+  it("start with the chosen language, else with the browser's", () => {
     expect(firstLocale('ko', ['en'])).toBe('ko');
     expect(firstLocale('', ['fr', 'ko-KR', 'en'])).toBe('ko');
     expect(firstLocale(null, ['fr'])).toBe('en');
@@ -47,14 +48,14 @@ describe('the dictionaries', () => {
 });
 
 describe('filling', () => {
-  it('keeps a word that runs from right to left from turning its sentence', () => {
+  it('isolates a word that is written from right to left', () => {
     setLocale('ko');
     expect(t('typing', { name: 'סתיו' })).toBe('\u2068סתיו\u2069 님이 입력하고 있어요');
     expect(t('seek.widened.why', { topic: 'می‌خواهم' })).toMatch(/^\u2068می‌خواهم\u2069[을를] /);
     expect(list(['שלום', 'jazz'])).toBe('\u2068שלום\u2069, jazz');
   });
 
-  it('leaves what it does not know and never fills twice', () => {
+  it('leaves unknown placeholders and does not fill a value twice', () => {
     expect(format('{a} and {b}', 'en', { a: '{b}' })).toBe('{b} and {b}');
   });
 });

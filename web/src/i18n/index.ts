@@ -1,4 +1,4 @@
-//! Words: `t(key, values)` in the reader's language, lists, times and languages' names.
+//! Texts in the reader's language: `t(key, values)`, lists, times and the names of languages.
 import { cookies } from '../ui/cookies';
 import { en } from './en';
 import { format, isolated, type Entry, type Placeholders, type Values } from './format';
@@ -15,7 +15,7 @@ type Args<K extends Key> = [Placeholders<Dictionary[K]>] extends [never]
   ? []
   : [values: Record<Placeholders<Dictionary[K]>, string | number>];
 
-/** A sentence in the reader's language. The placeholders are checked by the type. */
+/** Returns a sentence in the reader's language. The type checks the placeholders. */
 export function t<K extends Key>(key: K, ...args: Args<K>): string {
   return format(dictionaries[words.locale][key], words.locale, args[0] as Values | undefined);
 }
@@ -30,7 +30,7 @@ export function setLocale(next: Locale): void {
   cookies.set('maju_locale', next);
 }
 
-/** What the server wrote or the person chose, else the browser's first language that we speak. */
+/** Returns the chosen language, or else the first of the browser's languages that the page has. */
 export function firstLocale(chosen: string | null, preferred: readonly string[]): Locale {
   if (chosen === 'ko' || chosen === 'en') return chosen;
   for (const tag of preferred) {
@@ -40,7 +40,10 @@ export function firstLocale(chosen: string | null, preferred: readonly string[])
   return 'en';
 }
 
-/** "jazz and rain", "재즈, 비": the words of a list, with the language's own glue. Korean's is stiff ("및", "또는"): a comma is not. */
+/**
+ * Joins a list: "jazz and rain", "재즈, 비". Korean uses commas, because its conjunctions ("및", "또는")
+ * sound formal.
+ */
 export function list(items: readonly string[], type: 'conjunction' | 'disjunction' | 'unit' = 'conjunction'): string {
   const apart = items.map(isolated);
   if (words.locale === 'ko') return apart.join(', ');
@@ -48,7 +51,7 @@ export function list(items: readonly string[], type: 'conjunction' | 'disjunctio
   return new Intl.ListFormat(words.locale, { type, style }).format(apart);
 }
 
-/** Half past three, as this language writes it. */
+/** Returns the time of day in the reader's language. */
 export function clock(at: number): string {
   return new Intl.DateTimeFormat(words.locale, { hour: 'numeric', minute: '2-digit' }).format(at);
 }
@@ -61,14 +64,14 @@ export function dayAndClock(at: number): string {
   return new Intl.DateTimeFormat(words.locale, { dateStyle: 'medium', timeStyle: 'short' }).format(at);
 }
 
-/** "3 hours ago". */
+/** Returns a duration such as "3 hours ago". */
 export function ago(ms: number): string {
   const minutes = Math.max(1, Math.round(ms / 60_000));
   const relative = new Intl.RelativeTimeFormat(words.locale, { numeric: 'always' });
   return minutes < 60 ? relative.format(-minutes, 'minute') : relative.format(-Math.round(minutes / 60), 'hour');
 }
 
-/** The name of a language in the reader's own. */
+/** Returns the name of a language in the reader's language. */
 export function languageName(tag: string): string {
   try {
     return new Intl.DisplayNames(words.locale, { type: 'language' }).of(tag) ?? tag;

@@ -1,7 +1,8 @@
-//! Korean: the first language of the page. Its keys and placeholders are the ones every other language must have.
+//! Korean: the first language of the page. Every other language must have the same keys and
+//! placeholders.
 
 export const ko = {
-  // the shell
+  // header, footer and shared labels
   'app.name': '마주',
   'skip': '본문으로 건너뛰기',
   'nav.main': '주요 메뉴',
@@ -78,7 +79,7 @@ export const ko = {
   'resume.say': '대화를 끝내야 다른 사람을 만날 수 있어요.',
   'resume.go': '대화로 돌아가기',
 
-  // matching
+  // the search
   'seek.title': '마주: 찾는 중',
   'seek.asking': '자리를 맡고 있어요',
   'seek.topic': '{topic} 이야기를 나눌 사람을 찾고 있어요',
@@ -201,7 +202,8 @@ export const ko = {
   'about.shared': '둘 다 좋아해요',
   'about.languages': '함께 쓰는 말',
   'about.kept': '남는 것',
-  'about.kept.say': '끝난 뒤 24시간 동안 둘이 다시 볼 수 있고, 그 뒤에는 지워져요. 신고하면 고른 글이 함께 가서 따로 남아요.',
+  'about.kept.say':
+    '끝난 뒤 24시간 동안 둘이 다시 볼 수 있고, 그 뒤에는 지워져요. 신고하면 고른 글이 함께 가서 따로 남아요.',
   'keys': '단축키',
   'keys.send': '보내기',
   'keys.newline': '줄 바꾸기',
@@ -244,11 +246,12 @@ export const ko = {
   'net.offline': '인터넷이 끊겼어요. 연결되면 보낼게요.',
   'net.back': '연결됐어요',
 
-  // a browser that keeps no cookie
+  // a browser that stores no cookies
   'cookies.title': '마주: 쿠키가 필요해요',
   'cookies.h': '쿠키가 필요해요',
   'cookies.say': '마주는 쿠키 하나로 이 브라우저를 알아봐요. 지금은 쿠키가 막혀 있어서 대화를 시작할 수 없어요.',
-  'cookies.open.say': '지금은 쿠키가 막혀 있어서 대화를 이어 갈 수 없어요. 브라우저 설정에서 이 사이트의 쿠키를 허용하고 다시 시도해 주세요.',
+  'cookies.open.say':
+    '지금은 쿠키가 막혀 있어서 대화를 이어 갈 수 없어요. 브라우저 설정에서 이 사이트의 쿠키를 허용하고 다시 시도해 주세요.',
   'cookies.1': '브라우저 설정에서 이 사이트의 쿠키를 허용해 주세요.',
   'cookies.2': '쿠키를 막거나 지우는 확장 프로그램을 쓴다면 이 사이트는 빼 주세요.',
   'cookies.3': '다른 사이트 안에서 열었다면 새 탭에서 열어 주세요.',
@@ -258,7 +261,7 @@ export const ko = {
   'cookies.still': '아직 쿠키가 막혀 있어요.',
   'cookies.why': '이 쿠키는 대화를 이어 주는 데만 써요. 이름도 가입도 필요 없어요.',
 
-  // endings of the connection
+  // why the connection has ended
   'stop.bug': '화면에 문제가 생겼어요',
   'stop.bug.say': '쓴 글은 이 탭에 그대로 있어요. 새로고침하면 이어져요.',
   'stop.ended': '로그인이 만료됐어요. 쓴 글은 이 기기에 있어요.',
@@ -273,7 +276,7 @@ export const ko = {
   'stop.here': '여기서 쓰기',
   'update': '새 버전이 나왔어요. 쓴 글은 그대로 있어요.',
 
-  // what went wrong when starting
+  // why a search could not start
   'oops.unavailable': '지금은 이을 수 없어요. 잠시 뒤에 다시 눌러 주세요.',
   'oops.muted': '지금은 메시지를 보낼 수 없어서 대화를 시작할 수 없어요.',
   'oops.closed': '지금은 대화를 시작할 수 없어요. 조금 뒤에 다시 눌러 주세요.',
@@ -290,7 +293,8 @@ export const ko = {
   'rulebook.kind.h': '불편하게 하지 않기',
   'rulebook.kind': '괴롭힘, 혐오, 협박, 원치 않는 성적인 말은 안 돼요. 상대가 그만하자고 하면 그만해요.',
   'rulebook.private.h': '이름 없이 만나기',
-  'rulebook.private': '이름, 연락처, 사는 곳, 사진을 묻거나 다른 사람의 것을 알리지 않아요. 내 것도 알리지 않는 편이 안전해요.',
+  'rulebook.private':
+    '이름, 연락처, 사는 곳, 사진을 묻거나 다른 사람의 것을 알리지 않아요. 내 것도 알리지 않는 편이 안전해요.',
   'rulebook.spam.h': '팔지 않기',
   'rulebook.spam': '광고, 도배, 돈을 부탁하는 글은 안 돼요.',
   'rulebook.leave.h': '언제든 나가도 돼요',
@@ -298,7 +302,7 @@ export const ko = {
   'rulebook.act.h': '어기면',
   'rulebook.act': '신고된 글만 운영자가 읽어요. 어긴 사람은 경고를 받거나 대화할 수 없게 돼요.',
 
-  // who
+  // names: colours and animals
   'alias': '{color} {animal}',
   'color.pine': '초록',
   'color.persimmon': '주황',
@@ -334,5 +338,6 @@ export const ko = {
   'animal.magpie': '까치',
 
   /** Ideas for interests, one a line. */
-  'ideas': '영화\n음악\n고양이\n여행\n요리\n게임\n책\n산책\n강아지\n재즈\n등산\n커피\n드라마\n사진\n운동\n그림\n식물\n야구\n축구\n만화\n공부\n개발\n이직\n비 오는 날\n늦은 밤 라면\n뜨개질\n캠핑\n춤\n우주\n글쓰기',
+  'ideas':
+    '영화\n음악\n고양이\n여행\n요리\n게임\n책\n산책\n강아지\n재즈\n등산\n커피\n드라마\n사진\n운동\n그림\n식물\n야구\n축구\n만화\n공부\n개발\n이직\n비 오는 날\n늦은 밤 라면\n뜨개질\n캠핑\n춤\n우주\n글쓰기',
 } as const;

@@ -1,4 +1,4 @@
-//! The language the page is written in just now.
+//! The present language of the page.
 
 class Words {
   locale = $state<'ko' | 'en'>('ko');

@@ -1,4 +1,4 @@
-//! What the landing page keeps, and when.
+//! The choices that the landing page stores.
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { cookies } from '../ui/cookies';
 import { keepChoices } from './choices';
@@ -7,9 +7,12 @@ const PAGE = `<a id="chat" href="/chat"><b>대화 시작</b></a><a id="other" hr
 <fieldset class="theme"><input type="radio" name="theme" value="auto" checked><input type="radio" name="theme" value="dark"></fieldset>`;
 
 const forget = (name: string): void => void (document.cookie = `${name}=; Path=/; Max-Age=0`);
-const press = (id: string): void => void document.querySelector(`#${id}, #${id} b`)?.dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true }));
+const press = (id: string): void =>
+  void document
+    .querySelector(`#${id}, #${id} b`)
+    ?.dispatchEvent(new MouseEvent('click', { bubbles: true, cancelable: true }));
 
-// jsdom goes nowhere.
+// jsdom cannot navigate.
 beforeAll(() => document.addEventListener('click', (event) => event.preventDefault()));
 
 beforeEach(() => {
@@ -20,13 +23,13 @@ beforeEach(() => {
 afterEach(() => ['maju_theme', 'maju_locale'].forEach(forget));
 
 describe('keepChoices', () => {
-  it('keeps nothing before something is chosen', () => {
+  it('stores nothing before a choice', () => {
     keepChoices();
     press('how');
     expect(document.cookie).toBe('');
   });
 
-  it('keeps the theme and paints it', () => {
+  it('stores and shows the theme', () => {
     keepChoices();
     const dark = document.querySelector('[value=dark]') as HTMLInputElement;
     dark.checked = true;
@@ -34,7 +37,7 @@ describe('keepChoices', () => {
     expect([cookies.get('maju_theme'), document.documentElement.dataset.theme]).toEqual(['dark', 'dark']);
   });
 
-  it('keeps a language that was asked for by name', () => {
+  it('stores a language whose link was followed', () => {
     keepChoices();
     press('other');
     expect(cookies.get('maju_locale')).toBe('en');
@@ -42,7 +45,7 @@ describe('keepChoices', () => {
     expect(cookies.get('maju_locale')).toBe('en');
   });
 
-  it('takes Korean along into the talk, and leaves English to the browser', () => {
+  it('stores Korean on the way to the chat, and leaves English to the browser', () => {
     keepChoices();
     document.documentElement.lang = 'en';
     press('chat');

@@ -1,4 +1,5 @@
-//! Keeps what somebody chose on this page, from the moment they choose it: before that the page sets no cookie.
+//! Stores the choices of theme and language on the landing page. Before a choice the page sets no
+//! cookie.
 import { cookies } from '../ui/cookies';
 
 export function keepChoices(page: Document = document): void {
@@ -13,9 +14,11 @@ export function keepChoices(page: Document = document): void {
   page.addEventListener('click', (event) => {
     const link = event.target instanceof Element ? event.target.closest('a') : null;
     if (!link) return;
-    // Another language was asked for by name.
+    // A person followed the link to the other language.
     if (link.hreflang) cookies.set('maju_locale', link.hreflang);
-    // Who reads Korean here talks on in Korean, whatever the browser prefers. English is also what nobody chose.
-    else if (link.pathname === '/chat' && root.lang === 'ko' && !cookies.get('maju_locale')) cookies.set('maju_locale', 'ko');
+    // A reader of the Korean page chats in Korean, whatever the browser prefers. English is also
+    // the default, so it is no choice.
+    else if (link.pathname === '/chat' && root.lang === 'ko' && !cookies.get('maju_locale'))
+      cookies.set('maju_locale', 'ko');
   });
 }

@@ -1,4 +1,5 @@
-//! The landing page's island: the numbers move, and a choice of theme or language is kept. All else works without it.
+//! The script of the landing page: updates the numbers and stores a choice of theme or language.
+//! The page works without it.
 import './landing.css';
 import { keepChoices } from './choices';
 import { Numbers } from './numbers';

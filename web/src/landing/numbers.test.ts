@@ -1,4 +1,4 @@
-//! The live numbers: what is written, when they are read, and when they rest.
+//! The live numbers: their format, when they are read, and when they are not.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { api } from '../wire/api';
 import { figure, Numbers } from './numbers';
@@ -14,7 +14,7 @@ let stop: () => void = () => undefined;
 
 const section = (): HTMLElement => document.getElementById('now') as HTMLElement;
 const place = (key: string): HTMLElement => section().querySelector(`[data-stat=${key}]`) as HTMLElement;
-const said = (key: string): string => place(key).querySelector('dd')?.textContent ?? '';
+const shownText = (key: string): string => place(key).querySelector('dd')?.textContent ?? '';
 const dated = (): string => section().querySelector('[data-as-of]')?.textContent ?? '';
 
 function watch(): void {
@@ -33,7 +33,11 @@ beforeEach(() => {
   vi.useFakeTimers({ now: Date.now() });
   vi.spyOn(Math, 'random').mockReturnValue(0);
   vi.spyOn(document, 'hidden', 'get').mockImplementation(() => hidden);
-  vi.stubGlobal('matchMedia', () => ({ get matches() { return still; } }));
+  vi.stubGlobal('matchMedia', () => ({
+    get matches() {
+      return still;
+    },
+  }));
   document.documentElement.lang = 'en';
   document.body.innerHTML = PAGE;
   still = hidden = false;
@@ -53,42 +57,42 @@ describe('figure', () => {
     [99, 'seconds', true, '99', '초'],
     [100, 'seconds', true, '2', '분'],
     [149, 'seconds', false, '2', 'min'],
-  ])('%i %s is written as the server writes it', (value, unit, korean, digits, word) => {
-    expect(figure(value, unit, korean)).toEqual({ digits, word });
+  ])('%i %s has the same format as on the server', (value, unit, korean, digits, counter) => {
+    expect(figure(value, unit, korean)).toEqual({ digits, counter });
   });
 });
 
 describe('Numbers', () => {
-  it('reads soon, then every 15 seconds, and moves to what it reads', async () => {
+  it('reads soon, then every 15 seconds, and animates to the new values', async () => {
     answers(1300, 4);
     watch();
     await vi.advanceTimersByTimeAsync(2_000);
     expect(api.stats).toHaveBeenCalledTimes(1);
     await vi.advanceTimersByTimeAsync(250);
-    const between = Number(said('online').replace(',', ''));
+    const between = Number(shownText('online').replace(',', ''));
     expect(between).toBeGreaterThan(1284);
     expect(between).toBeLessThanOrEqual(1300);
     await vi.advanceTimersByTimeAsync(500);
-    expect([said('online'), said('median_wait')]).toEqual(['1,300', '4s']);
+    expect([shownText('online'), shownText('median_wait')]).toEqual(['1,300', '4s']);
     await vi.advanceTimersByTimeAsync(15_000);
     expect(api.stats).toHaveBeenCalledTimes(2);
   });
 
-  it('shows no number that is zero or unknown, and none at all without any', async () => {
+  it('hides a number that is zero or unknown, and the whole section if none is left', async () => {
     answers(0, 120);
     watch();
     await vi.advanceTimersByTimeAsync(2_500);
     expect([place('online').hidden, place('median_wait').hidden, section().hidden]).toEqual([true, false, false]);
-    expect(said('median_wait')).toBe('2min');
+    expect(shownText('median_wait')).toBe('2min');
     answers(null, null);
     await vi.advanceTimersByTimeAsync(15_000);
     expect(section().hidden).toBe(true);
     answers(7, null);
     await vi.advanceTimersByTimeAsync(16_000);
-    expect([section().hidden, place('online').hidden, said('online')]).toEqual([false, false, '7']);
+    expect([section().hidden, place('online').hidden, shownText('online')]).toEqual([false, false, '7']);
   });
 
-  it('rests while nobody looks', async () => {
+  it('does not read while the page is hidden', async () => {
     answers(1300, 4);
     hidden = true;
     watch();
@@ -100,17 +104,17 @@ describe('Numbers', () => {
     expect(api.stats).toHaveBeenCalledTimes(1);
   });
 
-  it('stays as it came under reduced motion, and says from when it is', async () => {
+  it('does not change with reduced motion, and shows the time of the numbers', async () => {
     answers(1300, 4);
     still = true;
     watch();
     await vi.advanceTimersByTimeAsync(80_000);
     expect(api.stats).not.toHaveBeenCalled();
-    expect(said('online')).toBe('1,284');
+    expect(shownText('online')).toBe('1,284');
     expect(dated()).toMatch(/^as of \d\d:\d\d$/);
   });
 
-  it('asks less and less often while it fails, and says from when its numbers are', async () => {
+  it('reads less and less often while it fails, and shows the time of the numbers', async () => {
     vi.spyOn(api, 'stats').mockRejectedValue(new Error('gone'));
     watch();
     await vi.advanceTimersByTimeAsync(2_000 + 15_000 + 30_000 + 60_000 + 120_000 + 240_000 + 240_000);
@@ -118,16 +122,16 @@ describe('Numbers', () => {
     expect(dated()).toMatch(/^as of /);
     answers(1290, 6);
     await vi.advanceTimersByTimeAsync(241_000);
-    expect([said('online'), dated()]).toEqual(['1,290', '']);
+    expect([shownText('online'), dated()]).toEqual(['1,290', '']);
   });
 
-  it('passes on how old the server says its numbers are', async () => {
+  it('uses the age that the server reports for its numbers', async () => {
     document.documentElement.lang = 'ko';
     answers(5, 5, '2026-11-21T06:04:00Z');
     watch();
     await vi.advanceTimersByTimeAsync(3_000);
     expect(dated()).toMatch(/^\d\d:04 기준$/);
     expect(section().querySelector('time')?.dateTime).toBe('2026-11-21T06:04:00.000Z');
-    expect(said('median_wait')).toBe('5초');
+    expect(shownText('median_wait')).toBe('5초');
   });
 });

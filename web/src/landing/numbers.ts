@@ -1,55 +1,69 @@
-//! The live numbers: read again now and then, and only while somebody looks. Only texts change; the server wrote the rest.
+//! The live numbers: read at an interval, and only while the page is visible. Only texts change;
+//! the server rendered the rest.
 import { api } from '../wire/api';
 
-/** Between two reads, at least; a quarter more at random, so that open pages do not ask all at once. */
-const EVERY_MS = 15_000;
-/** The first read comes soon: the page may have been in a cache. */
-const SOON_MS = 2_000;
-/** After failures the pause doubles up to this. */
-const AT_MOST_MS = 240_000;
-/** Numbers older than this say from when they are. */
+/**
+ * Minimum time between two reads. Up to a quarter more is added at random, to spread the requests
+ * of open pages.
+ */
+const READ_INTERVAL_MS = 15_000;
+/** The first read follows soon, because the page can come from a cache. */
+const FIRST_READ_MS = 2_000;
+/** After failures the interval doubles up to this. */
+const MAX_INTERVAL_MS = 240_000;
+/** Numbers older than this show their time. */
 const FRESH_MS = 60_000;
-const MOVE_MS = 500;
+const ANIMATION_MS = 500;
 
 interface Answer {
   items: { key: string; value: number | null }[];
   as_of?: string | null;
 }
 
-/** A number as it is printed: digits, and the word after them where the unit decides it. Waits from 100 s on are told in minutes. */
-export function figure(value: number, unit: string | undefined, korean: boolean): { digits: string; word: string | null } {
+/**
+ * Returns a number as it is shown: the digits, and the counter word of the unit. From 100 s on, a
+ * wait is shown in minutes.
+ */
+export function figure(
+  value: number,
+  unit: string | undefined,
+  korean: boolean,
+): { digits: string; counter: string | null } {
   const minutes = unit === 'seconds' && value >= 100;
   const shown = minutes ? Math.floor((value + 30) / 60) : value;
   const digits = shown.toLocaleString('en-US');
-  if (unit !== 'seconds') return { digits, word: null };
-  if (minutes) return { digits, word: korean ? '분' : 'min' };
-  return { digits, word: korean ? '초' : 's' };
+  if (unit !== 'seconds') return { digits, counter: null };
+  if (minutes) return { digits, counter: korean ? '분' : 'min' };
+  return { digits, counter: korean ? '초' : 's' };
 }
 
 export class Numbers {
   readonly #section: HTMLElement;
   readonly #korean: boolean;
   readonly #shown = new Map<HTMLElement, number>();
-  readonly #still = matchMedia('(prefers-reduced-motion: reduce)');
+  readonly #reducedMotion = matchMedia('(prefers-reduced-motion: reduce)');
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** When the numbers were last read. */
-  #read = performance.timeOrigin;
-  /** When reading was last due. */
-  #turned = Date.now();
-  #pause = SOON_MS;
-  #asking = false;
+  #readAt = performance.timeOrigin;
+  /** When a read was last due. */
+  #dueAt = Date.now();
+  #intervalMs = FIRST_READ_MS;
+  #reading = false;
 
   constructor(section: HTMLElement) {
     this.#section = section;
     this.#korean = document.documentElement.lang === 'ko';
     for (const place of this.#places()) {
       const written = Number(place.querySelector('dd > span')?.textContent?.replaceAll(',', ''));
-      // A wait that is told in minutes is rounded: the next value takes its place without moving from it.
+      // A wait in minutes is rounded, so the next value replaces it without an animation.
       if (Number.isFinite(written)) this.#shown.set(place, written);
     }
   }
 
-  /** Reads while the page is seen, until the returned function is called. Under reduced motion the numbers stay as they came. */
+  /**
+   * Reads while the page is visible. Returns a function that stops. With reduced motion the numbers
+   * do not change.
+   */
   watch(): () => void {
     const plan = (): void => this.#plan();
     document.addEventListener('visibilitychange', plan);
@@ -63,35 +77,35 @@ export class Numbers {
   #plan(): void {
     clearTimeout(this.#timer);
     if (document.hidden) return;
-    const rest = this.#pause * (1 + Math.random() / 4) - (Date.now() - this.#turned);
-    this.#timer = setTimeout(() => void this.#turn(), Math.max(rest, 1_000));
+    const delay = this.#intervalMs * (1 + Math.random() / 4) - (Date.now() - this.#dueAt);
+    this.#timer = setTimeout(() => void this.#readAndPlan(), Math.max(delay, 1_000));
   }
 
-  async #turn(): Promise<void> {
-    this.#turned = Date.now();
-    if (this.#still.matches) this.#pause = EVERY_MS;
-    else if (!this.#asking) {
-      this.#asking = true;
+  async #readAndPlan(): Promise<void> {
+    this.#dueAt = Date.now();
+    if (this.#reducedMotion.matches) this.#intervalMs = READ_INTERVAL_MS;
+    else if (!this.#reading) {
+      this.#reading = true;
       try {
         this.show((await api.stats()) as Answer);
-        this.#pause = EVERY_MS;
-        this.#read = Date.now();
+        this.#intervalMs = READ_INTERVAL_MS;
+        this.#readAt = Date.now();
       } catch {
-        this.#pause = Math.min(Math.max(this.#pause * 2, EVERY_MS), AT_MOST_MS);
+        this.#intervalMs = Math.min(Math.max(this.#intervalMs * 2, READ_INTERVAL_MS), MAX_INTERVAL_MS);
       }
-      this.#asking = false;
+      this.#reading = false;
     }
-    if (Date.now() - this.#read > FRESH_MS) this.#date(this.#read);
+    if (Date.now() - this.#readAt > FRESH_MS) this.#date(this.#readAt);
     this.#plan();
   }
 
-  /** Puts an answer in its places. A number that is no longer known is not shown. */
+  /** Shows an answer. A number that is no longer known is hidden. */
   show(answer: Answer): void {
     const known = new Map(answer.items.map(({ key, value }) => [key, value]));
     for (const place of this.#places()) {
       const value = known.get(place.dataset.stat ?? '');
       place.hidden = typeof value !== 'number' || !(value > 0);
-      if (typeof value === 'number' && value > 0) this.#move(place, value);
+      if (typeof value === 'number' && value > 0) this.#animate(place, value);
     }
     this.#section.hidden = this.#places().every((place) => place.hidden);
     this.#date(answer.as_of ? Date.parse(answer.as_of) : null);
@@ -101,15 +115,15 @@ export class Numbers {
     return [...this.#section.querySelectorAll<HTMLElement>('[data-stat]')];
   }
 
-  #move(place: HTMLElement, to: number): void {
+  #animate(place: HTMLElement, to: number): void {
     const from = this.#shown.get(place) ?? to;
     this.#shown.set(place, to);
     const minutes = place.dataset.unit === 'seconds' && Math.max(from, to) >= 100;
-    if (from === to || minutes || this.#still.matches || document.hidden) return this.#write(place, to);
-    const began = performance.now();
+    if (from === to || minutes || this.#reducedMotion.matches || document.hidden) return this.#write(place, to);
+    const startedAt = performance.now();
     const step = (now: number): void => {
-      if (this.#shown.get(place) !== to) return; // a newer number has taken over
-      const part = Math.min((now - began) / MOVE_MS, 1);
+      if (this.#shown.get(place) !== to) return; // a newer number has replaced this one
+      const part = Math.min((now - startedAt) / ANIMATION_MS, 1);
       this.#write(place, Math.round(to + (from - to) * (1 - part) ** 3));
       if (part < 1) requestAnimationFrame(step);
     };
@@ -117,13 +131,13 @@ export class Numbers {
   }
 
   #write(place: HTMLElement, value: number): void {
-    const { digits, word } = figure(value, place.dataset.unit, this.#korean);
+    const { digits, counter } = figure(value, place.dataset.unit, this.#korean);
     const [number, unit] = [place.querySelector('dd > span'), place.querySelector('dd > small')];
     if (number && number.textContent !== digits) number.textContent = digits;
-    if (unit && word !== null && unit.textContent !== word) unit.textContent = word;
+    if (unit && counter !== null && unit.textContent !== counter) unit.textContent = counter;
   }
 
-  /** Says from when the numbers are, in the reader's own time; nothing while they are fresh. */
+  /** Shows the time of the numbers in the reader's time zone, unless they are fresh. */
   #date(at: number | null): void {
     const line = this.#section.querySelector('[data-as-of]');
     if (!line) return;

@@ -1,5 +1,5 @@
-//! What a person chose in the lobby, kept on the device for the next time.
-import { readJson, type Shelf } from '../ui/keep';
+//! The choices of the lobby, stored on the device for the next visit.
+import { readJson, type KeyValueStore } from '../ui/storage';
 import type { Fields } from '../wire/frames';
 
 export const LANGUAGES = [
@@ -12,23 +12,24 @@ export const LANGUAGES = [
 ] as const;
 
 const KEY = 'maju.choices';
+const MAX_STORED_INTERESTS = 5;
 
 export class Choices {
   interests = $state<string[]>([]);
   languages = $state<string[]>([]);
   translate = $state(false);
-  /** True when they were kept from an earlier visit. */
-  kept = $state(false);
-  readonly #shelf: Shelf;
+  /** The device has choices of an earlier visit. */
+  saved = $state(false);
+  readonly #store: KeyValueStore;
 
-  constructor(shelf: Shelf, locale: string) {
-    this.#shelf = shelf;
-    const known = readJson(shelf, KEY) as Partial<Fields<'seek'>> | null;
-    const languages = strings(known?.languages).filter((tag) => LANGUAGES.some((language) => language.tag === tag));
-    this.interests = strings(known?.interests).slice(0, 5);
+  constructor(store: KeyValueStore, locale: string) {
+    this.#store = store;
+    const stored = readJson(store, KEY) as Partial<Fields<'seek'>> | null;
+    const languages = strings(stored?.languages).filter((tag) => LANGUAGES.some((language) => language.tag === tag));
+    this.interests = strings(stored?.interests).slice(0, MAX_STORED_INTERESTS);
     this.languages = languages.length > 0 ? languages : [locale];
-    this.translate = known?.translate === true;
-    this.kept = known !== null;
+    this.translate = stored?.translate === true;
+    this.saved = stored !== null;
   }
 
   toggle(tag: string): void {
@@ -37,16 +38,25 @@ export class Choices {
       : [...this.languages, tag];
   }
 
-  /** Writes them down, and answers what to ask the server for. */
-  keep(): Fields<'seek'> {
-    const wanted = this.wanted();
-    this.#shelf.set(KEY, JSON.stringify(wanted));
-    this.kept = true;
-    return wanted;
+  /** Stores the choices and returns them as the criteria of a search. */
+  save(): Fields<'seek'> {
+    const criteria = this.criteria();
+    this.#store.set(KEY, JSON.stringify(criteria));
+    this.saved = true;
+    return criteria;
   }
 
-  wanted(): Fields<'seek'> {
+  criteria(): Fields<'seek'> {
     return { interests: [...this.interests], languages: [...this.languages], translate: this.translate };
+  }
+
+  /**
+   * Returns an interest as this visitor wrote it: the server compares and returns interests in
+   * lower case.
+   */
+  ownSpelling(topic: string): string {
+    const lower = topic.toLocaleLowerCase();
+    return this.interests.find((own) => own.toLocaleLowerCase() === lower) ?? topic;
   }
 }
 

@@ -1,152 +1,156 @@
-//! Looking for somebody: asking, looking, widened, quiet, cooling down, met. Honest about each.
+//! The search for a partner: asking, looking, widened, quiet, cooling down, matched.
 import { codeOf, WireError } from '../wire/error';
 import type { Fields, Pairing } from '../wire/frames';
 import type { Socket } from '../wire/socket';
 
-export type Phase = 'idle' | 'asking' | 'looking' | 'widened' | 'quiet' | 'cooling' | 'met';
+export type Phase = 'idle' | 'asking' | 'looking' | 'widened' | 'quiet' | 'cooling' | 'matched';
 
-/** The server widens at the same time (docs/MATCHING.md). */
-export const WIDEN_MS = 10_000;
-export const QUIET_MS = 25_000;
-/** Used when the server asks for patience without a number. */
-const COOL_MS = 10_000;
+/** When the server starts to match without shared interests (docs/MATCHING.md). */
+export const WIDEN_AFTER_MS = 10_000;
+export const QUIET_AFTER_MS = 25_000;
+/** Used if the server throttles without naming a time. */
+const DEFAULT_COOLDOWN_MS = 10_000;
+
+type Criteria = Fields<'seek'>;
 
 export interface SeekDeps {
-  ask: Socket['ask'];
-  /** The server does not know that the rules were accepted; this is what was looked for. */
-  onAgeGate(wanted: Fields<'seek'>): void;
-  /** There is an open talk already. */
-  onTalk(): void;
+  request: Socket['request'];
+  /** The server requires the age and the rules before it starts this search. */
+  onRulesNeeded(criteria: Criteria): void;
+  /** The visitor already has an open talk. */
+  onOpenTalk(): void;
 }
 
 export class Seek {
   phase = $state<Phase>('idle');
-  /** When looking began, in milliseconds; it survives reconnects. */
+  /** When the search started, in milliseconds since the epoch. Reconnects do not change it. */
   since = $state(0);
-  coolsUntil = $state(0);
-  coolsFor = $state(0);
+  cooldownUntil = $state(0);
+  cooldownMs = $state(0);
   waiting = $state<number | null>(null);
   medianMs = $state<number | null>(null);
-  wanted = $state.raw<Fields<'seek'>>({ interests: [], languages: [], translate: false });
-  met = $state.raw<Pairing | null>(null);
-  /** The code of what went wrong with the last try, for the form. */
-  failed = $state<string | null>(null);
-  /** The field of the form that it was about; null when it was about none. */
-  field = $state<'interests' | 'languages' | null>(null);
+  criteria = $state.raw<Criteria>({ interests: [], languages: [], translate: false });
+  match = $state.raw<Pairing | null>(null);
+  /** The code of the last failed attempt, for the form, or `null`. */
+  error = $state<string | null>(null);
+  /** The field of the form that the error concerns, or `null`. */
+  errorField = $state<'interests' | 'languages' | null>(null);
   retryAfterMs = $state(0);
 
-  readonly active = $derived(this.phase !== 'idle' && this.phase !== 'met');
+  readonly active = $derived(this.phase !== 'idle' && this.phase !== 'matched');
   readonly #deps: SeekDeps;
   #timers: ReturnType<typeof setTimeout>[] = [];
-  #turn = 0;
+  /** Rises with each change, so that a late answer to an earlier search is ignored. */
+  #generation = 0;
 
   constructor(deps: SeekDeps) {
     this.#deps = deps;
   }
 
-  /** Starts looking. A second start replaces the first. */
-  start(wanted: Fields<'seek'>): Promise<void> {
-    this.#begin(wanted);
-    return this.#ask();
+  /** Starts a search. Replaces a search that is under way. */
+  start(criteria: Criteria): Promise<void> {
+    this.#begin(criteria);
+    return this.#request();
   }
 
-  /** The server is already looking: after `next`, or after a reload. */
-  adopt(wanted: Fields<'seek'>): void {
-    this.#begin(wanted);
+  /** Shows a search that the server has already started: after `next`, or after a reload. */
+  adopt(criteria: Criteria): void {
+    this.#begin(criteria);
     this.#look();
   }
 
-  /** The connection is back, and the server no longer looks for us. */
-  async again(): Promise<void> {
-    if (this.phase === 'idle' || this.phase === 'met' || this.phase === 'cooling') return;
-    await this.#ask();
+  /** Asks again after a reconnect, if the server no longer has the search. */
+  async resume(): Promise<void> {
+    if (this.phase === 'idle' || this.phase === 'matched' || this.phase === 'cooling') return;
+    await this.#request();
   }
 
   async cancel(): Promise<void> {
-    const asked = this.phase !== 'cooling';
-    this.#reset('idle');
-    if (!asked) return;
+    const requested = this.phase !== 'cooling';
+    this.#setPhase('idle');
+    if (!requested) return;
     try {
-      await this.#deps.ask('cancel', {});
+      await this.#deps.request('cancel', {});
     } catch {
-      // Not connected: without its socket the ticket ends by itself.
+      // Disconnected: the server drops the ticket of a closed socket.
     }
   }
 
-  /** Two seats are taken. */
-  found(pairing: Pairing): void {
-    this.#reset('met');
-    this.met = pairing;
+  /** A partner was found. */
+  matched(pairing: Pairing): void {
+    this.#setPhase('matched');
+    this.match = pairing;
   }
 
-  /** The talk has begun, or the form is wanted again. */
-  rest(): void {
-    this.#reset('idle');
+  /** Shows the form again, or the talk has opened. */
+  reset(): void {
+    this.#setPhase('idle');
   }
 
-  /** The form is being corrected: what was said of it no longer holds. */
-  amend(): void {
-    this.failed = null;
-    this.field = null;
+  /** Removes the error, because the person is correcting the form. */
+  clearError(): void {
+    this.error = null;
+    this.errorField = null;
   }
 
-  /** Waits as the server asked, then looks again by itself. */
-  cool(wanted: Fields<'seek'>, forMs: number | null): void {
-    this.#reset('cooling');
-    this.wanted = wanted;
-    this.coolsFor = forMs ?? COOL_MS;
-    this.coolsUntil = Date.now() + this.coolsFor;
-    this.#after(this.coolsFor, () => void this.start(wanted));
+  /** Waits as long as the server asks, then starts the search automatically. */
+  coolDown(criteria: Criteria, forMs: number | null): void {
+    this.#setPhase('cooling');
+    this.criteria = criteria;
+    this.cooldownMs = forMs ?? DEFAULT_COOLDOWN_MS;
+    this.cooldownUntil = Date.now() + this.cooldownMs;
+    this.#after(this.cooldownMs, () => void this.start(criteria));
   }
 
-  #begin(wanted: Fields<'seek'>): void {
-    this.#reset('asking');
-    this.wanted = wanted;
+  #begin(criteria: Criteria): void {
+    this.#setPhase('asking');
+    this.criteria = criteria;
     this.since = Date.now();
   }
 
-  async #ask(): Promise<void> {
-    const turn = this.#turn;
+  async #request(): Promise<void> {
+    const generation = this.#generation;
     try {
-      const ok = await this.#deps.ask('seek', this.wanted);
-      if (turn !== this.#turn) return;
+      const ok = await this.#deps.request('seek', this.criteria);
+      if (generation !== this.#generation) return;
       this.waiting = ok.waiting;
       this.medianMs = ok.median_wait_ms ?? null;
       if (this.phase === 'asking') this.#look();
     } catch (error) {
-      if (turn === this.#turn) this.#refused(error);
+      if (generation === this.#generation) this.#onRefused(error);
     }
   }
 
   #look(): void {
     this.phase = 'looking';
-    const gone = Date.now() - this.since;
+    const elapsedMs = Date.now() - this.since;
     // Without interests there is nothing to widen.
-    if (this.wanted.interests.length > 0) this.#after(WIDEN_MS - gone, () => (this.phase = 'widened'));
-    this.#after(QUIET_MS - gone, () => (this.phase = 'quiet'));
+    if (this.criteria.interests.length > 0) this.#after(WIDEN_AFTER_MS - elapsedMs, () => (this.phase = 'widened'));
+    this.#after(QUIET_AFTER_MS - elapsedMs, () => (this.phase = 'quiet'));
   }
 
-  #refused(error: unknown): void {
+  #onRefused(error: unknown): void {
     const code = codeOf(error);
-    // No answer: the next hello says whether the server looks for us, and `again` asks once more if not.
+    // No answer: the next hello shows whether the server has the search, and `resume` asks again if
+    // not.
     if (code === 'disconnected' || code === 'timeout' || code === 'session_ended') return;
-    const wait = error instanceof WireError ? error.retryAfterMs : null;
-    if (code === 'rate_limited') return this.cool(this.wanted, wait);
-    this.#reset('idle');
-    if (code === 'age_gate') return this.#deps.onAgeGate(this.wanted);
-    if (code === 'already_in_session') return this.#deps.onTalk();
-    this.failed = code;
-    this.field = fieldOf(error);
-    this.retryAfterMs = wait ?? 0;
+    const retryAfterMs = error instanceof WireError ? error.retryAfterMs : null;
+    if (code === 'rate_limited') return this.coolDown(this.criteria, retryAfterMs);
+    this.#setPhase('idle');
+    if (code === 'age_gate') return this.#deps.onRulesNeeded(this.criteria);
+    if (code === 'already_in_session') return this.#deps.onOpenTalk();
+    this.error = code;
+    this.errorField = fieldOf(error);
+    this.retryAfterMs = retryAfterMs ?? 0;
   }
 
-  #reset(phase: Phase): void {
-    this.#turn++;
+  #setPhase(phase: Phase): void {
+    this.#generation++;
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers = [];
     this.phase = phase;
-    this.met = null;
-    this.amend();
+    this.match = null;
+    this.clearError();
     this.waiting = null;
   }
 
@@ -155,13 +159,16 @@ export class Seek {
   }
 }
 
-/** `interests`, `interests.2` or `interests[2]`: a part of a field is shown at the field. */
+/**
+ * Returns the form's field for `interests`, `interests.2` or `interests[2]`; `null` for other
+ * fields.
+ */
 function fieldOf(error: unknown): 'interests' | 'languages' | null {
-  const named = error instanceof WireError ? /^\w+/.exec(error.field ?? '')?.[0] : null;
-  return named === 'interests' || named === 'languages' ? named : null;
+  const name = error instanceof WireError ? /^\w+/.exec(error.field ?? '')?.[0] : null;
+  return name === 'interests' || name === 'languages' ? name : null;
 }
 
-/** 0:04, 12:30: how long, in minutes and seconds. */
+/** Returns a duration as minutes and seconds: 0:04, 12:30. */
 export function elapsed(ms: number): string {
   const seconds = Math.max(0, Math.floor(ms / 1000));
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, '0')}`;

@@ -1,4 +1,4 @@
-//! Looking for somebody: each phase when it is true, and chips as people type them.
+//! The search: its phases and refusals; chips as people type them; the stored choices.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WireError } from '../wire/error';
 import { settled } from '../wire/fake';
@@ -6,64 +6,64 @@ import type { Pairing } from '../wire/frames';
 import type { Socket } from '../wire/socket';
 import { addChip, splitTyped, suggest } from './chips';
 import { Choices } from './choices.svelte';
-import { elapsed, QUIET_MS, Seek, WIDEN_MS } from './seek.svelte';
+import { elapsed, QUIET_AFTER_MS, Seek, WIDEN_AFTER_MS } from './seek.svelte';
 
 const answer = vi.fn<(type: string, fields: unknown) => Promise<unknown>>();
-const onAgeGate = vi.fn();
-const onTalk = vi.fn();
+const onRulesNeeded = vi.fn();
+const onOpenTalk = vi.fn();
 const jazz = { interests: ['jazz'], languages: ['en'], translate: false };
 const anyone = { ...jazz, interests: [] };
 let seek: Seek;
 
 beforeEach(() => {
   vi.useFakeTimers();
-  for (const spy of [answer, onAgeGate, onTalk]) spy.mockReset();
+  for (const spy of [answer, onRulesNeeded, onOpenTalk]) spy.mockReset();
   answer.mockResolvedValue({ ticket: 't', waiting: 3, median_wait_ms: 6_000 });
-  seek = new Seek({ ask: answer as unknown as Socket['ask'], onAgeGate, onTalk });
+  seek = new Seek({ request: answer as unknown as Socket['request'], onRulesNeeded, onOpenTalk });
 });
 afterEach(() => vi.useRealTimers());
 
 describe('the phases', () => {
-  it("follow the clock, and the numbers are the server's", async () => {
+  it('follow the clock and show the numbers of the server', async () => {
     const started = seek.start(jazz);
     expect([seek.phase, seek.waiting]).toEqual(['asking', null]);
     await started;
     expect([seek.phase, seek.waiting, seek.medianMs]).toEqual(['looking', 3, 6_000]);
-    await vi.advanceTimersByTimeAsync(WIDEN_MS);
+    await vi.advanceTimersByTimeAsync(WIDEN_AFTER_MS);
     expect(seek.phase).toBe('widened');
-    await vi.advanceTimersByTimeAsync(QUIET_MS - WIDEN_MS);
+    await vi.advanceTimersByTimeAsync(QUIET_AFTER_MS - WIDEN_AFTER_MS);
     expect(seek.phase).toBe('quiet');
   });
 
-  it('do not widen what was never narrow', async () => {
+  it('do not include widening without interests', async () => {
     await seek.start(anyone);
-    await vi.advanceTimersByTimeAsync(QUIET_MS - 1);
+    await vi.advanceTimersByTimeAsync(QUIET_AFTER_MS - 1);
     expect(seek.phase).toBe('looking');
   });
 
-  it('go on over a reconnect, with the time they began', async () => {
+  it('continue after a reconnect, with the original start time', async () => {
     await seek.start(jazz);
     const { since } = seek;
-    await vi.advanceTimersByTimeAsync(WIDEN_MS);
-    await seek.again();
+    await vi.advanceTimersByTimeAsync(WIDEN_AFTER_MS);
+    await seek.resume();
     expect([seek.phase, seek.since]).toEqual(['widened', since]);
     expect(answer).toHaveBeenCalledTimes(2);
   });
 
-  it('wait as long as the server asks, then look again by themselves', async () => {
+  it('include a cooldown as long as the server asks, then the search starts again', async () => {
     answer.mockRejectedValueOnce(new WireError('rate_limited', '', 24_000));
     await seek.start(jazz);
-    expect([seek.phase, seek.coolsFor]).toEqual(['cooling', 24_000]);
+    expect([seek.phase, seek.cooldownMs]).toEqual(['cooling', 24_000]);
     await vi.advanceTimersByTimeAsync(24_000);
     expect(seek.phase).toBe('looking');
   });
 
-  it('end with a person', async () => {
+  it('end with a match', async () => {
     await seek.start(jazz);
-    seek.found({ session: 's' } as Pairing);
-    expect([seek.phase, seek.active]).toEqual(['met', false]);
-    await vi.advanceTimersByTimeAsync(QUIET_MS);
-    expect(seek.phase).toBe('met');
+    seek.matched({ session: 's' } as Pairing);
+    expect([seek.phase, seek.active]).toEqual(['matched', false]);
+    await vi.advanceTimersByTimeAsync(QUIET_AFTER_MS);
+    expect(seek.phase).toBe('matched');
   });
 });
 
@@ -74,41 +74,41 @@ describe('refusals', () => {
     ['languages', 'languages'],
     ['translate', null],
     [null, null],
-  ] as const)('of the field %s are said at %s, until it is corrected', async (field, shown) => {
+  ] as const)('of the field %s are shown at %s until it is corrected', async (field, shown) => {
     answer.mockRejectedValueOnce(new WireError('bad_frame', '', null, field));
     await seek.start(jazz);
-    expect([seek.phase, seek.failed, seek.field]).toEqual(['idle', 'bad_frame', shown]);
-    seek.amend();
-    expect([seek.failed, seek.field]).toEqual([null, null]);
+    expect([seek.phase, seek.error, seek.errorField]).toEqual(['idle', 'bad_frame', shown]);
+    seek.clearError();
+    expect([seek.error, seek.errorField]).toEqual([null, null]);
     await seek.start(jazz);
-    expect([seek.phase, seek.failed, seek.field]).toEqual(['looking', null, null]);
+    expect([seek.phase, seek.error, seek.errorField]).toEqual(['looking', null, null]);
   });
 
   it.each([
-    ['age_gate', onAgeGate],
-    ['already_in_session', onTalk],
-  ] as const)('%s leads to where it is solved', async (code, spy) => {
+    ['age_gate', onRulesNeeded],
+    ['already_in_session', onOpenTalk],
+  ] as const)('%s calls its handler', async (code, spy) => {
     answer.mockRejectedValueOnce(new WireError(code));
     await seek.start(jazz);
     expect(seek.phase).toBe('idle');
     expect(spy).toHaveBeenCalledOnce();
   });
 
-  it('others are told in the form', async () => {
+  it('of other kinds are shown in the form', async () => {
     answer.mockRejectedValueOnce(new WireError('full'));
     await seek.start(jazz);
-    expect([seek.phase, seek.failed]).toEqual(['idle', 'full']);
+    expect([seek.phase, seek.error]).toEqual(['idle', 'full']);
   });
 
-  it('silence is not one: the next hello decides', async () => {
+  it('do not include a missing answer: the next hello decides', async () => {
     answer.mockRejectedValueOnce(new WireError('disconnected'));
     await seek.start(jazz);
     expect(seek.phase).toBe('asking');
-    await seek.again();
+    await seek.resume();
     expect(seek.phase).toBe('looking');
   });
 
-  it('a cancelled search hears no late answer', async () => {
+  it('of a cancelled search are ignored', async () => {
     const started = seek.start(jazz);
     await seek.cancel();
     await started;
@@ -131,7 +131,7 @@ it.each([
 });
 
 describe('chips', () => {
-  it('are tidied, never twice, never too many or too long', () => {
+  it('are normalised, unique, and limited in number and length', () => {
     expect(addChip([], '  #재즈  음악, ', 5)).toEqual({ chips: ['재즈 음악'], added: '재즈 음악', refused: null });
     expect(addChip(['Jazz'], 'jazz', 5)).toEqual({ chips: ['Jazz'], added: null, refused: null });
     expect(addChip(['a', 'b'], 'c', 2).refused).toBe('full');
@@ -140,36 +140,36 @@ describe('chips', () => {
     expect(addChip([], '\u1112\u1161\u11ab', 5).added).toBe('한'); // jamo that a Mac may paste
   });
 
-  it('fall out of a typed line at its commas', () => {
+  it('are split from a typed line at its commas', () => {
     expect(splitTyped('jazz, 비,, ra')).toEqual({ done: ['jazz', ' 비'], rest: 'ra' });
     expect(splitTyped('jazz、rain、')).toEqual({ done: ['jazz', 'rain'], rest: '' });
     expect(splitTyped('jazz')).toEqual({ done: [], rest: 'jazz' });
   });
 
-  it('are suggested by their beginning first, and not once chosen', () => {
+  it('are suggested by their beginning first, without chosen ones', () => {
     expect(suggest(['Rock', 'Crochet', 'Jazz'], ['jazz'], 'ro', 5)).toEqual(['Rock', 'Crochet']);
     expect(suggest(['Rock', 'Jazz'], ['jazz'], '', 5)).toEqual(['Rock']);
   });
 });
 
 describe('choices', () => {
-  it('are kept, and broken ones are not trusted', () => {
-    const shelf = new Map<string, string>();
+  it('are stored, and invalid ones are dropped', () => {
+    const store = new Map<string, string>();
     const keep = {
-      get: (key: string) => shelf.get(key) ?? null,
-      set: (key: string, value: string | null) => void (value === null ? shelf.delete(key) : shelf.set(key, value)),
+      get: (key: string) => store.get(key) ?? null,
+      set: (key: string, value: string | null) => void (value === null ? store.delete(key) : store.set(key, value)),
     };
     const first = new Choices(keep, 'ko');
-    expect(first.wanted()).toEqual({ interests: [], languages: ['ko'], translate: false });
+    expect(first.criteria()).toEqual({ interests: [], languages: ['ko'], translate: false });
     first.interests = ['jazz'];
     first.toggle('en');
-    first.keep();
-    expect(new Choices(keep, 'ko').wanted()).toEqual({
+    first.save();
+    expect(new Choices(keep, 'ko').criteria()).toEqual({
       interests: ['jazz'],
       languages: ['ko', 'en'],
       translate: false,
     });
-    shelf.set('maju.choices', '{"interests": "jazz", "languages": ["xx", 3], "translate": "yes"}');
-    expect(new Choices(keep, 'en').wanted()).toEqual({ interests: [], languages: ['en'], translate: false });
+    store.set('maju.choices', '{"interests": "jazz", "languages": ["xx", 3], "translate": "yes"}');
+    expect(new Choices(keep, 'en').criteria()).toEqual({ interests: [], languages: ['en'], translate: false });
   });
 });

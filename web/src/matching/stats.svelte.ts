@@ -1,7 +1,8 @@
-//! The numbers of the site, read now and then while somebody looks at them. A number that is missing is not shown.
+//! The numbers of the site, read at an interval while the page is visible. An unknown number is not
+//! shown.
 import type { Api, Stat } from '../wire/api';
 
-const EVERY_MS = 30_000;
+const READ_INTERVAL_MS = 30_000;
 
 export class Stats {
   all = $state.raw<ReadonlyMap<string, number>>(new Map());
@@ -13,12 +14,12 @@ export class Stats {
     this.#api = api;
   }
 
-  /** Reads until the returned function is called. */
+  /** Reads at an interval. Returns a function that stops. */
   watch(): () => void {
     void this.read();
     this.#timer = setInterval(() => {
       if (document.visibilityState === 'visible') void this.read();
-    }, EVERY_MS);
+    }, READ_INTERVAL_MS);
     return () => clearInterval(this.#timer);
   }
 
@@ -28,14 +29,14 @@ export class Stats {
       this.all = known(page.items);
       this.at = Date.now();
     } catch {
-      // Old numbers are worse than none.
+      // No number is better than an old one.
       this.all = new Map();
       this.at = null;
     }
   }
 }
 
-/** What is not known, and what is not above zero, says nothing. */
+/** Returns the numbers that are known and above zero. */
 function known(stats: readonly Stat[]): ReadonlyMap<string, number> {
   const numbers = new Map<string, number>();
   for (const { key, value } of stats) if (value !== null && value > 0) numbers.set(key, value);

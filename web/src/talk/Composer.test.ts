@@ -1,4 +1,4 @@
-//! The composer: sends what is in the field, keeps drafts, counts near the limit, refuses what cannot be sent.
+//! The composer: sends the field, stores drafts, counts near the limit, refuses invalid texts.
 import { cleanup, render, screen } from '@testing-library/svelte';
 import userEvent from '@testing-library/user-event';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -6,8 +6,8 @@ import { setLocale } from '../i18n';
 import Composer from './Composer.svelte';
 import type { Talk } from './talk.svelte';
 
-const post = vi.fn<(text: string) => void>();
-const typed = vi.fn();
+const send = vi.fn<(text: string) => void>();
+const notifyTyping = vi.fn();
 const onup = vi.fn();
 const onsent = vi.fn();
 const discard = vi.fn();
@@ -15,23 +15,23 @@ const talk = {
   room: 'r',
   state: 'open',
   partner: { name: 'x', color: 'pine', animal: 'otter' },
-  returned: null,
+  toRewrite: null,
   sending: { discard },
-  post,
-  typed,
+  send,
+  notifyTyping,
 } as unknown as Talk;
-const refused = (text: string, asked = false) => ({
+const refused = (text: string, requested = false) => ({
   row: { text, status: 'failed', reason: 'bad_payload' },
   code: 'bad_payload',
-  asked,
+  requested,
 });
 
 beforeEach(() => {
   sessionStorage.clear();
   vi.stubGlobal('matchMedia', () => ({ matches: false }));
   setLocale('en');
-  for (const spy of [post, typed, onup, onsent, discard]) spy.mockReset();
-  talk.returned = null;
+  for (const spy of [send, notifyTyping, onup, onsent, discard]) spy.mockReset();
+  talk.toRewrite = null;
 });
 afterEach(() => {
   cleanup();
@@ -47,36 +47,36 @@ describe('the composer', () => {
   it('sends with Enter, trimmed, and is empty afterwards', async () => {
     const { field, user } = show();
     await user.type(field, '  hello there {Enter}');
-    expect(post.mock.calls).toEqual([['hello there']]);
+    expect(send.mock.calls).toEqual([['hello there']]);
     expect(field.value).toBe('');
     expect(onsent).toHaveBeenCalledOnce();
   });
 
-  it('is named after the other person', () => {
+  it("has the partner's name in its label", () => {
     expect(show().field.getAttribute('aria-label')).toBe('Message to Green Otter');
   });
 
   it('makes a line with Shift+Enter', async () => {
     const { field, user } = show();
     await user.type(field, 'one{Shift>}{Enter}{/Shift}two{Enter}');
-    expect(post.mock.calls).toEqual([['one\ntwo']]);
+    expect(send.mock.calls).toEqual([['one\ntwo']]);
   });
 
-  it('sends with the button and gives the focus back', async () => {
+  it('sends with the button and returns the focus', async () => {
     const { field, user } = show();
     await user.type(field, 'hello');
     await user.click(screen.getByRole('button', { name: 'Send' }));
-    expect(post.mock.calls).toEqual([['hello']]);
+    expect(send.mock.calls).toEqual([['hello']]);
     expect(document.activeElement).toBe(field);
   });
 
-  it('sends nothing when there is nothing', async () => {
+  it('sends nothing if the field is empty', async () => {
     const { field, user } = show();
     await user.type(field, '   {Enter}');
-    expect(post).not.toHaveBeenCalled();
+    expect(send).not.toHaveBeenCalled();
   });
 
-  it('keeps a draft over a reload, and not after sending', async () => {
+  it('keeps a draft after a reload, but not after sending', async () => {
     const { field, user } = show();
     await user.type(field, 'not yet');
     cleanup();
@@ -87,7 +87,7 @@ describe('the composer', () => {
     expect(show().field.value).toBe('');
   });
 
-  it('counts from 1800 characters on, an emoji as one', async () => {
+  it('shows a counter from 1800 characters on, with an emoji as one', async () => {
     const { field, user } = show();
     await user.click(field);
     await user.paste('가'.repeat(1799));
@@ -96,61 +96,61 @@ describe('the composer', () => {
     expect(screen.getByText('200 characters left')).toBeTruthy();
   });
 
-  it('refuses what is too long, and keeps it', async () => {
+  it('refuses a text that is too long and keeps it', async () => {
     const { field, user } = show();
     await user.click(field);
     await user.paste('가'.repeat(2001));
     expect(screen.getByText('1 character too many')).toBeTruthy();
     await user.keyboard('{Enter}');
-    expect(post).not.toHaveBeenCalled();
+    expect(send).not.toHaveBeenCalled();
     expect(field.value).toHaveLength(2001);
     expect(field.getAttribute('aria-invalid')).toBe('true');
   });
 
-  it('refuses characters that the server would refuse, and says so', async () => {
+  it('refuses characters that the server would refuse, and shows it', async () => {
     const { field, user } = show();
     await user.click(field);
     await user.paste('a\u202eb');
     await user.keyboard('{Enter}');
-    expect(post).not.toHaveBeenCalled();
+    expect(send).not.toHaveBeenCalled();
     expect(screen.getByText("This has characters that can't be sent.")).toBeTruthy();
   });
 
-  it('refuses what nobody could see, says so, and lets it be corrected', async () => {
+  it('refuses a text without visible characters, shows it, and allows a correction', async () => {
     const { field, user } = show();
     await user.click(field);
     await user.paste('\u3164\u200b');
     await user.keyboard('{Enter}');
-    expect(post).not.toHaveBeenCalled();
+    expect(send).not.toHaveBeenCalled();
     expect(screen.getByText('Write at least one character that can be seen.')).toBeTruthy();
     expect(field.getAttribute('aria-invalid')).toBe('true');
     await user.type(field, 'hi{Enter}');
-    expect(post).toHaveBeenCalledOnce();
+    expect(send).toHaveBeenCalledOnce();
     expect(screen.queryByText('Write at least one character that can be seen.')).toBeNull();
   });
 
-  it('takes back what the server has refused, with the reason, to be written differently', async () => {
-    talk.returned = refused('what was written') as Talk['returned'];
+  it('gets back a message that the server refused, with the reason', async () => {
+    talk.toRewrite = refused('what was written') as Talk['toRewrite'];
     const { field, user } = show();
     await vi.waitFor(() => expect(field.value).toBe('what was written'));
     expect(screen.getByText("This has characters that can't be sent.")).toBeTruthy();
     expect(discard).toHaveBeenCalledOnce();
     await user.type(field, ' anew{Enter}');
-    expect(post.mock.calls).toEqual([['what was written anew']]);
+    expect(send.mock.calls).toEqual([['what was written anew']]);
   });
 
-  it('leaves what is being written alone, and takes the refused text before it when asked', async () => {
+  it('keeps a text that is being written, and adds a refused one before it on request', async () => {
     sessionStorage.setItem('maju.draft.r', 'half a sentence');
-    talk.returned = refused('refused') as Talk['returned'];
+    talk.toRewrite = refused('refused') as Talk['toRewrite'];
     expect(show().field.value).toBe('half a sentence');
     expect(discard).not.toHaveBeenCalled();
     cleanup();
-    talk.returned = refused('refused', true) as Talk['returned'];
+    talk.toRewrite = refused('refused', true) as Talk['toRewrite'];
     const { field } = show();
     await vi.waitFor(() => expect(field.value).toBe('refused\nhalf a sentence'));
   });
 
-  it('goes to the messages with Up, from an empty field only', async () => {
+  it('moves to the messages with Up, only if the field is empty', async () => {
     const { field, user } = show();
     await user.type(field, 'x{ArrowUp}');
     expect(onup).not.toHaveBeenCalled();
@@ -158,11 +158,11 @@ describe('the composer', () => {
     expect(onup).toHaveBeenCalledOnce();
   });
 
-  it('tells that somebody is typing, not that a field was emptied', async () => {
+  it('sends the typing indicator, but not for an emptied field', async () => {
     const { field, user } = show();
     await user.type(field, 'h');
-    expect(typed).toHaveBeenCalledOnce();
+    expect(notifyTyping).toHaveBeenCalledOnce();
     await user.type(field, '{Backspace}');
-    expect(typed).toHaveBeenCalledOnce();
+    expect(notifyTyping).toHaveBeenCalledOnce();
   });
 });

@@ -1,4 +1,4 @@
-//! One message on the page: its state in a mark and in words, and what can be done when it failed.
+//! One message on the page: its status as an icon and as text, and the actions after a failure.
 import { cleanup, render, screen } from '@testing-library/svelte';
 import userEvent from '@testing-library/user-event';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -12,7 +12,7 @@ const rewrite = vi.fn();
 const onfold = vi.fn((row: Row) => (row.unfolded = !row.unfolded));
 const talk = {
   partner: { id: 'p', name: 'x', color: 'pine', animal: 'otter' },
-  signs: { theyRead: 5 },
+  indicators: { partnerReadSeq: 5 },
   sending,
   rewrite,
 } as unknown as Talk;
@@ -37,26 +37,26 @@ function show(fields: Partial<Row>, mine = true, live = true) {
 }
 
 describe('a message', () => {
-  it('of ours is sent, and read once they say so', () => {
+  it('of this visitor is sent, then read', () => {
     expect(show({ seq: 6 }).textContent).toMatch(/Sent · /);
     cleanup();
     expect(show({ seq: 5 }).textContent).toMatch(/Read · /);
   });
 
-  it("of theirs carries their name in the reader's language", () => {
+  it("of the partner has their name in the reader's language", () => {
     expect(show({}, false).textContent).toMatch(/Green Otter/);
     cleanup();
     setLocale('ko');
     expect(show({}, false).textContent).toMatch(/초록 수달/);
   });
 
-  it('on its way says nothing at first', () => {
+  it('that is pending shows nothing at first', () => {
     expect(show({ seq: null, status: 'pending' }).textContent).not.toMatch(/Sending/);
     cleanup();
     expect(show({ seq: null, status: 'pending', slow: true }).textContent).toMatch(/Sending/);
   });
 
-  it('that failed says why, and can be sent again or deleted', async () => {
+  it('that failed shows why, and can be sent again or deleted', async () => {
     const user = userEvent.setup();
     expect(show({ seq: null, status: 'failed', reason: 'late' }).textContent).toMatch(
       /Not sent. Your message is still here./,
@@ -85,39 +85,39 @@ describe('a message', () => {
     expect(show({ seq: null, status: 'failed', reason }).textContent).toMatch(words);
   });
 
-  it('that failed because they left can only be read', () => {
+  it('that failed because the partner left has no actions', () => {
     expect(show({ seq: null, status: 'failed', reason: 'left' }, true, false).textContent).toMatch(
       /They left before this arrived/,
     );
     expect(screen.queryByRole('button')).toBeNull();
   });
 
-  it('that is long folds: a button tells its state, all of the text stays, and its name is short', async () => {
+  it('that is long folds: the button has its state, the text is complete, and the name is short', async () => {
     const height = vi.spyOn(Element.prototype, 'scrollHeight', 'get').mockReturnValue(48_000);
     const user = userEvent.setup();
     const text = `a${'\n'.repeat(1998)}b`;
     const node = show({ text }, false);
     const more = await screen.findByRole('button', { name: 'Show more', expanded: false });
-    expect(node.querySelector('.t')?.textContent).toBe(text);
-    expect(node.querySelector('.t')?.classList.contains('folded')).toBe(true);
+    expect(node.querySelector('.text')?.textContent).toBe(text);
+    expect(node.querySelector('.text')?.classList.contains('folded')).toBe(true);
     const named = (node.getAttribute('aria-labelledby') ?? '').split(' ').map((id) => document.getElementById(id));
     expect(named.map((part) => part?.textContent).join(' ')).toMatch(/Green Otter: a b Long message/);
     await user.click(more);
     await screen.findByRole('button', { name: 'Show less', expanded: true });
-    expect(node.querySelector('.t')?.classList.contains('folded')).toBe(false);
+    expect(node.querySelector('.text')?.classList.contains('folded')).toBe(false);
     height.mockRestore();
   });
 
-  it('that is a little longer than a folded one does not fold', () => {
+  it('that is slightly longer than a folded one does not fold', () => {
     const height = vi.spyOn(Element.prototype, 'scrollHeight', 'get').mockReturnValue(14 * 24);
     show({ text: 'line\n'.repeat(14) }, false);
     expect(screen.queryByRole('button')).toBeNull();
     height.mockRestore();
   });
 
-  it('is written as text, never as markup', () => {
+  it('is shown as text, never as markup', () => {
     const node = show({ text: '<img src=x onerror=alert(1)>' }, false);
     expect(node.querySelector('img')).toBeNull();
-    expect(node.querySelector('.bub .t')?.getAttribute('dir')).toBe('auto');
+    expect(node.querySelector('.bubble .text')?.getAttribute('dir')).toBe('auto');
   });
 });

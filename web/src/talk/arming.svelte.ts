@@ -1,21 +1,23 @@
-//! Next never skips by accident: the first press arms it for two seconds, the second one skips.
+//! Protects Next against an accidental press: the first press arms it for two seconds, the second
+//! one skips.
 
+/** How long the first press stays armed. */
 export const ARMED_MS = 2_000;
 
 export class Arming {
   armed = $state(false);
-  readonly #fire: () => void;
+  readonly #confirm: () => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(fire: () => void) {
-    this.#fire = fire;
+  constructor(confirm: () => void) {
+    this.#confirm = confirm;
   }
 
   press(): void {
     clearTimeout(this.#timer);
     if (this.armed) {
       this.armed = false;
-      this.#fire();
+      this.#confirm();
       return;
     }
     this.armed = true;

@@ -1,6 +1,6 @@
-//! The Enter key in the orders that browsers really have, and on glass.
+//! The Enter key with the event orders of real browsers, and on touch screens.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { EnterKey, SWALLOW_MS } from './enter';
+import { EnterKey, SAME_PRESS_MS } from './enter';
 
 let field: HTMLTextAreaElement;
 let sent: string[];
@@ -25,7 +25,10 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** Dispatches at the test's own time; answers whether the browser would go on with it. */
+/**
+ * Dispatches an event at the test's own time. Returns `true` if the browser would apply its default
+ * action.
+ */
 function fire(event: Event): boolean {
   Object.defineProperty(event, 'timeStamp', { value: time });
   return field.dispatchEvent(event);
@@ -57,11 +60,11 @@ describe('Hangul', () => {
     later(5);
     expect(key({})).toBe(false);
     expect(breaks()).toBe(false);
-    later(SWALLOW_MS);
+    later(SAME_PRESS_MS);
     expect(sent).toEqual(['안녕하세요']);
   });
 
-  it('Firefox: the key is Enter and says that it composes', () => {
+  it('Firefox: the key is Enter and is marked as composing', () => {
     start();
     update('녕', '안녕');
     key({ isComposing: true });
@@ -70,7 +73,7 @@ describe('Hangul', () => {
     expect(sent).toEqual(['안녕']);
   });
 
-  it('Safari: the composition ends first, then comes a key with 229', () => {
+  it('Safari: the composition ends first, then a key with the code 229 follows', () => {
     start();
     update('요', '안녕하세요');
     end('요');
@@ -81,7 +84,7 @@ describe('Hangul', () => {
     expect(sent).toEqual(['안녕하세요']);
   });
 
-  it('a lone jamo counts, as in ㅋㅋㅋ', () => {
+  it('sends a single jamo, as in ㅋㅋㅋ', () => {
     start();
     update('ㅋ', 'ㅋㅋㅋ');
     key({ isComposing: true, keyCode: 229 });
@@ -90,18 +93,18 @@ describe('Hangul', () => {
     expect(sent).toEqual(['ㅋㅋㅋ']);
   });
 
-  it('two quick messages are two messages', () => {
+  it('sends two quick messages as two messages', () => {
     for (const word of ['네', '좋아요']) {
       start();
       update(word.slice(-1), word);
       key({ isComposing: true, keyCode: 229 });
       end(word.slice(-1));
-      later(SWALLOW_MS);
+      later(SAME_PRESS_MS);
     }
     expect(sent).toEqual(['네', '좋아요']);
   });
 
-  it('an Enter after another key is a new one, however fast', () => {
+  it('treats an Enter after another key as a new press, however fast', () => {
     start();
     update('네', '네');
     key({ isComposing: true, keyCode: 229 });
@@ -114,7 +117,7 @@ describe('Hangul', () => {
     expect(sent).toEqual(['네', '!']);
   });
 
-  it('moving on by typing the next syllable sends nothing', () => {
+  it('sends nothing when the next syllable starts', () => {
     start();
     update('안', '안');
     end('안');
@@ -124,42 +127,42 @@ describe('Hangul', () => {
     expect(sent).toEqual([]);
   });
 
-  it('Enter and then leaving the field does not send later', () => {
+  it('does not send later if the field loses the focus after Enter', () => {
     start();
     update('요', '요');
     key({ isComposing: true, keyCode: 229 });
     fire(new FocusEvent('blur'));
     end('요');
-    later(SWALLOW_MS);
+    later(SAME_PRESS_MS);
     expect(sent).toEqual([]);
   });
 });
 
 describe('other scripts', () => {
-  it.each([['かんじ'], ['漢'], ['han']])('the Enter that picks %s is left to the keyboard', (data) => {
+  it.each([['かんじ'], ['漢'], ['han']])('ignores the Enter that picks %s', (data) => {
     start();
     update(data, data);
     expect(key({ isComposing: true, keyCode: 229 })).toBe(true);
     end(data);
-    later(SWALLOW_MS);
+    later(SAME_PRESS_MS);
     expect(sent).toEqual([]);
     key({});
     expect(sent).toEqual([data]);
   });
 
-  it('Safari, Japanese: the key that ended the composition does not send', () => {
+  it('Safari, Japanese: does not send on the key that ended the composition', () => {
     start();
     update('漢', '漢');
     end('漢');
     later(1);
     key({ keyCode: 229 });
-    later(SWALLOW_MS);
+    later(SAME_PRESS_MS);
     expect(sent).toEqual([]);
   });
 });
 
 describe('without a composition', () => {
-  it('Enter sends once, and Shift+Enter makes a line', () => {
+  it('sends once with Enter and makes a line with Shift+Enter', () => {
     field.value = 'hi';
     expect(key({ shiftKey: true })).toBe(true);
     expect(sent).toEqual([]);
@@ -168,7 +171,7 @@ describe('without a composition', () => {
     expect(sent).toEqual(['hi']);
   });
 
-  it('on glass Enter makes a line, and Ctrl+Enter sends', () => {
+  it('makes a line with Enter and sends with Ctrl+Enter on a touch screen', () => {
     newline = true;
     field.value = 'hi';
     expect(key({})).toBe(true);

@@ -1,21 +1,24 @@
-//! The Enter key, for every way of writing.
+//! The Enter key in all scripts and browsers.
 //!
-//! Hangul has no list of candidates: while a syllable is being composed, Enter means "send", but the browser reports it
-//! as part of the composition, and the last syllable is not in the field yet. So we wait for the composition to end and
-//! send once from what the field then holds. With kana, kanji and pinyin the same Enter picks a candidate, and is left
-//! alone. Browsers differ in the order: most report the key first, Safari ends the composition first and then reports a
-//! key with the code 229.
+//! Hangul has no list of candidates: while a syllable is composed, Enter means "send", but the
+//! browser reports it as part of the composition, and the last syllable is not in the field yet. So
+//! the page waits for the end of the composition and then sends the content of the field once. With
+//! kana, kanji and pinyin the same Enter picks a candidate, and the page ignores it. The order of
+//! events differs: most browsers report the key first, Safari ends the composition first and then
+//! reports a key with the code 229.
 
-/** After a composition has been sent, a trailing Enter of the same press comes within this time. */
-export const SWALLOW_MS = 60;
+/**
+ * After a composition was sent, a second Enter event within this time belongs to the same press.
+ */
+export const SAME_PRESS_MS = 60;
 
 const IME_KEY = 229;
 const HANGUL_END = /[\u1100-\u11ff\u3130-\u318f\ua960-\ua97f\uac00-\ud7ff]$/u;
 
 export interface EnterOptions {
-  /** Reads the field's value itself: only then is it the live one. */
+  /** Sends the field. Must read its value when called, because only then is it complete. */
   send(): void;
-  /** True where Enter makes a new line, as on a phone. */
+  /** Returns `true` if Enter makes a new line, as on a phone. */
   newline?(): boolean;
 }
 
@@ -25,13 +28,13 @@ export class EnterKey {
   #armed = false;
   #text = '';
   #endedAt = -Infinity;
-  #swallowUntil = -Infinity;
+  #ignoreUntil = -Infinity;
 
   constructor(options: EnterOptions) {
     this.#options = options;
   }
 
-  /** Listens on a field; answers the way to stop. */
+  /** Listens on a field. Returns a function that stops listening. */
   attach(field: HTMLElement): () => void {
     const on: [string, (event: never) => void][] = [
       ['compositionstart', () => this.#start()],
@@ -55,7 +58,7 @@ export class EnterKey {
 
   #end(event: CompositionEvent): void {
     this.#composing = false;
-    // A cancelled composition ends empty; what was composed last then says nothing.
+    // A cancelled composition ends with an empty text, so an earlier text must not count.
     this.#text = event.data;
     this.#endedAt = event.timeStamp;
     if (this.#armed) this.#sendSoon(event.timeStamp);
@@ -63,8 +66,9 @@ export class EnterKey {
 
   #key(event: KeyboardEvent): void {
     if (event.key !== 'Enter' && !(event.keyCode === IME_KEY && event.code === 'Enter')) {
-      // Another key: the press that sent is over, and an Enter after this one is a new one, however fast.
-      this.#swallowUntil = -Infinity;
+      // Another key: the press that sent is over, and the next Enter is a new press, however fast
+      // it follows.
+      this.#ignoreUntil = -Infinity;
       return;
     }
     if (event.shiftKey || event.altKey) return;
@@ -74,13 +78,13 @@ export class EnterKey {
       if (HANGUL_END.test(this.#text)) this.#armed = true;
       return;
     }
-    if (event.timeStamp < this.#swallowUntil) {
+    if (event.timeStamp < this.#ignoreUntil) {
       event.preventDefault();
       return;
     }
     if (event.keyCode === IME_KEY) {
-      // Safari: the composition this key has just ended.
-      const justEnded = event.timeStamp - this.#endedAt < SWALLOW_MS;
+      // Safari: this key has just ended the composition.
+      const justEnded = event.timeStamp - this.#endedAt < SAME_PRESS_MS;
       if (justEnded && HANGUL_END.test(this.#text)) {
         event.preventDefault();
         this.#sendSoon(event.timeStamp);
@@ -91,16 +95,16 @@ export class EnterKey {
     this.#options.send();
   }
 
-  /** The browser would break the line where we have sent it. */
+  /** Prevents the line break that the browser would insert after the message was sent. */
   #input(event: InputEvent): void {
     const breaks = event.inputType === 'insertLineBreak' || event.inputType === 'insertParagraph';
-    if (breaks && (this.#armed || event.timeStamp < this.#swallowUntil)) event.preventDefault();
+    if (breaks && (this.#armed || event.timeStamp < this.#ignoreUntil)) event.preventDefault();
   }
 
-  /** In the next task, when the field has its last syllable. */
+  /** Sends in the next task, when the field contains its last syllable. */
   #sendSoon(now: number): void {
     this.#armed = false;
-    this.#swallowUntil = now + SWALLOW_MS;
+    this.#ignoreUntil = now + SAME_PRESS_MS;
     setTimeout(() => this.#options.send(), 0);
   }
 }

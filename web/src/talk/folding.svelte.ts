@@ -1,21 +1,27 @@
-//! Long messages fold: whether one is long is what its box measures, since a line has no length of its own.
+//! Folds long messages. The length is measured on the rendered box, because the number of lines
+//! depends on its width.
 
-/** Lines of a folded message. One that has only a little more is shown whole: the button would take the room it saves. */
+/** Number of lines of a folded message. */
 export const FOLDED_LINES = 12;
+/**
+ * A message with this many more lines is shown whole, because the button would need the same space.
+ */
 const SPARED_LINES = 3;
-/** A text this short cannot have so many lines, even on the narrowest page, and is never measured. */
-const SHORT = 60;
+/** A text this short, in characters, fits even on the narrowest page and is never measured. */
+const UNMEASURED_CHARS = 60;
 
-/** Returns `true` if a text may be long enough to fold: few need to be measured. */
+/** Returns `true` if a text can be long enough to fold, so that it must be measured. */
 export function mayFold(text: string): boolean {
-  return text.length > SHORT || text.split('\n', FOLDED_LINES + 1).length > FOLDED_LINES;
+  return text.length > UNMEASURED_CHARS || text.split('\n', FOLDED_LINES + 1).length > FOLDED_LINES;
 }
 
 export class Folding {
-  /** The text is longer than a folded one. */
+  /** The message is long enough to fold. */
   long = $state(false);
 
-  /** Measures the text's box now, and whenever its width changes. */
+  /**
+   * Measures the box of the text now and whenever its size changes. Returns a function that stops.
+   */
   watch(box: HTMLElement): () => void {
     const measure = () => {
       const line = parseFloat(getComputedStyle(box).lineHeight) || 24;

@@ -1,89 +1,97 @@
-//! Last talks: which ones can still be read or reported, kept on this device for 24 hours.
-import { readJson, type Shelf } from '../ui/keep';
+//! The list of last talks: those that can still be read or reported, stored on this device for 24
+//! hours.
+import { readJson, type KeyValueStore } from '../ui/storage';
 import type { Pairing, Partner, Slot } from '../wire/frames';
 
 export interface LastTalk {
   room: string;
   session: string;
   partner: Partner;
-  /** Which of the two seats was ours, to tell the sides apart when reading. */
+  /** This visitor's slot, to tell the two sides apart when reading. */
   slot: Slot;
-  /** In milliseconds; null while it is open. */
+  /** In milliseconds since the epoch; `null` while the talk is open. */
   ended_at: number | null;
-  /** What this person did about the other one, so that every tab knows whose deed the end was. */
-  deed?: Deed;
+  /** What this visitor did about the partner, so that every tab knows who caused the end. */
+  actions?: OwnActions;
 }
 
-export interface Deed {
+export interface OwnActions {
   reported: boolean;
   blocked: boolean;
 }
 
 const KEY = 'maju.talks';
-export const KEPT_MS = 24 * 60 * 60 * 1000;
-const MOST = 50;
+export const KEEP_MS = 24 * 60 * 60 * 1000;
+const MAX_TALKS = 50;
 
 export class LastTalks {
   all = $state.raw<LastTalk[]>([]);
-  /** Newest first, without the open one. */
+  /** The ended talks, newest first. */
   readonly ended = $derived(this.all.filter((talk) => talk.ended_at !== null));
-  readonly #shelf: Shelf;
+  readonly #store: KeyValueStore;
 
-  constructor(shelf: Shelf) {
-    this.#shelf = shelf;
-    this.sweep();
+  constructor(store: KeyValueStore) {
+    this.#store = store;
+    this.removeExpired();
   }
 
   find(session: string): LastTalk | undefined {
     return this.all.find((talk) => talk.session === session);
   }
 
-  /** Written down at the start, so that a closed tab can still report. */
-  opened({ room, session, partner, slot }: Pairing): void {
+  /**
+   * Stores a talk when it starts, so that a partner can be reported even after the tab was closed.
+   */
+  add({ room, session, partner, slot }: Pairing): void {
     const { id, name, color, animal } = partner;
     const talk = { room, session, partner: { id, name, color, animal }, slot, ended_at: null };
     this.#write([talk, ...this.#read().filter((known) => known.session !== session)]);
   }
 
-  over(session: string): void {
+  markEnded(session: string): void {
+    this.#markEnded((talk) => talk.session === session);
+  }
+
+  /**
+   * Marks all talks but one as ended: the server knows at most one open talk, so the others ended
+   * meanwhile.
+   */
+  markEndedExcept(open: string | null): void {
+    this.#markEnded((talk) => talk.session !== open);
+  }
+
+  #markEnded(isEnded: (talk: LastTalk) => boolean): void {
     const now = Date.now();
-    this.#write(this.#read().map((talk) => (talk.session === session ? { ...talk, ended_at: talk.ended_at ?? now } : talk)));
+    this.#write(this.#read().map((talk) => (isEnded(talk) ? { ...talk, ended_at: talk.ended_at ?? now } : talk)));
   }
 
-  /** The server knows of one open talk at most: any other has ended while we were away. */
-  settle(open: string | null): void {
-    const now = Date.now();
-    this.#write(
-      this.#read().map((talk) => (talk.session !== open && talk.ended_at === null ? { ...talk, ended_at: now } : talk)),
-    );
+  /** Returns what this visitor did about the partner of a talk, in any tab. */
+  ownActions(session: string): OwnActions {
+    return this.#read().find((talk) => talk.session === session)?.actions ?? { reported: false, blocked: false };
   }
 
-  deed(session: string): Deed {
-    return this.#read().find((talk) => talk.session === session)?.deed ?? { reported: false, blocked: false };
+  recordActions(session: string, actions: OwnActions): void {
+    this.#write(this.#read().map((talk) => (talk.session === session ? { ...talk, actions } : talk)));
   }
 
-  did(session: string, deed: Deed): void {
-    this.#write(this.#read().map((talk) => (talk.session === session ? { ...talk, deed } : talk)));
-  }
-
-  forget(session: string): void {
+  remove(session: string): void {
     this.#write(this.#read().filter((talk) => talk.session !== session));
   }
 
-  sweep(): void {
+  removeExpired(): void {
     this.#write(this.#read());
   }
 
-  /** Read anew each time: another tab may have written. */
+  /** Reads the storage each time, because another tab can have changed it. */
   #read(): LastTalk[] {
-    const kept = readJson(this.#shelf, KEY);
-    return Array.isArray(kept) ? kept.filter(isLastTalk) : [];
+    const stored = readJson(this.#store, KEY);
+    return Array.isArray(stored) ? stored.filter(isLastTalk) : [];
   }
 
   #write(talks: LastTalk[]): void {
-    const oldest = Date.now() - KEPT_MS;
-    this.all = talks.filter((talk) => talk.ended_at === null || talk.ended_at > oldest).slice(0, MOST);
-    this.#shelf.set(KEY, this.all.length > 0 ? JSON.stringify(this.all) : null);
+    const oldest = Date.now() - KEEP_MS;
+    this.all = talks.filter((talk) => talk.ended_at === null || talk.ended_at > oldest).slice(0, MAX_TALKS);
+    this.#store.set(KEY, this.all.length > 0 ? JSON.stringify(this.all) : null);
   }
 }
 

@@ -1,25 +1,25 @@
-//! How rows stand together: groups of one author within five minutes, and a line where a day begins.
+//! Groups the rows: messages of one author within five minutes, and a divider where a day begins.
 import type { Row } from './row.svelte';
 
 export const GROUP_MS = 5 * 60 * 1000;
 
-export interface Placed {
+export interface PlacedRow {
   row: Row;
-  /** Begins a group, ends a group. */
+  /** The row is the first, the last of its group. */
   first: boolean;
   last: boolean;
-  /** The moment to name as a new day, or null. */
+  /** The time to show as a new day, or `null`. */
   day: number | null;
 }
 
-export function layout(rows: readonly Row[]): Placed[] {
-  const placed: Placed[] = [];
+export function layout(rows: readonly Row[]): PlacedRow[] {
+  const placed: PlacedRow[] = [];
   for (const row of rows) {
     const before = placed.at(-1);
     const newDay = before === undefined || dayOf(before.row.at) !== dayOf(row.at);
     const joins = before !== undefined && !newDay && together(before.row, row);
     if (joins) before.last = false;
-    // The first day needs no line unless it is not today: the talk begins there.
+    // The first day needs a divider only if it is not today.
     const named = newDay && (before !== undefined || dayOf(row.at) !== dayOf(Date.now()));
     placed.push({ row, first: !joins, last: true, day: named ? row.at : null });
   }

@@ -1,98 +1,90 @@
-//! The log: in order, without a hole, nothing twice, whatever order the wire has.
+//! The log: in order, without gaps or duplicates, in whatever order the entries arrive.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { settled } from '../wire/fake';
 import type { Entry } from '../wire/frames';
-import { Log, PAGE_AGAIN_MS, REPLAY_LIMIT_MS } from './log';
+import { Log, PAGE_RETRY_MS, REPLAY_TIMEOUT_MS } from './log';
 
-const entry = (seq: number): Entry => ({
-  type: 'message',
-  room: 'r',
-  seq,
-  client_id: `c${seq}`,
-  sender: { id: 's', name: '', color: 'pine', animal: null, slot: 'B' },
-  payload: { kind: 'text', text: `${seq}` },
-  at: '2026-01-01T00:00:00.000Z',
-});
+const entry = (seq: number): Entry => ({ type: 'message', room: 'r', seq, client_id: `c${seq}` });
 
-let taken: number[];
+let applied: number[];
 let replays: number[];
 let page: ReturnType<typeof vi.fn<(after: number) => Promise<Entry[]>>>;
 let log: Log;
 
 beforeEach(() => {
   vi.useFakeTimers();
-  [taken, replays] = [[], []];
+  [applied, replays] = [[], []];
   page = vi.fn(() => Promise.resolve([]));
   log = new Log({
-    take: (one) => taken.push(one.seq),
+    apply: (one) => applied.push(one.seq),
     replay: async (after) => void replays.push(after),
     page: (after) => page(after),
   });
 });
 afterEach(() => vi.useRealTimers());
 
-const hear = (...seqs: number[]) => seqs.forEach((seq) => log.hear(entry(seq)));
+const receive = (...seqs: number[]) => seqs.forEach((seq) => log.receive(entry(seq)));
 
 describe('live entries', () => {
-  it('are taken in order and once', () => {
-    hear(1, 2, 2, 1, 3);
-    expect(taken).toEqual([1, 2, 3]);
+  it('are applied in order and once', () => {
+    receive(1, 2, 2, 1, 3);
+    expect(applied).toEqual([1, 2, 3]);
     expect(log.head).toBe(3);
   });
 
-  it('wait for what is missing, which is asked for once', async () => {
-    hear(1, 4, 3);
+  it('wait for missing entries, which are requested once', async () => {
+    receive(1, 4, 3);
     await settled();
-    expect(taken).toEqual([1]);
+    expect(applied).toEqual([1]);
     expect(replays).toEqual([1]);
-    hear(2);
-    expect(taken).toEqual([1, 2, 3, 4]);
-    await vi.advanceTimersByTimeAsync(REPLAY_LIMIT_MS);
+    receive(2);
+    expect(applied).toEqual([1, 2, 3, 4]);
+    await vi.advanceTimersByTimeAsync(REPLAY_TIMEOUT_MS);
     expect(page).not.toHaveBeenCalled();
   });
 
-  it('come from the pages when the replay does not bring them', async () => {
+  it('come from the pages if the replay does not arrive', async () => {
     page.mockImplementation(async (after) =>
       [1, 2, 3, 4, 5]
         .filter((seq) => seq > after)
         .slice(0, 2)
         .map(entry),
     );
-    hear(5);
-    await vi.advanceTimersByTimeAsync(REPLAY_LIMIT_MS);
-    expect(taken).toEqual([1, 2, 3, 4, 5]);
+    receive(5);
+    await vi.advanceTimersByTimeAsync(REPLAY_TIMEOUT_MS);
+    expect(applied).toEqual([1, 2, 3, 4, 5]);
   });
 
-  it('ask again after a gap that was not heard of', async () => {
+  it('are requested again if the first request failed', async () => {
     const failing = new Log({
-      take: () => undefined,
+      apply: () => undefined,
       replay: (after) => {
         replays.push(after);
         return Promise.reject(new Error('closed'));
       },
       page,
     });
-    failing.hear(entry(3));
+    failing.receive(entry(3));
     await settled();
-    failing.hear(entry(4));
+    failing.receive(entry(4));
     await settled();
     expect(replays).toEqual([0, 0]);
   });
 });
 
 describe('a first page', () => {
-  it('holds live entries back until it is in', () => {
+  it('holds live entries back until it is loaded', () => {
     log.hold();
-    hear(8, 9);
-    expect(taken).toEqual([]);
-    log.release(8);
-    expect(taken).toEqual([9]);
+    receive(8, 9);
+    expect(applied).toEqual([]);
+    log.continueAfter(8);
+    expect(applied).toEqual([9]);
   });
 });
 
 describe('a resync', () => {
-  it('reads page after page, and then what came meanwhile', async () => {
-    hear(1);
+  it('reads page after page, then applies what arrived meanwhile', async () => {
+    receive(1);
     page.mockImplementation(async (after) =>
       [2, 3, 4, 5, 6]
         .filter((seq) => seq > after)
@@ -100,27 +92,27 @@ describe('a resync', () => {
         .map(entry),
     );
     const done = log.resync();
-    hear(7);
+    receive(7);
     await done;
-    expect(taken).toEqual([1, 2, 3, 4, 5, 6, 7]);
+    expect(applied).toEqual([1, 2, 3, 4, 5, 6, 7]);
     expect(page.mock.calls.map(([after]) => after)).toEqual([1, 3, 5, 6]);
   });
 
-  it('repeats a page that could not be read, even while nobody writes', async () => {
+  it('retries a page that could not be read, even if no entry arrives', async () => {
     page
       .mockRejectedValueOnce(new Error('down'))
       .mockImplementation(async (after) => (after < 2 ? [entry(after + 1)] : []));
     await log.resync();
-    expect(taken).toEqual([]);
-    await vi.advanceTimersByTimeAsync(PAGE_AGAIN_MS);
-    expect(taken).toEqual([1, 2]);
+    expect(applied).toEqual([]);
+    await vi.advanceTimersByTimeAsync(PAGE_RETRY_MS);
+    expect(applied).toEqual([1, 2]);
   });
 
-  it('does not go on after the end', async () => {
+  it('does not continue after the end', async () => {
     page.mockRejectedValue(new Error('down'));
     await log.resync();
     log.end();
-    await vi.advanceTimersByTimeAsync(10 * PAGE_AGAIN_MS);
+    await vi.advanceTimersByTimeAsync(10 * PAGE_RETRY_MS);
     expect(page).toHaveBeenCalledOnce();
   });
 });

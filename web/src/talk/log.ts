@@ -1,65 +1,77 @@
-//! The log of a room, entry by entry: in order, without a hole, nothing twice. What comes early waits for what is missing.
+//! Puts the entries of a room's log in order: no gaps, no duplicates. An early entry waits for the
+//! ones before it.
 import type { Entry } from '../wire/frames';
 
 export interface LogDeps {
-  /** Takes the next entry. */
-  take(entry: Entry): void;
-  /** Something before an early entry is missing: ask the socket to send everything after `after` again. */
+  /** Applies the next entry. */
+  apply(entry: Entry): void;
+  /** Asks the server to send all entries after `after` again over the socket. */
   replay(after: number): Promise<void>;
-  /** A page of entries after `after`, in order; empty at the end. */
+  /** Reads a page of entries after `after`, in order. Empty at the end. */
   page(after: number): Promise<Entry[]>;
 }
 
-/** After a replay was promised, this long without it and the pages are read instead. */
-export const REPLAY_LIMIT_MS = 3_000;
-/** A page that could not be read is asked for again after this long. */
-export const PAGE_AGAIN_MS = 2_000;
-/** An end to every loop. A page of long entries is short: the list ends with an empty one. */
-const MOST_PAGES = 1000;
+/** If a requested replay does not arrive within this time, the log is read page by page instead. */
+export const REPLAY_TIMEOUT_MS = 3_000;
+/** Delay before a page that could not be read is requested again. */
+export const PAGE_RETRY_MS = 2_000;
+/**
+ * Bounds the loop over the pages. A page of long entries can be short, so only an empty page is the
+ * end.
+ */
+const MAX_PAGES = 1000;
 
 export class Log {
-  /** The last entry taken. */
+  /** Sequence number of the last applied entry. */
   head = 0;
   readonly #deps: LogDeps;
   readonly #early = new Map<number, Entry>();
   #held = false;
   #filling = false;
-  #limit: ReturnType<typeof setTimeout> | undefined;
-  #again: ReturnType<typeof setTimeout> | undefined;
-  #over = false;
+  #replayTimer: ReturnType<typeof setTimeout> | undefined;
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #ended = false;
 
   constructor(deps: LogDeps) {
     this.#deps = deps;
   }
 
-  /** Entries wait while a first page is being read. */
+  /** Holds new entries back while a first page is loaded. */
   hold(): void {
     this.#held = true;
   }
 
-  /** The page is in and ends at `head`: what came meanwhile follows. */
-  release(head: number): void {
+  /**
+   * Continues after `head`, the last entry of the loaded page, with the entries that were held
+   * back.
+   */
+  continueAfter(head: number): void {
     this.#held = false;
     this.head = Math.max(this.head, head);
     this.#drain();
   }
 
-  hear(entry: Entry): void {
-    if (entry.seq <= this.head) return; // heard before
+  /** Receives an entry from the socket. */
+  receive(entry: Entry): void {
+    if (entry.seq <= this.head) return; // a duplicate
     this.#early.set(entry.seq, entry);
     if (!this.#held) this.#drain();
   }
 
-  /** The gap is too long for the socket: reads the pages, again and again until that succeeds. */
+  /**
+   * Reads the log page by page, because the gap is too long for a replay. Retries until that
+   * succeeds.
+   */
   async resync(): Promise<void> {
-    clearTimeout(this.#limit);
-    clearTimeout(this.#again);
+    clearTimeout(this.#replayTimer);
+    clearTimeout(this.#retryTimer);
     this.#held = true;
     try {
-      await this.#pages();
+      await this.#readPages();
     } catch {
-      // Nobody may write for a while, so no later entry would show the hole.
-      if (!this.#over) this.#again = setTimeout(() => void this.resync(), PAGE_AGAIN_MS);
+      // If nobody writes for a while, no later entry would reveal the gap, so the retry needs a
+      // timer.
+      if (!this.#ended) this.#retryTimer = setTimeout(() => void this.resync(), PAGE_RETRY_MS);
       return;
     } finally {
       this.#held = false;
@@ -68,32 +80,32 @@ export class Log {
     this.#drain();
   }
 
-  /** Nothing comes any more. */
+  /** Stops all timers. No more entries are expected. */
   end(): void {
-    this.#over = true;
-    clearTimeout(this.#limit);
-    clearTimeout(this.#again);
+    this.#ended = true;
+    clearTimeout(this.#replayTimer);
+    clearTimeout(this.#retryTimer);
   }
 
-  async #pages(): Promise<void> {
-    for (let pages = 0; pages < MOST_PAGES; pages++) {
+  async #readPages(): Promise<void> {
+    for (let pages = 0; pages < MAX_PAGES; pages++) {
       const before = this.head;
-      for (const entry of await this.#deps.page(before)) if (entry.seq > this.head) this.#next(entry);
+      for (const entry of await this.#deps.page(before)) if (entry.seq > this.head) this.#apply(entry);
       if (this.head === before) return;
     }
   }
 
   #drain(): void {
     for (const seq of this.#early.keys()) if (seq <= this.head) this.#early.delete(seq);
-    for (let entry = this.#early.get(this.head + 1); entry; entry = this.#early.get(this.head + 1)) this.#next(entry);
+    for (let entry = this.#early.get(this.head + 1); entry; entry = this.#early.get(this.head + 1)) this.#apply(entry);
     if (this.#early.size > 0) void this.#fill();
     else this.#filled();
   }
 
-  #next(entry: Entry): void {
+  #apply(entry: Entry): void {
     this.#early.delete(entry.seq);
     this.head = entry.seq;
-    this.#deps.take(entry);
+    this.#deps.apply(entry);
   }
 
   async #fill(): Promise<void> {
@@ -102,16 +114,16 @@ export class Log {
     try {
       await this.#deps.replay(this.head);
     } catch {
-      // Not connected: the next hello resumes from the head.
+      // Disconnected: the next hello resumes after the head.
       this.#filling = false;
       return;
     }
-    if (!this.#filling) return; // the replay came before its answer
-    this.#limit = setTimeout(() => void this.resync(), REPLAY_LIMIT_MS);
+    if (!this.#filling) return; // the replay arrived before its answer
+    this.#replayTimer = setTimeout(() => void this.resync(), REPLAY_TIMEOUT_MS);
   }
 
   #filled(): void {
     this.#filling = false;
-    clearTimeout(this.#limit);
+    clearTimeout(this.#replayTimer);
   }
 }

@@ -1,8 +1,9 @@
-//! The talk's small parts: what may be sent, where the reader is, what is new, what is kept, what is armed.
+//! The small parts of a talk: text checks, scrolling, unread messages, the arming of Next, saving,
+//! last talks.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { setLocale } from '../i18n';
 import { Arming, ARMED_MS } from './arming.svelte';
-import { KEPT_MS, LastTalks } from './last.svelte';
+import { KEEP_MS, LastTalks } from './last.svelte';
 import { Row } from './row.svelte';
 import { transcript } from './save';
 import { anchorOf, atBottom, nearTop, restored } from './scroll';
@@ -37,7 +38,7 @@ describe('a text', () => {
     ['می‌خواهم', 'می‌خواهم', null],
     ['🏳️‍🌈', '🏳️‍🌈', null],
     ['👩‍👩‍👧‍👦', '👩‍👩‍👧‍👦', null],
-  ] as const)('%j is sent as %j or refused: %s', (raw, text, refused) => {
+  ] as const)('%j is sent as %j or refused with: %s', (raw, text, refused) => {
     expect(checked(raw)).toEqual({ text, refused });
   });
 
@@ -63,50 +64,50 @@ describe('the reader', () => {
     ];
     const anchor = anchorOf(boxes, 0);
     expect(anchor).toEqual({ key: 'b', top: -10 });
-    // 300 pixels of history came above it.
+    // 300 pixels of older messages were added above it.
     expect(anchor && restored(100, anchor, 290)).toBe(400);
     expect(anchorOf([], 0)).toBeNull();
   });
 });
 
-describe('what is new', () => {
-  it('begins with the first of theirs since the page was left, and stays there', () => {
+describe('unread messages', () => {
+  it('start with the first message of the partner after the page was hidden, and the divider stays', () => {
     const unread = new Unread();
     const rows = [row(1, false), row(2, true)];
-    unread.left(rows);
+    unread.onHidden(rows);
     expect([unread.first(rows), unread.count(rows)]).toEqual([null, 0]);
     const more = [...rows, row(3, true), row(4, false), row(5, false)];
     expect([unread.first(more)?.seq, unread.count(more)]).toEqual([4, 2]);
-    unread.came();
+    unread.onVisible();
     expect([unread.first(more)?.seq, unread.count(more)]).toEqual([4, 0]);
-    unread.left(more); // looked away again without answering
+    unread.onHidden(more); // hidden again without an answer
     expect(unread.first([...more, row(6, false)])?.seq).toBe(4);
-    unread.came();
-    unread.answered();
+    unread.onVisible();
+    unread.clear();
     expect(unread.first(more)).toBeNull();
   });
 });
 
 describe('next', () => {
-  it('fires on the second press within two seconds only', async () => {
-    const fire = vi.fn();
-    const arming = new Arming(fire);
+  it('is confirmed only by a second press within two seconds', async () => {
+    const confirm = vi.fn();
+    const arming = new Arming(confirm);
     arming.press();
-    expect([arming.armed, fire.mock.calls.length]).toEqual([true, 0]);
+    expect([arming.armed, confirm.mock.calls.length]).toEqual([true, 0]);
     await vi.advanceTimersByTimeAsync(ARMED_MS);
     expect(arming.armed).toBe(false);
     arming.press();
     arming.press();
-    expect([arming.armed, fire.mock.calls.length]).toEqual([false, 1]);
+    expect([arming.armed, confirm.mock.calls.length]).toEqual([false, 1]);
     arming.press();
     arming.disarm();
     arming.press();
-    expect(fire).toHaveBeenCalledOnce();
+    expect(confirm).toHaveBeenCalledOnce();
   });
 });
 
-describe('a kept talk', () => {
-  it('is one line a message, without what was not sent', () => {
+describe('a saved talk', () => {
+  it('has one line for each message, without unsent ones', () => {
     const failed = Object.assign(row(3, true, 'never'), { status: 'failed' as const });
     const text = transcript([row(1, false, 'hi'), row(2, true, 'hello'), failed], {
       title: 'Your talk',
@@ -120,10 +121,10 @@ describe('a kept talk', () => {
 });
 
 describe('last talks', () => {
-  const kept = new Map<string, string>();
-  const shelf = {
-    get: (key: string) => kept.get(key) ?? null,
-    set: (key: string, value: string | null) => void (value === null ? kept.delete(key) : kept.set(key, value)),
+  const stored = new Map<string, string>();
+  const store = {
+    get: (key: string) => stored.get(key) ?? null,
+    set: (key: string, value: string | null) => void (value === null ? stored.delete(key) : stored.set(key, value)),
   };
   const pairing = (session: string) =>
     ({
@@ -132,27 +133,27 @@ describe('last talks', () => {
       slot: 'A',
       partner: { id: 'p', name: 'x', color: 'pine', animal: 'otter' },
     }) as never;
-  beforeEach(() => kept.clear());
+  beforeEach(() => stored.clear());
 
-  it('are listed once they are over, newest first, for a day', async () => {
-    const last = new LastTalks(shelf);
-    last.opened(pairing('a'));
-    last.over('a');
-    last.opened(pairing('b'));
+  it('are listed after their end, newest first, for a day', async () => {
+    const last = new LastTalks(store);
+    last.add(pairing('a'));
+    last.markEnded('a');
+    last.add(pairing('b'));
     expect(last.ended.map(({ session }) => session)).toEqual(['a']);
-    last.settle(null); // the server knows of no open one
-    expect(new LastTalks(shelf).ended.map(({ session }) => session)).toEqual(['b', 'a']);
-    await vi.advanceTimersByTimeAsync(KEPT_MS + 1);
-    expect(new LastTalks(shelf).all).toEqual([]);
-    expect(kept.size).toBe(0);
+    last.markEndedExcept(null); // the server has no open talk
+    expect(new LastTalks(store).ended.map(({ session }) => session)).toEqual(['b', 'a']);
+    await vi.advanceTimersByTimeAsync(KEEP_MS + 1);
+    expect(new LastTalks(store).all).toEqual([]);
+    expect(stored.size).toBe(0);
   });
 
-  it('can be forgotten, and broken ones are', () => {
-    const last = new LastTalks(shelf);
-    last.opened(pairing('a'));
-    last.forget('a');
+  it('can be removed, and invalid ones are dropped', () => {
+    const last = new LastTalks(store);
+    last.add(pairing('a'));
+    last.remove('a');
     expect(last.all).toEqual([]);
-    kept.set('maju.talks', '[{"room": 3}, null, "x"]');
-    expect(new LastTalks(shelf).all).toEqual([]);
+    stored.set('maju.talks', '[{"room": 3}, null, "x"]');
+    expect(new LastTalks(store).all).toEqual([]);
   });
 });

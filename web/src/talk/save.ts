@@ -1,4 +1,4 @@
-//! Keeping a talk: a plain text file, made on the device and sent nowhere.
+//! Saves a talk as a plain text file. The file is made on the device and sent nowhere.
 import { clock, dayAndClock } from '../i18n';
 import type { Row } from './row.svelte';
 
@@ -8,7 +8,10 @@ export interface Names {
   them: string;
 }
 
-/** One line a message, with a byte order mark so that every editor reads the Hangul. */
+/**
+ * Returns the talk as text, one line for each message. A byte order mark lets every editor read the
+ * Hangul.
+ */
 export function transcript(rows: readonly Row[], names: Names): string {
   const lines = rows
     .filter((row) => row.status === 'sent' && !row.deleted && !row.unknown)
@@ -24,6 +27,6 @@ export function saveFile(name: string, text: string): void {
   link.href = address;
   link.download = name;
   link.click();
-  // The browser reads the address while it saves.
+  // The browser reads the address while it saves the file.
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }

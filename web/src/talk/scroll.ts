@@ -1,8 +1,9 @@
-//! Where the reader is in the list, in numbers: at the bottom, and how to stay put while rows come above.
+//! Scroll arithmetic of the list: whether the reader is at the end, and how to keep the position
+//! when rows are added above.
 
-/** Nearer to the end than this counts as being there. */
+/** A reader this close to the end counts as being at the end. */
 export const BOTTOM_PX = 80;
-/** Older messages are asked for before the reader meets the top. */
+/** Older messages are loaded this far before the reader reaches the top. */
 export const TOP_PX = 240;
 
 export interface View {
@@ -19,7 +20,7 @@ export function nearTop(view: View): boolean {
   return view.scrollTop <= TOP_PX;
 }
 
-/** A row and where its upper edge was, in pixels from the top of the view. */
+/** A row and the position of its upper edge, in pixels from the top of the view. */
 export interface Anchor {
   key: string;
   top: number;
@@ -31,13 +32,13 @@ export interface RowBox {
   bottom: number;
 }
 
-/** The first row that can be seen, whole or in part. */
+/** Returns the first row that is visible, entirely or in part; `null` if there is none. */
 export function anchorOf(rows: Iterable<RowBox>, viewTop: number): Anchor | null {
   for (const row of rows) if (row.bottom > viewTop) return { key: row.key, top: row.top - viewTop };
   return null;
 }
 
-/** The scroll position that puts the anchor's row back where it was. */
+/** Returns the scroll position that puts the anchor's row back where it was. */
 export function restored(scrollTop: number, anchor: Anchor, topNow: number): number {
   return scrollTop + (topNow - anchor.top);
 }

@@ -1,4 +1,5 @@
-//! Sending: every letter of the outbox in order, again after a reconnect, waiting where the server asks for it.
+//! Sends the messages of the outbox one at a time and in order. Repeats them after a reconnect and
+//! waits when throttled.
 import { WireError } from '../wire/error';
 import type { Outbox } from '../wire/outbox';
 import type { Socket } from '../wire/socket';
@@ -6,210 +7,216 @@ import type { Messages } from './messages.svelte';
 import type { Row } from './row.svelte';
 import { isAboutText } from './text';
 
-/** A clock is shown only for what takes longer. */
-export const SLOW_MS = 400;
-/** On an open connection, no answer for this long means it was not sent. */
-export const LATE_MS = 10_000;
-const FIRST_PAUSE_MS = 1_000;
-const LONGEST_PAUSE_MS = 8_000;
+/** Only a message that takes longer than this shows that it is being sent. */
+export const SLOW_AFTER_MS = 400;
+/** A message that gets no answer on an open connection within this time has failed. */
+export const SEND_TIMEOUT_MS = 10_000;
+const MIN_RETRY_DELAY_MS = 1_000;
+const MAX_RETRY_DELAY_MS = 8_000;
 
-/** The server names a time after which it takes the same message. */
-const ASKED_TO_WAIT = new Set(['rate_limited', 'slow_mode']);
-/** It may take it a little later, and is asked again until the message is late. */
-const MAY_PASS = new Set(['unavailable', 'internal', 'timeout']);
+/** The server states a time after which it accepts the same message. */
+const RATE_LIMIT_CODES = new Set(['rate_limited', 'slow_mode']);
+/** The server can accept the message later, so it is sent again until its timeout. */
+const TRANSIENT_CODES = new Set(['unavailable', 'internal', 'timeout']);
 
 export interface SendingDeps {
   room: string;
-  ask: Socket['ask'];
+  request: Socket['request'];
   messages: Messages;
   outbox: Outbox;
-  /** The visitor is no longer in the room, or the room is closed. */
+  /** The visitor is no longer a member, or the room is closed. */
   onClosed(): void;
-  /** The server wants the age and the rules first. What waits, waits on. */
-  onAgeGate(): void;
-  /** The text cannot be sent as it is written. */
+  /** The server requires the age and the rules first. Pending messages keep waiting. */
+  onRulesNeeded(): void;
+  /** The server refuses the text as it is written. */
   onRefused(row: Row, code: string): void;
 }
 
 export class Sending {
   readonly #deps: SendingDeps;
-  /** One at a time, so that no refusal can change the order. */
-  #flying: string | null = null;
-  readonly #late = new Map<string, ReturnType<typeof setTimeout>>();
-  #pause: ReturnType<typeof setTimeout> | undefined;
-  #pauses = 0;
-  #open = false;
-  #over = false;
+  /**
+   * The client id that is being sent. Only one at a time, so that no refusal can change the order.
+   */
+  #inFlight: string | null = null;
+  readonly #timeouts = new Map<string, ReturnType<typeof setTimeout>>();
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #retries = 0;
+  #started = false;
+  #ended = false;
 
   constructor(deps: SendingDeps) {
     this.#deps = deps;
   }
 
-  /** Takes up what an earlier page of this tab left behind. */
+  /** Shows the messages that an earlier page of this tab had not sent. */
   restore(): void {
     const { outbox, messages } = this.#deps;
-    for (const letter of outbox.letters) {
-      const row = messages.write(letter.client_id, letter.text, letter.at);
-      if (letter.failed && row.seq === null) fail(row, letter.failed);
+    for (const unsent of outbox.messages) {
+      const row = messages.addOwn(unsent.client_id, unsent.text, unsent.at);
+      if (unsent.failed && row.seq === null) markFailed(row, unsent.failed);
     }
   }
 
-  post(clientId: string, text: string, at: number): Row {
+  /** Adds a message to the outbox and sends it in its turn. */
+  send(clientId: string, text: string, at: number): Row {
     const { outbox, messages } = this.#deps;
-    const row = messages.write(clientId, text, at);
-    this.#soonSlow(row);
-    if (!outbox.add({ client_id: clientId, text, at, failed: null })) fail(row, 'full');
+    const row = messages.addOwn(clientId, text, at);
+    this.#markSlowLater(row);
+    if (!outbox.add({ client_id: clientId, text, at, failed: null })) markFailed(row, 'full');
     else this.#flush();
     return row;
   }
 
+  /** Sends a failed message again. */
   retry(row: Row): void {
-    if (row.status !== 'failed' || this.#over) return;
+    if (row.status !== 'failed' || this.#ended) return;
     row.status = 'pending';
     row.reason = null;
-    this.#soonSlow(row);
+    this.#markSlowLater(row);
     this.#deps.outbox.add({ client_id: row.clientId, text: row.text, at: row.at, failed: null });
     this.#deps.outbox.mark(row.clientId, null);
     this.#flush();
   }
 
+  /** Removes a failed message. */
   discard(row: Row): void {
     if (row.status !== 'failed') return;
     this.#deps.outbox.remove(row.clientId);
-    this.#deps.messages.forget(row);
+    this.#deps.messages.remove(row);
   }
 
-  /** The room can be written to: everything that waits goes out, in order, with the ids it had. */
-  opened(): void {
-    this.#open = true;
+  /** The room is joined: sends everything pending, in order and with the same ids. */
+  start(): void {
+    this.#started = true;
     this.#resume();
   }
 
-  /** The connection is gone: nothing is late while nothing can arrive. */
-  closed(): void {
-    this.#open = false;
-    this.#flying = null;
-    this.#stopClocks();
+  /** The connection is lost. Timeouts stop, because no answer can arrive. */
+  pause(): void {
+    this.#started = false;
+    this.#inFlight = null;
+    this.#stopTimeouts();
   }
 
-  /** It cannot go on for now: what waits has failed for this reason, and can be sent again. */
-  giveUp(reason: string): void {
-    for (const { client_id: clientId, failed } of this.#deps.outbox.letters)
+  /** Marks all pending messages as failed for a reason. Each can be sent again. */
+  failPending(reason: string): void {
+    for (const { client_id: clientId, failed } of this.#deps.outbox.messages)
       if (failed === null) this.#fail(clientId, reason);
-    this.#open = true;
+    this.#started = true;
   }
 
-  /** The talk is over: what did not arrive never will. */
+  /** The talk has ended: pending messages fail for good, and the outbox is cleared. */
   end(reason: string): void {
-    this.#over = true;
-    clearTimeout(this.#pause);
-    for (const row of this.#deps.messages.rows) if (row.status === 'pending') fail(row, reason);
+    this.#ended = true;
+    clearTimeout(this.#retryTimer);
+    for (const row of this.#deps.messages.rows) if (row.status === 'pending') markFailed(row, reason);
     this.#deps.outbox.clear();
-    this.closed();
+    this.pause();
   }
 
-  /** An own message came back as an event. */
-  arrived(clientId: string): void {
+  /** An own message arrived as an event, so the server has it. */
+  acknowledge(clientId: string): void {
     this.#deps.outbox.remove(clientId);
-    this.#landed(clientId);
+    this.#settle(clientId);
   }
 
   #resume(): void {
-    clearTimeout(this.#pause);
-    this.#pause = undefined;
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = undefined;
     this.#flush();
   }
 
   #flush(): void {
-    if (!this.#open || this.#over || this.#pause !== undefined) return;
-    const waiting = this.#deps.outbox.letters.filter(({ failed }) => failed === null);
-    for (const { client_id: clientId } of waiting) this.#startClock(clientId);
-    const [first] = waiting;
-    if (first && this.#flying === null) void this.#send(first.client_id, first.text);
+    if (!this.#started || this.#ended || this.#retryTimer !== undefined) return;
+    const pending = this.#deps.outbox.messages.filter(({ failed }) => failed === null);
+    for (const { client_id: clientId } of pending) this.#startTimeout(clientId);
+    const [first] = pending;
+    if (first && this.#inFlight === null) void this.#send(first.client_id, first.text);
   }
 
   async #send(clientId: string, text: string): Promise<void> {
-    const { room, ask, messages, outbox } = this.#deps;
-    this.#flying = clientId;
+    const { room, request, messages, outbox } = this.#deps;
+    this.#inFlight = clientId;
     try {
-      const placed = await ask('send', { room, client_id: clientId, payload: { kind: 'text', text } });
-      this.#pauses = 0;
-      messages.placed(clientId, placed.seq, placed.at);
+      const placed = await request('send', { room, client_id: clientId, payload: { kind: 'text', text } });
+      this.#retries = 0;
+      messages.acknowledge(clientId, placed.seq, placed.at);
       outbox.remove(clientId);
-      this.#landed(clientId);
+      this.#settle(clientId);
     } catch (error) {
       const { code, retryAfterMs } = error instanceof WireError ? error : new WireError('internal');
-      if (this.#flying === clientId) this.#flying = null;
-      // Nothing is known: the letter stays, and the next connection repeats it under the same id.
-      if (code !== 'disconnected' && code !== 'session_ended') this.#refused(clientId, code, retryAfterMs);
+      if (this.#inFlight === clientId) this.#inFlight = null;
+      // The outcome is unknown: the message stays, and the next connection repeats it under the
+      // same id.
+      if (code !== 'disconnected' && code !== 'session_ended') this.#onRefused(clientId, code, retryAfterMs);
     }
   }
 
-  #refused(clientId: string, code: string, retryAfterMs: number | null): void {
-    if (this.#over) return;
+  #onRefused(clientId: string, code: string, retryAfterMs: number | null): void {
+    if (this.#ended) return;
     if (code === 'age_gate') {
-      this.closed();
-      this.#deps.onAgeGate();
+      this.pause();
+      this.#deps.onRulesNeeded();
       return;
     }
-    const asked = ASKED_TO_WAIT.has(code);
-    if (asked || MAY_PASS.has(code)) {
-      // Nothing is late while the server itself asks for patience.
-      if (asked) this.#stopClocks();
-      const pause = retryAfterMs ?? Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#pauses++);
-      clearTimeout(this.#pause);
-      this.#pause = setTimeout(() => this.#resume(), pause);
+    const throttled = RATE_LIMIT_CODES.has(code);
+    if (throttled || TRANSIENT_CODES.has(code)) {
+      // While the server itself asks to wait, no message times out.
+      if (throttled) this.#stopTimeouts();
+      const delay = retryAfterMs ?? Math.min(MAX_RETRY_DELAY_MS, MIN_RETRY_DELAY_MS * 2 ** this.#retries++);
+      clearTimeout(this.#retryTimer);
+      this.#retryTimer = setTimeout(() => this.#resume(), delay);
       return;
     }
     this.#fail(clientId, code);
-    const row = this.#deps.messages.mineBy(clientId);
+    const row = this.#deps.messages.ownByClientId(clientId);
     if (row && isAboutText(code)) this.#deps.onRefused(row, code);
     if (code === 'closed' || code === 'forbidden' || code === 'not_found') this.#deps.onClosed();
-    else this.#landed(clientId);
+    else this.#settle(clientId);
   }
 
-  #giveUp(clientId: string): void {
+  #onTimeout(clientId: string): void {
     this.#fail(clientId, 'late');
-    this.#landed(clientId);
+    this.#settle(clientId);
   }
 
   #fail(clientId: string, reason: string): void {
-    const row = this.#deps.messages.mineBy(clientId);
+    const row = this.#deps.messages.ownByClientId(clientId);
     if (!row || row.status === 'sent') return;
     this.#deps.outbox.mark(clientId, reason);
-    fail(row, reason);
+    markFailed(row, reason);
   }
 
-  /** Nothing more is expected of a letter: on to the next. */
-  #landed(clientId: string): void {
-    clearTimeout(this.#late.get(clientId));
-    this.#late.delete(clientId);
-    if (this.#flying === clientId) this.#flying = null;
+  /** Stops waiting for a message and continues with the next one. */
+  #settle(clientId: string): void {
+    clearTimeout(this.#timeouts.get(clientId));
+    this.#timeouts.delete(clientId);
+    if (this.#inFlight === clientId) this.#inFlight = null;
     this.#flush();
   }
 
-  /** One time for all tries of a letter: a repeat does not make it younger. */
-  #startClock(clientId: string): void {
-    if (this.#late.has(clientId)) return;
-    this.#late.set(
+  /** Starts the timeout of a message. All attempts share one: a repeat does not extend it. */
+  #startTimeout(clientId: string): void {
+    if (this.#timeouts.has(clientId)) return;
+    this.#timeouts.set(
       clientId,
-      setTimeout(() => this.#giveUp(clientId), LATE_MS),
+      setTimeout(() => this.#onTimeout(clientId), SEND_TIMEOUT_MS),
     );
   }
 
-  #stopClocks(): void {
-    for (const timer of this.#late.values()) clearTimeout(timer);
-    this.#late.clear();
+  #stopTimeouts(): void {
+    for (const timer of this.#timeouts.values()) clearTimeout(timer);
+    this.#timeouts.clear();
   }
 
-  #soonSlow(row: Row): void {
+  #markSlowLater(row: Row): void {
     setTimeout(() => {
       if (row.status === 'pending') row.slow = true;
-    }, SLOW_MS);
+    }, SLOW_AFTER_MS);
   }
 }
 
-function fail(row: Row, reason: string): void {
+function markFailed(row: Row, reason: string): void {
   row.status = 'failed';
   row.reason = reason;
   row.slow = false;

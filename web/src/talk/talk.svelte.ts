@@ -1,29 +1,37 @@
-//! A talk of two: who, what was said, whether they are there, and how it ends.
+//! A talk of two: the partner, the messages, whether the partner is connected, and how the talk
+//! ends.
 import { codeOf } from '../wire/error';
-import type {
-  EndReason,
-  Entry,
-  Event,
-  Face,
-  Fields,
-  OpenSession,
-  Pairing,
-  Partner,
-  ResumedRoom,
-  Slot,
+import {
+  isEntry,
+  isMessage,
+  type EndReason,
+  type Entry,
+  type Event,
+  type Face,
+  type Fields,
+  type MessageEvent,
+  type OpenSession,
+  type Pairing,
+  type Partner,
+  type ResumedRoom,
+  type Sender,
+  type Slot,
 } from '../wire/frames';
 import type { TalkDeps } from './deps';
+import { Indicators } from './indicators.svelte';
 import type { LastTalk } from './last.svelte';
 import { Log } from './log';
 import { Messages } from './messages.svelte';
 import type { Row } from './row.svelte';
 import { Sending } from './sending';
-import { Signs } from './signs.svelte';
 
 export type TalkState = 'open' | 'away' | 'ended';
 
-const PAGE = 50;
-const LOG_PAGE = 100;
+/** `gone`: the page learned only afterwards that the talk had ended. */
+export type TalkEndReason = EndReason | 'gone';
+
+const PAGE_ROWS = 50;
+const LOG_PAGE_ENTRIES = 100;
 
 export class Talk {
   readonly session: string;
@@ -31,38 +39,44 @@ export class Talk {
   readonly slot: Slot;
   readonly partner: Partner;
   readonly you: Face | null;
-  /** As the server compares them; `topics` are the same as this person spelled them. */
+  /**
+   * The shared interests as the server compares them. `topics` has the same interests as this
+   * visitor wrote them.
+   */
   readonly shared: readonly string[];
   readonly topics: readonly string[];
   readonly languages: readonly string[];
   readonly relaxed: boolean;
 
   state = $state<TalkState>('open');
-  /** When they must be back, in the server's time. */
+  /** When an absent partner must be back, in the server's time, in milliseconds since the epoch. */
   awayUntil = $state<number | null>(null);
-  endedBy = $state<EndReason | 'gone' | null>(null);
+  endedBy = $state<TalkEndReason | null>(null);
   reported = $state(false);
   blocked = $state(false);
-  /** The last try to block was refused. */
+  /** The last attempt to block was refused. */
   blockFailed = $state(false);
-  /** We went, so nobody is said to have left us. */
+  /** This visitor left, so the page does not say that the partner did. */
   leftByMe = $state(false);
   loading = $state(false);
   loadFailed = $state(false);
   hasOlder = $state(false);
-  /** How many messages of theirs have come while this page was open: the title and the jump button count by it. */
-  heard = $state(0);
+  /** Number of messages of the partner that arrived while this page was open. */
+  receivedCount = $state(0);
 
-  /** A message that cannot be sent as it is written, on its way back to the field; `asked` when the person wants it there. */
-  returned = $state.raw<{ row: Row; code: string; asked: boolean } | null>(null);
+  /**
+   * A message that the server refused because of its text, on its way back to the composer.
+   * `requested` is `true` if the person asked to edit it.
+   */
+  toRewrite = $state.raw<{ row: Row; code: string; requested: boolean } | null>(null);
 
   readonly messages: Messages;
   readonly sending: Sending;
-  readonly signs: Signs;
+  readonly indicators: Indicators;
   readonly #log: Log;
   readonly #deps: TalkDeps;
-  #myId: string | null = null;
-  #entered = false;
+  #ownId: string | null = null;
+  #joined = false;
 
   constructor(deps: TalkDeps, pairing: Omit<Pairing, 'you'> & { you: Face | null }) {
     this.#deps = deps;
@@ -72,105 +86,102 @@ export class Talk {
     this.partner = pairing.partner;
     this.you = pairing.you;
     this.shared = pairing.shared;
-    this.topics = pairing.shared.map((topic) => deps.spell(topic));
+    this.topics = pairing.shared.map((topic) => deps.ownSpelling(topic));
     this.languages = pairing.languages ?? [];
     this.relaxed = pairing.relaxed;
-    this.signs = new Signs(pairing.room, deps.ask);
-    this.messages = new Messages((entry) => this.#isMine(entry));
+    this.indicators = new Indicators(pairing.room, deps.request);
+    this.messages = new Messages((message) => this.#isOwn(message.sender));
     this.#log = new Log({
-      take: (entry) => this.#take(entry),
-      replay: async (after) => {
-        try {
-          const { resync } = await deps.ask('join', { room: this.room, after });
-          if (resync) void this.#log.resync();
-        } catch (error) {
-          if (codeOf(error) === 'age_gate') deps.onAgeGate();
-          throw error;
-        }
-      },
-      page: async (after) => (await deps.api.log(this.room, { after, limit: LOG_PAGE })).items,
+      apply: (entry) => this.#applyEntry(entry),
+      replay: (after) => this.#requestReplay(after),
+      page: async (after) => (await deps.api.log(this.room, { after, limit: LOG_PAGE_ENTRIES })).items,
     });
     this.sending = new Sending({
       room: this.room,
-      ask: deps.ask,
+      request: deps.request,
       messages: this.messages,
       outbox: deps.outbox,
-      onClosed: () => this.finish('gone'),
-      onAgeGate: () => deps.onAgeGate(),
-      onRefused: (row, code) => (this.returned = { row, code, asked: false }),
+      onClosed: () => this.end('gone'),
+      onRulesNeeded: () => deps.onRulesNeeded(),
+      onRefused: (row, code) => (this.toRewrite = { row, code, requested: false }),
     });
   }
 
-  /** A talk that is over, to be read again. */
+  /** Returns an ended talk, to be read again. Its messages are not loaded yet. */
   static archived(deps: TalkDeps, talk: LastTalk): Talk {
-    const read = new Talk(deps, { ...talk, you: null, shared: [], languages: [], relaxed: false });
-    read.state = 'ended';
-    read.reported = talk.deed?.reported ?? false;
-    read.blocked = talk.deed?.blocked ?? false;
-    return read;
+    const archived = new Talk(deps, { ...talk, you: null, shared: [], languages: [], relaxed: false });
+    archived.state = 'ended';
+    archived.reported = talk.actions?.reported ?? false;
+    archived.blocked = talk.actions?.blocked ?? false;
+    return archived;
   }
 
-  /** Where to take up again after a reconnect; null before the first entry or after the end. */
+  /** Where to resume after a reconnect. `null` before the room is joined and after the end. */
   get resumePoint(): { room: string; after: number } | null {
-    return this.#entered && this.state !== 'ended' ? { room: this.room, after: this.#log.head } : null;
+    return this.#joined && this.state !== 'ended' ? { room: this.room, after: this.#log.head } : null;
   }
 
-  /** Sits down in a talk that has just begun, or again where the server has forgotten this connection. */
-  async enter(): Promise<void> {
-    await this.#join(async () => {
-      const ok = await this.#deps.ask('join', { room: this.room, after: this.#log.head });
-      this.#myId = ok.you?.id ?? null;
+  /**
+   * Joins the room: when the talk begins, and when the server no longer knows this connection as a
+   * member.
+   */
+  async join(): Promise<void> {
+    await this.#open(async () => {
+      const ok = await this.#deps.request('join', { room: this.room, after: this.#log.head });
+      this.#ownId = ok.you?.id ?? null;
       if (ok.resync) void this.#log.resync();
     });
   }
 
-  /** Comes back to a talk after a reload: the newest page first, older ones on demand. */
-  async comeBack(): Promise<void> {
+  /** Joins the room after a reload: loads the newest page first, older ones on demand. */
+  async reopen(): Promise<void> {
     this.sending.restore();
-    await this.#join(async () => {
+    await this.#open(async () => {
       this.#log.hold();
-      const ok = await this.#deps.ask('join', { room: this.room });
-      this.#myId = ok.you?.id ?? null;
-      await this.#newest();
-      this.#log.release(ok.head);
+      const ok = await this.#deps.request('join', { room: this.room });
+      this.#ownId = ok.you?.id ?? null;
+      await this.#loadNewest();
+      this.#log.continueAfter(ok.head);
     });
   }
 
-  async #join(how: () => Promise<void>): Promise<void> {
+  async #open(join: () => Promise<void>): Promise<void> {
     this.loading = true;
     this.loadFailed = false;
     try {
-      await how();
-      this.#entered = true;
-      this.sending.opened();
+      await join();
+      this.#joined = true;
+      this.sending.start();
     } catch (error) {
       const code = codeOf(error);
-      if (code === 'closed' || code === 'forbidden' || code === 'not_found') this.finish('gone');
-      else if (code === 'age_gate') this.#deps.onAgeGate();
-      // Without a connection the next hello enters again.
+      if (code === 'closed' || code === 'forbidden' || code === 'not_found') this.end('gone');
+      else if (code === 'age_gate') this.#deps.onRulesNeeded();
+      // While disconnected nothing has failed: the next hello joins again.
       else if (code !== 'disconnected') this.loadFailed = true;
     } finally {
       this.loading = false;
     }
   }
 
-  /** The rules were accepted: on from where the server stopped us. */
-  accepted(): void {
-    if (this.state !== 'ended') void (this.#entered ? this.enter() : this.comeBack());
+  /** Continues where the server stopped this visitor, now that the rules are accepted. */
+  rulesAccepted(): void {
+    if (this.state !== 'ended') void (this.#joined ? this.join() : this.reopen());
   }
 
-  /** The rules were not accepted: nothing is lost, and all can be tried again. */
-  declined(): void {
+  /**
+   * Marks what waits for the rules as failed. Nothing is lost, and everything can be tried again.
+   */
+  rulesDeclined(): void {
     if (this.state === 'ended') return;
-    if (this.#entered) this.sending.giveUp('age_gate');
+    if (this.#joined) this.sending.failPending('age_gate');
     else this.loadFailed = true;
   }
 
-  /** Reads the newest page of a talk that is over. False when it cannot be read any more. */
-  async read(): Promise<boolean> {
+  /** Loads the newest page of an ended talk. Returns `false` if the talk can no longer be read. */
+  async load(): Promise<boolean> {
     this.loading = true;
     try {
-      await this.#newest();
+      await this.#loadNewest();
       return true;
     } catch {
       return false;
@@ -179,181 +190,202 @@ export class Talk {
     }
   }
 
-  async older(): Promise<void> {
+  /** Loads the page before the oldest loaded message. */
+  async loadOlder(): Promise<void> {
     const before = this.messages.firstSeq;
     if (this.loading || !this.hasOlder || before === null) return;
     this.loading = true;
     try {
-      const page = await this.#deps.api.messages(this.room, { before, limit: PAGE });
-      this.messages.takePage(page.items);
-      this.hasOlder = page.items.length > 0 && (page.items[0]?.seq ?? 1) > 1;
+      await this.#loadPage({ before, limit: PAGE_ROWS });
     } catch {
-      this.hasOlder = true; // the next scroll asks again
+      this.hasOlder = true; // the next scroll tries again
     } finally {
       this.loading = false;
     }
   }
 
-  async #newest(): Promise<void> {
-    const page = await this.#deps.api.messages(this.room, { limit: PAGE });
-    this.messages.takePage(page.items);
-    this.hasOlder = page.items.length > 0 && (page.items[0]?.seq ?? 1) > 1;
+  #loadNewest(): Promise<void> {
+    return this.#loadPage({ limit: PAGE_ROWS });
   }
 
-  /** The server's view after a reconnect. */
+  async #loadPage(range: { before?: number; limit: number }): Promise<void> {
+    const { items } = await this.#deps.api.messages(this.room, range);
+    this.messages.addPage(items);
+    this.hasOlder = items.length > 0 && (items[0]?.seq ?? 1) > 1;
+  }
+
+  /**
+   * Applies the server's view of the open talk after a reconnect. `room` is `undefined` if it was
+   * not resumed.
+   */
   resumed(session: OpenSession, room: ResumedRoom | undefined): void {
     this.state = session.state;
-    this.awayUntil = session.state === 'away' ? stamp(session.partner_until) : null;
-    if (!this.#entered) void this.comeBack();
-    else if (room === undefined) void this.enter();
+    this.awayUntil = session.state === 'away' ? millis(session.partner_until) : null;
+    if (!this.#joined) void this.reopen();
+    else if (room === undefined) void this.join();
     else {
       if ('resync' in room) void this.#log.resync();
-      this.sending.opened();
+      this.sending.start();
     }
   }
 
+  /** The connection is lost. */
   disconnected(): void {
-    this.sending.closed();
-    this.signs.theyStopped();
+    this.sending.pause();
+    this.indicators.partnerStopped();
   }
 
-  hear(event: Event): void {
+  /** Applies an event of the server. Events about other rooms and talks are ignored. */
+  apply(event: Event): void {
     switch (event.type) {
-      case 'message':
-      case 'edited':
-      case 'deleted':
-      case 'reacted':
-        if (event.room === this.room) this.#log.hear(event);
-        break;
       case 'typing':
-        if (event.room === this.room && !this.#own(event.sender)) this.signs.theyType();
+        if (event.room === this.room && !this.#isOwn(event.sender)) this.indicators.partnerTyped();
         break;
       case 'read':
-        if (event.room === this.room && event.member === this.partner.id) this.signs.theySaw(event.seq);
+        if (event.room === this.room && event.member === this.partner.id) this.indicators.partnerRead(event.seq);
         break;
       case 'resync':
         if (event.room === this.room) void this.#log.resync();
         break;
       case 'partner':
-        if (event.session === this.session) this.#partner(event.state, stamp(event.until));
+        if (event.session === this.session) this.#onPartnerState(event.state, millis(event.until));
         break;
       case 'ended':
-        if (event.session === this.session) this.finish(event.reason, this.leftByMe);
+        if (event.session === this.session) this.end(event.reason, this.leftByMe);
         break;
       default:
+        if (isEntry(event) && event.room === this.room) this.#log.receive(event);
     }
   }
 
-  post(text: string): Row {
-    this.signs.sent();
-    return this.sending.post(this.#deps.newId(), text, Date.now());
+  /** Sends a message, at once or as soon as there is a connection. */
+  send(text: string): Row {
+    this.indicators.resetTyping();
+    return this.sending.send(this.#deps.newId(), text, Date.now());
   }
 
-  /** The person wants to write a refused message differently. */
+  /** Returns a refused message to the composer, because the person wants to edit it. */
   rewrite(row: Row): void {
-    this.returned = { row, code: row.reason ?? 'bad_payload', asked: true };
+    this.toRewrite = { row, code: row.reason ?? 'bad_payload', requested: true };
   }
 
-  /** The person is writing. */
-  typed(): void {
-    if (this.state === 'open') this.signs.typed();
+  /** Tells the partner that this visitor is typing. */
+  notifyTyping(): void {
+    if (this.state === 'open') this.indicators.sendTyping();
   }
 
-  /** The reader has seen everything up to an entry. */
-  saw(seq: number): void {
-    if (this.#entered && this.state !== 'ended') this.signs.saw(seq);
+  /** Tells the partner that everything up to an entry has been read. */
+  markRead(seq: number): void {
+    if (this.#joined && this.state !== 'ended') this.indicators.markRead(seq);
   }
 
-  /** Ends the talk, and with `seek` lets the server look for the next person at once. */
-  async next(seek: boolean): Promise<void> {
-    this.leftByMe = true; // the event of the end may come before the answer
-    await this.#deps.ask('next', { session: this.session, seek });
-    this.finish('next', true);
+  /** Leaves the talk. With `seek` the server starts the next search in the same step. */
+  async leave(seek: boolean): Promise<void> {
+    this.leftByMe = true; // the `ended` event can arrive before the answer
+    await this.#deps.request('next', { session: this.session, seek });
+    this.end('next', true);
   }
 
-  async report(what: Omit<Fields<'report'>, 'room'>): Promise<void> {
+  /** Reports the partner and ends an open talk. Rejects with the server's code. */
+  async report(fields: Omit<Fields<'report'>, 'room'>): Promise<void> {
     const before = { reported: this.reported, blocked: this.blocked };
-    this.reported = true; // the event of the end may come before the answer, here and in other tabs
-    this.#deps.did(this.session, { reported: true, blocked: before.blocked || what.block });
+    this.reported = true; // the `ended` event can arrive before the answer, here and in other tabs
+    this.#deps.recordActions(this.session, { reported: true, blocked: before.blocked || fields.block });
     try {
-      await this.#deps.ask('report', { room: this.room, ...what });
+      await this.#deps.request('report', { room: this.room, ...fields });
     } catch (error) {
       if (this.state !== 'ended' || this.endedBy !== 'report') {
         this.reported = before.reported;
-        this.#deps.did(this.session, before);
+        this.#deps.recordActions(this.session, before);
       }
       throw error;
     }
-    if (what.block) this.blocked = true;
-    this.finish('report');
+    if (fields.block) this.blocked = true;
+    this.end('report');
   }
 
-  /** The two never meet again. An open talk ends. */
+  /**
+   * Blocks the partner, so that the two are never matched again, and ends an open talk. Rejects
+   * with the code.
+   */
   async block(): Promise<void> {
     const before = { reported: this.reported, blocked: this.blocked };
     this.blocked = true;
     this.blockFailed = false;
-    this.#deps.did(this.session, { ...before, blocked: true });
+    this.#deps.recordActions(this.session, { ...before, blocked: true });
     try {
-      await this.#deps.ask('block', { room: this.room, sender: this.partner.id });
+      await this.#deps.request('block', { room: this.room, sender: this.partner.id });
     } catch (error) {
       this.blocked = before.blocked;
       this.blockFailed = true;
-      this.#deps.did(this.session, before);
+      this.#deps.recordActions(this.session, before);
       throw error;
     }
-    this.finish('block');
+    this.end('block');
   }
 
-  /** The end, whoever brought it. */
-  finish(reason: EndReason | 'gone', silent = false): void {
+  /** Ends the talk on this page, whichever side ended it. With `silent` nothing is announced. */
+  end(reason: TalkEndReason, silent = false): void {
     if (this.state === 'ended') return;
     this.state = 'ended';
-    this.endedBy = this.#theirs(reason) ? 'left' : reason;
+    this.endedBy = this.#isPartnersAction(reason) ? 'left' : reason;
     this.awayUntil = null;
-    this.signs.theyStopped();
+    this.indicators.partnerStopped();
     this.sending.end('left');
     this.#log.end();
     if (!silent) this.#deps.onEnd(this);
   }
 
-  /** A report or a block that is not this person's own: no more is shown than that the other one left. */
-  #theirs(reason: EndReason | 'gone'): boolean {
+  /**
+   * Returns `true` for a report or block by the partner. The page then shows only that the partner
+   * left.
+   */
+  #isPartnersAction(reason: TalkEndReason): boolean {
     if (reason !== 'report' && reason !== 'block') return false;
-    const { reported, blocked } = this.#deps.deed(this.session);
+    const { reported, blocked } = this.#deps.ownActions(this.session);
     this.reported ||= reported;
     this.blocked ||= blocked;
     return !this.reported && !this.blocked;
   }
 
-  #partner(state: 'away' | 'back' | 'left', until: number | null): void {
+  #onPartnerState(state: 'away' | 'back' | 'left', until: number | null): void {
     if (this.state === 'ended') return;
-    if (state === 'left') return this.finish('left');
+    if (state === 'left') return this.end('left');
     this.state = state === 'away' ? 'away' : 'open';
     this.awayUntil = state === 'away' ? until : null;
-    if (state === 'away') this.signs.theyStopped();
-    else this.signs.tellRead();
-    this.#deps.onPartner(this, state);
+    if (state === 'away') this.indicators.partnerStopped();
+    else this.indicators.sendRead();
+    this.#deps.onPartnerState(this, state);
   }
 
-  #take(entry: Entry): void {
-    const row = this.messages.take(entry);
-    if (entry.type === 'message' && this.#isMine(entry)) this.sending.arrived(entry.client_id);
+  async #requestReplay(after: number): Promise<void> {
+    try {
+      const { resync } = await this.#deps.request('join', { room: this.room, after });
+      if (resync) void this.#log.resync();
+    } catch (error) {
+      if (codeOf(error) === 'age_gate') this.#deps.onRulesNeeded();
+      throw error;
+    }
+  }
+
+  #applyEntry(entry: Entry): void {
+    if (isMessage(entry)) this.#applyMessage(entry);
+  }
+
+  #applyMessage(message: MessageEvent): void {
+    const row = this.messages.add(message);
+    if (this.#isOwn(message.sender)) this.sending.acknowledge(message.client_id);
     if (!row) return;
-    this.signs.theyStopped();
-    this.heard++;
+    this.indicators.partnerStopped();
+    this.receivedCount++;
     if (!row.unknown) this.#deps.onMessage(this, row.text);
   }
 
-  #isMine(entry: Entry): boolean {
-    return this.#own(entry.sender);
-  }
-
-  #own(sender: Entry['sender']): boolean {
-    return sender.slot === undefined ? sender.id === this.#myId : sender.slot === this.slot;
+  #isOwn(sender: Sender): boolean {
+    return sender.slot === undefined ? sender.id === this.#ownId : sender.slot === this.slot;
   }
 }
 
-function stamp(at: string | null | undefined): number | null {
+function millis(at: string | null | undefined): number | null {
   return at ? Date.parse(at) : null;
 }

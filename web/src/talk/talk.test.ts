@@ -1,7 +1,7 @@
-//! A talk by itself: coming back to it, older pages, what does not load, reading it after its end.
+//! A talk by itself: reopening, older pages, pages that do not load, reading after the end.
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { WireError } from '../wire/error';
-import { FakeKeep, settled } from '../wire/fake';
+import { FakeStorage, settled } from '../wire/fake';
 import type { MessageEvent, Pairing } from '../wire/frames';
 import { Outbox } from '../wire/outbox';
 import type { TalkDeps } from './deps';
@@ -28,7 +28,7 @@ const message = (seq: number): MessageEvent => ({
   at: '2026-01-01T10:00:00.000Z',
 });
 
-const ask = vi.fn<(type: string, fields: Record<string, unknown>) => Promise<unknown>>();
+const request = vi.fn<(type: string, fields: Record<string, unknown>) => Promise<unknown>>();
 const messages = vi.fn<TalkDeps['api']['messages']>();
 const log = vi.fn<TalkDeps['api']['log']>();
 const onEnd = vi.fn();
@@ -36,9 +36,9 @@ let stored: MessageEvent[];
 let deps: TalkDeps;
 
 beforeEach(() => {
-  for (const spy of [ask, messages, log, onEnd]) spy.mockReset();
+  for (const spy of [request, messages, log, onEnd]) spy.mockReset();
   stored = Array.from({ length: 120 }, (_, at) => message(at + 1));
-  ask.mockResolvedValue({ head: 120, members_online: 2, you: { id: 'me' } });
+  request.mockResolvedValue({ head: 120, members_online: 2, you: { id: 'me' } });
   messages.mockImplementation(async (_room, { before = Infinity, limit }) => ({
     items: stored.filter(({ seq }) => seq < before).slice(-limit),
     next: null,
@@ -48,91 +48,101 @@ beforeEach(() => {
     next: null,
   }));
   deps = {
-    ask: ask as unknown as TalkDeps['ask'],
+    request: request as unknown as TalkDeps['request'],
     api: { messages, log },
-    outbox: new Outbox('r', new FakeKeep()),
+    outbox: new Outbox('r', new FakeStorage()),
     newId: () => 'id',
-    spell: (topic) => topic.toUpperCase(),
+    ownSpelling: (topic) => topic.toUpperCase(),
     onMessage: vi.fn(),
-    onPartner: vi.fn(),
+    onPartnerState: vi.fn(),
     onEnd,
-    onAgeGate: vi.fn(),
-    deed: () => ({ reported: false, blocked: false }),
-    did: vi.fn(),
+    onRulesNeeded: vi.fn(),
+    ownActions: () => ({ reported: false, blocked: false }),
+    recordActions: vi.fn(),
   };
 });
 
 const seqs = (talk: Talk) => talk.messages.rows.map((row) => row.seq);
 
-describe('coming back', () => {
-  it('reads the newest page, and older ones when asked, each once', async () => {
+describe('reopening', () => {
+  it('loads the newest page, and older ones on demand, each once', async () => {
     const talk = new Talk(deps, pairing);
-    await talk.comeBack();
+    await talk.reopen();
     expect([seqs(talk)[0], seqs(talk).at(-1), talk.hasOlder]).toEqual([71, 120, true]);
-    await Promise.all([talk.older(), talk.older()]);
+    await Promise.all([talk.loadOlder(), talk.loadOlder()]);
     expect([seqs(talk).length, messages.mock.calls.length]).toEqual([100, 2]);
-    await talk.older();
-    await talk.older();
+    await talk.loadOlder();
+    await talk.loadOlder();
     expect(seqs(talk)).toEqual(stored.map(({ seq }) => seq));
     expect(talk.hasOlder).toBe(false);
     expect(talk.resumePoint).toEqual({ room: 'r', after: 120 });
   });
 
-  it('keeps what is heard while the page loads, in its place', async () => {
+  it('keeps entries that arrive while the page loads, in order', async () => {
     const talk = new Talk(deps, pairing);
-    const done = talk.comeBack();
-    talk.hear(message(122));
-    talk.hear(message(121));
+    const done = talk.reopen();
+    talk.apply(message(122));
+    talk.apply(message(121));
     await done;
     expect(seqs(talk).slice(-3)).toEqual([120, 121, 122]);
   });
 
-  it('can be tried again when the page does not load', async () => {
+  it('can be repeated if the page does not load', async () => {
     messages.mockRejectedValueOnce(new WireError('unavailable'));
     const talk = new Talk(deps, pairing);
-    await talk.comeBack();
+    await talk.reopen();
     expect([talk.loadFailed, talk.resumePoint]).toEqual([true, null]);
-    await talk.comeBack();
+    await talk.reopen();
     expect([talk.loadFailed, seqs(talk).length]).toEqual([false, 50]);
   });
 
-  it('is quiet about a connection that broke, and ends where the server does not know the talk', async () => {
-    ask.mockRejectedValueOnce(new WireError('disconnected'));
+  it('shows no failure after a lost connection, and ends the talk if the server does not know it', async () => {
+    request.mockRejectedValueOnce(new WireError('disconnected'));
     const talk = new Talk(deps, pairing);
-    await talk.comeBack();
+    await talk.reopen();
     expect([talk.loadFailed, talk.state]).toEqual([false, 'open']);
-    ask.mockRejectedValueOnce(new WireError('not_found'));
-    await talk.comeBack();
+    request.mockRejectedValueOnce(new WireError('not_found'));
+    await talk.reopen();
     expect([talk.state, onEnd.mock.calls.length]).toEqual(['ended', 1]);
   });
 
-  it('reads the pages when the answer says that too much is missing', async () => {
-    ask.mockResolvedValue({ head: 120, members_online: 2, you: { id: 'me' }, resync: true });
+  it('reads the log page by page if the answer asks for a resync', async () => {
+    request.mockResolvedValue({ head: 120, members_online: 2, you: { id: 'me' }, resync: true });
     const talk = new Talk(deps, pairing);
-    await talk.enter();
+    await talk.join();
     await settled();
     expect(seqs(talk)).toEqual(stored.map(({ seq }) => seq));
   });
 });
 
+it('gives an entry of an unknown kind its place in the log and shows nothing', async () => {
+  const talk = new Talk(deps, pairing);
+  await talk.reopen();
+  talk.apply({ type: 'pinned', room: 'r', seq: 121, client_id: 'c121' } as never);
+  talk.apply({ type: 'confetti', amount: 3 } as never);
+  talk.apply(message(122));
+  expect([seqs(talk).slice(-2), talk.resumePoint]).toEqual([[120, 122], { room: 'r', after: 122 }]);
+  expect(request.mock.calls.map(([type]) => type)).toEqual(['join']);
+});
+
 describe('after the end', () => {
-  it('can be read, and says when it cannot', async () => {
+  it('can be loaded, and returns false if it cannot', async () => {
     const known = { room: 'r', session: 's', partner: { ...face, id: 'them' }, slot: 'A' as const, ended_at: 1 };
     const talk = Talk.archived(deps, known);
-    expect([await talk.read(), talk.state, seqs(talk).length]).toEqual([true, 'ended', 50]);
+    expect([await talk.load(), talk.state, seqs(talk).length]).toEqual([true, 'ended', 50]);
     messages.mockRejectedValueOnce(new WireError('not_found'));
-    expect(await Talk.archived(deps, known).read()).toBe(false);
+    expect(await Talk.archived(deps, known).load()).toBe(false);
   });
 
-  it('takes no more: not what is heard, not what is written', async () => {
+  it('ignores events and sends nothing', async () => {
     const talk = new Talk(deps, pairing);
-    await talk.enter();
-    talk.hear({ type: 'ended', session: 's', reason: 'left' });
-    ask.mockClear();
-    talk.typed();
-    talk.saw(3);
-    talk.hear({ type: 'partner', session: 's', state: 'back' });
-    expect([talk.state, ask.mock.calls.length, talk.resumePoint]).toEqual(['ended', 0, null]);
+    await talk.join();
+    talk.apply({ type: 'ended', session: 's', reason: 'left' });
+    request.mockClear();
+    talk.notifyTyping();
+    talk.markRead(3);
+    talk.apply({ type: 'partner', session: 's', state: 'back' });
+    expect([talk.state, request.mock.calls.length, talk.resumePoint]).toEqual(['ended', 0, null]);
   });
 });
 

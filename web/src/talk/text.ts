@@ -1,31 +1,38 @@
-//! What may be sent: the server's own rule, so that a refusal is known before it is sent.
+//! Checks a message with the server's own rule, so that a refusal is known before sending.
 import { isVisible } from '../ui/visible';
 
-export const LONGEST_TEXT = 2000;
-export const COUNTED_FROM = 1800;
+export const MAX_TEXT_CHARS = 2000;
+export const COUNTER_FROM_CHARS = 1800;
 
-// Control characters but \n and \t, overrides and isolates of direction, and halves of a character.
+// Control characters except \n and \t, direction overrides and isolates, and unpaired surrogates.
 // eslint-disable-next-line no-control-regex
 const REFUSED = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069\p{Surrogate}]/u;
 
 export type Checked = { text: string; refused: 'empty' | 'invisible' | 'too_long' | 'bad_payload' | null };
 
-/** The text itself was refused: sending it again as it is would never help, writing it differently does. */
+/**
+ * Returns `true` if a code refuses the text itself: the same text can never be sent, an edited one
+ * can.
+ */
 export function isAboutText(code: string | null): boolean {
   return code === 'bad_payload' || code === 'too_long';
 }
 
-/** In composed form, without the white space around it. */
+/** Returns the text in composed form, without the white space around it. */
 export function tidyText(raw: string): string {
   return raw.replace(/\r\n?/g, '\n').normalize('NFC').trim();
 }
 
-/** Counted as the server counts: Unicode scalar values, so that one emoji is not two. */
+/**
+ * Returns the length as the server counts it: in Unicode scalar values, so that an emoji is not
+ * two.
+ */
 export function lengthOf(raw: string): number {
   return [...tidyText(raw)].length;
 }
 
-export function checked(raw: string, longest = LONGEST_TEXT): Checked {
+/** Returns the text as it is sent, and why it cannot be sent, or `null`. */
+export function checked(raw: string, longest = MAX_TEXT_CHARS): Checked {
   const text = tidyText(raw);
   if (text === '') return { text, refused: 'empty' };
   if ([...text].length > longest) return { text, refused: 'too_long' };

@@ -1,33 +1,38 @@
-//! What came while nobody looked: a line above the first of it that stays put, and how many for the title.
+//! Unread messages: a divider above the first message that arrived while the page was hidden, and
+//! their number.
 import type { Row } from './row.svelte';
 
 export class Unread {
-  /** Seqs above this came while the page was out of sight; null while there is no line. */
+  /**
+   * Messages after this sequence number arrived while the page was hidden. `null` if there is no
+   * divider.
+   */
   after = $state<number | null>(null);
   hidden = $state(false);
 
-  /** The page went out of sight. A line that is there stays until it is answered, one that marks nothing moves on. */
-  left(rows: readonly Row[]): void {
+  /** The page was hidden. A divider with messages below it stays; one without moves to the end. */
+  onHidden(rows: readonly Row[]): void {
     this.hidden = true;
     if (this.first(rows) === null) this.after = lastSeq(rows);
   }
 
-  came(): void {
+  onVisible(): void {
     this.hidden = false;
   }
 
-  /** Whoever answers has read. */
-  answered(): void {
+  /** Removes the divider: a person who answers has read everything. */
+  clear(): void {
     this.after = null;
   }
 
-  /** The row under the line. */
+  /** Returns the row below the divider, or `null`. */
   first(rows: readonly Row[]): Row | null {
     const { after } = this;
     if (after === null) return null;
     return rows.find((row) => !row.mine && row.seq !== null && row.seq > after) ?? null;
   }
 
+  /** Returns the number of unread messages while the page is hidden, otherwise 0. */
   count(rows: readonly Row[]): number {
     const { after } = this;
     if (!this.hidden || after === null) return 0;
@@ -35,6 +40,7 @@ export class Unread {
   }
 }
 
+/** Returns the sequence number of the newest sent message, or 0. */
 export function lastSeq(rows: readonly Row[]): number {
   return rows.findLast((row) => row.seq !== null)?.seq ?? 0;
 }

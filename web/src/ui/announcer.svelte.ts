@@ -1,50 +1,52 @@
-//! What a screen reader is told: one hidden polite node, at most one announcement a second, many messages folded to one.
+//! Text for screen readers: one hidden polite node, at most one announcement a second, several
+//! messages joined into one.
 import { t } from '../i18n';
-import { beginningOf } from './beginning';
+import { excerptOf } from './excerpt';
 
-export const PACE_MS = 1000;
+export const MIN_INTERVAL_MS = 1000;
 
 export class Announcer {
   /** The text of the node. */
   text = $state('');
-  #sayings: string[] = [];
+  #sentences: string[] = [];
   #messages: { name: string; text: string }[] = [];
-  #spokeAt = -Infinity;
+  #announcedAt = -Infinity;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** Something that happened on the page. */
-  say(text: string): void {
-    this.#sayings.push(text);
-    this.#soon();
+  /** Announces something that happened on the page. */
+  announce(sentence: string): void {
+    this.#sentences.push(sentence);
+    this.#schedule();
   }
 
-  /** A new message of somebody else. */
-  message(name: string, text: string): void {
+  /** Announces a new message of the partner. */
+  announceMessage(name: string, text: string): void {
     this.#messages.push({ name, text });
-    this.#soon();
+    this.#schedule();
   }
 
-  #soon(): void {
+  #schedule(): void {
     if (this.#timer !== undefined) return;
-    const wait = this.#spokeAt + PACE_MS - Date.now();
-    if (wait <= 0) this.#speak();
-    else this.#timer = setTimeout(() => this.#speak(), wait);
+    const delay = this.#announcedAt + MIN_INTERVAL_MS - Date.now();
+    if (delay <= 0) this.#flush();
+    else this.#timer = setTimeout(() => this.#flush(), delay);
   }
 
-  #speak(): void {
+  #flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    const parts = [...new Set(this.#sayings)];
+    const parts = [...new Set(this.#sentences)];
     const [only] = this.#messages;
     if (this.#messages.length === 1 && only)
-      parts.push(t('announce.message', { name: only.name, text: beginningOf(only.text) }));
+      parts.push(t('announce.message', { name: only.name, text: excerptOf(only.text) }));
     else if (this.#messages.length > 1) parts.push(t('announce.many', { n: this.#messages.length }));
-    this.#sayings = [];
+    this.#sentences = [];
     this.#messages = [];
-    this.#spokeAt = Date.now();
-    const said = parts.join(' ');
-    // The same words twice would not change the node, and so would not be heard.
-    this.text = said === this.text ? `${said}\u00a0` : said;
+    this.#announcedAt = Date.now();
+    const text = parts.join(' ');
+    // A screen reader announces only a change of the node, so the same text twice gets an invisible
+    // difference.
+    this.text = text === this.text ? `${text}\u00a0` : text;
   }
 }
 

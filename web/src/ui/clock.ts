@@ -1,4 +1,4 @@
-//! The time, for countdowns: reading it in a component draws that component again twice a second.
+//! The time for countdowns. A component that reads it is updated twice a second.
 import { createSubscriber } from 'svelte/reactivity';
 
 const subscribe = createSubscriber((update) => {
@@ -11,10 +11,10 @@ export function now(): number {
   return Date.now();
 }
 
-/** The way of a frame from the server: what is a little more than thirty seconds is thirty. */
+/** Allows for the delay of a frame: slightly more than thirty seconds is shown as thirty. */
 const SLACK_MS = 250;
 
-/** Whole seconds until a moment, never below zero. */
+/** Returns the whole seconds until a moment, at least 0. */
 export function secondsUntil(moment: number, from: number): number {
   return Math.max(0, Math.ceil((moment - from - SLACK_MS) / 1000));
 }

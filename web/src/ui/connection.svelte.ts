@@ -1,58 +1,58 @@
-//! The line that tells of the connection: silent for short gaps, honest about long ones.
+//! The line about the connection: hidden during short gaps, visible during long ones.
 import type { Status } from '../wire/socket';
 
 export type Line = 'none' | 'connecting' | 'reconnecting' | 'countdown' | 'offline' | 'back';
 
-const QUIET_MS = 2_000;
-const COUNTDOWN_MS = 10_000;
-const BACK_MS = 1_500;
+const HIDDEN_MS = 2_000;
+const COUNTDOWN_AFTER_MS = 10_000;
+const BACK_VISIBLE_MS = 1_500;
 
 export class Connection {
   line = $state<Line>('none');
   #wasOpen = false;
-  #away = false;
+  #lost = false;
   #online = true;
   #timers: ReturnType<typeof setTimeout>[] = [];
 
-  status(status: Status): void {
-    if (status === 'open') this.#returned();
-    else if (status === 'off' || status === 'stopped') this.#clear('none');
-    else if (!this.#away) this.#left();
+  onStatus(status: Status): void {
+    if (status === 'open') this.#onOpen();
+    else if (status === 'off' || status === 'stopped') this.#setLine('none');
+    else if (!this.#lost) this.#onLost();
   }
 
-  /** What the browser says about the network. */
-  network(online: boolean): void {
+  /** The browser reports whether there is a network. */
+  onNetwork(online: boolean): void {
     this.#online = online;
     if (!online) {
-      this.#away = true;
-      this.#clear('offline');
+      this.#lost = true;
+      this.#setLine('offline');
     } else if (this.line === 'offline') {
-      this.#left();
+      this.#onLost();
       this.line = this.#wasOpen ? 'reconnecting' : 'connecting';
     }
   }
 
-  #left(): void {
-    this.#away = true;
-    this.#clear(this.#online ? 'none' : 'offline');
+  #onLost(): void {
+    this.#lost = true;
+    this.#setLine(this.#online ? 'none' : 'offline');
     if (!this.#online) return;
-    this.#after(QUIET_MS, () => (this.line = this.#wasOpen ? 'reconnecting' : 'connecting'));
-    this.#after(COUNTDOWN_MS, () => (this.line = 'countdown'));
+    this.#after(HIDDEN_MS, () => (this.line = this.#wasOpen ? 'reconnecting' : 'connecting'));
+    this.#after(COUNTDOWN_AFTER_MS, () => (this.line = 'countdown'));
   }
 
-  #returned(): void {
-    const told = this.line !== 'none' && this.line !== 'back';
-    this.#away = false;
-    this.#clear(told && this.#wasOpen ? 'back' : 'none');
+  #onOpen(): void {
+    const visible = this.line !== 'none' && this.line !== 'back';
+    this.#lost = false;
+    this.#setLine(visible && this.#wasOpen ? 'back' : 'none');
     this.#wasOpen = true;
-    if (this.line === 'back') this.#after(BACK_MS, () => (this.line = 'none'));
+    if (this.line === 'back') this.#after(BACK_VISIBLE_MS, () => (this.line = 'none'));
   }
 
   #after(ms: number, then: () => void): void {
     this.#timers.push(setTimeout(then, ms));
   }
 
-  #clear(line: Line): void {
+  #setLine(line: Line): void {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers = [];
     this.line = line;

@@ -1,7 +1,7 @@
-//! The line of the connection: silent for short gaps, then honest; and what a screen reader is told.
+//! The connection line, the announcer and the keyboard helpers.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { setLocale } from '../i18n';
-import { Announcer, PACE_MS } from './announcer.svelte';
+import { Announcer, MIN_INTERVAL_MS } from './announcer.svelte';
 import { Connection } from './connection.svelte';
 import { secondsUntil } from './clock';
 import { isWriting, nextRegion } from './keys';
@@ -13,92 +13,92 @@ beforeEach(() => {
 afterEach(() => vi.useRealTimers());
 
 describe('the line', () => {
-  it('says nothing of a gap under two seconds', async () => {
+  it('shows nothing during a gap of less than two seconds', async () => {
     const line = new Connection();
-    line.status('open');
-    line.status('waiting');
+    line.onStatus('open');
+    line.onStatus('waiting');
     await vi.advanceTimersByTimeAsync(1_900);
-    line.status('connecting');
-    line.status('open');
+    line.onStatus('connecting');
+    line.onStatus('open');
     await vi.advanceTimersByTimeAsync(20_000);
     expect(line.line).toBe('none');
   });
 
-  it('reconnects, counts down, and says that it is back for a moment', async () => {
+  it('shows reconnecting, the countdown, and for a moment that the connection is back', async () => {
     const line = new Connection();
-    line.status('open');
-    line.status('waiting');
+    line.onStatus('open');
+    line.onStatus('waiting');
     await vi.advanceTimersByTimeAsync(2_000);
     expect(line.line).toBe('reconnecting');
-    line.status('connecting');
-    line.status('waiting'); // one long gap, not many short ones
+    line.onStatus('connecting');
+    line.onStatus('waiting'); // one long gap, not several short ones
     await vi.advanceTimersByTimeAsync(8_000);
     expect(line.line).toBe('countdown');
-    line.status('open');
+    line.onStatus('open');
     expect(line.line).toBe('back');
     await vi.advanceTimersByTimeAsync(1_500);
     expect(line.line).toBe('none');
   });
 
-  it('does not speak of coming back on the first visit', async () => {
+  it('does not say "back" on the first visit', async () => {
     const line = new Connection();
-    line.status('connecting');
+    line.onStatus('connecting');
     await vi.advanceTimersByTimeAsync(2_000);
     expect(line.line).toBe('connecting');
-    line.status('open');
+    line.onStatus('open');
     expect(line.line).toBe('none');
   });
 
-  it('says offline at once, and believes an open connection more than the browser', () => {
+  it('shows offline at once, and trusts an open connection more than the browser', () => {
     const line = new Connection();
-    line.status('open');
-    line.network(false);
+    line.onStatus('open');
+    line.onNetwork(false);
     expect(line.line).toBe('offline');
-    line.status('open');
+    line.onStatus('open');
     expect(line.line).toBe('back');
   });
 
-  it('leaves offline for reconnecting when the network is back', () => {
+  it('changes from offline to reconnecting when the network is back', () => {
     const line = new Connection();
-    line.status('open');
-    line.network(false);
-    line.status('waiting');
-    line.network(true);
+    line.onStatus('open');
+    line.onNetwork(false);
+    line.onStatus('waiting');
+    line.onNetwork(true);
     expect(line.line).toBe('reconnecting');
   });
 });
 
 describe('the announcer', () => {
-  it('folds a burst of messages into one sentence a second', async () => {
+  it('joins a burst of messages into one sentence a second', async () => {
     const announcer = new Announcer();
-    const said: string[] = [];
+    const announced: string[] = [];
     for (let n = 0; n < 50; n++) {
-      announcer.message('Green Otter', `message ${n}`);
-      if (said.at(-1) !== announcer.text) said.push(announcer.text);
+      announcer.announceMessage('Green Otter', `message ${n}`);
+      if (announced.at(-1) !== announcer.text) announced.push(announcer.text);
     }
-    await vi.advanceTimersByTimeAsync(PACE_MS);
-    said.push(announcer.text);
-    expect(said).toEqual(['Green Otter: message 0', '49 new messages']);
+    await vi.advanceTimersByTimeAsync(MIN_INTERVAL_MS);
+    announced.push(announcer.text);
+    expect(announced).toEqual(['Green Otter: message 0', '49 new messages']);
   });
 
-  it('says the beginning of a long message, in whole characters', () => {
+  it('announces the beginning of a long message, in whole characters', () => {
     const announcer = new Announcer();
-    announcer.message('Green Otter', '👍\n'.repeat(1000));
+    announcer.announceMessage('Green Otter', '👍\n'.repeat(1000));
     expect(announcer.text).toBe(`Green Otter: ${'👍 '.repeat(100)}…`);
   });
 
-  it('says the same words twice so that they are heard twice', async () => {
+  it('announces the same text twice', async () => {
     const announcer = new Announcer();
-    announcer.say('Connected');
+    announcer.announce('Connected');
     const first = announcer.text;
-    announcer.say('Connected');
-    await vi.advanceTimersByTimeAsync(PACE_MS);
+    announcer.announce('Connected');
+    await vi.advanceTimersByTimeAsync(MIN_INTERVAL_MS);
     expect(announcer.text.trim()).toBe('Connected');
     expect(announcer.text).not.toBe(first);
   });
 });
 
-it('knows where a letter would be written', () => {
+it('know where a key press would write a letter', () => {
   const made = (tag: string, type?: string) => Object.assign(document.createElement(tag), type ? { type } : {});
   expect([made('textarea'), made('input'), made('select')].map(isWriting)).toEqual([true, true, true]);
   expect([made('button'), made('input', 'checkbox'), made('div'), null].map(isWriting)).toEqual([
@@ -121,7 +121,7 @@ it.each([
   expect(secondsUntil(1_000_000 + ms, 1_000_000)).toBe(seconds);
 });
 
-it('moves between the regions that can be seen, around and around', () => {
+it('move between the visible regions in a circle', () => {
   const regions = ['a', 'b', 'c'].map((id) =>
     Object.assign(document.createElement('div'), { id, getClientRects: () => (id === 'b' ? [] : [1]) }),
   );

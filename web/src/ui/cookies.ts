@@ -1,10 +1,14 @@
-//! The two cookies of the page: its theme and its language. The server reads them, so that it paints the right page.
+//! The two cookies of the page: theme and language. The server reads them to render the page
+//! accordingly.
 
-const A_YEAR = 365 * 24 * 60 * 60;
+const YEAR_SECONDS = 365 * 24 * 60 * 60;
 const PROBE = 'maju_probe';
 
 export const cookies = {
-  /** Null also where cookies are forbidden, and for a value that was not written by this page. */
+  /**
+   * Returns `null` if there is no such cookie, if cookies are forbidden, or if the value cannot be
+   * decoded.
+   */
   get(name: string): string | null {
     try {
       for (const part of document.cookie.split('; ')) {
@@ -12,22 +16,25 @@ export const cookies = {
         if (at > 0 && part.slice(0, at) === name) return decodeURIComponent(part.slice(at + 1));
       }
     } catch {
-      // A sandboxed frame has no cookies at all, and another page may have written a half escape.
+      // A sandboxed frame has no cookies, and another page can have written an incomplete escape.
     }
     return null;
   },
 
   set(name: 'maju_theme' | 'maju_locale', value: string): void {
-    write(`${name}=${encodeURIComponent(value)}; Path=/; Max-Age=${A_YEAR}; SameSite=Lax${secure()}`);
+    write(`${name}=${encodeURIComponent(value)}; Path=/; Max-Age=${YEAR_SECONDS}; SameSite=Lax${secure()}`);
   },
 
-  /** Returns `true` if this browser keeps a cookie of this page. Some browsers that keep none claim the opposite, so one is tried. */
+  /**
+   * Returns `true` if this browser stores cookies. It tries one, because some browsers report it
+   * wrongly.
+   */
   work(): boolean {
     if (navigator.cookieEnabled === false) return false;
     write(`${PROBE}=1; Path=/; SameSite=Lax${secure()}`);
-    const kept = cookies.get(PROBE) === '1';
+    const stored = cookies.get(PROBE) === '1';
     write(`${PROBE}=; Path=/; Max-Age=0; SameSite=Lax${secure()}`);
-    return kept;
+    return stored;
   },
 };
 
@@ -35,7 +42,7 @@ function write(cookie: string): void {
   try {
     document.cookie = cookie;
   } catch {
-    // Forbidden: the page works without its own two.
+    // Cookies are forbidden. The page works without these two.
   }
 }
 

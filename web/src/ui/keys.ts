@@ -1,17 +1,27 @@
-//! The page's keys: what counts as writing, and moving between regions.
+//! Keyboard helpers: whether a key would write a letter, and which region is next.
 
-/** True where a letter would be written. */
+/** Returns `true` if a key press on the target would write a letter. */
 export function isWriting(target: EventTarget | null): boolean {
   return (
     target instanceof HTMLElement &&
-    (target.isContentEditable || /^(TEXTAREA|SELECT)$/.test(target.tagName) || (target.tagName === 'INPUT' && !isTicked(target)))
+    (target.isContentEditable ||
+      /^(TEXTAREA|SELECT)$/.test(target.tagName) ||
+      (target.tagName === 'INPUT' && !isCheckable(target)))
   );
 }
 
-const isTicked = (target: HTMLElement): boolean => /^(checkbox|radio|button)$/.test((target as HTMLInputElement).type);
+const isCheckable = (target: HTMLElement): boolean =>
+  /^(checkbox|radio|button)$/.test((target as HTMLInputElement).type);
 
-/** The next region after the one that has the focus, around and around. */
-export function nextRegion(regions: readonly HTMLElement[], focused: Element | null, backwards: boolean): HTMLElement | null {
+/**
+ * Returns the region after the one with the focus, and the first one after the last; `null` if none
+ * is visible.
+ */
+export function nextRegion(
+  regions: readonly HTMLElement[],
+  focused: Element | null,
+  backwards: boolean,
+): HTMLElement | null {
   const shown = regions.filter((region) => region.getClientRects().length > 0);
   if (shown.length === 0) return null;
   const at = shown.findLastIndex((region) => region.contains(focused));

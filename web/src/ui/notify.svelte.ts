@@ -1,29 +1,30 @@
-//! A notification when somebody comes, for who looks elsewhere meanwhile: asked for only on a press.
+//! A notification when a partner is found, for a person who looks at another window. Permission is
+//! requested on a press.
 
-export type Wish = 'no' | 'on' | 'refused';
+export type Permission = 'off' | 'on' | 'denied';
 
 export class Notify {
-  wish = $state<Wish>('no');
+  permission = $state<Permission>('off');
 
-  get possible(): boolean {
+  get supported(): boolean {
     return typeof Notification !== 'undefined';
   }
 
-  async ask(): Promise<void> {
+  async requestPermission(): Promise<void> {
     const answer = await Notification.requestPermission().catch(() => 'denied' as const);
-    this.wish = answer === 'granted' ? 'on' : 'refused';
+    this.permission = answer === 'granted' ? 'on' : 'denied';
   }
 
-  /** Said once, and only to somebody who does not look. */
-  tell(text: string): void {
-    if (this.wish !== 'on') return;
-    this.wish = 'no';
+  /** Shows the notification once, and only if the page is hidden. */
+  show(text: string): void {
+    if (this.permission !== 'on') return;
+    this.permission = 'off';
     if (document.visibilityState === 'visible') return;
     try {
-      const note = new Notification(text, { icon: '/icon.svg', tag: 'maju-found' });
-      note.onclick = () => {
+      const notification = new Notification(text, { icon: '/icon.svg', tag: 'maju-found' });
+      notification.onclick = () => {
         window.focus();
-        note.close();
+        notification.close();
       };
     } catch {
       // Some phones allow it only to service workers.

@@ -1,4 +1,4 @@
-//! Light, dark, or as the device says.
+//! The theme: light, dark, or the device's own.
 import { cookies } from './cookies';
 
 export type Theme = 'auto' | 'light' | 'dark';
@@ -6,19 +6,19 @@ export const THEMES: readonly Theme[] = ['auto', 'light', 'dark'];
 
 const asTheme = (value: string | null | undefined): Theme => THEMES.find((known) => known === value) ?? 'auto';
 
-class Look {
+class ThemeSetting {
   theme = $state<Theme>('auto');
 
-  /** What the server wrote on the page, else the cookie. */
+  /** Reads the theme that the server wrote on the page, or else the cookie. */
   read(): void {
     const written = asTheme(document.documentElement.dataset.theme);
     this.set(written === 'auto' ? asTheme(cookies.get('maju_theme')) : written, false);
   }
 
-  set(theme: Theme, keep = true): void {
+  set(theme: Theme, store = true): void {
     this.theme = theme;
     document.documentElement.dataset.theme = theme;
-    if (keep) cookies.set('maju_theme', theme);
+    if (store) cookies.set('maju_theme', theme);
   }
 
   next(): void {
@@ -26,4 +26,4 @@ class Look {
   }
 }
 
-export const look = new Look();
+export const themeSetting = new ThemeSetting();

@@ -1,5 +1,6 @@
-//! The part of the page that the on-screen keyboard leaves: told to the sheets as --vvh.
+//! Sets `--visible-height` to the part of the page that the on-screen keyboard does not cover.
 
+/** Follows the size of the visible part. Returns a function that stops. */
 export function followViewport(): () => void {
   const view = window.visualViewport;
   if (!view) return () => undefined;
@@ -7,10 +8,11 @@ export function followViewport(): () => void {
   const measure = () => {
     cancelAnimationFrame(frame);
     frame = requestAnimationFrame(() => {
-      // Zooming in shrinks the same measure, and must not shrink the page.
+      // Zooming in changes the same value, but must not shrink the page.
       if (view.scale > 1.01) return;
-      document.documentElement.style.setProperty('--vvh', `${view.height}px`);
-      // Safari scrolls the page under the keyboard; the talk fills what is left, so it goes back.
+      document.documentElement.style.setProperty('--visible-height', `${view.height}px`);
+      // Safari scrolls the page under the keyboard. The talk fills the visible part, so the page
+      // scrolls back.
       if (view.offsetTop > 0) window.scrollTo(0, 0);
     });
   };
@@ -21,6 +23,6 @@ export function followViewport(): () => void {
     cancelAnimationFrame(frame);
     view.removeEventListener('resize', measure);
     view.removeEventListener('scroll', measure);
-    document.documentElement.style.removeProperty('--vvh');
+    document.documentElement.style.removeProperty('--visible-height');
   };
 }

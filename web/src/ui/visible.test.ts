@@ -1,8 +1,8 @@
-//! Visible characters: one notion for messages and interests, the same as the server's.
+//! Visible characters: one rule for messages and interests, the same as the server's.
 import { describe, expect, it } from 'vitest';
 import { addChip } from '../matching/chips';
 import { checked } from '../talk/text';
-import { flawOfLine, isVisible } from './visible';
+import { lineProblem, isVisible } from './visible';
 
 const INVISIBLE = {
   'a zero width space': '\u200b',
@@ -31,7 +31,7 @@ const INVISIBLE = {
 describe('a text', () => {
   it.each(Object.entries(INVISIBLE))('of %s only is refused as a message and as an interest', (_, text) => {
     expect(isVisible(text)).toBe(false);
-    // White space alone is nothing at all, and needs no sentence.
+    // White space alone counts as empty and needs no error.
     expect(checked(text).refused).toBe(text.trim() === '' ? 'empty' : 'invisible');
     expect(addChip([], text, 5).added).toBeNull();
   });
@@ -70,7 +70,7 @@ describe('an interest', () => {
   it.each(['a\u202eb', 'a\u2066b', 'a\u200eb', 'a\u200bb', 'a\u00adb', 'a\u0007b', 'a\u200d', '\u200da', 'a \u200cb'])(
     '%j hides something, and is refused with its reason',
     (topic) => {
-      expect(flawOfLine(topic)).toBe('forbidden');
+      expect(lineProblem(topic)).toBe('forbidden');
       expect(addChip([], topic, 5)).toMatchObject({ added: null, refused: 'forbidden' });
     },
   );

@@ -1,4 +1,4 @@
-//! REST: the addresses, what is sent, and one error for everything that can go wrong.
+//! REST: the addresses, the requests, and one error type for all failures.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { api } from './api';
 
@@ -39,19 +39,19 @@ describe('the visitor of the cookie', () => {
     [200, {}, true],
     [401, { code: 'session_ended' }, false],
     [403, { code: 'banned' }, true],
-  ])('is known or not by %i', async (status, body, known) => {
+  ])('is known or unknown after status %i', async (status, body, known) => {
     answer(status, body);
     await expect(api.isKnown()).resolves.toBe(known);
   });
 
-  it('is not taken for unknown while the server cannot say', async () => {
+  it('is not considered unknown while the server does not answer', async () => {
     answer(503, { code: 'unavailable' });
     await expect(api.isKnown()).rejects.toMatchObject({ code: 'unavailable' });
   });
 });
 
 describe('errors', () => {
-  it("are the server's own, with the time it asks for", async () => {
+  it('have the code of the server and its retry time', async () => {
     answer(429, { code: 'rate_limited', detail: 'slow down', field: 'x' }, { 'Retry-After': '3' });
     await expect(api.me()).rejects.toMatchObject({
       code: 'rate_limited',
@@ -61,14 +61,14 @@ describe('errors', () => {
     });
   });
 
-  it('of something between us and the server are named too', async () => {
+  it('of a proxy in between have a code as well', async () => {
     answer(502, '<html>bad gateway</html>');
     await expect(api.me()).rejects.toMatchObject({ code: 'unavailable' });
     answer(200, 'not json');
     await expect(api.me()).rejects.toMatchObject({ code: 'internal' });
   });
 
-  it('without an answer are "disconnected", or "timeout" when it took too long', async () => {
+  it('without an answer are "disconnected", or "timeout" after the time limit', async () => {
     fetched.mockRejectedValueOnce(new TypeError('Failed to fetch'));
     await expect(api.me()).rejects.toMatchObject({ code: 'disconnected' });
     fetched.mockRejectedValueOnce(new DOMException('', 'TimeoutError'));

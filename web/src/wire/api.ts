@@ -1,4 +1,4 @@
-//! REST under /api/v1: typed, with one error and a time limit on every call.
+//! REST under /api/v1: typed, with one error type and a timeout on every call.
 import { codeOf, WireError } from './error';
 import type { Entry, MessageEvent, Visitor } from './frames';
 
@@ -15,19 +15,19 @@ export interface Page<T> {
 
 export interface Stat {
   key: string;
-  /** Null while it is not known. */
+  /** `null` while it is unknown. */
   value: number | null;
 }
 
-/** A call that hangs is worse than one that fails. */
-const TIME_LIMIT_MS = 15_000;
+/** A call that fails is better than one that hangs. */
+const REQUEST_TIMEOUT_MS = 15_000;
 
 async function call<T>(method: string, path: string, body?: unknown): Promise<T> {
   const request: RequestInit = {
     method,
     credentials: 'same-origin',
     headers: { Accept: 'application/json' },
-    signal: AbortSignal.timeout(TIME_LIMIT_MS),
+    signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
   };
   if (body !== undefined) {
     request.headers = { ...request.headers, 'Content-Type': 'application/json' };
@@ -37,25 +37,25 @@ async function call<T>(method: string, path: string, body?: unknown): Promise<T>
   try {
     response = await fetch(`/api/v1${path}`, request);
   } catch (cause) {
-    const late = cause instanceof DOMException && cause.name === 'TimeoutError';
-    throw new WireError(late ? 'timeout' : 'disconnected');
+    const timedOut = cause instanceof DOMException && cause.name === 'TimeoutError';
+    throw new WireError(timedOut ? 'timeout' : 'disconnected');
   }
   if (!response.ok) throw await problem(response);
   if (response.status === 204) return undefined as T;
   try {
     return (await response.json()) as T;
   } catch {
-    throw new WireError('internal', 'the answer could not be read');
+    throw new WireError('internal', 'the response is not valid JSON');
   }
 }
 
 async function problem(response: Response): Promise<WireError> {
-  const wait = Number(response.headers.get('Retry-After'));
-  const retryAfterMs = Number.isFinite(wait) && wait > 0 ? wait * 1000 : null;
+  const seconds = Number(response.headers.get('Retry-After'));
+  const retryAfterMs = Number.isFinite(seconds) && seconds > 0 ? seconds * 1000 : null;
   try {
-    const said = (await response.json()) as { code?: string; detail?: string; title?: string; field?: string };
-    const code = said.code ?? (response.status >= 500 ? 'unavailable' : 'internal');
-    return new WireError(code, said.detail ?? said.title ?? code, retryAfterMs, said.field ?? null);
+    const body = (await response.json()) as { code?: string; detail?: string; title?: string; field?: string };
+    const code = body.code ?? (response.status >= 500 ? 'unavailable' : 'internal');
+    return new WireError(code, body.detail ?? body.title ?? code, retryAfterMs, body.field ?? null);
   } catch {
     return new WireError(response.status >= 500 ? 'unavailable' : 'internal', response.statusText, retryAfterMs);
   }
@@ -68,9 +68,9 @@ const query = (fields: Record<string, number | undefined>): string =>
     .join('&');
 
 export const api = {
-  /** Makes the visitor when there is none. */
+  /** Returns the visitor, and creates one if there is none. */
   me: (): Promise<Me> => call('GET', '/me'),
-  /** Returns `false` if the server does not know the visitor of this browser's cookie. Makes none. */
+  /** Returns `true` if the server knows the visitor of this browser's cookie. Creates none. */
   isKnown: async (): Promise<boolean> => {
     try {
       await call('GET', '/rooms?limit=1');
@@ -86,10 +86,10 @@ export const api = {
   acceptRules: (rules: string): Promise<Me> => call('PATCH', '/me', { rules, adult: true }),
   setLocale: (locale: string): Promise<Me> => call('PATCH', '/me', { locale }),
   stats: (): Promise<Page<Stat>> => call('GET', '/stats'),
-  /** Messages as they are now, newest last. Without `before` the newest page. */
+  /** Returns messages in their present state, newest last. Without `before`: the newest page. */
   messages: (room: string, page: { before?: number; limit: number }): Promise<Page<MessageEvent>> =>
     call('GET', `/rooms/${encodeURIComponent(room)}/messages?${query(page)}`),
-  /** Every entry after one, in order, as the socket would have sent it. */
+  /** Returns the entries after `after` in order, as the socket would have sent them. */
   log: (room: string, page: { after: number; limit: number }): Promise<Page<Entry>> =>
     call('GET', `/rooms/${encodeURIComponent(room)}/log?${query(page)}`),
 };

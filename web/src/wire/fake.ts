@@ -1,4 +1,4 @@
-//! For tests: a socket whose other end the test plays.
+//! For tests: a socket with the test in the server's place, and a storage in memory.
 import type { ClientFrame, Event, HelloOk } from './frames';
 
 type Numbered = ClientFrame & { id: number };
@@ -7,7 +7,7 @@ export class FakeSocket {
   static all: FakeSocket[] = [];
   static get last(): FakeSocket {
     const last = FakeSocket.all.at(-1);
-    if (!last) throw new Error('nobody has connected');
+    if (!last) throw new Error('no socket was opened');
     return last;
   }
 
@@ -30,7 +30,7 @@ export class FakeSocket {
     this.closed = true;
   }
 
-  // The server's side.
+  // What the server does.
 
   async accept(hello: Partial<HelloOk> = {}): Promise<void> {
     this.onopen?.();
@@ -49,25 +49,25 @@ export class FakeSocket {
     return this.sent.filter((frame) => frame.type === type) as (Extract<ClientFrame, { type: T }> & { id: number })[];
   }
 
-  /** Answers the newest frame of a kind. */
+  /** Answers the newest request of a type. */
   async answer(type: ClientFrame['type'], ok: object): Promise<void> {
-    this.hear({ re: this.frames(type).at(-1)?.id, ok });
+    this.deliver({ re: this.frames(type).at(-1)?.id, ok });
     await settled();
   }
 
   async refuse(type: ClientFrame['type'], code: string, retryAfterMs?: number, field?: string): Promise<void> {
-    const wait = retryAfterMs === undefined ? {} : { retry_after_ms: retryAfterMs };
-    const error = { code, message: code, ...wait, ...(field === undefined ? {} : { field }) };
-    this.hear({ re: this.frames(type).at(-1)?.id, error });
+    const retry = retryAfterMs === undefined ? {} : { retry_after_ms: retryAfterMs };
+    const error = { code, message: code, ...retry, ...(field === undefined ? {} : { field }) };
+    this.deliver({ re: this.frames(type).at(-1)?.id, error });
     await settled();
   }
 
   async event(event: Event): Promise<void> {
-    this.hear(event);
+    this.deliver(event);
     await settled();
   }
 
-  hear(frame: object): void {
+  deliver(frame: object): void {
     this.onmessage?.({ data: JSON.stringify(frame) });
   }
 
@@ -79,21 +79,21 @@ export class FakeSocket {
 
 export const openFake = (): WebSocket => new FakeSocket() as unknown as WebSocket;
 
-/** Lets every promise that can go on do so; timers stand still. */
+/** Runs all pending promise callbacks. Timers do not advance. */
 export async function settled(): Promise<void> {
   for (let turns = 0; turns < 20; turns++) await Promise.resolve();
 }
 
-/** A shelf of its own for each test. */
-export class FakeKeep {
-  readonly kept = new Map<string, string>();
+/** A store of its own for each test. */
+export class FakeStorage {
+  readonly items = new Map<string, string>();
   getItem(key: string): string | null {
-    return this.kept.get(key) ?? null;
+    return this.items.get(key) ?? null;
   }
   setItem(key: string, value: string): void {
-    this.kept.set(key, value);
+    this.items.set(key, value);
   }
   removeItem(key: string): void {
-    this.kept.delete(key);
+    this.items.delete(key);
   }
 }

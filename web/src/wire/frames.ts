@@ -1,4 +1,4 @@
-//! The wire's types, as the page uses them. The only file that imports the generated ones.
+//! The wire's types as the page uses them. The only file that imports the generated ones.
 import type {
   Request,
   HelloOk,
@@ -11,17 +11,18 @@ import type {
   Sender,
   SendOk,
   Answer,
-  Event as Told,
-  Message,
+  Event,
   TalkEvent,
 } from './generated/frames';
 
 export type {
   Color,
   EndReason,
+  Event,
   Pairing,
   HelloOk,
   JoinOk,
+  Notice,
   OpenSession,
   Payload,
   Partner,
@@ -42,30 +43,34 @@ export type Face = Pick<Sender, 'name' | 'color' | 'animal'>;
 /** A request with its number. */
 export type ClientFrame = { id: number } & Request;
 
-/** What has a place in a room's log. */
 export type MessageEvent = Extract<RoomEvent, { type: 'message' }>;
-
-/** Changes of an entry: a later server may send them, and a page that is open must not choke on one. */
-type Change<T extends string> = { type: T; target: number } & Pick<Message, 'room' | 'seq' | 'client_id' | 'sender' | 'at'>;
-export type EditedEvent = Change<'edited'> & Pick<Message, 'payload'>;
-export type DeletedEvent = Change<'deleted'>;
-export type ReactedEvent = Change<'reacted'> & { emoji: string; on: boolean; count: number };
-type LaterNotice = {
-  type: 'notice';
-  kind: 'session_expiring' | 'signed_in_elsewhere' | 'revoked' | 'banned' | 'restart' | 'update';
-  at?: string;
-  reason?: string;
-  /** The room it is about; absent for the whole service. */
-  room?: string;
-};
-
-export type Entry = MessageEvent | EditedEvent | DeletedEvent | ReactedEvent;
 export type FoundEvent = Extract<TalkEvent, { type: 'found' }>;
-export type Event = Exclude<Told, { type: 'notice' }> | EditedEvent | DeletedEvent | ReactedEvent | LaterNotice;
+
+/**
+ * An entry of a room's log: a message, or a kind that this page does not know because the server is
+ * newer. An unknown entry takes its place in the log and shows nothing.
+ */
+export interface Entry {
+  type: string;
+  room: string;
+  seq: number;
+  client_id: string;
+}
+
+export function isMessage(entry: Entry): entry is MessageEvent {
+  return entry.type === 'message';
+}
+
+/** Returns `true` if a frame is an entry of a room's log, of a known kind or not. */
+export function isEntry(event: { type: string }): event is Entry {
+  const { room, seq, client_id: clientId } = event as Partial<Entry>;
+  return typeof room === 'string' && typeof seq === 'number' && typeof clientId === 'string';
+}
+
 export type ServerFrame = Answer | Event;
 export type { Answer };
 
-/** The answer to each frame. */
+/** The answer to each request. */
 export interface Answers {
   hello: HelloOk;
   join: JoinOk;
@@ -83,5 +88,5 @@ export interface Answers {
 
 export type FrameType = Request['type'];
 
-/** The fields of one frame, without what the socket adds itself. */
+/** The fields of a request, without those that the socket adds. */
 export type Fields<T extends FrameType> = Omit<Extract<ClientFrame, { type: T }>, 'id' | 'type'>;

@@ -1,47 +1,47 @@
-//! The outbox: what is written survives the page, in order, once.
+//! The outbox: messages survive a reload, in order and once.
 import { describe, expect, it } from 'vitest';
-import { FakeKeep } from './fake';
-import { Outbox, OUTBOX_LIMIT } from './outbox';
+import { FakeStorage } from './fake';
+import { Outbox, MAX_OUTBOX_MESSAGES } from './outbox';
 
 const letter = (id: string) => ({ client_id: id, text: `text ${id}`, at: 1, failed: null });
 
 describe('the outbox', () => {
-  it('is there again after a reload, in the order of writing', () => {
-    const keep = new FakeKeep();
+  it('has its messages after a reload, in the order of writing', () => {
+    const keep = new FakeStorage();
     const before = new Outbox('r', keep);
     for (const id of ['a', 'b', 'c']) before.add(letter(id));
     before.remove('b');
     before.mark('c', 'late');
-    expect(new Outbox('r', keep).letters).toEqual([letter('a'), { ...letter('c'), failed: 'late' }]);
+    expect(new Outbox('r', keep).messages).toEqual([letter('a'), { ...letter('c'), failed: 'late' }]);
   });
 
-  it('keeps rooms apart and leaves nothing behind when empty', () => {
-    const keep = new FakeKeep();
+  it('separates rooms and leaves nothing in the storage when empty', () => {
+    const keep = new FakeStorage();
     const one = new Outbox('one', keep);
     one.add(letter('a'));
-    expect(new Outbox('two', keep).letters).toEqual([]);
+    expect(new Outbox('two', keep).messages).toEqual([]);
     one.clear();
-    expect(keep.kept.size).toBe(0);
+    expect(keep.items.size).toBe(0);
   });
 
-  it('takes a letter once, and no more than its limit', () => {
-    const outbox = new Outbox('r', new FakeKeep());
+  it('adds a message once, and not more than its limit', () => {
+    const outbox = new Outbox('r', new FakeStorage());
     expect(outbox.add(letter('a')) && outbox.add(letter('a'))).toBe(true);
-    expect(outbox.letters).toHaveLength(1);
-    for (let n = 1; n < OUTBOX_LIMIT; n++) outbox.add(letter(String(n)));
+    expect(outbox.messages).toHaveLength(1);
+    for (let n = 1; n < MAX_OUTBOX_MESSAGES; n++) outbox.add(letter(String(n)));
     expect(outbox.add(letter('one too many'))).toBe(false);
-    expect(outbox.letters[0]?.client_id).toBe('a');
+    expect(outbox.messages[0]?.client_id).toBe('a');
   });
 
-  it('lives with a storage that is broken or refuses', () => {
-    const keep = new FakeKeep();
+  it('works with a storage that is broken or refuses', () => {
+    const keep = new FakeStorage();
     keep.setItem('maju.outbox.r', '{"not": "a list"}');
-    expect(new Outbox('r', keep).letters).toEqual([]);
+    expect(new Outbox('r', keep).messages).toEqual([]);
     keep.setItem(
       'maju.outbox.r',
       '[{"client_id": "a"}, 3, null, {"client_id": "b", "text": "t", "at": 1, "failed": null}]',
     );
-    expect(new Outbox('r', keep).letters.map((kept) => kept.client_id)).toEqual(['b']);
+    expect(new Outbox('r', keep).messages.map((kept) => kept.client_id)).toEqual(['b']);
     const full = {
       ...keep,
       getItem: () => null,
@@ -52,6 +52,6 @@ describe('the outbox', () => {
     };
     const outbox = new Outbox('r', full);
     outbox.add(letter('a'));
-    expect(outbox.letters).toHaveLength(1);
+    expect(outbox.messages).toHaveLength(1);
   });
 });

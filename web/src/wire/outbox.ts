@@ -1,82 +1,87 @@
-//! The outbox: what was written and not yet acknowledged, kept in this tab until it is.
+//! The outbox: messages that the server has not acknowledged yet, stored in this tab.
 
-export interface Letter {
+export interface OutboxMessage {
   client_id: string;
   text: string;
   /** When it was written, in milliseconds. */
   at: number;
-  /** Why it will not be sent by itself any more; null while it still will. */
+  /** Why it is no longer sent automatically; `null` while it still is. */
   failed: string | null;
 }
 
-export type Keep = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
+export type SimpleStorage = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
 
-/** More than a person writes while a connection is away; the oldest are never dropped, new ones are refused. */
-export const OUTBOX_LIMIT = 200;
+/**
+ * More than a person writes during an outage. A full outbox refuses new messages and never drops
+ * old ones.
+ */
+export const MAX_OUTBOX_MESSAGES = 200;
 
 export class Outbox {
   readonly #key: string;
-  readonly #keep: Keep;
-  #letters: Letter[];
+  readonly #storage: SimpleStorage;
+  #messages: OutboxMessage[];
 
-  constructor(room: string, keep: Keep) {
+  constructor(room: string, storage: SimpleStorage) {
     this.#key = `maju.outbox.${room}`;
-    this.#keep = keep;
-    this.#letters = this.#read();
+    this.#storage = storage;
+    this.#messages = this.#read();
   }
 
-  /** In the order of writing. */
-  get letters(): readonly Letter[] {
-    return this.#letters;
+  /** The messages in the order in which they were written. */
+  get messages(): readonly OutboxMessage[] {
+    return this.#messages;
   }
 
-  /** False when the outbox is full. A letter that is already there is left as it is. */
-  add(letter: Letter): boolean {
-    if (this.#letters.some((known) => known.client_id === letter.client_id)) return true;
-    if (this.#letters.length >= OUTBOX_LIMIT) return false;
-    this.#letters = [...this.#letters, letter];
+  /** Adds a message, unless it is already there. Returns `false` if the outbox is full. */
+  add(message: OutboxMessage): boolean {
+    if (this.#messages.some((known) => known.client_id === message.client_id)) return true;
+    if (this.#messages.length >= MAX_OUTBOX_MESSAGES) return false;
+    this.#messages = [...this.#messages, message];
     this.#write();
     return true;
   }
 
-  /** Marks a letter as failed for a reason, or (null) as one to send again. */
+  /** Marks a message as failed for a reason, or with `null` as one to send again. */
   mark(clientId: string, failed: string | null): void {
-    this.#letters = this.#letters.map((letter) => (letter.client_id === clientId ? { ...letter, failed } : letter));
+    this.#messages = this.#messages.map((message) =>
+      message.client_id === clientId ? { ...message, failed } : message,
+    );
     this.#write();
   }
 
   remove(clientId: string): void {
-    const left = this.#letters.filter((letter) => letter.client_id !== clientId);
-    if (left.length === this.#letters.length) return;
-    this.#letters = left;
+    const left = this.#messages.filter((message) => message.client_id !== clientId);
+    if (left.length === this.#messages.length) return;
+    this.#messages = left;
     this.#write();
   }
 
   clear(): void {
-    this.#letters = [];
+    this.#messages = [];
     this.#write();
   }
 
-  #read(): Letter[] {
+  #read(): OutboxMessage[] {
     try {
-      const kept: unknown = JSON.parse(this.#keep.getItem(this.#key) ?? '[]');
-      return Array.isArray(kept) ? kept.filter(isLetter) : [];
+      const stored: unknown = JSON.parse(this.#storage.getItem(this.#key) ?? '[]');
+      return Array.isArray(stored) ? stored.filter(isOutboxMessage) : [];
     } catch {
-      return []; // what cannot be read was not written by this page
+      return []; // invalid JSON was not written by this page
     }
   }
 
   #write(): void {
     try {
-      if (this.#letters.length === 0) this.#keep.removeItem(this.#key);
-      else this.#keep.setItem(this.#key, JSON.stringify(this.#letters));
+      if (this.#messages.length === 0) this.#storage.removeItem(this.#key);
+      else this.#storage.setItem(this.#key, JSON.stringify(this.#messages));
     } catch {
-      // A full or forbidden storage costs only the reload; the letters are still here.
+      // With a full or forbidden storage the messages are lost only by a reload.
     }
   }
 }
 
-function isLetter(value: unknown): value is Letter {
-  const letter = value as Letter;
-  return typeof letter?.client_id === 'string' && typeof letter.text === 'string' && typeof letter.at === 'number';
+function isOutboxMessage(value: unknown): value is OutboxMessage {
+  const message = value as OutboxMessage;
+  return typeof message?.client_id === 'string' && typeof message.text === 'string' && typeof message.at === 'number';
 }

@@ -1,4 +1,4 @@
-//! The socket: hello with resume, waiting with full jitter, closes that end it and closes that do not, silence.
+//! The socket: hello with resume, backoff with full jitter, final and other close codes, silence.
 import { beforeEach, afterEach, describe, expect, it, vi } from 'vitest';
 import { WireError } from './error';
 import { FakeSocket, openFake, settled } from './fake';
@@ -6,7 +6,7 @@ import type { Event, HelloOk, ResumePoint } from './frames';
 import { Socket, socketUrl, type Status } from './socket';
 
 let socket: Socket;
-let said: Status[];
+let statuses: Status[];
 let events: Event[];
 let hellos: HelloOk[];
 let resume: ResumePoint[];
@@ -15,7 +15,7 @@ let prepare: ReturnType<typeof vi.fn<() => Promise<void>>>;
 beforeEach(() => {
   vi.useFakeTimers();
   FakeSocket.all = [];
-  [said, events, hellos, resume] = [[], [], [], []];
+  [statuses, events, hellos, resume] = [[], [], [], []];
   prepare = vi.fn(() => Promise.resolve());
   socket = new Socket({
     url: 'ws://x/ws',
@@ -23,7 +23,7 @@ beforeEach(() => {
     resume: () => resume,
     open: openFake,
     random: () => 1,
-    listener: { status: (s) => said.push(s), event: (e) => events.push(e), hello: (h) => hellos.push(h) },
+    listener: { status: (s) => statuses.push(s), event: (e) => events.push(e), hello: (h) => hellos.push(h) },
   });
 });
 afterEach(() => {
@@ -39,20 +39,20 @@ async function connected(): Promise<FakeSocket> {
 }
 
 describe('connecting', () => {
-  it('makes the visitor, says hello, and is open only after the answer', async () => {
+  it('makes sure of a visitor, says hello, and is open only after the answer', async () => {
     socket.start();
     await settled();
     expect(prepare).toHaveBeenCalledOnce();
     FakeSocket.last.onopen?.();
     await settled();
     expect(FakeSocket.last.sent).toEqual([{ id: 1, type: 'hello' }]);
-    expect(said).toEqual(['connecting']);
+    expect(statuses).toEqual(['connecting']);
     await FakeSocket.last.answer('hello', { heartbeat_ms: 25_000 });
-    expect(said).toEqual(['connecting', 'open']);
+    expect(statuses).toEqual(['connecting', 'open']);
     expect(hellos).toHaveLength(1);
   });
 
-  it('resumes after the last entry of each room, with ids that go on rising', async () => {
+  it('resumes after the last entry of each room, with rising request ids', async () => {
     const first = await connected();
     resume = [{ room: 'r', after: 7 }];
     await first.drop();
@@ -62,7 +62,7 @@ describe('connecting', () => {
     expect(FakeSocket.last.sent).toEqual([{ id: 2, type: 'hello', resume: [{ room: 'r', after: 7 }] }]);
   });
 
-  it('asks for the visitor again when it was refused before the hello', async () => {
+  it('makes sure of a visitor again if it was refused before the hello', async () => {
     socket.start();
     await settled();
     await FakeSocket.last.drop();
@@ -70,47 +70,47 @@ describe('connecting', () => {
     expect(prepare).toHaveBeenCalledTimes(2);
   });
 
-  it('waits and tries again when the visitor cannot be made', async () => {
+  it('waits and tries again if there is no visitor', async () => {
     prepare.mockRejectedValueOnce(new Error('down'));
     socket.start();
     await settled();
-    expect(said.at(-1)).toBe('waiting');
+    expect(statuses.at(-1)).toBe('waiting');
     await vi.advanceTimersByTimeAsync(500);
     expect(FakeSocket.all).toHaveLength(1);
   });
 
-  it('gives up on a connection that never opens', async () => {
+  it('gives up on a connection that does not open', async () => {
     socket.start();
     await settled();
     await vi.advanceTimersByTimeAsync(10_000);
-    expect(said.at(-1)).toBe('waiting');
+    expect(statuses.at(-1)).toBe('waiting');
     expect(FakeSocket.last.closed).toBe(true);
   });
 });
 
-describe('waiting', () => {
-  it('doubles from half a second to thirty, spread over all of it', async () => {
+describe('the backoff', () => {
+  it('doubles from half a second to thirty seconds, with full jitter', async () => {
     await connected();
     const waits: number[] = [];
     for (let tries = 0; tries < 8; tries++) {
       await FakeSocket.last.drop();
-      waits.push((socket.nextTryAt ?? 0) - Date.now());
+      waits.push((socket.retryAt ?? 0) - Date.now());
       await vi.advanceTimersByTimeAsync(waits.at(-1) ?? 0);
       await settled();
     }
     expect(waits).toEqual([500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
     await FakeSocket.last.accept();
     await FakeSocket.last.drop();
-    expect((socket.nextTryAt ?? 0) - Date.now()).toBe(500);
+    expect((socket.retryAt ?? 0) - Date.now()).toBe(500);
   });
 
-  it('takes the time that a restarting server names', async () => {
+  it('uses the delay that a restarting server names', async () => {
     const open = await connected();
     await open.drop(1012, '{"delay_ms": 3210}');
-    expect((socket.nextTryAt ?? 0) - Date.now()).toBe(3210);
+    expect((socket.retryAt ?? 0) - Date.now()).toBe(3210);
   });
 
-  it('comes back at once when the server found it too slow', async () => {
+  it('is skipped if the server closed the connection as too slow', async () => {
     const open = await connected();
     resume = [{ room: 'r', after: 3 }];
     await open.drop(4408);
@@ -120,16 +120,16 @@ describe('waiting', () => {
     expect(FakeSocket.last.frames('hello')[0]?.resume).toEqual(resume);
   });
 
-  it('does not wait once the person or the network is back', async () => {
+  it('ends when the person or the network is back', async () => {
     await (await connected()).drop();
-    socket.wake();
+    socket.retryNow();
     await settled();
     expect(FakeSocket.all).toHaveLength(2);
   });
 });
 
-describe('ends', () => {
-  it.each([4400, 4401, 4403, 4409, 4410])('stops for good after %i, until asked', async (code) => {
+describe('a final close code', () => {
+  it.each([4400, 4401, 4403, 4409, 4410])('%i stops the reconnects until the next start', async (code) => {
     await (await connected()).drop(code, 'why');
     await vi.advanceTimersByTimeAsync(120_000);
     expect(socket.stop).toEqual({ code, reason: 'why' });
@@ -142,74 +142,75 @@ describe('ends', () => {
 });
 
 describe('a browser without cookies', () => {
-  it('ends the tries, until asked', async () => {
+  it('stops the reconnects until the next start', async () => {
     prepare.mockRejectedValueOnce(new WireError('cookies_needed'));
     socket.start();
     await settled();
     await vi.advanceTimersByTimeAsync(120_000);
     expect(socket.stop?.code).toBe('cookies_needed');
-    expect([prepare.mock.calls.length, FakeSocket.all.length, said.at(-1)]).toEqual([1, 0, 'stopped']);
-    socket.wake(); // a tab that is looked at again
+    expect([prepare.mock.calls.length, FakeSocket.all.length, statuses.at(-1)]).toEqual([1, 0, 'stopped']);
+    socket.retryNow(); // the tab is visible again
     socket.start();
     await settled();
     expect(FakeSocket.all).toHaveLength(1);
   });
 });
 
-describe('asking', () => {
-  it('gives each answer to its question, whatever the order', async () => {
+describe('requests', () => {
+  it('get their own answers in any order', async () => {
     const open = await connected();
-    const first = socket.ask('cancel', {});
-    const second = socket.ask('ping', {});
+    const first = socket.request('cancel', {});
+    const second = socket.request('ping', {});
     const [cancel, ping] = [open.frames('cancel')[0], open.frames('ping')[0]];
-    open.hear({ re: ping?.id, ok: { server_time: 'now' } });
-    open.hear({ re: cancel?.id, error: { code: 'rate_limited', message: 'slow', retry_after_ms: 900 } });
+    open.deliver({ re: ping?.id, ok: { server_time: 'now' } });
+    open.deliver({ re: cancel?.id, error: { code: 'rate_limited', message: 'slow', retry_after_ms: 900 } });
     await expect(second).resolves.toEqual({ server_time: 'now' });
     await expect(first).rejects.toMatchObject({ code: 'rate_limited', retryAfterMs: 900 });
   });
 
-  it('says "disconnected" when the connection closes first, or is not there', async () => {
+  it('are rejected with "disconnected" if the connection closes first or is not open', async () => {
     const open = await connected();
-    const asked = socket.ask('send', { room: 'r', client_id: 'c', payload: { kind: 'text', text: 'hi' } });
+    const asked = socket.request('send', { room: 'r', client_id: 'c', payload: { kind: 'text', text: 'hi' } });
     const caught = expect(asked).rejects.toMatchObject({ code: 'disconnected' });
     await open.drop();
     await caught;
-    await expect(socket.ask('ping', {})).rejects.toMatchObject({ code: 'disconnected' });
+    await expect(socket.request('ping', {})).rejects.toMatchObject({ code: 'disconnected' });
   });
 
-  it('sends nothing into a connection that is closing, and says so when it has closed', async () => {
+  it('are not sent on a closing connection and are rejected when it has closed', async () => {
     const open = await connected();
     open.readyState = 2;
-    const caught = expect(socket.ask('ping', {})).rejects.toMatchObject({ code: 'disconnected' });
+    const caught = expect(socket.request('ping', {})).rejects.toMatchObject({ code: 'disconnected' });
     expect(open.frames('ping')).toEqual([]);
     await open.drop(1000);
     await caught;
   });
 
-  it('gives up on an answer after a while, but never on a message', async () => {
+  it('time out, except messages', async () => {
     await connected();
     let lost = '';
     let sent = 'waiting';
-    socket.ask('cancel', {}).catch((error: { code: string }) => (lost = error.code));
+    socket.request('cancel', {}).catch((error: { code: string }) => (lost = error.code));
     socket
-      .ask('send', { room: 'r', client_id: 'c', payload: { kind: 'text', text: 'hi' } })
+      .request('send', { room: 'r', client_id: 'c', payload: { kind: 'text', text: 'hi' } })
       .catch(() => (sent = 'given up'));
     await vi.advanceTimersByTimeAsync(16_000);
     expect([lost, sent]).toEqual(['timeout', 'waiting']);
   });
 
-  it('ignores what is not a frame and answers nobody asked for', async () => {
+  it('ignore invalid frames and answers to unknown requests', async () => {
     const open = await connected();
     open.onmessage?.({ data: 'not json' });
-    open.hear({ re: null, error: { code: 'bad_frame', message: '' } });
-    open.hear({ re: 99, ok: {} });
-    open.hear({ type: 'notice', kind: 'update' });
-    expect(events).toEqual([{ type: 'notice', kind: 'update' }]);
+    open.deliver({ re: null, error: { code: 'bad_frame', message: '' } });
+    open.deliver({ re: 99, ok: {} });
+    open.deliver({ type: 'newer', kind: 'unknown' });
+    // Passed on: the talk ignores frames that it does not know.
+    expect(events).toEqual([{ type: 'newer', kind: 'unknown' }]);
   });
 });
 
 describe('silence', () => {
-  it('asks for a sign of life after the heartbeat, and leaves a dead connection', async () => {
+  it('causes a ping after the heartbeat, and a dead connection is replaced', async () => {
     const open = await connected();
     await vi.advanceTimersByTimeAsync(30_000);
     expect(open.frames('ping')).toHaveLength(1);
@@ -218,21 +219,22 @@ describe('silence', () => {
     expect(open.frames('ping')).toHaveLength(2);
     await vi.advanceTimersByTimeAsync(5_000);
     expect(open.closed).toBe(true);
-    expect(said.at(-1)).toBe('waiting');
+    expect(statuses.at(-1)).toBe('waiting');
   });
 
-  it('doubts a connection when the network is said to have changed', async () => {
+  it('causes a ping when the network has changed', async () => {
     const open = await connected();
-    socket.doubt();
+    socket.networkChanged();
     await open.answer('ping', { server_time: '' });
-    expect(said.filter((s) => s === 'open')).toHaveLength(2); // said again, so that the page takes its word back
-    socket.doubt();
+    // Reported again, so that the page hides its offline line.
+    expect(statuses.filter((s) => s === 'open')).toHaveLength(2);
+    socket.networkChanged();
     await vi.advanceTimersByTimeAsync(5_000);
-    expect(said.at(-1)).toBe('waiting');
+    expect(statuses.at(-1)).toBe('waiting');
   });
 });
 
-it('has the address beside the page', () => {
+it('has the host of the page', () => {
   expect(socketUrl({ protocol: 'https:', host: 'maju.example' })).toBe('wss://maju.example/ws');
   expect(socketUrl({ protocol: 'http:', host: '127.0.0.1:8080' })).toBe('ws://127.0.0.1:8080/ws');
 });

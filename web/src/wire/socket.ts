@@ -1,10 +1,13 @@
-//! The socket: says hello, asks, hears, notices when nobody answers, and comes back by itself.
+//! The socket: connects, says hello, sends requests, detects a dead connection, and reconnects with
+//! backoff.
 import { codeOf, COOKIES_NEEDED, WireError } from './error';
 import type { Answers, ErrorBody, Event, Fields, FrameType, HelloOk, ResumePoint, ServerFrame } from './frames';
 
 export type Status = 'off' | 'connecting' | 'open' | 'waiting' | 'stopped';
 
-/** Why trying again would not help: the code of the close, or a browser that keeps no cookie. */
+/**
+ * Why another attempt would not help: the code of the close, or a browser that stores no cookies.
+ */
 export interface Stop {
   code: number | typeof COOKIES_NEEDED;
   reason: string;
@@ -18,9 +21,9 @@ export interface Listener {
 
 export interface SocketOptions {
   url: string;
-  /** Runs before a connection that has no known visitor yet. */
+  /** Makes sure that the server knows a visitor. Runs before a connection without one. */
   prepare(): Promise<void>;
-  /** The rooms to take up again, asked at each hello. */
+  /** Returns the rooms to resume. Called at each hello. */
   resume(): ResumePoint[];
   listener: Listener;
   open?: (url: string, protocol: string) => WebSocket;
@@ -30,20 +33,39 @@ export interface SocketOptions {
 export const PROTOCOL = 'maju.v1';
 /** `WebSocket.OPEN`. */
 const OPEN = 1;
-const FIRST_WAIT_MS = 500;
-const LONGEST_WAIT_MS = 30_000;
-const OPEN_LIMIT_MS = 10_000;
-const ANSWER_LIMIT_MS = 15_000;
-const PING_LIMIT_MS = 5_000;
-/** Silence beyond the heartbeat after which we ask. */
-const GRACE_MS = 5_000;
-/** Bad frame, session ended, banned, signed in elsewhere, unsupported version. */
-const FINAL_CODES = new Set([4400, 4401, 4403, 4409, 4410]);
-const SESSION_ENDED = 4401;
-/** Our queue at the server was full: nothing is wrong, and the resume brings what it held. */
-const TOO_SLOW = 4408;
+const MIN_BACKOFF_MS = 500;
+const MAX_BACKOFF_MS = 30_000;
+/** Delay before reconnecting after a restart, if the server names none. */
+const DEFAULT_RESTART_DELAY_MS = 1_000;
+const OPEN_TIMEOUT_MS = 10_000;
+const ANSWER_TIMEOUT_MS = 15_000;
+const PING_TIMEOUT_MS = 5_000;
+/** Silence beyond the heartbeat interval after which the page sends a ping. */
+const HEARTBEAT_GRACE_MS = 5_000;
+/** Used until the first hello names the server's interval. */
+const DEFAULT_HEARTBEAT_MS = 25_000;
+/** The close codes that the page handles. */
+export const CLOSE = {
+  ABNORMAL: 1006,
+  RESTARTING: 1012,
+  BAD_FRAME: 4400,
+  SESSION_ENDED: 4401,
+  BANNED: 4403,
+  /** This client's queue at the server was full. The resume brings what the queue held. */
+  TOO_SLOW: 4408,
+  SIGNED_IN_ELSEWHERE: 4409,
+  UNSUPPORTED_VERSION: 4410,
+} as const;
+/** Close codes after which reconnecting would not help. */
+const FINAL_CODES: ReadonlySet<number> = new Set([
+  CLOSE.BAD_FRAME,
+  CLOSE.SESSION_ENDED,
+  CLOSE.BANNED,
+  CLOSE.SIGNED_IN_ELSEWHERE,
+  CLOSE.UNSUPPORTED_VERSION,
+]);
 
-interface Waiter {
+interface PendingRequest {
   resolve(ok: never): void;
   reject(error: WireError): void;
   timer: ReturnType<typeof setTimeout> | undefined;
@@ -52,142 +74,151 @@ interface Waiter {
 export class Socket {
   status: Status = 'off';
   stop: Stop | null = null;
-  /** The server's code, when the last attempt was answered and refused; null when nothing was heard. */
+  /** The server's code if it refused the last attempt; `null` if it did not answer. */
   refusal: string | null = null;
-  /** When the next attempt starts, in milliseconds since the epoch; null while none is planned. */
-  nextTryAt: number | null = null;
+  /** When the next attempt starts, in milliseconds since the epoch; `null` if none is planned. */
+  retryAt: number | null = null;
 
   readonly #options: SocketOptions;
   #ws: WebSocket | null = null;
   #prepared = false;
   #attempt = 0;
-  #turn = 0;
+  /** Rises with each connection, so that a late result of an earlier one is ignored. */
+  #generation = 0;
   #lastId = 0;
-  #heartbeatMs = 25_000;
-  #heardAt = 0;
-  #waiters = new Map<number, Waiter>();
-  #retry: ReturnType<typeof setTimeout> | undefined;
-  #opening: ReturnType<typeof setTimeout> | undefined;
-  #pulse: ReturnType<typeof setTimeout> | undefined;
+  #heartbeatMs = DEFAULT_HEARTBEAT_MS;
+  #lastReceivedAt = 0;
+  #pending = new Map<number, PendingRequest>();
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #openTimer: ReturnType<typeof setTimeout> | undefined;
+  #heartbeatTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: SocketOptions) {
     this.#options = options;
   }
 
-  /** Connects, now. Harmless while connecting or open. */
+  /** Connects now. Does nothing while connecting or open. */
   start(): void {
     if (this.status === 'connecting' || this.status === 'open') return;
     this.stop = null;
-    void this.#begin();
+    void this.#connect();
   }
 
-  /** Closes for good, until `start`. */
+  /** Closes the connection until the next `start`. */
   close(): void {
-    this.#drop();
-    this.#say('off');
+    this.#disconnect();
+    this.#setStatus('off');
   }
 
-  /** Throws the connection away and makes a new one at once: its hello brings the server's view. */
+  /** Drops the connection and makes a new one at once. Its hello brings the server's view. */
   restart(): void {
-    this.#drop();
-    void this.#begin();
+    this.#disconnect();
+    void this.#connect();
   }
 
-  /** The server does not know our session any more: makes sure of a visitor, then connects anew. */
-  renew(): void {
+  /** Makes sure of a visitor, then reconnects, because the server no longer knows the session. */
+  renewSession(): void {
     this.#prepared = false;
     this.restart();
   }
 
-  /** The person came back, or the network did: do not wait any longer, and do not trust a silent connection. */
-  wake(): void {
-    if (this.status === 'waiting') void this.#begin();
-    else if (this.status === 'open' && Date.now() - this.#heardAt > this.#heartbeatMs) void this.#probe();
-  }
-
-  /** The network is said to have gone or come: asks for a sign of life now, and says again how things stand. */
-  doubt(): void {
-    if (this.status === 'open') void this.#probe().then(() => this.status === 'open' && this.#say('open'));
-    else this.wake();
+  /**
+   * Skips the backoff, because the person or the network is back. Sends a ping if an open
+   * connection is silent.
+   */
+  retryNow(): void {
+    if (this.status === 'waiting') void this.#connect();
+    else if (this.status === 'open' && Date.now() - this.#lastReceivedAt > this.#heartbeatMs) void this.#probe();
   }
 
   /**
-   * Sends one frame and answers with the server's `ok`. Rejects with the server's code, with `disconnected` when the
-   * connection is not open or closes first, or with `timeout`. `send` has no time limit: a late answer still counts.
+   * The browser reports that the network went or came: sends a ping now, then reports the status
+   * again.
    */
-  ask<T extends FrameType>(type: T, fields: Fields<T>, limitMs?: number): Promise<Answers[T]> {
-    if (this.status !== 'open') return Promise.reject(new WireError('disconnected'));
-    return this.#ask(type, fields, limitMs);
+  networkChanged(): void {
+    if (this.status === 'open') void this.#probe().then(() => this.status === 'open' && this.#setStatus('open'));
+    else this.retryNow();
   }
 
-  #ask<T extends FrameType>(type: T, fields: Fields<T>, limitMs?: number): Promise<Answers[T]> {
+  /**
+   * Sends a request and returns the server's `ok`. Rejects with the server's code, with
+   * `disconnected` if the connection is not open or closes first, or with `timeout`. `send` has no
+   * timeout: a late answer still counts.
+   */
+  request<T extends FrameType>(type: T, fields: Fields<T>, timeoutMs?: number): Promise<Answers[T]> {
+    if (this.status !== 'open') return Promise.reject(new WireError('disconnected'));
+    return this.#request(type, fields, timeoutMs);
+  }
+
+  #request<T extends FrameType>(type: T, fields: Fields<T>, timeoutMs?: number): Promise<Answers[T]> {
     const id = ++this.#lastId;
-    const limit = limitMs ?? (type === 'send' ? undefined : ANSWER_LIMIT_MS);
+    const limit = timeoutMs ?? (type === 'send' ? undefined : ANSWER_TIMEOUT_MS);
     return new Promise<Answers[T]>((resolve, reject) => {
       const timer =
         limit === undefined
           ? undefined
           : setTimeout(() => {
-              this.#waiters.delete(id);
+              this.#pending.delete(id);
               reject(new WireError('timeout'));
             }, limit);
-      this.#waiters.set(id, { resolve: resolve as (ok: never) => void, reject, timer });
-      // On a connection that is closing nothing is sent: its close, which comes now, answers.
+      this.#pending.set(id, { resolve: resolve as (ok: never) => void, reject, timer });
+      // A closing connection sends nothing more; its close event, which follows, rejects the
+      // request.
       if (this.#ws?.readyState === OPEN) this.#ws.send(JSON.stringify({ id, type, ...fields }));
     });
   }
 
-  async #begin(): Promise<void> {
-    clearTimeout(this.#retry);
-    this.nextTryAt = null;
-    const turn = ++this.#turn;
-    this.#say('connecting');
+  async #connect(): Promise<void> {
+    clearTimeout(this.#retryTimer);
+    this.retryAt = null;
+    const generation = ++this.#generation;
+    this.#setStatus('connecting');
     if (!this.#prepared) {
       try {
         await this.#options.prepare();
       } catch (error) {
-        if (turn !== this.#turn) return;
+        if (generation !== this.#generation) return;
         if (codeOf(error) === COOKIES_NEEDED) this.#stopFor({ code: COOKIES_NEEDED, reason: '' });
-        else this.#refused(error);
+        else this.#onRefused(error);
         return;
       }
-      if (turn !== this.#turn) return;
+      if (generation !== this.#generation) return;
       this.#prepared = true;
     }
     const ws = (this.#options.open ?? ((url, protocol) => new WebSocket(url, protocol)))(this.#options.url, PROTOCOL);
     this.#ws = ws;
-    this.#opening = setTimeout(() => this.#lost(1006, ''), OPEN_LIMIT_MS);
-    ws.onopen = () => void this.#greet();
-    ws.onmessage = (frame) => this.#hear(String(frame.data));
-    ws.onclose = (close) => this.#lost(close.code, close.reason);
+    this.#openTimer = setTimeout(() => this.#onClose(CLOSE.ABNORMAL, ''), OPEN_TIMEOUT_MS);
+    ws.onopen = () => void this.#sendHello();
+    ws.onmessage = (frame) => this.#receive(String(frame.data));
+    ws.onclose = (close) => this.#onClose(close.code, close.reason);
   }
 
-  async #greet(): Promise<void> {
-    const turn = this.#turn;
-    this.#heardAt = Date.now();
+  async #sendHello(): Promise<void> {
+    const generation = this.#generation;
+    this.#lastReceivedAt = Date.now();
     const resume = this.#options.resume();
     let ok: HelloOk;
     try {
-      ok = await this.#ask('hello', resume.length > 0 ? { resume } : {});
+      ok = await this.#request('hello', resume.length > 0 ? { resume } : {});
     } catch (error) {
-      if (turn !== this.#turn) return;
-      this.#drop();
+      if (generation !== this.#generation) return;
+      this.#disconnect();
       this.#prepared = false;
-      this.#refused(error);
+      this.#onRefused(error);
       return;
     }
-    if (turn !== this.#turn) return;
+    if (generation !== this.#generation) return;
     this.refusal = null;
-    clearTimeout(this.#opening);
+    clearTimeout(this.#openTimer);
     this.#attempt = 0;
     this.#heartbeatMs = ok.heartbeat_ms;
-    this.#watch();
-    this.#say('open');
+    this.#scheduleProbe();
+    this.#setStatus('open');
     this.#options.listener.hello(ok);
   }
 
-  #hear(text: string): void {
-    this.#heardAt = Date.now();
+  #receive(text: string): void {
+    this.#lastReceivedAt = Date.now();
     let frame: ServerFrame;
     try {
       frame = JSON.parse(text) as ServerFrame;
@@ -199,104 +230,108 @@ export class Socket {
       return;
     }
     if (frame.re === null) return;
-    const waiter = this.#waiters.get(frame.re);
-    if (!waiter) return;
-    this.#waiters.delete(frame.re);
-    clearTimeout(waiter.timer);
+    const request = this.#pending.get(frame.re);
+    if (!request) return;
+    this.#pending.delete(frame.re);
+    clearTimeout(request.timer);
     if ('ok' in frame) {
-      waiter.resolve(frame.ok as never);
+      request.resolve(frame.ok as never);
       return;
     }
-    waiter.reject(asError(frame.error));
-    // Nothing that is asked on this connection has another answer.
-    if (frame.error.code === 'session_ended') this.#lost(SESSION_ENDED, '');
+    request.reject(asError(frame.error));
+    // Every further request on this connection would get the same answer.
+    if (frame.error.code === 'session_ended') this.#onClose(CLOSE.SESSION_ENDED, '');
   }
 
-  /** The server's own pings are invisible to a page, so after a longer silence we ask for a sign of life. */
-  #watch(): void {
-    clearTimeout(this.#pulse);
-    const quietFor = Date.now() - this.#heardAt;
-    const wait = Math.max(0, this.#heartbeatMs + GRACE_MS - quietFor);
-    this.#pulse = setTimeout(() => {
-      if (Date.now() - this.#heardAt >= this.#heartbeatMs + GRACE_MS) void this.#probe();
-      else this.#watch();
+  /** A page cannot see the server's own pings, so after a longer silence it sends one itself. */
+  #scheduleProbe(): void {
+    clearTimeout(this.#heartbeatTimer);
+    const quietFor = Date.now() - this.#lastReceivedAt;
+    const wait = Math.max(0, this.#heartbeatMs + HEARTBEAT_GRACE_MS - quietFor);
+    this.#heartbeatTimer = setTimeout(() => {
+      if (Date.now() - this.#lastReceivedAt >= this.#heartbeatMs + HEARTBEAT_GRACE_MS) void this.#probe();
+      else this.#scheduleProbe();
     }, wait);
   }
 
   async #probe(): Promise<void> {
-    const turn = this.#turn;
-    clearTimeout(this.#pulse);
+    const generation = this.#generation;
+    clearTimeout(this.#heartbeatTimer);
     try {
-      await this.ask('ping', {}, PING_LIMIT_MS);
-      if (turn === this.#turn) this.#watch();
+      await this.request('ping', {}, PING_TIMEOUT_MS);
+      if (generation === this.#generation) this.#scheduleProbe();
     } catch {
-      // A dead connection may take minutes to say so: leave it and make another.
-      if (turn === this.#turn && this.status === 'open') this.#lost(1006, '');
+      // The browser can take minutes to notice a dead connection, so it is replaced now.
+      if (generation === this.#generation && this.status === 'open') this.#onClose(CLOSE.ABNORMAL, '');
     }
   }
 
-  #lost(code: number, reason: string): void {
+  #onClose(code: number, reason: string): void {
     const greeted = this.status === 'open';
-    this.#drop();
+    this.#disconnect();
     if (FINAL_CODES.has(code)) {
       this.#stopFor({ code, reason });
       return;
     }
-    // Refused before the hello: the cookie may be gone, so ask for a visitor again first.
+    // Refused before the hello: the cookie may be gone, so the next attempt makes sure of a visitor
+    // first.
     if (!greeted) this.#prepared = false;
     this.refusal = null;
-    if (code === 1012) this.#waitFor(restartDelay(reason));
-    else if (code === TOO_SLOW) this.#waitFor(0);
-    else this.#later();
+    if (code === CLOSE.RESTARTING) this.#retryAfter(restartDelay(reason));
+    else if (code === CLOSE.TOO_SLOW) this.#retryAfter(0);
+    else this.#retryWithBackoff();
   }
 
   #stopFor(stop: Stop): void {
     this.stop = stop;
     this.#prepared = false;
-    this.#say('stopped');
+    this.#setStatus('stopped');
   }
 
-  /** Tries again, no sooner than the server asks for. */
-  #refused(error: unknown): void {
+  /** Tries again, not earlier than the server asks for. */
+  #onRefused(error: unknown): void {
     const { code, retryAfterMs } = error instanceof WireError ? error : new WireError('internal');
     this.refusal = code === 'disconnected' || code === 'timeout' ? null : code;
-    this.#later(Math.min(retryAfterMs ?? 0, LONGEST_WAIT_MS));
+    this.#retryWithBackoff(Math.min(retryAfterMs ?? 0, MAX_BACKOFF_MS));
   }
 
-  #drop(): void {
-    this.#turn++;
-    clearTimeout(this.#retry);
-    clearTimeout(this.#opening);
-    clearTimeout(this.#pulse);
-    this.nextTryAt = null;
+  #disconnect(): void {
+    this.#generation++;
+    clearTimeout(this.#retryTimer);
+    clearTimeout(this.#openTimer);
+    clearTimeout(this.#heartbeatTimer);
+    this.retryAt = null;
     const ws = this.#ws;
     this.#ws = null;
     if (ws) {
       ws.onopen = ws.onmessage = ws.onclose = null;
       ws.close();
     }
-    const waiters = [...this.#waiters.values()];
-    this.#waiters.clear();
-    for (const waiter of waiters) {
-      clearTimeout(waiter.timer);
-      waiter.reject(new WireError('disconnected'));
+    const requests = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const request of requests) {
+      clearTimeout(request.timer);
+      request.reject(new WireError('disconnected'));
     }
   }
 
-  /** Full jitter: after an outage nobody comes back at the same moment as everybody else. */
-  #later(least = 0): void {
-    const most = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#attempt);
+  /**
+   * Retries with full jitter, so that the clients do not all reconnect at the same moment after an
+   * outage.
+   */
+  #retryWithBackoff(minMs = 0): void {
+    const maxMs = Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** this.#attempt);
     this.#attempt++;
-    this.#waitFor(least + (this.#options.random ?? Math.random)() * most);
+    this.#retryAfter(minMs + (this.#options.random ?? Math.random)() * maxMs);
   }
 
-  #waitFor(ms: number): void {
-    this.nextTryAt = Date.now() + ms;
-    this.#retry = setTimeout(() => void this.#begin(), ms);
-    this.#say('waiting');
+  #retryAfter(ms: number): void {
+    this.retryAt = Date.now() + ms;
+    this.#retryTimer = setTimeout(() => void this.#connect(), ms);
+    this.#setStatus('waiting');
   }
 
-  #say(status: Status): void {
+  #setStatus(status: Status): void {
     this.status = status;
     this.#options.listener.status(status);
   }
@@ -306,17 +341,20 @@ function asError(body: ErrorBody): WireError {
   return new WireError(body.code, body.message, body.retry_after_ms ?? null, body.field ?? null);
 }
 
-/** The server spreads its clients over this time itself; without a word from it we wait a second. */
+/**
+ * Returns the delay that the server assigned to this client, in milliseconds. The server spreads
+ * its clients itself.
+ */
 function restartDelay(reason: string): number {
   try {
     const { delay_ms: delay } = JSON.parse(reason) as { delay_ms?: unknown };
-    return typeof delay === 'number' && delay >= 0 ? Math.min(delay, LONGEST_WAIT_MS) : 1000;
+    return typeof delay === 'number' && delay >= 0 ? Math.min(delay, MAX_BACKOFF_MS) : DEFAULT_RESTART_DELAY_MS;
   } catch {
-    return 1000;
+    return DEFAULT_RESTART_DELAY_MS;
   }
 }
 
-/** The address of the socket beside this page. */
+/** Returns the address of the socket for a page. */
 export function socketUrl(page: { protocol: string; host: string }): string {
   return `${page.protocol === 'https:' ? 'wss' : 'ws'}://${page.host}/ws`;
 }

@@ -1,15 +1,15 @@
-//! What the device keeps, and what happens where it keeps nothing: the page works all the same.
+//! Storage and cookies, also in a browser that forbids them: the page still works.
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { Outbox } from '../wire/outbox';
 import { cookies } from './cookies';
-import { device, tab, tabStorage } from './keep';
+import { deviceStore, tabStore, tabStorage } from './storage';
 
 afterEach(() => {
   vi.unstubAllGlobals();
   vi.restoreAllMocks();
 });
 
-/** As a browser that blocks a site's data: to name the storage throws. */
+/** Like a browser that blocks the data of a site: reading the property throws. */
 function forbid(name: 'localStorage' | 'sessionStorage') {
   vi.spyOn(window, name, 'get').mockImplementation(() => {
     throw new DOMException('denied', 'SecurityError');
@@ -17,25 +17,25 @@ function forbid(name: 'localStorage' | 'sessionStorage') {
 }
 
 describe('a storage that is forbidden', () => {
-  it('costs only the reload: what was put away is there as long as the page is', () => {
+  it('loses values only by a reload', () => {
     forbid('localStorage');
     forbid('sessionStorage');
-    device.set('maju.a', '1');
-    tab.set('maju.b', '2');
-    expect([device.get('maju.a'), tab.get('maju.b'), device.get('maju.c')]).toEqual(['1', '2', null]);
-    tab.set('maju.b', null);
-    expect(tab.get('maju.b')).toBeNull();
+    deviceStore.set('maju.a', '1');
+    tabStore.set('maju.b', '2');
+    expect([deviceStore.get('maju.a'), tabStore.get('maju.b'), deviceStore.get('maju.c')]).toEqual(['1', '2', null]);
+    tabStore.set('maju.b', null);
+    expect(tabStore.get('maju.b')).toBeNull();
   });
 
-  it('loses no letter of the outbox while the page is open', () => {
+  it('loses no message of the outbox while the page is open', () => {
     forbid('sessionStorage');
     new Outbox('room', tabStorage).add({ client_id: 'a', text: 'hi', at: 1, failed: null });
-    expect(new Outbox('room', tabStorage).letters.map(({ text }) => text)).toEqual(['hi']);
+    expect(new Outbox('room', tabStorage).messages.map(({ text }) => text)).toEqual(['hi']);
   });
 });
 
 describe('cookies', () => {
-  it('are known to work by trying one, which is gone again', () => {
+  it('are tested by setting one, which is then removed', () => {
     expect(cookies.work()).toBe(true);
     expect(document.cookie).not.toContain('probe');
   });
@@ -60,7 +60,7 @@ describe('cookies', () => {
     expect(() => cookies.set('maju_theme', 'dark')).not.toThrow();
   });
 
-  it('of another page with half an escape do not break this one', () => {
+  it('of another page with an incomplete escape are ignored', () => {
     vi.spyOn(document, 'cookie', 'get').mockReturnValue('x=%; maju_theme=%E0; maju_locale=ko');
     expect([cookies.get('maju_theme'), cookies.get('maju_locale')]).toEqual([null, 'ko']);
   });

@@ -1,14 +1,16 @@
-//! The chat as a whole, with the server's part played by the test: meeting, reload, reconnect, leaving, ending.
+//! The chat as a whole, with the test in the server's place: match, reload, reconnect, leave, end.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { Chat, endWords, MEETING_MS } from './chat.svelte';
-import { setLocale } from './i18n';
-import { device } from './ui/keep';
-import { LastTalks } from './talk/last.svelte';
-import { LOBBY, router } from './router.svelte';
-import type { Api } from './wire/api';
-import { WireError } from './wire/error';
-import { FakeSocket, openFake, settled } from './wire/fake';
-import type { MessageEvent, OpenSession, Pairing, Partner } from './wire/frames';
+import { endSentence } from './announcements';
+import { Chat } from './chat.svelte';
+import { MATCH_ANIMATION_MS } from './navigation';
+import { setLocale } from '../i18n';
+import { deviceStore } from '../ui/storage';
+import { LastTalks } from '../talk/last.svelte';
+import { LOBBY, router } from '../router.svelte';
+import type { Api } from '../wire/api';
+import { WireError } from '../wire/error';
+import { FakeSocket, openFake, settled } from '../wire/fake';
+import type { MessageEvent, OpenSession, Pairing, Partner } from '../wire/frames';
 
 const them: Partner = { name: 'Green Otter', color: 'pine', animal: 'otter', id: 'them' };
 const me = { name: 'Plum Fox', color: 'plum', animal: 'fox', id: 'me', slot: 'A' } as const;
@@ -37,10 +39,10 @@ let chat: Chat;
 let stored: MessageEvent[];
 let api: { [K in keyof Api]: ReturnType<typeof vi.fn> };
 
-function page(): Chat {
-  const made = new Chat({ url: 'ws://x/ws', api: api as unknown as Api, open: openFake });
-  made.start();
-  return made;
+function newPage(): Chat {
+  const chat = new Chat({ url: 'ws://x/ws', api: api as unknown as Api, open: openFake });
+  chat.session.start();
+  return chat;
 }
 
 beforeEach(async () => {
@@ -64,24 +66,24 @@ beforeEach(async () => {
       next: null,
     })),
   };
-  chat = page();
+  chat = newPage();
   await settled();
 });
 afterEach(() => {
-  chat.socket.close();
+  chat.session.socket.close();
   vi.useRealTimers();
 });
 
 const server = () => FakeSocket.last;
 const texts = () => chat.talk?.messages.rows.map((row) => `${row.seq ?? '-'} ${row.text} ${row.status}`);
 
-async function meet(): Promise<void> {
+async function startTalk(): Promise<void> {
   await server().accept();
-  void chat.meet();
+  void chat.startSeeking();
   await server().answer('seek', { ticket: 't', waiting: 1 });
   await server().event({ type: 'found', ...pairing });
   await server().answer('join', { head: 0, members_online: 1, you: { id: 'me', name: '', role: 'member' }, room: {} });
-  await vi.advanceTimersByTimeAsync(MEETING_MS);
+  await vi.advanceTimersByTimeAsync(MATCH_ANIMATION_MS);
 }
 
 async function reconnect(hello: object): Promise<void> {
@@ -89,23 +91,23 @@ async function reconnect(hello: object): Promise<void> {
   await server().accept(hello);
 }
 
-describe('meeting', () => {
-  it('joins at once, and shows the talk after the tiles have met', async () => {
-    await meet();
+describe('a match', () => {
+  it('joins the room at once and shows the talk after the animation', async () => {
+    await startTalk();
     expect(server().frames('join')[0]).toMatchObject({ room: 'r1', after: 0 });
     expect(router.route).toEqual({ name: 'talk', session: 's1' });
     expect(chat.seek.phase).toBe('idle');
   });
 
-  it('hears the same pair twice without harm', async () => {
-    await meet();
+  it('ignores the same match when it arrives twice', async () => {
+    await startTalk();
     const { talk } = chat;
     await server().event({ type: 'found', ...pairing });
     expect(chat.talk).toBe(talk);
   });
 
-  it('goes on looking when the server has put us back, because they never came', async () => {
-    await meet();
+  it('continues the search if the partner never joined and the server put the visitor back in the queue', async () => {
+    await startTalk();
     await server().event({ type: 'ended', session: 's1', reason: 'lost', seeking: { ticket: 't2' } });
     expect(router.route.name).toBe('lobby');
     expect(chat.seek.phase).toBe('looking');
@@ -114,14 +116,14 @@ describe('meeting', () => {
 });
 
 describe('a reload', () => {
-  it('comes back to the open talk, with what was said and what was not sent', async () => {
-    await meet();
-    chat.talk?.post('on its way');
+  it('reopens the open talk with its messages and the unsent ones', async () => {
+    await startTalk();
+    chat.talk?.send('on its way');
     const id = server().frames('send')[0]?.client_id;
-    chat.socket.close();
+    chat.session.socket.close();
     stored = [message(1, 'B'), message(2, 'A', 'x')];
     router.go(LOBBY);
-    chat = page();
+    chat = newPage();
     await settled();
     await server().accept({ session: open });
     await server().answer('join', {
@@ -143,24 +145,25 @@ describe('a reload', () => {
 });
 
 describe('a reconnect', () => {
-  it('resumes after the last entry, and repeats what was not acknowledged', async () => {
-    await meet();
+  it('resumes after the last entry and repeats unacknowledged messages', async () => {
+    await startTalk();
     await server().event(message(1, 'B'));
-    chat.talk?.post('hello?');
+    chat.talk?.send('hello?');
     const id = server().frames('send')[0]?.client_id;
     await server().drop();
     expect(texts()).toEqual(['1 text 1 sent', '- hello? pending']);
     await reconnect({ session: open, rooms: [{ room: 'r1', head: 3, replayed: 2 }] });
     expect(server().frames('hello')[0]?.resume).toEqual([{ room: 'r1', after: 1 }]);
-    // It had been committed before the connection broke: the replay says so, and so does the repeated answer.
+    // It had been committed before the connection broke: the replay shows it, and so does the
+    // repeated answer.
     await server().event(message(2, 'A', id, 'hello?'));
     await server().event(message(3, 'B'));
     await server().answer('send', { seq: 2, at: '2026-01-01T10:00:00.000Z' });
     expect(texts()).toEqual(['1 text 1 sent', '2 hello? sent', '3 text 3 sent']);
   });
 
-  it('reads the pages where the server asks for it', async () => {
-    await meet();
+  it('reads the log page by page if the server asks for a resync', async () => {
+    await startTalk();
     await server().drop();
     stored = Array.from({ length: 120 }, (_, at) => message(at + 1, 'B'));
     await reconnect({ session: open, rooms: [{ room: 'r1', resync: true, head: 120 }] });
@@ -168,9 +171,9 @@ describe('a reconnect', () => {
     expect(chat.talk?.messages.rows.map((row) => row.seq)).toEqual(stored.map(({ seq }) => seq));
   });
 
-  it('finds a talk that ended meanwhile, and what was still said in it', async () => {
-    await meet();
-    chat.talk?.post('did you get this?');
+  it('shows a talk that ended meanwhile with its last messages', async () => {
+    await startTalk();
+    chat.talk?.send('did you get this?');
     const id = server().frames('send')[0]?.client_id ?? '';
     await server().drop();
     stored = [message(1, 'A', id, 'did you get this?'), message(2, 'B', 'z', 'bye')];
@@ -181,8 +184,8 @@ describe('a reconnect', () => {
     expect(chat.last.ended.map(({ session }) => session)).toEqual(['s1']);
   });
 
-  it('knows whether they are away, and until when', async () => {
-    await meet();
+  it('shows whether the partner is away, and until when', async () => {
+    await startTalk();
     await server().drop();
     await reconnect({
       session: { ...open, state: 'away', partner_until: '2026-01-01T10:00:30.000Z' },
@@ -194,9 +197,9 @@ describe('a reconnect', () => {
     expect([chat.talk?.state, chat.talk?.awayUntil]).toEqual(['open', null]);
   });
 
-  it('asks to be looked for again, once the server does not know', async () => {
+  it('starts the search again if the server no longer has it', async () => {
     await server().accept();
-    void chat.meet();
+    void chat.startSeeking();
     await server().answer('seek', { ticket: 't', waiting: 1 });
     await server().drop();
     await reconnect({ seeking: null });
@@ -210,19 +213,19 @@ describe('a reconnect', () => {
 });
 
 describe('the end', () => {
-  it('by next goes on in one step, and nobody is said to have left', async () => {
-    await meet();
+  it('by Next starts the next search in one step and does not say that the partner left', async () => {
+    await startTalk();
     void chat.next();
     expect(router.route.name).toBe('lobby');
     await server().event({ type: 'ended', session: 's1', reason: 'next' });
     await server().answer('next', { ticket: 't2' });
     expect(server().frames('next')[0]).toMatchObject({ session: 's1', seek: true });
     expect(chat.seek.phase).toBe('looking');
-    expect(chat.talk && endWords(chat.talk)).toBe('You left the chat');
+    expect(chat.talk && endSentence(chat.talk)).toBe('You left the chat');
   });
 
-  it('by next without a connection is told to the server as soon as there is one', async () => {
-    await meet();
+  it('by Next while disconnected is sent after the reconnect', async () => {
+    await startTalk();
     await server().drop();
     void chat.next();
     await reconnect({ session: open, rooms: [] });
@@ -239,51 +242,52 @@ describe('the end', () => {
     ['report', 'Green Otter left the chat'],
     ['block', 'Green Otter left the chat'],
     ['moderator', 'A moderator ended the talk'],
-  ] as const)('by %s says: %s', async (reason, words) => {
-    await meet();
+  ] as const)('by %s shows: %s', async (reason, words) => {
+    await startTalk();
     await server().event({ type: 'ended', session: 's1', reason });
-    expect(chat.talk && endWords(chat.talk)).toBe(words);
+    expect(chat.talk && endSentence(chat.talk)).toBe(words);
   });
 
-  it('by leaving stays on the page, seeks nobody', async () => {
-    await meet();
+  it('by leaving stays on the page and starts no search', async () => {
+    await startTalk();
     void chat.leave();
     expect(server().frames('next')[0]).toMatchObject({ seek: false });
     await server().answer('next', {});
     expect([router.route.name, chat.talk?.state, chat.seek.phase]).toEqual(['talk', 'ended', 'idle']);
   });
 
-  it('by a report thanks, and by a block as well', async () => {
-    await meet();
+  it('by a report with a block shows thanks and both effects', async () => {
+    await startTalk();
     const done = chat.talk?.report({ reason: 'spam', seqs: [], block: true });
     await server().event({ type: 'ended', session: 's1', reason: 'report' });
     await server().answer('report', { report: 'x' });
     await done;
-    expect(chat.talk && endWords(chat.talk)).toBe("Thanks. The chat has ended and you won't meet them again.");
+    expect(chat.talk && endSentence(chat.talk)).toBe("Thanks. The chat has ended and you won't meet them again.");
     expect(chat.talk?.blocked).toBe(true);
   });
 
-  it('by a block names them as the room knows them, and needs no word of theirs', async () => {
-    await meet();
+  it('by a block works before the partner has written, with their id of the room', async () => {
+    await startTalk();
     void chat.talk?.block();
     expect(server().frames('block')[0]).toMatchObject({ room: 'r1', sender: 'them' });
     await server().event({ type: 'ended', session: 's1', reason: 'block' });
     await server().answer('block', {});
-    expect(chat.talk && endWords(chat.talk)).toBe("Blocked. You won't meet this person again.");
+    expect(chat.talk && endSentence(chat.talk)).toBe("Blocked. You won't meet this person again.");
   });
 
-  it('by a report or a block of our own in another tab is known here, and after a reload', async () => {
-    await meet();
-    new LastTalks(device).did('s1', { reported: true, blocked: true }); // as the other tab writes it
+  it('by an own report or block in another tab is known here and after a reload', async () => {
+    await startTalk();
+    // As the other tab writes it.
+    new LastTalks(deviceStore).recordActions('s1', { reported: true, blocked: true });
     await server().event({ type: 'ended', session: 's1', reason: 'report' });
-    expect(chat.talk && endWords(chat.talk)).toBe("Thanks. The chat has ended and you won't meet them again.");
+    expect(chat.talk && endSentence(chat.talk)).toBe("Thanks. The chat has ended and you won't meet them again.");
     const known = chat.last.find('s1');
-    const read = known && chat.archived(known);
+    const read = known && chat.archivedTalk(known);
     expect([read?.reported, read?.blocked]).toEqual([true, true]);
   });
 
-  it('is not reached by a block that was refused, and the page says so until the next try', async () => {
-    await meet();
+  it('does not follow a refused block, which is shown until the next attempt', async () => {
+    await startTalk();
     void chat.talk?.block().catch(() => undefined);
     await server().refuse('block', 'rate_limited');
     expect([chat.talk?.state, chat.talk?.blocked, chat.talk?.blockFailed]).toEqual(['open', false, true]);
@@ -293,45 +297,45 @@ describe('the end', () => {
     expect([chat.talk?.state, chat.talk?.blocked]).toEqual(['ended', true]);
   });
 
-  it('is not reached by a report that failed', async () => {
-    await meet();
+  it('does not follow a failed report', async () => {
+    await startTalk();
     const done = expect(chat.talk?.report({ reason: 'spam', seqs: [], block: true })).rejects.toThrow();
     await server().refuse('report', 'rate_limited');
     await done;
     expect([chat.talk?.state, chat.talk?.reported]).toEqual(['open', false]);
-    expect(chat.last.deed('s1')).toEqual({ reported: false, blocked: false });
+    expect(chat.last.ownActions('s1')).toEqual({ reported: false, blocked: false });
   });
 
-  it('leaves other talks alone', async () => {
-    await meet();
+  it('of another talk changes nothing', async () => {
+    await startTalk();
     await server().event({ type: 'ended', session: 'another', reason: 'left' });
     expect(chat.talk?.state).toBe('open');
   });
 });
 
 describe('the age gate', () => {
-  const asks = () => [chat.gate !== null, chat.visitor.agreed];
+  const prompt = () => [chat.rulesPrompt !== null, chat.session.visitor.rulesAccepted];
   const ok = { ticket: 't', waiting: 1 };
 
-  it('of a seek is asked for, and the same wish goes out once it is passed', async () => {
+  it('of a search shows the prompt and repeats the search after the acceptance', async () => {
     await server().accept();
     chat.choices.interests = ['jazz'];
-    void chat.meet();
+    void chat.startSeeking();
     await server().refuse('seek', 'age_gate');
-    expect([...asks(), chat.seek.phase]).toEqual([true, false, 'idle']);
-    void chat.accept();
+    expect([...prompt(), chat.seek.phase]).toEqual([true, false, 'idle']);
+    void chat.acceptRules();
     await settled();
     await server().answer('seek', ok);
     expect(server().frames('seek')[1]?.interests).toEqual(['jazz']);
-    expect([...asks(), chat.seek.phase]).toEqual([false, true, 'looking']);
+    expect([...prompt(), chat.seek.phase]).toEqual([false, true, 'looking']);
   });
 
-  it('of a message is asked for, and the message goes out once it is passed', async () => {
-    await meet();
-    chat.talk?.post('hello');
+  it('of a message shows the prompt and sends the message after the acceptance', async () => {
+    await startTalk();
+    chat.talk?.send('hello');
     await server().refuse('send', 'age_gate');
-    expect([...asks(), texts()]).toEqual([true, false, ['- hello pending']]);
-    await chat.accept();
+    expect([...prompt(), texts()]).toEqual([true, false, ['- hello pending']]);
+    await chat.acceptRules();
     await server().answer('join', { head: 0, you: { id: 'me' } });
     await server().answer('send', { seq: 1, at: '2026-01-01T10:00:00.000Z' });
     const [first, second] = server().frames('send');
@@ -339,106 +343,118 @@ describe('the age gate', () => {
     expect(texts()).toEqual(['1 hello sent']);
   });
 
-  it('of entering a talk is asked for, and the talk is entered once it is passed', async () => {
+  it('of joining a talk shows the prompt and joins after the acceptance', async () => {
     await server().accept({ session: open });
     await server().refuse('join', 'age_gate');
-    expect([...asks(), chat.talk?.state, chat.talk?.loadFailed]).toEqual([true, false, 'open', false]);
-    void chat.accept();
+    expect([...prompt(), chat.talk?.state, chat.talk?.loadFailed]).toEqual([true, false, 'open', false]);
+    void chat.acceptRules();
     await settled();
     await server().answer('join', { head: 0, you: { id: 'me' } });
-    expect([chat.gate, chat.talk?.loading, chat.talk?.resumePoint]).toEqual([null, false, { room: 'r1', after: 0 }]);
+    expect([chat.rulesPrompt, chat.talk?.loading, chat.talk?.resumePoint]).toEqual([
+      null,
+      false,
+      { room: 'r1', after: 0 },
+    ]);
   });
 
-  it('that is not passed loses nothing', async () => {
-    await meet();
-    chat.talk?.post('hello');
+  it('that is declined loses nothing', async () => {
+    await startTalk();
+    chat.talk?.send('hello');
     await server().refuse('send', 'age_gate');
-    chat.decline();
-    expect([chat.gate, texts()]).toEqual([null, ['- hello failed']]);
+    chat.declineRules();
+    expect([chat.rulesPrompt, texts()]).toEqual([null, ['- hello failed']]);
   });
 
-  it('whose rules have changed meanwhile asks for those of now', async () => {
+  it('whose rules have changed meanwhile requires the new rules', async () => {
     await server().accept();
-    void chat.meet();
+    void chat.startSeeking();
     await server().refuse('seek', 'age_gate');
     api.acceptRules.mockRejectedValueOnce(new WireError('conflict'));
     api.me.mockResolvedValueOnce({ visitor: {}, rules: { current: '2', accepted: null }, limits: {} });
-    await expect(chat.accept()).rejects.toMatchObject({ code: 'conflict' });
-    expect(chat.gate).not.toBeNull();
-    void chat.accept();
+    await expect(chat.acceptRules()).rejects.toMatchObject({ code: 'conflict' });
+    expect(chat.rulesPrompt).not.toBeNull();
+    void chat.acceptRules();
     await settled();
     expect(api.acceptRules).toHaveBeenLastCalledWith('2');
   });
 });
 
-describe('what the server refuses', () => {
-  it('about a text brings it back to be corrected', async () => {
-    await meet();
-    chat.talk?.post('hello');
+describe('a refusal of the server', () => {
+  it('of a text returns the text to be corrected', async () => {
+    await startTalk();
+    chat.talk?.send('hello');
     await server().refuse('send', 'bad_payload', undefined, 'payload.text');
-    expect(chat.talk?.returned).toMatchObject({ code: 'bad_payload', row: { text: 'hello' } });
+    expect(chat.talk?.toRewrite).toMatchObject({ code: 'bad_payload', row: { text: 'hello' } });
   });
 
-  it('because the session has ended stops, whatever was asked, and goes on with a fresh visitor', async () => {
-    await meet();
-    chat.talk?.post('hello');
+  it('of an ended session stops the connection and continues with a new visitor on request', async () => {
+    await startTalk();
+    chat.talk?.send('hello');
     await server().refuse('send', 'session_ended');
-    expect([chat.stop?.code, chat.connection.line, texts()]).toEqual([4401, 'none', ['- hello pending']]);
-    chat.start();
+    expect([chat.session.stop?.code, chat.session.connection.line, texts()]).toEqual([
+      4401,
+      'none',
+      ['- hello pending'],
+    ]);
+    chat.session.start();
     await settled();
     expect(api.me).toHaveBeenCalledTimes(2);
     await server().accept();
-    expect(chat.status).toBe('open');
+    expect(chat.session.status).toBe('open');
   });
 
-  it('at the door is said by its own name, and not sooner tried than it asks for', async () => {
-    chat.socket.close();
+  it('of a connection is shown with its code and retried after the requested time', async () => {
+    chat.session.socket.close();
     api.me.mockRejectedValueOnce(new WireError('rate_limited', '', 7_000));
-    const made = FakeSocket.all.length;
-    chat = page();
+    const opened = FakeSocket.all.length;
+    chat = newPage();
     await settled();
-    expect([chat.status, chat.refusal]).toEqual(['waiting', 'rate_limited']);
+    expect([chat.session.status, chat.session.refusal]).toEqual(['waiting', 'rate_limited']);
     await vi.advanceTimersByTimeAsync(6_999);
-    expect(FakeSocket.all).toHaveLength(made);
+    expect(FakeSocket.all).toHaveLength(opened);
     await vi.advanceTimersByTimeAsync(501);
     await server().accept();
-    expect([chat.status, chat.refusal]).toEqual(['open', null]);
+    expect([chat.session.status, chat.session.refusal]).toEqual(['open', null]);
   });
 });
 
 describe('a browser without cookies', () => {
-  it('is told so, makes no more visitors by itself, and goes on once they are allowed', async () => {
+  it('sees an explanation, creates no more visitors, and continues once cookies are allowed', async () => {
     api.isKnown.mockResolvedValue(false);
     await server().drop(); // the socket's 401, as a page sees it
     await vi.advanceTimersByTimeAsync(120_000);
-    expect([chat.needsCookies, chat.status, chat.connection.line]).toEqual([true, 'stopped', 'none']);
+    expect([chat.session.needsCookies, chat.session.status, chat.session.connection.line]).toEqual([
+      true,
+      'stopped',
+      'none',
+    ]);
     expect(api.me).toHaveBeenCalledOnce();
-    chat.start();
+    chat.session.start();
     await settled();
-    expect(chat.needsCookies).toBe(true); // until a hello says otherwise
+    expect(chat.session.needsCookies).toBe(true); // until a hello says otherwise
     await server().accept();
-    expect([chat.needsCookies, chat.status]).toEqual([false, 'open']);
+    expect([chat.session.needsCookies, chat.session.status]).toEqual([false, 'open']);
     expect(api.me).toHaveBeenCalledTimes(2);
   });
 
-  it('that has cleared them meanwhile gets one fresh visitor', async () => {
+  it('that cleared them meanwhile gets one new visitor', async () => {
     await server().accept();
     await server().drop();
     await vi.advanceTimersByTimeAsync(1_000);
     await server().drop(); // refused: the cookie is gone
     await vi.advanceTimersByTimeAsync(2_000);
     await server().accept();
-    expect(chat.status).toBe('open');
+    expect(chat.session.status).toBe('open');
     expect(api.me).toHaveBeenCalledTimes(2);
   });
 });
 
 describe('reading and typing', () => {
-  it('tells once how far we have read, and again to who has just come back', async () => {
-    await meet();
+  it('sends the read position once, and again when the partner is back', async () => {
+    await startTalk();
     await server().event(message(1, 'B'));
-    chat.talk?.saw(1);
-    chat.talk?.saw(1);
+    chat.talk?.markRead(1);
+    chat.talk?.markRead(1);
     expect(
       server()
         .frames('read')
@@ -453,32 +469,32 @@ describe('reading and typing', () => {
     ).toEqual([1, 1]);
   });
 
-  it('believes their word on what they have read, and not our own', async () => {
-    await meet();
+  it('takes the read position of the partner only from the partner', async () => {
+    await startTalk();
     await server().event({ type: 'read', room: 'r1', member: 'me', seq: 9 });
-    expect(chat.talk?.signs.theyRead).toBe(0);
+    expect(chat.talk?.indicators.partnerReadSeq).toBe(0);
     await server().event({ type: 'read', room: 'r1', member: 'them', seq: 4 });
     await server().event({ type: 'read', room: 'r1', member: 'them', seq: 2 });
-    expect(chat.talk?.signs.theyRead).toBe(4);
+    expect(chat.talk?.indicators.partnerReadSeq).toBe(4);
   });
 
-  it('shows typing for a while, and not once the message is here', async () => {
-    await meet();
+  it('shows the typing indicator for a while, and not after the message arrived', async () => {
+    await startTalk();
     const typing = () => server().event({ type: 'typing', room: 'r1', sender: { ...them, slot: 'B' } });
     await typing();
-    expect(chat.talk?.signs.typing).toBe(true);
+    expect(chat.talk?.indicators.typing).toBe(true);
     await vi.advanceTimersByTimeAsync(6_000);
-    expect(chat.talk?.signs.typing).toBe(false);
+    expect(chat.talk?.indicators.typing).toBe(false);
     await typing();
     await server().event(message(1, 'B'));
-    expect(chat.talk?.signs.typing).toBe(false);
+    expect(chat.talk?.indicators.typing).toBe(false);
   });
 
-  it('sends one typing in three seconds', async () => {
-    await meet();
-    for (let n = 0; n < 5; n++) chat.talk?.typed();
+  it('sends one typing frame in three seconds', async () => {
+    await startTalk();
+    for (let n = 0; n < 5; n++) chat.talk?.notifyTyping();
     await vi.advanceTimersByTimeAsync(3_000);
-    chat.talk?.typed();
+    chat.talk?.notifyTyping();
     expect(server().frames('typing')).toHaveLength(2);
   });
 });

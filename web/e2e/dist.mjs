@@ -1,10 +1,11 @@
-//! For work on the page: with E2E_DIST=dist the browser gets the client from that build, and everything else from the server.
+//! With E2E_DIST=dist the browser loads the client from that folder and everything else from the
+//! server.
 import { existsSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 const folder = process.env.E2E_DIST ? resolve(process.env.E2E_DIST) : null;
 
-export async function serveFresh(context) {
+export async function serveDist(context) {
   if (folder === null) return;
   await context.route('**/assets/*', (route) => {
     const path = join(folder, new URL(route.request().url()).pathname);
@@ -14,10 +15,10 @@ export async function serveFresh(context) {
     if (!route.request().isNavigationRequest()) return route.continue();
     const served = await route.fetch().catch(() => null);
     if (served === null) return route.abort('connectionrefused');
-    const [mark] = (await served.text()).match(/<html[^>]*>/) ?? [];
+    const [htmlTag] = (await served.text()).match(/<html[^>]*>/) ?? [];
     return route.fulfill({
       response: served,
-      body: readFileSync(join(folder, 'index.html'), 'utf8').replace(/<html[^>]*>/, mark),
+      body: readFileSync(join(folder, 'index.html'), 'utf8').replace(/<html[^>]*>/, htmlTag),
     });
   });
 }

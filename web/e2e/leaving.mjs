@@ -1,0 +1,128 @@
+//! Ending a talk: next, leave, report, block, and a partner who loses the connection.
+import { strict as assert } from 'node:assert';
+import { eventually, startTalk } from './person.mjs';
+
+export const leavingWalks = {
+  'the first press arms Next, the second finds another partner': next,
+  'leaving ends the talk for both, and it can still be read': leave,
+  'a report takes two actions, ends the talk and hides who reported': report,
+  'a block takes two actions, and the two are not matched again': block,
+  'a partner who disconnects can come back within the countdown': away,
+  'an ended talk can still be reported': reportLater,
+};
+
+async function next(fixture, interest) {
+  const [a, b] = await startTalk(fixture, interest);
+  const before = new URL(a.page.url()).pathname;
+  await a.$('.talk-header .next-button').click();
+  assert.equal(await a.$('.talk-header .next-button').innerText(), '한 번 더');
+  await a.$('.talk-header .next-button:not(.armed)').waitFor(); // after two seconds
+  await a.waitForState('open');
+  const c = await fixture.person('en');
+  await c.openLobby(interest);
+  await c.acceptRulesAndStart();
+  await a.$('.talk-header .next-button').click();
+  await a.$('.talk-header .next-button.armed').click();
+  await b.waitForState('ended');
+  assert.match(await b.$('.end-panel h2').innerText(), /left the chat$/);
+  await Promise.all([a.waitForTalk(), c.waitForTalk()]);
+  await eventually(
+    'a new talk',
+    async () => new URL(a.page.url()).pathname,
+    (path) => path !== before,
+  );
+  await a.send('새로 만났네요');
+  await c.waitForText('새로 만났네요');
+  // The person who was left can start a new search.
+  await b.$('.end-panel .button-primary').click();
+  await b.$('.seek .elapsed').waitFor();
+}
+
+async function leave(fixture, interest) {
+  const [a, b] = await startTalk(fixture, interest);
+  await b.send('one thing to remember');
+  await a.waitForText('one thing to remember');
+  await a.$('.talk-header .icon-button').click();
+  await a.$('.menu:popover-open button').first().click();
+  await Promise.all([a.waitForState('ended'), b.waitForState('ended')]);
+  assert.equal(await a.$('.end-panel h2').innerText(), '대화를 끝냈어요');
+  assert.equal(await a.focusedElement(), 'button.icon-button', 'the focus stays on the button, which still exists');
+  await a.$('.end-panel .button', { hasText: '처음으로' }).click();
+  await a.$('.last-talks li').waitFor();
+  await a.$('.last-talks .button').first().click();
+  await a.waitForText('one thing to remember');
+  await a.page.reload();
+  await a.waitForText('one thing to remember');
+}
+
+async function report(fixture, interest) {
+  const [a, b] = await startTalk(fixture, interest);
+  for (const text of ['rude 1', 'rude 2', 'rude 3']) await b.send(text);
+  await a.waitForText('rude 3');
+  await a.$('.talk-header .button-danger').click(); // the first action
+  assert.equal(await a.$('.evidence li').count(), 3);
+  assert.equal(await a.$('.report .agree input').isChecked(), true);
+  await a.$('.dialog footer .button-danger-filled').click();
+  await a.$('#report-missing').waitFor();
+  await a.$('.radio').first().check();
+  await a.$('.evidence input').first().uncheck();
+  await a.$('.report textarea').fill('세 번이나 그랬어요');
+  await a.$('.dialog footer .button-danger-filled').click(); // the second
+  await a.$('.dialog').waitFor({ state: 'detached' });
+  await Promise.all([a.waitForState('ended'), b.waitForState('ended')]);
+  assert.equal(await a.$('.end-panel h2').innerText(), '신고를 받았어요. 대화를 끝냈고 다시 만나지 않아요.');
+  assert.doesNotMatch(await b.$('.end-panel h2').innerText(), /report/i);
+  assert.notEqual(await a.focusedElement(), 'nowhere');
+}
+
+async function block(fixture, interest) {
+  const [a, b] = await startTalk(fixture, interest);
+  // Blocking works before any message was written.
+  await a.$('.menu .danger').waitFor({ state: 'attached' });
+  await a.$('.talk-header .icon-button').click();
+  await a.$('.menu:popover-open .danger').click();
+  await Promise.all([a.waitForState('ended'), b.waitForState('ended')]);
+  assert.match(await a.$('.end-panel h2').innerText(), /^차단했어요/);
+  await Promise.all([a.$('.end-panel .button-primary').click(), b.$('.end-panel .button-primary').click()]);
+  await Promise.all([a.$('.seek .elapsed').waitFor(), b.$('.seek .elapsed').waitFor()]);
+  // A third person is matched with one of them, and the other one keeps waiting.
+  const c = await fixture.person('ko');
+  await c.openLobby(interest);
+  await c.acceptRulesAndStart();
+  await c.waitForTalk();
+  const talking = (await Promise.all([a, b].map((person) => person.$('.talk').count()))).filter(Boolean);
+  assert.equal(talking.length <= 1, true);
+}
+
+async function away(fixture, interest) {
+  const [a, b] = await startTalk(fixture, interest);
+  const path = new URL(b.page.url()).pathname;
+  await b.page.goto('about:blank');
+  await a.waitForState('away');
+  assert.match(await a.$('.strip').innerText(), /연결이 끊겼어요/);
+  const left = await eventually(
+    'a countdown',
+    () => a.$('.strip b').innerText(),
+    (text) => /^\d+초$/.test(text),
+  );
+  assert.ok(parseInt(left, 10) <= 30);
+  await a.send('기다릴게요');
+  await b.page.goto(path);
+  await a.waitForState('open');
+  await b.waitForText('기다릴게요');
+}
+
+async function reportLater(fixture, interest) {
+  const [a, b] = await startTalk(fixture, interest);
+  await b.send('something bad');
+  await a.waitForText('something bad');
+  await b.$('.talk-header .icon-button').click();
+  await b.$('.menu:popover-open button').first().click();
+  await a.waitForState('ended');
+  await a.$('.end-panel .button', { hasText: '처음으로' }).click();
+  await a.$('.last-talks .button-danger').click();
+  await a.$('.radio').nth(2).check();
+  await a.$('.dialog footer .button-danger-filled').click();
+  await a.$('.dialog').waitFor({ state: 'detached' });
+  assert.equal(await a.$('.report').count(), 0);
+}

@@ -1,0 +1,45 @@
+//! What a screen reader announces and what a notification shows while somebody chats.
+import { aliasOf } from '../accounts/alias';
+import { t } from '../i18n';
+import type { Talk } from '../talk/talk.svelte';
+import { announcer } from '../ui/announcer.svelte';
+import { notify } from '../ui/notify.svelte';
+import type { Face } from '../wire/frames';
+
+export const announcements = {
+  /** A partner was found. Also shown as a notification, if the person asked for one. */
+  matched(partner: Face): void {
+    const sentence = t('seek.met', { name: aliasOf(partner) });
+    announcer.announce(sentence);
+    notify.show(sentence);
+  },
+
+  /** A message of the partner arrived. */
+  message(talk: Talk, text: string): void {
+    announcer.announceMessage(aliasOf(talk.partner), text);
+  },
+
+  /** The partner lost the connection or is back. */
+  partnerState(talk: Talk, state: 'away' | 'back'): void {
+    announcer.announce(t(state, { name: aliasOf(talk.partner) }));
+  },
+
+  /** The talk ended. */
+  ended(talk: Talk): void {
+    announcer.announce(endSentence(talk));
+  },
+};
+
+/**
+ * Returns how a talk ended, as a sentence. Never reveals to the partner who reported or blocked.
+ */
+export function endSentence(talk: Talk): string {
+  const name = aliasOf(talk.partner);
+  if (talk.reported) return talk.endedBy === 'report' && talk.blocked ? t('end.reported') : t('end.reported.only');
+  if (talk.blocked) return t('end.blocked');
+  if (talk.leftByMe) return t('end.by_me');
+  if (talk.endedBy === 'left' || talk.endedBy === 'next') return t('end.left', { name });
+  if (talk.endedBy === 'lost') return t('end.lost', { name });
+  if (talk.endedBy === 'moderator') return t('end.moderator');
+  return t('end.over');
+}

@@ -1,0 +1,23 @@
+//! Moves between the lobby and a talk.
+import { LOBBY, router, talkPath } from '../router.svelte';
+
+/** How long a match is shown before its talk opens: long enough for the two tiles to meet. */
+export const MATCH_ANIMATION_MS = 900;
+
+export const navigation = {
+  /** Returns `true` if the lobby is the current screen. */
+  inLobby: (): boolean => router.route.name === 'lobby',
+
+  /** Shows the lobby. With `replace` the browser's Back button skips the current screen. */
+  showLobby: (replace = false): void => router.go(LOBBY, replace),
+
+  /**
+   * Shows the talk of a session. With `replace` the browser's Back button skips the current screen.
+   */
+  showTalk: (session: string, replace = false): void => router.go(talkPath(session), replace),
+
+  /** Runs `then` when the animation of a match has ended. */
+  afterMatch: (then: () => void): void => {
+    setTimeout(then, MATCH_ANIMATION_MS);
+  },
+};
