@@ -31,7 +31,7 @@ export type {
   ResumePoint,
   SeekOk,
   Sender,
-  SendOk as Placed,
+  SendOk,
   Slot,
   Visitor,
   ErrorBody,
