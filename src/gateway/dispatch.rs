@@ -29,33 +29,33 @@ pub(super) struct Reply {
 ///
 /// # Errors
 /// The error that the frame is refused with.
-pub(super) async fn dispatch(socket: &mut Connection, id: u64, frame: ClientFrame) -> Result<Reply> {
-    let (app, who) = (socket.app.clone(), socket.who.clone());
+pub(super) async fn dispatch(connection: &mut Connection, id: u64, frame: ClientFrame) -> Result<Reply> {
+    let (app, who) = (connection.app.clone(), connection.who.clone());
     if let Some(bucket) = frame.bucket() {
         app.limits.take(bucket, Key::Visitor(who.id))?;
     }
     match frame {
-        ClientFrame::Hello { resume } => hello(socket, id, &resume).await,
-        ClientFrame::Join { room, after } => join(socket, id, room, after).await,
+        ClientFrame::Hello { resume } => hello(connection, id, &resume).await,
+        ClientFrame::Join { room, after } => join(connection, id, room, after).await,
         ClientFrame::Leave { room } => {
-            leave(socket, room).await?;
+            leave(connection, room).await?;
             reply(id, &Empty {})
         }
         // The connection handles sends itself, because it pipelines them.
         ClientFrame::Send { .. } => Err(Error::Unavailable),
         ClientFrame::Typing { room } => {
-            rooms::typing(&app, &who, room, &socket.queue).await?;
+            rooms::typing(&app, &who, room, &connection.queue).await?;
             reply(id, &Empty {})
         }
         ClientFrame::Read { room, seq } => {
-            rooms::read(&app, &who, room, seq, &socket.queue).await?;
+            rooms::read(&app, &who, room, seq, &connection.queue).await?;
             reply(id, &Empty {})
         }
         ClientFrame::Seek { interests, languages, translate } => {
             // The visitor may have accepted the rules since this socket was opened.
-            socket.who = accounts::by_id(&app, who.id).await?;
+            connection.who = accounts::by_id(&app, who.id).await?;
             let seek = Seek { interests, languages, translate }.checked()?;
-            let seeking = matching::seek(&app, &socket.who, seek).await?;
+            let seeking = matching::seek(&app, &connection.who, seek).await?;
             let (ticket, waiting) = (seeking.ticket, seeking.waiting);
             reply(id, &SeekOk { ticket, waiting, median_wait_ms: seeking.median_wait_ms })
         }
@@ -64,8 +64,8 @@ pub(super) async fn dispatch(socket: &mut Connection, id: u64, frame: ClientFram
             reply(id, &Empty {})
         }
         ClientFrame::Next { session, seek } => {
-            socket.who = accounts::by_id(&app, who.id).await?;
-            let ticket = matching::next(&app, &socket.who, session, seek).await?;
+            connection.who = accounts::by_id(&app, who.id).await?;
+            let ticket = matching::next(&app, &connection.who, session, seek).await?;
             reply(id, &NextOk { ticket })
         }
         ClientFrame::Report { room, reason, seqs, note, block } => {
@@ -84,49 +84,49 @@ fn reply<T: Serialize>(id: u64, answer: &T) -> Result<Reply> {
     Ok(Reply { answer: frames::ok(id, answer), replays: Vec::new() })
 }
 
-async fn hello(socket: &mut Connection, id: u64, resume: &[ResumePoint]) -> Result<Reply> {
-    let app = socket.app.clone();
+async fn hello(connection: &mut Connection, id: u64, resume: &[ResumePoint]) -> Result<Reply> {
+    let app = connection.app.clone();
     // The socket is subscribed to its visitor's bans by now. One that was committed before is found
     // here.
-    socket.who = accounts::by_id(&app, socket.who.id).await?;
+    connection.who = accounts::by_id(&app, connection.who.id).await?;
     let (mut resumed, mut replays) = (Vec::with_capacity(resume.len()), Vec::new());
     for from in resume {
-        let entry = match rooms::membership(&app, &socket.who, from.room).await {
-            Ok(membership) => resume_room(socket, &membership, from.after, &mut replays).await?,
+        let entry = match rooms::membership(&app, &connection.who, from.room).await {
+            Ok(membership) => resume_room(connection, &membership, from.after, &mut replays).await?,
             // A room that does not exist looks like one of other visitors.
             Err(Error::NotFound) => ResumedRoom::Resync { room: from.room, resync: true, head: 0 },
             Err(why) => return Err(why),
         };
         resumed.push(entry);
     }
-    let standing = matching::current_activity(&app, &socket.who).await?;
+    let activity = matching::current_activity(&app, &connection.who).await?;
     let answer = HelloOk {
-        visitor: socket.who.clone().into(),
+        visitor: connection.who.clone().into(),
         heartbeat_ms: u64::try_from(HEARTBEAT_INTERVAL.as_millis()).unwrap_or(u64::MAX),
         server_time: format_timestamp(app.clock.now()),
-        session: standing.session,
-        seeking: standing.seeking.map(|ticket| Waiting { ticket }),
+        session: activity.session,
+        seeking: activity.seeking.map(|ticket| Waiting { ticket }),
         rooms: resumed,
     };
     Ok(Reply { answer: frames::ok(id, &answer), replays })
 }
 
 async fn resume_room(
-    socket: &mut Connection,
+    connection: &mut Connection,
     membership: &Membership,
     after: Seq,
     replays: &mut Vec<(Uuid, Replay)>,
 ) -> Result<ResumedRoom> {
     let room = membership.room.public_id;
-    add_subscription(socket, membership).await?;
-    Ok(match rooms::subscribe(&socket.app, membership, Some(after)).await? {
+    add_subscription(connection, membership).await?;
+    Ok(match rooms::subscribe(&connection.app, membership, Some(after)).await? {
         Subscribed::Replay { head, replay } => {
             let replayed = replay.entries(head);
             replays.push((room, replay));
             ResumedRoom::Replayed { room, head, replayed }
         }
         Subscribed::Resync => {
-            let (head, replay) = rooms::subscribe_at_head(&socket.app, membership).await?;
+            let (head, replay) = rooms::subscribe_at_head(&connection.app, membership).await?;
             replays.push((room, replay));
             ResumedRoom::Resync { room, resync: true, head }
         }
@@ -135,10 +135,12 @@ async fn resume_room(
 
 /// Ends a membership of a room, or a talk. The kind of the room is known without a query if this
 /// socket subscribes to it.
-async fn leave(socket: &mut Connection, room: Uuid) -> Result<()> {
-    let (app, who) = (socket.app.clone(), socket.who.clone());
-    let is_talk =
-        socket.subscriptions.get(&room).is_some_and(|subscription| subscription.membership.room.kind == RoomKind::Talk);
+async fn leave(connection: &mut Connection, room: Uuid) -> Result<()> {
+    let (app, who) = (connection.app.clone(), connection.who.clone());
+    let is_talk = connection
+        .subscriptions
+        .get(&room)
+        .is_some_and(|subscription| subscription.membership.room.kind == RoomKind::Talk);
     let left = if is_talk { Err(Error::NotFound) } else { rooms::leave(&app, &who, room).await };
     match left {
         Err(Error::NotFound) => {
@@ -147,34 +149,34 @@ async fn leave(socket: &mut Connection, room: Uuid) -> Result<()> {
                 return Err(Error::NotFound);
             }
             matching::leave(&app, &who, &membership).await?;
-            rooms::unsubscribe(&app, &membership.room, &socket.queue);
+            rooms::unsubscribe(&app, &membership.room, &connection.queue);
         }
         other => other?,
     }
     // Entries that were queued before the leave are not sent after its answer. A visitor who joins
     // again gets them in the replay.
-    if let Some(left) = socket.subscriptions.remove(&room)
+    if let Some(left) = connection.subscriptions.remove(&room)
         && !is_talk
     {
-        socket.queue.drop_entries(left.membership.room.id);
+        connection.queue.drop_entries(left.membership.room.id);
     }
     Ok(())
 }
 
-async fn join(socket: &mut Connection, id: u64, room: Uuid, after: Option<Seq>) -> Result<Reply> {
-    let app = socket.app.clone();
-    app.limits.take_for(Bucket::PrefixJoins, (&socket.prefix_hash, room))?;
-    if !socket.who.has_accepted_rules() {
+async fn join(connection: &mut Connection, id: u64, room: Uuid, after: Option<Seq>) -> Result<Reply> {
+    let app = connection.app.clone();
+    app.limits.take_for(Bucket::PrefixJoins, (&connection.prefix_hash, room))?;
+    if !connection.who.has_accepted_rules() {
         // The visitor may have accepted them since this socket was opened.
-        socket.who = accounts::by_id(&app, socket.who.id).await?;
+        connection.who = accounts::by_id(&app, connection.who.id).await?;
     }
-    let membership = rooms::join(&app, &socket.who, room).await?;
+    let membership = rooms::join(&app, &connection.who, room).await?;
     if after.is_some() {
         // If the room is joined again, replayed entries come before newer ones, and only once.
-        socket.restart_replay(room);
-        socket.queue.drop_entries(membership.room.id);
+        connection.restart_replay(room);
+        connection.queue.drop_entries(membership.room.id);
     }
-    add_subscription(socket, &membership).await?;
+    add_subscription(connection, &membership).await?;
     let subscribed = rooms::subscribe(&app, &membership, after).await?;
     let resync = matches!(subscribed, Subscribed::Resync);
     let (head, replay) = match subscribed {
@@ -182,7 +184,7 @@ async fn join(socket: &mut Connection, id: u64, room: Uuid, after: Option<Seq>) 
         Subscribed::Resync => rooms::subscribe_at_head(&app, &membership).await?,
     };
     let others = rooms::online(&app, &membership.room);
-    let is_subscribed = rooms::is_subscribed(&app, &membership.room, socket.who.id);
+    let is_subscribed = rooms::is_subscribed(&app, &membership.room, connection.who.id);
     let answer = JoinOk {
         room: membership.room.as_ref().into(),
         head,
@@ -196,12 +198,12 @@ async fn join(socket: &mut Connection, id: u64, room: Uuid, after: Option<Seq>) 
 
 /// Adds a room to the socket's subscriptions. Entering a talk removes earlier talks, because a
 /// visitor is in one talk at a time.
-async fn add_subscription(socket: &mut Connection, membership: &Membership) -> Result<()> {
-    let app = socket.app.clone();
+async fn add_subscription(connection: &mut Connection, membership: &Membership) -> Result<()> {
+    let app = connection.app.clone();
     let (room, is_talk) = (membership.room.public_id, membership.room.kind == RoomKind::Talk);
     if is_talk && membership.room.closed_at.is_none() {
-        let queue = Arc::clone(&socket.queue);
-        socket.subscriptions.retain(|id, old| {
+        let queue = Arc::clone(&connection.queue);
+        connection.subscriptions.retain(|id, old| {
             let keep = *id == room || old.membership.room.kind != RoomKind::Talk;
             if !keep {
                 rooms::unsubscribe(&app, &old.membership.room, &queue);
@@ -209,13 +211,13 @@ async fn add_subscription(socket: &mut Connection, membership: &Membership) -> R
             keep
         });
     }
-    if socket.subscriptions.len() >= MAX_ROOMS_PER_SOCKET && !socket.subscriptions.contains_key(&room) {
+    if connection.subscriptions.len() >= MAX_ROOMS_PER_SOCKET && !connection.subscriptions.contains_key(&room) {
         return Err(Error::Conflict("This connection has as many rooms as it can have. Leave one first."));
     }
     if is_talk {
-        matching::entered(&app, &socket.who, &membership.room).await?;
+        matching::entered(&app, &connection.who, &membership.room).await?;
     }
-    socket
+    connection
         .subscriptions
         .entry(room)
         .or_insert_with(|| Subscription { membership: membership.clone(), delivered: None });

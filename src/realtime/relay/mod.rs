@@ -5,6 +5,7 @@ mod errors;
 mod outbox;
 mod packing;
 mod redis;
+mod subscriptions;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

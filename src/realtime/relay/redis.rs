@@ -4,7 +4,6 @@
 //! Redis is never the source of truth. Publications go through a limited outbox and are dropped
 //! when Redis does not keep up or cannot be reached. Nodes then find entries by their sequence
 //! numbers, and what is meant for visitors by reading Postgres.
-use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +15,6 @@ use fred::interfaces::{ClientLike as _, EventInterface, PubsubInterface as _};
 use fred::types::config::{ReconnectPolicy, UnresponsiveConfig};
 use fred::types::{Builder, Message};
 use futures_util::future::{join, join_all};
-use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +22,8 @@ use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
 use super::errors::ErrorReporter;
-use super::outbox::{self, CHANNEL_COUNT, Outbox, channel_of};
+use super::outbox::{self, CHANNEL_COUNT, Outbox};
+use super::subscriptions::Subscriptions;
 use super::{EventSenders, Publication, packing};
 use crate::connection_url;
 use crate::faults::{self, Fault};
@@ -55,31 +53,6 @@ pub(super) struct RedisHandle {
     subscriptions: Arc<Subscriptions>,
 }
 
-/// The topics this node subscribes to, by channel. A channel is subscribed to while it has a topic.
-#[derive(Default)]
-struct Subscriptions {
-    channels: [Mutex<HashSet<Topic>>; CHANNEL_COUNT],
-    changed: Notify,
-}
-
-impl Subscriptions {
-    fn lock(&self, channel: usize) -> MutexGuard<'_, HashSet<Topic>> {
-        self.channels[channel].lock()
-    }
-
-    /// Adds a topic. Returns `true` if it is the first one of its channel.
-    fn add(&self, topic: Topic) -> bool {
-        let mut topics = self.lock(channel_of(topic));
-        topics.insert(topic) && topics.len() == 1
-    }
-
-    /// Removes a topic. Returns `true` if it was the last one of its channel.
-    fn remove(&self, topic: Topic) -> bool {
-        let mut topics = self.lock(channel_of(topic));
-        topics.remove(&topic) && topics.is_empty()
-    }
-}
-
 impl RedisHandle {
     /// Queues publications, without waiting. What does not fit is dropped.
     pub(super) fn publish(&self, publications: &[Publication]) {
@@ -94,16 +67,12 @@ impl RedisHandle {
 
     /// Subscribes to a topic. It takes effect a moment later.
     pub(super) fn subscribe(&self, topic: Topic) {
-        if self.subscriptions.add(topic) {
-            self.subscriptions.changed.notify_one();
-        }
+        self.subscriptions.add(topic);
     }
 
     /// Unsubscribes from a topic. It takes effect a moment later.
     pub(super) fn unsubscribe(&self, topic: Topic) {
-        if self.subscriptions.remove(topic) {
-            self.subscriptions.changed.notify_one();
-        }
+        self.subscriptions.remove(topic);
     }
 }
 
@@ -314,7 +283,7 @@ impl Receiver<'_> {
                         self.senders.send_missed();
                     }
                 }
-                () = self.subscriptions.changed.notified() => {
+                () = self.subscriptions.changed() => {
                     self.update_channels().await;
                 }
                 message = messages.recv() => match message {
@@ -417,7 +386,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::super::{Relay, RelayEvent, TopicKind};
-    use super::{EventSenders, ForeignPublishes, Publication, Subscriptions, Topic, channel_of, outbox, packing};
+    use super::{EventSenders, ForeignPublishes, Publication, Topic, outbox, packing};
     use crate::testing::{PATIENCE, Redis};
 
     #[tokio::test]
@@ -438,7 +407,7 @@ mod tests {
                 let node = Uuid::from_u128(4);
                 packing::write_header(service, node, &mut bytes);
                 packing::write_record(&Publication { node, topic, seq: Some(1), frame: text.into() }, &mut bytes);
-                publisher.spublish::<i64, _, _>(names[channel_of(topic)].clone(), Bytes::from(bytes))
+                publisher.spublish::<i64, _, _>(names[outbox::channel_of(topic)].clone(), Bytes::from(bytes))
             };
             loop {
                 publish(other, "foreign").await.unwrap();
@@ -473,19 +442,5 @@ mod tests {
         foreign.count = 5;
         assert_eq!(foreign.report(began + Duration::from_secs(59)), None);
         assert_eq!(foreign.report(began + Duration::from_secs(60)), Some(5));
-    }
-
-    #[test]
-    fn a_channel_is_subscribed_from_its_first_topic_to_its_last() {
-        let subscriptions = Subscriptions::default();
-        let (one, two) = (Topic::Room(8), Topic::Visitor(16));
-        assert_eq!(channel_of(one), channel_of(two));
-        assert!(subscriptions.add(one));
-        assert!(!subscriptions.add(one), "a second time changes nothing");
-        assert!(!subscriptions.add(two));
-        assert!(!subscriptions.remove(one));
-        assert!(!subscriptions.remove(one), "a second time changes nothing");
-        assert!(subscriptions.remove(two));
-        assert!(subscriptions.lock(channel_of(one)).is_empty());
     }
 }

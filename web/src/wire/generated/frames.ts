@@ -1,4 +1,5 @@
-//! The frames of `maju.v1`. Generated from src/gateway/frames.rs and the nouns' models by `make gen`: do not edit.
+//! The frames of `maju.v1`. Generated from src/gateway/frames.rs and the nouns' models by `make
+//! gen`: do not edit.
 
 /** Fields of other kinds are kept, never dropped. */
 export type Payload = { kind: 'text'; text: string; lang?: string } | { kind: 'system'; [field: string]: unknown };
@@ -87,7 +88,7 @@ export type Waiting = { ticket: string, };
 export type ResumedRoom = { room: string, head: number, replayed: number, } | { room: string, resync: boolean, head: number, };
 export type HelloOk = { visitor: Visitor, heartbeat_ms: number, server_time: string, 
 /**
- * The talk that is open.
+ * The open talk.
  */
 session: OpenSession | null, seeking: Waiting | null, rooms: Array<ResumedRoom>, };
 export type MembershipView = { role: string, id: string, 
@@ -101,17 +102,17 @@ name: string, slot?: Slot, color: Color,
 animal: string | null, };
 export type JoinOk = { room: RoomView, head: number, members_online: number, you: MembershipView, 
 /**
- * True when `after` lies too far back: page through the log.
+ * `true` if `after` is too far back: the client has to page through the log.
  */
 resync?: boolean, };
 export type SendOk = { seq: number, at: string, };
 export type SeekOk = { ticket: string, 
 /**
- * People who wait now, this one too.
+ * Visitors who are waiting now, including this one.
  */
 waiting: number, 
 /**
- * The median of recent waits; absent when there are too few to say.
+ * The median of recent waits; absent if there were too few.
  */
 median_wait_ms?: number, };
 export type NextOk = { ticket?: string, };
@@ -121,15 +122,15 @@ export type Empty = Record<symbol, never>;
 export type NoticeKind = "restart" | "banned" | "revoked";
 export type Notice = { "type": "notice", kind: NoticeKind, 
 /**
- * When it ends; absent when it does not.
+ * When it ends; absent if it has no end.
  */
 at?: string, 
 /**
- * In the words of the person who decided it.
+ * The reason in the words of the staff member who decided it.
  */
 reason?: string, 
 /**
- * The room it is about; absent for the whole service.
+ * The room it concerns; absent for the whole service.
  */
 room?: string, };
 export type ErrorBody = { code: string, message: string, retry_after_ms?: number, field?: string, };

@@ -1,0 +1,70 @@
+//! The topics that this node subscribes to, by channel.
+use std::collections::HashSet;
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+
+use super::outbox::{CHANNEL_COUNT, channel_of};
+use crate::realtime::Topic;
+
+/// The topics this node subscribes to, by channel. A channel is subscribed to while it has a topic.
+#[derive(Default)]
+pub(super) struct Subscriptions {
+    channels: [Mutex<HashSet<Topic>>; CHANNEL_COUNT],
+    changed: Notify,
+}
+
+impl Subscriptions {
+    /// Returns the topics of a channel.
+    pub(super) fn lock(&self, channel: usize) -> MutexGuard<'_, HashSet<Topic>> {
+        self.channels[channel].lock()
+    }
+
+    /// Adds a topic. Returns `true` if it is the first one of its channel.
+    pub(super) fn add(&self, topic: Topic) -> bool {
+        let is_first = {
+            let mut topics = self.lock(channel_of(topic));
+            topics.insert(topic) && topics.len() == 1
+        };
+        if is_first {
+            self.changed.notify_one();
+        }
+        is_first
+    }
+
+    /// Removes a topic. Returns `true` if it was the last one of its channel.
+    pub(super) fn remove(&self, topic: Topic) -> bool {
+        let was_last = {
+            let mut topics = self.lock(channel_of(topic));
+            topics.remove(&topic) && topics.is_empty()
+        };
+        if was_last {
+            self.changed.notify_one();
+        }
+        was_last
+    }
+
+    /// Waits until a channel has its first topic or has lost its last one.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Subscriptions, Topic, channel_of};
+
+    #[test]
+    fn a_channel_is_subscribed_from_its_first_topic_to_its_last() {
+        let subscriptions = Subscriptions::default();
+        let (one, two) = (Topic::Room(8), Topic::Visitor(16));
+        assert_eq!(channel_of(one), channel_of(two));
+        assert!(subscriptions.add(one));
+        assert!(!subscriptions.add(one), "a second time changes nothing");
+        assert!(!subscriptions.add(two));
+        assert!(!subscriptions.remove(one));
+        assert!(!subscriptions.remove(one), "a second time changes nothing");
+        assert!(subscriptions.remove(two));
+        assert!(subscriptions.lock(channel_of(one)).is_empty());
+    }
+}
