@@ -409,10 +409,7 @@ impl Socket {
         let _ = self.stream.send(message).await;
     }
 
-    /// Returns the next text frame.
-    ///
-    /// # Errors
-    /// Returns the close code if the socket was closed.
+    /// Returns the next text frame, or the close code as an error.
     pub(crate) async fn next(&mut self) -> Result<Value, u16> {
         loop {
             let message = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("no message came");
