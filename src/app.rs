@@ -54,10 +54,11 @@ impl App {
         let requested_at = Instant::now();
         clock.sync(db::now(&db).await?, requested_at);
         let (rooms, queues) = rooms::State::new();
+        let node = Uuid::new_v4();
         let app = Self(Arc::new(Parts {
-            node: Uuid::new_v4(),
+            node,
             tasks: Tasks::default(),
-            hub: Hub::new(relay.clone()),
+            hub: Hub::new(relay.clone(), node),
             limits: http::RateLimiter::new(&config),
             accounts: db::with_timeout(db::JOB_TIMEOUT, accounts::State::new(&db, &config.site)).await?,
             moderation: db::with_timeout(db::JOB_TIMEOUT, moderation::State::new(&db)).await?,

@@ -32,7 +32,7 @@ use crate::db::{self, Loader};
 use crate::error::{Error, Result};
 use crate::ids::{Seq, VisitorId};
 use crate::moderation::{self, ReportReason};
-use crate::realtime::{Publication, Topic};
+use crate::realtime::{NodeEvent, Topic};
 use crate::rooms::{self, ChatRoom, Membership, RoomKind};
 use crate::text;
 
@@ -42,12 +42,6 @@ use model::TalkId;
 pub use model::{CurrentActivity, EndReason, OpenSession, Seek, Seeking};
 #[cfg(test)]
 pub use model::{Own, Pairing, Partner, PartnerState, SeekingRef, TalkEvent, TalkState};
-
-/// The message to other nodes that there is a new ticket.
-const NEW_TICKET: &str = "matching.wake";
-/// The start of the message to other nodes that a visitor cancelled. The visitor's inner id
-/// follows.
-const CANCELLED: &str = "matching.cancelled ";
 
 /// The state of matching on a node.
 #[derive(Default)]
@@ -87,7 +81,7 @@ impl State {
     /// Wakes the matchers of all nodes, because there is a new ticket. Only the leading one works.
     fn wake_matchers(&self, app: &App) {
         self.matcher.wake();
-        publish_to_nodes(app, NEW_TICKET);
+        app.hub.send_event(Topic::Nodes, NodeEvent::NewTicket);
     }
 }
 
@@ -311,15 +305,9 @@ pub fn disconnected(app: &App, visitor: VisitorId) {
     app.matching.socket_closed.notify_one();
 }
 
-fn publish_to_nodes(app: &App, message: &str) {
-    if app.relay.has_others() {
-        app.relay.publish(Publication { node: app.node, topic: Topic::Nodes, seq: None, frame: message.into() });
-    }
-}
-
 /// Tells other nodes that a visitor does not wait any more.
 fn publish_cancelled(app: &App, visitor: VisitorId) {
-    publish_to_nodes(app, &format!("{CANCELLED}{visitor}"));
+    app.hub.send_event(Topic::Nodes, NodeEvent::TicketCancelled { visitor });
 }
 
 /// Tracks a visitor's waiting ticket on this node and returns its public id. `None` if the visitor

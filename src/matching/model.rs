@@ -9,7 +9,7 @@ use super::limits::{MAX_INTEREST_CHARS, MAX_INTERESTS, MAX_LANGUAGES};
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::ids::VisitorId;
-use crate::realtime::Frame;
+use crate::realtime::{Frame, NodeEvent};
 use crate::rooms::{Slot, is_language_tag};
 use crate::text;
 
@@ -219,29 +219,20 @@ pub enum TalkEvent {
     },
 }
 
-/// The first bytes of an encoded `found` and of an encoded `ended`: serde writes the tag first.
-const FOUND_PREFIX: &str = r#"{"type":"found""#;
-const ENDED_PREFIX: &str = r#"{"type":"ended""#;
-
 impl TalkEvent {
     /// Encodes the event as a frame.
     pub fn encode(&self) -> Frame {
         Frame::json(self)
     }
 
-    /// Returns `true` if a frame from another node is a `found`.
-    pub(super) fn is_found(frame: &str) -> bool {
-        frame.starts_with(FOUND_PREFIX)
-    }
-
-    /// Returns `true` if a frame from another node is an `ended`.
-    pub(super) fn is_ended(frame: &str) -> bool {
-        frame.starts_with(ENDED_PREFIX)
-    }
-
-    /// Returns `true` if a frame from another node is an `ended` whose visitor waits again.
-    pub(super) fn requeues(frame: &str) -> bool {
-        Self::is_ended(frame) && frame.contains(r#""seeking":"#)
+    /// Returns what the event means for other nodes, which may hold a ticket of the visitor. `None`
+    /// if it means nothing for them.
+    pub(super) fn node_event(&self) -> Option<NodeEvent> {
+        match self {
+            Self::Found(_) => Some(NodeEvent::Matched),
+            Self::Ended { seeking, .. } => Some(NodeEvent::TalkEnded { requeued: seeking.is_some() }),
+            Self::Partner { .. } => None,
+        }
     }
 }
 

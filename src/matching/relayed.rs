@@ -1,12 +1,11 @@
 //! What other nodes publish: events for visitors, new tickets and cancelled ones.
 //!
 //! The relay can lose a message. The reconciliation of each second finds what was missed.
-use super::model::TalkEvent;
-use super::{CANCELLED, NEW_TICKET, adopt_ticket};
+use super::adopt_ticket;
 use crate::app::App;
 use crate::db;
 use crate::ids::VisitorId;
-use crate::realtime::{Frame, Publication, RelayEvent, Topic, TopicKind};
+use crate::realtime::{Content, NodeEvent, Publication, RelayEvent, Topic, TopicKind};
 
 /// Starts the task that applies what other nodes publish.
 pub(super) fn run(app: &App) {
@@ -27,24 +26,29 @@ async fn apply_publications(app: App) {
             Some(RelayEvent::Missed) => continue,
             None => return,
         };
-        for Publication { topic, frame, .. } in publications.iter().filter(|one| one.node != app.node) {
+        for Publication { topic, content, .. } in publications.iter().filter(|one| one.node != app.node) {
             match topic {
-                Topic::Visitor(visitor) => apply_visitor_event(&app, *visitor, frame).await,
-                Topic::Nodes => apply_node_event(&app, frame),
+                Topic::Visitor(visitor) => apply_visitor_content(&app, *visitor, content).await,
+                Topic::Nodes => apply_node_content(&app, content),
                 Topic::Room(_) => {}
             }
         }
     }
 }
 
-async fn apply_visitor_event(app: &App, visitor: VisitorId, frame: &Frame) {
-    if TalkEvent::is_found(frame) {
-        app.matching.local.untrack(visitor);
-    } else if TalkEvent::is_ended(frame) {
-        app.matching.local.left_talk(visitor);
+async fn apply_visitor_content(app: &App, visitor: VisitorId, content: &Content) {
+    let (frame, event) = match content {
+        Content::Frame(frame) => (frame, None),
+        Content::FrameWithEvent(frame, event) => (frame, Some(*event)),
+        Content::Entry(_) | Content::Event(_) => return,
+    };
+    match event {
+        Some(NodeEvent::Matched) => app.matching.local.untrack(visitor),
+        Some(NodeEvent::TalkEnded { .. }) => app.matching.local.left_talk(visitor),
+        _ => {}
     }
     app.hub.publish(Topic::Visitor(visitor), frame, None);
-    if TalkEvent::requeues(frame)
+    if event == Some(NodeEvent::TalkEnded { requeued: true })
         && app.matching.local.is_present(visitor)
         && let Err(why) = db::with_timeout(db::JOB_TIMEOUT, adopt_ticket(app, visitor)).await
     {
@@ -52,11 +56,10 @@ async fn apply_visitor_event(app: &App, visitor: VisitorId, frame: &Frame) {
     }
 }
 
-fn apply_node_event(app: &App, frame: &Frame) {
-    let cancelled = frame.strip_prefix(CANCELLED).and_then(|visitor| visitor.parse().ok());
-    if let Some(visitor) = cancelled {
-        app.matching.local.untrack(visitor);
-    } else if **frame == *NEW_TICKET {
-        app.matching.matcher.wake();
+fn apply_node_content(app: &App, content: &Content) {
+    match content {
+        Content::Event(NodeEvent::TicketCancelled { visitor }) => app.matching.local.untrack(*visitor),
+        Content::Event(NodeEvent::NewTicket) => app.matching.matcher.wake(),
+        _ => {}
     }
 }

@@ -15,12 +15,12 @@ use crate::clock::format_timestamp;
 use crate::db::{self, fence};
 use crate::error::Result;
 use crate::ids::{FenceVersion, VisitorId};
-use crate::realtime::{CloseCode, Disconnect, Notice, NoticeKind, Publication, RelayEvent, Topic, TopicKind};
+use crate::realtime::{
+    CloseCode, Content, Disconnect, NodeEvent, Notice, NoticeKind, Publication, RelayEvent, Topic, TopicKind,
+};
 
 /// How often a node looks for revocations that the relay did not announce.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
-/// The message between nodes that announces a revocation.
-const REVOKED: &str = "moderation.revoked";
 
 impl State {
     fn record(&self, rows: &[(FenceVersion, VisitorId)]) {
@@ -38,9 +38,7 @@ impl State {
 /// cached rights of a visitor who has no socket on it.
 pub(super) fn announce(app: &App) {
     app.moderation.new_revocation.notify_one();
-    if app.relay.has_others() {
-        app.relay.publish(Publication { node: app.node, topic: Topic::Nodes, seq: None, frame: REVOKED.into() });
-    }
+    app.hub.send_event(Topic::Nodes, NodeEvent::RightsRevoked);
 }
 
 /// Reads the revocations up to `version` of the fence, in a transaction that holds the fence lock.
@@ -87,6 +85,10 @@ pub fn run(app: &App) {
     app.tasks.spawn_essential("moderation.watch", move || keep_applying_revocations(node.clone()));
 }
 
+fn is_revocation(publication: &Publication) -> bool {
+    matches!(publication.content, Content::Event(NodeEvent::RightsRevoked))
+}
+
 async fn keep_applying_revocations(node: App) {
     let mut relay = node.relay.events(TopicKind::Nodes);
     let mut tick = tokio::time::interval(POLL_INTERVAL);
@@ -97,7 +99,7 @@ async fn keep_applying_revocations(node: App) {
             () = node.moderation.new_revocation.notified() => {}
             _ = tick.tick() => {}
             event = relay.next() => match event {
-                Some(RelayEvent::Published(messages)) if messages.iter().any(|one| *one.frame == *REVOKED) => {}
+                Some(RelayEvent::Published(published)) if published.iter().any(is_revocation) => {}
                 Some(RelayEvent::Published(_)) => continue,
                 Some(RelayEvent::Missed) => {}
                 None => return,

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
+use uuid::Uuid;
 
-use super::{Disconnect, Entry, Frame, Priority, Queue, Relay, Topic};
+use super::{Content, Disconnect, Entry, Frame, NodeEvent, Priority, Publication, Queue, Relay, Topic};
+use crate::faults::{self, Fault};
 use crate::ids::{RoomId, VisitorId};
 
 /// Shards, so that publishers of different topics do not wait for the same lock.
@@ -21,12 +23,13 @@ pub struct Hub {
     hasher: RandomState,
     /// Subscribed to a topic from the topic's first subscriber to its last.
     relay: Relay,
+    node: Uuid,
 }
 
 impl Hub {
-    /// Creates a hub without subscribers.
-    pub fn new(relay: Relay) -> Self {
-        Self { shards: (0..SHARD_COUNT).map(|_| Mutex::default()).collect(), hasher: RandomState::new(), relay }
+    /// Creates the hub of a node, without subscribers.
+    pub fn new(relay: Relay, node: Uuid) -> Self {
+        Self { shards: (0..SHARD_COUNT).map(|_| Mutex::default()).collect(), hasher: RandomState::new(), relay, node }
     }
 
     /// Subscribes a queue to a topic, if it is not subscribed yet. Returns how many queues are
@@ -84,6 +87,32 @@ impl Hub {
             if !except.is_some_and(|other| Arc::ptr_eq(queue, other)) {
                 queue.push(priority, frame.wire().clone());
             }
+        }
+    }
+
+    /// Publishes a frame to every subscriber of the topic, on this node and on the others, apart
+    /// from the queue `except`.
+    pub fn broadcast(&self, topic: Topic, frame: Frame, except: Option<&Arc<Queue>>) {
+        self.publish(topic, &frame, except);
+        self.relay_to_others(topic, || Content::Frame(frame));
+    }
+
+    /// Publishes a frame to every subscriber of the topic, on this node and on the others, and tells
+    /// the other nodes what it means.
+    pub fn broadcast_with_event(&self, topic: Topic, frame: Frame, event: NodeEvent) {
+        self.publish(topic, &frame, None);
+        self.relay_to_others(topic, || Content::FrameWithEvent(frame, event));
+    }
+
+    /// Publishes an event to the other nodes.
+    pub fn send_event(&self, topic: Topic, event: NodeEvent) {
+        self.relay_to_others(topic, || Content::Event(event));
+    }
+
+    fn relay_to_others(&self, topic: Topic, content: impl FnOnce() -> Content) {
+        if self.relay.has_others() {
+            let node = if faults::on(Fault::RelayEchoes) { Uuid::nil() } else { self.node };
+            self.relay.publish(vec![Publication { node, topic, content: content() }]);
         }
     }
 
@@ -146,12 +175,12 @@ mod tests {
     use std::collections::VecDeque;
     use std::sync::Arc;
 
-    use super::{Entry, Hub, Queue, Topic};
+    use super::{Entry, Hub, Queue, Topic, Uuid};
     use crate::realtime::Relay;
 
     #[test]
     fn a_publish_reaches_each_subscriber_once() {
-        let hub = Hub::new(Relay::in_process());
+        let hub = Hub::new(Relay::in_process(), Uuid::nil());
         let (one, two) = (Arc::new(Queue::new(1)), Arc::new(Queue::new(2)));
         assert_eq!(hub.subscribe(Topic::Room(1), &one), 1);
         assert_eq!(hub.subscribe(Topic::Room(1), &one), 1, "a second time changes nothing");

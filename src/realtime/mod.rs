@@ -5,6 +5,7 @@ mod entry;
 mod frame;
 mod hub;
 pub mod limits;
+mod node_event;
 mod notice;
 mod queue;
 mod relay;
@@ -15,9 +16,10 @@ pub use frame::Frame;
 #[cfg(test)]
 pub use frame::texts;
 pub use hub::Hub;
+pub use node_event::NodeEvent;
 pub use notice::{Notice, NoticeKind};
 pub use queue::{Disconnect, Priority, Queue, QueueState};
-pub use relay::{Publication, Relay, RelayEvent, TopicKind};
+pub use relay::{Content, Publication, Relay, RelayEvent, TopicKind};
 
 use crate::ids::{RoomId, VisitorId};
 

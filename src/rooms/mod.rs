@@ -29,7 +29,7 @@ use crate::db;
 use crate::error::{Error, Result};
 use crate::ids::{RoomId, Seq, VisitorId};
 use crate::moderation::NewSanction;
-use crate::realtime::{Notice, NoticeKind, Publication, Topic};
+use crate::realtime::{Notice, NoticeKind, Topic};
 use limits::WRITE_DEADLINE;
 
 pub use delivery::{
@@ -184,11 +184,7 @@ pub async fn kick(app: &App, room: Uuid, new: &NewSanction<'_>) -> Result<Uuid> 
         reason: Some(new.reason.to_owned()),
         room: Some(kicked.room.public_id),
     };
-    let (topic, frame) = (Topic::Visitor(new.visitor), notice.encode());
-    app.hub.publish(topic, &frame, None);
-    if app.relay.has_others() {
-        app.relay.publish(Publication { node: app.node, topic, seq: None, frame });
-    }
+    app.hub.broadcast(Topic::Visitor(new.visitor), notice.encode(), None);
     Ok(kicked.id)
 }
 

@@ -6,7 +6,7 @@ use axum::http::Method;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::realtime::{Publication, RelayEvent, Topic, TopicKind};
+use crate::realtime::{Content, Publication, RelayEvent, Topic, TopicKind};
 use crate::testing::{Guest, Node, PATIENCE, Redis, Socket};
 
 /// Two nodes, and two visitors in one public room, each on a different node.
@@ -195,10 +195,11 @@ async fn a_node_starts_without_redis_and_connects_to_it_later() {
     let connects = async {
         loop {
             let (node, topic) = (first.app.node, Topic::Nodes);
-            first.app.relay.publish(Publication { node, topic, seq: None, frame: "over Redis".into() });
+            let content = Content::Frame("over Redis".into());
+            first.app.relay.publish(vec![Publication { node, topic, content }]);
             let event = tokio::time::timeout(Duration::from_millis(100), events.next()).await;
             if let Ok(Some(RelayEvent::Published(published))) = event
-                && published.iter().any(|one| *one.frame == *"over Redis")
+                && published.iter().any(|one| matches!(&one.content, Content::Frame(frame) if **frame == *"over Redis"))
             {
                 return;
             }

@@ -17,7 +17,7 @@ use crate::faults::{self, Fault};
 use crate::ids::{RoomId, VisitorId};
 use crate::matching::local_visitors::TrackedTicket;
 use crate::matching::store::{self as tickets, TicketBatch};
-use crate::realtime::{Publication, Topic};
+use crate::realtime::Topic;
 use crate::rooms;
 
 #[cfg(test)]
@@ -32,9 +32,9 @@ const END_EVENT_GRACE: time::Duration = time::Duration::seconds(1);
 /// Publishes an event to a visitor, on all sockets of all nodes.
 pub(super) fn publish(app: &App, visitor: VisitorId, event: &TalkEvent) {
     let (topic, frame) = (Topic::Visitor(visitor), event.encode());
-    app.hub.publish(topic, &frame, None);
-    if app.relay.has_others() {
-        app.relay.publish(Publication { node: app.node, topic, seq: None, frame });
+    match event.node_event() {
+        Some(meaning) => app.hub.broadcast_with_event(topic, frame, meaning),
+        None => app.hub.broadcast(topic, frame, None),
     }
 }
 

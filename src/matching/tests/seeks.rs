@@ -5,6 +5,7 @@ use super::{seek, start};
 use crate::matching::model::{EndReason, TalkEvent};
 use crate::matching::reconcile::{Reconciliation, TicketState, reconcile};
 use crate::matching::talks::{Ending, Side, Talk, end_events, timeout_ending};
+use crate::realtime::NodeEvent;
 use crate::rooms::Slot;
 
 #[test]
@@ -108,8 +109,9 @@ fn frames_are_as_documented() {
             r#"2 {"type":"ended","session":"00000000-0000-0000-0000-000000000001","reason":"lost"}"#,
         ]
     );
-    let [freed, gone] = [0, 1].map(|at: usize| events[at].1.encode());
-    assert!(TalkEvent::requeues(&freed) && !TalkEvent::requeues(&gone) && !TalkEvent::is_found(&freed));
+    let nodes_get: Vec<_> = events.iter().map(|(_, event)| event.node_event()).collect();
+    let ended = |requeued| Some(NodeEvent::TalkEnded { requeued });
+    assert_eq!(nodes_get, [ended(true), ended(false)], "what the event means for other nodes");
 }
 
 #[test]

@@ -105,6 +105,7 @@ fn explain(error: &Error, tls: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use crate::realtime::Content;
     use std::time::Duration;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -122,7 +123,7 @@ mod tests {
         let (handle, task) = redis::relay(url, uuid::Uuid::nil(), EventSenders::new()).unwrap();
         let (errors, stopping) = (task.errors(), CancellationToken::new());
         let publication =
-            super::super::Publication { node: Uuid::nil(), topic: Topic::Nodes, seq: None, frame: "x".into() };
+            super::super::Publication { node: Uuid::nil(), topic: Topic::Nodes, content: Content::Frame("x".into()) };
         let failing = async {
             let until = tokio::time::Instant::now() + testing::PATIENCE;
             loop {

@@ -17,24 +17,33 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Frame, Topic};
+use super::{Entry, Frame, NodeEvent, Topic};
 use crate::faults::{self, Fault};
-use crate::ids::Seq;
 
 /// Events that can wait for one receiver. A receiver that falls further behind gets
 /// [`RelayEvent::Missed`].
 const MAX_PENDING_EVENTS: usize = 1_024;
 
-/// A frame that a node published to a topic.
+/// What a node published to a topic.
 #[derive(Clone, Debug)]
 pub struct Publication {
     /// The node that published it. A node skips its own publications when they come back.
     pub node: Uuid,
     pub topic: Topic,
-    /// The entry's number in the room's log. `None` for ephemeral frames and for frames to a
-    /// visitor.
-    pub seq: Option<Seq>,
-    pub frame: Frame,
+    pub content: Content,
+}
+
+/// The content of a publication.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// An entry of the log of the topic's room.
+    Entry(Entry),
+    /// An ephemeral frame, or a frame for a visitor.
+    Frame(Frame),
+    /// An event for the nodes.
+    Event(NodeEvent),
+    /// A frame for the sockets of a visitor, and what it means for the nodes.
+    FrameWithEvent(Frame, NodeEvent),
 }
 
 /// The kinds of topics. A receiver gets the events of one kind only.
@@ -177,14 +186,9 @@ impl Relay {
         }
     }
 
-    /// Publishes to the other nodes. Never waits. Nodes find a lost entry by its sequence number.
-    pub fn publish(&self, publication: Publication) {
-        self.publish_all(vec![publication]);
-    }
-
-    /// Publishes several frames as [`Relay::publish`] does, and wakes the other nodes as rarely as
-    /// possible.
-    pub fn publish_all(&self, publications: Vec<Publication>) {
+    /// Publishes to the other nodes, and wakes them as rarely as possible. Never waits. Nodes find
+    /// a lost entry by its sequence number.
+    pub fn publish(&self, publications: Vec<Publication>) {
         if publications.is_empty() || faults::on(Fault::RelaySilent) {
             return;
         }
@@ -211,7 +215,7 @@ impl Relay {
 
 #[cfg(test)]
 mod tests {
-    use super::{Publication, Relay, RelayEvent, Topic, TopicKind, Uuid};
+    use super::{Content, Publication, Relay, RelayEvent, Topic, TopicKind, Uuid};
 
     #[tokio::test]
     async fn a_receiver_gets_its_kind_only_and_all_learn_that_something_was_missed() {
@@ -219,8 +223,8 @@ mod tests {
         let kinds = [TopicKind::Rooms, TopicKind::Visitors, TopicKind::Nodes];
         let mut receivers = kinds.map(|kind| relay.events(kind));
         let topics = [Topic::Room(1), Topic::Visitor(1), Topic::Room(2), Topic::Nodes];
-        let one = |topic| Publication { node: Uuid::nil(), topic, seq: None, frame: "x".into() };
-        relay.publish_all(topics.into_iter().map(one).collect());
+        let one = |topic| Publication { node: Uuid::nil(), topic, content: Content::Frame("x".into()) };
+        relay.publish(topics.into_iter().map(one).collect());
         relay.senders.send_missed();
         for (kind, receiver) in kinds.into_iter().zip(&mut receivers) {
             let Some(RelayEvent::Published(published)) = receiver.next().await else { panic!("nothing for {kind:?}") };
@@ -231,7 +235,7 @@ mod tests {
         }
         // A receiver that is too slow learns it.
         for _ in 0..=super::MAX_PENDING_EVENTS {
-            relay.publish(one(Topic::Nodes));
+            relay.publish(vec![one(Topic::Nodes)]);
         }
         assert!(matches!(receivers[2].next().await, Some(RelayEvent::Missed)));
     }

@@ -129,16 +129,21 @@ mod tests {
         packing,
     };
     use crate::ids::{RoomId, Seq};
+    use crate::realtime::{Content, Entry};
     use crate::testing::PATIENCE;
 
     fn entry(room: RoomId, seq: Seq, length: usize) -> Publication {
         let frame = "x".repeat(length).as_str().into();
-        Publication { node: Uuid::nil(), topic: Topic::Room(room), seq: Some(seq), frame }
+        Publication { node: Uuid::nil(), topic: Topic::Room(room), content: Content::Entry(Entry { seq, frame }) }
     }
 
     fn seqs(publish: &[u8], room: RoomId) -> Vec<Seq> {
         let records = packing::unpack(publish, |topic| topic == Topic::Room(room)).unwrap();
-        records.iter().filter_map(|one| one.seq).collect()
+        let seq = |one: &Publication| match &one.content {
+            Content::Entry(entry) => Some(entry.seq),
+            _ => None,
+        };
+        records.iter().filter_map(seq).collect()
     }
 
     #[tokio::test]

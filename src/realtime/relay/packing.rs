@@ -1,25 +1,37 @@
-//! Packing: one publish carries the frames of many topics.
+//! Packing: one publish carries the publications of many topics.
 //!
 //! The header is [`FORMAT_VERSION`] (1 byte), the service (16) and the node that published (16).
-//! Each record has the kind of its topic (1), the topic's id (8), the entry's sequence number or 0
-//! (8), and the frame as it goes over a socket, whose own header holds its length.
+//! Each record has the kind of its topic (1), the topic's id (8), the kind of its content (1) and
+//! the content. An entry is its sequence number (8) and its frame. A frame is stored as it goes over
+//! a socket, whose own header holds its length. An event is a tag (1) and its fields.
 use uuid::Uuid;
 
-use super::Publication;
+use super::{Content, Publication};
 use crate::ids::Seq;
-use crate::realtime::{Frame, Topic};
+use crate::realtime::{Entry, Frame, NodeEvent, Topic};
 
 /// The version of this format. Nodes ignore publishes of another version and find what they miss in
 /// Postgres.
-const FORMAT_VERSION: u8 = 2;
+const FORMAT_VERSION: u8 = 3;
 /// Bytes of a publish before its first record.
 pub(super) const HEADER_BYTES: usize = 1 + 16 + 16;
-/// Bytes of a record before its frame.
-const RECORD_HEADER_BYTES: usize = 1 + 8 + 8;
+/// Bytes of a record before its content.
+const RECORD_HEADER_BYTES: usize = 1 + 8 + 1;
+
+const ENTRY: u8 = 0;
+const FRAME: u8 = 1;
+const EVENT: u8 = 2;
+const EVENT_AND_FRAME: u8 = 3;
 
 /// Returns how many bytes a record takes.
 pub(super) fn record_size(one: &Publication) -> usize {
-    RECORD_HEADER_BYTES + one.frame.wire().len()
+    RECORD_HEADER_BYTES
+        + match &one.content {
+            Content::Entry(entry) => 8 + entry.frame.wire().len(),
+            Content::Frame(frame) => frame.wire().len(),
+            Content::Event(event) => event.encoded_len(),
+            Content::FrameWithEvent(frame, event) => event.encoded_len() + frame.wire().len(),
+        }
 }
 
 /// Starts a publish of a service's node.
@@ -38,8 +50,26 @@ pub(super) fn write_record(one: &Publication, into: &mut Vec<u8>) {
     };
     into.push(kind);
     into.extend_from_slice(&id.to_be_bytes());
-    into.extend_from_slice(&one.seq.unwrap_or_default().to_be_bytes());
-    into.extend_from_slice(one.frame.wire());
+    match &one.content {
+        Content::Entry(entry) => {
+            into.push(ENTRY);
+            into.extend_from_slice(&entry.seq.to_be_bytes());
+            into.extend_from_slice(entry.frame.wire());
+        }
+        Content::Frame(frame) => {
+            into.push(FRAME);
+            into.extend_from_slice(frame.wire());
+        }
+        Content::Event(event) => {
+            into.push(EVENT);
+            event.write(into);
+        }
+        Content::FrameWithEvent(frame, event) => {
+            into.push(EVENT_AND_FRAME);
+            event.write(into);
+            into.extend_from_slice(frame.wire());
+        }
+    }
 }
 
 /// Returns the service and the node of a publish. `None` if the header is not one of this version.
@@ -59,37 +89,58 @@ pub(super) fn unpack(publish: &[u8], wanted: impl Fn(Topic) -> bool) -> Option<V
     let mut rest = &publish[HEADER_BYTES..];
     let mut records = Vec::new();
     while !rest.is_empty() {
-        let (header, frames) = rest.split_at_checked(RECORD_HEADER_BYTES)?;
-        let number = |at: usize| header[at..].first_chunk().map(|bytes| i64::from_be_bytes(*bytes));
-        let (id, seq): (_, Seq) = (number(1)?, number(9)?);
-        let topic = match header[0] {
+        let (header, after) = rest.split_first_chunk::<RECORD_HEADER_BYTES>()?;
+        rest = after;
+        let [kind, id @ .., tag] = header;
+        let id = i64::from_be_bytes(*id.first_chunk()?);
+        let topic = match kind {
             0 if id == 0 => Topic::Nodes,
             1 => Topic::Room(id),
             2 => Topic::Visitor(id),
             _ => return None,
         };
-        let (wire, after) = frames.split_at_checked(Frame::encoded_len(frames)?)?;
-        rest = after;
-        if seq < 0 {
-            return None;
-        }
-        if wanted(topic) {
-            records.push(Publication {
-                node,
-                topic,
-                seq: Some(seq).filter(|seq| *seq > 0),
-                frame: Frame::decode(wire)?,
-            });
+        let is_wanted = wanted(topic);
+        let content = match *tag {
+            ENTRY => {
+                let (seq, after) = rest.split_first_chunk()?;
+                rest = after;
+                let seq = Seq::from_be_bytes(*seq);
+                if seq <= 0 {
+                    return None;
+                }
+                read_frame(&mut rest, is_wanted)?.map(|frame| Content::Entry(Entry { seq, frame }))
+            }
+            FRAME => read_frame(&mut rest, is_wanted)?.map(Content::Frame),
+            EVENT => Some(Content::Event(NodeEvent::read(&mut rest)?)),
+            EVENT_AND_FRAME => {
+                let event = NodeEvent::read(&mut rest)?;
+                read_frame(&mut rest, is_wanted)?.map(|frame| Content::FrameWithEvent(frame, event))
+            }
+            _ => return None,
+        };
+        if let Some(content) = content.filter(|_| is_wanted) {
+            records.push(Publication { node, topic, content });
         }
     }
     Some(records)
+}
+
+/// Reads a frame and advances past it. The inner `None` is a frame that is not wanted and was
+/// skipped; the outer one is a malformed frame.
+fn read_frame(rest: &mut &[u8], is_wanted: bool) -> Option<Option<Frame>> {
+    let (wire, after) = rest.split_at_checked(Frame::encoded_len(rest)?)?;
+    *rest = after;
+    if is_wanted { Frame::decode(wire).map(Some) } else { Some(None) }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Frame, Publication, Seq, Topic, Uuid, origin, record_size, unpack, write_header, write_record};
+    use super::{
+        Content, Entry, Frame, NodeEvent, Publication, Topic, Uuid, origin, record_size, unpack, write_header,
+        write_record,
+    };
 
     fn publish(publications: &[Publication]) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -106,17 +157,43 @@ mod tests {
         let topic =
             prop_oneof![Just(Topic::Nodes), any::<i64>().prop_map(Topic::Room), any::<i64>().prop_map(Topic::Visitor),];
         let text = prop_oneof![".{0,40}", "[a-z안]{100,200}", Just("x".repeat(70_000))];
-        let one = (topic, prop::option::of(1..=i64::MAX), text).prop_map(|(topic, seq, text)| Publication {
-            node: Uuid::max(),
-            topic,
-            seq,
-            frame: text.as_str().into(),
+        let content = (text, 1..=i64::MAX, event(), 0..4).prop_map(|(text, seq, event, kind)| {
+            let frame: Frame = text.as_str().into();
+            match kind {
+                0 => Content::Entry(Entry { seq, frame }),
+                1 => Content::Frame(frame),
+                2 => Content::Event(event),
+                _ => Content::FrameWithEvent(frame, event),
+            }
         });
+        let one = (topic, content).prop_map(|(topic, content)| Publication { node: Uuid::max(), topic, content });
         prop::collection::vec(one, 0..12)
     }
 
-    fn parts(one: &Publication) -> (Uuid, Topic, Option<Seq>, Frame) {
-        (one.node, one.topic, one.seq, one.frame.clone())
+    fn event() -> impl Strategy<Value = NodeEvent> {
+        let room = any::<u128>().prop_map(Uuid::from_u128);
+        prop_oneof![
+            (room.clone(), any::<i64>(), any::<Option<i64>>())
+                .prop_map(|(room, rights, removed)| NodeEvent::RightsChanged { room, rights, removed }),
+            (room, any::<u64>()).prop_map(|(room, online)| NodeEvent::OnlineCount { room, online }),
+            Just(NodeEvent::Matched),
+            any::<bool>().prop_map(|requeued| NodeEvent::TalkEnded { requeued }),
+            Just(NodeEvent::NewTicket),
+            any::<i64>().prop_map(|visitor| NodeEvent::TicketCancelled { visitor }),
+            Just(NodeEvent::RightsRevoked),
+        ]
+    }
+
+    fn parts(one: &Publication) -> (Uuid, Topic, String) {
+        (one.node, one.topic, format!("{:?}", one.content))
+    }
+
+    fn frame_of(one: &Publication) -> Option<&Frame> {
+        match &one.content {
+            Content::Entry(entry) => Some(&entry.frame),
+            Content::Frame(frame) | Content::FrameWithEvent(frame, _) => Some(frame),
+            Content::Event(_) => None,
+        }
     }
 
     proptest! {
@@ -148,21 +225,30 @@ mod tests {
             let at = at.index(bytes.len());
             if cut { bytes.truncate(at) } else { bytes[at] ^= 1 << bit }
             for one in unpack(&bytes, |_| true).unwrap_or_default() {
-                prop_assert_eq!(&Frame::from(&*one.frame), &one.frame);
-                prop_assert!(one.seq.is_none_or(|seq| seq > 0));
+                if let Some(frame) = frame_of(&one) {
+                    prop_assert_eq!(&Frame::from(&**frame), frame);
+                }
+                prop_assert!(!matches!(&one.content, Content::Entry(entry) if entry.seq <= 0));
             }
         }
     }
 
     #[test]
     fn part_of_a_record_another_version_and_invalid_text_are_refused() {
-        let one = Publication { node: Uuid::max(), topic: Topic::Room(7), seq: Some(1), frame: "안녕".into() };
+        let content = Content::Entry(Entry { seq: 1, frame: "안녕".into() });
+        let one = Publication { node: Uuid::max(), topic: Topic::Room(7), content };
         let whole = publish(&[one]);
         assert!(unpack(&whole, |_| true).is_some());
         for cut in (0..whole.len()).filter(|cut| *cut != super::HEADER_BYTES) {
             assert!(unpack(&whole[..cut], |_| true).is_none(), "{cut}");
         }
-        for (at, byte) in [(0, 1), (super::HEADER_BYTES, 3), (super::HEADER_BYTES + 9, 0x80), (whole.len() - 1, 0xff)] {
+        for (at, byte) in [
+            (0, 1),
+            (super::HEADER_BYTES, 3),
+            (super::HEADER_BYTES + 9, 9),
+            (super::HEADER_BYTES + 10, 0x80),
+            (whole.len() - 1, 0xff),
+        ] {
             let mut wrong = whole.clone();
             wrong[at] = byte;
             assert!(unpack(&wrong, |_| true).is_none(), "{at}");

@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use uuid::Uuid;
 
+#[cfg(test)]
+use super::Content;
 use super::errors::ErrorReporter;
 use super::outbox::{self, CHANNEL_COUNT, Outbox};
 use super::subscriptions::Subscriptions;
@@ -386,7 +388,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::super::{Relay, RelayEvent, TopicKind};
-    use super::{EventSenders, ForeignPublishes, Publication, Topic, outbox, packing};
+    use super::{Content, EventSenders, ForeignPublishes, Publication, Topic, outbox, packing};
     use crate::testing::{PATIENCE, Redis};
 
     #[tokio::test]
@@ -406,7 +408,8 @@ mod tests {
                 let mut bytes = Vec::new();
                 let node = Uuid::from_u128(4);
                 packing::write_header(service, node, &mut bytes);
-                packing::write_record(&Publication { node, topic, seq: Some(1), frame: text.into() }, &mut bytes);
+                let content = Content::Frame(text.into());
+                packing::write_record(&Publication { node, topic, content }, &mut bytes);
                 publisher.spublish::<i64, _, _>(names[outbox::channel_of(topic)].clone(), Bytes::from(bytes))
             };
             loop {
@@ -422,7 +425,10 @@ mod tests {
                 let Some(RelayEvent::Published(published)) = events.next().await else {
                     panic!("nothing was received")
                 };
-                assert!(published.iter().all(|one| &*one.frame == "own"), "{published:?}");
+                assert!(
+                    published.iter().all(|one| matches!(&one.content, Content::Frame(frame) if &**frame == "own")),
+                    "{published:?}"
+                );
             }
         };
         tokio::select! {

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::http::{Bucket, Key};
 use crate::ids::{RoomId, Seq, VisitorId};
-use crate::realtime::{Publication, Queue, Topic};
+use crate::realtime::{Queue, Topic};
 use crate::rooms::limits::MAX_PEOPLE_FOR_READ_MARKERS;
 use crate::rooms::membership::{self, Membership, Mute};
 use crate::rooms::model::{ChatRoom, RoomEvent};
@@ -62,12 +62,7 @@ async fn current_membership(app: &App, who: &Visitor, room: Uuid) -> Result<Memb
 
 /// Publishes an ephemeral event to a room, on this node and on the others.
 fn publish_ephemeral(app: &App, room: RoomId, event: &RoomEvent, except: Option<&Arc<Queue>>) {
-    let frame = event.encode();
-    app.hub.publish(Topic::Room(room), &frame, except);
-    if app.relay.has_others() {
-        let node = if faults::on(Fault::RelayEchoes) { Uuid::nil() } else { app.node };
-        app.relay.publish(Publication { node, topic: Topic::Room(room), seq: None, frame });
-    }
+    app.hub.broadcast(Topic::Room(room), event.encode(), except);
 }
 
 /// Tells the others in the room that the visitor is typing, unless they were told a moment ago or

@@ -4,22 +4,19 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::faults::{self, Fault};
 use crate::ids::RoomId;
-use crate::realtime::{Frame, Publication, Topic};
+use crate::realtime::{NodeEvent, Topic};
 use crate::rooms::model::RoomEvent;
 
 /// How often a node publishes its counts again.
 const ANNOUNCE_PERIOD: Duration = Duration::from_secs(5);
 /// How long the counts of a node that has died are used.
 const COUNT_EXPIRES_AFTER: Duration = Duration::from_secs(10);
-/// The first bytes of a [`RelayedCount`], which is for nodes, never for sockets.
-const PREFIX: &str = r#"{"here":"#;
 
 /// What this node knows of presence.
 #[derive(Default)]
@@ -40,13 +37,6 @@ enum Origin {
     /// On this node: the other nodes are told too.
     Here,
     Elsewhere,
-}
-
-/// What a node publishes to the others: how many people have a room open there.
-#[derive(Serialize, Deserialize)]
-struct RelayedCount {
-    here: usize,
-    room: Uuid,
 }
 
 impl Presence {
@@ -74,19 +64,15 @@ pub(super) fn online_elsewhere(app: &App, room: RoomId) -> usize {
     nodes.values().filter(|(_, at)| at.elapsed() < COUNT_EXPIRES_AFTER).map(|(count, _)| count).sum()
 }
 
-/// Applies the count that another node published. Returns `false` if the frame is something else.
-pub(super) fn apply_relayed(app: &App, node: Uuid, room: RoomId, frame: &Frame) -> bool {
-    if !frame.starts_with(PREFIX) {
-        return false;
-    }
-    let Ok(count) = serde_json::from_str::<RelayedCount>(frame) else { return true };
+/// Applies the count that another node published for a room (its inner and its public id).
+pub(super) fn apply_relayed(app: &App, node: Uuid, (id, room): (RoomId, Uuid), online: u64) {
+    let online = usize::try_from(online).unwrap_or(usize::MAX);
     let mut inner = app.rooms.delivery.presence.lock();
-    let nodes = inner.elsewhere.entry(room).or_default();
-    let before = nodes.insert(node, (count.here, Instant::now())).map_or(0, |(count, _)| count);
-    if before != count.here {
-        inner.changed.entry((room, count.room)).or_insert(Origin::Elsewhere);
+    let nodes = inner.elsewhere.entry(id).or_default();
+    let before = nodes.insert(node, (online, Instant::now())).map_or(0, |(count, _)| count);
+    if before != online {
+        inner.changed.entry((id, room)).or_insert(Origin::Elsewhere);
     }
-    true
 }
 
 /// Publishes the counts that have changed, to the sockets here and to the other nodes. Called once
@@ -124,8 +110,6 @@ pub(in crate::rooms) fn publish_changes(app: &App) {
 
 /// Publishes this node's count to the other nodes.
 fn announce(app: &App, id: RoomId, room: Uuid) {
-    if app.relay.has_others() {
-        let frame = Frame::json(&RelayedCount { here: app.hub.subscribed_owners(Topic::Room(id)).len(), room });
-        app.relay.publish(Publication { node: app.node, topic: Topic::Room(id), seq: None, frame });
-    }
+    let online = app.hub.subscribed_owners(Topic::Room(id)).len() as u64;
+    app.hub.send_event(Topic::Room(id), NodeEvent::OnlineCount { room, online });
 }

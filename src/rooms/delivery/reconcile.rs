@@ -13,7 +13,8 @@ use crate::db;
 use crate::error::Result;
 use crate::faults::{self, Fault};
 use crate::ids::RoomId;
-use crate::realtime::{Entry, Publication, RelayEvent, Topic, TopicKind};
+use crate::realtime::{Content, NodeEvent, Publication, RelayEvent, Topic, TopicKind};
+use crate::rooms::membership::RightsChange;
 use crate::rooms::model::ChatRoom;
 
 /// How long an early entry waits for its predecessors before they are read from Postgres.
@@ -157,28 +158,41 @@ async fn apply_publications(app: App) {
 }
 
 /// Applies publications that came together. The feed is locked once for all entries between two
-/// ephemeral frames, and the sockets of a room wake once for its entries.
+/// other publications, and the sockets of a room wake once for its entries.
 fn apply_relayed(app: &App, publications: &[Publication]) {
+    let is_entry = |one: &Publication| matches!(one.content, Content::Entry(_));
     let mut entries = Vec::new();
-    for alike in publications.chunk_by(|one, next| one.seq.is_some() == next.seq.is_some()) {
-        if alike.iter().any(|one| one.seq.is_none()) {
-            alike.iter().for_each(|one| apply_ephemeral(app, one));
+    for alike in publications.chunk_by(|one, next| is_entry(one) == is_entry(next)) {
+        if !alike.iter().all(is_entry) {
+            alike.iter().for_each(|one| apply_other(app, one));
             continue;
         }
         let mut rooms = app.rooms.delivery.feed.lock();
         for run in alike.chunk_by(|one, next| one.topic == next.topic) {
             let Some(Publication { topic: Topic::Room(room), .. }) = run.first() else { continue };
             let Some(feed) = rooms.get_mut(room) else { continue };
-            entries.extend(run.iter().filter_map(|one| Some(Entry { seq: one.seq?, frame: one.frame.clone() })));
+            entries.extend(run.iter().filter_map(|one| match &one.content {
+                Content::Entry(entry) => Some(entry.clone()),
+                _ => None,
+            }));
             feed.apply_all(app, &mut entries);
         }
     }
 }
 
-/// Applies an ephemeral frame of another node: it is meant for this node, or for the sockets.
-fn apply_ephemeral(app: &App, Publication { node, topic, frame, .. }: &Publication) {
+/// Applies what another node published to a room besides entries: a frame for the sockets, or an
+/// event for this node.
+fn apply_other(app: &App, Publication { node, topic, content }: &Publication) {
     let Topic::Room(room) = *topic else { return };
-    if !presence::apply_relayed(app, *node, room, frame) && !revocation::apply_relayed(app, room, frame) {
-        app.hub.publish(*topic, frame, None);
+    match content {
+        Content::Frame(frame) => app.hub.publish(*topic, frame, None),
+        Content::Event(NodeEvent::OnlineCount { room: public, online }) => {
+            presence::apply_relayed(app, *node, (room, *public), *online);
+        }
+        Content::Event(NodeEvent::RightsChanged { room: public, rights, removed }) => {
+            let (public, rights, removed) = (*public, *rights, *removed);
+            revocation::apply(app, RightsChange { room, public, rights, removed });
+        }
+        _ => {}
     }
 }

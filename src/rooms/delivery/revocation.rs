@@ -3,54 +3,27 @@
 //! relay lost.
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
-
 use super::presence;
 use crate::app::App;
 use crate::error::Result;
 use crate::faults::{self, Fault};
-use crate::ids::{RightsVersion, RoomId, VisitorId};
-use crate::realtime::{Frame, Publication, Topic};
+use crate::ids::{RoomId, VisitorId};
+use crate::realtime::{NodeEvent, Topic};
 use crate::rooms::membership::{self, RightsChange};
 use crate::rooms::model::ChatRoom;
-
-/// What nodes tell each other over a room's topic: the version of its rights, and the member who
-/// was removed.
-#[derive(Serialize, Deserialize)]
-struct RelayedChange {
-    rights: RightsVersion,
-    room: Uuid,
-    gone: Option<VisitorId>,
-}
-
-/// The first bytes of a [`RelayedChange`], which is for nodes, never for sockets.
-const PREFIX: &str = r#"{"rights":"#;
 
 /// Applies a change of rights after its commit: to this node, then to the others.
 pub(in crate::rooms) fn rights_changed(app: &App, change: RightsChange) {
     apply(app, change);
-    if app.relay.has_others() {
-        let frame = Frame::json(&RelayedChange { rights: change.rights, room: change.public, gone: change.removed });
-        app.relay.publish(Publication { node: app.node, topic: Topic::Room(change.room), seq: None, frame });
-    }
+    let RightsChange { room, public, rights, removed } = change;
+    app.hub.send_event(Topic::Room(room), NodeEvent::RightsChanged { room: public, rights, removed });
     if change.removed.is_some() {
         presence::changed_here(app, change.room, change.public);
     }
 }
 
-/// Applies a change that another node published. Returns `false` if the frame is for sockets.
-pub(super) fn apply_relayed(app: &App, room: RoomId, frame: &Frame) -> bool {
-    if !frame.starts_with(PREFIX) {
-        return false;
-    }
-    if let Ok(RelayedChange { rights, room: public, gone }) = serde_json::from_str(frame) {
-        apply(app, RightsChange { room, public, rights, removed: gone });
-    }
-    true
-}
-
-fn apply(app: &App, change: RightsChange) {
+/// Applies a change of rights to this node.
+pub(super) fn apply(app: &App, change: RightsChange) {
     app.rooms.membership.cache.remove_room(change.public);
     // The version first: whoever subscribes afterwards is checked against it.
     app.rooms.delivery.feed.rights_raised(change.room, change.rights);

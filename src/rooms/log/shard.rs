@@ -21,7 +21,7 @@ use crate::db::{self, CommitScheduler};
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::ids::{RoomId, VisitorId};
-use crate::realtime::{Entry, Publication, Topic};
+use crate::realtime::{Content, Entry, Publication, Topic};
 use crate::rooms::limits::WRITE_DEADLINE;
 use crate::rooms::model::{Message, RoomEvent};
 use crate::rooms::{Answer, Posted, delivery};
@@ -281,17 +281,18 @@ impl WriterShard {
                     edited_at: None,
                     deleted: false,
                 };
-                let frame = RoomEvent::Message(message).encode();
+                let entry_event = Entry { seq, frame: RoomEvent::Message(message).encode() };
                 if let Some(publications) = &mut publications {
                     let topic = Topic::Room(entry.room.id);
-                    publications.push(Publication { node: self.app.node, topic, seq: Some(seq), frame: frame.clone() });
+                    let content = Content::Entry(entry_event.clone());
+                    publications.push(Publication { node: self.app.node, topic, content });
                 }
-                entries.push(Entry { seq, frame });
+                entries.push(entry_event);
             }
         }
         deliver(&self.app, run, &mut entries, &mut answered);
         // The whole batch at once: the other nodes wake once for all its rooms.
-        self.app.relay.publish_all(publications.unwrap_or_default());
+        self.app.relay.publish(publications.unwrap_or_default());
     }
 
     /// Answers the repeats in a batch with what is stored, and returns the rest. Their senders are

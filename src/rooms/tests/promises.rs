@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{join, post, public_room, receive, say, text};
 use crate::db::{self, fence};
-use crate::realtime::{Publication, Topic};
+use crate::realtime::{Content, Entry, Publication, Topic};
 use crate::rooms::delivery;
 use crate::testing::{Node, PATIENCE, Socket, eventually, node};
 
@@ -212,7 +212,8 @@ async fn an_entry_that_comes_early_waits_for_the_one_before_it() {
     let inner: i64 = sqlx::query_scalar("SELECT id FROM chat_room").fetch_one(&node.app.db).await.unwrap();
     for seq in [2, 1] {
         let frame = json!({"type": "message", "room": room, "seq": seq}).to_string().as_str().into();
-        node.app.relay.publish(Publication { node: Uuid::new_v4(), topic: Topic::Room(inner), seq: Some(seq), frame });
+        let content = Content::Entry(Entry { seq, frame });
+        node.app.relay.publish(vec![Publication { node: Uuid::new_v4(), topic: Topic::Room(inner), content }]);
     }
     for seq in [1, 2] {
         assert_eq!(b.event("message").await["seq"], seq);
@@ -229,9 +230,9 @@ async fn entries_that_come_together_leave_no_hole() {
     for seqs in [vec![1, 2, 4, 5], vec![3]] {
         let entry = |seq| {
             let frame = json!({"type": "message", "room": room, "seq": seq}).to_string().as_str().into();
-            Publication { node: other, topic: Topic::Room(inner), seq: Some(seq), frame }
+            Publication { node: other, topic: Topic::Room(inner), content: Content::Entry(Entry { seq, frame }) }
         };
-        node.app.relay.publish_all(seqs.into_iter().map(entry).collect());
+        node.app.relay.publish(seqs.into_iter().map(entry).collect());
     }
     for seq in 1..=5 {
         assert_eq!(b.event("message").await["seq"], seq);
