@@ -14,7 +14,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::limits::{LANGUAGE_ONLY_WAIT, REMATCH_COOLDOWN, REMATCH_WAIT, TRANSLATION_WAIT};
 use super::model::Ticket;
-use super::pool::{ByNumber, EVERY_INTEREST, EVERY_LANGUAGE, NO_INTEREST, NO_LANGUAGE, TRANSLATION, WaitingPool};
+use super::pool::{NumberHasher, EVERY_INTEREST, EVERY_LANGUAGE, NO_INTEREST, NO_LANGUAGE, TRANSLATION, WaitingPool};
 use crate::faults::{self, Fault};
 use crate::ids::VisitorId;
 
@@ -25,8 +25,8 @@ const MAX_COMPARED_CANDIDATES: usize = 32;
 /// Pairs that must not be matched: blocked for ever, or met recently.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Exclusions {
-    recent: HashMap<VisitorId, HashMap<VisitorId, OffsetDateTime, ByNumber>, ByNumber>,
-    blocked: HashSet<(VisitorId, VisitorId), ByNumber>,
+    recent: HashMap<VisitorId, HashMap<VisitorId, OffsetDateTime, NumberHasher>, NumberHasher>,
+    blocked: HashSet<(VisitorId, VisitorId), NumberHasher>,
 }
 
 impl Exclusions {
@@ -137,7 +137,7 @@ struct Round<'a> {
     /// Which candidates have an exclusion. For all others no exclusion is looked up.
     has_exclusions: Vec<bool>,
     /// The indexes of the candidates with an exclusion.
-    by_visitor: HashMap<VisitorId, usize, ByNumber>,
+    by_visitor: HashMap<VisitorId, usize, NumberHasher>,
     /// The result of the last search.
     found: Vec<usize>,
 }
@@ -145,7 +145,7 @@ struct Round<'a> {
 impl<'a> Round<'a> {
     fn new(tickets: impl IntoIterator<Item = &'a Ticket>, exclusions: &'a Exclusions, now: OffsetDateTime) -> Self {
         let pool = WaitingPool::new(tickets, |since| stage(now - since));
-        let excluded: HashSet<VisitorId, ByNumber> = exclusions.visitors().collect();
+        let excluded: HashSet<VisitorId, NumberHasher> = exclusions.visitors().collect();
         let is_excluded = |visitor| !excluded.is_empty() && excluded.contains(&visitor);
         let has_exclusions: Vec<bool> =
             pool.candidates.iter().map(|candidate| is_excluded(candidate.visitor)).collect();

@@ -4,9 +4,9 @@
 //! language and interest; lists are in order of waiting time. The rule of who meets whom is not
 //! here.
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 
+use rustc_hash::FxBuildHasher;
 use time::OffsetDateTime;
 
 use super::model::Ticket;
@@ -27,31 +27,9 @@ const FIRST_NAMED_KEY: u32 = 3;
 /// The number of taken candidates passed in one search from which it pays to skip them for good.
 const MIN_TAKEN_TO_SKIP: usize = 16;
 
-/// Hashes numbers that the server gave out. Nobody can choose them to collide, as texts could be chosen: those are hashed
-/// with a secret, as usual.
-#[derive(Default)]
-pub(super) struct NumberHasher(u64);
-
-pub(super) type ByNumber = BuildHasherDefault<NumberHasher>;
-
-impl Hasher for NumberHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = (self.0.rotate_left(5) ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-
-    fn write_i64(&mut self, number: i64) {
-        self.write_u64(number.cast_unsigned());
-    }
-
-    /// The upper bits of a product are the mixed ones; a table looks at the lower ones first.
-    fn finish(&self) -> u64 {
-        self.0.rotate_left(26)
-    }
-}
+/// Hashes numbers that the server gave out: it is fast, and nobody can choose them to collide. Texts
+/// could be chosen, so they are hashed with a secret.
+pub(super) type NumberHasher = FxBuildHasher;
 
 /// A waiting ticket, prepared for a round.
 #[derive(Clone)]
@@ -115,7 +93,7 @@ pub(super) struct WaitingPool<'a> {
     languages: LanguageKeys<'a>,
     /// The number of candidates that named each interest, by its key.
     interest_counts: Vec<u32>,
-    lists: HashMap<u64, CandidateList, ByNumber>,
+    lists: HashMap<u64, CandidateList, NumberHasher>,
 }
 
 impl<'a> WaitingPool<'a> {
