@@ -1,132 +1,81 @@
-//! Planted faults: mistakes that the code could hold, each behind one line at the place where it could be wrong. `make faults`
-//! switches them on one after another and demands that a test fails. Without the feature `faults` nothing of this is built.
+//! Planted faults: each is one line at the place where the mistake could be made. `make faults`
+//! switches them on one after another and checks that a test fails. Without the feature `faults`
+//! nothing of this is compiled.
+pub use maju_faults::Fault;
 
-/// A mistake. In the setting `MAJU_FAULT` it is written in snake case. `.ci/faults.mjs` says which tests catch it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "faults", derive(serde::Deserialize), serde(rename_all = "snake_case"))]
-pub enum Fault {
-    // The log: written, numbered, answered.
-    AckWithoutCommit,
-    FailedCommitIsAcked,
-    AnswersInWrongOrder,
-    HeadsUnlockedTooEarly,
-    HeadNotMoved,
-    ClientIdNotStored,
-    ClientIdKeyDropped,
-    ConflictAccepted,
-    SerializationNotRepeated,
-    PoisonFailsTheBatch,
-    CommitNotSynchronous,
-    UnsafeDatabaseAccepted,
-    // Rights.
-    FenceNotTaken,
-    FenceNotExclusive,
-    RightsNotRaised,
-    RightsNotRechecked,
-    ClosedTalkAccepts,
-    RoomStaysOpen,
-    StrangerEnters,
-    LeaverStillReads,
-    LeaverStillHears,
-    OneLeaverTold,
-    HistoryShownToNewcomers,
-    // The way to the sockets, on one node and on several.
-    GapIgnored,
-    HeadsNotCompared,
-    ReplaySkipsOne,
-    ResumeIgnoresAfter,
-    ResyncNeverSaid,
-    LagForgotten,
-    RelayEchoes,
-    RelaySilent,
-    ForeignFrameTaken,
-    PresenceNeverTold,
-    // The socket and HTTP.
-    OriginNotChecked,
-    CookieNotChecked,
-    LateSaveRevives,
-    ForeignWriteAccepted,
-    RateLimitOff,
-    LargeFrameAccepted,
-    ControlCharactersAccepted,
-    InvisibleTextAccepted,
-    StoredSizeNotChecked,
-    PageBytesNotCounted,
-    SlugNotChecked,
-    SameIdInAllRooms,
-    HelloNeverDue,
-    SlowSocketKept,
-    StopForgetsAnswers,
-    CloseNotAnswered,
-    UnreadBytesReset,
-    ExcessForgiven,
-    LeaveOvertakesSends,
-    FloodAccepted,
-    TypingAlwaysTold,
-    SessionEndNotSeen,
-    // Matching.
-    MatcherWithoutLock,
-    FoundToldBeforeCommit,
-    EndToldBeforeCommit,
-    EndNotTold,
-    AwayNotTold,
-    BlocksNotRead,
-    OpenTalkNotSeen,
-    OpenTalkIndexDropped,
-    OneselfAllowed,
-    MetLatelyForgotten,
-    CancelIgnored,
-    LostTicketStaysLost,
-    LeaseNeverExpires,
-    FreedSideLosesItsPlace,
-    AgeGateOpen,
-    // Reports.
-    ReportNamesAnybody,
-    ReportStoredTwice,
-    MachineClockBelieved,
-    GhostIsPaired,
-    ReporterTold,
-}
+/// The faults that only a batch that is written step by step can have (`src/rooms/log/batch.rs`).
+const BATCH_IN_STEPS: [Fault; 6] = [
+    Fault::HeadsUnlockedTooEarly,
+    Fault::HeadNotMoved,
+    Fault::AckWithoutCommit,
+    Fault::FailedCommitIsAcked,
+    Fault::AnswersInWrongOrder,
+    Fault::FenceNotTaken,
+];
 
-/// Returns `true` if the fault that is switched on can only happen in a batch that is written step by step.
+/// Returns `true` if the fault that is switched on can only happen in a batch that is written step
+/// by step.
+#[inline(always)]
 pub fn needs_batch_in_steps() -> bool {
-    [
-        Fault::HeadsUnlockedTooEarly,
-        Fault::HeadNotMoved,
-        Fault::AckWithoutCommit,
-        Fault::FailedCommitIsAcked,
-        Fault::AnswersInWrongOrder,
-        Fault::FenceNotTaken,
-    ]
-    .into_iter()
-    .any(on)
+    any_on(&BATCH_IN_STEPS)
 }
 
-/// Whether a mistake is switched on. Never, in a build without the feature: the compiler drops the line that asks.
+/// Returns `true` if a mistake is switched on: never in a build without the feature, so that the
+/// compiler drops the line that asks.
 #[cfg(not(feature = "faults"))]
 #[inline(always)]
 pub const fn on(_: Fault) -> bool {
     false
 }
 
-/// Whether a mistake is switched on by `MAJU_FAULT`. Panics when that names none, with the list of those there are.
+/// Returns `true` if `MAJU_FAULT` names this mistake.
+///
+/// # Panics
+/// If `MAJU_FAULT` is not the name of a fault.
 #[cfg(feature = "faults")]
 pub fn on(fault: Fault) -> bool {
+    use clap::ValueEnum as _;
     static CHOSEN: std::sync::LazyLock<Option<Fault>> = std::sync::LazyLock::new(|| {
         let name = std::env::var("MAJU_FAULT").ok().filter(|name| !name.is_empty())?;
-        let chosen = serde_json::from_value(name.into()).unwrap_or_else(|why| panic!("MAJU_FAULT: {why}"));
-        tracing::error!(fault.name = ?chosen, "this build makes a mistake on purpose; it is for tests only");
+        let chosen = Fault::from_str(&name, false).unwrap_or_else(|why| panic!("MAJU_FAULT={name}: {why}"));
+        tracing::error!(fault.name = name, "this build makes a mistake on purpose; use it for tests only");
         Some(chosen)
     });
     *CHOSEN == Some(fault)
 }
 
-#[cfg(all(test, not(feature = "faults")))]
-mod tests {
-    use super::{Fault, on};
+/// Returns `true` if one of these mistakes is switched on.
+#[cfg(not(feature = "faults"))]
+#[inline(always)]
+pub const fn any_on(_: &[Fault]) -> bool {
+    false
+}
 
-    // Known when it is compiled: no setting can switch a mistake on in a build that is shipped.
-    const _: () = assert!(!on(Fault::AckWithoutCommit));
+/// Returns `true` if one of these mistakes is switched on.
+#[cfg(feature = "faults")]
+pub fn any_on(faults: &[Fault]) -> bool {
+    faults.iter().copied().any(on)
+}
+
+/// Removes from a migrated database the constraint whose planted absence the tests must notice.
+#[cfg(test)]
+pub(crate) async fn plant_in_schema(db: &sqlx::PgPool) {
+    for (fault, sql) in [
+        (Fault::ClientIdKeyDropped, "ALTER TABLE message DROP CONSTRAINT message_client_id_key"),
+        (Fault::OpenTalkIndexDropped, "DROP INDEX membership_one_open_talk"),
+        (Fault::OneselfAllowed, "ALTER TABLE random_session DROP CONSTRAINT random_session_two_people"),
+    ] {
+        if on(fault) {
+            sqlx::query(sql).execute(db).await.unwrap();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(not(feature = "faults"))]
+    // Checked when this is compiled: no setting can switch a mistake on in a build that is shipped.
+    const _: () = assert!(!super::on(super::Fault::AckWithoutCommit) && !super::any_on(&super::BATCH_IN_STEPS));
 
     #[test]
     fn no_build_has_them_unless_it_asks() {

@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{self, private, private::PrivateError};
 use crate::realtime::Relay;
-use crate::{http, router};
+use crate::{faults, http, router};
 
 /// How long a test waits for something that must happen. Long, because the machine can be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -65,6 +65,7 @@ async fn server() -> PgConnectOptions {
         sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&admin).await.unwrap();
         let template = db::pool(options.clone().database(&name));
         db::migrate(&template).await.unwrap();
+        faults::plant_in_schema(&template).await;
         template.close().await;
         admin.close().await;
         options

@@ -26,7 +26,6 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 
-use crate::faults::{self, Fault};
 use crate::log_throttle::LogThrottle;
 
 /// The migrations of the schema. They run at the start, under an advisory lock of sqlx.
@@ -141,17 +140,6 @@ pub async fn migrate(pool: &PgPool) -> Result<(), String> {
     let mut connection =
         connecting.map_err(|why| connection_error::describe(&why, &pool.connect_options(), ACQUIRE_TIMEOUT))?;
     MIGRATIONS.run(&mut connection).await.map_err(|why| format!("the migration of the database failed: {why}"))?;
-    // One by one, so that the compiler removes them from a release build.
-    if faults::on(Fault::ClientIdKeyDropped) {
-        let _ = sqlx::query("ALTER TABLE message DROP CONSTRAINT message_client_id_key").execute(&mut connection).await;
-    }
-    if faults::on(Fault::OpenTalkIndexDropped) {
-        let _ = sqlx::query("DROP INDEX membership_one_open_talk").execute(&mut connection).await;
-    }
-    if faults::on(Fault::OneselfAllowed) {
-        let sql = "ALTER TABLE random_session DROP CONSTRAINT random_session_two_people";
-        let _ = sqlx::query(sql).execute(&mut connection).await;
-    }
     connection.close().await.map_err(|why| format!("the migration of the database failed at its end: {why}"))
 }
 

@@ -1,0 +1,92 @@
+//! The planted faults: mistakes that the server's code could contain. `cargo xtask faults` plants
+//! them one after another and checks that a test fails for each.
+//!
+//! This crate holds only their names. The server asks `faults::on(Fault::…)` (`src/faults.rs`) at
+//! the place where each mistake could be made; `xtask/src/faults.rs` lists the tests that catch it.
+
+/// A mistake. Its name in the variable `MAJU_FAULT` is the variant in snake case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "names", derive(clap::ValueEnum), value(rename_all = "snake_case"))]
+pub enum Fault {
+    // The log: writing, numbering, acknowledging.
+    AckWithoutCommit,
+    FailedCommitIsAcked,
+    AnswersInWrongOrder,
+    HeadsUnlockedTooEarly,
+    HeadNotMoved,
+    ClientIdNotStored,
+    ClientIdKeyDropped,
+    ConflictAccepted,
+    SerializationNotRepeated,
+    PoisonFailsTheBatch,
+    CommitNotSynchronous,
+    UnsafeDatabaseAccepted,
+    // Rights.
+    FenceNotTaken,
+    FenceNotExclusive,
+    RightsNotRaised,
+    RightsNotRechecked,
+    ClosedTalkAccepts,
+    RoomStaysOpen,
+    StrangerEnters,
+    LeaverStillReads,
+    LeaverStillHears,
+    OneLeaverTold,
+    HistoryShownToNewcomers,
+    // Delivery to sockets, on one node and on several.
+    GapIgnored,
+    HeadsNotCompared,
+    ReplaySkipsOne,
+    ResumeIgnoresAfter,
+    ResyncNeverSaid,
+    LagForgotten,
+    RelayEchoes,
+    RelaySilent,
+    ForeignFrameTaken,
+    PresenceNeverTold,
+    // The socket and HTTP.
+    OriginNotChecked,
+    CookieNotChecked,
+    LateSaveRevives,
+    ForeignWriteAccepted,
+    RateLimitOff,
+    LargeFrameAccepted,
+    ControlCharactersAccepted,
+    InvisibleTextAccepted,
+    StoredSizeNotChecked,
+    PageBytesNotCounted,
+    SlugNotChecked,
+    SameIdInAllRooms,
+    HelloNeverDue,
+    SlowSocketKept,
+    StopForgetsAnswers,
+    CloseNotAnswered,
+    UnreadBytesReset,
+    ExcessForgiven,
+    LeaveOvertakesSends,
+    FloodAccepted,
+    TypingAlwaysTold,
+    SessionEndNotSeen,
+    // Matching.
+    MatcherWithoutLock,
+    FoundToldBeforeCommit,
+    EndToldBeforeCommit,
+    EndNotTold,
+    AwayNotTold,
+    BlocksNotRead,
+    OpenTalkNotSeen,
+    OpenTalkIndexDropped,
+    OneselfAllowed,
+    MetLatelyForgotten,
+    CancelIgnored,
+    LostTicketStaysLost,
+    LeaseNeverExpires,
+    FreedSideLosesItsPlace,
+    AgeGateOpen,
+    // Reports.
+    ReportNamesAnybody,
+    ReportStoredTwice,
+    MachineClockBelieved,
+    GhostIsPaired,
+    ReporterTold,
+}
