@@ -39,6 +39,8 @@ mod tidy;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+pub use matching::simulation;
+
 use cli::{Cli, Command, ServeArgs};
 use config::Config;
 

@@ -13,6 +13,7 @@ mod pool;
 mod reconcile;
 mod relayed;
 mod sanctions;
+pub mod simulation;
 mod store;
 mod talks;
 #[cfg(test)]

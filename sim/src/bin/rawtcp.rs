@@ -1,79 +1,87 @@
-//! raw TCP broadcast, one epoll thread: "S<room>\n" joins, "P<100 bytes>\n" goes as one 101-byte write to every member
-use libc::*;
+//! A yardstick: raw TCP broadcast on one epoll thread.
+//!
+//! usage: rawtcp <port> [batch]
+//!
+//! A line `S<room>` joins a room, and a line `P<100 bytes>` goes as one write of 101 bytes to every
+//! member. With `batch` all lines that arrived together go out in one write.
 use std::collections::HashMap;
+
+use sim::sys::{self, Poll};
+
+/// Bytes that are read at once.
+const READ_BYTES: usize = 65_536;
+
+/// The members of each room, and the room of each socket.
+#[derive(Default)]
+struct Rooms {
+    members: HashMap<u32, Vec<i32>>,
+    room_of: HashMap<i32, u32>,
+}
+
+impl Rooms {
+    fn join(&mut self, fd: i32, room: u32) {
+        self.room_of.insert(fd, room);
+        self.members.entry(room).or_default().push(fd);
+        sys::send(fd, b"OK\n");
+    }
+
+    fn leave(&mut self, fd: i32) {
+        if let Some(members) = self.room_of.remove(&fd).and_then(|room| self.members.get_mut(&room)) {
+            members.retain(|member| *member != fd);
+        }
+    }
+
+    fn broadcast(&self, from: i32, bytes: &[u8]) {
+        let members = self.room_of.get(&from).and_then(|room| self.members.get(room));
+        for member in members.into_iter().flatten() {
+            sys::send(*member, bytes);
+        }
+    }
+}
+
 fn main() {
-    unsafe {
-        let port: u16 = std::env::args().nth(1).unwrap().parse().unwrap();
-        let batch = std::env::args().nth(2).is_some();
-        let mut acc: Vec<u8> = Vec::new();
-        let ls = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-        let one: c_int = 1;
-        setsockopt(ls, SOL_SOCKET, SO_REUSEADDR, &one as *const _ as *const c_void, 4);
-        let mut sa: sockaddr_in = std::mem::zeroed();
-        sa.sin_family = AF_INET as u16;
-        sa.sin_addr.s_addr = u32::from_ne_bytes([127, 0, 0, 1]);
-        sa.sin_port = port.to_be();
-        assert!(bind(ls, &sa as *const _ as *const sockaddr, 16) == 0);
-        listen(ls, 4096);
-        let ep = epoll_create1(0);
-        let mut ev = epoll_event { events: EPOLLIN as u32, u64: ls as u64 };
-        epoll_ctl(ep, EPOLL_CTL_ADD, ls, &mut ev);
-        let mut rooms: HashMap<u32, Vec<c_int>> = HashMap::new();
-        let mut of: Vec<u32> = vec![0; 65536];
-        let mut evs = vec![epoll_event { events: 0, u64: 0 }; 512];
-        let mut buf = vec![0u8; 65536];
-        loop {
-            let n = epoll_wait(ep, evs.as_mut_ptr(), 512, -1);
-            for k in 0..n.max(0) as usize {
-                let fd = evs[k].u64 as c_int;
-                if fd == ls {
-                    loop {
-                        let c = accept4(ls, std::ptr::null_mut(), std::ptr::null_mut(), SOCK_NONBLOCK);
-                        if c < 0 {
-                            break;
-                        }
-                        setsockopt(c, IPPROTO_TCP, TCP_NODELAY, &one as *const _ as *const c_void, 4);
-                        let mut ev = epoll_event { events: EPOLLIN as u32, u64: c as u64 };
-                        epoll_ctl(ep, EPOLL_CTL_ADD, c, &mut ev);
-                    }
-                    continue;
+    let args: Vec<String> = std::env::args().collect();
+    let port = args.get(1).and_then(|text| text.parse().ok()).expect("a port");
+    let batch = args.len() > 2;
+    let listener = sys::listen(port).expect("the port is free");
+    let mut poll = Poll::default();
+    poll.add(listener, listener as usize, false);
+    let (mut rooms, mut buffer) = (Rooms::default(), vec![0_u8; READ_BYTES]);
+    loop {
+        for nth in 0..poll.wait(-1) {
+            let fd = poll.event(nth).id as i32;
+            if fd == listener {
+                while let Some(socket) = sys::accept(listener) {
+                    poll.add(socket, socket as usize, false);
                 }
-                let r = recv(fd, buf.as_mut_ptr() as *mut c_void, buf.len(), 0);
-                if r <= 0 {
-                    let v = rooms.entry(of[fd as usize]).or_default();
-                    v.retain(|x| *x != fd);
-                    close(fd);
-                    continue;
-                }
-                let mut d = &buf[..r as usize];
-                while let Some(e) = memchr::memchr(b'\n', d) {
-                    match d[0] {
-                        b'S' => {
-                            let room: u32 = std::str::from_utf8(&d[1..e]).unwrap().parse().unwrap();
-                            of[fd as usize] = room;
-                            rooms.entry(room).or_default().push(fd);
-                            send(fd, b"OK\n".as_ptr() as *const c_void, 3, MSG_NOSIGNAL);
-                        }
-                        _ if batch => acc.extend_from_slice(&d[1..=e]),
-                        _ => {
-                            if let Some(v) = rooms.get(&of[fd as usize]) {
-                                for m in v {
-                                    send(*m, d[1..].as_ptr() as *const c_void, e, MSG_NOSIGNAL);
-                                }
-                            }
-                        }
-                    }
-                    d = &d[e + 1..];
-                }
-                if !acc.is_empty() {
-                    if let Some(v) = rooms.get(&of[fd as usize]) {
-                        for m in v {
-                            send(*m, acc.as_ptr() as *const c_void, acc.len(), MSG_NOSIGNAL);
-                        }
-                    }
-                    acc.clear();
+                continue;
+            }
+            match sys::receive(fd, &mut buffer) {
+                Ok(count @ 1..) => handle(&mut rooms, fd, &buffer[..count], batch),
+                _ => {
+                    rooms.leave(fd);
+                    sys::close(fd);
                 }
             }
         }
+    }
+}
+
+/// Handles the lines that a socket has sent.
+fn handle(rooms: &mut Rooms, fd: i32, mut bytes: &[u8], batch: bool) {
+    let mut together = Vec::new();
+    while let Some(end) = memchr::memchr(b'\n', bytes) {
+        match bytes[0] {
+            b'S' => {
+                let room = std::str::from_utf8(&bytes[1..end]).ok().and_then(|text| text.parse().ok());
+                rooms.join(fd, room.expect("a room number"));
+            }
+            _ if batch => together.extend_from_slice(&bytes[1..=end]),
+            _ => rooms.broadcast(fd, &bytes[1..=end]),
+        }
+        bytes = &bytes[end + 1..];
+    }
+    if !together.is_empty() {
+        rooms.broadcast(fd, &together);
     }
 }

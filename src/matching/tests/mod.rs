@@ -39,24 +39,6 @@ fn ticket(visitor: i64, seek: Seek, waited_ms: i64) -> Ticket {
     Ticket { id: visitor, public_id: Uuid::from_u128(visitor.unsigned_abs().into()), visitor, seek, since }
 }
 
-/// A small generator of our own: a seed gives the same sequence for ever.
-struct Dice(u64);
-
-impl Dice {
-    /// A number below `n` (SplitMix64).
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % n
-    }
-
-    fn one_of<T: Copy>(&mut self, items: &[T]) -> T {
-        items[usize::try_from(self.below(items.len() as u64)).unwrap()]
-    }
-}
-
 /// A visitor with one socket on a node, as matching sees it.
 struct Client {
     app: App,

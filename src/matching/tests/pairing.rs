@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop, prop_assert, prop_assert_eq, proptest};
 
-use super::{Dice, seek, start, ticket};
+use super::{seek, start, ticket};
 use crate::matching::model::{Seek, Ticket};
 use crate::matching::pair::{Exclusions, Match, pair};
+use crate::matching::simulation::SeededRng;
 
 /// Returns the wait in seconds from which two visitors can meet. `None` if they can never meet.
 fn needed(x: &Seek, y: &Seek) -> Option<i64> {
@@ -221,8 +222,8 @@ fn visitors_who_met_recently_wait_for_others_first() {
 
 #[test]
 fn a_round_over_two_thousand_is_fast() {
-    let mut dice = Dice(7);
-    let mut people = |name: &str, make: &mut dyn FnMut(&mut Dice, i64) -> Ticket| {
+    let mut dice = SeededRng::new(7);
+    let mut people = |name: &str, make: &mut dyn FnMut(&mut SeededRng, i64) -> Ticket| {
         let tickets: Vec<Ticket> = (1..=2_000).map(|visitor| make(&mut dice, visitor)).collect();
         let began = Instant::now();
         let made = pair(&tickets, &Exclusions::default(), start()).len();
@@ -235,7 +236,7 @@ fn a_round_over_two_thousand_is_fast() {
         made
     };
     let words: Vec<String> = (0..200).map(|n| format!("interest {n}")).collect();
-    let pick = |dice: &mut Dice| words[usize::try_from(dice.below(200)).unwrap()].clone();
+    let pick = |dice: &mut SeededRng| words[usize::try_from(dice.below(200)).unwrap()].clone();
     let made = people("with 3 of 200 interests, ko or en or both", &mut |dice, visitor| {
         let languages: &[&str] = dice.one_of(&[&["ko"][..], &["en"], &["ko", "en"]]);
         let mut sought = seek(&[], languages, dice.below(2) == 0);

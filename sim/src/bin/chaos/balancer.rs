@@ -1,4 +1,4 @@
-//! A load balancer as small as it can be: it takes connections in turn to the nodes that say they are ready.
+//! A minimal load balancer: it passes connections in turn to the nodes that are ready.
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::context::Context;
 
-/// How often nodes are asked whether they are ready.
-const EVERY: Duration = Duration::from_millis(250);
+/// How often each node's readiness is checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Who gets connections now.
+/// The nodes that receive connections.
 #[derive(Default)]
 pub struct Balancer {
     ready: [AtomicBool; 2],
@@ -19,16 +19,16 @@ pub struct Balancer {
 }
 
 impl Balancer {
-    /// Listens on the world's front port.
+    /// Listens on the balancer's port.
     pub async fn start(shared: Arc<Context>) -> Arc<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", shared.world.front)).await.expect("a free port");
+        let listener = TcpListener::bind(("127.0.0.1", shared.cluster.balancer_port)).await.expect("a free port");
         let balancer = Arc::new(Self::default());
         for node in 0..2 {
             let (balancer, shared) = (balancer.clone(), shared.clone());
             tokio::spawn(async move {
                 loop {
-                    balancer.ready[node].store(shared.world.is_ready(node).await, Ordering::Relaxed);
-                    tokio::time::sleep(EVERY).await;
+                    balancer.ready[node].store(shared.cluster.is_ready(node).await, Ordering::Relaxed);
+                    tokio::time::sleep(CHECK_INTERVAL).await;
                 }
             });
         }
@@ -42,17 +42,17 @@ impl Balancer {
         balancer
     }
 
-    /// Whether a node gets connections.
+    /// Returns `true` if a node receives connections.
     pub fn has(&self, node: usize) -> bool {
         self.ready[node].load(Ordering::Relaxed)
     }
 
-    /// Takes a connection to the next node that is ready; to the one after it when that one refuses.
+    /// Passes a connection to the next ready node, or to the other one if that refuses.
     async fn carry(&self, shared: &Context, mut near: TcpStream) {
         let _ = near.set_nodelay(true);
         let first = self.turn.fetch_add(1, Ordering::Relaxed);
         for node in [first % 2, (first + 1) % 2].into_iter().filter(|node| self.has(*node)) {
-            if let Ok(mut far) = TcpStream::connect(("127.0.0.1", shared.world.nodes[node].port)).await {
+            if let Ok(mut far) = TcpStream::connect(("127.0.0.1", shared.cluster.nodes[node].port)).await {
                 let _ = far.set_nodelay(true);
                 let _ = copy_bidirectional(&mut near, &mut far).await;
                 return;

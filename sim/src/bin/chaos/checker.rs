@@ -1,4 +1,5 @@
-//! The checker: what Postgres holds, read past the server, against what every client was told.
+//! The checker compares what Postgres has stored, read without the server, with what every client
+//! was told.
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -8,17 +9,18 @@ use tokio_postgres::Client;
 use crate::context::Context;
 use crate::history::{Outcome, Sent, digest, now_ms};
 use crate::http;
-use crate::rng::Rng;
+use sim::rng::Rng;
 
-/// Acked sends that are said once more.
-const REPEATS: usize = 200;
-/// How long waiting people may take to be where they belong after everything is healed.
-const SETTLED: Duration = Duration::from_secs(10);
+/// How many acknowledged sends are repeated.
+const MAX_REPEATS: usize = 200;
+/// How long seekers can take to reach their final state after all faults are healed.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(10);
 
-/// How far the time of something may be from when it was: both are of this machine's clock, in milliseconds.
+/// How far a stored time can be from the real one, in milliseconds. Both come from this machine's
+/// clock.
 const SLACK_MS: i64 = 1_000;
-/// How often a repeat that comes too soon is said again.
-const TRIES: usize = 5;
+/// How often a repeat is tried that a rate limit refuses.
+const REPEAT_TRIES: usize = 5;
 
 /// A stored entry.
 struct Entry {
@@ -28,7 +30,7 @@ struct Entry {
     at_ms: i64,
 }
 
-/// A room and its log, by seq.
+/// A room's log, in the order of its numbers.
 #[derive(Default)]
 struct Log {
     head: i64,
@@ -41,9 +43,9 @@ pub struct Found {
     pub stored: usize,
     pub acked: usize,
     pub refused: usize,
-    /// Refused sends of which an earlier try, of unknown outcome, is stored.
+    /// Refused sends of which an earlier try with an unknown outcome is stored.
     pub refused_stored: usize,
-    /// Sends that had a try of unknown outcome, and what became of that try.
+    /// Sends with a try of unknown outcome: how many of those tries were stored, and how many not.
     pub unknown_stored: usize,
     pub unknown_not: usize,
     pub repeated: usize,
@@ -52,12 +54,12 @@ pub struct Found {
     pub heard: usize,
 }
 
-/// Connects as the operator would look inside.
+/// Connects to Postgres directly, as an operator would.
 pub async fn connect(shared: &Context) -> Result<Client, tokio_postgres::Error> {
-    crate::postgres::connect(&shared.world.socket_folder(), "checker").await
+    crate::postgres::connect(&shared.cluster.socket_folder(), "checker").await
 }
 
-/// Checks everything. `rooms` are the public ones, `listeners` who follows which of them to the end.
+/// Checks everything. `listeners` are the clients that followed rooms to the end, with those rooms.
 pub async fn check(
     shared: &Context,
     db: &Client,
@@ -65,7 +67,7 @@ pub async fn check(
 ) -> Result<Found, tokio_postgres::Error> {
     let mut found = Found::default();
     waiters(shared, db, &mut found).await?;
-    // Read before anything is repeated: a repeat of what was lost would write it again.
+    // Read before anything is repeated: a repeat of a lost entry would write it again.
     let logs = logs(db).await?;
     log_itself(shared, &logs, &mut found);
     sends(shared, &logs, &mut found);
@@ -103,7 +105,7 @@ async fn logs(db: &Client) -> Result<HashMap<String, Log>, tokio_postgres::Error
     Ok(logs)
 }
 
-/// Seq dense from 1 to the head; no client id twice.
+/// Checks that numbers run from 1 to the head without a gap and that no client id is stored twice.
 fn log_itself(shared: &Context, logs: &HashMap<String, Log>, found: &mut Found) {
     for (room, log) in logs {
         found.stored += log.entries.len();
@@ -132,17 +134,18 @@ fn log_itself(shared: &Context, logs: &HashMap<String, Log>, found: &mut Found) 
     }
 }
 
-/// The first entry that is dated well before the one it follows.
+/// Returns the first entry that is dated well before the one it follows.
 fn before_its_time(entries: &[(i64, Entry)]) -> Option<i64> {
     entries.windows(2).find(|two| two[1].1.at_ms + SLACK_MS < two[0].1.at_ms).map(|two| two[1].0)
 }
 
-/// Whether an acknowledged entry is dated between its first try and its ack: by Postgres, whatever a node's clock says.
+/// Returns `true` if an acknowledged entry is dated between its first try and its acknowledgement.
+/// Postgres dates entries, so a node's clock must not matter.
 fn is_dated(sent: &Sent, at_ms: i64) -> bool {
     (sent.first_ms - SLACK_MS..=sent.acked_ms + SLACK_MS).contains(&at_ms)
 }
 
-/// Nothing that is stored is dated before the run or in the future.
+/// Checks that nothing is dated before the run or in the future.
 async fn times(shared: &Context, db: &Client) -> Result<(), tokio_postgres::Error> {
     let began_ms = now_ms() - (shared.history.elapsed() * 1e3) as i64 - SLACK_MS;
     let wrong = db
@@ -166,10 +169,11 @@ async fn times(shared: &Context, db: &Client) -> Result<(), tokio_postgres::Erro
     Ok(())
 }
 
-/// Every ack is stored as it was given, and nothing is stored that was refused or never said.
+/// Checks that every acknowledged send is stored as it was acknowledged, and that nothing is stored
+/// that was refused or never sent.
 fn sends(shared: &Context, logs: &HashMap<String, Log>, found: &mut Found) {
     let mut broken = Vec::new();
-    let people = shared.people.lock().expect("no panic").clone();
+    let people = shared.people.lock().clone();
     shared.history.with_sent(|all| {
         let mut stored = HashMap::<(&str, &str), (i64, &Entry)>::new();
         for (room, log) in logs {
@@ -188,7 +192,7 @@ fn sends(shared: &Context, logs: &HashMap<String, Log>, found: &mut Found) {
                             format!("{client_id} is dated {} ms, said at {first} and acked at {acked}", entry.at_ms);
                         broken.push(("clock", what));
                     }
-                    if *seq != at || people.get(&sent.who).is_none_or(|guest| guest.id != entry.sender) {
+                    if *seq != at || people.get(&sent.who).is_none_or(|visitor| visitor.id != entry.sender) {
                         broken.push((
                             "changed",
                             format!("{client_id} was acked as {seq} in {} and is stored as {at}", sent.room),
@@ -212,7 +216,8 @@ fn sends(shared: &Context, logs: &HashMap<String, Log>, found: &mut Found) {
                 Outcome::Unknown => {}
             }
             if sent.unknown > 0 || sent.outcome == Outcome::Unknown {
-                // Stored before its last try was made: an earlier one, of unknown outcome, did it.
+                // It was stored before the last try was made: an earlier try, of unknown outcome,
+                // stored it.
                 let by_unknown =
                     there.is_some_and(|(_, entry)| sent.outcome == Outcome::Unknown || entry.at_ms < sent.tried_ms);
                 *(if by_unknown { &mut found.unknown_stored } else { &mut found.unknown_not }) += 1;
@@ -225,7 +230,7 @@ fn sends(shared: &Context, logs: &HashMap<String, Log>, found: &mut Found) {
     broken.into_iter().for_each(|(kind, what)| shared.history.problem(kind, what));
 }
 
-/// What clients saw is what is stored, and those who stayed saw all of it.
+/// Checks that clients received what is stored, and that those who stayed received all of it.
 fn views(shared: &Context, logs: &HashMap<String, Log>, listeners: &[(usize, Vec<String>)], found: &mut Found) {
     let mut broken = Vec::new();
     shared.history.with_views(|all| {
@@ -256,10 +261,12 @@ fn views(shared: &Context, logs: &HashMap<String, Log>, listeners: &[(usize, Vec
     broken.into_iter().for_each(|(kind, what)| shared.history.problem(kind, what));
 }
 
-/// Nobody is in two talks at a time or talks with oneself, and each talk has its two members.
+/// Checks that nobody is in two talks at once or in a talk with themselves, and that each talk has
+/// its two members.
 async fn talks(shared: &Context, db: &Client, found: &mut Found) -> Result<(), tokio_postgres::Error> {
-    // The server takes `ended_at` before the end commits and `created_at` after it saw no open talk, all with this
-    // machine's clock: intervals that overlap at all are a double match.
+    // The server takes `ended_at` before the end commits, and `created_at` after it saw no open
+    // talk, both with this machine's clock. Intervals that overlap at all are therefore a double
+    // match.
     let overlaps = db
         .query(
             "WITH side AS (SELECT id, a AS visitor, created_at, ended_at FROM random_session
@@ -301,10 +308,11 @@ async fn talks(shared: &Context, db: &Client, found: &mut Found) -> Result<(), t
     Ok(())
 }
 
-/// Those who wait have a ticket or a talk, and those who stopped have neither. Both hold after a moment at most.
+/// Checks that those who wait have a ticket or a talk, and that those who stopped have neither.
+/// Both become true after a moment at most.
 async fn waiters(shared: &Context, db: &Client, found: &mut Found) -> Result<(), tokio_postgres::Error> {
     let began = Instant::now();
-    let settled = shared.settled.lock().expect("no panic").clone();
+    let settled = shared.settled.lock().clone();
     loop {
         // One statement, so that nobody is seen between a ticket and a talk.
         let rows = db
@@ -330,7 +338,7 @@ async fn waiters(shared: &Context, db: &Client, found: &mut Found) -> Result<(),
         if wrong.is_empty() {
             return Ok(());
         }
-        if began.elapsed() > SETTLED {
+        if began.elapsed() > SETTLE_DEADLINE {
             wrong.into_iter().for_each(|what| shared.history.problem("waiter", what));
             return Ok(());
         }
@@ -338,9 +346,10 @@ async fn waiters(shared: &Context, db: &Client, found: &mut Found) -> Result<(),
     }
 }
 
-/// A repeat of what was acked is answered as the first time, by either node; that of somebody who has left is refused.
+/// Checks that a repeated acknowledged send gets its first answer from either node. A repeat by a
+/// visitor who has left is refused.
 async fn repeats(shared: &Context, found: &mut Found) {
-    let people = shared.people.lock().expect("no panic").clone();
+    let people = shared.people.lock().clone();
     let mut acked: Vec<(String, usize, String, Value, i64)> = shared.history.with_sent(|all| {
         let acked = all.iter().filter_map(|(id, sent)| match sent.outcome {
             Outcome::Acked(seq) => Some((id.clone(), sent.who, sent.room.clone(), sent.payload.clone(), seq)),
@@ -349,16 +358,16 @@ async fn repeats(shared: &Context, found: &mut Found) {
         acked.collect()
     });
     acked.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-    let leavers = shared.leavers.lock().expect("no panic").clone();
-    Rng::of(shared.seed, "repeats").shuffle(&mut acked);
-    for (number, (client_id, who, room, payload, seq)) in acked.into_iter().take(REPEATS).enumerate() {
-        let Some(guest) = people.get(&who) else { continue };
+    let leavers = shared.leavers.lock().clone();
+    Rng::new(shared.seed, "repeats").shuffle(&mut acked);
+    for (number, (client_id, who, room, payload, seq)) in acked.into_iter().take(MAX_REPEATS).enumerate() {
+        let Some(visitor) = people.get(&who) else { continue };
         let body = json!({"client_id": client_id, "payload": payload});
         let path = format!("/api/v1/rooms/{room}/messages");
         let mut answer = None;
-        for _ in 0..TRIES {
-            answer = http::ask(shared.world.to(number % 2, &guest.cookie), "POST", &path, Some(&body)).await;
-            // A limit that holds says nothing of the message.
+        for _ in 0..REPEAT_TRIES {
+            answer = http::ask(shared.cluster.endpoint(number % 2, &visitor.cookie), "POST", &path, Some(&body)).await;
+            // A rate limit says nothing about the message.
             if answer.as_ref().is_none_or(|answer| answer.status != 429) {
                 break;
             }
@@ -393,7 +402,7 @@ mod tests {
     fn an_entry_is_dated_between_its_first_try_and_its_ack() {
         let sent = sent(100_000, 103_000);
         assert!([100_000, 101_500, 103_000, 103_900].into_iter().all(|at| is_dated(&sent, at)));
-        // An hour back, a minute ahead, a day ahead.
+        // An hour early, a minute late, a day late.
         assert!([-3_500_000, 163_000, 90_100_000].into_iter().all(|at| !is_dated(&sent, at)));
     }
 

@@ -1,375 +1,533 @@
-//! The people: those who write and listen in public rooms, and those who seek somebody to talk with.
+//! A client: a socket to one of the nodes, opened again whenever it is lost, and the sends that
+//! wait for their answers.
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{self, Message};
 
-use crate::context::{Context, Guest, Phase};
+use crate::context::{Context, Visitor};
 use crate::http;
-use crate::line::{Line, Lost, Manner};
+use sim::rng::Rng;
 
-/// A turn of one who talks takes no longer.
-const TURN: Duration = Duration::from_millis(300);
+/// The pause between two sends that a rate limit refused: as often as a visitor can write.
+const RETRY_INTERVAL: Duration = Duration::from_millis(125);
+/// How long a connection can take to open.
+const OPEN_DEADLINE: Duration = Duration::from_secs(3);
+/// The silence after which a client pings its node.
+const PING_AFTER: Duration = Duration::from_secs(2);
 
-/// A visitor who has accepted the rules.
-pub async fn guest(shared: &Context, who: usize) -> Guest {
-    guest_at(shared, who, who % 2).await.expect("a visitor")
+/// How long clients that are not restless wait for an answer.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
+/// A browser's first and longest pause before it reconnects, as in web/src/wire/socket.ts.
+const FIRST_BACKOFF_MS: u64 = 500;
+const MAX_BACKOFF_MS: u64 = 30_000;
+
+/// How a client behaves when something happens to its socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientKind {
+    /// Gives up on a node after a few seconds, sometimes disconnects without a reason, reconnects
+    /// at once.
+    Restless,
+    /// Waits for its answers, and reconnects at once.
+    Patient,
+    /// Behaves like the web client.
+    Browser,
 }
 
-/// The same, made by a node of one's choice. None when it does not answer as it should.
-pub async fn guest_at(shared: &Context, who: usize, node: usize) -> Option<Guest> {
-    let world = &shared.world;
-    let made = http::ask(world.to(node, ""), "GET", "/api/v1/me", None).await?;
-    let (cookie, id) = (made.cookie?, made.json["visitor"]["id"].as_str()?.to_owned());
-    let accept = json!({"rules": made.json["rules"]["current"], "adult": true});
-    let accepted = http::ask(world.to(node, &cookie), "PATCH", "/api/v1/me", Some(&accept)).await?;
-    let guest = (accepted.status == 200).then_some(Guest { who, cookie, id })?;
-    shared.people.lock().expect("no panic").insert(who, guest.clone());
-    Some(guest)
+/// The socket is gone, or its node does not answer.
+pub struct Lost;
+
+/// A frame that waits for its answer.
+enum Request {
+    Send {
+        room: String,
+        client_id: String,
+        payload: Value,
+    },
+    /// Its answer is taken by [`Client::ask`], or by nobody.
+    Other,
 }
 
-/// Two on a node who talk with each other: nobody else speaks their language. `None` when they could not be matched within `within`.
-pub async fn couple(shared: &Arc<Context>, nodes: [usize; 2], language: &str, within: Duration) -> Option<Couple> {
-    let frame = json!({"type": "seek", "interests": [], "languages": [language], "translate": false});
-    let mut lines = Vec::new();
-    for node in nodes {
-        let guest = guest_at(shared, shared.stranger(), node).await?;
-        let mut line = Line::new(shared.clone(), guest, Vec::new());
-        (line.pinned, line.manner) = (Some(node), Manner::Patient);
-        line.open().await.ok()?;
-        lines.push(line);
-    }
-    let mut couple = Couple { two: lines.pop()?, one: lines.pop()?, session: String::new(), room: String::new() };
-    let until = Instant::now() + within;
-    let matched = async {
-        for line in [&mut couple.one, &mut couple.two] {
-            line.ask(frame.clone()).await.ok()?["ok"].as_object()?;
+/// An entry that a client wants written and that has no final answer yet.
+#[derive(Clone)]
+struct Pending {
+    room: String,
+    payload: Value,
+    /// When to try again. `None` while a try is under way.
+    again: Option<Instant>,
+}
+
+/// A client.
+pub struct Client {
+    pub shared: Arc<Context>,
+    pub visitor: Visitor,
+    pub rng: Rng,
+    /// The rooms that a new socket resumes.
+    pub rooms: Vec<String>,
+    /// `found`, `partner` and `ended` in the order of their arrival.
+    pub events: VecDeque<Value>,
+    socket: Option<WebSocketStream<TcpStream>>,
+    node: usize,
+    next_id: u64,
+    requests: HashMap<u64, (Request, Instant)>,
+    /// The socket was not read all the time while frames up to this id waited: the times of their
+    /// answers say nothing about the node.
+    unread_until: u64,
+    /// The only node that it connects to.
+    pub pinned: Option<usize>,
+    pub kind: ClientKind,
+    /// Escapes every character that is not ASCII, as some programs do: `\ud83d\ude00`.
+    pub escapes: bool,
+    /// When a browser reconnects: the time that the last close named. `None` for a backoff that
+    /// grows with every failure.
+    reconnect_delay: Option<Duration>,
+    failures: u32,
+    answers: HashMap<u64, Value>,
+    pending: HashMap<String, Pending>,
+    /// When the next send that a rate limit refused is repeated. Repeating all of them when each
+    /// allows it would be a flood.
+    next_retry: Instant,
+    /// How long the node of this socket can leave a frame unanswered.
+    answer_deadline: Duration,
+    last_received: Instant,
+    /// Rooms and heads to page to, because more was missed than a replay contains.
+    to_page: Vec<(String, i64)>,
+}
+
+impl Client {
+    pub fn new(shared: Arc<Context>, visitor: Visitor, rooms: Vec<String>) -> Self {
+        let rng = Rng::new(shared.seed, &format!("client {}", visitor.who));
+        Self {
+            shared,
+            visitor,
+            rng,
+            rooms,
+            events: VecDeque::new(),
+            socket: None,
+            node: 0,
+            next_id: 1,
+            requests: HashMap::new(),
+            unread_until: 0,
+            pinned: None,
+            kind: ClientKind::Restless,
+            escapes: false,
+            reconnect_delay: None,
+            failures: 0,
+            answers: HashMap::new(),
+            pending: HashMap::new(),
+            next_retry: Instant::now(),
+            answer_deadline: Duration::ZERO,
+            last_received: Instant::now(),
+            to_page: Vec::new(),
         }
-        for line in [&mut couple.one, &mut couple.two] {
-            let found = loop {
-                if let Some(at) = line.events.iter().position(|event| event["type"] == "found") {
-                    break line.events.remove(at)?;
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.socket.is_some()
+    }
+
+    pub fn pending_count(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Drops the socket without a close frame. Sends without an answer have an unknown outcome, and
+    /// are repeated on the next socket.
+    pub fn drop_socket(&mut self) {
+        self.socket = None;
+        self.to_page.clear();
+        self.answers.clear();
+        for (id, (asked, since)) in std::mem::take(&mut self.requests) {
+            if let Request::Send { client_id, .. } = asked {
+                if self.is_measured(id, since) {
+                    self.shared.history.record_answer_time(&client_id, since, false);
                 }
-                if Instant::now() > until {
-                    return None;
+                self.shared.history.unknown_outcome(&client_id);
+                if let Some(pending) = self.pending.get_mut(&client_id) {
+                    pending.again = Some(Instant::now());
                 }
-                line.listen(Duration::from_millis(20)).await.ok()?;
-            };
-            couple.session = found["session"].as_str()?.to_owned();
-            couple.room = found["room"].as_str()?.to_owned();
-            let room = couple.room.clone();
-            line.join(&room).await.ok()?["ok"].as_object()?;
-        }
-        Some(())
-    };
-    if matched.await.is_some() {
-        return Some(couple);
-    }
-    couple.end().await;
-    None
-}
-
-/// Two who talk with each other.
-pub struct Couple {
-    pub one: Line,
-    pub two: Line,
-    pub session: String,
-    pub room: String,
-}
-
-impl Couple {
-    /// Both stop for good, so that nobody waits for them at the end.
-    pub async fn end(&mut self) {
-        retire(&mut self.one).await;
-        retire(&mut self.two).await;
-    }
-}
-
-/// Leaves and cancels, with patience: nobody waits for this one at the end.
-pub async fn retire(line: &mut Line) {
-    let mut place = Place::default();
-    for _ in 0..20 {
-        if stop(line, &mut place).await.is_ok_and(|gone| gone) {
-            break;
+            }
         }
     }
-}
 
-/// A public room of a guest's.
-pub async fn room(shared: &Context, owner: &Guest, number: usize) -> String {
-    let body = json!({"title": format!("chaos {number}"), "kind": "public", "naming": "anonymous", "history": true});
-    let made =
-        http::ask(shared.world.to(0, &owner.cookie), "POST", "/api/v1/rooms", Some(&body)).await.expect("a room");
-    made.json["id"].as_str().unwrap_or_else(|| panic!("{}", made.json)).to_owned()
-}
+    /// Forgets the sends to a room. They are not repeated, and their outcome stays as it is known.
+    pub fn forget_room(&mut self, room: &str) {
+        self.pending.retain(|_, pending| pending.room != room);
+        self.rooms.retain(|known| known != room);
+    }
 
-/// Listens in all its rooms and, with a pace in milliseconds, writes to them in turn.
-pub async fn talk(mut line: Line, rooms: Vec<String>, pace: Option<u64>) {
-    let (who, shared) = (line.guest.who, line.shared.clone());
-    let (mut said, mut due) = (0_usize, Instant::now());
-    while shared.phase() < Phase::Over {
-        if !line.is_up() && line.open().await.is_err() {
-            continue;
+    /// Opens a socket to a random node, resumes the rooms and returns the `ok` of `hello`.
+    pub async fn open(&mut self) -> Result<Value, Lost> {
+        self.drop_socket();
+        let drawn = self.rng.range(0, 2) as usize;
+        self.node = self.pinned.unwrap_or(drawn);
+        // Some notice a hanging node sooner than others, and some outlast it.
+        let drawn = self.rng.millis(1_500, 8_000);
+        self.answer_deadline = if self.kind == ClientKind::Restless { drawn } else { ANSWER_DEADLINE };
+        let pause = self.rng.millis(50, 500);
+        if self.kind == ClientKind::Browser {
+            sleep(self.backoff()).await;
         }
-        if turn_of_talk(&mut line, &rooms, pace, &mut said, &mut due).await.is_err() {
-            line.drop_socket();
+        let opened = match timeout(OPEN_DEADLINE, self.upgrade()).await {
+            Ok(Some(socket)) => {
+                self.socket = Some(socket);
+                self.last_received = Instant::now();
+                self.hello().await
+            }
+            _ => Err(Lost),
+        };
+        if opened.is_err() {
+            self.drop_socket();
+            if self.kind != ClientKind::Browser {
+                sleep(pause).await;
+            }
+        } else {
+            self.failures = 0;
+            self.shared.history.count("sockets");
         }
-        shared.set_waits(who, line.waits() + rooms.len() - line.rooms.len() + usize::from(!line.is_up()));
+        opened
     }
-}
 
-/// One turn: joins what is missing, listens, and writes when it is due. Lost sockets do not put off what is due.
-async fn turn_of_talk(
-    line: &mut Line,
-    rooms: &[String],
-    pace: Option<u64>,
-    said: &mut usize,
-    due: &mut Instant,
-) -> Result<(), Lost> {
-    for room in rooms {
-        if !line.rooms.contains(room) {
-            line.join(room).await?;
+    /// Returns how long a browser waits before it reconnects, as in web/src/wire/socket.ts.
+    fn backoff(&mut self) -> Duration {
+        if let Some(asked) = self.reconnect_delay.take() {
+            return asked;
+        }
+        let most = FIRST_BACKOFF_MS << self.failures.min(6);
+        self.failures += 1;
+        self.rng.millis(0, most.min(MAX_BACKOFF_MS))
+    }
+
+    async fn upgrade(&self) -> Option<WebSocketStream<TcpStream>> {
+        let to = self.shared.cluster.endpoint(self.node, &self.visitor.cookie);
+        let stream = TcpStream::connect(("127.0.0.1", to.connect_port)).await.ok()?;
+        let _ = stream.set_nodelay(true);
+        let mut request = format!("ws://localhost:{}/ws", to.port).into_client_request().ok()?;
+        let origin = format!("http://localhost:{}", to.port);
+        for (name, value) in [
+            ("origin", &*origin),
+            ("cookie", to.cookie),
+            ("sec-websocket-protocol", "maju.v1"),
+            ("x-forwarded-for", &*to.address()),
+        ] {
+            request.headers_mut().insert(name, value.parse().ok()?);
+        }
+        match tokio_tungstenite::client_async(request, stream).await {
+            Ok((socket, _)) => Some(socket),
+            Err(why) => {
+                if let tungstenite::Error::Http(answer) = &why
+                    && answer.status().is_server_error()
+                {
+                    self.shared.history.count("upgrades answered 5xx");
+                }
+                None
+            }
         }
     }
-    line.listen(due.saturating_duration_since(Instant::now()).min(TURN)).await?;
-    if Instant::now() < *due {
-        return Ok(());
-    }
-    let pace_now = pace.unwrap_or(300);
-    *due = Instant::now() + line.rng.millis(pace_now / 2, pace_now * 3 / 2 + 1);
-    // A listener goes away for longer, so that more is missed than a replay brings when much is written.
-    if pace.is_none() && line.shared.phase() == Phase::Run && line.rng.chance(1) {
-        line.drop_socket();
-        // Not quiet while it is away: it must come back and see everything before the check.
-        line.shared.set_waits(line.guest.who, 1);
-        let back = Instant::now() + line.rng.millis(2_000, 12_000);
-        while Instant::now() < back && line.shared.phase() == Phase::Run {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+
+    async fn hello(&mut self) -> Result<Value, Lost> {
+        let seen = |room: &String| json!({"room": room, "after": self.shared.history.seen(self.visitor.who, room)});
+        let resume: Vec<Value> = self.rooms.iter().map(seen).collect();
+        let answer = self.ask(json!({"type": "hello", "resume": resume})).await?;
+        let Some(ok) = answer.get("ok").cloned() else {
+            self.shared.history.count("hellos refused");
+            return Err(Lost);
+        };
+        for room in ok["rooms"].as_array().into_iter().flatten() {
+            self.note_resync(room);
         }
-        return Ok(());
-    }
-    // A client that cannot get rid of what it has said says nothing new.
-    if pace.is_none() || line.shared.phase() > Phase::Run || line.waits() >= 30 || line.rooms.len() < rooms.len() {
-        return Ok(());
-    }
-    *said += 1;
-    let text = text(line, *said);
-    line.post(&rooms[*said % rooms.len()], text).await?;
-    // Now and then a browser goes away with its sends on their way.
-    if line.manner != Manner::Browser && line.rng.chance(1) { Err(Lost) } else { Ok(()) }
-}
-
-fn text(line: &mut Line, number: usize) -> String {
-    let length = if line.rng.chance(3) { line.rng.range(200, 600) } else { line.rng.range(0, 30) };
-    format!("{}/{number} {}", line.guest.who, "가a ".repeat(length as usize)).trim().to_owned()
-}
-
-/// Where a seeker is.
-#[derive(Default)]
-pub struct Place {
-    /// The session and room of its talk.
-    talk: Option<(String, String)>,
-    seeking: bool,
-    /// A cancel had no answer. A node that hung may carry it out seconds later, after a newer seek.
-    unsure: bool,
-}
-
-impl Place {
-    fn in_talk(&mut self, found: &Value) {
-        let text = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
-        self.talk = Some((text("session"), text("room")));
-        self.seeking = false;
+        Ok(ok)
     }
 
-    /// Opens a socket and believes what it says.
-    async fn open(&mut self, line: &mut Line) -> Result<(), Lost> {
-        let ok = line.open().await?;
-        line.events.clear();
-        let before = self.talk.take();
-        self.seeking = !ok["seeking"].is_null();
-        if !ok["session"].is_null() {
-            self.in_talk(&ok["session"]);
+    /// Remembers how far to page if an answer or event asks for it.
+    fn note_resync(&mut self, answer: &Value) {
+        if answer["resync"] == true || answer["type"] == "resync" {
+            let room = answer["room"].as_str().or_else(|| answer["room"]["id"].as_str()).unwrap_or_default();
+            let head = answer["head"].as_i64().unwrap_or_default();
+            let seen = self.shared.history.seen(self.visitor.who, room);
+            if head < seen {
+                self.shared.history.problem(
+                    "stale head",
+                    format!(
+                        "client {} has seen {seen} of a room whose head is {head}, says node {}",
+                        self.visitor.who,
+                        self.node + 1
+                    ),
+                );
+            }
+            self.shared.history.count("resyncs");
+            self.to_page.push((room.to_owned(), head));
         }
-        if let Some((_, room)) = before.filter(|old| self.talk.as_ref() != Some(old)) {
-            line.forget(&room);
+    }
+
+    /// Subscribes to a room from the last entry this client has seen, on this socket and the next
+    /// ones.
+    pub async fn join(&mut self, room: &str) -> Result<Value, Lost> {
+        let after = self.shared.history.seen(self.visitor.who, room);
+        let answer = self.ask(json!({"type": "join", "room": room, "after": after})).await?;
+        if answer.get("ok").is_none() {
+            self.shared.history.count("joins refused");
+        }
+        if let Some(ok) = answer.get("ok") {
+            if ok["resync"] == true {
+                self.note_resync(ok);
+            }
+            if !self.rooms.iter().any(|known| known == room) {
+                self.rooms.push(room.to_owned());
+            }
+        }
+        Ok(answer)
+    }
+
+    /// Sends a frame and waits for its answer.
+    pub async fn ask(&mut self, frame: Value) -> Result<Value, Lost> {
+        let id = self.send_frame(frame, Request::Other).await?;
+        loop {
+            if let Some(answer) = self.answers.remove(&id) {
+                return Ok(answer);
+            }
+            self.receive(Duration::from_millis(200)).await?;
+        }
+    }
+
+    async fn send_frame(&mut self, mut frame: Value, asked: Request) -> Result<u64, Lost> {
+        let id = self.next_id;
+        self.next_id += 1;
+        frame["id"] = id.into();
+        let deadline = self.answer_deadline;
+        self.requests.insert(id, (asked, Instant::now()));
+        let text = if self.escapes { escaped(&frame.to_string()) } else { frame.to_string() };
+        let Some(socket) = &mut self.socket else { return Err(Lost) };
+        match timeout(deadline, socket.send(Message::text(text))).await {
+            Ok(Ok(())) => Ok(id),
+            _ => Err(Lost),
+        }
+    }
+
+    /// Sends a text under a new client id, without waiting for the answer.
+    pub async fn send_text(&mut self, room: &str, text: String) -> Result<(), Lost> {
+        self.send_payload(room, json!({"kind": "text", "text": text})).await
+    }
+
+    /// Sends a payload of any shape in the same way.
+    pub async fn send_payload(&mut self, room: &str, payload: Value) -> Result<(), Lost> {
+        let client_id = self.rng.uuid();
+        let pending = Pending { room: room.to_owned(), payload: payload.clone(), again: None };
+        self.pending.insert(client_id.clone(), pending);
+        self.try_send(room.to_owned(), client_id, payload).await
+    }
+
+    async fn try_send(&mut self, room: String, client_id: String, payload: Value) -> Result<(), Lost> {
+        self.shared.history.record_try(self.visitor.who, &room, &client_id, &payload);
+        self.shared.history.count("tries to send");
+        let frame = json!({"type": "send", "room": room, "client_id": client_id, "payload": payload});
+        self.send_frame(frame, Request::Send { room, client_id, payload }).await.map(drop)
+    }
+
+    /// Listens for a while, repeats the sends that are due, and pings a node that is silent.
+    pub async fn listen(&mut self, length: Duration) -> Result<(), Lost> {
+        let until = Instant::now() + length;
+        loop {
+            self.catch_up().await?;
+            let now = Instant::now();
+            let due = |pending: &Pending| pending.again.is_some_and(|again| again <= now);
+            let due: Vec<String> =
+                self.pending.iter().filter(|(_, pending)| due(pending)).map(|(id, _)| id.clone()).collect();
+            for client_id in due {
+                let Some(pending) = self.pending.get_mut(&client_id) else { continue };
+                pending.again = None;
+                let pending = pending.clone();
+                self.try_send(pending.room, client_id, pending.payload).await?;
+            }
+            if self.last_received.elapsed() > PING_AFTER && self.requests.is_empty() {
+                self.send_frame(json!({"type": "ping"}), Request::Other).await?;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            self.receive(left.min(Duration::from_millis(200))).await?;
+        }
+    }
+
+    /// Handles the next frame, if one comes in time.
+    async fn receive(&mut self, length: Duration) -> Result<(), Lost> {
+        let deadline = self.answer_deadline;
+        if self.requests.values().any(|(_, since)| since.elapsed() > deadline) {
+            self.shared.history.count("sockets given up");
+            return Err(Lost);
+        }
+        let Some(socket) = &mut self.socket else { return Err(Lost) };
+        match timeout(length, socket.next()).await {
+            Err(_) => Ok(()),
+            Ok(Some(Ok(Message::Text(text)))) => {
+                self.last_received = Instant::now();
+                match serde_json::from_str(&text) {
+                    Ok(frame) => self.handle(frame),
+                    Err(_) => self.shared.history.problem("process", format!("not JSON: {text}")),
+                }
+                Ok(())
+            }
+            Ok(Some(Ok(Message::Close(frame)))) => {
+                let (code, reason) = frame.map_or((1005, None), |frame| (frame.code.into(), Some(frame.reason)));
+                match code {
+                    1012 => {
+                        let answer: Value =
+                            reason.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+                        let delay = answer["delay_ms"].as_u64().unwrap_or(1_000).min(MAX_BACKOFF_MS);
+                        self.reconnect_delay = Some(Duration::from_millis(delay));
+                        self.shared.history.count("closed 1012");
+                    }
+                    4408 if self.kind == ClientKind::Browser => {
+                        self.reconnect_delay = Some(Duration::ZERO);
+                        self.shared.history.count("closed 4408");
+                    }
+                    1013 => self.shared.history.count("closed 1013"),
+                    4408 => self.shared.history.count("closed 4408"),
+                    1000 | 1001 | 1005 => self.shared.history.count("closed in order"),
+                    code => self
+                        .shared
+                        .history
+                        .problem("process", format!("client {} was closed with {code}", self.visitor.who)),
+                }
+                Err(Lost)
+            }
+            Ok(Some(Ok(_))) => {
+                self.last_received = Instant::now();
+                Ok(())
+            }
+            Ok(Some(Err(_)) | None) => Err(Lost),
+        }
+    }
+
+    fn handle(&mut self, frame: Value) {
+        if let Some(id) = frame["re"].as_u64() {
+            match self.requests.remove(&id) {
+                Some((Request::Send { room, client_id, payload }, since)) => {
+                    if self.is_measured(id, since) {
+                        self.shared.history.record_answer_time(&client_id, since, true);
+                    }
+                    self.handle_send_answer(room, client_id, payload, &frame);
+                }
+                _ => drop(self.answers.insert(id, frame)),
+            }
+            // Pings are answered too, and nobody takes those answers.
+            if self.answers.len() > 100 {
+                self.answers.clear();
+            }
+            return;
+        }
+        match frame["type"].as_str() {
+            Some("message") => {
+                self.shared.history.count("entries heard");
+                self.shared.history.received(
+                    self.visitor.who,
+                    &frame,
+                    if self.node == 0 { "node 1" } else { "node 2" },
+                );
+            }
+            Some("resync") => self.note_resync(&frame),
+            Some("found" | "ended" | "partner") => self.events.push_back(frame),
+            _ => {}
+        }
+    }
+
+    /// Returns `true` if the time of a frame's answer says something about its node.
+    fn is_measured(&self, id: u64, since: Instant) -> bool {
+        let cluster = &self.shared.cluster;
+        id > self.unread_until && !cluster.is_balanced() && cluster.is_undisturbed(self.node, since)
+    }
+
+    fn handle_send_answer(&mut self, room: String, client_id: String, payload: Value, frame: &Value) {
+        let history = &self.shared.history;
+        if let Some(seq) = frame["ok"]["seq"].as_i64() {
+            history.acked(&client_id, seq, (!self.shared.cluster.is_balanced()).then_some(self.node));
+            self.pending.remove(&client_id);
+            return;
+        }
+        match frame["error"]["code"].as_str().unwrap_or("no code") {
+            // It can be stored or not, so the same send is repeated.
+            code @ ("unavailable" | "internal" | "rate_limited") => {
+                history.count(if code == "internal" {
+                    "sends answered internal"
+                } else {
+                    "sends answered unavailable"
+                });
+                history.unknown_outcome(&client_id);
+                let wait = frame["error"]["retry_after_ms"].as_u64().unwrap_or(500).min(2_000);
+                let mut at = Instant::now() + Duration::from_millis(wait);
+                if code == "rate_limited" {
+                    self.next_retry = at.max(self.next_retry + RETRY_INTERVAL);
+                    at = self.next_retry;
+                }
+                let again = Some(at);
+                if let Some(pending) = self.pending.get_mut(&client_id) {
+                    *pending = Pending { room, payload, again };
+                }
+            }
+            code => {
+                history.refused(&client_id, code);
+                self.pending.remove(&client_id);
+            }
+        }
+    }
+
+    /// Pages through the log, where a replay would have been too long, up to where the socket
+    /// continues.
+    async fn catch_up(&mut self) -> Result<(), Lost> {
+        while let Some((room, head)) = self.to_page.pop() {
+            self.unread_until = self.next_id;
+            let who = self.visitor.who;
+            while self.shared.history.seen(who, &room) < head {
+                let after = self.shared.history.seen(who, &room);
+                let path = format!("/api/v1/rooms/{room}/log?after={after}&limit=100");
+                let to = self.shared.cluster.endpoint(self.node, &self.visitor.cookie);
+                let answer =
+                    http::ask(to, "GET", &path, None).await.filter(|answer| answer.status == 200).ok_or(Lost)?;
+                let items = answer.json["items"].as_array().cloned().unwrap_or_default();
+                if items.is_empty() {
+                    self.shared
+                        .history
+                        .problem("gap", format!("client {who}: the log ends at {after}, its head was {head}"));
+                    return Err(Lost);
+                }
+                for item in items.iter().filter(|item| item["seq"].as_i64().is_some_and(|seq| seq <= head)) {
+                    self.shared.history.received(who, item, "log");
+                }
+            }
         }
         Ok(())
     }
-
-    /// Takes up what was said to the visitor.
-    fn notice(&mut self, line: &mut Line) {
-        while let Some(event) = line.events.pop_front() {
-            let session = event["session"].as_str().unwrap_or_default();
-            let same = self.talk.as_ref().is_some_and(|talk| talk.0 == session);
-            if event["type"] == "found" && !same {
-                if let Some((_, room)) = self.talk.take() {
-                    line.forget(&room);
-                }
-                self.in_talk(&event);
-                line.shared.history.count("found");
-            } else if event["type"] == "ended" && same {
-                self.over(line);
-                self.seeking = !event["seeking"].is_null();
-            }
-        }
-    }
-
-    fn over(&mut self, line: &mut Line) {
-        if let Some((_, room)) = self.talk.take() {
-            line.forget(&room);
-        }
-    }
 }
 
-fn code(answer: &Value) -> Option<&str> {
-    answer["error"]["code"].as_str()
+/// Returns JSON in which every character that is not ASCII is escaped.
+fn escaped(json: &str) -> String {
+    let mut units = [0; 2];
+    let mut text = String::with_capacity(json.len());
+    for one in json.chars() {
+        if one.is_ascii() {
+            text.push(one);
+        } else {
+            one.encode_utf16(&mut units).iter().for_each(|unit| text += &format!("\\u{unit:04x}"));
+        }
+    }
+    text
 }
 
-/// Seeks, talks, moves on, leaves or goes away; at the end stays waiting, or stops for good.
-pub async fn seek(shared: Arc<Context>, guest: Guest) {
-    let who = guest.who;
-    let mut line = Line::new(shared.clone(), guest, Vec::new());
-    let mut place = Place::default();
-    shared.set_waits(who, 1);
-    while shared.phase() == Phase::Run {
-        if !line.is_up() && place.open(&mut line).await.is_err() {
-            continue;
-        }
-        if turn_of_seek(&mut line, &mut place).await.is_err() {
-            line.drop_socket();
-        }
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_escaped_is_read_as_it_was() {
+        let text = serde_json::json!({"text": "가 😀 \" \n \u{1}"}).to_string();
+        let escaped = super::escaped(&text);
+        assert!(escaped.is_ascii() && escaped.contains(r"\ud83d\ude00"), "{escaped}");
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(read(&escaped), read(&text));
     }
-    let stays = line.rng.chance(67);
-    while shared.phase() < Phase::Over {
-        let settled = if stays { stay(&mut line, &mut place).await } else { stop(&mut line, &mut place).await };
-        match settled {
-            Ok(true) => {
-                shared.settled.lock().expect("no panic").insert(line.guest.id.clone(), stays);
-                shared.set_waits(who, line.waits());
-                if !stays {
-                    return;
-                }
-            }
-            Ok(false) => shared.set_waits(who, line.waits() + 1),
-            Err(Lost) => {
-                line.drop_socket();
-                shared.set_waits(who, line.waits() + 1);
-            }
-        }
-    }
-}
-
-async fn start_seeking(line: &mut Line, place: &mut Place) -> Result<(), Lost> {
-    let interests: &[&str] = [&["film"][..], &["jazz"], &[]][line.rng.range(0, 3) as usize];
-    let frame = json!({"type": "seek", "interests": interests, "languages": ["en"], "translate": false});
-    let answer = line.ask(frame).await?;
-    match code(&answer) {
-        None => place.seeking = place.talk.is_none(),
-        // Its own `found` is on its way, or was lost: a new socket says which talk it is.
-        Some("already_in_session") => return Err(Lost),
-        Some(_) => line.listen(Duration::from_millis(300)).await?,
-    }
-    place.notice(line);
-    Ok(())
-}
-
-/// Enters the talk's room; a talk that is over by now is let go of.
-async fn enter(line: &mut Line, place: &mut Place) -> Result<(), Lost> {
-    let Some((_, room)) = place.talk.clone() else { return Ok(()) };
-    if !line.rooms.contains(&room) {
-        let answer = line.join(&room).await?;
-        match code(&answer) {
-            None => {}
-            Some("closed" | "not_found") => place.over(line),
-            Some(_) => line.listen(Duration::from_millis(300)).await?,
-        }
-    }
-    Ok(())
-}
-
-async fn turn_of_seek(line: &mut Line, place: &mut Place) -> Result<(), Lost> {
-    place.notice(line);
-    if place.talk.is_none() {
-        if !place.seeking {
-            start_seeking(line, place).await?;
-        }
-        let wait = line.rng.millis(200, 2_500);
-        line.listen(wait).await?;
-        place.notice(line);
-        if place.talk.is_none() && line.rng.chance(10) {
-            let before = std::mem::replace(&mut place.unsure, true);
-            let answer = line.ask(json!({"type": "cancel"})).await?;
-            // One that was given up may be carried out when Postgres is back.
-            place.unsure = before || code(&answer) == Some("unavailable");
-            place.seeking &= code(&answer).is_some();
-        }
-        return if line.rng.chance(5) { Err(Lost) } else { Ok(()) };
-    }
-    enter(line, place).await?;
-    for number in 0..line.rng.range(0, 6) as usize {
-        let wait = line.rng.millis(30, 500);
-        line.listen(wait).await?;
-        place.notice(line);
-        let Some((_, room)) = place.talk.clone().filter(|talk| line.rooms.contains(&talk.1)) else { return Ok(()) };
-        let text = text(line, number);
-        line.post(&room, text).await?;
-    }
-    let wait = line.rng.millis(50, 1_000);
-    line.listen(wait).await?;
-    place.notice(line);
-    let Some((session, room)) = place.talk.clone() else { return Ok(()) };
-    let answer = match line.rng.range(0, 100) {
-        0..45 => line.ask(json!({"type": "next", "session": session, "seek": true})).await?,
-        45..55 => line.ask(json!({"type": "next", "session": session, "seek": false})).await?,
-        55..75 => line.ask(json!({"type": "leave", "room": room})).await?,
-        75..88 => return Err(Lost),
-        _ => return Ok(()),
-    };
-    if code(&answer).is_none() {
-        place.notice(line);
-        if place.talk.as_ref().is_some_and(|talk| talk.0 == session) {
-            place.over(line);
-            place.seeking = answer["ok"]["ticket"].is_string();
-        }
-    }
-    Ok(())
-}
-
-/// Waits or talks on. True once it has a ticket or is in a talk.
-async fn stay(line: &mut Line, place: &mut Place) -> Result<bool, Lost> {
-    if std::mem::take(&mut place.unsure) {
-        // All is healed: whatever was on its way is done soon, and a new socket says what became of it.
-        line.drop_socket();
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    if !line.is_up() {
-        place.open(line).await?;
-    }
-    place.notice(line);
-    if place.talk.is_some() {
-        enter(line, place).await?;
-    } else if !place.seeking {
-        start_seeking(line, place).await?;
-    }
-    line.listen(Duration::from_millis(300)).await?;
-    place.notice(line);
-    Ok(place.seeking || place.talk.is_some())
-}
-
-/// Leaves and cancels. True once a new socket says that there is neither a talk nor a ticket.
-pub async fn stop(line: &mut Line, place: &mut Place) -> Result<bool, Lost> {
-    place.open(line).await?;
-    if let Some((_, room)) = place.talk.clone() {
-        let answer = line.ask(json!({"type": "leave", "room": room})).await?;
-        if code(&answer).is_none() {
-            place.over(line);
-        }
-        return Ok(false);
-    }
-    if place.seeking {
-        line.ask(json!({"type": "cancel"})).await?;
-        return Ok(false);
-    }
-    line.drop_socket();
-    Ok(true)
 }

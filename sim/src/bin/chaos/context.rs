@@ -1,50 +1,52 @@
 //! What all clients of a run share.
 use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
 
+use parking_lot::Mutex;
+
+use crate::cluster::Cluster;
 use crate::history::History;
-use crate::watch::Watch;
-use crate::world::World;
+use crate::monitor::Monitor;
 
-/// Where the run is.
+/// The phase of a run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     Run,
-    /// Nothing new is said; what was said is repeated until it is answered.
+    /// Nothing new is sent. Earlier sends are repeated until they are answered.
     Settle,
     Over,
 }
 
-/// The numbers of those whom faults make begin here.
+/// The numbers of visitors that faults make begin here.
 const STRANGERS: usize = 1_000_000;
 
 /// What all clients share.
 pub struct Context {
-    pub world: World,
+    pub cluster: Cluster,
     pub history: History,
     pub seed: u64,
     phase: AtomicU8,
-    /// What each client still waits for; a client is quiet at 0.
+    /// How many answers each client waits for. A client is quiet at 0.
     waits: Mutex<HashMap<usize, usize>>,
-    /// Seekers that have settled, by their visitor's public id: whether they go on waiting (or talking).
+    /// Seekers in their final state, by public id: `true` if they continue to wait or talk.
     pub settled: Mutex<HashMap<String, bool>>,
-    /// People who leave rooms: what they said there they cannot repeat.
+    /// Visitors who leave rooms: what they sent there cannot be repeated.
     pub leavers: Mutex<HashSet<usize>>,
-    /// Everybody that was made, by number.
-    pub people: Mutex<HashMap<usize, Guest>>,
-    /// The number of the next person that a fault makes, far from those of the run.
+    /// All visitors, by number.
+    pub people: Mutex<HashMap<usize, Visitor>>,
+    /// The number of the next visitor that a fault makes, far from those of the run.
     next_stranger: AtomicUsize,
-    pub watch: Watch,
-    /// Two people who write when a fault needs somebody to, and the room they write to.
-    pub writers: OnceLock<(Vec<Guest>, String)>,
+    pub monitor: Monitor,
+    /// Two visitors who write when a fault needs that, and the room they write to.
+    pub writers: OnceLock<(Vec<Visitor>, String)>,
 }
 
 impl Context {
-    pub fn new(world: World, seed: u64) -> Self {
-        let (waits, settled, leavers, people, watch) = Default::default();
+    pub fn new(cluster: Cluster, seed: u64) -> Self {
+        let (waits, settled, leavers, people, monitor) = Default::default();
         Self {
-            world,
+            cluster,
             history: History::new(),
             seed,
             phase: AtomicU8::new(0),
@@ -53,23 +55,23 @@ impl Context {
             leavers,
             people,
             next_stranger: AtomicUsize::new(STRANGERS),
-            watch,
+            monitor,
             writers: OnceLock::new(),
         }
     }
 
-    /// A number for somebody whom a fault makes.
+    /// Returns a number for a visitor that a fault makes.
     pub fn stranger(&self) -> usize {
         self.next_stranger.fetch_add(1, Ordering::Relaxed)
     }
 
     pub fn set_waits(&self, who: usize, count: usize) {
-        self.waits.lock().expect("no panic").insert(who, count);
+        self.waits.lock().insert(who, count);
     }
 
-    /// All that clients still wait for.
-    pub fn waits(&self) -> usize {
-        self.waits.lock().expect("no panic").values().sum()
+    /// Returns how many answers all clients wait for.
+    pub fn pending_count(&self) -> usize {
+        self.waits.lock().values().sum()
     }
 
     pub fn phase(&self) -> Phase {
@@ -81,11 +83,11 @@ impl Context {
     }
 }
 
-/// Who a client is.
+/// A visitor.
 #[derive(Clone)]
-pub struct Guest {
+pub struct Visitor {
     pub who: usize,
     pub cookie: String,
-    /// The visitor's public id.
+    /// The public id.
     pub id: String,
 }

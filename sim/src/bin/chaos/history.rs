@@ -1,10 +1,10 @@
-//! What every client said and heard, and how each send ended: ok, fail, or unknown.
+//! What every client sent and received, and how each send ended: acknowledged, refused, or unknown.
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 
 use crate::stalls;
@@ -18,27 +18,28 @@ pub enum Outcome {
     Refused(String),
 }
 
-/// One entry that a client wanted written, whatever the number of tries.
+/// One entry that a client wanted written, however often it tried.
 pub struct Sent {
     pub who: usize,
     pub room: String,
     pub payload: Value,
     pub outcome: Outcome,
-    /// Tries that ended before their answer, or with an answer that leaves it open.
+    /// Tries that ended before their answer, or with an answer that does not say whether it was
+    /// stored.
     pub unknown: u32,
     /// When the first and the last try were made, in milliseconds since 1970.
     pub first_ms: i64,
     pub tried_ms: i64,
-    /// When its first ack came, in milliseconds since 1970; 0 while there is none.
+    /// When its first acknowledgement came, in milliseconds since 1970; 0 while there is none.
     pub acked_ms: i64,
 }
 
-/// What one client saw of one room.
+/// What one client received of one room.
 #[derive(Default)]
 pub struct View {
-    /// The last seq of an unbroken row.
+    /// The last number of an unbroken sequence.
     pub seen: i64,
-    /// Each entry with the digest of what it said.
+    /// Each entry's number and the digest of its content.
     pub entries: Vec<(i64, u64)>,
 }
 
@@ -51,37 +52,38 @@ pub const KINDS: [&str; 22] = [
     "changed",
     "double match",
     "waiter",
-    // Something written by somebody who had left.
+    // An entry by a visitor who had left.
     "revoked",
-    // A node that named a head behind what the client had seen on the other node.
+    // A node named a head that is older than what the client had received from the other node.
     "stale head",
-    // A repeat of an acked send that was not answered as the first time.
+    // A repeat of an acknowledged send did not get the first answer.
     "repeat",
     "process",
     "liveness",
-    // A send that had no answer, not even an error, for too long.
+    // A send had no answer, not even an error, for too long.
     "slow answer",
-    // `/livez` that was not 200, or `/readyz` that was not 503 in time.
+    // `/livez` was not 200, or `/readyz` was not 503 in time.
     "probe",
-    // No ack in time after Postgres was back.
+    // No acknowledgement in time after Postgres was back.
     "recovery",
-    // Nobody matched in time while the node that pairs hung.
+    // Nobody was matched in time while the matching node hung.
     "takeover",
-    // More memory than a node may take: for its life, a connection or a page.
+    // More memory than a node is allowed: for its lifetime, a connection or a page.
     "memory",
-    // What a node's clock decided, though it jumps: a talk that ended, a page that was gone, a time that is not Postgres's.
+    // A node's jumping clock decided something: a talk ended, a page was gone, a time is not
+    // Postgres's.
     "clock",
-    // A flood that was neither ended in time nor held to a rate.
+    // A flood was neither ended in time nor throttled.
     "flood",
-    // A Postgres that was stopped under its living owner.
+    // Postgres was stopped while its owner was running.
     "owner",
-    // Rolling restarts: what a person saw other than a reconnect, and what took too long to be heard.
+    // Rolling restarts: a client saw more than a reconnect, or entries were delivered too late.
     "seen",
     "delay",
 ];
 
-/// Longest time a send may wait for any answer while its node is left alone.
-const ANSWER: Duration = Duration::from_millis(2_500);
+/// How long a send can wait for any answer while its node is undisturbed.
+const MAX_ANSWER_TIME: Duration = Duration::from_millis(2_500);
 
 #[derive(Default)]
 struct Inner {
@@ -90,22 +92,22 @@ struct Inner {
     problems: Vec<(&'static str, String)>,
     counts: HashMap<&'static str, u64>,
     last_ack: Option<Instant>,
-    /// By node.
+    /// One for each node.
     last_acks: [Option<Instant>; 2],
     longest: Duration,
-    /// What answers to sends took, in milliseconds, on nodes that were left alone.
+    /// The times of answers to sends on undisturbed nodes, in milliseconds.
     answers: Vec<u32>,
-    /// From the first try of a send to its first ack, in milliseconds.
+    /// From the first try of a send to its first acknowledgement, in milliseconds.
     acks: Vec<u32>,
-    /// From the first try of a send until somebody heard it, in milliseconds.
+    /// From the first try of a send until a client received it, in milliseconds.
     delays: Vec<u32>,
-    /// Sends before this moment have no delay: who arrives later hears what was said before.
+    /// Sends before this moment have no delay: clients that arrive later receive older entries.
     delays_since_ms: i64,
-    /// The longest of what is measured, by its name.
+    /// The longest duration measured under each name.
     most: BTreeMap<&'static str, Duration>,
 }
 
-/// The 99th of a hundred and the largest, in milliseconds.
+/// Returns the 99th percentile and the maximum, in milliseconds.
 fn tail(values: &[u32]) -> (u32, u32) {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
@@ -119,12 +121,13 @@ pub struct History {
     inner: Mutex<Inner>,
 }
 
-/// Milliseconds since 1970.
+/// Returns the milliseconds since 1970.
 pub fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
-/// A digest of an entry's author, content and time; JSON keys come sorted, so equal values have equal digests.
+/// Returns a digest of an entry's author, content and time. JSON keys are sorted, so equal values
+/// have equal digests.
 pub fn digest(client_id: &str, sender: &str, payload: &Value, at: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     (client_id, sender, payload.to_string(), at).hash(&mut hasher);
@@ -137,14 +140,14 @@ impl History {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     pub fn elapsed(&self) -> f64 {
         self.began.elapsed().as_secs_f64()
     }
 
-    /// A promise that did not hold.
+    /// Records and prints a promise that did not hold.
     pub fn problem(&self, kind: &'static str, what: String) {
         let what = format!("{:7.2} s  {what}", self.elapsed());
         let mut inner = self.lock();
@@ -169,8 +172,8 @@ impl History {
         counts
     }
 
-    /// A try to send.
-    pub fn tried(&self, who: usize, room: &str, client_id: &str, payload: &Value) {
+    /// Records a try to send.
+    pub fn record_try(&self, who: usize, room: &str, client_id: &str, payload: &Value) {
         let mut inner = self.lock();
         let sent = inner.sent.entry(client_id.to_owned()).or_insert_with(|| Sent {
             who,
@@ -185,8 +188,8 @@ impl History {
         sent.tried_ms = now_ms();
     }
 
-    /// A try ended without a definite answer.
-    pub fn unsure(&self, client_id: &str) {
+    /// Records that a try ended without a definite answer.
+    pub fn unknown_outcome(&self, client_id: &str) {
         if let Some(sent) = self.lock().sent.get_mut(client_id) {
             sent.unknown += 1;
         }
@@ -198,7 +201,7 @@ impl History {
         }
     }
 
-    /// A send that was acknowledged by a node; None where a balancer chose it.
+    /// Records an acknowledgement by a node. `node` is `None` if a balancer chose the node.
     pub fn acked(&self, client_id: &str, seq: i64, node: Option<usize>) {
         let mut inner = self.lock();
         let now = Instant::now();
@@ -226,34 +229,35 @@ impl History {
         }
     }
 
-    /// When a node last acknowledged anything.
+    /// Returns when a node last acknowledged anything.
     pub fn last_ack(&self, node: usize) -> Option<Instant> {
         self.lock().last_acks[node]
     }
 
-    /// A send has waited for its answer since then, on a node that was left alone; it may have given up now. What the machine
-    /// itself stood still meanwhile is taken off.
-    pub fn waited(&self, client_id: &str, since: Instant, answered: bool) {
+    /// Records how long a send has waited for its answer on an undisturbed node; `answered` is
+    /// `false` if it gave up. Stalls of the machine itself are subtracted.
+    pub fn record_answer_time(&self, client_id: &str, since: Instant, answered: bool) {
         let length = since.elapsed().saturating_sub(stalls::since(since));
         self.lock().answers.push(length.as_millis() as u32);
-        if length > ANSWER {
+        if length > MAX_ANSWER_TIME {
             let how = if answered { "was answered after" } else { "had no answer for" };
             let who = self.lock().sent.get(client_id).map(|sent| sent.who);
             self.problem("slow answer", format!("{client_id} of client {who:?} {how} {} ms", length.as_millis()));
         }
     }
 
-    /// The 99th of a hundred and the longest time that a send waited for any answer, in milliseconds.
+    /// Returns the 99th percentile and the maximum of the answer times, in milliseconds.
     pub fn answers(&self) -> (u32, u32) {
         tail(&self.lock().answers)
     }
 
-    /// How many sends have been answered so far: a mark for [`History::answers_since`].
+    /// Returns how many sends have been answered so far: a mark for [`History::answers_since`].
     pub fn answered(&self) -> usize {
         self.lock().answers.len()
     }
 
-    /// How many were answered since the mark, the 99th of a hundred and the longest wait, in milliseconds.
+    /// Returns how many sends were answered since the mark, with the 99th percentile and the
+    /// maximum of their answer times in milliseconds.
     pub fn answers_since(&self, mark: usize) -> (usize, u32, u32) {
         let inner = self.lock();
         let since = inner.answers.get(mark..).unwrap_or_default();
@@ -261,50 +265,51 @@ impl History {
         (since.len(), p99, most)
     }
 
-    /// The 99th of a hundred and the longest time from a send's first try to its ack, faults and tries in between included, in
-    /// milliseconds.
+    /// Returns the 99th percentile and the maximum of the time from a send's first try to its
+    /// acknowledgement, in milliseconds. Faults and other tries in between are included.
     pub fn acks(&self) -> (u32, u32) {
         tail(&self.lock().acks)
     }
 
-    /// How many entries were heard, the 99th of a hundred and the longest delay from first try to heard, in milliseconds.
+    /// Returns how many entries were received, with the 99th percentile and the maximum of their
+    /// delay in milliseconds.
     pub fn delays(&self) -> (usize, u32, u32) {
         let inner = self.lock();
         let (p99, most) = tail(&inner.delays);
         (inner.delays.len(), p99, most)
     }
 
-    /// Measures only the delay of what is sent from now on.
+    /// Measures only the delays of sends from now on.
     pub fn measure_delays(&self) {
         let mut inner = self.lock();
         inner.delays.clear();
         inner.delays_since_ms = now_ms();
     }
 
-    /// Keeps the longest of what is measured under a name.
-    pub fn measured(&self, what: &'static str, length: Duration) {
+    /// Records a duration under a name. The longest one is kept.
+    pub fn record(&self, what: &'static str, length: Duration) {
         let mut inner = self.lock();
         let most = inner.most.entry(what).or_default();
         *most = length.max(*most);
     }
 
-    /// The longest of each thing that was measured.
-    pub fn most(&self) -> Vec<(&'static str, Duration)> {
+    /// Returns the longest duration under each name.
+    pub fn maxima(&self) -> Vec<(&'static str, Duration)> {
         self.lock().most.iter().map(|(what, length)| (*what, *length)).collect()
     }
 
-    /// The longest time without any ack, up to the last one.
+    /// Returns the longest time between two acknowledgements.
     pub fn longest_silence(&self) -> Duration {
         self.lock().longest
     }
 
-    /// The last seq of an unbroken row that a client saw in a room.
+    /// Returns the last number of an unbroken sequence that a client received of a room.
     pub fn seen(&self, who: usize, room: &str) -> i64 {
         self.lock().views.get(&(who, room.to_owned())).map_or(0, |view| view.seen)
     }
 
-    /// An entry that a client was told, by the socket or (after a `resync`) by the log.
-    pub fn heard(&self, who: usize, event: &Value, how: &str) {
+    /// Records an entry that a client received, from the socket or (after a `resync`) from the log.
+    pub fn received(&self, who: usize, event: &Value, how: &str) {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (room, seq) = (text(&event["room"]), event["seq"].as_i64().unwrap_or_default());
         let client_id = text(&event["client_id"]);

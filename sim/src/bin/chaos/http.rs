@@ -5,21 +5,22 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// How long a request may take.
-const PATIENCE: Duration = Duration::from_secs(6);
+/// How long a request can take.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(6);
 
-/// Whom a request is for, and who asks.
+/// Where a request is sent, and for which visitor.
 #[derive(Clone, Copy)]
-pub struct To<'a> {
-    /// Where to connect.
-    pub door: u16,
-    /// The node's own port: what its `Host` and `Origin` name.
+pub struct Endpoint<'a> {
+    /// The port to connect to.
+    pub connect_port: u16,
+    /// The port of the site, which `Host` and `Origin` name.
     pub port: u16,
     pub cookie: &'a str,
 }
 
-impl To<'_> {
-    /// The address that a proxy in front would name: each visitor has one of its own, and those without a cookie share one.
+impl Endpoint<'_> {
+    /// Returns the address that a reverse proxy would name. Each visitor has its own, and requests
+    /// without a cookie share one.
     pub fn address(&self) -> String {
         let hash = self
             .cookie
@@ -30,22 +31,23 @@ impl To<'_> {
     }
 }
 
-/// What was answered.
+/// An answer.
 pub struct Answer {
     pub status: u16,
     pub cookie: Option<String>,
     pub json: Value,
 }
 
-/// Asks; `None` when no whole answer came in time.
-pub async fn ask(to: To<'_>, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
-    tokio::time::timeout(PATIENCE, exchange(to, method, path, body)).await.ok()?
+/// Sends a request and waits for its answer. `None` if no complete answer came in time.
+pub async fn ask(to: Endpoint<'_>, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
+    tokio::time::timeout(REQUEST_DEADLINE, exchange(to, method, path, body)).await.ok()?
 }
 
-/// The size of an answer's body in bytes, which is thrown away; no more than `most` is read of it. `None` unless it is 200.
-pub async fn size(to: To<'_>, path: &str, most: usize) -> Option<usize> {
+/// Returns the size of an answer's body in bytes and throws the body away. At most `most` bytes are
+/// read. `None` unless the status is 200.
+pub async fn size(to: Endpoint<'_>, path: &str, most: usize) -> Option<usize> {
     let read = async {
-        let mut stream = TcpStream::connect(("127.0.0.1", to.door)).await.ok()?;
+        let mut stream = TcpStream::connect(("127.0.0.1", to.connect_port)).await.ok()?;
         stream.write_all(head(to, "GET", path).as_bytes()).await.ok()?;
         stream.write_all(b"\r\n").await.ok()?;
         let mut seen = Vec::new();
@@ -62,11 +64,11 @@ pub async fn size(to: To<'_>, path: &str, most: usize) -> Option<usize> {
         }
         Some(size)
     };
-    tokio::time::timeout(PATIENCE, read).await.ok()?
+    tokio::time::timeout(REQUEST_DEADLINE, read).await.ok()?
 }
 
-/// A request up to where its body is named.
-fn head(to: To<'_>, method: &str, path: &str) -> String {
+/// Returns a request up to the headers of its body.
+fn head(to: Endpoint<'_>, method: &str, path: &str) -> String {
     let (port, address) = (to.port, to.address());
     let mut request = format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost:{port}\r\norigin: http://localhost:{port}\r\naccept-language: en\r\nconnection: close\r\nx-forwarded-for: {address}\r\n"
@@ -77,8 +79,8 @@ fn head(to: To<'_>, method: &str, path: &str) -> String {
     request
 }
 
-async fn exchange(to: To<'_>, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
-    let mut stream = TcpStream::connect(("127.0.0.1", to.door)).await.ok()?;
+async fn exchange(to: Endpoint<'_>, method: &str, path: &str, body: Option<&Value>) -> Option<Answer> {
+    let mut stream = TcpStream::connect(("127.0.0.1", to.connect_port)).await.ok()?;
     let mut request = head(to, method, path);
     let body = body.map(Value::to_string).unwrap_or_default();
     if !body.is_empty() {

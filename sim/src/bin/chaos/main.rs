@@ -1,62 +1,70 @@
-//! Chaos: people write, listen and meet on two nodes while a nemesis breaks what it can; then a checker reads Postgres itself.
+//! Chaos: visitors write, listen and are matched on two nodes while a nemesis breaks everything it
+//! can; then a checker reads Postgres itself.
 //!
 //! usage: chaos [--seconds 60 | --twice] [--seed S] [--postgres aside|owned] [--faults node-kill,pg-kill,…] [--overlap 30]
 //!              [--clients 12] [--rooms 4] [--rate 40] [--bin target/debug/maju] [--keep] [--plant lost|gap|doubled|…]
 //!        chaos rolling [--rounds 20] [--clients 200] [--rooms 20] [--rate 40] [--seed S] [--bin target/debug/maju] [--keep]
 //!
-//! `--twice` carries out every fault twice and ends. With `--postgres aside` (the default) each node has its own way to Postgres,
-//! which can be cut; with `owned` the nodes share a data folder, and one of them runs Postgres. Without `--faults` all come that
-//! fit it. Limits hold as they are delivered while `hostile` is among them, and every visitor has an address of its own; else
-//! they are off. `rolling` restarts two nodes behind a balancer in turn.
+//! `--twice` carries out every fault twice and ends. With `--postgres aside` (the default) each
+//! node reaches Postgres through a proxy of its own, which can be cut; with `owned` the nodes share
+//! a data folder, and one of them runs Postgres. Without `--faults` all faults come that fit. If
+//! `hostile` is among them, the default rate limits are on and every visitor has an address of its
+//! own; otherwise they are off. `rolling` restarts two nodes behind a balancer in turn.
 //!
-//! The seed decides the plan of faults and feeds every choice a client draws. Timing is the machine's: a run with the same
-//! seed meets the same faults in the same order (the last may fall off the end), but not the same interleaving, and a
-//! client that is answered otherwise uses its draws otherwise. Exits with 1 on any broken promise.
+//! The seed decides the plan of faults and every choice of a client. Timing is the machine's: a run
+//! with the same seed has the same faults in the same order (the last can be missing), but not the
+//! same interleaving, and a client that gets other answers uses its random numbers for other
+//! choices. Exits with 1 if a promise is broken.
+#![expect(clippy::print_stdout, reason = "what a run has to show")]
+#![expect(clippy::disallowed_methods, reason = "there is no app whose tasks and clock these could be")]
 mod balancer;
 mod checker;
 mod client;
 mod clocks;
+mod cluster;
 mod context;
+mod damage;
 mod history;
 mod hostile;
 mod http;
-mod line;
+mod leavers;
+mod matcher_hang;
+mod memory;
+mod monitor;
 mod nemesis;
-mod owned;
-mod passers;
-mod plant;
 mod postgres;
+mod postgres_files;
 mod proxy;
-mod raw;
-mod rng;
+mod raw_socket;
 mod rolling;
 mod stalls;
-mod standstill;
-mod takeover;
 mod volume;
-mod watch;
-mod weigh;
-mod world;
+mod workload;
+mod writer_hang;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use client::{Client, ClientKind};
+use cluster::{Cluster, Setup};
+use sim::sys::separate_mounts;
+
 use context::{Context, Phase};
-use line::{Line, Manner};
+use leavers::LEAVERS;
 use nemesis::{Fault, Length};
-use passers::PASSERS;
-use world::{Setup, World};
 
-/// How long people may take to get their last answers after everything is healed.
-const SETTLE: Duration = Duration::from_secs(20);
-/// Everything must be told by then, once all is quiet.
-const QUIET: Duration = Duration::from_secs(5);
+/// How long a node can take to be ready again after all faults are healed.
+const READY_DEADLINE: Duration = Duration::from_secs(15);
+/// How long clients can take to get their last answers after all faults are healed.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(20);
+/// The silence after that, in which everything must be delivered.
+const FINAL_SILENCE: Duration = Duration::from_secs(5);
 
-/// The seed of `--twice` unless another is given: the suite meets the same faults each time.
-const TWICE: u64 = 2;
-/// What those who stay on one node wait between two sends, in milliseconds.
-const PINNED: u64 = 250;
+/// The default seed of `--twice`: the test suite has the same faults each time.
+const TWICE_SEED: u64 = 2;
+/// The pause between two sends of the clients that stay on one node, in milliseconds.
+const PINNED_INTERVAL_MS: u64 = 250;
 
 struct Args {
     rolling: bool,
@@ -71,7 +79,7 @@ struct Args {
     keep: bool,
     plant: Option<String>,
     overlap: u64,
-    /// Messages a second in public rooms, all together.
+    /// Messages a second in all public rooms together.
     rate: u64,
 }
 
@@ -116,8 +124,8 @@ fn args() -> Result<Args, String> {
             "--rate" => args.rate = number()?.max(1),
             "--overlap" => args.overlap = number()?,
             "--bin" => args.bin = value.into(),
-            "--plant" if plant::DAMAGE.iter().any(|known| known.0 == value) => args.plant = Some(value),
-            "--plant" => return Err(format!("--plant knows {}", plant::DAMAGE.map(|known| known.0).join(","))),
+            "--plant" if damage::ALL.iter().any(|known| known.0 == value) => args.plant = Some(value),
+            "--plant" => return Err(format!("--plant knows {}", damage::ALL.map(|known| known.0).join(","))),
             "--faults" => {
                 let one = |word: &str| Fault::ALL.iter().find(|known| known.0 == word).map(|known| known.1);
                 let words = value.split(',').filter(|word| !word.is_empty() && *word != "none");
@@ -131,7 +139,7 @@ fn args() -> Result<Args, String> {
     let all = || Fault::ALL.map(|known| known.1).into_iter().filter(|fault| fault.fits(args.aside)).collect();
     args.faults = chosen.unwrap_or_else(all);
     let now = history::now_ms() as u64 % 1_000_000;
-    args.seed = seed.unwrap_or(if matches!(args.length, Length::Each(_)) { TWICE } else { now });
+    args.seed = seed.unwrap_or(if matches!(args.length, Length::Each(_)) { TWICE_SEED } else { now });
     args.bin = args.bin.canonicalize().map_err(|why| format!("--bin {}: {why}", args.bin.display()))?;
     Ok(args)
 }
@@ -142,14 +150,18 @@ fn main() {
         std::process::exit(2);
     });
     let wanted = !args.rolling && args.faults.contains(&Fault::PostgresFull);
-    // Before there are threads.
-    let volume = if wanted { volume::part().map(|()| true) } else { Ok(false) };
+    // Before any thread is started.
+    let volume = if wanted {
+        separate_mounts().map(|()| true).map_err(|why| format!("mounting is not allowed here ({why})"))
+    } else {
+        Ok(false)
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
     let held = runtime.block_on(start(&mut args, volume));
     std::process::exit(i32::from(!held));
 }
 
-/// Makes the world, runs what was asked for in it, and ends it. Answers whether every promise held.
+/// Starts the cluster, runs what was asked for, and stops it. Returns `true` if every promise held.
 async fn start(args: &mut Args, volume: Result<bool, String>) -> bool {
     let length = match args.length {
         _ if args.rolling => format!("{} rounds", args.rounds),
@@ -166,10 +178,10 @@ async fn start(args: &mut Args, volume: Result<bool, String>) -> bool {
         limits: wanted(Fault::Hostile),
         clocks: wanted(Fault::ClockJump),
     };
-    let world = World::start(setup).await;
-    println!("the world is in {}", world.folder.display());
+    let cluster = Cluster::start(setup).await;
+    println!("the cluster is in {}", cluster.folder.display());
     if !args.rolling {
-        args.faults.retain(|fault| match fault.impossible(&world) {
+        args.faults.retain(|fault| match fault.impossible(&cluster) {
             Some(why) => {
                 println!("SKIPPED {}: {why}", fault.name());
                 false
@@ -177,79 +189,80 @@ async fn start(args: &mut Args, volume: Result<bool, String>) -> bool {
             None => true,
         });
     }
-    let shared = Arc::new(Context::new(world, args.seed));
+    let shared = Arc::new(Context::new(cluster, args.seed));
     stalls::watch();
     let held = if args.rolling { rolling::run(&shared, args).await } else { run(&shared, args).await };
-    shared.world.end().await;
+    shared.cluster.end().await;
     if held && !args.keep {
-        let _ = std::fs::remove_dir_all(&shared.world.folder);
+        let _ = std::fs::remove_dir_all(&shared.cluster.folder);
     } else {
-        println!("logs and data are kept in {}", shared.world.folder.display());
+        println!("logs and data are kept in {}", shared.cluster.folder.display());
     }
     held
 }
 
-/// The whole run. Answers whether every promise held.
+/// Runs faults and checks. Returns `true` if every promise held.
 async fn run(shared: &Arc<Context>, args: &Args) -> bool {
-    // As many write as listen and as many seek: writers 0.., listeners after them, seekers last.
+    // Half as many listen as write, and as many seek as write: writers from 0, then listeners, then
+    // seekers.
     let (writers, listening) = (args.clients, args.clients.div_ceil(2));
-    let mut guests = Vec::new();
+    let mut visitors = Vec::new();
     let seekers = writers + listening..writers + listening + args.clients;
-    // After them two to measure by, two for faults, and those who pass through rooms.
-    for who in 0..seekers.end + 4 + PASSERS {
-        guests.push(client::guest(shared, who).await);
+    // After them two to measure by, two for faults, and the visitors who leave rooms.
+    for who in 0..seekers.end + 4 + LEAVERS {
+        visitors.push(workload::visitor(shared, who).await);
     }
     let mut rooms = Vec::new();
     for number in 0..args.rooms {
-        rooms.push(client::room(shared, &guests[number % guests.len()], number).await);
+        rooms.push(workload::room(shared, &visitors[number % visitors.len()], number).await);
     }
     // Two who write only while a node is hung in the middle of a batch, one on each node.
-    let spare = guests[seekers.end + 2..seekers.end + 4].to_vec();
+    let spare = visitors[seekers.end + 2..seekers.end + 4].to_vec();
     let _ = shared.writers.set((spare, rooms[0].clone()));
     let mut listeners = Vec::new();
     let pace = (args.clients as u64 * 1_000).div_ceil(args.rate);
     let mut people = Vec::new();
-    for guest in &guests[..seekers.end + 2] {
-        let who = guest.who;
+    for visitor in &visitors[..seekers.end + 2] {
+        let who = visitor.who;
         if seekers.contains(&who) {
-            people.push(tokio::spawn(client::seek(shared.clone(), guest.clone())));
+            people.push(tokio::spawn(workload::seek(shared.clone(), visitor.clone())));
             continue;
         }
-        let mut line = Line::new(shared.clone(), guest.clone(), Vec::new());
+        let mut client = Client::new(shared.clone(), visitor.clone(), Vec::new());
         if who >= seekers.end {
             // One on each node, to measure it by.
-            (line.pinned, line.manner) = (Some(who - seekers.end), Manner::Patient);
-            people.push(tokio::spawn(client::talk(line, vec![rooms[who % rooms.len()].clone()], Some(PINNED))));
+            (client.pinned, client.kind) = (Some(who - seekers.end), ClientKind::Patient);
+            people.push(tokio::spawn(workload::talk(
+                client,
+                vec![rooms[who % rooms.len()].clone()],
+                Some(PINNED_INTERVAL_MS),
+            )));
             continue;
         }
         let mut own = vec![rooms[who % rooms.len()].clone(), rooms[(who + 1) % rooms.len()].clone()];
         own.dedup();
         let own = if who < writers { own } else { rooms.clone() };
         listeners.push((who, own.clone()));
-        people.push(tokio::spawn(client::talk(line, own, (who < writers).then_some(pace))));
+        people.push(tokio::spawn(workload::talk(client, own, (who < writers).then_some(pace))));
     }
-    for guest in &guests[seekers.end + 4..] {
-        people.push(tokio::spawn(passers::pass(shared.clone(), guest.clone(), rooms.clone())));
+    for visitor in &visitors[seekers.end + 4..] {
+        people.push(tokio::spawn(leavers::run(shared.clone(), visitor.clone(), rooms.clone())));
     }
-    let mut watch = vec![tokio::spawn(supervise(shared.clone())), tokio::spawn(tend(shared.clone()))];
-    watch.extend((0..2).map(|node| tokio::spawn(watch::run(shared.clone(), node))));
+    let mut watch = vec![tokio::spawn(supervise(shared.clone())), tokio::spawn(restart_postgres(shared.clone()))];
+    watch.extend((0..2).map(|node| tokio::spawn(monitor::run(shared.clone(), node))));
     let plan = nemesis::plan(args.seed, &args.faults, args.length, args.overlap);
     let done = nemesis::run(shared, &plan, args.length).await;
     println!("{:7.2} s  healed", shared.history.elapsed());
-    for node in 0..2 {
-        if !shared.world.ready_within(node, Duration::from_secs(15)).await {
-            shared.history.problem("liveness", format!("node {} is not ready again", node + 1));
-        }
-    }
+    check_ready(shared).await;
     settle(shared).await;
     let checked = check(shared, args, &listeners).await;
     watch.iter().for_each(tokio::task::JoinHandle::abort);
     end(shared, people).await;
-    let weight = if checked.is_ok() && wants_weight(args) { weigh::run(shared).await } else { None };
-    look_for_panics(shared);
+    let memory = if checked.is_ok() && measures_memory(args) { memory::run(shared).await } else { None };
+    check_for_panics(shared);
     match checked {
         Ok((found, planted)) => {
-            let held = summary(shared, args, &done, &found, weight.as_ref());
+            let held = summary(shared, args, &done, &found, memory.as_ref());
             planted.map_or(held, |kind| {
                 let caught = shared.history.problems(kind) > 0;
                 println!("planted       {kind}: {}", if caught { "caught" } else { "MISSED" });
@@ -263,23 +276,33 @@ async fn run(shared: &Arc<Context>, args: &Args) -> bool {
     }
 }
 
-/// Waits until everybody has the last answers, and then for quiet.
+/// Waits until both nodes are ready again, and reports those that are not.
+async fn check_ready(shared: &Context) {
+    for node in 0..2 {
+        if !shared.cluster.ready_within(node, READY_DEADLINE).await {
+            shared.history.problem("liveness", format!("node {} is not ready again", node + 1));
+        }
+    }
+}
+
+/// Waits until all clients have their last answers, and then for silence.
 async fn settle(shared: &Context) {
     shared.set_phase(Phase::Settle);
     let settling = Instant::now();
-    while shared.waits() > 0 && settling.elapsed() < SETTLE {
+    while shared.pending_count() > 0 && settling.elapsed() < SETTLE_DEADLINE {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     println!("{:7.2} s  settled after {:.1} s", shared.history.elapsed(), settling.elapsed().as_secs_f64());
-    if shared.waits() > 0 {
-        shared
-            .history
-            .problem("liveness", format!("{} things are not answered {SETTLE:?} after healing", shared.waits()));
+    if shared.pending_count() > 0 {
+        shared.history.problem(
+            "liveness",
+            format!("{} things are not answered {SETTLE_DEADLINE:?} after healing", shared.pending_count()),
+        );
     }
-    tokio::time::sleep(QUIET).await;
+    tokio::time::sleep(FINAL_SILENCE).await;
 }
 
-/// Lets everybody go, and looks for what broke in this program.
+/// Ends all clients and reports those that panicked.
 async fn end(shared: &Context, people: Vec<tokio::task::JoinHandle<()>>) {
     shared.set_phase(Phase::Over);
     for one in people {
@@ -289,14 +312,15 @@ async fn end(shared: &Context, people: Vec<tokio::task::JoinHandle<()>>) {
     }
 }
 
-/// Looks for what broke in the nodes.
-fn look_for_panics(shared: &Context) {
-    for line in shared.world.panics() {
+/// Reports the panics of the nodes.
+fn check_for_panics(shared: &Context) {
+    for line in shared.cluster.panics() {
         shared.history.problem("process", line);
     }
 }
 
-/// Spoils what is stored, if that was asked for, and checks. Answers what was found, and what must have been.
+/// Plants damage if that was asked for, and checks. Returns what was found, and the kind of problem
+/// that must be among it.
 async fn check(
     shared: &Context,
     args: &Args,
@@ -304,24 +328,25 @@ async fn check(
 ) -> Result<(checker::Found, Option<&'static str>), tokio_postgres::Error> {
     let db = checker::connect(shared).await?;
     let planted = match &args.plant {
-        Some(name) => Some(plant::spoil(&db, name).await?),
+        Some(name) => Some(damage::plant(&db, name).await?),
         None => None,
     };
     Ok((checker::check(shared, &db, listeners).await?, planted))
 }
 
-/// Starts Postgres again where no node does.
-async fn tend(shared: Arc<Context>) {
+/// Restarts Postgres where no node does.
+async fn restart_postgres(shared: Arc<Context>) {
     loop {
-        shared.world.tend_postgres();
+        shared.cluster.restart_postgres();
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// Starts again what ended by itself. A node that was ready must not; one that starts amid faults may fail and is tried again.
+/// Restarts nodes that end by themselves. A node that was ready must not; one that starts amid
+/// faults can fail and is started again.
 async fn supervise(shared: Arc<Context>) {
     loop {
-        for ended in shared.world.supervise().await {
+        for ended in shared.cluster.supervise().await {
             let what = format!("node {} ended by itself with {}", ended.node + 1, ended.status);
             if ended.was_ready {
                 shared.history.problem("process", what);
@@ -334,8 +359,8 @@ async fn supervise(shared: Arc<Context>) {
     }
 }
 
-/// Hostile people try what can be had of memory: it is weighed where they are among the faults.
-fn wants_weight(args: &Args) -> bool {
+/// Hostile visitors try to exhaust memory, so it is measured if they are among the faults.
+fn measures_memory(args: &Args) -> bool {
     args.faults.contains(&Fault::Hostile)
 }
 
@@ -344,7 +369,7 @@ fn summary(
     args: &Args,
     done: &[Fault],
     found: &checker::Found,
-    weight: Option<&weigh::Priority>,
+    memory: Option<&memory::MemoryUse>,
 ) -> bool {
     let history = &shared.history;
     let faults: Vec<String> = Fault::ALL
@@ -354,27 +379,27 @@ fn summary(
         .map(|(name, count)| format!("{name} {count}"))
         .collect();
     println!("\nfaults        {} ({})", done.len(), faults.join(", "));
-    told(shared, found);
+    report_messages(shared, found);
     println!("talks         {}, {} waiting at the end", found.talks, found.waiting);
     println!("no ack for    {:.1} s at most", history.longest_silence().as_secs_f64());
-    println!("memory        a node grew by {} MiB at most", shared.watch.growth() / 1024);
-    if let Some(weight) = weight {
-        let (each, half) = (weight.idle / weight.sockets.max(1), weight.half / weight.sockets.max(1));
+    println!("memory        a node grew by {} MiB at most", shared.monitor.growth() / 1024);
+    if let Some(memory) = memory {
+        let (each, half) = (memory.idle / memory.sockets.max(1), memory.half / memory.sockets.max(1));
         println!(
             "              {} sockets: {each} KiB each, {half} KiB with half a frame; a page of payloads of {} bytes: {} KiB, \
              {} readers at a time: {} KiB",
-            weight.sockets,
-            weight.payload,
-            weight.page / 1024,
-            weight.readers,
-            weight.pages
+            memory.sockets,
+            memory.payload,
+            memory.page / 1024,
+            memory.readers,
+            memory.pages
         );
     }
     verdict(shared, args)
 }
 
-/// What became of messages, and how long it took.
-fn told(shared: &Context, found: &checker::Found) {
+/// Prints what became of messages, and how long it took.
+fn report_messages(shared: &Context, found: &checker::Found) {
     let history = &shared.history;
     println!(
         "messages      {} stored, {} acked, {} refused ({} of these are stored by an earlier try)",
@@ -390,13 +415,13 @@ fn told(shared: &Context, found: &checker::Found) {
     println!(
         "delays        from first try to heard, also by who was away, {heard} times: p99 {p99} ms, {most} ms at most"
     );
-    let most = history.most().into_iter().map(|(what, length)| format!("{what} {} ms", length.as_millis()));
+    let most = history.maxima().into_iter().map(|(what, length)| format!("{what} {} ms", length.as_millis()));
     println!("at most       {}", most.collect::<Vec<_>>().join(", "));
     let (times, longest) = stalls::all();
     println!("machine       stood still {times} times, {} ms at most", longest.as_millis());
 }
 
-/// Prints what was counted and what was broken. Answers whether every promise held.
+/// Prints what was counted and what was broken. Returns `true` if every promise held.
 fn verdict(shared: &Context, args: &Args) -> bool {
     let history = &shared.history;
     let counts: Vec<String> = history.counts().iter().map(|(what, count)| format!("{what} {count}")).collect();

@@ -1,27 +1,29 @@
-//! The nemesis: a plan of faults drawn from the seed before anything runs, carried out one after the other, some together.
+//! The nemesis: a plan of faults that is drawn from the seed before anything runs. They are carried
+//! out one after another, and some together.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use sim::rng::Rng;
+use sim::sys::{SIGCONT, SIGKILL, SIGSTOP, signal};
 use tokio::time::sleep;
 
 use crate::clocks;
+use crate::cluster::Cluster;
 use crate::context::Context;
 use crate::hostile;
-use crate::owned;
-use crate::postgres::{Crowd, connect};
+use crate::matcher_hang;
+use crate::monitor::{self, UNREADY_DEADLINE};
+use crate::postgres::{ConnectionHog, connect};
+use crate::postgres_files;
 use crate::proxy::{Mode, Proxy};
-use crate::rng::Rng;
-use crate::standstill;
-use crate::takeover;
-use crate::watch::{self, UNREADY};
-use crate::world::{World, signal};
+use crate::writer_hang;
 
 /// How long everything is left alone at first.
-const QUIET: Duration = Duration::from_secs(4);
-/// How long a node may take to stop in order.
-const STOP: Duration = Duration::from_secs(30);
+const FIRST_PAUSE: Duration = Duration::from_secs(4);
+/// How long a node can take to stop in order.
+const STOP_DEADLINE: Duration = Duration::from_secs(30);
 
-/// What can be done to the world.
+/// What can be done to the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     NodeKill,
@@ -33,17 +35,17 @@ pub enum Fault {
     BackendKill,
     PostgresKill,
     PostgresHang,
-    /// A node cannot reach Redis, or hears nothing from it.
+    /// A node cannot reach Redis, or receives nothing from it.
     RedisApart,
-    /// Clients and a node do not hear each other, or one of the two.
+    /// Clients and a node cannot reach each other, in one direction or both.
     ClientsApart,
-    /// A node cannot reach Postgres, or hears nothing from it.
+    /// A node cannot reach Postgres, or receives nothing from it.
     PostgresApart,
     /// Postgres's volume is full.
     PostgresFull,
-    /// Somebody else has all of Postgres's connections.
+    /// Another client takes all of Postgres's connections.
     PostgresCrowd,
-    /// The node that pairs hangs.
+    /// The matching node hangs.
     MatcherHang,
     /// A node hangs in the middle of a batch.
     WriterHang,
@@ -53,7 +55,7 @@ pub enum Fault {
     PostgresLock,
     /// The wall clocks of the nodes jump, there and back.
     ClockJump,
-    /// Somebody floods a node, and somebody's partner sends the worst that is allowed.
+    /// Visitors flood a node, and a partner sends the worst payloads that are allowed.
     Hostile,
 }
 
@@ -85,7 +87,7 @@ impl Fault {
         Self::ALL.iter().find(|known| known.1 == self).map_or("", |known| known.0)
     }
 
-    /// What it is done to: two of one family do not come together.
+    /// Returns what it affects: two faults of one family are never together.
     fn family(self) -> u8 {
         match self {
             Self::NodeKill | Self::NodeHang | Self::NodeTerm | Self::MatcherHang | Self::WriterHang => 0,
@@ -98,7 +100,7 @@ impl Fault {
         }
     }
 
-    /// Returns whether the fault exists in the tier where Postgres runs apart, or where a node owns it.
+    /// Returns `true` if the fault is possible where Postgres runs apart, or where a node owns it.
     pub fn fits(self, aside: bool) -> bool {
         match self {
             Self::PostgresApart | Self::MatcherHang | Self::WriterHang => aside,
@@ -107,13 +109,13 @@ impl Fault {
         }
     }
 
-    /// Why it cannot be done to this world.
-    pub fn impossible(self, world: &World) -> Option<String> {
+    /// Returns why it is not possible in this cluster.
+    pub fn impossible(self, cluster: &Cluster) -> Option<String> {
         match self {
-            _ if !self.fits(world.is_aside()) && world.is_aside() => Some("no node owns Postgres".to_owned()),
-            _ if !self.fits(world.is_aside()) => Some("the nodes share a Postgres of their own".to_owned()),
-            Self::ClockJump => world.clocks.as_ref().err().cloned(),
-            Self::PostgresFull => world.volume.as_ref().err().cloned(),
+            _ if !self.fits(cluster.is_aside()) && cluster.is_aside() => Some("no node owns Postgres".to_owned()),
+            _ if !self.fits(cluster.is_aside()) => Some("the nodes share a Postgres of their own".to_owned()),
+            Self::ClockJump => cluster.clocks.as_ref().err().cloned(),
+            Self::PostgresFull => cluster.volume.as_ref().err().cloned(),
             _ => None,
         }
     }
@@ -124,13 +126,13 @@ impl Fault {
 pub struct Step {
     pub fault: Fault,
     pub node: usize,
-    /// How long it lasts, or until what was killed is started again.
+    /// How long it lasts, or how long a killed process stays down.
     hold: Duration,
-    /// How bytes are kept, for the faults of the network.
+    /// What happens to bytes, for faults of the network.
     mode: Mode,
-    /// Quiet afterwards.
+    /// The pause after it.
     gap: Duration,
-    /// Whether the next fault of the plan comes while this one lasts.
+    /// Whether the next fault of the plan begins while this one lasts.
     joined: bool,
 }
 
@@ -138,18 +140,19 @@ pub struct Step {
 #[derive(Clone, Copy, Debug)]
 pub enum Length {
     For(Duration),
-    /// Every fault so many times, each short.
+    /// Every fault so often, each short.
     Each(usize),
 }
 
-/// Draws a plan: every kind comes before one comes again. `overlap` of a hundred faults get company.
+/// Draws a plan in which every kind comes once before one comes again. `overlap` percent of the
+/// faults are joined by the next one.
 pub fn plan(seed: u64, kinds: &[Fault], length: Length, overlap: u64) -> Vec<Step> {
-    let mut rng = Rng::of(seed, "nemesis");
-    // A stream of its own: the faults of a seed are the same with and without company.
-    let mut company = Rng::of(seed, "company");
-    let (mut steps, mut bag, mut time) = (Vec::new(), Vec::new(), QUIET);
+    let mut rng = Rng::new(seed, "nemesis");
+    // A random stream of its own: the faults of a seed are the same with and without `--overlap`.
+    let mut company = Rng::new(seed, "company");
+    let (mut steps, mut bag, mut time) = (Vec::new(), Vec::new(), FIRST_PAUSE);
     let goes_on = |time: Duration, steps: usize| match length {
-        // More than fits: those that come together take no time of their own.
+        // More than fits, because faults that come together take no time of their own.
         Length::For(length) => time < 2 * length,
         Length::Each(times) => steps < times * kinds.len(),
     };
@@ -163,14 +166,14 @@ pub fn plan(seed: u64, kinds: &[Fault], length: Length, overlap: u64) -> Vec<Ste
         let hold = match fault {
             Fault::NodeKill | Fault::NodeTerm | Fault::RedisKill => rng.millis(0, if short { 1_000 } else { 3_000 }),
             Fault::RedisFlush | Fault::BackendKill | Fault::PostgresKill | Fault::PostgresSocket => Duration::ZERO,
-            Fault::PostgresLock => owned::WATCHED,
-            Fault::ClockJump => clocks::EACH * clocks::JUMPS.len() as u32,
-            Fault::Hostile => hostile::ENDED + Duration::from_secs(if short { 1 } else { 4 }),
-            Fault::MatcherHang => takeover::LIMIT + Duration::from_secs(1),
-            Fault::WriterHang => standstill::LIMIT + Duration::from_secs(1),
-            // Long enough to see what the nodes say of themselves meanwhile.
+            Fault::PostgresLock => postgres_files::LOCK_WATCH_TIME,
+            Fault::ClockJump => clocks::JUMP_DURATION * clocks::JUMPS.len() as u32,
+            Fault::Hostile => hostile::FLOOD_DEADLINE + Duration::from_secs(if short { 1 } else { 4 }),
+            Fault::MatcherHang => matcher_hang::MATCH_DEADLINE + Duration::from_secs(1),
+            Fault::WriterHang => writer_hang::HOLD_LIMIT + Duration::from_secs(1),
+            // Long enough to see what the nodes report meanwhile.
             Fault::PostgresHang | Fault::PostgresApart | Fault::PostgresFull | Fault::PostgresCrowd if short => {
-                UNREADY + rng.millis(200, 800)
+                UNREADY_DEADLINE + rng.millis(200, 800)
             }
             _ if short => rng.millis(1_000, 2_500),
             _ => rng.millis(1_000, 6_000),
@@ -190,11 +193,12 @@ pub fn plan(seed: u64, kinds: &[Fault], length: Length, overlap: u64) -> Vec<Ste
     steps
 }
 
-/// Carries the plan out until it or the time is over, then heals everything. Answers what was done.
+/// Carries out the plan until it or the time is over, and heals everything. Returns the faults that
+/// were carried out.
 pub async fn run(shared: &Arc<Context>, plan: &[Step], length: Length) -> Vec<Fault> {
     let limit = if let Length::For(length) = length { length } else { Duration::from_secs(3_600) };
     let until = Instant::now() + limit;
-    sleep(QUIET.min(limit)).await;
+    sleep(FIRST_PAUSE.min(limit)).await;
     let mut done = Vec::new();
     let mut steps = plan.iter().peekable();
     while let Some(step) = steps.next() {
@@ -244,93 +248,96 @@ fn say(shared: &Context, step: &Step, more: &str) {
 }
 
 async fn act(shared: &Arc<Context>, step: &Step, left: Duration) {
-    let (world, history) = (&shared.world, &shared.history);
+    let (cluster, history) = (&shared.cluster, &shared.history);
     let hold = step.hold.min(left);
-    let node = &world.nodes[step.node];
+    let node = &cluster.nodes[step.node];
     match step.fault {
         Fault::NodeKill => {
-            world.kill_node(step.node);
+            cluster.kill_node(step.node);
             sleep(hold).await;
-            world.start_node(step.node);
+            cluster.start_node(step.node);
         }
         Fault::NodeHang => {
-            world.set_upset(step.node, true);
-            hang(world.pid(step.node).into_iter().collect(), hold).await;
-            world.set_upset(step.node, false);
+            cluster.set_disturbed(step.node, true);
+            hang(cluster.pid(step.node).into_iter().collect(), hold).await;
+            cluster.set_disturbed(step.node, false);
         }
         Fault::NodeTerm => {
             let began = Instant::now();
-            match world.stop_node(step.node, STOP).await {
+            match cluster.stop_node(step.node, STOP_DEADLINE).await {
                 Some(status) if status.success() => {
                     println!("{:7.2} s  stopped in order after {} ms", history.elapsed(), began.elapsed().as_millis())
                 }
                 Some(status) => history.problem("process", format!("node {} stopped with {status}", step.node + 1)),
-                None => history.problem("process", format!("node {} did not stop within {STOP:?}", step.node + 1)),
+                None => {
+                    history.problem("process", format!("node {} did not stop within {STOP_DEADLINE:?}", step.node + 1))
+                }
             }
             sleep(hold).await;
-            world.start_node(step.node);
+            cluster.start_node(step.node);
         }
         Fault::RedisKill => {
-            world.kill_redis();
+            cluster.kill_redis();
             sleep(hold).await;
-            world.start_redis().await;
+            cluster.start_redis().await;
         }
-        Fault::RedisHang => hang(world.redis_pid().into_iter().collect(), hold).await,
+        Fault::RedisHang => hang(cluster.redis_pid().into_iter().collect(), hold).await,
         Fault::RedisFlush => {
-            world.redis_says("FLUSHALL").await;
+            cluster.redis_command("FLUSHALL").await;
         }
-        Fault::RedisApart => hold_back(&node.link, step.mode, hold).await,
+        Fault::RedisApart => hold_back(&node.redis_proxy, step.mode, hold).await,
         Fault::ClientsApart => {
-            world.set_upset(step.node, true);
-            hold_back(&node.door, step.mode, hold).await;
-            world.set_upset(step.node, false);
+            cluster.set_disturbed(step.node, true);
+            hold_back(&node.client_proxy, step.mode, hold).await;
+            cluster.set_disturbed(step.node, false);
         }
-        Fault::MatcherHang => takeover::hang_matcher(shared, hold).await,
-        Fault::WriterHang => standstill::hang_writer(shared, step.node, hold).await,
+        Fault::MatcherHang => matcher_hang::hang_matcher(shared, hold).await,
+        Fault::WriterHang => writer_hang::hang_writer(shared, step.node, hold).await,
         Fault::ClockJump => clocks::jump(shared, step.node).await,
         Fault::Hostile => hostile::flood(shared, step.node, hold).await,
-        Fault::PostgresLock => owned::lock_gone(shared).await,
+        Fault::PostgresLock => postgres_files::lock_gone(shared).await,
         _ => {
-            shared.watch.turn();
+            shared.monitor.postgres_fault_changed();
             let hurt = postgres(shared, step, hold).await;
-            watch::recovered(shared, &hurt).await;
-            shared.watch.turn();
+            monitor::recovered(shared, &hurt).await;
+            shared.monitor.postgres_fault_changed();
         }
     }
 }
 
-/// A fault of Postgres's, or of the way to it. Answers which nodes it hurt, once it is healed.
+/// Carries out a fault of Postgres, or of the way to it. Returns the affected nodes when it is
+/// healed.
 async fn postgres(shared: &Context, step: &Step, hold: Duration) -> Vec<usize> {
-    let (world, both, began) = (&shared.world, [0, 1], Instant::now());
+    let (cluster, both, began) = (&shared.cluster, [0, 1], Instant::now());
     match step.fault {
         Fault::BackendKill => {
-            // Postgres ends all its sessions after it, and replays its log.
-            if let Some(pid) = world.backends(" maju [local]").first() {
-                signal(*pid, libc::SIGKILL);
+            // Postgres then ends all its sessions and replays its log.
+            if let Some(pid) = cluster.backends(" maju [local]").first() {
+                signal(*pid, SIGKILL);
             }
         }
         Fault::PostgresKill => {
-            if let Some(pid) = world.postmaster() {
-                signal(pid, libc::SIGKILL);
+            if let Some(pid) = cluster.postmaster() {
+                signal(pid, SIGKILL);
             }
         }
         Fault::PostgresHang => {
-            let mut all: Vec<i32> = world.postmaster().into_iter().collect();
-            all.extend(world.backends(""));
+            let mut all: Vec<i32> = cluster.postmaster().into_iter().collect();
+            all.extend(cluster.backends(""));
             hang(all, hold).await;
-            watch::judge_unready(shared, &both, began);
+            monitor::judge_unready(shared, &both, began);
         }
         Fault::PostgresApart => {
-            hold_back(&world.nodes[step.node].well, step.mode, hold).await;
-            watch::judge_unready(shared, &[step.node], began);
+            hold_back(&cluster.nodes[step.node].postgres_proxy, step.mode, hold).await;
+            monitor::judge_unready(shared, &[step.node], began);
             return vec![step.node];
         }
         Fault::PostgresFull => full(shared, hold).await,
-        Fault::PostgresSocket => owned::socket_gone(shared).await,
+        Fault::PostgresSocket => postgres_files::socket_gone(shared).await,
         Fault::PostgresCrowd => {
-            let crowd = Crowd::gather(world.socket_folder());
+            let crowd = ConnectionHog::start(cluster.socket_folder());
             sleep(hold).await;
-            watch::judge_unready(shared, &both, began);
+            monitor::judge_unready(shared, &both, began);
             drop(crowd);
         }
         _ => {}
@@ -338,15 +345,16 @@ async fn postgres(shared: &Context, step: &Step, hold: Duration) -> Vec<usize> {
     both.to_vec()
 }
 
-/// Fills Postgres's volume and makes Postgres ask for room. It stops, and cannot start until there is space again.
+/// Fills Postgres's volume and makes Postgres write. It stops, and cannot start until there is
+/// space again.
 async fn full(shared: &Context, hold: Duration) {
-    let (world, began) = (&shared.world, Instant::now());
-    let Ok(volume) = &world.volume else { return };
+    let (cluster, began) = (&shared.cluster, Instant::now());
+    let Ok(volume) = &cluster.volume else { return };
     let mut away: Option<Instant> = None;
-    while began.elapsed() < hold || (away.is_none() && began.elapsed() < 3 * UNREADY) {
+    while began.elapsed() < hold || (away.is_none() && began.elapsed() < 3 * UNREADY_DEADLINE) {
         volume.fill();
-        if let Ok(inside) = connect(&world.socket_folder(), "chaos").await {
-            // A segment of the log that is full already: the next word needs a new one.
+        if let Ok(inside) = connect(&cluster.socket_folder(), "chaos").await {
+            // The current WAL segment is full: the next record needs a new one.
             let asked = "SELECT pg_logical_emit_message(true, 'chaos', 'full'); SELECT pg_switch_wal()";
             let _ = tokio::time::timeout(Duration::from_secs(1), inside.batch_execute(asked)).await;
         } else {
@@ -357,8 +365,9 @@ async fn full(shared: &Context, hold: Duration) {
     match away {
         Some(since) => {
             shared.history.count("Postgres stopped on a full disk");
-            sleep((since + UNREADY + Duration::from_millis(200)).saturating_duration_since(Instant::now())).await;
-            watch::judge_unready(shared, &[0, 1], since);
+            sleep((since + UNREADY_DEADLINE + Duration::from_millis(200)).saturating_duration_since(Instant::now()))
+                .await;
+            monitor::judge_unready(shared, &[0, 1], since);
         }
         None => shared.history.count("Postgres outlived a full disk"),
     }
@@ -367,11 +376,11 @@ async fn full(shared: &Context, hold: Duration) {
 
 async fn hang(pids: Vec<i32>, hold: Duration) {
     for pid in &pids {
-        signal(*pid, libc::SIGSTOP);
+        signal(*pid, SIGSTOP);
     }
     sleep(hold).await;
     for pid in &pids {
-        signal(*pid, libc::SIGCONT);
+        signal(*pid, SIGCONT);
     }
 }
 

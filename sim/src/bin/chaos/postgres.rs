@@ -1,22 +1,25 @@
-//! Postgres aside: the private one that a node made, started again by this program, so that the way to it can be cut.
+//! Postgres apart from the nodes: the private Postgres that a node made, restarted by this program,
+//! so that the way to it can be cut.
 //!
-//! Programs and settings are those of the node, read from the command line that Postgres noted at its last start.
+//! Programs and settings are the node's, read from the command line that Postgres recorded at its
+//! last start.
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+use sim::sys::{SIGINT, is_root, signal};
 use tokio::time::{sleep, timeout};
 use tokio_postgres::{Client, Config, NoTls};
 
-use crate::world::{launch, signal};
+use crate::cluster::launch;
 
-/// The roles that the nodes sign in as, so that Postgres tells them apart.
+/// The roles that the nodes sign in as, so that Postgres can tell them apart.
 pub const ROLES: [&str; 2] = ["node1", "node2"];
 
-/// A Postgres that this program starts, and starts again when it ended.
+/// A Postgres that this program starts, and restarts when it has ended.
 pub struct Postgres {
     command: Vec<String>,
     database: PathBuf,
@@ -24,7 +27,7 @@ pub struct Postgres {
     child: Mutex<Option<Child>>,
 }
 
-/// Connects as the operator would look inside.
+/// Connects directly, as an operator would.
 pub async fn connect(socket_folder: &Path, name: &str) -> Result<Client, tokio_postgres::Error> {
     let mut config = Config::new();
     config.host_path(socket_folder).user("maju").dbname("maju").application_name(name);
@@ -33,19 +36,19 @@ pub async fn connect(socket_folder: &Path, name: &str) -> Result<Client, tokio_p
     Ok(client)
 }
 
-/// Whether Postgres answers, asked past the nodes and the proxies. It has a second for it.
+/// Returns `true` if Postgres answers within a second, without nodes and proxies.
 pub async fn answers(socket_folder: &Path) -> bool {
     let asked = async { connect(socket_folder, "chaos").await?.simple_query("SELECT 1").await };
     matches!(timeout(Duration::from_secs(1), asked).await, Ok(Ok(_)))
 }
 
 impl Postgres {
-    /// Lets `maju migrate` make the database, then starts Postgres on it and makes the nodes' roles.
+    /// Makes the database with `maju migrate`, starts Postgres on it and creates the nodes' roles.
     pub async fn start(bin: &Path, folder: &Path) -> Self {
         let (data, log) = (folder.join("data"), folder.join("migrate.log"));
         let mut command = Command::new(bin);
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        crate::world::keep_profile(&mut command, folder);
+        crate::cluster::keep_profile(&mut command, folder);
         command.args(["migrate", "--log", "json", "--data-dir"]).arg(&data);
         let mut migrating = launch(&mut command, &log);
         let until = Instant::now() + Duration::from_secs(60);
@@ -63,11 +66,11 @@ impl Postgres {
             noted.trim().strip_suffix('"').and_then(|line| line.split_once(" \"")).expect("arguments");
         let command = std::iter::once(program).chain(arguments.split("\" \"")).map(str::to_owned).collect();
         let postgres = Self { command, database, log: folder.join("postgres.log"), child: Mutex::default() };
-        postgres.tend();
+        postgres.restart_if_ended();
         let socket_folder = data.join("run");
         while !answers(&socket_folder).await {
             assert!(Instant::now() < until, "Postgres did not start: {}", postgres.log.display());
-            postgres.tend();
+            postgres.restart_if_ended();
             sleep(Duration::from_millis(50)).await;
         }
         let inside = connect(&socket_folder, "chaos").await.expect("Postgres");
@@ -77,9 +80,10 @@ impl Postgres {
         postgres
     }
 
-    /// Starts Postgres unless it runs. After `kill -9`, or on a full disk, it takes several tries.
-    pub fn tend(&self) {
-        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Starts Postgres unless it runs. After `kill -9`, or on a full disk, this takes several
+    /// tries.
+    pub fn restart_if_ended(&self) {
+        let mut child = self.child.lock();
         if child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None))) {
             return;
         }
@@ -87,8 +91,7 @@ impl Postgres {
         let mut command = Command::new(&self.command[0]);
         command.args(&self.command[1..]).env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C");
         command.current_dir("/").stdin(Stdio::null()).process_group(0);
-        // SAFETY: a plain system call.
-        if unsafe { libc::geteuid() } == 0 {
+        if is_root() {
             command.uid(found.uid()).gid(found.gid());
         }
         *child = Some(launch(&mut command, &self.log));
@@ -96,8 +99,8 @@ impl Postgres {
 
     /// Stops it fast, and by force after ten seconds.
     pub async fn stop(&self) {
-        let Some(mut child) = self.child.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
-        signal(child.id() as i32, libc::SIGINT);
+        let Some(mut child) = self.child.lock().take() else { return };
+        signal(child.id() as i32, SIGINT);
         let until = Instant::now() + Duration::from_secs(10);
         while Instant::now() < until {
             if !matches!(child.try_wait(), Ok(None)) {
@@ -111,16 +114,16 @@ impl Postgres {
 }
 
 /// Ends the sessions of the nodes.
-pub const SEND_AWAY: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+pub const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = 'maju' AND application_name LIKE 'maju%'";
 
-/// Takes every connection that Postgres gives, those of the nodes too, until it is dropped.
-pub struct Crowd {
+/// Takes every connection that Postgres allows, those of the nodes too, until it is dropped.
+pub struct ConnectionHog {
     task: tokio::task::JoinHandle<()>,
 }
 
-impl Crowd {
-    pub fn gather(socket_folder: PathBuf) -> Self {
+impl ConnectionHog {
+    pub fn start(socket_folder: PathBuf) -> Self {
         let task = tokio::spawn(async move {
             let mut seats: Vec<Client> = Vec::new();
             loop {
@@ -128,9 +131,10 @@ impl Crowd {
                 let full = !matches!(taken, Ok(Ok(_)));
                 seats.extend(taken.ok().and_then(Result::ok));
                 if full {
-                    // A node may have been faster: sent away, its place is taken with the next turn.
+                    // A node may have been faster: its session is ended, and the next turn takes
+                    // its place.
                     if let Some(seat) = seats.last() {
-                        let _ = seat.batch_execute(SEND_AWAY).await;
+                        let _ = seat.batch_execute(END_SESSIONS).await;
                     }
                     seats.retain(|seat| !seat.is_closed());
                     sleep(Duration::from_millis(20)).await;
@@ -141,7 +145,7 @@ impl Crowd {
     }
 }
 
-impl Drop for Crowd {
+impl Drop for ConnectionHog {
     fn drop(&mut self) {
         self.task.abort();
     }

@@ -1,4 +1,5 @@
-//! A TCP proxy that stands for a network: it lets bytes pass, holds them back in one direction or both, or cuts links.
+//! A TCP proxy in place of a network: it passes bytes, holds them back in one direction or both, or
+//! cuts connections.
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -6,20 +7,20 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::watch;
 
-/// What happens to bytes now.
+/// What happens to bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Pass,
-    /// Nothing reaches the server; what it says still arrives.
+    /// Nothing reaches the server. What the server sends still arrives.
     HoldUp,
-    /// Nothing comes back from the server; what is said to it still arrives.
+    /// Nothing comes back from the server. What is sent to it still arrives.
     HoldDown,
     Hold,
-    /// Links break, and new ones break at once.
+    /// Connections break, and new ones break at once.
     Cut,
 }
 
-/// Where a proxy's links go on to.
+/// Where a proxy connects to.
 #[derive(Clone)]
 pub enum Target {
     /// A port on loopback.
@@ -44,7 +45,7 @@ impl Target {
     }
 }
 
-/// A listening port whose links go on to another place.
+/// A listening port whose connections are forwarded.
 pub struct Proxy {
     pub port: u16,
     mode: watch::Sender<Mode>,
@@ -83,7 +84,7 @@ async fn link(near: TcpStream, far: Box<dyn Stream>, mode: watch::Receiver<Mode>
     let mut up =
         tokio::spawn(pump(near_read, far_write, |mode| matches!(mode, Mode::HoldUp | Mode::Hold), mode.clone()));
     let mut down = tokio::spawn(pump(far_read, near_write, |mode| matches!(mode, Mode::HoldDown | Mode::Hold), mode));
-    // When one side is done the other may still read what is on its way, but not for ever.
+    // When one direction is finished, the other can still read what is under way, but not for ever.
     let rest = tokio::select! {
         _ = &mut up => &mut down,
         _ = &mut down => &mut up,
@@ -102,12 +103,8 @@ async fn pump(
     let mut cut = mode.clone();
     let moving = async {
         let mut bytes = vec![0; 16 * 1024];
-        loop {
-            let Ok(count) = from.read(&mut bytes).await else { break };
-            if count == 0 || mode.wait_for(|mode| !holds(*mode)).await.is_err() {
-                break;
-            }
-            if to.write_all(&bytes[..count]).await.is_err() {
+        while let Ok(count @ 1..) = from.read(&mut bytes).await {
+            if mode.wait_for(|mode| !holds(*mode)).await.is_err() || to.write_all(&bytes[..count]).await.is_err() {
                 break;
             }
         }

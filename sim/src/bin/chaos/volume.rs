@@ -1,49 +1,36 @@
-//! A small volume of its own for the data folder, so that it can be filled: a loop file, or memory where there are no loops.
+//! A small volume for the data folder, so that it can be filled: a loop file, or memory where there
+//! are no loop devices.
 //!
-//! Mounted in a mount namespace of this process: nobody else sees it, and it is gone when the last of us is.
+//! It is mounted in a mount namespace of this process: nobody else sees it, and it is gone when the
+//! last process of the run ends.
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Enough for the programs, a database and its log.
-const SIZE: &str = "640M";
-/// Written at a time when the ballast grows.
-const PIECE: usize = 256 * 1024;
+const VOLUME_SIZE: &str = "640M";
+/// Bytes of one write while the ballast grows.
+const WRITE_BYTES: usize = 256 * 1024;
 
 /// A mounted volume.
 pub struct Volume {
     ballast: PathBuf,
 }
 
-/// Parts this process from everybody's mounts. Before any thread is started: a namespace is a thread's.
-///
-/// Errors: one line, where that is not allowed.
-pub fn part() -> Result<(), String> {
-    // SAFETY: plain system calls; `none` and `/` are strings that end.
-    let parted = unsafe {
-        libc::unshare(libc::CLONE_NEWNS) == 0
-            && libc::mount(
-                c"none".as_ptr(),
-                c"/".as_ptr(),
-                std::ptr::null(),
-                libc::MS_REC | libc::MS_PRIVATE,
-                std::ptr::null(),
-            ) == 0
-    };
-    if parted { Ok(()) } else { Err(format!("mounting is not allowed here ({})", std::io::Error::last_os_error())) }
-}
-
 impl Volume {
-    /// Mounts an empty volume over a folder. Errors: one line.
+    /// Mounts an empty volume over a folder.
+    ///
+    /// # Errors
+    /// The first line of what the failed program printed.
     pub fn mount(folder: &Path) -> Result<Self, String> {
         let image = folder.with_extension("volume");
-        let made = run(Command::new("truncate").args(["-s", SIZE]).arg(&image))
+        let made = run(Command::new("truncate").args(["-s", VOLUME_SIZE]).arg(&image))
             .and_then(|()| run(Command::new("mkfs.ext4").args(["-q", "-F", "-m", "0"]).arg(&image)))
             .and_then(|()| run(Command::new("mount").args(["-o", "loop"]).arg(&image).arg(folder)));
         if made.is_err() {
             let _ = std::fs::remove_file(&image);
-            let size = format!("size={SIZE},mode=755");
+            let size = format!("size={VOLUME_SIZE},mode=755");
             run(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(folder))?;
         }
         let _ = std::fs::remove_dir(folder.join("lost+found"));
@@ -53,7 +40,7 @@ impl Volume {
     /// Takes all the space that is left.
     pub fn fill(&self) {
         let Ok(mut file) = OpenOptions::new().create(true).append(true).open(&self.ballast) else { return };
-        let mut piece = PIECE;
+        let mut piece = WRITE_BYTES;
         while piece > 0 {
             if file.write_all(&vec![b'.'; piece]).is_err() {
                 piece /= 4;

@@ -1,25 +1,27 @@
-//! What one page of the largest entries costs: bytes stored and served, and the server's memory before and after.
+//! The cost of one page of the largest entries: bytes stored and served, and the server's memory
+//! before and after.
 //!
 //! usage: load page [--bin target/debug/maju] [--address-space 2g] [--entries 100] [--parallel 2] [--keep]
 //!
-//! Starts the server with a data folder of its own and posts entries of two kinds, each to a room of its own: the numbers that grow
-//! when they are stored (64 KB of `1e308`), and the largest payload of that kind that the server accepts. Prints one `name: value` a
-//! line. With `--address-space` the server may have that much (`prlimit --as`) and no more.
+//! Starts the server with a data folder of its own and posts entries of two kinds, each to a room
+//! of its own: numbers that grow when they are stored (64 KB of `1e308`), and the largest payload
+//! of that kind that the server accepts. Prints one `name: value` a line. `--address-space` limits
+//! the server to that much (`prlimit --as`).
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sim::sys::{SIGTERM, end_with_this_program, signal};
 
 /// Numbers in the payload of 64 KB.
 const NUMBERS: usize = 10_700;
-/// How long the server may take to start, and to answer.
-const START: Duration = Duration::from_secs(60);
-const ANSWER: Duration = Duration::from_secs(120);
+/// How long the server can take to start, and to answer.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+const ANSWER_DEADLINE: Duration = Duration::from_secs(120);
 
 struct Args {
     bin: PathBuf,
@@ -50,7 +52,7 @@ fn args(words: &[String]) -> Result<Args, String> {
     Ok(args)
 }
 
-/// A number of bytes with or without k, m or g.
+/// Returns a number of bytes, given with or without k, m or g.
 fn bytes(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(['k', 'm', 'g', 'K', 'M', 'G']);
     let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
@@ -63,7 +65,7 @@ fn bytes(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
-/// The server and what is its own. Dropped, it is stopped.
+/// The server with its folder and a visitor. It is stopped when this is dropped.
 struct Server {
     child: Child,
     folder: PathBuf,
@@ -72,7 +74,7 @@ struct Server {
     keep: bool,
 }
 
-/// What was answered.
+/// An answer.
 struct Answer {
     status: u16,
     head: String,
@@ -89,9 +91,9 @@ impl Server {
     fn start(args: &Args) -> Self {
         let folder = std::env::temp_dir().join(format!("maju-page-{}", std::process::id()));
         for folder in [&folder, &folder.join("data")] {
-            std::fs::create_dir_all(folder).expect("a folder");
+            std::fs::create_dir_all(folder).expect("the folder can be made");
             // Postgres may run as another user.
-            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).expect("a folder");
+            std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).expect("the folder can be made");
         }
         let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|one| one.local_addr()).expect("a port").port();
         let mut command = match args.address_space {
@@ -107,20 +109,14 @@ impl Server {
         command.args(["serve", "--limits", "off", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"]);
         command.arg(folder.join("data")).current_dir(&folder).stdin(Stdio::null());
         command.stdout(log.try_clone().expect("a log")).stderr(log);
-        // SAFETY: one system call between fork and exec.
-        unsafe {
-            command.pre_exec(|| {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                Ok(())
-            });
-        }
+        end_with_this_program(&mut command);
         let child = command.spawn().expect("the server");
         Self { child, folder, port, cookie: String::new(), keep: args.keep }
     }
 
     /// Waits until it is ready, and makes a visitor who has accepted the rules.
     fn enter(&mut self) {
-        let until = Instant::now() + START;
+        let until = Instant::now() + START_DEADLINE;
         while self.ask("GET", "/readyz", None).is_none_or(|answer| answer.status != 200) {
             assert!(Instant::now() < until, "the server is not ready: {}", self.folder.join("log").display());
             std::thread::sleep(Duration::from_millis(50));
@@ -153,7 +149,7 @@ impl Server {
         Some(Answer { status, head, body: body_read })
     }
 
-    /// Reads a page and throws it away. Answers its size, and the status or that it did not come whole.
+    /// Reads a page and throws it away. Returns its size, and the status or what went wrong.
     fn page(port: u16, cookie: &str, room: &str, limit: usize) -> (usize, String) {
         let mut size = 0;
         let path = format!("/api/v1/rooms/{room}/messages?limit={limit}");
@@ -165,7 +161,7 @@ impl Server {
         (size, said)
     }
 
-    /// Resident memory in KiB: now, and the most since it was last asked.
+    /// Returns the resident memory in KiB: now, and the maximum since the last call.
     fn memory(&self) -> (u64, u64) {
         let process = format!("/proc/{}", self.child.id());
         let status = std::fs::read_to_string(format!("{process}/status")).unwrap_or_default();
@@ -177,12 +173,12 @@ impl Server {
         (of("VmRSS:"), of("VmHWM:"))
     }
 
-    /// How it ended, if it did.
+    /// Returns how it ended. `None` if it runs.
     fn ended(&mut self) -> Option<String> {
         self.child.try_wait().ok().flatten().map(|status| status.to_string())
     }
 
-    /// Asks Postgres for the sums of a room: bytes as text, and bytes as stored.
+    /// Returns the size of a room's payloads in Postgres: bytes as text, and bytes as stored.
     fn stored(&self, room: &str) -> Option<(i64, i64)> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
         runtime.block_on(async {
@@ -201,8 +197,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // SAFETY: a plain system call on numbers.
-        unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) };
+        signal(self.child.id() as i32, SIGTERM);
         let until = Instant::now() + Duration::from_secs(15);
         while Instant::now() < until && matches!(self.child.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(20));
@@ -217,7 +212,8 @@ impl Drop for Server {
     }
 }
 
-/// One request. Answers the status, the head, and whether the whole body came; `take` gets its bytes.
+/// Sends a request. Returns the status, the head, and `true` if the whole body came; `take`
+/// receives its bytes.
 fn ask(
     port: u16,
     cookie: &str,
@@ -227,7 +223,7 @@ fn ask(
     mut take: impl FnMut(&[u8]),
 ) -> Option<(u16, String, bool)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(ANSWER)).ok()?;
+    stream.set_read_timeout(Some(ANSWER_DEADLINE)).ok()?;
     let mut request = format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost:{port}\r\norigin: http://localhost:{port}\r\nconnection: close\r\n"
     );
@@ -254,17 +250,17 @@ fn ask(
     Some((status, head, length.is_none_or(|length| length == got)))
 }
 
-/// As the one who found it sent it: 6 bytes a number.
+/// Returns a payload as the finder of the problem sent it: 6 bytes a number.
 fn payload(numbers: usize) -> String {
     format!(r#"{{"kind":"text","text":"hi","x":[{}]}}"#, vec!["1e308"; numbers].join(","))
 }
 
-/// A client id for a number.
+/// Returns a client id for a number.
 fn id(of: usize) -> String {
     format!("00000000-0000-4000-8000-{of:012x}")
 }
 
-/// The most numbers that are accepted.
+/// Returns the most numbers that are accepted.
 fn largest(server: &Server) -> usize {
     let room = server.room();
     let (mut least, mut most) = (0, NUMBERS + 1);
@@ -276,7 +272,7 @@ fn largest(server: &Server) -> usize {
     least
 }
 
-/// Fills a room and reads its page, alone and in parallel. False when the server is gone.
+/// Fills a room and reads its page, alone and in parallel. Returns `false` if the server is gone.
 fn measure(server: &mut Server, args: &Args, name: &str, numbers: usize) -> bool {
     let (room, payload) = (server.room(), payload(numbers));
     let said = |what: &str, value: &dyn std::fmt::Display| println!("{name}.{what}: {value}");
@@ -329,7 +325,7 @@ fn measure(server: &mut Server, args: &Args, name: &str, numbers: usize) -> bool
     true
 }
 
-fn run_in(args: &Args) {
+fn measure_all(args: &Args) {
     let mut server = Server::start(args);
     server.enter();
     println!("rss_start_kib: {}", server.memory().0);
@@ -350,15 +346,13 @@ fn log_to_stderr(log: &Path) {
     text.lines().rev().take(10).for_each(|line| eprintln!("{line}"));
 }
 
-/// Runs with the words after `page`.
-pub fn run(words: &[String]) {
-    match args(words) {
-        Ok(args) => run_in(&args),
-        Err(why) => {
-            eprintln!("load page: {why}");
-            std::process::exit(2);
-        }
-    }
+/// Runs with the arguments after `page`.
+///
+/// # Errors
+/// If an argument is wrong.
+pub fn run(words: &[String]) -> Result<(), String> {
+    measure_all(&args(words)?);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -14,11 +14,12 @@ use std::time::Instant;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{Dice, seek, start};
+use super::{seek, start};
 use crate::ids::VisitorId;
 use crate::matching::limits::{ENTRY_DEADLINE, RETURN_DEADLINE};
 use crate::matching::local_visitors::{LocalVisitors, TrackedTicket};
 use crate::matching::model::{EndReason, Seek, TicketId};
+use crate::matching::simulation::SeededRng;
 use crate::matching::talks::{Ending, Side, Talk};
 use crate::rooms::Slot;
 
@@ -61,7 +62,7 @@ struct Person {
 }
 
 struct World {
-    dice: Dice,
+    dice: SeededRng,
     began: tokio::time::Instant,
     now: OffsetDateTime,
     nodes: Vec<Node>,
@@ -81,7 +82,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let node = |n| Node { id: Uuid::from_u128(n), local: LocalVisitors::default(), seen_at: start() };
         Self {
-            dice: Dice(seed),
+            dice: SeededRng::new(seed),
             began: tokio::time::Instant::now(),
             now: start(),
             nodes: (1..=NODES).map(|n| node(n as u128)).collect(),

@@ -1,19 +1,20 @@
-//! A socket by hand: frames that no honest client sends, as fast as they are taken, read or not.
+//! A hand-made WebSocket: it sends frames that no honest client sends, as fast as they are taken,
+//! and reads or does not read.
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::http::To;
+use crate::http::Endpoint;
 
-/// How long a handshake may take.
-const OPEN: Duration = Duration::from_secs(3);
-/// Bytes that are written at a time.
-const PIECE: usize = 16 * 1024;
+/// How long a handshake can take.
+const OPEN_DEADLINE: Duration = Duration::from_secs(3);
+/// Bytes of one write.
+const WRITE_BYTES: usize = 16 * 1024;
 
-/// How the answer to the frame with the id 2 begins.
-const OK: &[u8] = br#"{"re":2,"ok":"#;
+/// The beginning of the answer to the frame with id 2.
+const OK_PREFIX: &[u8] = br#"{"re":2,"ok":"#;
 
 pub const TEXT: u8 = 1;
 pub const BINARY: u8 = 2;
@@ -21,7 +22,8 @@ pub const CLOSE: u8 = 8;
 pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 
-/// A client's frame, masked with zeros. `last` is false for all but the last piece of a message.
+/// Returns a client's frame, masked with zeros. `last` is `false` for all but the last fragment of
+/// a message.
 pub fn frame(op: u8, last: bool, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![if last { 0x80 } else { 0 } | op];
     match payload.len() {
@@ -40,32 +42,33 @@ pub fn frame(op: u8, last: bool, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// How a flood went.
+/// How a flood ended.
 #[derive(Clone, Debug)]
-pub struct Flow {
+pub struct FloodResult {
     pub lasted: Duration,
-    /// Whether the node ended it.
+    /// `true` if the node ended it.
     pub ended: bool,
-    /// The close code, if one came. A node that closes on somebody who goes on writing resets, and then the code may be lost.
+    /// The close code, if one arrived. A node that closes while the client goes on writing resets
+    /// the connection, and then the code can be lost.
     pub code: Option<u16>,
     /// Frames that were taken in the last second.
     pub last_second: u64,
 }
 
 /// An upgraded socket.
-pub struct Raw {
+pub struct RawSocket {
     read: ReadHalf<TcpStream>,
     write: WriteHalf<TcpStream>,
 }
 
-impl Raw {
-    /// Upgrades. `None` when the node refuses or does not answer.
-    pub async fn open(to: To<'_>) -> Option<Self> {
-        timeout(OPEN, Self::upgrade(to)).await.ok()?
+impl RawSocket {
+    /// Opens a socket. `None` if the node refuses or does not answer.
+    pub async fn open(to: Endpoint<'_>) -> Option<Self> {
+        timeout(OPEN_DEADLINE, Self::upgrade(to)).await.ok()?
     }
 
-    async fn upgrade(to: To<'_>) -> Option<Self> {
-        let mut stream = TcpStream::connect(("127.0.0.1", to.door)).await.ok()?;
+    async fn upgrade(to: Endpoint<'_>) -> Option<Self> {
+        let mut stream = TcpStream::connect(("127.0.0.1", to.connect_port)).await.ok()?;
         let (port, cookie, address) = (to.port, to.cookie, to.address());
         let request = format!(
             "GET /ws HTTP/1.1\r\nhost: localhost:{port}\r\norigin: http://localhost:{port}\r\ncookie: {cookie}\r\n\
@@ -84,37 +87,38 @@ impl Raw {
         Some(Self { read, write })
     }
 
-    /// Writes bytes, whatever they are. False when the socket is gone or takes nothing for three seconds.
+    /// Writes bytes. Returns `false` if the socket is gone or takes nothing for three seconds.
     pub async fn write(&mut self, bytes: &[u8]) -> bool {
-        matches!(timeout(OPEN, self.write.write_all(bytes)).await, Ok(Ok(())))
+        matches!(timeout(OPEN_DEADLINE, self.write.write_all(bytes)).await, Ok(Ok(())))
     }
 
-    /// Says hello and joins a room, and waits until the answers are there.
+    /// Says hello, joins a room and waits for the answers. Returns `true` if both succeed.
     pub async fn enter(&mut self, room: &str, after: Option<u64>) -> bool {
         let after = after.map_or_else(String::new, |seq| format!(r#","after":{seq}"#));
         let join = format!(r#"{{"id":2,"type":"join","room":"{room}"{after}}}"#);
         self.write(&frame(TEXT, true, br#"{"id":1,"type":"hello"}"#)).await
             && self.write(&frame(TEXT, true, join.as_bytes())).await
-            && matches!(timeout(OPEN, self.answered()).await, Ok(true))
+            && matches!(timeout(OPEN_DEADLINE, self.answered()).await, Ok(true))
     }
 
-    /// Reads until the answer to the frame with the id 2 came. What comes before it is thrown away.
+    /// Reads until the answer to the frame with id 2. What comes before it is thrown away.
     async fn answered(&mut self) -> bool {
         while let Some((op, payload)) = next(&mut self.read).await {
-            if op == TEXT && payload.starts_with(OK) {
+            if op == TEXT && payload.starts_with(OK_PREFIX) {
                 return true;
             }
         }
         false
     }
 
-    /// Sends frames without end, each made with the next id, until `length` is over or the node ends it.
-    pub async fn flood(self, length: Duration, mut make: impl FnMut(u64) -> Vec<u8>) -> Flow {
+    /// Sends frames without end, each made with the next id, until `length` is over or the node
+    /// ends it.
+    pub async fn flood(self, length: Duration, mut make: impl FnMut(u64) -> Vec<u8>) -> FloodResult {
         let Self { read, mut write } = self;
         let began = Instant::now();
         let mut ending = tokio::spawn(end(read));
         let (mut taken, mut id) = (0, 10);
-        // How many had been taken, second by second.
+        // How many frames had been taken, and when.
         let mut marks = vec![(Duration::ZERO, 0)];
         let mut code = None;
         let ended = loop {
@@ -123,7 +127,7 @@ impl Raw {
                 break false;
             }
             let (mut bytes, first) = (Vec::new(), id);
-            while bytes.len() < PIECE {
+            while bytes.len() < WRITE_BYTES {
                 bytes.extend(make(id));
                 id += 1;
             }
@@ -141,7 +145,7 @@ impl Raw {
                     break true;
                 }
             }
-            // As fast as a good line brings it: this program shall leave the machine to the nodes.
+            // As fast as a good connection: this program must leave the machine to the nodes.
             sleep(Duration::from_millis(3)).await;
             if marks.last().is_none_or(|mark| mark.0 + Duration::from_millis(50) <= began.elapsed()) {
                 marks.push((began.elapsed(), taken));
@@ -151,11 +155,11 @@ impl Raw {
         let lasted = began.elapsed();
         let before = lasted.saturating_sub(Duration::from_secs(1));
         let then = marks.iter().rev().find(|mark| mark.0 <= before).map_or(0, |mark| mark.1);
-        Flow { lasted, ended, code, last_second: taken - then }
+        FloodResult { lasted, ended, code, last_second: taken - then }
     }
 }
 
-/// Reads frames until the socket ends. Answers the close code, if one came.
+/// Reads frames until the socket ends. Returns the close code, if one arrived.
 async fn end(mut read: ReadHalf<TcpStream>) -> Option<u16> {
     loop {
         let (op, payload) = next(&mut read).await?;
@@ -165,7 +169,7 @@ async fn end(mut read: ReadHalf<TcpStream>) -> Option<u16> {
     }
 }
 
-/// The next frame: its kind and what it holds. `None` when the socket is gone.
+/// Returns the opcode and payload of the next frame. `None` if the socket is gone.
 async fn next(read: &mut ReadHalf<TcpStream>) -> Option<(u8, Vec<u8>)> {
     let op = read.read_u8().await.ok()? & 0x0f;
     let length = match read.read_u8().await.ok()? & 0x7f {

@@ -1,12 +1,14 @@
-//! Planted damage: what is stored is spoilt just before the check, to show that the checker sees it. `--plant` chooses.
+//! Planted damage: stored data is changed just before the check, to show that the checker notices.
+//! `--plant` chooses the kind.
 use tokio_postgres::Client;
 
-/// Each kind of damage, what the summary must name for it, and the statements that do it.
-pub const DAMAGE: [(&str, &str, &str); 10] = [
+/// Each kind of damage, the kind of problem that must be found, and the statements that do it.
+pub const ALL: [(&str, &str, &str); 10] = [
     (
         "lost",
         "lost",
-        // The newest entry of the longest log, with the head moved back: dense still, and yet an ack is gone.
+        // Deletes the newest entry of the longest log and moves the head back: the log has no gap,
+        // but an acknowledged entry is lost.
         "WITH longest AS (SELECT room_id, seq FROM room_head ORDER BY seq DESC LIMIT 1),
               gone AS (DELETE FROM message m USING longest l WHERE m.room_id = l.room_id AND m.seq = l.seq)
          UPDATE room_head h SET seq = h.seq - 1 FROM longest l WHERE h.room_id = l.room_id",
@@ -45,7 +47,8 @@ pub const DAMAGE: [(&str, &str, &str); 10] = [
     (
         "ticket",
         "waiter",
-        // Somebody who never sought. The nodes would sweep it away within a second.
+        // Gives a ticket to a visitor who never sought. Without the trigger the nodes would delete
+        // it within a second.
         "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
          CREATE TRIGGER keep BEFORE DELETE ON random_ticket FOR EACH ROW EXECUTE FUNCTION keep();
          INSERT INTO random_ticket (public_id, visitor_id, node, interests, languages, translate, since)
@@ -53,9 +56,9 @@ pub const DAMAGE: [(&str, &str, &str); 10] = [
     ),
 ];
 
-/// Spoils what is stored. Answers which kind of broken promise must be found.
-pub async fn spoil(db: &Client, name: &str) -> Result<&'static str, tokio_postgres::Error> {
-    let (_, found_as, statements) = DAMAGE.iter().find(|known| known.0 == name).expect("checked when it was read");
+/// Damages the stored data. Returns which kind of problem must be found.
+pub async fn plant(db: &Client, name: &str) -> Result<&'static str, tokio_postgres::Error> {
+    let (_, found_as, statements) = ALL.iter().find(|known| known.0 == name).expect("checked when it was read");
     db.batch_execute(statements).await?;
     Ok(found_as)
 }

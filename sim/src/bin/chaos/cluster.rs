@@ -1,107 +1,99 @@
-//! A world of its own: two nodes, a Postgres, a real Redis, and proxies between all of them.
+//! The cluster under test: two nodes, a Postgres, a real Redis, and proxies between all of them.
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+use sim::sys::{SIGTERM, end_with_this_program, signal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use crate::clocks::Clocks;
-use crate::http::{self, To};
+use crate::http::{self, Endpoint};
 use crate::postgres::{self, Postgres};
 use crate::proxy::{Proxy, Target};
 use crate::volume::Volume;
 
-/// What a node that was hung or cut off may take to come to itself, before promises about time hold again.
-const GRACE: Duration = Duration::from_millis(1_500);
+/// How long a node can take to recover after it was hung or cut off, before limits of time apply
+/// again.
+const RECOVERY_TIME: Duration = Duration::from_millis(1_500);
 
-/// What a world is made of.
+/// What a cluster consists of.
 pub struct Setup {
     pub bin: PathBuf,
-    /// Postgres stands aside, and each node reaches it over a proxy of its own. Else the nodes share a data folder: one of
-    /// them runs Postgres, and the other takes it over.
+    /// If `true`, Postgres runs apart from the nodes, and each node reaches it through a proxy of
+    /// its own. If `false`, the nodes share a data folder: one of them runs Postgres, and the other
+    /// takes it over.
     pub aside: bool,
-    /// Whether the data folder is to be a small volume of its own, or why it cannot be.
+    /// Whether the data folder is on a small volume of its own, or why it cannot be.
     pub volume: Result<bool, String>,
     /// The nodes are one site behind a balancer.
     pub balanced: bool,
-    /// Whether limits hold, with an address for each visitor. Else they are off.
+    /// Whether rate limits are on, with an address for each visitor.
     pub limits: bool,
-    /// Whether clocks are to jump.
+    /// Whether the nodes' clocks can jump.
     pub clocks: bool,
 }
 
-/// A node's process: there, or not wanted now.
+/// A node's process.
 #[derive(Default)]
 struct Process {
     child: Option<Child>,
-    /// The supervisor starts it again when it ended by itself.
+    /// `true` if the supervisor starts it again when it ends by itself.
     wanted: bool,
-    /// Since when it has been ready; an end before that is a start that failed.
+    /// When it became ready. If it ends before that, its start has failed.
     ready: Option<Instant>,
-    /// It is stopped or cut off from its clients now.
-    upset: bool,
-    /// Until when it was.
-    upset_until: Option<Instant>,
+    /// `true` while it is stopped or cut off from its clients.
+    disturbed: bool,
+    /// When that last changed.
+    disturbed_until: Option<Instant>,
 }
 
 /// A node and the ways to it.
 pub struct Node {
     pub port: u16,
-    /// What clients connect to.
-    pub door: Proxy,
-    /// What it connects to for Redis.
-    pub link: Proxy,
-    /// What it connects to for Postgres, where that stands aside.
-    pub well: Proxy,
+    /// Clients connect to this.
+    pub client_proxy: Proxy,
+    /// The node connects to this for Redis.
+    pub redis_proxy: Proxy,
+    /// The node connects to this for Postgres, where that runs apart.
+    pub postgres_proxy: Proxy,
     process: Mutex<Process>,
 }
 
-/// Everything that runs.
-pub struct World {
+/// All processes and proxies of a run.
+pub struct Cluster {
     pub folder: PathBuf,
     setup: Setup,
     pub nodes: [Node; 2],
-    /// The balancer's port.
-    pub front: u16,
+    pub balancer_port: u16,
     postgres: Option<Postgres>,
-    /// The data folder's volume, or why there is none.
+    /// The volume of the data folder, or why there is none.
     pub volume: Result<Volume, String>,
-    /// What makes the nodes' clocks jump, or why they cannot.
+    /// The clocks of the nodes, or why they cannot jump.
     pub clocks: Result<Clocks, String>,
     redis_port: u16,
     redis: Mutex<Option<Child>>,
 }
 
-/// How a node that was wanted ended by itself.
+/// A node that ended by itself though it was wanted.
 pub struct Ended {
     pub node: usize,
     pub status: ExitStatus,
     pub was_ready: bool,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Sends a signal to one process, known by its id. Answers whether it was there.
-pub fn signal(pid: i32, signal: i32) -> bool {
-    // SAFETY: a plain system call on numbers.
-    pid > 1 && unsafe { libc::kill(pid, signal) } == 0
-}
-
-/// The process that started another one.
+/// Returns the process that started another one.
 fn parent(pid: i32) -> Option<i32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit(") ").next()?.split(' ').nth(1)?.parse().ok()
 }
 
-/// Ports below the range of outgoing connections, so that nobody's client takes one while its server is down.
+/// Returns ports below the range of outgoing connections, so that no client takes one while its
+/// server is down.
 fn free_ports(count: usize) -> Vec<u16> {
     let mut ports = Vec::new();
     let mut port = 20_000 + (std::process::id() % 600) as u16 * 16;
@@ -114,7 +106,8 @@ fn free_ports(count: usize) -> Vec<u16> {
     ports
 }
 
-/// Lets a program that counts which lines run write where it was told to, and nowhere else.
+/// Lets an instrumented program write its coverage to the folder that was asked for, and nowhere
+/// else.
 pub fn keep_profile(command: &mut Command, folder: &Path) {
     command.current_dir(folder);
     if let Some(place) = std::env::var_os("LLVM_PROFILE_FILE") {
@@ -122,25 +115,20 @@ pub fn keep_profile(command: &mut Command, folder: &Path) {
     }
 }
 
-/// Starts a program that ends with us and writes to a log.
+/// Starts a program that ends when this program ends, and that writes to a log.
 pub fn launch(command: &mut Command, log: &Path) -> Child {
     let log: File = OpenOptions::new().create(true).append(true).open(log).expect("a log");
     command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
-    // SAFETY: one system call between fork and exec.
-    unsafe {
-        command.pre_exec(|| {
-            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-            Ok(())
-        });
-    }
+    end_with_this_program(command);
     command.spawn().expect("a program to start")
 }
 
-impl World {
-    /// Makes the folder and the proxies, and starts Redis, Postgres and both nodes. Answers when both are ready.
+impl Cluster {
+    /// Makes the folder and the proxies, starts Redis, Postgres and both nodes, and returns when
+    /// both nodes are ready.
     pub async fn start(setup: Setup) -> Self {
         let folder = std::env::temp_dir().join(format!("maju-chaos-{}", std::process::id()));
-        // Postgres may run as another user: it must be able to reach its folder.
+        // Postgres may run as another user, which must be able to reach its folder.
         for folder in [&folder, &folder.join("data")] {
             std::fs::create_dir_all(folder).expect("a folder");
             std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o755)).expect("a folder");
@@ -151,15 +139,15 @@ impl World {
             Err(why) => Err(why.clone()),
         };
         let ports = free_ports(10);
-        let (redis_port, front) = (ports[8], ports[9]);
+        let (redis_port, balancer_port) = (ports[8], ports[9]);
         let socket = Target::Socket(folder.join("data/run/.s.PGSQL.5432"));
         let mut nodes = Vec::new();
         for ports in ports[..8].chunks(4) {
             nodes.push(Node {
                 port: ports[0],
-                door: Proxy::start(ports[1], Target::Port(ports[0])).await,
-                link: Proxy::start(ports[2], Target::Port(redis_port)).await,
-                well: Proxy::start(ports[3], socket.clone()).await,
+                client_proxy: Proxy::start(ports[1], Target::Port(ports[0])).await,
+                redis_proxy: Proxy::start(ports[2], Target::Port(redis_port)).await,
+                postgres_proxy: Proxy::start(ports[3], socket.clone()).await,
                 process: Mutex::default(),
             });
         }
@@ -167,51 +155,51 @@ impl World {
         let postgres = if setup.aside { Some(Postgres::start(&setup.bin, &folder).await) } else { None };
         let clocks = if setup.clocks { Clocks::find(&folder) } else { Err("no clock was asked for".to_owned()) };
         let redis = Mutex::default();
-        let world = Self { folder, setup, nodes, front, postgres, volume, clocks, redis_port, redis };
-        world.start_redis().await;
+        let cluster = Self { folder, setup, nodes, balancer_port, postgres, volume, clocks, redis_port, redis };
+        cluster.start_redis().await;
         for node in 0..2 {
-            world.start_node(node);
+            cluster.start_node(node);
             assert!(
-                world.ready_within(node, Duration::from_secs(60)).await,
+                cluster.ready_within(node, Duration::from_secs(60)).await,
                 "node {} did not start: {}",
                 node + 1,
-                world.folder.display()
+                cluster.folder.display()
             );
         }
-        world
+        cluster
     }
 
-    /// Whether Postgres stands aside.
+    /// Returns `true` if Postgres runs apart from the nodes.
     pub fn is_aside(&self) -> bool {
         self.setup.aside
     }
 
-    /// Whether a balancer chooses the node.
+    /// Returns `true` if a balancer chooses the node.
     pub fn is_balanced(&self) -> bool {
         self.setup.balanced
     }
 
-    /// Starts Postgres again when it has ended and no node looks after it.
-    pub fn tend_postgres(&self) {
-        self.postgres.iter().for_each(Postgres::tend);
+    /// Starts Postgres again if it has ended and no node restarts it.
+    pub fn restart_postgres(&self) {
+        self.postgres.iter().for_each(Postgres::restart_if_ended);
     }
 
-    /// Where Postgres's socket is.
+    /// Returns the folder of Postgres's socket.
     pub fn socket_folder(&self) -> PathBuf {
         self.folder.join("data/run")
     }
 
-    /// Whom a request through a node's door is for.
-    pub fn to<'a>(&self, node: usize, cookie: &'a str) -> To<'a> {
+    /// Returns where to send a visitor's request to a node, through the proxy of its clients.
+    pub fn endpoint<'a>(&self, node: usize, cookie: &'a str) -> Endpoint<'a> {
         if self.setup.balanced {
-            return To { door: self.front, port: self.front, cookie };
+            return Endpoint { connect_port: self.balancer_port, port: self.balancer_port, cookie };
         }
-        To { door: self.nodes[node].door.port, port: self.nodes[node].port, cookie }
+        Endpoint { connect_port: self.nodes[node].client_proxy.port, port: self.nodes[node].port, cookie }
     }
 
-    /// The same past the door: a socket through it takes three files of this program.
-    pub fn straight<'a>(&self, node: usize, cookie: &'a str) -> To<'a> {
-        To { door: self.nodes[node].port, ..self.to(node, cookie) }
+    /// Returns the same without the proxy, which takes three files of this program for each socket.
+    pub fn direct_endpoint<'a>(&self, node: usize, cookie: &'a str) -> Endpoint<'a> {
+        Endpoint { connect_port: self.nodes[node].port, ..self.endpoint(node, cookie) }
     }
 
     pub fn start_node(&self, node: usize) {
@@ -222,7 +210,7 @@ impl World {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("MAJU_LOG_FILTER", "info,maju=debug");
         keep_profile(&mut command, &self.folder);
-        // Only the node's: it clears the environment of the Postgres that it starts.
+        // Only for the node: it clears the environment of the Postgres that it starts.
         self.clocks.iter().for_each(|clocks| clocks.give(node, &mut command));
         command.args(["serve", "--log", "json", "--listen", &format!("127.0.0.1:{}", place.port)]);
         if self.setup.limits {
@@ -231,41 +219,45 @@ impl World {
             command.args(["--limits", "off"]);
         }
         if self.setup.aside {
-            let (role, port) = (postgres::ROLES[node], place.well.port);
+            let (role, port) = (postgres::ROLES[node], place.postgres_proxy.port);
             command.args(["--database-url", &format!("postgres://{role}@127.0.0.1:{port}/maju?sslmode=disable")]);
         } else {
             command.arg("--data-dir").arg(self.folder.join("data"));
         }
         if self.setup.balanced {
-            command.args(["--public-url", &format!("http://localhost:{}", self.front)]);
+            command.args(["--public-url", &format!("http://localhost:{}", self.balancer_port)]);
         }
-        command.args(["--redis-url", &format!("redis://127.0.0.1:{}", place.link.port)]);
+        command.args(["--redis-url", &format!("redis://127.0.0.1:{}", place.redis_proxy.port)]);
         let child = launch(&mut command, &self.folder.join(format!("node{}.log", node + 1)));
-        *lock(&place.process) = Process { child: Some(child), wanted: true, ..Process::default() };
+        *place.process.lock() = Process { child: Some(child), wanted: true, ..Process::default() };
     }
 
-    /// Notes that a node is hung or cut off from its clients, or not any more.
-    pub fn set_upset(&self, node: usize, upset: bool) {
-        let mut process = lock(&self.nodes[node].process);
-        process.upset = upset;
-        process.upset_until = Some(Instant::now());
+    /// Records that a node is hung or cut off from its clients, or no longer.
+    pub fn set_disturbed(&self, node: usize, disturbed: bool) {
+        let mut process = self.nodes[node].process.lock();
+        process.disturbed = disturbed;
+        process.disturbed_until = Some(Instant::now());
     }
 
-    /// Whether nothing has been done to a node itself, or between it and its clients, since then.
-    pub fn is_calm(&self, node: usize, since: Instant) -> bool {
-        let process = lock(&self.nodes[node].process);
-        let before = |at: Instant| at + GRACE <= since;
-        process.wanted && !process.upset && process.ready.is_some_and(before) && process.upset_until.is_none_or(before)
+    /// Returns `true` if nothing has been done to a node, or between it and its clients, since
+    /// `since`.
+    pub fn is_undisturbed(&self, node: usize, since: Instant) -> bool {
+        let process = self.nodes[node].process.lock();
+        let before = |at: Instant| at + RECOVERY_TIME <= since;
+        process.wanted
+            && !process.disturbed
+            && process.ready.is_some_and(before)
+            && process.disturbed_until.is_none_or(before)
     }
 
-    /// A node's process id while it runs.
+    /// Returns a node's process id. `None` if it does not run.
     pub fn pid(&self, node: usize) -> Option<i32> {
-        lock(&self.nodes[node].process).child.as_ref().map(|child| child.id() as i32)
+        self.nodes[node].process.lock().child.as_ref().map(|child| child.id() as i32)
     }
 
-    /// As `kill -9` does it.
+    /// Ends a node as `kill -9` does.
     pub fn kill_node(&self, node: usize) {
-        let mut process = lock(&self.nodes[node].process);
+        let mut process = self.nodes[node].process.lock();
         (process.wanted, process.ready) = (false, None);
         if let Some(mut child) = process.child.take() {
             let _ = child.kill();
@@ -274,18 +266,19 @@ impl World {
         }
     }
 
-    /// Asks a node to stop and waits for its end; `None` when it did not end in time (it is killed then).
+    /// Asks a node to stop and waits for its end. `None` if it did not end in time; then it is
+    /// killed.
     pub async fn stop_node(&self, node: usize, within: Duration) -> Option<ExitStatus> {
         let pid = {
-            let mut process = lock(&self.nodes[node].process);
+            let mut process = self.nodes[node].process.lock();
             (process.wanted, process.ready) = (false, None);
             process.child.as_ref()?.id() as i32
         };
-        signal(pid, libc::SIGTERM);
+        signal(pid, SIGTERM);
         let until = Instant::now() + within;
         while Instant::now() < until {
             {
-                let mut process = lock(&self.nodes[node].process);
+                let mut process = self.nodes[node].process.lock();
                 if let Some(Ok(Some(status))) = process.child.as_mut().map(Child::try_wait) {
                     process.child = None;
                     return Some(status);
@@ -297,12 +290,12 @@ impl World {
         None
     }
 
-    /// Starts again the nodes that ended though they were wanted, and says which.
+    /// Starts the nodes again that ended though they were wanted, and returns them.
     pub async fn supervise(&self) -> Vec<Ended> {
         let mut ended = Vec::new();
         for node in 0..2 {
             let found = {
-                let mut process = lock(&self.nodes[node].process);
+                let mut process = self.nodes[node].process.lock();
                 let was_ready = process.ready.is_some();
                 let status = process.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
                 status.filter(|_| process.wanted).map(|status| Ended { node, status, was_ready })
@@ -310,7 +303,7 @@ impl World {
             if let Some(found) = found {
                 ended.push(found);
                 self.start_node(node);
-            } else if lock(&self.nodes[node].process).ready.is_none() && self.is_ready(node).await {
+            } else if self.nodes[node].process.lock().ready.is_none() && self.is_ready(node).await {
                 self.set_ready(node);
             }
         }
@@ -318,18 +311,19 @@ impl World {
     }
 
     fn set_ready(&self, node: usize) {
-        lock(&self.nodes[node].process).ready.get_or_insert_with(Instant::now);
+        self.nodes[node].process.lock().ready.get_or_insert_with(Instant::now);
     }
 
-    /// Asks a node one of its probes, past the proxies. None: no answer within three seconds.
+    /// Requests a probe of a node, without the proxies. `None` without an answer within three
+    /// seconds.
     pub async fn probe(&self, node: usize, path: &str) -> Option<u16> {
-        let site = if self.setup.balanced { self.front } else { self.nodes[node].port };
-        let to = To { door: self.nodes[node].port, port: site, cookie: "" };
+        let site = if self.setup.balanced { self.balancer_port } else { self.nodes[node].port };
+        let to = Endpoint { connect_port: self.nodes[node].port, port: site, cookie: "" };
         let answer = timeout(Duration::from_secs(3), http::ask(to, "GET", path, None)).await;
         answer.ok().flatten().map(|answer| answer.status)
     }
 
-    /// Whether a node says that it is ready.
+    /// Returns `true` if a node says that it is ready.
     pub async fn is_ready(&self, node: usize) -> bool {
         self.probe(node, "/readyz").await == Some(200)
     }
@@ -346,7 +340,7 @@ impl World {
         false
     }
 
-    /// Starts Redis, empty, and waits until it answers.
+    /// Starts an empty Redis and waits until it answers.
     pub async fn start_redis(&self) {
         let port = self.redis_port.to_string();
         let found = ["redis-server", "valkey-server"].into_iter().find(|program| {
@@ -358,9 +352,9 @@ impl World {
             .arg("--dir")
             .arg(&self.folder);
         let child = launch(&mut command, &self.folder.join("redis.log"));
-        *lock(&self.redis) = Some(child);
+        *self.redis.lock() = Some(child);
         for _ in 0..200 {
-            if self.redis_says("PING").await.is_some_and(|said| said.starts_with("+PONG")) {
+            if self.redis_command("PING").await.is_some_and(|said| said.starts_with("+PONG")) {
                 return;
             }
             sleep(Duration::from_millis(20)).await;
@@ -369,18 +363,18 @@ impl World {
     }
 
     pub fn redis_pid(&self) -> Option<i32> {
-        lock(&self.redis).as_ref().map(|child| child.id() as i32)
+        self.redis.lock().as_ref().map(|child| child.id() as i32)
     }
 
     pub fn kill_redis(&self) {
-        if let Some(mut child) = lock(&self.redis).take() {
+        if let Some(mut child) = self.redis.lock().take() {
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 
-    /// Says a word to Redis itself, past the proxies.
-    pub async fn redis_says(&self, word: &str) -> Option<String> {
+    /// Sends a command to Redis itself, without the proxies.
+    pub async fn redis_command(&self, word: &str) -> Option<String> {
         let talk = async {
             let mut stream = TcpStream::connect(("127.0.0.1", self.redis_port)).await.ok()?;
             stream.write_all(format!("{word}\r\n").as_bytes()).await.ok()?;
@@ -391,23 +385,24 @@ impl World {
         timeout(Duration::from_secs(1), talk).await.ok().flatten()
     }
 
-    /// The postmaster's process id, while it runs.
+    /// Returns the postmaster's process id. `None` if it does not run.
     pub fn postmaster(&self) -> Option<i32> {
         let text = std::fs::read_to_string(self.folder.join("data/pg/postmaster.pid")).ok()?;
         let pid: i32 = text.lines().next()?.trim().parse().ok()?;
-        // The file outlives a `kill -9`, and ids are used again: only a process of this data folder counts.
+        // The file outlives a `kill -9`, and process ids are used again: only a process in this
+        // data folder counts.
         let place = std::fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
         (place == self.folder.join("data/pg")).then_some(pid)
     }
 
-    /// Which node started the Postgres that runs, and the postmaster's process id.
+    /// Returns which node started the running Postgres, and the postmaster's process id.
     pub fn owner(&self) -> Option<(usize, i32)> {
         let postmaster = self.postmaster()?;
         let parent = parent(postmaster)?;
         (0..2).find(|node| self.pid(*node) == Some(parent)).map(|node| (node, postmaster))
     }
 
-    /// The postmaster's children whose title holds a word: all for an empty one.
+    /// Returns the postmaster's children whose title contains a word. An empty word matches all.
     pub fn backends(&self, title: &str) -> Vec<i32> {
         let Some(postmaster) = self.postmaster() else { return Vec::new() };
         let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
@@ -422,7 +417,7 @@ impl World {
         found
     }
 
-    /// Lines of the nodes' logs that tell of a panic.
+    /// Returns the lines of the nodes' logs that report a panic.
     pub fn panics(&self) -> Vec<String> {
         let logs = (1..=2).filter_map(|node| std::fs::read_to_string(self.folder.join(format!("node{node}.log"))).ok());
         logs.flat_map(|log| {
@@ -432,9 +427,9 @@ impl World {
         .collect()
     }
 
-    /// Ends everything: nodes in order, then whatever is left.
+    /// Stops the nodes in order, then everything else.
     pub async fn end(&self) {
-        // The sharer first: the owner takes Postgres with it.
+        // The node that shares Postgres first: the owner stops Postgres when it stops.
         for node in [1, 0] {
             let _ = self.stop_node(node, Duration::from_secs(10)).await;
         }
@@ -445,7 +440,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for Cluster {
     fn drop(&mut self) {
         for node in 0..2 {
             self.kill_node(node);
