@@ -27,7 +27,7 @@ check: web/node_modules/.maju-lock ## Check format, lints, types, and that gener
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	MAJU_SKIP_WEB=1 $(CARGO) clippy --locked --no-default-features -- -D warnings
 	$(NPM) run --silent check
-	@node .ci/gen.mjs --check
+	@$(CARGO) xtask gen --check
 
 fix: web/node_modules/.maju-lock ## Repair formatting and simple lints
 	$(CARGO) fmt --all
@@ -36,17 +36,14 @@ fix: web/node_modules/.maju-lock ## Repair formatting and simple lints
 	$(NPM) run --silent fix
 
 gen: web/node_modules/.maju-lock ## Rewrite generated files: .sqlx, the types of the client
-	@node .ci/gen.mjs
-	MAJU_GEN=1 $(CARGO) test --locked --quiet in_step
+	@$(CARGO) xtask gen
 
 e2e: needs web/node_modules/.maju-lock ## Run the browser tests alone
 	$(CARGO) build --locked
 	MAJU_BIN="$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/maju" $(NPM) run e2e
 
-bench: build ## Measure the optimised build, with bare servers in the same run
-	@node .ci/bench.mjs
-	$(CARGO) build --locked --release -p sim
-	@node sim/bench.mjs
+bench: ## Measure the optimised build, with bare servers in the same run; ONLY="pairs idle" selects some
+	@$(CARGO) xtask bench $(ONLY)
 
 # For five sixths of the time Postgres runs separately, and each node can be cut off from it. Then one
 # of the nodes runs Postgres.
@@ -62,7 +59,7 @@ rolling: needs ## Restart two nodes behind a balancer 40 times under load; CLIEN
 	@"$(BUILT)/chaos" rolling --rounds $(or $(ROUNDS),20) $(if $(CLIENTS),--clients $(CLIENTS)) $(if $(SEED),--seed $(SEED)) --bin "$(BUILT)/maju"
 
 faults: ## Plant mistakes in the server, and check that a test catches each; ONLY=a,b selects some
-	@.ci/faults.mjs
+	@$(CARGO) xtask faults $(if $(ONLY),--only $(ONLY))
 
 needs: ## Install what only the tests need, or print the command
 	@.ci/needs
