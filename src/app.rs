@@ -1,4 +1,5 @@
-//! The application: what every verb may ask for. It starts from its pool, its relay and its clock, so that two nodes run in one test.
+//! The application: the state of a node. It starts from its pool, its relay and its clock, so that
+//! two nodes run in one test.
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -13,19 +14,19 @@ use crate::realtime::{Hub, Relay};
 use crate::tasks::Tasks;
 use crate::{accounts, cms, db, http, matching, moderation, ready, rooms};
 
-/// A node of the service. Cheap to clone.
+/// A handle to a node of the service. Cheap to clone.
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
 
-/// How many database connections a node holds besides those of its pool.
+/// Returns how many database connections a node has besides those of its pool.
 pub fn own_connections() -> u32 {
     rooms::own_connections() + matching::own_connections()
 }
 
-/// The parts of a node. Each noun keeps its own state behind its own door.
+/// The parts of a node. The state of each noun is private to that noun.
 pub struct Parts {
     pub config: Config,
-    /// This start of this node; leases and tickets carry it.
+    /// Identifies this node since this start, in leases and tickets.
     pub node: Uuid,
     pub clock: Clock,
     pub tasks: Tasks,
@@ -49,7 +50,11 @@ impl Deref for App {
 }
 
 impl App {
-    /// Builds a node over a migrated database and starts its tasks (writers, feed, matcher, sweepers).
+    /// Builds a node on a migrated database and starts its tasks (writers, feed, matcher,
+    /// sweepers).
+    ///
+    /// # Errors
+    /// If the database cannot be read.
     pub async fn start(config: Config, db: PgPool, relay: Relay, clock: Clock) -> Result<Self> {
         let requested_at = Instant::now();
         clock.sync(db::now(&db).await?, requested_at);
@@ -83,7 +88,7 @@ impl App {
         Ok(app)
     }
 
-    /// True from the moment the node was requested_at to stop.
+    /// Returns `true` from the moment the node is asked to stop.
     pub fn is_stopping(&self) -> bool {
         self.tasks.draining.is_cancelled()
     }

@@ -1,15 +1,17 @@
-//! The architecture, checked: who imports whom, SQL only in stores, a first line in every file, files that stay short.
+//! The tests of the architecture: which module imports which, SQL only in stores, a first line in
+//! every file, a length at which a file is split.
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Lines at which a file should be split.
-const LONGEST: usize = 500;
-/// What anybody may import: the root modules without a noun.
-const ANYBODY: [&str; 11] =
+/// Lines at which a file is split.
+const MAX_LINES: usize = 500;
+/// The modules that every module can import: those without a noun.
+const COMMON: [&str; 11] =
     ["error", "config", "app", "clock", "faults", "ids", "locale", "log_throttle", "tasks", "testing", "text"];
 
-/// The import table of DESIGN.md 3: the modules that a folder (or root file) may name besides [`ANYBODY`].
+/// The import table: the modules that a folder (or root file) can import besides [`COMMON`]. `None`
+/// if it has no line in the table.
 fn allowed(module: &str) -> Option<&'static [&'static str]> {
     Some(match module {
         "main" => &[],
@@ -46,7 +48,8 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "realtime" => &["connection_url", "db"],
         "http" | "db" | "telemetry" => &["db"],
         "spa" => &["http"],
-        // The app gathers each noun's state; the settings read the command line; errors know a lost database.
+        // The app has the state of each noun, the settings come from the command line, and errors
+        // recognise a lost database.
         "app" => &["accounts", "cms", "db", "http", "matching", "moderation", "realtime", "ready", "rooms"],
         "config" => &["cli", "connection_url"],
         "error" => &["db"],
@@ -80,7 +83,7 @@ fn sources(folder: &str, endings: &[&str]) -> BTreeMap<PathBuf, String> {
     found.into_iter().map(|(path, text)| (path.strip_prefix(&root).unwrap().to_owned(), text)).collect()
 }
 
-/// The folder or root file a source belongs to.
+/// Returns the folder or root file that a source belongs to.
 fn module(path: &Path) -> String {
     let first = path.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
     first.strip_suffix(".rs").map(str::to_owned).unwrap_or(first)
@@ -91,13 +94,13 @@ fn is_test(path: &Path) -> bool {
     text.contains("tests") || text == "testing.rs" || text == "tidy.rs" || text.ends_with("generated.rs")
 }
 
-/// The code before a file's own tests, without comments.
+/// Returns the code before a file's own tests, without comments.
 fn code(text: &str) -> String {
     let body = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     body.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// Modules that a source names by `crate::x`, in `use` lists too.
+/// Returns the modules that code names as `crate::x`, also in lists.
 fn imports(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (at, _) in code.match_indices("crate::") {
@@ -125,11 +128,11 @@ fn imports(code: &str) -> Vec<String> {
 }
 
 #[test]
-fn arrows_go_down_only() {
+fn modules_import_only_what_the_table_allows() {
     let mut wrong = Vec::new();
     for (path, text) in sources("src", &[".rs"]) {
         let own = module(&path);
-        let Some(may) = allowed(&own) else {
+        let Some(allowed) = allowed(&own) else {
             wrong.push(format!("{}: '{own}' has no line in the import table", path.display()));
             continue;
         };
@@ -137,8 +140,8 @@ fn arrows_go_down_only() {
             continue;
         }
         for name in imports(&code(&text)) {
-            if name != own && !ANYBODY.contains(&name.as_str()) && !may.contains(&name.as_str()) {
-                wrong.push(format!("{}: {own} may not import {name}", path.display()));
+            if name != own && !COMMON.contains(&name.as_str()) && !allowed.contains(&name.as_str()) {
+                wrong.push(format!("{}: {own} must not import {name}", path.display()));
             }
         }
     }
@@ -177,8 +180,8 @@ fn the_import_reader_sees_lists() {
 }
 
 #[test]
-fn sql_stands_in_stores_only() {
-    let may = |path: &Path| {
+fn sql_is_only_in_stores() {
+    let is_allowed = |path: &Path| {
         let own = module(path);
         let in_store = path.components().any(|part| part.as_os_str() == "store.rs" || part.as_os_str() == "store");
         // The planted faults of the schema are statements of the tests.
@@ -188,7 +191,7 @@ fn sql_stands_in_stores_only() {
     for (path, text) in sources("src", &[".rs"]) {
         let code = code(&text);
         let sql = ["sqlx::query", "query!(", "query_as!(", "query_scalar!("].iter().any(|call| code.contains(call));
-        if sql && !may(&path) {
+        if sql && !is_allowed(&path) {
             wrong.push(path.display().to_string());
         }
     }
@@ -196,7 +199,7 @@ fn sql_stands_in_stores_only() {
 }
 
 #[test]
-fn transports_never_publish_and_the_carriers_know_no_noun() {
+fn transports_never_publish() {
     let mut wrong = Vec::new();
     for (path, text) in sources("src", &[".rs"]) {
         let code = code(&text);
@@ -206,26 +209,26 @@ fn transports_never_publish_and_the_carriers_know_no_noun() {
                 .iter()
                 .any(|call| code.contains(call))
         {
-            wrong.push(format!("{}: the noun publishes, after its commit", path.display()));
+            wrong.push(format!("{}: the noun publishes, after the commit", path.display()));
         }
         if !is_test(&path) && code.contains("super::super::") {
-            wrong.push(format!("{}: say crate::", path.display()));
+            wrong.push(format!("{}: write crate::", path.display()));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
-fn every_file_says_what_it_is_and_stays_short() {
+fn every_file_begins_with_its_purpose_and_is_short() {
     let mut wrong = Vec::new();
     for (folder, ending, mark) in [("src", ".rs", "//! "), ("web/src", ".ts", "//! "), ("web/src", ".svelte", "<!--")] {
         for (path, text) in sources(folder, &[ending]) {
             if !text.starts_with(mark) {
-                wrong.push(format!("{folder}/{}: begin with a line that says what it is", path.display()));
+                wrong.push(format!("{folder}/{}: begin with a line about its purpose", path.display()));
             }
             let lines = text.lines().count();
-            if lines > LONGEST {
-                wrong.push(format!("{folder}/{}: {lines} lines, split it at {LONGEST}", path.display()));
+            if lines > MAX_LINES {
+                wrong.push(format!("{folder}/{}: {lines} lines, split it at {MAX_LINES}", path.display()));
             }
         }
     }
@@ -233,23 +236,23 @@ fn every_file_says_what_it_is_and_stays_short() {
 }
 
 #[test]
-fn folders_read_alike() {
-    const ODD: [&str; 5] = ["types.rs", "utils.rs", "common.rs", "core.rs", "helpers.rs"];
+fn nouns_have_the_same_shape() {
+    const VAGUE: [&str; 5] = ["types.rs", "utils.rs", "common.rs", "core.rs", "helpers.rs"];
     for (path, _) in sources("src", &[".rs"]) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        assert!(!ODD.contains(&name.as_str()), "{}: a name that says nothing", path.display());
+        assert!(!VAGUE.contains(&name.as_str()), "{}: a vague name", path.display());
     }
     for noun in ["accounts", "cms", "matching", "moderation", "rooms"] {
         let door = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(noun).join("mod.rs");
         let text = fs::read_to_string(&door).unwrap();
         for private in ["pub mod model", "pub mod store", "pub mod routes"] {
-            assert!(!text.contains(private), "{noun}: mod.rs is the only door");
+            assert!(!text.contains(private), "{noun}: other modules use what mod.rs re-exports");
         }
     }
 }
 
 #[test]
-fn paths_named_in_the_documents_exist() {
+fn paths_in_documents_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut wrong = Vec::new();
     for document in [
@@ -266,7 +269,7 @@ fn paths_named_in_the_documents_exist() {
         };
         for quoted in text.split('`').skip(1).step_by(2) {
             let path = quoted.split(['#', ' ']).next().unwrap_or_default().split("::").next().unwrap_or_default();
-            let is_path = ["src/", "web/", "migrations/", "docs/", "sim/", ".ci/", "certs/"]
+            let is_path = ["src/", "web/", "migrations/", "docs/", "sim/", "xtask/", "faults/", ".ci/", "certs/"]
                 .iter()
                 .any(|start| path.starts_with(start));
             if is_path && !path.contains(['*', '<', '…', '{']) && !root.join(path).exists() {
