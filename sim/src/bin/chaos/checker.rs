@@ -189,7 +189,7 @@ fn sends(shared: &Context, logs: &HashMap<String, Log>, found: &mut Found) {
                     if !is_dated(sent, entry.at_ms) {
                         let (first, acked) = (sent.first_ms, sent.acked_ms);
                         let what =
-                            format!("{client_id} is dated {} ms, said at {first} and acked at {acked}", entry.at_ms);
+                            format!("{client_id} is dated {} ms, sent at {first} and acked at {acked}", entry.at_ms);
                         broken.push(("clock", what));
                     }
                     if *seq != at || people.get(&sent.who).is_none_or(|visitor| visitor.id != entry.sender) {
@@ -224,7 +224,7 @@ fn sends(shared: &Context, logs: &HashMap<String, Log>, found: &mut Found) {
             }
         }
         for ((room, client_id), (seq, _)) in stored {
-            broken.push(("changed", format!("{client_id} at {seq} in {room} was never said there")));
+            broken.push(("changed", format!("{client_id} at {seq} in {room} was never sent there")));
         }
     });
     broken.into_iter().for_each(|(kind, what)| shared.history.problem(kind, what));
@@ -241,7 +241,7 @@ fn views(shared: &Context, logs: &HashMap<String, Log>, listeners: &[(usize, Vec
                 let stored = log.and_then(|log| log.entries.get(usize::try_from(*seq - 1).ok()?));
                 if stored.is_none_or(|(_, entry)| entry.digest != *digest) {
                     let kind = if stored.is_some() { "changed" } else { "lost" };
-                    broken.push((kind, format!("client {who} was told {seq} of {room}, which is not what is stored")));
+                    broken.push((kind, format!("client {who} received {seq} of {room}, which is not what is stored")));
                 }
             }
         }
@@ -379,8 +379,10 @@ async fn repeats(shared: &Context, found: &mut Found) {
             Some(answer) if answer.json["code"] == "not_found" && leavers.contains(&who) => {}
             Some(answer) => {
                 let kind = if answer.json["seq"].is_number() { "doubled" } else { "repeat" };
-                let said = format!("{} {}{}", answer.status, answer.json["seq"], answer.json["code"]);
-                shared.history.problem(kind, format!("a repeat of {client_id} ({seq} in {room}) was answered {said}"));
+                let result = format!("{} {}{}", answer.status, answer.json["seq"], answer.json["code"]);
+                shared
+                    .history
+                    .problem(kind, format!("a repeat of {client_id} ({seq} in {room}) was answered {result}"));
             }
             None => shared.history.problem("liveness", format!("a repeat of {client_id} was not answered")),
         }

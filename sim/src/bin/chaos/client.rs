@@ -255,7 +255,7 @@ impl Client {
                 self.shared.history.problem(
                     "stale head",
                     format!(
-                        "client {} has seen {seen} of a room whose head is {head}, says node {}",
+                        "client {} has seen {seen} of a room whose head is {head} on node {}",
                         self.visitor.who,
                         self.node + 1
                     ),
@@ -425,7 +425,7 @@ impl Client {
         }
         match frame["type"].as_str() {
             Some("message") => {
-                self.shared.history.count("entries heard");
+                self.shared.history.count("entries received");
                 self.shared.history.received(
                     self.visitor.who,
                     &frame,

@@ -96,13 +96,13 @@ struct Seen {
 fn judge(jump: &str, seen: &Seen) -> Vec<String> {
     let mut broken = Vec::new();
     if let Some(reason) = &seen.ended {
-        broken.push(format!("the clock said {jump}, and an open talk ended ({reason})"));
+        broken.push(format!("the clock showed {jump}, and an open talk ended ({reason})"));
     }
     for (path, status) in seen.pages.iter().filter(|page| page.1 != Some(200)) {
-        broken.push(format!("the clock said {jump}, and {path} was answered {status:?}"));
+        broken.push(format!("the clock showed {jump}, and {path} was answered {status:?}"));
     }
     if !seen.waits {
-        broken.push(format!("the clock said {jump}, and a ticket was gone"));
+        broken.push(format!("the clock showed {jump}, and a ticket was gone"));
     }
     broken
 }
@@ -152,7 +152,7 @@ pub async fn jump(shared: &Arc<Context>, node: usize) {
         {
             broken.extend(judge(offset, &seen));
         } else {
-            broken.push(format!("the clock said {offset}, and somebody lost the node"));
+            broken.push(format!("the clock showed {offset}, and a client lost its node"));
         }
         if !people.waiting.is_up() {
             broken.extend(waits_on(&mut people.waiting).await);

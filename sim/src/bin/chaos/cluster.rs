@@ -354,7 +354,7 @@ impl Cluster {
         let child = launch(&mut command, &self.folder.join("redis.log"));
         *self.redis.lock() = Some(child);
         for _ in 0..200 {
-            if self.redis_command("PING").await.is_some_and(|said| said.starts_with("+PONG")) {
+            if self.redis_command("PING").await.is_some_and(|answer| answer.starts_with("+PONG")) {
                 return;
             }
             sleep(Duration::from_millis(20)).await;

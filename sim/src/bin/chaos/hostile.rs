@@ -218,13 +218,13 @@ async fn member(shared: Arc<Context>, node: usize, room: String, hold: Duration)
         // A socket that reconnects resumes the room by itself.
         let up = client.is_up() || client.open().await.is_ok();
         let entered = up && (client.rooms.contains(&room) || client.join(&room).await.is_ok());
-        let said = if entered && began.elapsed() < hold && client.pending_count() < 4 {
+        let sent = if entered && began.elapsed() < hold && client.pending_count() < 4 {
             number += 1;
             client.send_payload(&room, payload(number)).await
         } else {
             Ok(())
         };
-        if said.is_err() || client.listen(SEND_INTERVAL).await.is_err() {
+        if sent.is_err() || client.listen(SEND_INTERVAL).await.is_err() {
             client.drop_socket();
         }
     }
@@ -240,7 +240,7 @@ async fn partner(shared: &Arc<Context>, mut pair: Pair, hold: Duration, began: I
     if !calm || turns % 2 == 1 || turns != shared.monitor.postgres_fault_changes() {
         history.count("hostile partners not measured");
     } else if talked.is_err() {
-        history.problem("flood", "somebody lost the node while the partner was hostile".to_owned());
+        history.problem("flood", "a client lost its node while the partner was hostile".to_owned());
     } else {
         history.count("hostile partners");
         let (one, two) = (pair.one.visitor.who, pair.two.visitor.who);
@@ -248,7 +248,7 @@ async fn partner(shared: &Arc<Context>, mut pair: Pair, hold: Duration, began: I
         let waits = pair.one.pending_count() + pair.two.pending_count();
         if all != heard || waits > 0 {
             let what =
-                format!("of a talk with a hostile partner {heard} of {all} entries were heard, {waits} sends wait");
+                format!("in a talk with a hostile partner {heard} of {all} entries were delivered, {waits} sends wait");
             history.problem("flood", what);
         }
     }
@@ -303,7 +303,7 @@ mod tests {
         assert!(judge(&FloodResult { ended: false, ..result(6_000, None, 900_000) }).is_some(), "taken for ever");
         assert!(judge(&result(8_000, Some(4400), 900_000)).is_some(), "ended late");
         assert!(judge(&result(1_000, Some(1005), 10)).is_some(), "a code that the wire does not know");
-        assert!(judge(&result(1_000, Some(1000), 10)).is_some(), "a code that says that all was in order");
+        assert!(judge(&result(1_000, Some(1000), 10)).is_some(), "a code for an orderly close");
     }
 
     #[test]

@@ -406,14 +406,14 @@ fn report_messages(shared: &Context, found: &checker::Found) {
         found.stored, found.acked, found.refused, found.refused_stored
     );
     println!("unknown       {} turned out stored, {} not stored", found.unknown_stored, found.unknown_not);
-    println!("heard         {} entries, {} acks repeated at the end", found.heard, found.repeated);
+    println!("received      {} entries, {} acks repeated at the end", found.heard, found.repeated);
     let (p99, most) = history.answers();
     println!("answers       to sends, on nodes that were left alone: p99 {p99} ms, {most} ms at most");
     let (p99, most) = history.acks();
     println!("acks          from a first try, through all faults: p99 {p99} ms, {most} ms at most");
     let (heard, p99, most) = history.delays();
     println!(
-        "delays        from first try to heard, also by who was away, {heard} times: p99 {p99} ms, {most} ms at most"
+        "delays        from first try to received, also by clients that were away, {heard} times: p99 {p99} ms, {most} ms at most"
     );
     let most = history.maxima().into_iter().map(|(what, length)| format!("{what} {} ms", length.as_millis()));
     println!("at most       {}", most.collect::<Vec<_>>().join(", "));

@@ -82,7 +82,7 @@ pub async fn run(shared: &Arc<Context>) -> Option<MemoryUse> {
             Some(used)
         }
         Err(what) => {
-            history.problem("memory", format!("node {} could not be weighed: {what}", MEASURED_NODE + 1));
+            history.problem("memory", format!("node {} could not be measured: {what}", MEASURED_NODE + 1));
             None
         }
     }

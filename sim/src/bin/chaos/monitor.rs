@@ -93,7 +93,7 @@ pub async fn run(shared: Arc<Context>, node: usize) {
         if shared.cluster.is_undisturbed(node, began) {
             shared.history.record("/livez", took);
             if live != Some(200) || took > LIVEZ_DEADLINE {
-                let what = format!("node {}: /livez said {live:?} after {} ms", node + 1, took.as_millis());
+                let what = format!("node {}: /livez answered {live:?} after {} ms", node + 1, took.as_millis());
                 shared.history.problem("probe", what);
             }
             if ready.is_none() {
@@ -128,8 +128,8 @@ pub fn judge_unready(shared: &Context, nodes: &[usize], since: Instant) {
         }
         match shared.monitor.first_unready(*node, since) {
             Some(after) if after <= UNREADY_DEADLINE => shared.history.record("/readyz 503", after),
-            said => {
-                let what = format!("node {}: /readyz said 503 after {said:?} without Postgres", node + 1);
+            found => {
+                let what = format!("node {}: /readyz answered 503 after {found:?} without Postgres", node + 1);
                 shared.history.problem("probe", what);
             }
         }

@@ -158,6 +158,6 @@ fn judge(shared: &Context) {
     }
     let (_, p99, _) = history.delays();
     if p99 > MAX_DELAY_MS {
-        history.problem("delay", format!("one of a hundred entries took {p99} ms or more to be heard"));
+        history.problem("delay", format!("one of a hundred entries took {p99} ms or more to be delivered"));
     }
 }

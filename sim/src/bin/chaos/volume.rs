@@ -59,6 +59,6 @@ impl Volume {
 fn run(command: &mut Command) -> Result<(), String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let done = command.stdin(Stdio::null()).output().map_err(|why| format!("{name}: {why}"))?;
-    let said = String::from_utf8_lossy(&done.stderr);
-    if done.status.success() { Ok(()) } else { Err(format!("{name}: {}", said.lines().next().unwrap_or("failed"))) }
+    let output = String::from_utf8_lossy(&done.stderr);
+    if done.status.success() { Ok(()) } else { Err(format!("{name}: {}", output.lines().next().unwrap_or("failed"))) }
 }

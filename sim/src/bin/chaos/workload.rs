@@ -108,12 +108,12 @@ pub async fn room(shared: &Context, owner: &Visitor, number: usize) -> String {
 /// Listens in all its rooms and, if `pace` is given in milliseconds, writes to them in turn.
 pub async fn talk(mut client: Client, rooms: Vec<String>, pace: Option<u64>) {
     let (who, shared) = (client.visitor.who, client.shared.clone());
-    let (mut said, mut due) = (0_usize, Instant::now());
+    let (mut sent, mut due) = (0_usize, Instant::now());
     while shared.phase() < Phase::Over {
         if !client.is_up() && client.open().await.is_err() {
             continue;
         }
-        if talk_turn(&mut client, &rooms, pace, &mut said, &mut due).await.is_err() {
+        if talk_turn(&mut client, &rooms, pace, &mut sent, &mut due).await.is_err() {
             client.drop_socket();
         }
         shared.set_waits(who, client.pending_count() + rooms.len() - client.rooms.len() + usize::from(!client.is_up()));
@@ -126,7 +126,7 @@ async fn talk_turn(
     client: &mut Client,
     rooms: &[String],
     pace: Option<u64>,
-    said: &mut usize,
+    sent: &mut usize,
     due: &mut Instant,
 ) -> Result<(), Lost> {
     for room in rooms {
@@ -160,9 +160,9 @@ async fn talk_turn(
     {
         return Ok(());
     }
-    *said += 1;
-    let text = text(client, *said);
-    client.send_text(&rooms[*said % rooms.len()], text).await?;
+    *sent += 1;
+    let text = text(client, *sent);
+    client.send_text(&rooms[*sent % rooms.len()], text).await?;
     // Sometimes a client disconnects with sends under way.
     if client.kind != ClientKind::Browser && client.rng.chance(1) { Err(Lost) } else { Ok(()) }
 }

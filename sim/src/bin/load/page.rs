@@ -153,12 +153,12 @@ impl Server {
     fn page(port: u16, cookie: &str, room: &str, limit: usize) -> (usize, String) {
         let mut size = 0;
         let path = format!("/api/v1/rooms/{room}/messages?limit={limit}");
-        let said = match ask(port, cookie, "GET", &path, "", |bytes| size += bytes.len()) {
+        let outcome = match ask(port, cookie, "GET", &path, "", |bytes| size += bytes.len()) {
             Some((status, _, true)) => status.to_string(),
             Some((status, _, false)) => format!("{status}, cut off"),
             None => "no answer".to_owned(),
         };
-        (size, said)
+        (size, outcome)
     }
 
     /// Returns the resident memory in KiB: now, and the maximum since the last call.
@@ -275,29 +275,29 @@ fn largest(server: &Server) -> usize {
 /// Fills a room and reads its page, alone and in parallel. Returns `false` if the server is gone.
 fn measure(server: &mut Server, args: &Args, name: &str, numbers: usize) -> bool {
     let (room, payload) = (server.room(), payload(numbers));
-    let said = |what: &str, value: &dyn std::fmt::Display| println!("{name}.{what}: {value}");
-    said("numbers", &numbers);
-    said("payload_sent_bytes", &payload.len());
+    let print = |what: &str, value: &dyn std::fmt::Display| println!("{name}.{what}: {value}");
+    print("numbers", &numbers);
+    print("payload_sent_bytes", &payload.len());
     for entry in 0..args.entries {
         // Each kind has ids of its own.
         let client_id = id((numbers + 1) * 1_000_000 + entry);
         match server.post(&room, &client_id, &payload) {
             Some(answer) if answer.status == 201 => {}
             Some(answer) => {
-                said("refused_status", &answer.status);
-                said("refused_code", &answer.json()["code"].as_str().unwrap_or_default());
+                print("refused_status", &answer.status);
+                print("refused_code", &answer.json()["code"].as_str().unwrap_or_default());
                 return true;
             }
             None => {
-                said("server", &server.ended().unwrap_or_else(|| "does not answer".to_owned()));
+                print("server", &server.ended().unwrap_or_else(|| "does not answer".to_owned()));
                 return false;
             }
         }
     }
-    said("entries", &args.entries);
+    print("entries", &args.entries);
     if let Some((text, column)) = server.stored(&room) {
-        said("stored_text_bytes", &text);
-        said("stored_column_bytes", &column);
+        print("stored_text_bytes", &text);
+        print("stored_column_bytes", &column);
     }
     for readers in [1, args.parallel] {
         let (before, _) = server.memory();
@@ -309,16 +309,16 @@ fn measure(server: &mut Server, args: &Args, name: &str, numbers: usize) -> bool
             })
             .collect();
         let read: Vec<(usize, String)> = reading.into_iter().filter_map(|one| one.join().ok()).collect();
-        let statuses: Vec<&str> = read.iter().map(|(_, said)| &**said).collect();
+        let statuses: Vec<&str> = read.iter().map(|(_, outcome)| &**outcome).collect();
         let (after, peak) = server.memory();
-        said(&format!("readers_{readers}.served_bytes"), &read.iter().map(|one| one.0).max().unwrap_or_default());
-        said(&format!("readers_{readers}.statuses"), &statuses.join(" "));
-        said(&format!("readers_{readers}.rss_before_kib"), &before);
-        said(&format!("readers_{readers}.rss_after_kib"), &after);
-        said(&format!("readers_{readers}.rss_peak_kib"), &peak);
+        print(&format!("readers_{readers}.served_bytes"), &read.iter().map(|one| one.0).max().unwrap_or_default());
+        print(&format!("readers_{readers}.statuses"), &statuses.join(" "));
+        print(&format!("readers_{readers}.rss_before_kib"), &before);
+        print(&format!("readers_{readers}.rss_after_kib"), &after);
+        print(&format!("readers_{readers}.rss_peak_kib"), &peak);
         std::thread::sleep(Duration::from_millis(200));
         if let Some(how) = server.ended() {
-            said("server", &how);
+            print("server", &how);
             return false;
         }
     }
