@@ -14,7 +14,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::limits::{LANGUAGE_ONLY_WAIT, REMATCH_COOLDOWN, REMATCH_WAIT, TRANSLATION_WAIT};
 use super::model::Ticket;
-use super::pool::{NumberHasher, EVERY_INTEREST, EVERY_LANGUAGE, NO_INTEREST, NO_LANGUAGE, TRANSLATION, WaitingPool};
+use super::pool::{EVERY_INTEREST, EVERY_LANGUAGE, NO_INTEREST, NO_LANGUAGE, NumberHasher, TRANSLATION, WaitingPool};
 use crate::faults::{self, Fault};
 use crate::ids::VisitorId;
 

@@ -83,7 +83,9 @@ const fn caught_by(fault: Fault) -> &'static [&'static str] {
         }
         Fault::ReplaySkipsOne => &["gateway::tests::resume::missed_entries_come_in_order_before_newer_ones"],
         Fault::ResumeIgnoresAfter => &["gateway::tests::resume::missed_entries_come_in_order_before_newer_ones"],
-        Fault::ResyncNeverSaid => &["gateway::tests::resume::above_the_replay_limit_the_client_pages_and_loses_nothing"],
+        Fault::ResyncNeverSaid => {
+            &["gateway::tests::resume::above_the_replay_limit_the_client_pages_and_loses_nothing"]
+        }
         Fault::LagForgotten => &["realtime::queue::tests::above_the_limit_only_what_cannot_be_read_again_is_kept"],
         Fault::RelayEchoes => &["rooms::tests::promises::what_passes_is_heard_once_by_everybody_else_on_every_node"],
         Fault::ForeignFrameTaken => {
@@ -105,9 +107,7 @@ const fn caught_by(fault: Fault) -> &'static [&'static str] {
         Fault::ControlCharactersAccepted => {
             &["gateway::tests::refusals::frames_and_payloads_out_of_bounds_get_their_code"]
         }
-        Fault::InvisibleTextAccepted => {
-            &["gateway::tests::texts::an_invisible_text_is_refused_everywhere"]
-        }
+        Fault::InvisibleTextAccepted => &["gateway::tests::texts::an_invisible_text_is_refused_everywhere"],
         Fault::StoredSizeNotChecked => &[
             "rooms::tests::sizes::what_would_be_served_larger_than_it_was_sent_is_refused_over_the_socket_and_rest_alike",
         ],
@@ -118,12 +118,12 @@ const fn caught_by(fault: Fault) -> &'static [&'static str] {
         Fault::SameIdInAllRooms => &["gateway::tests::messages::people_cannot_be_followed_from_room_to_room"],
         Fault::HelloNeverDue => &["gateway::tests::refusals::a_socket_that_never_sends_hello_is_closed"],
         Fault::SlowSocketKept => &["gateway::tests::life::a_socket_that_does_not_read_is_closed_and_others_go_on"],
-        Fault::StopForgetsAnswers => &["gateway::tests::life::a_stopping_node_waits_for_entries_that_are_being_written"],
+        Fault::StopForgetsAnswers => {
+            &["gateway::tests::life::a_stopping_node_waits_for_entries_that_are_being_written"]
+        }
         Fault::CloseNotAnswered => &["gateway::tests::protocol::every_case_is_answered_as_the_protocol_says"],
         Fault::UnreadBytesReset => &["http::tests::accept::an_answered_client_that_still_sends_is_not_reset"],
-        Fault::ExcessForgiven => {
-            &["gateway::tests::refusals::endless_frames_of_any_kind_above_the_limit_close_4400"]
-        }
+        Fault::ExcessForgiven => &["gateway::tests::refusals::endless_frames_of_any_kind_above_the_limit_close_4400"],
         Fault::LeaveOvertakesSends => &["gateway::tests::messages::sends_before_a_leave_are_written_before_it"],
         Fault::FloodAccepted => {
             &["rooms::tests::flood::many_visitors_of_one_prefix_cannot_flood_a_room_and_others_go_on_writing"]
@@ -144,8 +144,12 @@ const fn caught_by(fault: Fault) -> &'static [&'static str] {
         Fault::CancelIgnored => &["matching::tests::verbs::a_cancelled_seek_is_not_matched"],
         Fault::LostTicketStaysLost => &["matching::tests::faults::tickets_are_written_again_after_a_crash_of_postgres"],
         Fault::LeaseNeverExpires => &["matching::tests::faults::the_tickets_and_sides_of_a_dead_node_expire"],
-        Fault::FreedSideLosesItsPlace => &["matching::tests::ends::a_side_whose_partner_never_enters_goes_back_to_the_front"],
-        Fault::AgeGateOpen => &["gateway::tests::age_gate::a_visitor_who_has_not_accepted_the_rules_reaches_no_stranger"],
+        Fault::FreedSideLosesItsPlace => {
+            &["matching::tests::ends::a_side_whose_partner_never_enters_goes_back_to_the_front"]
+        }
+        Fault::AgeGateOpen => {
+            &["gateway::tests::age_gate::a_visitor_who_has_not_accepted_the_rules_reaches_no_stranger"]
+        }
         // Reports.
         Fault::ReportNamesAnybody => {
             &["matching::tests::reports::a_report_in_a_room_needs_a_visible_entry_of_one_other_person"]
