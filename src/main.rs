@@ -1,4 +1,5 @@
-//! The `maju` program: reads the command line and runs the command. Everything else is in the library.
+//! The `maju` program: reads the command line and runs the command. Everything else is in the
+//! library.
 use std::process::ExitCode;
 
 #[global_allocator]

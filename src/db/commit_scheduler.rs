@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 /// How long a writer waits for its turn. Half of the writers commit at a time: fewer and larger
 /// batches cost a seventh less CPU for each message at 4,000 a second
-/// (docs/decisions/0009-writer-shards-take-turns.md). After this time a writer goes on without a turn, so
-/// that one that waits for a lock cannot hold up the others.
+/// (docs/decisions/0009-writer-shards-take-turns.md). After this time a writer goes on without a
+/// turn, so that one that waits for a lock cannot hold up the others.
 const MAX_TURN_WAIT: Duration = Duration::from_millis(20);
 /// The shortest time between two batches of a node where other nodes may write to the same
 /// Postgres: each node's commits come on top of the others', and Postgres is what they all share.

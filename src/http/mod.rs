@@ -71,10 +71,10 @@ pub fn serve(app: &App, listener: TcpListener, router: Router) {
 /// answer to any host), 405 for TRACE and CONNECT, 411 for a body without a length.
 ///
 /// Outside `/ws`, a body above [`limits::MAX_BODY_BYTES`] is 413, and one that takes longer than
-/// [`limits::BODY_TIMEOUT`] is 408. A handler that waits without progress for `db::REQUEST_TIMEOUT`, or takes
-/// longer than [`limits::REQUEST_DEADLINE`], is 503; so is the upgrade of a socket. A panic in a
-/// handler is a 500 of that request alone. Under `/api`, every error is `application/problem+json`,
-/// no matter which layer caused it.
+/// [`limits::BODY_TIMEOUT`] is 408. A handler that waits without progress for
+/// `db::REQUEST_TIMEOUT`, or takes longer than [`limits::REQUEST_DEADLINE`], is 503; so is the
+/// upgrade of a socket. A panic in a handler is a 500 of that request alone. Under `/api`, every
+/// error is `application/problem+json`, no matter which layer caused it.
 pub fn wrap(app: &App, router: Router) -> Router {
     middleware::wrap(&app.config.site, middleware::RequestLimits::default(), router)
 }

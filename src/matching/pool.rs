@@ -27,8 +27,8 @@ const FIRST_NAMED_KEY: u32 = 3;
 /// The number of taken candidates passed in one search from which it pays to skip them for good.
 const MIN_TAKEN_TO_SKIP: usize = 16;
 
-/// Hashes numbers that the server gave out: it is fast, and nobody can choose them to collide. Texts
-/// could be chosen, so they are hashed with a secret.
+/// Hashes numbers that the server gave out: it is fast, and nobody can choose them to collide.
+/// Texts could be chosen, so they are hashed with a secret.
 pub(super) type NumberHasher = FxBuildHasher;
 
 /// A waiting ticket, prepared for a round.

@@ -97,8 +97,8 @@ impl Hub {
         self.relay_to_others(topic, || Content::Frame(frame));
     }
 
-    /// Publishes a frame to every subscriber of the topic, on this node and on the others, and tells
-    /// the other nodes what it means.
+    /// Publishes a frame to every subscriber of the topic, on this node and on the others, and
+    /// tells the other nodes what it means.
     pub fn broadcast_with_event(&self, topic: Topic, frame: Frame, event: NodeEvent) {
         self.publish(topic, &frame, None);
         self.relay_to_others(topic, || Content::FrameWithEvent(frame, event));

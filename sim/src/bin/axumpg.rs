@@ -1,7 +1,8 @@
 //! A yardstick: axum with PostgreSQL. A message is broadcast after its commit only; writers take
 //! what is queued into one insert (group commit).
 //!
-//! usage: axumpg <address:port> <Postgres, as tokio-postgres reads it> <writers> <messages of an insert>
+//! usage: axumpg <address:port> <Postgres, as tokio-postgres reads it> <writers> <messages of an
+//! insert>
 #![expect(clippy::disallowed_methods, reason = "a bare server has no app whose tasks these could be")]
 use std::sync::Arc;
 

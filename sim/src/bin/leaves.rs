@@ -1,7 +1,8 @@
 //! Visitors who leave rooms at a steady rate, over real sockets: what that costs those who write in
 //! other rooms.
 //!
-//! usage: leaves <file of visitors> <Postgres, as tokio-postgres reads it> <leaves a second> <seconds>
+//! usage: leaves <file of visitors> <Postgres, as tokio-postgres reads it> <leaves a second>
+//! <seconds>
 //!
 //! The memberships they end are written into Postgres beforehand, so that nothing but leaving is
 //! measured. Prints `ready` when they are there, then leaves; at the end one JSON line: leaves a

@@ -2,8 +2,8 @@
 //!
 //! The header is [`FORMAT_VERSION`] (1 byte), the service (16) and the node that published (16).
 //! Each record has the kind of its topic (1), the topic's id (8), the kind of its content (1) and
-//! the content. An entry is its sequence number (8) and its frame. A frame is stored as it goes over
-//! a socket, whose own header holds its length. An event is a tag (1) and its fields.
+//! the content. An entry is its sequence number (8) and its frame. A frame is stored as it goes
+//! over a socket, whose own header holds its length. An event is a tag (1) and its fields.
 use uuid::Uuid;
 
 use super::{Content, Publication};

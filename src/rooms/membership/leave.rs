@@ -2,9 +2,9 @@
 //!
 //! A leave raises the version of its room's rights under the lock of the head. A thousand leaves a
 //! second, each with a commit of its own, took a third of the throughput of messages
-//! (docs/decisions/0009-writer-shards-take-turns.md). One task on each node writes them all: a leave that
-//! is alone is written at once. A leave that was accepted is carried out even if its visitor has
-//! gone.
+//! (docs/decisions/0009-writer-shards-take-turns.md). One task on each node writes them all: a
+//! leave that is alone is written at once. A leave that was accepted is carried out even if its
+//! visitor has gone.
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

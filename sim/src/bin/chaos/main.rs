@@ -1,7 +1,8 @@
 //! Chaos: visitors write, listen and are matched on two nodes while a nemesis breaks everything it
 //! can; then a checker reads Postgres itself.
 //!
-//! usage: chaos [--seconds 60 | --twice] [--seed S] [--postgres aside|owned] [--faults node-kill,pg-kill,…] [--overlap 30]
+//! usage: chaos [--seconds 60 | --twice] [--seed S] [--postgres aside|owned] [--faults
+//! node-kill,pg-kill,…] [--overlap 30]
 //!              [--clients 12] [--rooms 4] [--rate 40] [--bin target/debug/maju] [--keep] [--plant lost|gap|doubled|…]
 //!        chaos rolling [--rounds 20] [--clients 200] [--rooms 20] [--rate 40] [--seed S] [--bin target/debug/maju] [--keep]
 //!

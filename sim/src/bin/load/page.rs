@@ -1,7 +1,8 @@
 //! The cost of one page of the largest entries: bytes stored and served, and the server's memory
 //! before and after.
 //!
-//! usage: load page [--bin target/debug/maju] [--address-space 2g] [--entries 100] [--parallel 2] [--keep]
+//! usage: load page [--bin target/debug/maju] [--address-space 2g] [--entries 100] [--parallel 2]
+//! [--keep]
 //!
 //! Starts the server with a data folder of its own and posts entries of two kinds, each to a room
 //! of its own: numbers that grow when they are stored (64 KB of `1e308`), and the largest payload
