@@ -1,10 +1,10 @@
 //! Rooms over the verbs, the real router and Postgres, on one node and on two.
-mod exact;
+mod revocation;
 mod flood;
-mod hang;
+mod stalled_writers;
 mod leaving;
-mod pace;
-mod promises;
+mod coalescing;
+mod delivery;
 mod sanctions;
 mod sizes;
 
@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Post, Posted, delivery, join, leave, membership};
+use super::{Post, Posted, join, leave, membership};
 use crate::accounts::Visitor;
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -353,13 +353,13 @@ async fn what_came_early_and_is_passed_over_is_not_waited_for() {
     let id = public_room(&node, &owner).await;
     let who = node.visitor("en").await;
     let room = join(&node.app, &who, id).await.unwrap().room;
-    assert_eq!(delivery::open(&node.app, &room).await.unwrap(), 0);
-    delivery::deliver(&node.app, room.id, &mut vec![Entry { seq: 200, frame: "x".into() }]);
+    assert_eq!(super::delivery::open(&node.app, &room).await.unwrap(), 0);
+    super::delivery::deliver(&node.app, room.id, &mut vec![Entry { seq: 200, frame: "x".into() }]);
     tokio::time::sleep(Duration::from_millis(150)).await;
-    assert_eq!(delivery::overdue(&node.app), [room.id], "what was lost before it has been waited for");
+    assert_eq!(super::delivery::overdue(&node.app), [room.id], "what was lost before it has been waited for");
     sqlx::query("UPDATE room_head SET seq = 300 WHERE room_id = $1").bind(room.id).execute(&node.app.db).await.unwrap();
-    assert_eq!(delivery::open(&node.app, &room).await.unwrap(), 300, "nobody listens: the feed goes on at the head");
-    assert!(delivery::overdue(&node.app).is_empty(), "and asks no more for what it has passed over");
+    assert_eq!(super::delivery::open(&node.app, &room).await.unwrap(), 300, "nobody listens: the feed goes on at the head");
+    assert!(super::delivery::overdue(&node.app).is_empty(), "and asks no more for what it has passed over");
 }
 
 #[tokio::test]
