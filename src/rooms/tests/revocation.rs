@@ -1,23 +1,25 @@
-//! Nothing is written after the commit that took the right: floods on two nodes while rights are
-//! taken away, and Postgres is asked afterwards.
+//! Revocation: nothing is written after the commit that took the right away. Visitors flood rooms
+//! on one node while another node takes their rights away, and Postgres shows what was written.
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt as _;
+use serde_json::json;
 use sqlx::Connection as _;
 use uuid::Uuid;
 
-use super::{post, public_room, receive, say, text};
+use super::{committed, create_public_room, post_text, submit, text_post};
 use crate::accounts::Visitor;
 use crate::db::{self, fence};
 use crate::error::Result;
+use crate::ids::{RoomId, VisitorId};
 use crate::moderation::{self, NewSanction};
-use crate::rooms::{self, Answer, Membership, Posted, join, leave, log, membership};
-use crate::testing::{self, Node, Redis, node};
+use crate::rooms::{self, Answer, Membership, Posted, join, leave, log, membership, post_and_wait};
+use crate::testing::{self, Node, Redis, eventually, node};
 
-/// How a right is taken away.
+/// A way to take the right to write away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Taken {
+enum Revocation {
     Ban,
     Mute,
     Kick,
@@ -25,10 +27,11 @@ enum Taken {
     Leave,
 }
 
-const ALL: [Taken; 5] = [Taken::Ban, Taken::Mute, Taken::Kick, Taken::RoomMute, Taken::Leave];
+impl Revocation {
+    const ALL: [Self; 5] = [Self::Ban, Self::Mute, Self::Kick, Self::RoomMute, Self::Leave];
 
-impl Taken {
-    async fn from(self, node: &Node, who: &Visitor, room: Uuid) {
+    /// Takes the right away, and returns after the commit.
+    async fn apply(self, node: &Node, who: &Visitor, room: Uuid) {
         let new = NewSanction { visitor: who.id, reason: "a test", author: None, lasts: None };
         match self {
             Self::Ban => drop(moderation::ban(&node.app, &new).await.unwrap()),
@@ -39,7 +42,7 @@ impl Taken {
         }
     }
 
-    /// What a send is answered afterwards.
+    /// Returns the error code that a send gets afterwards.
     fn code(self) -> &'static str {
         match self {
             Self::Ban => "banned",
@@ -49,41 +52,42 @@ impl Taken {
     }
 }
 
-/// Entries of a visitor in a room, as a reader that begins now sees them.
-async fn written(node: &Node, room: i64, visitor: i64) -> i64 {
+/// Returns the number of committed entries of a visitor in a room.
+async fn count_entries(node: &Node, room: RoomId, sender: VisitorId) -> i64 {
     sqlx::query_scalar("SELECT count(*) FROM message WHERE room_id = $1 AND sender_id = $2")
         .bind(room)
-        .bind(visitor)
+        .bind(sender)
         .fetch_one(&node.app.db)
         .await
         .unwrap()
 }
 
-/// Posts with a membership that was checked once and is believed for ever, as on a node whose cache
-/// nothing corrects.
-async fn believe(node: &Node, membership: &Membership) -> Result<Posted> {
+/// Posts with a membership that was checked once and is never refreshed, as on a node whose cache
+/// is out of date.
+async fn post_with_stale_membership(node: &Node, membership: &Membership) -> Result<Posted> {
     let (answer, receipt) = tokio::sync::oneshot::channel();
     let answer: Answer = Box::new(|outcome| drop(answer.send(outcome)));
-    log::submit(&node.app, membership.clone(), text(Uuid::new_v4(), "x"), answer)?;
-    receive(receipt).await
+    log::submit(&node.app, membership.clone(), text_post(Uuid::new_v4(), "x"), answer)?;
+    committed(receipt).await
 }
 
-/// Sends without a pause, from memory and as everybody does, until it was refused often; answers
-/// whether it ever was.
-async fn flood(node: &Node, who: &Visitor, membership: &Membership, taken: Taken) {
+/// Posts without a pause, with the stale membership and in the usual way, until twelve posts were
+/// refused. Asserts the error code of each.
+async fn post_until_refused(node: &Node, who: &Visitor, membership: &Membership, revocation: Revocation) {
     let (mut refused, mut turn) = (0, 0);
     while refused < 12 {
         turn += 1;
-        let outcomes = tokio::join!(believe(node, membership), believe(node, membership), async {
-            let posted = post(&node.app, who, membership.room.public_id, text(Uuid::new_v4(), "x")).await?;
-            receive(posted).await
-        });
+        let outcomes = tokio::join!(
+            post_with_stale_membership(node, membership),
+            post_with_stale_membership(node, membership),
+            post_and_wait(&node.app, who, membership.room.public_id, text_post(Uuid::new_v4(), "x"))
+        );
         for outcome in [outcomes.0, outcomes.1, outcomes.2] {
             match outcome {
-                Ok(_) => assert!(turn < 100_000, "{taken:?} was never felt"),
+                Ok(_) => assert!(turn < 100_000, "{revocation:?} never took effect"),
                 Err(why) if why.code() == "unavailable" => {}
                 Err(why) => {
-                    assert_eq!(why.code(), taken.code(), "{taken:?}");
+                    assert_eq!(why.code(), revocation.code(), "{revocation:?}");
                     refused += 1;
                 }
             }
@@ -91,40 +95,41 @@ async fn flood(node: &Node, who: &Visitor, membership: &Membership, taken: Taken
     }
 }
 
-/// One after the other loses its right on one node while it floods on the other. Answers how many
-/// did.
-async fn rounds(here: &Node, there: &Node, count: usize) -> usize {
+/// In each round, five visitors flood one room on the node `there`, and `here` takes the right of
+/// each away in a different way. Asserts that nothing is written afterwards. Returns the number of
+/// revocations.
+async fn revoke_during_floods(here: &Node, there: &Node, rounds: usize) -> usize {
     let owner = here.guest("en").await;
-    let id = public_room(here, &owner).await;
-    let innocent = here.visitor("en").await;
-    let room = join(&there.app, &innocent, id).await.unwrap().room.id;
-    let mut taken_away = 0;
-    for round in 0..count {
-        let mut people = Vec::new();
-        for taken in ALL {
+    let id = create_public_room(here, &owner).await;
+    let bystander = here.visitor("en").await;
+    let room = join(&there.app, &bystander, id).await.unwrap().room.id;
+    let mut revocations = 0;
+    for round in 0..rounds {
+        let mut members = Vec::new();
+        for revocation in Revocation::ALL {
             let who = here.visitor("en").await;
             join(&here.app, &who, id).await.unwrap();
-            let standing = membership(&there.app, &who, id).await.unwrap();
-            people.push((taken, Arc::new(who), standing));
+            let membership = membership(&there.app, &who, id).await.unwrap();
+            members.push((revocation, Arc::new(who), membership));
         }
-        let each = people.iter().map(|(taken, who, standing)| {
+        let each = members.iter().map(|(revocation, who, membership)| {
             let pause = Duration::from_micros(rand::rng().random_range(0..20_000));
-            let taking = async move {
+            let revoking = async move {
                 tokio::time::sleep(pause).await;
-                taken.from(here, who, id).await;
-                written(here, room, who.id).await
+                revocation.apply(here, who, id).await;
+                count_entries(here, room, who.id).await
             };
             async move {
-                let ((), at_commit) = tokio::join!(flood(there, who, standing, *taken), taking);
-                (*taken, who.id, at_commit)
+                let ((), at_commit) = tokio::join!(post_until_refused(there, who, membership, *revocation), revoking);
+                (*revocation, who.id, at_commit)
             }
         });
-        let after = futures_util::future::join_all(each);
-        let (after, said) = tokio::join!(after, say(there, &innocent, id, "nobody took my right"));
-        assert!(said.is_ok(), "round {round}: {said:?}");
-        for (taken, visitor, at_commit) in after {
-            assert_eq!(written(here, room, visitor).await, at_commit, "round {round}: {taken:?}");
-            taken_away += 1;
+        let all = futures_util::future::join_all(each);
+        let (all, posted) = tokio::join!(all, post_text(there, &bystander, id, "still a member"));
+        assert!(posted.is_ok(), "round {round}: {posted:?}");
+        for (revocation, visitor, at_commit) in all {
+            assert_eq!(count_entries(here, room, visitor).await, at_commit, "round {round}: {revocation:?}");
+            revocations += 1;
         }
     }
     let (head, entries): (i64, i64) = sqlx::query_as(
@@ -134,48 +139,126 @@ async fn rounds(here: &Node, there: &Node, count: usize) -> usize {
     .fetch_one(&here.app.db)
     .await
     .unwrap();
-    assert_eq!(head, entries, "no hole where somebody was refused");
-    taken_away
-}
-
-#[tokio::test]
-async fn a_node_that_believes_its_memory_is_refused_all_the_same() {
-    let here = node().await;
-    let there = Node::apart(&here).await;
-    let owner = here.guest("en").await;
-    let id = public_room(&here, &owner).await;
-    for taken in ALL {
-        let who = here.visitor("en").await;
-        join(&here.app, &who, id).await.unwrap();
-        let standing = membership(&there.app, &who, id).await.unwrap();
-        believe(&there, &standing).await.unwrap();
-        taken.from(&here, &who, id).await;
-        assert_eq!(believe(&there, &standing).await.unwrap_err().code(), taken.code(), "{taken:?}");
-        assert_eq!(written(&here, standing.room.id, who.id).await, 1, "{taken:?}");
-    }
+    assert_eq!(head, entries, "refused entries leave no gap");
+    revocations
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_written_after_the_commit_that_forbade_it_between_nodes_that_hear_nothing() {
+async fn nothing_is_written_after_the_commit_of_a_revocation_without_a_relay() {
     let here = node().await;
     let there = Node::apart(&here).await;
-    assert_eq!(rounds(&here, &there, 25).await, 125);
+    assert_eq!(revoke_during_floods(&here, &there, 25).await, 125);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_written_after_the_commit_that_forbade_it_with_redis() {
+async fn nothing_is_written_after_the_commit_of_a_revocation_with_redis() {
     let redis = Redis::start().await;
     let here = Node::over_redis(&redis.url, None).await;
     let there = Node::over_redis(&redis.url, Some(&here)).await;
-    assert_eq!(rounds(&here, &there, 25).await, 125);
+    assert_eq!(revoke_during_floods(&here, &there, 25).await, 125);
 }
 
 #[tokio::test]
-async fn the_version_read_with_the_heads_is_that_of_the_last_revocation_however_long_either_is_waited_for() {
+async fn a_post_with_a_stale_membership_is_refused() {
+    let here = node().await;
+    let there = Node::apart(&here).await;
+    let owner = here.guest("en").await;
+    let id = create_public_room(&here, &owner).await;
+    for revocation in Revocation::ALL {
+        let who = here.visitor("en").await;
+        join(&here.app, &who, id).await.unwrap();
+        let membership = membership(&there.app, &who, id).await.unwrap();
+        post_with_stale_membership(&there, &membership).await.unwrap();
+        revocation.apply(&here, &who, id).await;
+        let refused = post_with_stale_membership(&there, &membership).await;
+        assert_eq!(refused.unwrap_err().code(), revocation.code(), "{revocation:?}");
+        assert_eq!(count_entries(&here, membership.room.id, who.id).await, 1, "{revocation:?}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_written_after_the_commit_of_a_leave() {
+    let node = node().await;
+    let other = Node::apart(&node).await;
+    let owner = node.guest("en").await;
+    let room = create_public_room(&node, &owner).await;
+    for round in 0..10 {
+        let who = Arc::new(node.visitor("en").await);
+        let joined = join(&node.app, &who, room).await.unwrap();
+        // The other node uses its cached membership, which the first node ends meanwhile.
+        post_text(&other, &who, room, "fills the cache").await.unwrap();
+        let (app, sender) = (other.app.clone(), who.clone());
+        let flood = async {
+            let mut receipts = Vec::new();
+            for n in 0..200 {
+                let post = text_post(Uuid::new_v4(), &format!("{round} {n}"));
+                if let Ok(receipt) = submit(&app, &sender, room, post).await {
+                    receipts.push(receipt);
+                }
+                if n % 20 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            for receipt in receipts {
+                if let Err(why) = committed(receipt).await {
+                    assert_eq!(why.code(), "not_found");
+                }
+            }
+        };
+        let leaving = async {
+            tokio::time::sleep(Duration::from_millis(2 * round)).await;
+            leave(&node.app, &who, joined.room.public_id).await.unwrap();
+            // Nothing of this visitor may be added to the log after this commit.
+            count_entries(&node, joined.room.id, who.id).await
+        };
+        let ((), at_commit) = tokio::join!(flood, leaving);
+        assert_eq!(count_entries(&node, joined.room.id, who.id).await, at_commit, "round {round}");
+        assert_eq!(membership(&other.app, &who, room).await.err().unwrap().code(), "not_found");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_written_while_a_revocation_holds_the_fence() {
+    let node = node().await;
+    let owner = node.guest("en").await;
+    let room = create_public_room(&node, &owner).await;
+    let who = node.visitor("en").await;
+    join(&node.app, &who, room).await.unwrap();
+    let mut revoker = db::connect(&node.app.db, &[]).await.unwrap();
+    let mut revocation = revoker.begin().await.unwrap();
+    fence::revoke(&mut revocation, who.id, Duration::from_secs(2)).await.unwrap();
+    let id = Uuid::new_v4();
+    let early = committed(submit(&node.app, &who, room, text_post(id, "x")).await.unwrap());
+    let early = tokio::time::timeout(Duration::from_millis(500), early).await;
+    assert!(early.is_err(), "answered while the fence was locked: {early:?}");
+    revocation.commit().await.unwrap();
+    eventually("the entry is written after the revocation", || async {
+        let retry = submit(&node.app, &who, room, text_post(id, "x")).await.unwrap();
+        committed(retry).await.is_ok_and(|posted| posted.seq == 1)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_with_a_cached_membership_refuses_sends_after_the_end_of_a_talk() {
+    let node = node().await;
+    let other = Node::apart(&node).await;
+    let (one, two) = (node.guest("ko").await, node.guest("en").await);
+    let mut talk = node.talk(&one, &two).await;
+    let mut elsewhere = other.socket(&two).await;
+    elsewhere.text(&talk.room, "in time").await;
+    talk.a.ok(json!({"type": "leave", "room": talk.room})).await;
+    let payload = json!({"kind": "text", "text": "late"});
+    let late = json!({"type": "send", "room": talk.room, "client_id": Uuid::new_v4(), "payload": payload});
+    assert_eq!(elsewhere.refused(late).await, "closed");
+}
+
+#[tokio::test]
+async fn a_batch_that_waited_for_its_locks_reads_the_newest_versions() {
     let node = node().await;
     let owner = node.guest("en").await;
     let who = node.visitor("en").await;
-    let room = join(&node.app, &who, public_room(&node, &owner).await).await.unwrap().room.id;
+    let room = join(&node.app, &who, create_public_room(&node, &owner).await).await.unwrap().room.id;
     let pool = &node.app.db;
     let (mut one, mut two, mut three) = (
         db::connect(pool, &[]).await.unwrap(),

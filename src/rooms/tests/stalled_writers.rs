@@ -1,119 +1,124 @@
-//! A writer that hangs, with the fence and the heads in its hand, holds nobody for more than 5 s.
+//! A writer that stalls while it holds the fence and the heads delays everyone else by less than
+//! five seconds.
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{public_room, say};
+use super::{create_public_room, post_text};
 use crate::db::{self, fence};
+use crate::ids::{RoomId, VisitorId};
 use crate::moderation::{self, NewSanction};
 use crate::rooms::log::{self, SESSION};
 use crate::rooms::{join, kick, membership};
 use crate::testing::{Node, node};
 
-/// What nobody may be held for.
-const PROMISE: Duration = Duration::from_secs(5);
+/// Longest time that a stalled writer can delay others.
+const MAX_DELAY: Duration = Duration::from_secs(5);
 
-/// A transaction as a writer's, which goes silent: its process was stopped, or its machine is gone.
-async fn hang(node: &Node, rooms: &[i64]) -> sqlx::PgConnection {
-    let mut hung = db::connect(&node.app.db, SESSION).await.unwrap();
-    sqlx::raw_sql("BEGIN").execute(&mut hung).await.unwrap();
-    fence::share(&mut hung).await.unwrap();
-    log::lock_heads(&mut hung, rooms).await.unwrap();
-    hung
+/// Begins a transaction like a writer shard's and leaves it open, as if the process were suspended
+/// or the machine unreachable.
+async fn begin_stalled_batch(node: &Node, rooms: &[RoomId]) -> sqlx::PgConnection {
+    let mut stalled = db::connect(&node.app.db, SESSION).await.unwrap();
+    sqlx::raw_sql("BEGIN").execute(&mut stalled).await.unwrap();
+    fence::share(&mut stalled).await.unwrap();
+    log::lock_heads(&mut stalled, rooms).await.unwrap();
+    stalled
 }
 
 #[tokio::test]
-async fn a_writer_that_hangs_holds_neither_a_ban_nor_a_kick_nor_the_other_writers() {
+async fn a_stalled_writer_delays_bans_kicks_and_other_writers_by_less_than_five_seconds() {
     let node = node().await;
     let other = Node::apart(&node).await;
     let owner = node.guest("en").await;
-    let (stuck, free) = (public_room(&node, &owner).await, public_room(&node, &owner).await);
+    let (locked, free) = (create_public_room(&node, &owner).await, create_public_room(&node, &owner).await);
     let (ann, bob, cid) = (node.visitor("en").await, node.visitor("en").await, node.visitor("en").await);
-    let held = join(&node.app, &ann, stuck).await.unwrap().room.id;
+    let locked_id = join(&node.app, &ann, locked).await.unwrap().room.id;
     for who in [&ann, &bob] {
         join(&node.app, who, free).await.unwrap();
     }
-    join(&node.app, &cid, stuck).await.unwrap();
+    join(&node.app, &cid, locked).await.unwrap();
     let began = Instant::now();
-    let hung = hang(&node, &[held]).await;
-    let sanction = |visitor| NewSanction { visitor, reason: "a test", author: None, lasts: None };
+    let stalled = begin_stalled_batch(&node, &[locked_id]).await;
+    let sanction = |visitor: VisitorId| NewSanction { visitor, reason: "a test", author: None, lasts: None };
     let banning = async {
         moderation::ban(&node.app, &sanction(bob.id)).await.unwrap();
         began.elapsed()
     };
-    // Where a batch was given up, the sender repeats: what counts is when it is written.
+    // A batch can fail meanwhile, and the sender retries. The time until the entry is written counts.
     let until_written = async |node: &Node, room| {
-        while say(node, &ann, room, "x").await.is_err() {
-            assert!(began.elapsed() < 2 * PROMISE);
+        while post_text(node, &ann, room, "x").await.is_err() {
+            assert!(began.elapsed() < 2 * MAX_DELAY);
         }
         began.elapsed()
     };
     let kicking = async {
-        kick(&node.app, stuck, &sanction(cid.id)).await.unwrap();
+        kick(&node.app, locked, &sanction(cid.id)).await.unwrap();
         began.elapsed()
     };
-    let pace = async {
-        // Nothing holds these but the ban's own waiting for the fence, a moment at a time.
+    let writing = async {
+        // The stalled writer does not lock this room. Only the ban delays its entries: it waits for
+        // the fence, for a moment at a time.
         let mut longest = Duration::ZERO;
         while began.elapsed() < Duration::from_secs(3) {
-            let asked = Instant::now();
-            while say(&other, &ann, free, "x").await.is_err() {}
-            longest = longest.max(asked.elapsed());
+            let sent_at = Instant::now();
+            while post_text(&other, &ann, free, "x").await.is_err() {}
+            longest = longest.max(sent_at.elapsed());
         }
         longest
     };
     let (banned, here, there, kicked, longest) =
-        tokio::join!(banning, until_written(&node, stuck), until_written(&other, stuck), kicking, pace);
+        tokio::join!(banning, until_written(&node, locked), until_written(&other, locked), kicking, writing);
     eprintln!(
-        "banned after {banned:?}, written after {here:?} and {there:?}, kicked after {kicked:?}, others held {longest:?}"
+        "banned after {banned:?}, written after {here:?} and {there:?}, kicked after {kicked:?}, \
+         longest delay in the free room {longest:?}"
     );
     for took in [banned, here, there, kicked, longest] {
-        assert!(took < PROMISE, "{took:?}");
+        assert!(took < MAX_DELAY, "{took:?}");
     }
-    drop(hung);
-    assert_eq!(say(&other, &bob, free, "x").await.unwrap_err().code(), "banned");
+    drop(stalled);
+    assert_eq!(post_text(&other, &bob, free, "x").await.unwrap_err().code(), "banned");
 }
 
 #[tokio::test]
-async fn a_lane_that_is_stuck_holds_up_its_own_rooms_only() {
+async fn a_stalled_shard_delays_only_its_own_rooms() {
     let node = node().await;
     let owner = node.guest("en").await;
-    let (stuck, free) = (public_room(&node, &owner).await, public_room(&node, &owner).await);
+    let (locked, free) = (create_public_room(&node, &owner).await, create_public_room(&node, &owner).await);
     let ann = node.visitor("en").await;
-    let held = join(&node.app, &ann, stuck).await.unwrap().room.id;
-    let other = join(&node.app, &ann, free).await.unwrap().room.id;
-    assert_eq!(other, held + 1, "rooms of two lanes");
-    let _hung = hang(&node, &[held]).await;
+    let locked_id = join(&node.app, &ann, locked).await.unwrap().room.id;
+    let free_id = join(&node.app, &ann, free).await.unwrap().room.id;
+    assert_eq!(free_id, locked_id + 1, "the rooms belong to two shards");
+    let _stalled = begin_stalled_batch(&node, &[locked_id]).await;
     let began = Instant::now();
-    let waiting = say(&node, &ann, stuck, "x");
-    let pace = async {
+    let waiting = post_text(&node, &ann, locked, "x");
+    let writing = async {
         let mut longest = Duration::ZERO;
         while began.elapsed() < Duration::from_millis(1_500) {
-            let asked = Instant::now();
-            say(&node, &ann, free, "x").await.unwrap();
-            longest = longest.max(asked.elapsed());
+            let sent_at = Instant::now();
+            post_text(&node, &ann, free, "x").await.unwrap();
+            longest = longest.max(sent_at.elapsed());
         }
         longest
     };
-    let (_, longest) = tokio::join!(waiting, pace);
-    assert!(began.elapsed() > Duration::from_millis(1_500), "the other lane was stuck all the time");
+    let (_, longest) = tokio::join!(waiting, writing);
+    assert!(began.elapsed() > Duration::from_millis(1_500), "the other shard was stalled all the time");
     assert!(longest < Duration::from_secs(1), "{longest:?}");
 }
 
 #[tokio::test]
-async fn a_request_that_hangs_with_a_head_in_its_hand_holds_nobody_either() {
+async fn a_stalled_request_that_holds_a_head_is_ended_within_five_seconds() {
     let node = node().await;
     let other = Node::apart(&node).await;
     let owner = node.guest("en").await;
-    let id = public_room(&node, &owner).await;
+    let id = create_public_room(&node, &owner).await;
     let ann = node.visitor("en").await;
     let room = join(&node.app, &ann, id).await.unwrap().room.id;
     let began = Instant::now();
-    let mut hung = node.app.db.begin().await.unwrap();
-    membership::raise_rights(&mut hung, room).await.unwrap();
-    while say(&other, &ann, id, "x").await.is_err() {
-        assert!(began.elapsed() < PROMISE, "{:?}", began.elapsed());
+    let mut stalled = node.app.db.begin().await.unwrap();
+    membership::raise_rights(&mut stalled, room).await.unwrap();
+    while post_text(&other, &ann, id, "x").await.is_err() {
+        assert!(began.elapsed() < MAX_DELAY, "{:?}", began.elapsed());
     }
-    assert!(began.elapsed() < PROMISE, "{:?}", began.elapsed());
-    assert!(hung.commit().await.is_err());
+    assert!(began.elapsed() < MAX_DELAY, "{:?}", began.elapsed());
+    assert!(stalled.commit().await.is_err());
 }
