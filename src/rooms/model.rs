@@ -388,16 +388,16 @@ mod tests {
     use super::{Payload, is_language_tag};
 
     fn checked(value: Value) -> Result<String, &'static str> {
-        let Value::Object(map) = value else { panic!("an object") };
+        let Value::Object(map) = value else { panic!("not an object: {value}") };
         Payload::checked(map).map(|payload| payload.json().to_owned()).map_err(|why| why.code())
     }
 
     #[test]
-    fn texts_have_their_bounds() {
+    fn a_text_is_limited_in_length_and_in_characters() {
         let text = |text: String| checked(json!({"kind": "text", "text": text}));
         assert!(text("a".repeat(2_000)).is_ok());
         assert_eq!(text("a".repeat(2_001)), Err("too_long"));
-        assert!(text("가".nfd_twice()).is_ok(), "2,000 after NFC");
+        assert!(text(decomposed_syllables(2_000)).is_ok(), "2,000 characters after NFC");
         for bad in ["", "  \n ", "a\u{0}", "a\u{7}", "a\u{202e}b", "a\u{2066}b", "\r\na\rb", "a\u{85}b"] {
             assert_eq!(text(bad.to_owned()), Err("bad_payload"), "{bad:?}");
         }
@@ -406,19 +406,14 @@ mod tests {
         }
     }
 
-    trait Decomposed {
-        fn nfd_twice(&self) -> String;
-    }
-    impl Decomposed for str {
-        /// 2,000 syllables in decomposed form: 4,000 scalar values before NFC.
-        fn nfd_twice(&self) -> String {
-            use unicode_normalization::UnicodeNormalization as _;
-            self.repeat(2_000).nfd().collect()
-        }
+    /// Returns Hangul syllables in decomposed form: two scalar values each before NFC, one after.
+    fn decomposed_syllables(count: usize) -> String {
+        use unicode_normalization::UnicodeNormalization as _;
+        "가".repeat(count).nfd().collect()
     }
 
     #[test]
-    fn unknown_fields_are_kept_and_nonsense_is_refused() {
+    fn unknown_fields_are_kept_and_bad_payloads_are_refused() {
         let kept = checked(json!({"kind": "text", "text": " hi ", "x": {"y": [1, null]}})).unwrap();
         let kept: Value = serde_json::from_str(&kept).unwrap();
         assert_eq!(kept, json!({"kind": "text", "text": "hi", "x": {"y": [1, null]}}));
@@ -441,7 +436,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(512))]
         #[test]
-        fn what_is_accepted_is_clean_and_stays_so(text in "\\PC{0,40}[\u{0}-\u{20}\u{2028}-\u{206f}가-힣]{0,6}\\PC{0,10}") {
+        fn an_accepted_payload_is_clean_and_is_accepted_again_unchanged(text in "\\PC{0,40}[\u{0}-\u{20}\u{2028}-\u{206f}가-힣]{0,6}\\PC{0,10}") {
             let mut map = Map::new();
             map.insert("kind".into(), "text".into());
             map.insert("text".into(), text.into());

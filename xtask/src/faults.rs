@@ -34,52 +34,58 @@ pub struct Options {
 const fn caught_by(fault: Fault) -> &'static [&'static str] {
     match fault {
         // The log.
-        Fault::AckWithoutCommit => {
-            &["rooms::tests::promises::an_entry_whose_commit_fails_is_neither_answered_nor_heard_and_fails_alone"]
-        }
-        Fault::FailedCommitIsAcked => {
-            &["rooms::tests::promises::an_entry_whose_commit_fails_is_neither_answered_nor_heard_and_fails_alone"]
-        }
+        Fault::AckWithoutCommit => &[
+            "rooms::tests::batches::an_entry_whose_commit_fails_is_neither_acknowledged_nor_delivered_and_fails_alone",
+        ],
+        Fault::FailedCommitIsAcked => &[
+            "rooms::tests::batches::an_entry_whose_commit_fails_is_neither_acknowledged_nor_delivered_and_fails_alone",
+        ],
         Fault::AnswersInWrongOrder => {
             &["gateway::tests::messages::many_writers_make_one_dense_log_that_everybody_sees_in_order"]
         }
-        Fault::HeadsUnlockedTooEarly => &["rooms::tests::promises::a_head_is_locked_until_its_batch_is_committed"],
-        Fault::HeadNotMoved => &["rooms::tests::two_nodes_deliver_one_log_in_order_with_and_without_a_relay"],
-        Fault::ClientIdNotStored => &["rooms::tests::a_repeat_that_no_memory_holds_is_answered_by_the_database"],
-        Fault::ClientIdKeyDropped => &["rooms::tests::a_repeat_that_no_memory_holds_is_answered_by_the_database"],
+        Fault::HeadsUnlockedTooEarly => &["rooms::tests::batches::a_head_is_locked_until_its_batch_is_committed"],
+        Fault::HeadNotMoved => &["rooms::tests::delivery::two_nodes_deliver_one_log_in_order_with_and_without_a_relay"],
+        Fault::ClientIdNotStored => {
+            &["rooms::tests::retries::a_retry_on_a_node_that_never_saw_the_entry_is_answered_from_the_database"]
+        }
+        Fault::ClientIdKeyDropped => {
+            &["rooms::tests::retries::a_retry_on_a_node_that_never_saw_the_entry_is_answered_from_the_database"]
+        }
         Fault::ConflictAccepted => {
             &["gateway::tests::messages::a_repeat_gets_the_first_answer_and_somebody_elses_id_is_a_conflict"]
         }
-        Fault::SerializationNotRepeated => &["rooms::tests::promises::a_batch_that_got_in_anothers_way_is_repeated"],
-        Fault::PoisonFailsTheBatch => {
-            &["rooms::tests::promises::an_entry_whose_commit_fails_is_neither_answered_nor_heard_and_fails_alone"]
-        }
+        Fault::SerializationNotRepeated => &["rooms::tests::batches::a_batch_that_fails_to_serialize_is_retried"],
+        Fault::PoisonFailsTheBatch => &[
+            "rooms::tests::batches::an_entry_whose_commit_fails_is_neither_acknowledged_nor_delivered_and_fails_alone",
+        ],
         Fault::CommitNotSynchronous => &["db::tests::a_connection_outside_the_pool_is_as_durable_as_the_server"],
         Fault::UnsafeDatabaseAccepted => {
             &["db::tests::start_checks::a_database_that_can_lose_commits_is_refused_unless_the_risk_is_accepted"]
         }
         // Rights.
-        Fault::FenceNotTaken => &["rooms::tests::promises::nothing_is_written_while_rights_are_taken_everywhere"],
+        Fault::FenceNotTaken => &["rooms::tests::revocation::nothing_is_written_while_a_revocation_holds_the_fence"],
         Fault::FenceNotExclusive => &["db::fence::tests::a_revocation_waits_for_the_batches_in_progress"],
-        Fault::RightsNotRaised => &[
-            "rooms::tests::exact::nothing_is_written_after_the_commit_that_forbade_it_between_nodes_that_hear_nothing",
-        ],
-        Fault::RightsNotRechecked => &["rooms::tests::exact::a_node_that_believes_its_memory_is_refused_all_the_same"],
-        Fault::ClosedTalkAccepts => &["rooms::tests::promises::what_a_node_remembers_of_a_talk_does_not_outlive_it"],
+        Fault::RightsNotRaised => {
+            &["rooms::tests::revocation::nothing_is_written_after_the_commit_of_a_revocation_without_a_relay"]
+        }
+        Fault::RightsNotRechecked => &["rooms::tests::revocation::a_post_with_a_stale_membership_is_refused"],
+        Fault::ClosedTalkAccepts => {
+            &["rooms::tests::revocation::a_node_with_a_cached_membership_refuses_sends_after_the_end_of_a_talk"]
+        }
         Fault::RoomStaysOpen => {
             &["gateway::tests::messages::nothing_is_written_after_the_end_and_the_log_stays_readable"]
         }
         Fault::StrangerEnters => &["gateway::tests::refusals::somebody_elses_room_looks_like_an_unknown_one"],
-        Fault::LeaverStillReads => &["rooms::tests::nothing_is_written_after_the_commit_that_took_the_right"],
-        Fault::LeaverStillHears => &["rooms::tests::promises::who_left_hears_no_more_on_any_tab"],
-        Fault::OneLeaverTold => &["rooms::tests::leaving::those_who_leave_together_leave_in_one_commit"],
+        Fault::LeaverStillReads => &["rooms::tests::revocation::nothing_is_written_after_the_commit_of_a_leave"],
+        Fault::LeaverStillHears => &["rooms::tests::leaving::a_visitor_who_leaves_receives_nothing_more_on_any_tab"],
+        Fault::OneLeaverTold => &["rooms::tests::leaving::leaves_that_arrive_together_share_one_commit"],
         Fault::HistoryShownToNewcomers => {
-            &["rooms::tests::promises::a_room_without_history_shows_newcomers_what_comes_after_them"]
+            &["rooms::tests::delivery::a_room_without_history_shows_new_members_only_later_entries"]
         }
         // The way to the sockets.
-        Fault::GapIgnored => &["rooms::tests::promises::an_entry_that_comes_early_waits_for_the_one_before_it"],
+        Fault::GapIgnored => &["rooms::tests::delivery::an_entry_that_comes_early_waits_for_the_one_before_it"],
         Fault::HeadsNotCompared => {
-            &["rooms::tests::promises::the_last_entry_before_a_silence_is_found_without_a_relay"]
+            &["rooms::tests::delivery::the_last_entry_before_a_silence_is_found_without_a_relay"]
         }
         Fault::ReplaySkipsOne => &["gateway::tests::resume::missed_entries_come_in_order_before_newer_ones"],
         Fault::ResumeIgnoresAfter => &["gateway::tests::resume::missed_entries_come_in_order_before_newer_ones"],
@@ -87,13 +93,13 @@ const fn caught_by(fault: Fault) -> &'static [&'static str] {
             &["gateway::tests::resume::above_the_replay_limit_the_client_pages_and_loses_nothing"]
         }
         Fault::LagForgotten => &["realtime::queue::tests::above_the_limit_only_what_cannot_be_read_again_is_kept"],
-        Fault::RelayEchoes => &["rooms::tests::promises::what_passes_is_heard_once_by_everybody_else_on_every_node"],
+        Fault::RelayEchoes => &["rooms::tests::delivery::ephemeral_frames_reach_every_other_member_once_on_every_node"],
         Fault::ForeignFrameTaken => {
             &["realtime::relay::redis::tests::a_frame_of_another_service_on_this_ones_channel_is_ignored"]
         }
-        Fault::RelaySilent => &["rooms::tests::promises::what_passes_is_heard_once_by_everybody_else_on_every_node"],
+        Fault::RelaySilent => &["rooms::tests::delivery::ephemeral_frames_reach_every_other_member_once_on_every_node"],
         Fault::PresenceNeverTold => {
-            &["rooms::tests::promises::what_passes_is_heard_once_by_everybody_else_on_every_node"]
+            &["rooms::tests::delivery::ephemeral_frames_reach_every_other_member_once_on_every_node"]
         }
         // The socket and HTTP.
         Fault::OriginNotChecked => &["gateway::tests::refusals::an_upgrade_is_checked_in_order"],
@@ -108,11 +114,11 @@ const fn caught_by(fault: Fault) -> &'static [&'static str] {
             &["gateway::tests::refusals::frames_and_payloads_out_of_bounds_get_their_code"]
         }
         Fault::InvisibleTextAccepted => &["gateway::tests::texts::an_invisible_text_is_refused_everywhere"],
-        Fault::StoredSizeNotChecked => &[
-            "rooms::tests::sizes::what_would_be_served_larger_than_it_was_sent_is_refused_over_the_socket_and_rest_alike",
-        ],
+        Fault::StoredSizeNotChecked => {
+            &["rooms::tests::sizes::a_payload_that_is_too_large_as_stored_is_refused_over_the_socket_and_rest"]
+        }
         Fault::PageBytesNotCounted => {
-            &["rooms::tests::sizes::a_page_ends_by_bytes_and_the_next_one_goes_on_without_a_gap"]
+            &["rooms::tests::sizes::a_page_is_limited_in_bytes_and_the_next_one_continues_without_a_gap"]
         }
         Fault::SlugNotChecked => &["gateway::tests::hostile::no_request_is_answered_5xx_whatever_it_holds"],
         Fault::SameIdInAllRooms => &["gateway::tests::messages::people_cannot_be_followed_from_room_to_room"],
@@ -126,9 +132,9 @@ const fn caught_by(fault: Fault) -> &'static [&'static str] {
         Fault::ExcessForgiven => &["gateway::tests::refusals::endless_frames_of_any_kind_above_the_limit_close_4400"],
         Fault::LeaveOvertakesSends => &["gateway::tests::messages::sends_before_a_leave_are_written_before_it"],
         Fault::FloodAccepted => {
-            &["rooms::tests::flood::many_visitors_of_one_prefix_cannot_flood_a_room_and_others_go_on_writing"]
+            &["rooms::tests::flood::many_visitors_of_one_prefix_cannot_flood_a_room_and_others_can_still_write"]
         }
-        Fault::TypingAlwaysTold => &["rooms::tests::flood::typing_is_told_seldom_and_never_more_than_a_room_can_bear"],
+        Fault::TypingAlwaysTold => &["rooms::tests::flood::typing_in_a_large_room_stays_within_its_delivery_budget"],
         Fault::SessionEndNotSeen => &["gateway::tests::life::a_socket_ends_with_its_session_on_every_node"],
         // Matching.
         Fault::MatcherWithoutLock => &["matching::tests::faults::one_node_pairs_at_a_time"],

@@ -1,4 +1,5 @@
-//! Floods: what a room takes of one address prefix, and what passing frames may cost its members.
+//! Floods: how much a room accepts from one address prefix, how often ephemeral frames are
+//! published, and the rate limit of every verb.
 use std::sync::Arc;
 
 use axum::http::{Method, StatusCode};
@@ -6,32 +7,32 @@ use serde_json::json;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{post, public_room, receive, text};
+use super::{committed, create_public_room, submit, text_post};
 use crate::error::Error;
 use crate::realtime::{Queue, Topic};
 use crate::rooms::{Post, join};
 use crate::testing::limited_node;
 
 #[tokio::test]
-async fn many_visitors_of_one_prefix_cannot_flood_a_room_and_others_go_on_writing() {
+async fn many_visitors_of_one_prefix_cannot_flood_a_room_and_others_can_still_write() {
     let node = limited_node().await;
     let owner = node.guest("en").await;
-    let room = public_room(&node, &owner).await;
-    let post_of = |words: String, prefix: u8| Post { prefix: vec![prefix; 16], ..text(Uuid::new_v4(), &words) };
-    let mut crowd = Vec::new();
+    let room = create_public_room(&node, &owner).await;
+    let post_from = |text: String, prefix: u8| Post { prefix: vec![prefix; 16], ..text_post(Uuid::new_v4(), &text) };
+    let mut visitors = Vec::new();
     for _ in 0..30 {
         let who = node.visitor("en").await;
         join(&node.app, &who, room).await.unwrap();
-        crowd.push(who);
+        visitors.push(who);
     }
-    for (is_same, burst, rate) in [(true, 20, 1), (false, 120, 20)] {
+    for (is_same_text, burst, rate) in [(true, 20, 1), (false, 120, 20)] {
         let began = Instant::now();
-        let (mut written, mut refused) = (Vec::new(), 0);
+        let (mut accepted, mut refused) = (Vec::new(), 0);
         for n in 0..10 {
-            for (at, who) in crowd.iter().enumerate() {
-                let words = if is_same { " Buy  this".to_owned() } else { format!("{at} {n}") };
-                match post(&node.app, who, room, post_of(words, 1)).await {
-                    Ok(receipt) => written.push(receipt),
+            for (index, who) in visitors.iter().enumerate() {
+                let text = if is_same_text { " Buy  this".to_owned() } else { format!("{index} {n}") };
+                match submit(&node.app, who, room, post_from(text, 1)).await {
+                    Ok(receipt) => accepted.push(receipt),
                     Err(Error::RateLimited { after }) => {
                         assert!(!after.is_zero());
                         refused += 1;
@@ -41,12 +42,13 @@ async fn many_visitors_of_one_prefix_cannot_flood_a_room_and_others_go_on_writin
             }
         }
         let most = burst + rate * (began.elapsed().as_secs() + 1);
-        assert!(written.len() as u64 <= most && refused > 0, "{} of {most}", written.len());
-        for receipt in written {
-            receive(receipt).await.unwrap();
+        assert!(accepted.len() as u64 <= most && refused > 0, "{} of {most}", accepted.len());
+        for receipt in accepted {
+            committed(receipt).await.unwrap();
         }
-        // Somebody at home, saying the same, goes on.
-        receive(post(&node.app, &crowd[0], room, post_of("buy this".to_owned(), 2)).await.unwrap()).await.unwrap();
+        // The same text from another address prefix is accepted.
+        let elsewhere = submit(&node.app, &visitors[0], room, post_from("buy this".to_owned(), 2)).await.unwrap();
+        committed(elsewhere).await.unwrap();
     }
 }
 
@@ -54,7 +56,7 @@ async fn many_visitors_of_one_prefix_cannot_flood_a_room_and_others_go_on_writin
 async fn a_flood_over_rest_has_the_same_limits() {
     let node = limited_node().await;
     let owner = node.guest("en").await;
-    let room = public_room(&node, &owner).await;
+    let room = create_public_room(&node, &owner).await;
     let path = format!("/api/v1/rooms/{room}/messages");
     let mut refused = 0;
     for _ in 0..28 {
@@ -69,27 +71,27 @@ async fn a_flood_over_rest_has_the_same_limits() {
 }
 
 #[tokio::test]
-async fn typing_is_told_seldom_and_never_more_than_a_room_can_bear() {
+async fn typing_in_a_large_room_stays_within_its_delivery_budget() {
     let node = limited_node().await;
     let owner = node.guest("en").await;
-    let room = public_room(&node, &owner).await;
+    let room = create_public_room(&node, &owner).await;
     let queue = Arc::new(Queue::new(0));
-    let mut crowd = Vec::new();
+    let mut visitors = Vec::new();
     let mut inner = 0;
     for _ in 0..30 {
         let who = node.visitor("en").await;
         inner = join(&node.app, &who, room).await.unwrap().room.id;
-        crowd.push(who);
+        visitors.push(who);
     }
-    // 300 who listen: one typing costs as much as 300 messages to one of them.
-    let listeners: Vec<_> = (0..300).map(|n| Arc::new(Queue::new(-n))).collect();
-    for listener in listeners.iter().chain([&queue]) {
-        node.app.hub.subscribe(Topic::Room(inner), listener);
+    // With 300 subscribers, one typing frame costs 300 deliveries.
+    let subscribers: Vec<_> = (0..300).map(|n| Arc::new(Queue::new(-n))).collect();
+    for subscriber in subscribers.iter().chain([&queue]) {
+        node.app.hub.subscribe(Topic::Room(inner), subscriber);
     }
     let own = Arc::new(Queue::new(0));
     let began = Instant::now();
     for _ in 0..3 {
-        for who in &crowd {
+        for who in &visitors {
             crate::rooms::typing(&node.app, who, room, &own).await.unwrap();
         }
     }
@@ -100,7 +102,7 @@ async fn typing_is_told_seldom_and_never_more_than_a_room_can_bear() {
 }
 
 #[tokio::test]
-async fn each_member_types_now_and_then_and_the_last_read_is_told() {
+async fn typing_and_read_markers_are_throttled_and_the_last_marker_is_published() {
     let node = limited_node().await;
     let (one, two) = (node.guest("ko").await, node.guest("en").await);
     let mut talk = node.talk(&one, &two).await;
@@ -112,21 +114,21 @@ async fn each_member_types_now_and_then_and_the_last_read_is_told() {
         talk.b.ok(json!({"type": "typing", "room": talk.room})).await;
         talk.b.ok(json!({"type": "read", "room": talk.room, "seq": seq})).await;
     }
-    let mut told = Vec::new();
-    while told.last() != Some(&20) {
-        told.push(talk.a.event("read").await["seq"].as_i64().unwrap());
+    let mut published = Vec::new();
+    while published.last() != Some(&20) {
+        published.push(talk.a.event("read").await["seq"].as_i64().unwrap());
     }
     let seconds = usize::try_from(began.elapsed().as_secs()).unwrap();
-    assert!(told.is_sorted() && told.len() <= 2 + seconds, "{told:?} in {seconds} s");
-    let typed = talk.a.events.iter().filter(|event| event["type"] == "typing").count();
-    assert!((1..=6 + seconds.div_ceil(2)).contains(&typed), "{typed} in {seconds} s");
+    assert!(published.is_sorted() && published.len() <= 2 + seconds, "{published:?} in {seconds} s");
+    let typing = talk.a.events.iter().filter(|event| event["type"] == "typing").count();
+    assert!((1..=6 + seconds.div_ceil(2)).contains(&typing), "{typing} in {seconds} s");
 }
 
 #[tokio::test]
 async fn every_verb_has_a_limit_below_that_of_all_frames() {
     let node = limited_node().await;
     let owner = node.guest("en").await;
-    let room = public_room(&node, &owner).await;
+    let room = create_public_room(&node, &owner).await;
     let nil = Uuid::nil();
     let verbs = [
         json!({"type": "join", "room": nil}),
@@ -143,13 +145,13 @@ async fn every_verb_has_a_limit_below_that_of_all_frames() {
     for verb in verbs {
         let mut socket = node.socket(&node.guest("en").await).await;
         socket.ok(json!({"type": "join", "room": room})).await;
-        // Two frames less than a visitor may send at once.
-        let mut asked = Vec::new();
+        // Two frames less than the burst that a visitor has for all frames.
+        let mut requests = Vec::new();
         for _ in 0..78 {
-            asked.push(socket.say(verb.clone()).await);
+            requests.push(socket.say(verb.clone()).await);
         }
         let mut refused = 0;
-        for id in asked {
+        for id in requests {
             refused += usize::from(socket.answer(id).await["error"]["code"] == "rate_limited");
         }
         assert!(refused > 0, "{verb}");

@@ -1,36 +1,38 @@
-//! Sizes: what is served is what was checked, over the socket and REST, and no page, replay or
-//! report grows without bound.
+//! Sizes: payloads are limited in the form in which they are stored and served, and pages, replays
+//! and each visitor's entries are limited in bytes.
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::public_room;
+use super::create_public_room;
 use crate::http::{Bucket, Key};
 use crate::testing::{Guest, Node, limited_node, node};
 
-/// A page of entries at most, with what JSON adds around it.
-const PAGE: usize = 256 * 1024 + 1_024;
+/// Largest body of a page of entries: the entries, and the JSON around them.
+const MAX_PAGE_BODY_BYTES: usize = 256 * 1024 + 1_024;
 
+/// Returns a `send` frame.
 fn send(room: Uuid, payload: &Value) -> Value {
     json!({"type": "send", "room": room, "client_id": Uuid::new_v4(), "payload": payload})
 }
 
-async fn post(node: &Node, who: &Guest, room: Uuid, payload: &Value) -> crate::testing::Answer {
+/// Posts a payload over REST.
+async fn post_over_rest(node: &Node, who: &Guest, room: Uuid, payload: &Value) -> crate::testing::Answer {
     let body = json!({"client_id": Uuid::new_v4(), "payload": payload});
     node.ask(Some(who), Method::POST, &format!("/api/v1/rooms/{room}/messages"), Some(body)).await
 }
 
-/// The largest payload there is: 2,000 characters of four bytes, and 4 KiB of fields that the
-/// server does not know.
+/// Returns the largest payload that is accepted: 2,000 characters of four bytes, and 4 KiB of
+/// fields that the server does not know.
 fn largest() -> Value {
     json!({"kind": "text", "text": "😀".repeat(2_000), "x": "a".repeat(4_096 - 7)})
 }
 
 #[tokio::test]
-async fn what_would_be_served_larger_than_it_was_sent_is_refused_over_the_socket_and_rest_alike() {
+async fn a_payload_that_is_too_large_as_stored_is_refused_over_the_socket_and_rest() {
     let node = node().await;
     let who = node.guest("en").await;
-    let room = public_room(&node, &who).await;
+    let room = create_public_room(&node, &who).await;
     let mut socket = node.socket(&who).await;
     socket.ok(json!({"type": "join", "room": room})).await;
     let numbers = |count: usize| json!({"kind": "text", "text": "hi", "x": vec![1e308; count]});
@@ -41,7 +43,7 @@ async fn what_would_be_served_larger_than_it_was_sent_is_refused_over_the_socket
     };
     for (payload, code, field) in [
         (numbers(2_000), "too_long", "payload"),
-        (numbers(14), "too_long", "payload"), // 98 bytes as it is sent, 4,354 as it is stored
+        (numbers(14), "too_long", "payload"), // 98 bytes as sent, 4,354 as stored
         (json!({"kind": "text", "text": "hi", "x": "a".repeat(15_000)}), "too_long", "payload"),
         (json!({"kind": "text", "text": "hi", "x": "\u{1}".repeat(700)}), "too_long", "payload"),
         (fields(33), "bad_payload", "payload"),
@@ -50,15 +52,15 @@ async fn what_would_be_served_larger_than_it_was_sent_is_refused_over_the_socket
         let id = socket.say(send(room, &payload)).await;
         let error = socket.answer(id).await["error"].clone();
         assert_eq!((&error["code"], &error["field"]), (&json!(code), &json!(field)));
-        let answer = post(&node, &who, room, &payload).await;
+        let answer = post_over_rest(&node, &who, room, &payload).await;
         assert_eq!((answer.status, &answer.json()["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!(code)));
         assert_eq!(answer.json()["field"], field);
     }
-    // 64 KB of numbers, as they were once accepted and served as 3.3 MB.
-    let answer = post(&node, &who, room, &numbers(9_000)).await;
+    // 64 KB of numbers, which would be stored and served as 3.3 MB.
+    let answer = post_over_rest(&node, &who, room, &numbers(9_000)).await;
     assert_eq!((answer.status, &answer.json()["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("too_long")));
     for payload in [largest(), numbers(13), fields(32)] {
-        assert_eq!(post(&node, &who, room, &payload).await.status, StatusCode::CREATED);
+        assert_eq!(post_over_rest(&node, &who, room, &payload).await.status, StatusCode::CREATED);
         let stored: i32 =
             sqlx::query_scalar("SELECT octet_length(payload::text) FROM message ORDER BY seq DESC LIMIT 1")
                 .fetch_one(&node.app.db)
@@ -71,14 +73,14 @@ async fn what_would_be_served_larger_than_it_was_sent_is_refused_over_the_socket
 }
 
 #[tokio::test]
-async fn a_page_ends_by_bytes_and_the_next_one_goes_on_without_a_gap() {
+async fn a_page_is_limited_in_bytes_and_the_next_one_continues_without_a_gap() {
     let node = node().await;
     let who = node.guest("en").await;
-    let room = public_room(&node, &who).await;
+    let room = create_public_room(&node, &who).await;
     for _ in 0..60 {
-        assert_eq!(post(&node, &who, room, &largest()).await.status, StatusCode::CREATED);
+        assert_eq!(post_over_rest(&node, &who, room, &largest()).await.status, StatusCode::CREATED);
     }
-    // One from before there was a limit: larger than a page, and alone on its own.
+    // An entry larger than a page, which can no longer be sent, has a page of its own.
     sqlx::query("UPDATE message SET payload = payload || jsonb_build_object('x', repeat('x', 400000)) WHERE seq = 31")
         .execute(&node.app.db)
         .await
@@ -88,7 +90,7 @@ async fn a_page_ends_by_bytes_and_the_next_one_goes_on_without_a_gap() {
         let json = page.json();
         let seqs: Vec<i64> =
             json["items"].as_array().unwrap().iter().map(|item| item["seq"].as_i64().unwrap()).collect();
-        assert!(page.bytes.len() <= PAGE || seqs == [31], "{} bytes in {seqs:?}", page.bytes.len());
+        assert!(page.bytes.len() <= MAX_PAGE_BODY_BYTES || seqs == [31], "{} bytes in {seqs:?}", page.bytes.len());
         assert!(!seqs.is_empty());
         (seqs, json["next"].as_str().map(str::to_owned))
     };
@@ -102,7 +104,7 @@ async fn a_page_ends_by_bytes_and_the_next_one_goes_on_without_a_gap() {
                 None => break,
             }
         }
-        assert_eq!(seen, (1..=60).collect::<Vec<_>>(), "{list} upwards");
+        assert_eq!(seen, (1..=60).collect::<Vec<_>>(), "{list}, forwards");
     }
     let (mut seen, mut query) = (Vec::new(), "messages?limit=100".to_owned());
     loop {
@@ -114,26 +116,26 @@ async fn a_page_ends_by_bytes_and_the_next_one_goes_on_without_a_gap() {
             None => break,
         }
     }
-    assert_eq!(seen, (1..=60).collect::<Vec<_>>(), "downwards");
+    assert_eq!(seen, (1..=60).collect::<Vec<_>>(), "messages, backwards");
 }
 
 #[tokio::test]
-async fn a_replay_of_long_entries_comes_whole_and_in_order_and_nobody_is_disconnected() {
+async fn a_replay_of_long_entries_is_complete_and_in_order_and_disconnects_nobody() {
     let node = node().await;
     let (who, reader) = (node.guest("en").await, node.guest("ko").await);
-    let room = public_room(&node, &who).await;
+    let room = create_public_room(&node, &who).await;
     let mut early = node.socket(&reader).await;
     early.ok(json!({"type": "join", "room": room})).await;
     for seq in 1..=150 {
-        assert_eq!(post(&node, &who, room, &largest()).await.status, StatusCode::CREATED);
-        // What waited for its reader meanwhile is more than a queue holds.
+        assert_eq!(post_over_rest(&node, &who, room, &largest()).await.status, StatusCode::CREATED);
+        // Thirty entries are more than the queue of a socket holds.
         if seq % 30 == 0 {
             for seq in seq - 29..=seq {
                 assert_eq!(early.event("message").await["seq"], seq);
             }
         }
     }
-    // On another node, which has nothing of it in its memory.
+    // Another node has none of the entries in memory.
     let apart = Node::apart(&node).await;
     let mut late = apart.socket(&reader).await;
     late.ok(json!({"type": "join", "room": room, "after": 0})).await;
@@ -143,9 +145,9 @@ async fn a_replay_of_long_entries_comes_whole_and_in_order_and_nobody_is_disconn
     for socket in [&mut early, &mut late] {
         socket.ok(json!({"type": "ping"})).await;
     }
-    // What another node wrote while this one heard nothing is read in pages too.
+    // The node without a relay reads later entries of the first node in pages too.
     for _ in 0..30 {
-        assert_eq!(post(&node, &who, room, &largest()).await.status, StatusCode::CREATED);
+        assert_eq!(post_over_rest(&node, &who, room, &largest()).await.status, StatusCode::CREATED);
     }
     for seq in 151..=180 {
         assert_eq!(late.event("message").await["seq"], seq);
@@ -156,20 +158,20 @@ async fn a_replay_of_long_entries_comes_whole_and_in_order_and_nobody_is_disconn
 async fn a_visitor_has_a_quota_of_bytes_over_the_socket_and_rest() {
     let node = limited_node().await;
     let who = node.guest("en").await;
-    let room = public_room(&node, &who).await;
+    let room = create_public_room(&node, &who).await;
     let mut socket = node.socket(&who).await;
     socket.ok(json!({"type": "join", "room": room})).await;
-    // All but 10,000 bytes of it.
+    // Use the quota up, except for 10,000 bytes.
     let visitor = node.visitor_of(&who).await.id;
     node.app.limits.take_many(Bucket::StoredBytes, Key::Visitor(visitor), 1024 * 1024 - 10_000).unwrap();
     let id = socket.say(send(room, &largest())).await;
     let error = socket.answer(id).await["error"].clone();
     assert_eq!(error["code"], "rate_limited");
     assert!(error["retry_after_ms"].as_u64().unwrap() > 100);
-    let answer = post(&node, &who, room, &largest()).await;
+    let answer = post_over_rest(&node, &who, room, &largest()).await;
     assert_eq!((answer.status, &answer.json()["code"]), (StatusCode::TOO_MANY_REQUESTS, &json!("rate_limited")));
-    socket.text(&room.to_string(), "there is room for a word").await;
+    socket.text(&room.to_string(), "a short text fits").await;
     let other = node.guest("en").await;
-    let theirs = public_room(&node, &other).await;
-    assert_eq!(post(&node, &other, theirs, &largest()).await.status, StatusCode::CREATED);
+    let other_room = create_public_room(&node, &other).await;
+    assert_eq!(post_over_rest(&node, &other, other_room, &largest()).await.status, StatusCode::CREATED);
 }
