@@ -47,7 +47,7 @@ impl Postgres {
     /// Returns the process id of the postmaster.
     fn postmaster(&self) -> i32 {
         let line = self.own.describe();
-        let pid = line.rsplit_once("(process ").and_then(|(_, rest)| rest.strip_suffix(')'));
+        let pid = line.rsplit_once("is process ").and_then(|(_, rest)| rest.strip_suffix(')'));
         pid.unwrap_or_else(|| panic!("{line}")).parse().unwrap()
     }
 

@@ -9,11 +9,12 @@ export type Locale = "ko" | "en";
 export type Slot = "A" | "B";
 export type Sender = { id: string, 
 /**
- * In the sender's own language, or as chosen.
+ * The alias in the sender's language, or the chosen name.
  */
 name: string, slot?: Slot, color: Color, 
 /**
- * The alias's animal, so that a page can show the name in the reader's language; null for a chosen name.
+ * The animal of the alias, so that a page can show the name in the reader's language. Null for
+ * a chosen name.
  */
 animal: string | null, };
 export type RoomKind = "talk" | "public" | "private";
@@ -75,11 +76,11 @@ export type SeekingRef = { ticket: string, };
 export type TalkEvent = { "type": "found" } & Pairing | { "type": "partner", session: string, state: PartnerState, until?: string, } | { "type": "ended", session: string, reason: EndReason, seeking?: SeekingRef, };
 export type Visitor = { id: string, name: string, color: Color, 
 /**
- * Null when the name was chosen.
+ * Null if the visitor chose the name.
  */
 animal: string | null, locale: Locale, settings: { [name: string]: unknown }, 
 /**
- * Accounts come later; null is a guest.
+ * Null for a guest. Accounts come later.
  */
 account: null, };
 export type ResumePoint = { room: string, after: number, };
@@ -93,11 +94,12 @@ export type HelloOk = { visitor: Visitor, heartbeat_ms: number, server_time: str
 session: OpenSession | null, seeking: Waiting | null, rooms: Array<ResumedRoom>, };
 export type MembershipView = { role: string, id: string, 
 /**
- * In the sender's own language, or as chosen.
+ * The alias in the sender's language, or the chosen name.
  */
 name: string, slot?: Slot, color: Color, 
 /**
- * The alias's animal, so that a page can show the name in the reader's language; null for a chosen name.
+ * The animal of the alias, so that a page can show the name in the reader's language. Null for
+ * a chosen name.
  */
 animal: string | null, };
 export type JoinOk = { room: RoomView, head: number, members_online: number, you: MembershipView, 
