@@ -50,21 +50,21 @@ impl KnownSessions {
 mod tests {
     use tower_sessions::session::Id;
 
-    use super::{KnownSessions, MAX_GENERATION_SESSIONS};
+    use super::{KnownSessions, MAX_GENERATION_SESSIONS, VisitorId};
 
     #[test]
     fn sessions_are_remembered_in_bounded_memory() {
         let sessions = KnownSessions::default();
         let in_use = Id(1);
         assert_eq!(sessions.visitor(in_use), None);
-        sessions.insert(in_use, 7);
+        sessions.insert(in_use, VisitorId(7));
         for other in 0..3 * MAX_GENERATION_SESSIONS {
-            sessions.insert(Id(1_000 + i128::try_from(other).unwrap()), 8);
+            sessions.insert(Id(1_000 + i128::try_from(other).unwrap()), VisitorId(8));
             if other.is_multiple_of(1_000) {
-                sessions.insert(in_use, 7);
+                sessions.insert(in_use, VisitorId(7));
             }
         }
-        assert_eq!(sessions.visitor(in_use), Some(7));
+        assert_eq!(sessions.visitor(in_use), Some(VisitorId(7)));
         assert_eq!(sessions.visitor(Id(1_000)), None);
         let generations = sessions.generations.lock();
         assert!(generations.new.len() + generations.old.len() <= 2 * MAX_GENERATION_SESSIONS);

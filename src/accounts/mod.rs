@@ -192,7 +192,7 @@ async fn find_or_create_visitor(app: &App, session: &Session, locale: Locale) ->
     }
     let alias = Alias::random(&mut rand::rng());
     let created = store::insert_visitor(&app.db, &alias, locale).await?;
-    session.insert(VISITOR_KEY, created.id).await.map_err(Error::internal)?;
+    session.insert(VISITOR_KEY, created.id.0).await.map_err(Error::internal)?;
     Ok(created)
 }
 
@@ -259,9 +259,10 @@ async fn sweep(node: App) {
 }
 
 async fn session_visitor(session: &Session) -> Result<Option<VisitorId>> {
-    session.get::<VisitorId>(VISITOR_KEY).await.map_err(|why| match why {
+    let stored = session.get::<i64>(VISITOR_KEY).await.map_err(|why| match why {
         // The session store could not reach the database.
         tower_sessions::session::Error::Store(_) => Error::Unavailable,
         other => Error::internal(other),
-    })
+    })?;
+    Ok(stored.map(VisitorId))
 }

@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::Deserialize as _;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use tower_sessions::SessionStore;
@@ -75,7 +74,7 @@ impl SessionStore for Sessions {
 
 /// Returns the columns of a record. Its own expiry is by this machine's clock and is not stored.
 fn row(record: &Record) -> Result<SessionRow> {
-    let visitor = record.data.get(VISITOR_KEY).and_then(|id| VisitorId::deserialize(id).ok());
+    let visitor = record.data.get(VISITOR_KEY).and_then(|id| id.as_i64()).map(VisitorId);
     let data = serde_json::to_value(&record.data).map_err(|why| Error::Encode(why.to_string()))?;
     Ok(SessionRow { visitor, data, idle_timeout: SESSION_IDLE_TIMEOUT })
 }

@@ -18,10 +18,10 @@ pub(super) async fn load_visitors(
     ids: Vec<VisitorId>,
 ) -> Result<HashMap<VisitorId, Visitor>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT v.id, v.public_id, v.color, v.animal, v.name, v.locale, v.settings, v.rules_accepted,
+        r#"SELECT v.id AS "id: VisitorId", v.public_id, v.color, v.animal, v.name, v.locale, v.settings, v.rules_accepted,
                   restriction.kind = 'ban' AS banned, restriction.until, restriction.ends_in_ms, restriction.reason
            FROM visitor v LEFT JOIN LATERAL active_restriction(v.id, NULL) restriction ON true WHERE v.id = ANY($1)"#,
-        &ids
+        &ids as &[VisitorId]
     )
     .fetch_all(db)
     .await?;
@@ -46,7 +46,8 @@ pub(super) async fn load_visitors(
 pub(super) async fn insert_visitor(db: &PgPool, alias: &Alias, locale: Locale) -> Result<Visitor, sqlx::Error> {
     let public_id = Uuid::new_v4();
     let id = sqlx::query_scalar!(
-        "INSERT INTO visitor (public_id, color, animal, locale) VALUES ($1, $2, $3, $4) RETURNING id",
+        r#"INSERT INTO visitor (public_id, color, animal, locale) VALUES ($1, $2, $3, $4)
+           RETURNING id AS "id: VisitorId""#,
         public_id,
         alias.color,
         alias.animal,
@@ -74,7 +75,7 @@ pub(super) async fn update_visitor(db: &PgPool, id: VisitorId, change: &Change) 
             rules_at = CASE WHEN $6::text IS NULL THEN rules_at ELSE now() END,
             last_used_at = now()
          WHERE id = $1",
-        id,
+        id as VisitorId,
         name_changes,
         name,
         change.locale.map(Locale::tag),
@@ -93,7 +94,7 @@ pub(super) async fn write_activity(db: &PgPool, ids: &[VisitorId], interval: Dur
         "UPDATE visitor SET last_used_at = now() WHERE id IN (
             SELECT id FROM visitor WHERE id = ANY($1) AND last_used_at < now() - make_interval(secs => $2)
             FOR UPDATE SKIP LOCKED)",
-        ids,
+        ids as &[VisitorId],
         interval.as_secs_f64()
     )
     .execute(db)
@@ -103,7 +104,9 @@ pub(super) async fn write_activity(db: &PgPool, ids: &[VisitorId], interval: Dur
 
 /// Locks the visitors' rows against deletion until the transaction ends.
 pub(super) async fn lock_visitors(tx: &mut PgConnection, visitors: &[VisitorId]) -> Result<(), sqlx::Error> {
-    sqlx::query!("SELECT id FROM visitor WHERE id = ANY($1) ORDER BY id FOR KEY SHARE", visitors).fetch_all(tx).await?;
+    sqlx::query!("SELECT id FROM visitor WHERE id = ANY($1) ORDER BY id FOR KEY SHARE", visitors as &[VisitorId])
+        .fetch_all(tx)
+        .await?;
     Ok(())
 }
 
@@ -155,7 +158,7 @@ pub(super) async fn create_session(db: &PgPool, id_hash: &[u8], row: &SessionRow
         "INSERT INTO session (id_hash, visitor_id, data, expires_at) VALUES ($1, $2, $3, now() + make_interval(secs => $4))
          ON CONFLICT DO NOTHING",
         id_hash,
-        row.visitor,
+        row.visitor as Option<VisitorId>,
         row.data,
         row.idle_timeout.as_seconds_f64()
     )
@@ -173,7 +176,7 @@ pub(super) async fn save_session(db: &PgPool, id_hash: &[u8], row: &SessionRow) 
         "UPDATE session SET visitor_id = $2, data = $3, expires_at = now() + make_interval(secs => $4),
             last_used_at = now() WHERE id_hash = $1",
         id_hash,
-        row.visitor,
+        row.visitor as Option<VisitorId>,
         row.data,
         row.idle_timeout.as_seconds_f64()
     )
@@ -232,7 +235,7 @@ pub(super) async fn ended_sessions(
            WHERE asked.visitor IS DISTINCT FROM (SELECT s.visitor_id FROM session s
                                                  WHERE s.id_hash = asked.id_hash AND s.expires_at > now())"#,
         &hashes as &[&[u8]],
-        visitors
+        visitors as &[VisitorId]
     )
     .fetch_all(db)
     .await?;
@@ -246,7 +249,7 @@ pub(super) async fn write_presence(db: &PgPool, node: Uuid, visitors: &[VisitorI
         "INSERT INTO node_visitors (node, visitors, seen_at) VALUES ($1, $2, clock_timestamp())
          ON CONFLICT ON CONSTRAINT node_visitors_pk DO UPDATE SET visitors = excluded.visitors, seen_at = excluded.seen_at",
         node,
-        visitors
+        visitors as &[VisitorId]
     )
     .execute(db)
     .await?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 
 use crate::faults::{self, Fault};
+use crate::ids::{FenceVersion, VisitorId};
 
 /// The key of the advisory lock: "maju" in ASCII, then 1.
 pub const LOCK_KEY: i64 = 0x6d61_6a75_0000_0001;
@@ -34,8 +35,8 @@ pub async fn lock_shared(tx: &mut PgConnection) -> Result<(), sqlx::Error> {
 ///
 /// # Errors
 /// Returns the error of the query.
-pub async fn version(db: &mut PgConnection) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar!("SELECT version FROM fence").fetch_one(db).await
+pub async fn version(db: &mut PgConnection) -> Result<FenceVersion, sqlx::Error> {
+    sqlx::query_scalar!(r#"SELECT version AS "version: FenceVersion" FROM fence"#).fetch_one(db).await
 }
 
 /// Returns the revocations after version `known`, as pairs of version and visitor, in order: the
@@ -43,10 +44,14 @@ pub async fn version(db: &mut PgConnection) -> Result<i64, sqlx::Error> {
 ///
 /// # Errors
 /// Returns the error of the query.
-pub async fn revoked_since(db: &mut PgConnection, known: i64) -> Result<Vec<(i64, i64)>, sqlx::Error> {
+pub async fn revoked_since(
+    db: &mut PgConnection,
+    known: FenceVersion,
+) -> Result<Vec<(FenceVersion, VisitorId)>, sqlx::Error> {
     let rows = sqlx::query!(
-        "SELECT version, visitor_id FROM revocation WHERE version > $1 ORDER BY version LIMIT $2",
-        known,
+        r#"SELECT version AS "version: FenceVersion", visitor_id AS "visitor_id: VisitorId" FROM revocation
+           WHERE version > $1 ORDER BY version LIMIT $2"#,
+        known as FenceVersion,
         MAX_REVOCATION_ROWS
     )
     .fetch_all(db)
@@ -64,15 +69,23 @@ pub async fn revoked_since(db: &mut PgConnection, known: i64) -> Result<Vec<(i64
 /// Returns the error of a statement; `55P03` if a writer held the lock for longer than `timeout`. A
 /// revocation that waits makes later writers wait, so `timeout` should be short, and the call be
 /// retried after a pause ([`is_lock_timeout`]).
-pub async fn revoke(tx: &mut PgConnection, visitor: i64, timeout: Duration) -> Result<i64, sqlx::Error> {
+pub async fn revoke(tx: &mut PgConnection, visitor: VisitorId, timeout: Duration) -> Result<FenceVersion, sqlx::Error> {
     let timeout = format!("{}ms", timeout.as_millis().max(1));
     sqlx::query!("SELECT set_config('lock_timeout', $1, true)", timeout).fetch_one(&mut *tx).await?;
     if !faults::on(Fault::FenceNotExclusive) {
         sqlx::query!("SELECT pg_advisory_xact_lock($1)", LOCK_KEY).execute(&mut *tx).await?;
     }
     let version =
-        sqlx::query_scalar!("UPDATE fence SET version = version + 1 RETURNING version").fetch_one(&mut *tx).await?;
-    sqlx::query!("INSERT INTO revocation (version, visitor_id) VALUES ($1, $2)", version, visitor).execute(tx).await?;
+        sqlx::query_scalar!(r#"UPDATE fence SET version = version + 1 RETURNING version AS "version: FenceVersion""#)
+            .fetch_one(&mut *tx)
+            .await?;
+    sqlx::query!(
+        "INSERT INTO revocation (version, visitor_id) VALUES ($1, $2)",
+        version as FenceVersion,
+        visitor as VisitorId
+    )
+    .execute(tx)
+    .await?;
     Ok(version)
 }
 
@@ -88,6 +101,7 @@ mod tests {
     use sqlx::Connection as _;
 
     use super::{lock_shared, revoke, revoked_since, version};
+    use crate::ids::{FenceVersion, VisitorId};
     use crate::{db, testing};
 
     #[tokio::test]
@@ -96,20 +110,20 @@ mod tests {
         let mut writer = db::connect(&pool, &[]).await.unwrap();
         let mut revoker = db::connect(&pool, &[]).await.unwrap();
         let mut revocation = revoker.begin().await.unwrap();
-        assert_eq!(revoke(&mut revocation, 7, testing::PATIENCE).await.unwrap(), 1);
+        assert_eq!(revoke(&mut revocation, VisitorId(7), testing::PATIENCE).await.unwrap(), FenceVersion(1));
         let waiting = async {
             let mut batch = writer.begin().await.unwrap();
             lock_shared(&mut batch).await.unwrap();
             // A separate statement, so its snapshot is younger than the wait.
             let seen = version(&mut batch).await.unwrap();
-            (seen, revoked_since(&mut batch, 0).await.unwrap())
+            (seen, revoked_since(&mut batch, FenceVersion(0)).await.unwrap())
         };
         let committing = async {
             tokio::time::sleep(Duration::from_millis(200)).await;
             revocation.commit().await.unwrap();
         };
         let ((seen, revoked), ()) = tokio::join!(waiting, committing);
-        assert_eq!((seen, revoked), (1, vec![(1, 7)]));
+        assert_eq!((seen, revoked), (FenceVersion(1), vec![(FenceVersion(1), VisitorId(7))]));
     }
 
     #[tokio::test]
@@ -121,10 +135,10 @@ mod tests {
         lock_shared(&mut first).await.unwrap();
         lock_shared(&mut second).await.unwrap(); // batches do not wait for each other
         let mut revocation = revoker.begin().await.unwrap();
-        let mut asked = Box::pin(revoke(&mut revocation, 7, testing::PATIENCE));
+        let mut asked = Box::pin(revoke(&mut revocation, VisitorId(7), testing::PATIENCE));
         assert!(tokio::time::timeout(Duration::from_millis(200), &mut asked).await.is_err());
         first.commit().await.unwrap();
         second.commit().await.unwrap();
-        assert_eq!(asked.await.unwrap(), 1);
+        assert_eq!(asked.await.unwrap(), FenceVersion(1));
     }
 }

@@ -94,7 +94,7 @@ async fn hello(connection: &mut Connection, id: u64, resume: &[ResumePoint]) -> 
         let entry = match rooms::membership(&app, &connection.who, from.room).await {
             Ok(membership) => resume_room(connection, &membership, from.after, &mut replays).await?,
             // A room that does not exist looks like one of other visitors.
-            Err(Error::NotFound) => ResumedRoom::Resync { room: from.room, resync: true, head: 0 },
+            Err(Error::NotFound) => ResumedRoom::Resync { room: from.room, resync: true, head: Seq::ZERO },
             Err(why) => return Err(why),
         };
         resumed.push(entry);

@@ -30,6 +30,7 @@ use crate::app::App;
 use crate::error::{Error, problem};
 use crate::faults::{self, Fault};
 use crate::http::{Bucket, ClientIp, Key};
+use crate::ids::VisitorId;
 use crate::locale::header_list;
 use crate::{accounts, moderation};
 
@@ -57,7 +58,7 @@ pub async fn upgrade(State(app): State<App>, address: ClientIp, session: Session
     }
     let mut who = accounts::authenticate(&app, &session, prefix).await;
     if faults::on(Fault::CookieNotChecked) {
-        who = accounts::by_id(&app, 1).await;
+        who = accounts::by_id(&app, VisitorId(1)).await;
     }
     let who = match who {
         Ok(who) => who,

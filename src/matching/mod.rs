@@ -186,7 +186,7 @@ impl NewReport {
         if self.seqs.len() > MAX_REPORT_ENTRIES {
             return Err(Error::bad_field("seqs", format!("At most {MAX_REPORT_ENTRIES} entries.")));
         }
-        if self.seqs.iter().any(|seq| *seq < 1) {
+        if self.seqs.iter().any(|seq| *seq < Seq::FIRST) {
             return Err(Error::bad_payload("seqs", "There is no such entry in this room."));
         }
         let note = self.note.as_deref().map(text::tidy).filter(|note| !note.is_empty()).map(Cow::into_owned);

@@ -13,10 +13,16 @@ use crate::realtime::{Frame, NodeEvent};
 use crate::rooms::{Slot, is_language_tag};
 use crate::text;
 
-/// The inner id of a ticket. Clients know a ticket by its public id, a UUID.
-pub(super) type TicketId = i64;
+/// The inner id of a ticket. Clients know a ticket by its public id, a UUID. The default is below
+/// every id that Postgres gives out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
+#[sqlx(transparent)]
+pub(super) struct TicketId(pub i64);
+
 /// The inner id of a talk. Clients know a talk by its public id, a UUID that they call `session`.
-pub(super) type TalkId = i64;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, sqlx::Type)]
+#[sqlx(transparent)]
+pub(super) struct TalkId(pub i64);
 
 /// Age in seconds at which the lease of a node has expired, by the clock of Postgres.
 pub(super) const LEASE_TIMEOUT_SECS: f64 = 3.0;

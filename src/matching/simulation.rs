@@ -3,9 +3,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 pub use super::model::Seek;
-use super::model::Ticket;
+use super::model::{Ticket, TicketId};
 use super::pair::{Exclusions, pair};
-use crate::ids::VisitorId;
+pub use crate::ids::VisitorId;
 
 /// A waiting pool in memory: tickets, and pairs of visitors who should not be matched.
 #[derive(Default)]
@@ -26,7 +26,7 @@ pub struct Round {
 impl Simulation {
     /// Adds the ticket of a visitor, who has none yet and waits since `since`.
     pub fn add(&mut self, visitor: VisitorId, seek: Seek, since: OffsetDateTime) {
-        self.tickets.push(Ticket { id: visitor, public_id: Uuid::nil(), visitor, seek, since });
+        self.tickets.push(Ticket { id: TicketId(visitor.0), public_id: Uuid::nil(), visitor, seek, since });
     }
 
     /// Keeps two visitors apart because their talk ended at `ended`.

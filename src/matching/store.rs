@@ -78,9 +78,12 @@ impl TicketBatch {
 /// Locks the tickets of visitors, in id order. While they are locked, no pair with these visitors
 /// is committed.
 pub(super) async fn lock_tickets_by_visitor(tx: &mut PgConnection, visitors: &[VisitorId]) -> Result<()> {
-    sqlx::query!("SELECT id FROM random_ticket WHERE visitor_id = ANY($1) ORDER BY id FOR UPDATE", visitors)
-        .fetch_all(tx)
-        .await?;
+    sqlx::query!(
+        "SELECT id FROM random_ticket WHERE visitor_id = ANY($1) ORDER BY id FOR UPDATE",
+        visitors as &[VisitorId]
+    )
+    .fetch_all(tx)
+    .await?;
     Ok(())
 }
 
@@ -90,8 +93,9 @@ pub(super) async fn visitors_in_talk(tx: &mut PgConnection, visitors: &[VisitorI
         return Ok(Vec::new());
     }
     sqlx::query_scalar!(
-        "SELECT visitor_id FROM membership WHERE visitor_id = ANY($1) AND slot IS NOT NULL AND left_at IS NULL",
-        visitors
+        r#"SELECT visitor_id AS "visitor_id: VisitorId" FROM membership
+           WHERE visitor_id = ANY($1) AND slot IS NOT NULL AND left_at IS NULL"#,
+        visitors as &[VisitorId]
     )
     .fetch_all(tx)
     .await
@@ -111,7 +115,7 @@ pub(super) async fn write_tickets(tx: &mut PgConnection, node: Uuid, new: &Ticke
             languages = excluded.languages, translate = excluded.translate, since = excluded.since, connected = true,
             cancelled_at = NULL",
         node,
-        &new.visitors,
+        &new.visitors as &[VisitorId],
         &new.tickets,
         &new.seeks,
         &new.since
@@ -135,7 +139,7 @@ pub(super) async fn restore_tickets(db: &PgPool, node: Uuid, lost: &TicketBatch)
          ORDER BY visitor
          ON CONFLICT ON CONSTRAINT random_ticket_visitor_key DO NOTHING",
         node,
-        &lost.visitors,
+        &lost.visitors as &[VisitorId],
         &lost.tickets,
         &lost.seeks,
         &lost.since
@@ -156,7 +160,7 @@ pub(super) async fn cancel(db: &PgPool, visitor: VisitorId, node: Uuid) -> Resul
          VALUES ($1, $2, $3, '{}', '{}', false, now(), now())
          ON CONFLICT ON CONSTRAINT random_ticket_visitor_key DO UPDATE SET cancelled_at = now()",
         Uuid::new_v4(),
-        visitor,
+        visitor as VisitorId,
         node
     )
     .execute(db)
@@ -168,13 +172,13 @@ pub(super) async fn cancel(db: &PgPool, visitor: VisitorId, node: Uuid) -> Resul
 /// `None`, returns all banned visitors that wait or are in a talk.
 pub(super) async fn banned(db: &PgPool, after: Option<FenceVersion>) -> Result<Vec<VisitorId>> {
     sqlx::query_scalar!(
-        r#"SELECT DISTINCT asked.id AS "visitor!"
+        r#"SELECT DISTINCT asked.id AS "visitor!: VisitorId"
            FROM (SELECT visitor_id FROM revocation WHERE version > $1
                  UNION ALL SELECT visitor_id FROM random_ticket WHERE $1::bigint IS NULL
                  UNION ALL SELECT visitor_id FROM membership
                            WHERE $1::bigint IS NULL AND slot IS NOT NULL AND left_at IS NULL) AS asked(id)
            CROSS JOIN LATERAL active_restriction(asked.id, NULL) restriction WHERE restriction.kind = 'ban'"#,
-        after
+        after as Option<FenceVersion>
     )
     .fetch_all(db)
     .await
@@ -186,7 +190,7 @@ pub(super) async fn delete_own(db: &PgPool, node: Uuid, visitors: &[VisitorId], 
         "DELETE FROM random_ticket r USING UNNEST($2::bigint[], $3::uuid[]) AS t(visitor, ticket)
          WHERE r.visitor_id = t.visitor AND r.public_id = t.ticket AND r.node = $1 AND r.cancelled_at IS NULL",
         node,
-        visitors,
+        visitors as &[VisitorId],
         tickets
     )
     .execute(db)
@@ -227,7 +231,7 @@ pub(super) async fn set_connected(
                ORDER BY r.id FOR UPDATE OF r) AS due
          WHERE r.id = due.id",
         node,
-        visitors,
+        visitors as &[VisitorId],
         tickets,
         connected
     )
@@ -248,11 +252,11 @@ pub(super) struct StoredTicket {
 /// Returns the rows of these visitors, and all rows of this node.
 pub(super) async fn rows(db: &PgPool, node: Uuid, visitors: &[VisitorId]) -> Result<Vec<StoredTicket>> {
     let rows = sqlx::query!(
-        r#"SELECT visitor_id, public_id, interests, languages, translate, since, connected,
+        r#"SELECT visitor_id AS "visitor_id: VisitorId", public_id, interests, languages, translate, since, connected,
                   cancelled_at IS NOT NULL AS "cancelled!"
            FROM random_ticket WHERE node = $1 OR visitor_id = ANY($2)"#,
         node,
-        visitors
+        visitors as &[VisitorId]
     )
     .fetch_all(db)
     .await?;
@@ -269,8 +273,9 @@ pub(super) async fn rows(db: &PgPool, node: Uuid, visitors: &[VisitorId]) -> Res
 /// Returns which of these visitors wait, on any node.
 pub(super) async fn waiting_among(db: &PgPool, visitors: Vec<VisitorId>) -> Result<HashMap<VisitorId, ()>> {
     let found = sqlx::query_scalar!(
-        "SELECT visitor_id FROM random_ticket WHERE visitor_id = ANY($1) AND cancelled_at IS NULL",
-        &visitors
+        r#"SELECT visitor_id AS "visitor_id: VisitorId" FROM random_ticket
+           WHERE visitor_id = ANY($1) AND cancelled_at IS NULL"#,
+        &visitors as &[VisitorId]
     )
     .fetch_all(db)
     .await?;
@@ -284,7 +289,7 @@ pub(super) async fn take_over(db: &PgPool, node: Uuid, visitor: VisitorId) -> Re
         "UPDATE random_ticket SET node = $1, connected = true WHERE visitor_id = $2 AND cancelled_at IS NULL
          RETURNING public_id, interests, languages, translate, since",
         node,
-        visitor
+        visitor as VisitorId
     )
     .fetch_optional(db)
     .await?;
@@ -344,11 +349,12 @@ pub(super) async fn try_lock_matcher(db: &mut PgConnection) -> Result<bool> {
 /// are alive.
 pub(super) async fn live_tickets(db: &mut PgConnection, after: TicketId) -> Result<Vec<Ticket>> {
     let rows = sqlx::query!(
-        "SELECT t.id, t.public_id, t.visitor_id, t.interests, t.languages, t.translate, t.since
-         FROM random_ticket t JOIN node_lease l ON l.node = t.node
-         WHERE t.id > $1 AND t.cancelled_at IS NULL AND t.connected AND l.seen_at > now() - make_interval(secs => $2)
-         ORDER BY t.since, t.id LIMIT $3",
-        after,
+        r#"SELECT t.id AS "id: TicketId", t.public_id, t.visitor_id AS "visitor_id: VisitorId", t.interests,
+                  t.languages, t.translate, t.since
+           FROM random_ticket t JOIN node_lease l ON l.node = t.node
+           WHERE t.id > $1 AND t.cancelled_at IS NULL AND t.connected AND l.seen_at > now() - make_interval(secs => $2)
+           ORDER BY t.since, t.id LIMIT $3"#,
+        after as TicketId,
         LEASE_TIMEOUT_SECS,
         MAX_SCAN_ROWS
     )
@@ -394,11 +400,12 @@ pub(super) struct LockedTicket {
 /// Locks the tickets that still wait and whose visitors are connected, in id order.
 pub(super) async fn lock_tickets(tx: &mut PgConnection, ids: &[TicketId]) -> Result<Vec<LockedTicket>> {
     let rows = sqlx::query!(
-        r#"SELECT t.id, t.public_id, t.visitor_id, t.interests, t.languages, t.translate, t.since, v.locale,
+        r#"SELECT t.id AS "id: TicketId", t.public_id, t.visitor_id AS "visitor_id: VisitorId", t.interests,
+                  t.languages, t.translate, t.since, v.locale,
                   EXISTS (SELECT 1 FROM active_restriction(t.visitor_id, NULL) restriction WHERE restriction.kind = 'ban') AS "banned!"
            FROM random_ticket t JOIN visitor v ON v.id = t.visitor_id
            WHERE t.id = ANY($1) AND t.cancelled_at IS NULL AND t.connected ORDER BY t.id FOR UPDATE OF t"#,
-        ids
+        ids as &[TicketId]
     )
     .fetch_all(tx)
     .await?;
@@ -418,5 +425,10 @@ pub(super) async fn lock_tickets(tx: &mut PgConnection, ids: &[TicketId]) -> Res
 
 /// Deletes tickets and returns the ids of those that were there.
 pub(super) async fn delete_tickets(tx: &mut PgConnection, ids: &[TicketId]) -> Result<Vec<TicketId>> {
-    sqlx::query_scalar!("DELETE FROM random_ticket WHERE id = ANY($1) RETURNING id", ids).fetch_all(tx).await
+    sqlx::query_scalar!(
+        r#"DELETE FROM random_ticket WHERE id = ANY($1) RETURNING id AS "id: TicketId""#,
+        ids as &[TicketId]
+    )
+    .fetch_all(tx)
+    .await
 }

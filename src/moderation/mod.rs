@@ -174,7 +174,7 @@ async fn impose_everywhere(app: &App, kind: SanctionKind, new: &NewSanction<'_>)
         match fence::revoke(&mut tx, new.visitor, FENCE_LOCK_TIMEOUT).await {
             Ok(version) => {
                 tx.commit().await?;
-                tracing::info!(sanction.id = %sanction, sanction.kind = kind.as_str(), fence.version = version,
+                tracing::info!(sanction.id = %sanction, sanction.kind = kind.as_str(), fence.version = version.0,
                     "sanction imposed");
                 revocations::announce(app);
                 return Ok(sanction);

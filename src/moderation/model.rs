@@ -168,25 +168,33 @@ impl RecentRevocations {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_REMEMBERED_VISITORS, RecentRevocations};
+    use super::{FenceVersion, MAX_REMEMBERED_VISITORS, RecentRevocations, VisitorId};
+
+    fn row(version: i64, visitor: i64) -> (FenceVersion, VisitorId) {
+        (FenceVersion(version), VisitorId(visitor))
+    }
+
+    fn is_revoked(revocations: &RecentRevocations, visitor: i64, checked_at: i64) -> bool {
+        revocations.is_revoked_since(VisitorId(visitor), FenceVersion(checked_at))
+    }
 
     #[test]
     fn what_was_checked_before_a_revocation_is_checked_again() {
-        let mut revocations = RecentRevocations::starting_at(5);
-        revocations.record(&[(6, 1), (8, 2)]);
-        revocations.record(&[(6, 1), (7, 1)]); // another reader was slower
-        assert_eq!(revocations.known_version(), 8);
-        assert!(revocations.is_revoked_since(1, 6) && !revocations.is_revoked_since(1, 7));
-        assert!(revocations.is_revoked_since(2, 5) && !revocations.is_revoked_since(3, 5));
+        let mut revocations = RecentRevocations::starting_at(FenceVersion(5));
+        revocations.record(&[row(6, 1), row(8, 2)]);
+        revocations.record(&[row(6, 1), row(7, 1)]); // another reader was slower
+        assert_eq!(revocations.known_version(), FenceVersion(8));
+        assert!(is_revoked(&revocations, 1, 6) && !is_revoked(&revocations, 1, 7));
+        assert!(is_revoked(&revocations, 2, 5) && !is_revoked(&revocations, 3, 5));
     }
 
     #[test]
     fn memory_is_bounded_and_a_forgotten_revocation_leads_to_a_new_check() {
-        let mut revocations = RecentRevocations::starting_at(0);
+        let mut revocations = RecentRevocations::starting_at(FenceVersion(0));
         let many = i64::try_from(MAX_REMEMBERED_VISITORS).unwrap() + 1;
-        revocations.record(&(1..=many).map(|n| (n, n)).collect::<Vec<_>>());
+        revocations.record(&(1..=many).map(|n| row(n, n)).collect::<Vec<_>>());
         assert!(revocations.latest_by_visitor.is_empty());
-        assert!(revocations.is_revoked_since(1, 0) && revocations.is_revoked_since(many + 1, many - 1));
-        assert!(!revocations.is_revoked_since(1, many));
+        assert!(is_revoked(&revocations, 1, 0) && is_revoked(&revocations, many + 1, many - 1));
+        assert!(!is_revoked(&revocations, 1, many));
     }
 }

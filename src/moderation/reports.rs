@@ -9,7 +9,7 @@ use crate::faults::{self, Fault};
 use crate::ids::{RoomId, Seq, VisitorId};
 
 /// The sequence number that stands for a talk as a whole in a report. Entries start at 1.
-pub const WHOLE_TALK_SEQ: Seq = 0;
+pub const WHOLE_TALK_SEQ: Seq = Seq::ZERO;
 
 /// The public id under which a subject is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,9 +20,9 @@ pub(super) async fn insert_subjects(
         "INSERT INTO report_subject (reporter_id, room_id, seq, report_id)
          SELECT $1, $2, seq, $4 FROM UNNEST($3::bigint[]) AS t(seq) ORDER BY seq
          ON CONFLICT ON CONSTRAINT report_subject_pk DO NOTHING",
-        reporter,
-        room,
-        about,
+        reporter as VisitorId,
+        room as RoomId,
+        about as &[Seq],
         report
     )
     .execute(tx)
@@ -40,9 +40,9 @@ pub(super) async fn find_report_about(
 ) -> Result<Option<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
         "SELECT report_id FROM report_subject WHERE reporter_id = $1 AND room_id = $2 AND seq = ANY($3) ORDER BY seq LIMIT 1",
-        reporter,
-        room,
-        about
+        reporter as VisitorId,
+        room as RoomId,
+        about as &[Seq]
     )
     .fetch_optional(tx)
     .await
@@ -54,9 +54,9 @@ pub(super) async fn insert_report(tx: &mut PgConnection, report: &NewReport<'_>)
         "INSERT INTO report (public_id, room_id, reporter_id, reported_id, reason, note, evidence)
          VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb)",
         report.id,
-        report.room,
-        report.reporter,
-        report.reported,
+        report.room as RoomId,
+        report.reporter as VisitorId,
+        report.reported as VisitorId,
         report.reason.as_str(),
         report.note,
         report.evidence.get()
@@ -75,8 +75,8 @@ pub(super) async fn insert_block(
     sqlx::query!(
         "INSERT INTO visitor_block (low, high, blocker_id) VALUES (least($1::bigint, $2), greatest($1::bigint, $2), $1)
          ON CONFLICT ON CONSTRAINT visitor_block_pk DO NOTHING",
-        blocker,
-        other
+        blocker as VisitorId,
+        other as VisitorId
     )
     .execute(tx)
     .await?;
@@ -91,9 +91,13 @@ pub(super) async fn blocks_among(
     if faults::on(Fault::BlocksNotRead) {
         return Ok(Vec::new());
     }
-    let rows = sqlx::query!("SELECT low, high FROM visitor_block WHERE low = ANY($1) AND high = ANY($1)", visitors)
-        .fetch_all(tx)
-        .await?;
+    let rows = sqlx::query!(
+        r#"SELECT low AS "low: VisitorId", high AS "high: VisitorId" FROM visitor_block
+           WHERE low = ANY($1) AND high = ANY($1)"#,
+        visitors as &[VisitorId]
+    )
+    .fetch_all(tx)
+    .await?;
     Ok(rows.into_iter().map(|row| (row.low, row.high)).collect())
 }
 
@@ -109,11 +113,11 @@ pub(super) async fn insert_sanction(
         "INSERT INTO sanction (public_id, visitor_id, room_id, kind, reason, author_id, until)
          VALUES ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7)) RETURNING public_id, until",
         Uuid::new_v4(),
-        new.visitor,
-        room,
+        new.visitor as VisitorId,
+        room as Option<RoomId>,
         kind.as_str(),
         new.reason,
-        new.author,
+        new.author as Option<VisitorId>,
         new.lasts.map(|lasts| lasts.as_secs_f64())
     )
     .fetch_one(tx)
@@ -134,7 +138,8 @@ pub(super) async fn lock_unlifted(
 ) -> Result<Option<UnliftedSanction>, sqlx::Error> {
     sqlx::query_as!(
         UnliftedSanction,
-        "SELECT visitor_id, room_id FROM sanction WHERE public_id = $1 AND lifted_at IS NULL FOR UPDATE",
+        r#"SELECT visitor_id AS "visitor_id: VisitorId", room_id AS "room_id: RoomId" FROM sanction
+           WHERE public_id = $1 AND lifted_at IS NULL FOR UPDATE"#,
         sanction
     )
     .fetch_optional(tx)
@@ -147,9 +152,13 @@ pub(super) async fn mark_lifted(
     sanction: Uuid,
     by: Option<VisitorId>,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query!("UPDATE sanction SET lifted_at = now(), lifted_by = $2 WHERE public_id = $1", sanction, by)
-        .execute(tx)
-        .await?;
+    sqlx::query!(
+        "UPDATE sanction SET lifted_at = now(), lifted_by = $2 WHERE public_id = $1",
+        sanction,
+        by as Option<VisitorId>
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
@@ -161,10 +170,10 @@ pub(super) async fn restrictions(
     room: Option<RoomId>,
 ) -> Result<Vec<(VisitorId, Restriction)>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT asked.id AS "visitor!", restriction.kind, restriction.in_room, restriction.ends_in_ms
+        r#"SELECT asked.id AS "visitor!: VisitorId", restriction.kind, restriction.in_room, restriction.ends_in_ms
            FROM UNNEST($1::bigint[]) AS asked(id) CROSS JOIN LATERAL active_restriction(asked.id, $2) restriction"#,
-        visitors,
-        room
+        visitors as &[VisitorId],
+        room as Option<RoomId>
     )
     .fetch_all(db)
     .await?;

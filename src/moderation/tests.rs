@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::limits::MAX_REASON_CHARS;
 use super::{NewSanction, ban, lift, mute};
+use crate::ids::VisitorId;
 use crate::testing::{Guest, Node, Redis, Socket, eventually, node};
 
 /// How soon every socket is closed after a ban, with a relay or without.
@@ -254,7 +255,7 @@ async fn a_mute_without_an_end_has_no_retry_time() {
 #[tokio::test]
 async fn the_visitor_and_the_reason_of_a_sanction_are_checked() {
     let node = node().await;
-    let nobody = NewSanction { visitor: i64::MAX, reason: "x", author: None, lasts: None };
+    let nobody = NewSanction { visitor: VisitorId(i64::MAX), reason: "x", author: None, lasts: None };
     assert_eq!(ban(&node.app, &nobody).await.unwrap_err().code(), "not_found");
     for reason in [String::new(), "x".repeat(MAX_REASON_CHARS + 1)] {
         let bad = NewSanction { reason: &reason, ..nobody };

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{Content, Disconnect, Entry, Frame, NodeEvent, Priority, Publication, Queue, Relay, Topic};
 use crate::faults::{self, Fault};
-use crate::ids::{RoomId, VisitorId};
+use crate::ids::{RoomId, Seq, VisitorId};
 
 /// Shards, so that publishers of different topics do not wait for the same lock.
 const SHARD_COUNT: usize = 32;
@@ -164,7 +164,7 @@ fn chunks(room: RoomId, entries: &[Entry]) -> Vec<(Priority, Bytes)> {
         fits
     });
     let chunk = |run: &[Entry]| {
-        let seq = run.last().map_or(0, |entry| entry.seq);
+        let seq = run.last().map_or(Seq::ZERO, |entry| entry.seq);
         (Priority::Entry { room, seq }, Frame::concat(run.iter().map(|entry| &entry.frame)))
     };
     runs.map(chunk).collect()
@@ -175,32 +175,33 @@ mod tests {
     use std::collections::VecDeque;
     use std::sync::Arc;
 
-    use super::{Entry, Hub, Queue, Topic, Uuid};
+    use super::{Entry, Hub, Queue, RoomId, Seq, Topic, Uuid, VisitorId};
     use crate::realtime::Relay;
 
     #[test]
     fn a_publish_reaches_each_subscriber_once() {
         let hub = Hub::new(Relay::in_process(), Uuid::nil());
-        let (one, two) = (Arc::new(Queue::new(1)), Arc::new(Queue::new(2)));
-        assert_eq!(hub.subscribe(Topic::Room(1), &one), 1);
-        assert_eq!(hub.subscribe(Topic::Room(1), &one), 1, "a second time changes nothing");
-        assert_eq!(hub.subscribe(Topic::Room(1), &two), 2);
-        hub.publish(Topic::Room(1), &"x".into(), Some(&two));
-        hub.publish(Topic::Room(2), &"y".into(), None);
+        let (room, other_room) = (Topic::Room(RoomId(1)), Topic::Room(RoomId(2)));
+        let (one, two) = (Arc::new(Queue::new(VisitorId(1))), Arc::new(Queue::new(VisitorId(2))));
+        assert_eq!(hub.subscribe(room, &one), 1);
+        assert_eq!(hub.subscribe(room, &one), 1, "a second time changes nothing");
+        assert_eq!(hub.subscribe(room, &two), 2);
+        hub.publish(room, &"x".into(), Some(&two));
+        hub.publish(other_room, &"y".into(), None);
         let drained = |queue: &Queue| {
             let mut frames = VecDeque::new();
             queue.drain_into(&mut frames);
             frames.len()
         };
         assert_eq!((drained(&one), drained(&two)), (1, 0));
-        let entry = |seq, text: &str| Entry { seq, frame: text.into() };
-        hub.publish_entries(1, &[entry(4, "four"), entry(5, "five")]);
+        let entry = |seq, text: &str| Entry { seq: Seq(seq), frame: text.into() };
+        hub.publish_entries(RoomId(1), &[entry(4, "four"), entry(5, "five")]);
         assert_eq!((drained(&one), drained(&two)), (1, 1), "in one chunk");
         let long: Vec<Entry> = (6..12).map(|seq| entry(seq, &"x".repeat(10_000))).collect();
-        hub.publish_entries(1, &long);
+        hub.publish_entries(RoomId(1), &long);
         assert_eq!((drained(&one), drained(&two)), (2, 2), "three fit into one chunk");
-        assert_eq!(hub.unsubscribe(Topic::Room(1), &one), 1);
-        assert_eq!(hub.unsubscribe(Topic::Room(1), &two), 0);
-        assert_eq!(hub.subscriber_count(Topic::Room(1)), 0);
+        assert_eq!(hub.unsubscribe(room, &one), 1);
+        assert_eq!(hub.unsubscribe(room, &two), 0);
+        assert_eq!(hub.subscriber_count(room), 0);
     }
 }

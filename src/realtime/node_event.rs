@@ -50,9 +50,9 @@ impl NodeEvent {
             Self::RightsChanged { room, rights, removed } => {
                 into.push(RIGHTS_CHANGED);
                 into.extend_from_slice(room.as_bytes());
-                into.extend_from_slice(&rights.to_be_bytes());
+                into.extend_from_slice(&rights.0.to_be_bytes());
                 into.push(u8::from(removed.is_some()));
-                into.extend_from_slice(&removed.unwrap_or_default().to_be_bytes());
+                into.extend_from_slice(&removed.map_or(0, |visitor| visitor.0).to_be_bytes());
             }
             Self::OnlineCount { room, online } => {
                 into.push(ONLINE_COUNT);
@@ -64,7 +64,7 @@ impl NodeEvent {
             Self::NewTicket => into.push(NEW_TICKET),
             Self::TicketCancelled { visitor } => {
                 into.push(TICKET_CANCELLED);
-                into.extend_from_slice(&visitor.to_be_bytes());
+                into.extend_from_slice(&visitor.0.to_be_bytes());
             }
             Self::RightsRevoked => into.push(RIGHTS_REVOKED),
         }
@@ -86,9 +86,9 @@ impl NodeEvent {
         Some(match take::<1>(bytes)? {
             [RIGHTS_CHANGED] => {
                 let room = Uuid::from_bytes(take(bytes)?);
-                let rights = i64::from_be_bytes(take(bytes)?);
+                let rights = RightsVersion(i64::from_be_bytes(take(bytes)?));
                 let is_removal = flag(bytes)?;
-                let removed = i64::from_be_bytes(take(bytes)?);
+                let removed = VisitorId(i64::from_be_bytes(take(bytes)?));
                 Self::RightsChanged { room, rights, removed: is_removal.then_some(removed) }
             }
             [ONLINE_COUNT] => {
@@ -98,7 +98,7 @@ impl NodeEvent {
             [MATCHED] => Self::Matched,
             [TALK_ENDED] => Self::TalkEnded { requeued: flag(bytes)? },
             [NEW_TICKET] => Self::NewTicket,
-            [TICKET_CANCELLED] => Self::TicketCancelled { visitor: i64::from_be_bytes(take(bytes)?) },
+            [TICKET_CANCELLED] => Self::TicketCancelled { visitor: VisitorId(i64::from_be_bytes(take(bytes)?)) },
             [RIGHTS_REVOKED] => Self::RightsRevoked,
             _ => return None,
         })

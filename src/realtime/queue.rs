@@ -178,10 +178,13 @@ mod tests {
 
     use bytes::Bytes;
 
-    use super::{CloseCode, Disconnect, MAX_QUEUED_BYTES, MAX_RELIABLE_FRAMES, Priority, Queue, QueueState, Seq};
+    use super::{
+        CloseCode, Disconnect, MAX_QUEUED_BYTES, MAX_RELIABLE_FRAMES, Priority, Queue, QueueState, RoomId, Seq,
+        VisitorId,
+    };
 
-    fn entry(seq: Seq) -> Priority {
-        Priority::Entry { room: 7, seq }
+    fn entry(seq: i64) -> Priority {
+        Priority::Entry { room: RoomId(7), seq: Seq(seq) }
     }
 
     fn drain(queue: &Queue) -> (Vec<String>, QueueState) {
@@ -192,7 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn frames_come_out_in_order() {
-        let queue = Queue::new(1);
+        let queue = Queue::new(VisitorId(1));
         queue.push(entry(4), "four".into());
         queue.push_many([(Priority::Ephemeral, "typing".into()), (entry(5), "five".into())]);
         queue.ready().await;
@@ -202,7 +205,7 @@ mod tests {
 
     #[tokio::test]
     async fn answers_can_be_taken_before_the_rest() {
-        let queue = Queue::new(1);
+        let queue = Queue::new(VisitorId(1));
         queue.push_many([(entry(4), "four".into()), (Priority::Answer, "ok".into()), (entry(5), "five".into())]);
         assert_eq!(queue.take_answers(), ["ok"]);
         assert!(queue.take_answers().is_empty());
@@ -212,16 +215,17 @@ mod tests {
 
     #[test]
     fn the_entries_of_one_room_can_be_dropped() {
-        let queue = Queue::new(1);
+        let queue = Queue::new(VisitorId(1));
         queue.push_many([(entry(4), "four".into()), (Priority::Answer, "ok".into())]);
-        queue.push_many([(Priority::Entry { room: 8, seq: 1 }, "other".into()), (entry(5), "five".into())]);
-        queue.drop_entries(7);
+        queue
+            .push_many([(Priority::Entry { room: RoomId(8), seq: Seq(1) }, "other".into()), (entry(5), "five".into())]);
+        queue.drop_entries(RoomId(7));
         assert_eq!(drain(&queue).0, ["ok", "other"]);
     }
 
     #[tokio::test]
     async fn above_the_limit_only_what_cannot_be_read_again_is_kept() {
-        let queue = Queue::new(1);
+        let queue = Queue::new(VisitorId(1));
         let half = Bytes::from("x".repeat(MAX_QUEUED_BYTES / 2));
         queue.push(entry(1), half.clone());
         queue.push(entry(2), half.clone());
@@ -243,7 +247,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_socket_wakes_when_its_queue_begins_to_lag() {
-        let queue = Queue::new(1);
+        let queue = Queue::new(VisitorId(1));
         queue.push(entry(1), "x".repeat(MAX_QUEUED_BYTES).into());
         let mut drained = VecDeque::new();
         queue.drain_into(&mut drained);
@@ -254,7 +258,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_disconnect_wakes_the_socket_and_the_first_request_counts() {
-        let queue = Queue::new(1);
+        let queue = Queue::new(VisitorId(1));
         assert!(queue.requested_disconnect().is_none());
         for (last, code) in [("banned", CloseCode::Banned), ("later", CloseCode::SessionEnded)] {
             queue.disconnect(&Disconnect { last: last.into(), code, reason: "" });
@@ -266,7 +270,7 @@ mod tests {
 
     #[test]
     fn reliable_frames_have_a_limit_too() {
-        let queue = Queue::new(1);
+        let queue = Queue::new(VisitorId(1));
         queue.push(entry(1), "x".into());
         queue.push(entry(2), "x".repeat(MAX_QUEUED_BYTES).into());
         for _ in 0..3 * MAX_RELIABLE_FRAMES {

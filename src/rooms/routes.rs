@@ -20,6 +20,7 @@ use crate::clock::format_timestamp;
 use crate::error::{Error, Problem, Result};
 use crate::faults::{self, Fault};
 use crate::http::{Bucket, ClientIp, Json, Key, Path, Query, deserialize_integer};
+use crate::ids::Seq;
 use crate::text;
 
 /// The routes under `/rooms`.
@@ -202,11 +203,12 @@ async fn post(
     app.limits.take(Bucket::Entries, Key::Visitor(who.id))?;
     let prefix = app.accounts.prefix_hash(address.prefix());
     let requested_at = Instant::now();
-    let post = Post { client_id: new.client_id, payload: new.payload, reply_to: new.reply_to, prefix, requested_at };
+    let post =
+        Post { client_id: new.client_id, payload: new.payload, reply_to: new.reply_to.map(Seq), prefix, requested_at };
     let room = named(&app, &room).await?;
     let posted = super::post_and_wait(&app, &who, room, post).await?;
     let status = if posted.repeated { StatusCode::OK } else { StatusCode::CREATED };
-    Ok((status, Json(PostedView { seq: posted.seq, at: format_timestamp(posted.at) })).into_response())
+    Ok((status, Json(PostedView { seq: posted.seq.0, at: format_timestamp(posted.at) })).into_response())
 }
 
 async fn page(
@@ -219,12 +221,12 @@ async fn page(
 ) -> Result<Json<Page<RoomEvent>>> {
     let limit = page_size(limit)?;
     let hidden = hidden_up_to(membership);
-    let (after, before) = (after.unwrap_or(0).max(hidden), before.unwrap_or(i64::MAX));
+    let (after, before) = (after.map_or(Seq::ZERO, Seq).max(hidden), before.map_or(Seq::MAX, Seq));
     let bytes = if faults::on(Fault::PageBytesNotCounted) { i64::MAX } else { MAX_PAGE_BYTES };
     let window = Window { after, before, limit, bytes, newest };
     let EntriesPage { entries, has_more } = delivery::entries(&app.db, &membership.room, window).await?;
     let edge = if newest { entries.first() } else { entries.last() };
-    let next = edge.filter(|_| has_more).map(|entry| entry.seq.to_string());
+    let next = edge.filter(|_| has_more).map(|entry| entry.seq.0.to_string());
     Ok(Json(Page { items: entries.into_iter().map(RoomEvent::Message).collect(), next }))
 }
 

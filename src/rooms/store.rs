@@ -22,8 +22,8 @@ pub(super) async fn create_room(
 ) -> Result<(RoomId, Uuid), sqlx::Error> {
     let public_id = Uuid::new_v4();
     let id = sqlx::query_scalar!(
-        "INSERT INTO chat_room (public_id, slug, kind, naming, title, topic, history, language, owner_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
+        r#"INSERT INTO chat_room (public_id, slug, kind, naming, title, topic, history, language, owner_id)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id AS "id: RoomId""#,
         public_id,
         slug,
         new.kind.as_str(),
@@ -32,11 +32,11 @@ pub(super) async fn create_room(
         new.topic,
         new.history,
         new.language,
-        owner
+        owner as VisitorId
     )
     .fetch_one(&mut *tx)
     .await?;
-    sqlx::query!("INSERT INTO room_head (room_id) VALUES ($1)", id).execute(tx).await?;
+    sqlx::query!("INSERT INTO room_head (room_id) VALUES ($1)", id as RoomId).execute(tx).await?;
     Ok((id, public_id))
 }
 
@@ -54,8 +54,9 @@ pub(super) struct NewTalks {
 /// Opens talks: rooms, heads and both memberships. Returns the inner ids of the rooms, in order.
 pub(super) async fn open_talks(tx: &mut PgConnection, talks: &NewTalks) -> Result<Vec<RoomId>, sqlx::Error> {
     let rows = sqlx::query!(
-        "INSERT INTO chat_room (public_id, kind, naming, history)
-         SELECT id, 'talk', 'anonymous', true FROM UNNEST($1::uuid[]) AS t(id) RETURNING id, public_id",
+        r#"INSERT INTO chat_room (public_id, kind, naming, history)
+           SELECT id, 'talk', 'anonymous', true FROM UNNEST($1::uuid[]) AS t(id)
+           RETURNING id AS "id: RoomId", public_id"#,
         &talks.public_ids
     )
     .fetch_all(&mut *tx)
@@ -63,19 +64,19 @@ pub(super) async fn open_talks(tx: &mut PgConnection, talks: &NewTalks) -> Resul
     // RETURNING promises no order.
     let ids: std::collections::HashMap<Uuid, RoomId> = rows.into_iter().map(|row| (row.public_id, row.id)).collect();
     let rooms: Vec<RoomId> = talks.public_ids.iter().filter_map(|id| ids.get(id).copied()).collect();
-    sqlx::query!("INSERT INTO room_head (room_id) SELECT * FROM UNNEST($1::bigint[])", &rooms)
+    sqlx::query!("INSERT INTO room_head (room_id) SELECT * FROM UNNEST($1::bigint[])", &rooms as &[RoomId])
         .execute(&mut *tx)
         .await?;
     let both: Vec<RoomId> = rooms.iter().flat_map(|room| [*room, *room]).collect();
     let mut member_ids: Vec<Uuid> = both.iter().map(|_| Uuid::new_v4()).collect();
     if faults::on(Fault::SameIdInAllRooms) {
-        member_ids = talks.visitors.iter().map(|visitor| Uuid::from_u64_pair(0, visitor.unsigned_abs())).collect();
+        member_ids = talks.visitors.iter().map(|visitor| Uuid::from_u64_pair(0, visitor.0.unsigned_abs())).collect();
     }
     sqlx::query!(
         "INSERT INTO membership (room_id, visitor_id, public_id, slot, color, animal, name)
          SELECT * FROM UNNEST($1::bigint[], $2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[])",
-        &both,
-        &talks.visitors,
+        &both as &[RoomId],
+        &talks.visitors as &[VisitorId],
         &member_ids,
         &talks.slots,
         &talks.colors,
@@ -89,13 +90,14 @@ pub(super) async fn open_talks(tx: &mut PgConnection, talks: &NewTalks) -> Resul
 
 /// Closes a room and ends every membership of it. Returns `false` if it was closed already.
 pub(super) async fn close(tx: &mut PgConnection, room: RoomId) -> Result<bool, sqlx::Error> {
-    let closed = sqlx::query!("UPDATE chat_room SET closed_at = now() WHERE id = $1 AND closed_at IS NULL", room)
-        .execute(&mut *tx)
-        .await?;
+    let closed =
+        sqlx::query!("UPDATE chat_room SET closed_at = now() WHERE id = $1 AND closed_at IS NULL", room as RoomId)
+            .execute(&mut *tx)
+            .await?;
     if closed.rows_affected() == 0 {
         return Ok(false);
     }
-    sqlx::query!("UPDATE membership SET left_at = now() WHERE room_id = $1 AND left_at IS NULL", room)
+    sqlx::query!("UPDATE membership SET left_at = now() WHERE room_id = $1 AND left_at IS NULL", room as RoomId)
         .execute(tx)
         .await?;
     Ok(true)
@@ -111,7 +113,8 @@ pub(super) async fn listed(
     limit: i64,
 ) -> Result<Vec<ChatRoom>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT r.id, r.public_id, r.slug, r.kind, r.naming, r.title, r.topic, r.history, r.language, r.created_at
+        r#"SELECT r.id AS "id: RoomId", r.public_id, r.slug, r.kind, r.naming, r.title, r.topic, r.history,
+                  r.language, r.created_at
            FROM chat_room r LEFT JOIN chat_room last ON last.public_id = $4
            WHERE r.closed_at IS NULL AND r.kind <> 'talk'
              AND (r.kind = 'public' OR EXISTS (SELECT 1 FROM membership m
@@ -120,7 +123,7 @@ pub(super) async fn listed(
              AND ($4::uuid IS NULL OR CASE WHEN $3 THEN (lower(r.title), -r.id) > (lower(last.title), -last.id)
                                            ELSE r.id < last.id END)
            ORDER BY CASE WHEN $3 THEN lower(r.title) END, r.id DESC LIMIT $5"#,
-        visitor,
+        visitor as VisitorId,
         search,
         by_name,
         cursor,
@@ -161,10 +164,11 @@ pub(super) async fn authors(
     after: Seq,
 ) -> Result<Vec<Authored>, sqlx::Error> {
     let rows = sqlx::query!(
-        "SELECT seq, sender_id FROM message WHERE room_id = $1 AND seq = ANY($2) AND seq > $3 ORDER BY seq",
-        room,
-        seqs,
-        after
+        r#"SELECT seq AS "seq: Seq", sender_id AS "sender_id: VisitorId" FROM message
+           WHERE room_id = $1 AND seq = ANY($2) AND seq > $3 ORDER BY seq"#,
+        room as RoomId,
+        seqs as &[Seq],
+        after as Seq
     )
     .fetch_all(tx)
     .await?;
@@ -202,10 +206,10 @@ pub(super) async fn freeze(
                    OFFSET 0
                ) entries WINDOW walk AS (ORDER BY seq = ANY($2) DESC, seq DESC ROWS UNBOUNDED PRECEDING)
            ) counted WHERE nth = 1 OR bytes <= $5"#,
-        room,
-        scope.seqs,
+        room as RoomId,
+        scope.seqs as &[Seq],
         scope.newest,
-        scope.after,
+        scope.after as Seq,
         scope.bytes
     )
     .fetch_one(tx)
@@ -218,13 +222,13 @@ pub(super) async fn freeze(
 pub(super) async fn delete_old_talks(db: &PgPool) -> Result<u64, sqlx::Error> {
     let mut tx = db.begin().await?;
     let rooms = sqlx::query_scalar!(
-        "SELECT id FROM chat_room WHERE kind = 'talk' AND closed_at < now() - interval '24 hours'
-         ORDER BY closed_at LIMIT 200 FOR UPDATE SKIP LOCKED"
+        r#"SELECT id AS "id: RoomId" FROM chat_room WHERE kind = 'talk' AND closed_at < now() - interval '24 hours'
+           ORDER BY closed_at LIMIT 200 FOR UPDATE SKIP LOCKED"#
     )
     .fetch_all(&mut *tx)
     .await?;
-    sqlx::query!("DELETE FROM message WHERE room_id = ANY($1)", &rooms).execute(&mut *tx).await?;
-    sqlx::query!("DELETE FROM chat_room WHERE id = ANY($1)", &rooms).execute(&mut *tx).await?;
+    sqlx::query!("DELETE FROM message WHERE room_id = ANY($1)", &rooms as &[RoomId]).execute(&mut *tx).await?;
+    sqlx::query!("DELETE FROM chat_room WHERE id = ANY($1)", &rooms as &[RoomId]).execute(&mut *tx).await?;
     tx.commit().await?;
     Ok(rooms.len() as u64)
 }

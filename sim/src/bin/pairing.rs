@@ -5,7 +5,7 @@
 #![expect(clippy::print_stdout, reason = "the figures")]
 use std::time::Instant;
 
-use maju::simulation::{Round, SeededRng, Seek, Simulation};
+use maju::simulation::{Round, SeededRng, Seek, Simulation, VisitorId};
 use time::{Duration, OffsetDateTime};
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH.saturating_add(Duration::days(20_000));
@@ -22,7 +22,7 @@ fn pool(visitors: usize, rng: &mut SeededRng, mut seeker: impl FnMut(&mut Seeded
     }
     let mut pool = Simulation::default();
     for (visitor, (seek, waited_us)) in seekers {
-        pool.add(visitor, seek, NOW - Duration::microseconds(waited_us));
+        pool.add(VisitorId(visitor), seek, NOW - Duration::microseconds(waited_us));
     }
     pool
 }
@@ -68,7 +68,7 @@ fn alone(visitors: usize, rng: &mut SeededRng) -> Simulation {
 
 /// One of five has had a talk lately, one of fifty has blocked somebody.
 fn exclude(pool: &mut Simulation, visitors: usize, rng: &mut SeededRng) {
-    let one = |rng: &mut SeededRng| 1 + rng.below(visitors as u64) as i64;
+    let one = |rng: &mut SeededRng| VisitorId(1 + rng.below(visitors as u64) as i64);
     for _ in 0..visitors / 5 {
         pool.exclude_recent(one(rng), one(rng), NOW - Duration::seconds(rng.below(900) as i64));
     }

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
+use crate::ids::VisitorId;
 use crate::testing::{eventually, node};
 
 #[tokio::test]
@@ -18,7 +19,7 @@ async fn sockets_leave_nothing_behind() {
     talk.a.close().await;
     talk.b.close().await;
     let app = &node.app;
-    let id = crate::accounts::by_id(app, 1).await.unwrap().id;
+    let id = crate::accounts::by_id(app, VisitorId(1)).await.unwrap().id;
     eventually("the first sockets are gone", || async {
         app.hub.subscriber_count(crate::realtime::Topic::Visitor(id)) == 0
     })
@@ -272,7 +273,7 @@ async fn a_hello_that_failed_can_be_sent_again() {
     assert_eq!(socket.refused(json!({"type": "hello"})).await, "bad_frame");
     socket.close().await;
     let app = &node.app;
-    let id = crate::accounts::by_id(app, 1).await.unwrap().id;
+    let id = crate::accounts::by_id(app, VisitorId(1)).await.unwrap().id;
     eventually("the socket is gone", || async { app.hub.subscriber_count(crate::realtime::Topic::Visitor(id)) == 0 })
         .await;
 }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::accounts::Visitor;
 use crate::gateway::frames;
+use crate::ids::Seq;
 use crate::moderation::{self, NewSanction};
 use crate::rooms;
 use crate::testing::{Socket, node};
@@ -171,7 +172,7 @@ async fn every_documented_frame_of_a_server_has_the_shape_of_a_real_one() {
     let (_, mut examples) = documented();
     // `resync` is sent if a replay grows above the limit while it runs. Its example is compared
     // with the type.
-    let resync = crate::rooms::RoomEvent::Resync { room: Uuid::nil(), head: 1 };
+    let resync = crate::rooms::RoomEvent::Resync { room: Uuid::nil(), head: Seq(1) };
     let mut real = all_frames().await;
     real.insert("resync".to_owned(), serde_json::from_str(&resync.encode()).unwrap());
     let mut wrong = Vec::new();

@@ -7,10 +7,15 @@ use tokio::time::advance;
 use super::config;
 use crate::error::Error;
 use crate::http::{Bucket, Key, Prefix, RateLimiter};
+use crate::ids::VisitorId;
 
 /// Returns how many of `tries` pass now.
 fn accepted(limits: &RateLimiter, bucket: Bucket, key: Key, tries: usize) -> usize {
     (0..tries).filter(|_| limits.take(bucket, key).is_ok()).count()
+}
+
+fn visitor(number: i64) -> Key {
+    Key::Visitor(VisitorId(number))
 }
 
 fn prefix(number: u32) -> Key {
@@ -46,25 +51,25 @@ async fn a_bucket_holds_its_capacity_and_refills_at_its_rate() {
     ];
     let limits = RateLimiter::new(&config());
     for (bucket, _, capacity) in figures {
-        assert_eq!(accepted(&limits, bucket, Key::Visitor(1), 10_000), capacity, "{bucket:?}");
+        assert_eq!(accepted(&limits, bucket, visitor(1), 10_000), capacity, "{bucket:?}");
     }
-    assert_eq!(accepted(&limits, Bucket::Reports, Key::Visitor(1), 100), 10);
-    assert_eq!(accepted(&limits, Bucket::Typing, Key::Visitor(1), 100), 6);
+    assert_eq!(accepted(&limits, Bucket::Reports, visitor(1), 100), 10);
+    assert_eq!(accepted(&limits, Bucket::Typing, visitor(1), 100), 6);
     advance(Duration::from_secs(1)).await;
     for (bucket, rate, _) in figures {
-        assert_eq!(accepted(&limits, bucket, Key::Visitor(1), 10_000), rate, "{bucket:?}");
+        assert_eq!(accepted(&limits, bucket, visitor(1), 10_000), rate, "{bucket:?}");
     }
-    assert_eq!(accepted(&limits, Bucket::Reports, Key::Visitor(1), 100), 0);
+    assert_eq!(accepted(&limits, Bucket::Reports, visitor(1), 100), 0);
     advance(Duration::from_secs(9)).await;
-    assert_eq!(accepted(&limits, Bucket::Reports, Key::Visitor(1), 100), 1);
+    assert_eq!(accepted(&limits, Bucket::Reports, visitor(1), 100), 1);
     advance(Duration::from_secs(3_600)).await;
-    assert_eq!(accepted(&limits, Bucket::Frames, Key::Visitor(1), 1_000), 80, "never more than its capacity");
+    assert_eq!(accepted(&limits, Bucket::Frames, visitor(1), 1_000), 80, "never more than its capacity");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_action_takes_several_tokens_but_never_more_than_the_capacity() {
     let limits = RateLimiter::new(&config());
-    let take = |tokens| limits.take_many(Bucket::EphemeralDeliveries, Key::Visitor(1), tokens).is_ok();
+    let take = |tokens| limits.take_many(Bucket::EphemeralDeliveries, visitor(1), tokens).is_ok();
     assert!(take(2_000) && !take(1_001) && take(1_000));
     advance(Duration::from_secs(3)).await;
     assert!(take(1_000_000) && !take(1), "all of them");
@@ -81,7 +86,7 @@ async fn a_flood_passes_at_the_rate_of_the_bucket() {
     let limits = RateLimiter::new(&config());
     let mut passed = 0;
     for _ in 0..10_000 {
-        passed += accepted(&limits, Bucket::Entries, Key::Visitor(1), 1);
+        passed += accepted(&limits, Bucket::Entries, visitor(1), 1);
         advance(Duration::from_millis(1)).await;
     }
     // 30 at once and 8 a second for 10 seconds.
@@ -91,37 +96,37 @@ async fn a_flood_passes_at_the_rate_of_the_bucket() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_has_a_retry_time_and_takes_no_token() {
     let limits = RateLimiter::new(&config());
-    accepted(&limits, Bucket::Seeks, Key::Visitor(1), 20);
+    accepted(&limits, Bucket::Seeks, visitor(1), 20);
     for _ in 0..3 {
-        let Err(Error::RateLimited { after }) = limits.take(Bucket::Seeks, Key::Visitor(1)) else { panic!() };
+        let Err(Error::RateLimited { after }) = limits.take(Bucket::Seeks, visitor(1)) else { panic!() };
         assert_eq!(after, Duration::from_millis(500));
     }
     advance(Duration::from_millis(500)).await;
-    assert_eq!(accepted(&limits, Bucket::Seeks, Key::Visitor(1), 5), 1);
+    assert_eq!(accepted(&limits, Bucket::Seeks, visitor(1), 5), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn keys_and_buckets_are_independent() {
     let limits = RateLimiter::new(&config());
-    assert_eq!(accepted(&limits, Bucket::Seeks, Key::Visitor(1), 100), 20);
-    assert_eq!(accepted(&limits, Bucket::Seeks, Key::Visitor(2), 100), 20);
+    assert_eq!(accepted(&limits, Bucket::Seeks, visitor(1), 100), 20);
+    assert_eq!(accepted(&limits, Bucket::Seeks, visitor(2), 100), 20);
     assert_eq!(accepted(&limits, Bucket::Seeks, prefix(1), 100), 20);
     assert_eq!(accepted(&limits, Bucket::Seeks, prefix(2), 100), 20);
-    assert_eq!(accepted(&limits, Bucket::Entries, Key::Visitor(1), 100), 30);
+    assert_eq!(accepted(&limits, Bucket::Entries, visitor(1), 100), 30);
 }
 
 #[tokio::test(start_paused = true)]
 async fn memory_is_bounded_and_throttled_keys_stay_throttled() {
     let limits = RateLimiter::new(&config());
-    assert_eq!(accepted(&limits, Bucket::Reports, Key::Visitor(0), 100), 10);
-    for visitor in 1..=300_000 {
-        limits.take(Bucket::Frames, Key::Visitor(visitor)).unwrap();
-        if visitor % 1_000 == 0 {
+    assert_eq!(accepted(&limits, Bucket::Reports, visitor(0), 100), 10);
+    for number in 1..=300_000 {
+        limits.take(Bucket::Frames, visitor(number)).unwrap();
+        if number % 1_000 == 0 {
             assert!(limits.remembered() <= 100_000, "{}", limits.remembered());
         }
     }
     assert!(limits.remembered() > 50_000, "{}", limits.remembered());
-    assert_eq!(accepted(&limits, Bucket::Reports, Key::Visitor(0), 100), 0);
+    assert_eq!(accepted(&limits, Bucket::Reports, visitor(0), 100), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,13 +142,13 @@ async fn a_refunded_token_can_be_taken_again() {
 #[test]
 fn a_limiter_that_is_off_refuses_nothing() {
     let limits = RateLimiter::new(&crate::config::Config { limits: false, ..config() });
-    assert_eq!(accepted(&limits, Bucket::Reports, Key::Visitor(1), 10_000), 10_000);
+    assert_eq!(accepted(&limits, Bucket::Reports, visitor(1), 10_000), 10_000);
     assert_eq!(limits.remembered(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn several_tokens_are_taken_together_or_not_at_all() {
-    let (limits, key) = (RateLimiter::new(&config()), Key::Visitor(1));
+    let (limits, key) = (RateLimiter::new(&config()), visitor(1));
     let take = |bytes| limits.take_many(Bucket::StoredBytes, key, bytes);
     take(1024 * 1024).unwrap();
     assert!(matches!(take(1), Err(Error::RateLimited { .. })));

@@ -34,7 +34,7 @@ pub(in crate::matching) async fn insert(
 ) -> Result<Vec<TalkId>> {
     let row = |talk: &NewTalk<'_>| {
         serde_json::json!({
-            "public_id": Uuid::new_v4(), "room_id": talk.room_id, "a": talk.a.visitor, "b": talk.b.visitor,
+            "public_id": Uuid::new_v4(), "room_id": talk.room_id.0, "a": talk.a.visitor.0, "b": talk.b.visitor.0,
             "shared": talk.shared, "languages": talk.languages, "relaxed": talk.relaxed,
             "a_seek": talk.a.seek, "b_seek": talk.b.seek, "a_ticket": talk.a.public_id, "b_ticket": talk.b.public_id,
         })
@@ -42,15 +42,15 @@ pub(in crate::matching) async fn insert(
     let rows = serde_json::Value::Array(talks.iter().map(row).collect());
     let (a_since, b_since): (Vec<_>, Vec<_>) = talks.iter().map(|talk| (talk.a.since, talk.b.since)).unzip();
     sqlx::query_scalar!(
-        "INSERT INTO random_session (public_id, room_id, a, b, shared, languages, relaxed, a_seek, b_seek,
-                                     a_since, b_since, a_ticket, b_ticket, created_at)
-         SELECT public_id, room_id, a, b, shared, languages, relaxed, a_seek, b_seek,
-                ($2::timestamptz[])[place], ($3::timestamptz[])[place], a_ticket, b_ticket, $4
-         FROM ROWS FROM (jsonb_to_recordset($1) AS (public_id uuid, room_id bigint, a bigint, b bigint, shared text[],
-              languages text[], relaxed boolean, a_seek jsonb, b_seek jsonb, a_ticket uuid, b_ticket uuid))
-              WITH ORDINALITY AS t(public_id, room_id, a, b, shared, languages, relaxed, a_seek, b_seek, a_ticket,
-                                   b_ticket, place)
-         RETURNING id",
+        r#"INSERT INTO random_session (public_id, room_id, a, b, shared, languages, relaxed, a_seek, b_seek,
+                                       a_since, b_since, a_ticket, b_ticket, created_at)
+           SELECT public_id, room_id, a, b, shared, languages, relaxed, a_seek, b_seek,
+                  ($2::timestamptz[])[place], ($3::timestamptz[])[place], a_ticket, b_ticket, $4
+           FROM ROWS FROM (jsonb_to_recordset($1) AS (public_id uuid, room_id bigint, a bigint, b bigint, shared text[],
+                languages text[], relaxed boolean, a_seek jsonb, b_seek jsonb, a_ticket uuid, b_ticket uuid))
+                WITH ORDINALITY AS t(public_id, room_id, a, b, shared, languages, relaxed, a_seek, b_seek, a_ticket,
+                                     b_ticket, place)
+           RETURNING id AS "id: TalkId""#,
         rows,
         &a_since,
         &b_since,
@@ -63,11 +63,12 @@ pub(in crate::matching) async fn insert(
 /// Locks a talk and returns it as it is now. `None` if there is no such talk.
 pub(in crate::matching) async fn lock(tx: &mut PgConnection, id: TalkId) -> Result<Option<Talk>> {
     let row = sqlx::query!(
-        r#"SELECT r.public_id, r.room_id, c.public_id AS room, r.a, r.b, r.a_since, r.b_since, r.a_node, r.b_node,
+        r#"SELECT r.public_id, r.room_id AS "room_id: RoomId", c.public_id AS room, r.a AS "a: VisitorId",
+                  r.b AS "b: VisitorId", r.a_since, r.b_since, r.a_node, r.b_node,
                   r.a_seek AS "a_seek: Json<Seek>", r.b_seek AS "b_seek: Json<Seek>", r.a_away_since, r.b_away_since,
                   r.created_at, r.ended_at
            FROM random_session r JOIN chat_room c ON c.id = r.room_id WHERE r.id = $1 FOR UPDATE OF r"#,
-        id
+        id as TalkId
     )
     .fetch_optional(tx)
     .await?;
@@ -105,10 +106,10 @@ pub(in crate::matching) async fn end(
 ) -> Result<()> {
     sqlx::query!(
         "UPDATE random_session SET ended_at = $2, reason = $3, ended_by = $4 WHERE id = $1",
-        id,
+        id as TalkId,
         at,
         reason.as_str(),
-        ended_by
+        ended_by as Option<VisitorId>
     )
     .execute(tx)
     .await?;
@@ -123,10 +124,10 @@ pub(in crate::matching) async fn of_visitor(
     visitor: VisitorId,
 ) -> Result<Option<(TalkId, Seek)>> {
     let row = sqlx::query!(
-        r#"SELECT id, CASE WHEN a = $2 THEN a_seek ELSE b_seek END AS "seek!: Json<Seek>"
+        r#"SELECT id AS "id: TalkId", CASE WHEN a = $2 THEN a_seek ELSE b_seek END AS "seek!: Json<Seek>"
            FROM random_session WHERE public_id = $1 AND $2 IN (a, b)"#,
         session,
-        visitor
+        visitor as VisitorId
     )
     .fetch_optional(db)
     .await?;
@@ -135,17 +136,22 @@ pub(in crate::matching) async fn of_visitor(
 
 /// Returns a visitor's talk by its room. `None` if the room is not a talk of the visitor's.
 pub(in crate::matching) async fn of_room(db: &PgPool, room: RoomId, visitor: VisitorId) -> Result<Option<TalkId>> {
-    sqlx::query_scalar!("SELECT id FROM random_session WHERE room_id = $1 AND $2 IN (a, b)", room, visitor)
-        .fetch_optional(db)
-        .await
+    sqlx::query_scalar!(
+        r#"SELECT id AS "id: TalkId" FROM random_session WHERE room_id = $1 AND $2 IN (a, b)"#,
+        room as RoomId,
+        visitor as VisitorId
+    )
+    .fetch_optional(db)
+    .await
 }
 
 /// Returns the open talk between two visitors. `None` if there is none.
 pub(in crate::matching) async fn open_between(db: &PgPool, one: VisitorId, other: VisitorId) -> Result<Option<TalkId>> {
     sqlx::query_scalar!(
-        "SELECT id FROM random_session WHERE ended_at IS NULL AND ((a = $1 AND b = $2) OR (a = $2 AND b = $1))",
-        one,
-        other
+        r#"SELECT id AS "id: TalkId" FROM random_session
+           WHERE ended_at IS NULL AND ((a = $1 AND b = $2) OR (a = $2 AND b = $1))"#,
+        one as VisitorId,
+        other as VisitorId
     )
     .fetch_optional(db)
     .await
@@ -154,9 +160,9 @@ pub(in crate::matching) async fn open_between(db: &PgPool, one: VisitorId, other
 /// Returns the open talks of these visitors.
 pub(in crate::matching) async fn open_of(db: &PgPool, visitors: &[VisitorId]) -> Result<Vec<TalkId>> {
     sqlx::query_scalar!(
-        r#"SELECT id AS "id!" FROM random_session WHERE a = ANY($1) AND ended_at IS NULL
+        r#"SELECT id AS "id!: TalkId" FROM random_session WHERE a = ANY($1) AND ended_at IS NULL
            UNION SELECT id FROM random_session WHERE b = ANY($1) AND ended_at IS NULL"#,
-        visitors
+        visitors as &[VisitorId]
     )
     .fetch_all(db)
     .await
@@ -168,9 +174,10 @@ pub(in crate::matching) async fn open_by_visitor(
     visitors: Vec<VisitorId>,
 ) -> Result<HashMap<VisitorId, TalkId>> {
     let rows = sqlx::query!(
-        r#"SELECT a AS "visitor!", id AS "id!" FROM random_session WHERE a = ANY($1) AND ended_at IS NULL
+        r#"SELECT a AS "visitor!: VisitorId", id AS "id!: TalkId" FROM random_session
+           WHERE a = ANY($1) AND ended_at IS NULL
            UNION ALL SELECT b, id FROM random_session WHERE b = ANY($1) AND ended_at IS NULL"#,
-        &visitors
+        &visitors as &[VisitorId]
     )
     .fetch_all(db)
     .await?;
@@ -188,14 +195,15 @@ pub(in crate::matching) struct TalkView {
 /// Returns talks as each side sees them.
 pub(in crate::matching) async fn views(db: &mut PgConnection, ids: &[TalkId]) -> Result<Vec<TalkView>> {
     let rows = sqlx::query!(
-        "SELECT r.public_id, c.public_id AS room, r.a, r.b, r.shared, r.languages, r.relaxed, r.a_away_since,
-                r.b_away_since, p.public_id AS a_id, p.name AS a_name, p.color AS a_color, p.animal AS a_animal,
-                q.public_id AS b_id, q.name AS b_name, q.color AS b_color, q.animal AS b_animal
-         FROM random_session r JOIN chat_room c ON c.id = r.room_id
-         JOIN membership p ON p.room_id = r.room_id AND p.visitor_id = r.a
-         JOIN membership q ON q.room_id = r.room_id AND q.visitor_id = r.b
-         WHERE r.id = ANY($1) ORDER BY r.id",
-        ids
+        r#"SELECT r.public_id, c.public_id AS room, r.a AS "a: VisitorId", r.b AS "b: VisitorId", r.shared,
+                  r.languages, r.relaxed, r.a_away_since, r.b_away_since, p.public_id AS a_id, p.name AS a_name,
+                  p.color AS a_color, p.animal AS a_animal, q.public_id AS b_id, q.name AS b_name, q.color AS b_color,
+                  q.animal AS b_animal
+           FROM random_session r JOIN chat_room c ON c.id = r.room_id
+           JOIN membership p ON p.room_id = r.room_id AND p.visitor_id = r.a
+           JOIN membership q ON q.room_id = r.room_id AND q.visitor_id = r.b
+           WHERE r.id = ANY($1) ORDER BY r.id"#,
+        ids as &[TalkId]
     )
     .fetch_all(db)
     .await?;
@@ -256,10 +264,11 @@ pub(in crate::matching) async fn enter(
            FROM (SELECT id, a_away_since, b_away_since FROM random_session
                  WHERE room_id = $1 AND ended_at IS NULL AND $2 IN (a, b) FOR UPDATE) AS old
            WHERE r.id = old.id
-           RETURNING r.id, r.public_id, CASE WHEN r.a = $2 THEN r.b ELSE r.a END AS "partner!",
+           RETURNING r.id AS "id: TalkId", r.public_id,
+                     CASE WHEN r.a = $2 THEN r.b ELSE r.a END AS "partner!: VisitorId",
                      (CASE WHEN r.a = $2 THEN old.a_away_since ELSE old.b_away_since END) IS NOT NULL AS "was_away!""#,
-        room,
-        visitor,
+        room as RoomId,
+        visitor as VisitorId,
         node
     )
     .fetch_optional(db)
@@ -283,10 +292,11 @@ pub(in crate::matching) async fn ended_among(
     until: OffsetDateTime,
 ) -> Result<Vec<StoredEnd>> {
     let rows = sqlx::query!(
-        r#"SELECT r.id, r.public_id, c.public_id AS room, r.reason AS "reason!", r.ended_by
+        r#"SELECT r.id AS "id: TalkId", r.public_id, c.public_id AS room, r.reason AS "reason!",
+                  r.ended_by AS "ended_by: VisitorId"
            FROM random_session r JOIN chat_room c ON c.id = r.room_id
            WHERE r.id = ANY($1) AND r.ended_at <= $2 AND r.reason IS NOT NULL"#,
-        ids,
+        ids as &[TalkId],
         until
     )
     .fetch_all(db)
@@ -302,11 +312,11 @@ pub(in crate::matching) async fn ended_among(
 pub(in crate::matching) async fn with_side_away(db: &PgPool, ids: &[TalkId]) -> Result<Vec<SidesAway>> {
     sqlx::query_as!(
         SidesAway,
-        r#"SELECT room_id, CASE WHEN a_away_since IS NOT NULL THEN a END AS a,
-                  CASE WHEN b_away_since IS NOT NULL THEN b END AS b
+        r#"SELECT room_id AS "room_id: RoomId", CASE WHEN a_away_since IS NOT NULL THEN a END AS "a: VisitorId",
+                  CASE WHEN b_away_since IS NOT NULL THEN b END AS "b: VisitorId"
            FROM random_session WHERE id = ANY($1) AND ended_at IS NULL
              AND (a_away_since IS NOT NULL OR b_away_since IS NOT NULL)"#,
-        ids
+        ids as &[TalkId]
     )
     .fetch_all(db)
     .await
@@ -347,9 +357,10 @@ pub(in crate::matching) async fn mark_away(
                                           OR (b = ANY($2) AND b_node = $1 AND b_away_since IS NULL))
                  ORDER BY id FOR UPDATE) AS due
            WHERE r.id = due.id
-           RETURNING r.public_id, r.a, r.b, coalesce(due.a, false) AS "a_marked!", coalesce(due.b, false) AS "b_marked!""#,
+           RETURNING r.public_id, r.a AS "a: VisitorId", r.b AS "b: VisitorId",
+                     coalesce(due.a, false) AS "a_marked!", coalesce(due.b, false) AS "b_marked!""#,
         node,
-        visitors,
+        visitors as &[VisitorId],
         at
     )
     .fetch_all(db)
@@ -371,7 +382,8 @@ pub(in crate::matching) async fn mark_orphaned_away(db: &PgPool, at: OffsetDateT
                                           OR (b_away_since IS NULL AND b_node NOT IN (SELECT node FROM alive)))
                  ORDER BY id LIMIT $3 FOR UPDATE SKIP LOCKED) AS due
            WHERE r.id = due.id
-           RETURNING r.public_id, r.a, r.b, coalesce(due.a, false) AS "a_marked!", coalesce(due.b, false) AS "b_marked!""#,
+           RETURNING r.public_id, r.a AS "a: VisitorId", r.b AS "b: VisitorId",
+                     coalesce(due.a, false) AS "a_marked!", coalesce(due.b, false) AS "b_marked!""#,
         at,
         LEASE_TIMEOUT_SECS,
         MAX_SWEEP_ROWS
@@ -388,10 +400,10 @@ pub(in crate::matching) async fn overdue(
     away: OffsetDateTime,
 ) -> Result<Vec<TalkId>> {
     sqlx::query_scalar!(
-        "SELECT id FROM random_session
-         WHERE ended_at IS NULL AND ((created_at <= $1 AND (a_node IS NULL OR b_node IS NULL))
-                                  OR a_away_since <= $2 OR b_away_since <= $2)
-         ORDER BY id LIMIT $3",
+        r#"SELECT id AS "id: TalkId" FROM random_session
+           WHERE ended_at IS NULL AND ((created_at <= $1 AND (a_node IS NULL OR b_node IS NULL))
+                                    OR a_away_since <= $2 OR b_away_since <= $2)
+           ORDER BY id LIMIT $3"#,
         created,
         away,
         MAX_SWEEP_ROWS
@@ -415,7 +427,7 @@ pub(in crate::matching) async fn matched(
                          WHERE r.a = t.visitor AND (r.a_ticket = t.ticket OR r.a_since > t.since))
               OR EXISTS (SELECT 1 FROM random_session r
                          WHERE r.b = t.visitor AND (r.b_ticket = t.ticket OR r.b_since > t.since))"#,
-        visitors,
+        visitors as &[VisitorId],
         tickets,
         since
     )
@@ -444,13 +456,14 @@ pub(in crate::matching) async fn recent_partners(
     since: OffsetDateTime,
 ) -> Result<Vec<(VisitorId, VisitorId, OffsetDateTime)>> {
     let rows = sqlx::query!(
-        r#"SELECT a, b, ended_at AS "ended_at!" FROM random_session WHERE a = ANY($1) AND ended_at > $2
+        r#"SELECT a AS "a!: VisitorId", b AS "b!: VisitorId", ended_at AS "ended_at!" FROM random_session
+           WHERE a = ANY($1) AND ended_at > $2
            UNION ALL
            SELECT a, b, ended_at FROM random_session WHERE b = ANY($1) AND ended_at > $2"#,
-        visitors,
+        visitors as &[VisitorId],
         since
     )
     .fetch_all(db)
     .await?;
-    Ok(rows.into_iter().filter_map(|row| Some((row.a?, row.b?, row.ended_at))).collect())
+    Ok(rows.into_iter().map(|row| (row.a, row.b, row.ended_at)).collect())
 }

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use super::{Client, OPEN, count, id, meet};
 use crate::error::Error;
+use crate::ids::{Seq, VisitorId};
 use crate::matching::{self, NewReport, TalkState};
 use crate::moderation::ReportReason;
 use crate::testing::{self, Node};
@@ -21,7 +22,7 @@ async fn a_report_ends_the_talk_and_they_never_meet_again() {
     assert_eq!(one.receives("ended").await["reason"], "report");
     assert_eq!(other.receives("partner").await["state"], "left");
     assert_eq!(other.receives("ended").await["reason"], "left", "as if the other side had left");
-    let stored: (i64, Option<i64>) =
+    let stored: (VisitorId, Option<VisitorId>) =
         sqlx::query_as("SELECT reporter_id, reported_id FROM report").fetch_one(&node.app.db).await.unwrap();
     assert_eq!(stored, (one.who.id, Some(other.who.id)), "the partner is reported although no entry was chosen");
     // A repeat after the end changes nothing, and the other side can report too.
@@ -45,13 +46,13 @@ async fn a_report_over_its_limits_is_refused() {
     let node = testing::node().await;
     let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
     let (mine, _) = meet(&mut one, &mut other).await;
-    let report = |seqs: Vec<i64>, note: String| {
+    let report = |seqs: Vec<Seq>, note: String| {
         let new = NewReport { seqs, note: Some(note), ..a_report(id(&mine["room"])) };
         matching::report(&node.app, &one.who, new)
     };
     for (seqs, note, code) in [
-        (vec![1; 51], String::new(), "bad_frame"),
-        (vec![0], String::new(), "bad_payload"),
+        (vec![Seq(1); 51], String::new(), "bad_frame"),
+        (vec![Seq(0)], String::new(), "bad_payload"),
         (vec![], "x".repeat(1_001), "too_long"),
         (vec![], "a\0b".to_owned(), "bad_frame"),
     ] {

@@ -96,7 +96,7 @@ async fn a_pair_that_the_database_forbids_is_dropped_and_the_rest_written() {
     for _ in 0..6 {
         clients.push(Client::new(&node).await);
     }
-    let rejected = clients[0].who.id;
+    let rejected = clients[0].who.id.0;
     let sql = format!(
         "CREATE FUNCTION curse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
             IF NEW.visitor_id = {rejected} THEN

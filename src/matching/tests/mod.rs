@@ -16,10 +16,11 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::model::{Seek, Ticket};
+use super::model::{Seek, Ticket, TicketId};
 use crate::accounts::Visitor;
 use crate::app::App;
 use crate::error::Result;
+use crate::ids::VisitorId;
 use crate::realtime::{Queue, Topic, texts};
 use crate::rooms;
 use crate::testing::{Node, PATIENCE};
@@ -36,7 +37,8 @@ fn seek(interests: &[&str], languages: &[&str], translate: bool) -> Seek {
 
 fn ticket(visitor: i64, seek: Seek, waited_ms: i64) -> Ticket {
     let since = start() - time::Duration::milliseconds(waited_ms);
-    Ticket { id: visitor, public_id: Uuid::from_u128(visitor.unsigned_abs().into()), visitor, seek, since }
+    let public_id = Uuid::from_u128(visitor.unsigned_abs().into());
+    Ticket { id: TicketId(visitor), public_id, visitor: VisitorId(visitor), seek, since }
 }
 
 /// A visitor with one socket on a node, as matching sees it.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop, prop_assert, prop_assert_eq, proptest};
 
 use super::{seek, start, ticket};
+use crate::ids::VisitorId;
 use crate::matching::model::{Seek, Ticket};
 use crate::matching::pair::{Exclusions, Match, pair};
 use crate::matching::simulation::SeededRng;
@@ -75,7 +76,7 @@ fn pair_simply(tickets: &[Ticket], exclusions: &Exclusions) -> Vec<(i64, i64, bo
                 .min_by_key(|&y| rank(x, y));
             if let Some(y) = best {
                 (free[x], free[y]) = (false, false);
-                made.push((order[x.min(y)].visitor, order[x.max(y)].visitor, relaxed));
+                made.push((order[x.min(y)].visitor.0, order[x.max(y)].visitor.0, relaxed));
             }
         }
     }
@@ -83,7 +84,7 @@ fn pair_simply(tickets: &[Ticket], exclusions: &Exclusions) -> Vec<(i64, i64, bo
 }
 
 fn in_short(matches: &[Match]) -> Vec<(i64, i64, bool)> {
-    matches.iter().map(|one| (one.a, one.b, one.relaxed)).collect()
+    matches.iter().map(|one| (one.a.0, one.b.0, one.relaxed)).collect()
 }
 
 fn waiting_pool() -> impl Strategy<Value = (Vec<Ticket>, Exclusions)> {
@@ -105,6 +106,7 @@ fn waiting_pool() -> impl Strategy<Value = (Vec<Ticket>, Exclusions)> {
         (Just(tickets), pairs).prop_map(|(tickets, pairs)| {
             let mut exclusions = Exclusions::default();
             for (one, other, how) in pairs.into_iter().filter(|(one, other, _)| one != other) {
+                let (one, other) = (VisitorId(one), VisitorId(other));
                 match how {
                     0 => exclusions.add_block(one, other),
                     1 => exclusions.add_recent(one, other, start() - time::Duration::seconds(599)),
@@ -151,7 +153,7 @@ proptest! {
         for x in tickets.iter().filter(|ticket| !seen.contains(&ticket.visitor)) {
             for y in tickets.iter().filter(|ticket| !seen.contains(&ticket.visitor)) {
                 let apart = exclusions.is_blocked(x.visitor, y.visitor) || exclusions.met_recently(x.visitor, y.visitor, start());
-                prop_assert!(apart || !may_meet(x, y), "{} and {} were left", x.visitor, y.visitor);
+                prop_assert!(apart || !may_meet(x, y), "{:?} and {:?} were left", x.visitor, y.visitor);
             }
         }
         tickets.reverse();
@@ -195,7 +197,7 @@ fn more_shared_interests_come_first_then_rarer_ones_then_longer_waits() {
         &Exclusions::default(),
         start(),
     );
-    assert_eq!((matches[0].a, matches[0].b), (1, 3), "go is rarer than music");
+    assert_eq!((matches[0].a.0, matches[0].b.0), (1, 3), "go is rarer than music");
     assert_eq!(matches[0].shared, ["go"]);
 }
 
@@ -203,7 +205,7 @@ fn more_shared_interests_come_first_then_rarer_ones_then_longer_waits() {
 fn visitors_who_met_recently_wait_for_others_first() {
     let one = |visitor, wait| ticket(visitor, seek(&[], &["ko"], false), wait);
     let mut exclusions = Exclusions::default();
-    exclusions.add_recent(1, 2, start() - time::Duration::seconds(60));
+    exclusions.add_recent(VisitorId(1), VisitorId(2), start() - time::Duration::seconds(60));
     assert_eq!(in_short(&pair(&[one(1, 2_999), one(2, 9_000)], &exclusions, start())), []);
     assert_eq!(in_short(&pair(&[one(1, 3_000), one(2, 9_000)], &exclusions, start())), [(2, 1, true)]);
     // Another visitor that they can meet later waits, so they wait too.
@@ -213,10 +215,10 @@ fn visitors_who_met_recently_wait_for_others_first() {
     // A visitor that neither can ever meet does not matter.
     let foreigner = ticket(3, seek(&["x"], &["ja"], false), 0);
     assert_eq!(in_short(&pair(&[shy(1), shy(2), foreigner], &exclusions, start())), [(1, 2, true)]);
-    exclusions.add_block(1, 3);
-    exclusions.add_block(2, 3);
+    exclusions.add_block(VisitorId(1), VisitorId(3));
+    exclusions.add_block(VisitorId(2), VisitorId(3));
     assert_eq!(in_short(&pair(&[shy(1), shy(2), stranger], &exclusions, start())), [(1, 2, true)]);
-    exclusions.add_block(1, 2);
+    exclusions.add_block(VisitorId(1), VisitorId(2));
     assert_eq!(in_short(&pair(&[shy(1), shy(2)], &exclusions, start())), [], "a block is permanent");
 }
 

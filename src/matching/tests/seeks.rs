@@ -2,6 +2,7 @@
 use uuid::Uuid;
 
 use super::{seek, start};
+use crate::ids::{RoomId, VisitorId};
 use crate::matching::model::{EndReason, TalkEvent};
 use crate::matching::reconcile::{Reconciliation, TicketState, reconcile};
 use crate::matching::talks::{Ending, Side, Talk, end_events, timeout_ending};
@@ -44,10 +45,10 @@ fn talk(a_node: Option<u128>, b_node: Option<u128>) -> Talk {
     };
     Talk {
         public_id: Uuid::from_u128(1),
-        room_id: 1,
+        room_id: RoomId(1),
         room: Uuid::from_u128(2),
-        a: side(1, a_node),
-        b: side(2, b_node),
+        a: side(VisitorId(1), a_node),
+        b: side(VisitorId(2), b_node),
         created_at: start(),
         ended: false,
     }
@@ -86,10 +87,10 @@ fn only_the_side_that_reports_or_blocks_learns_of_it() {
                 _ => None,
             })
         };
-        assert_eq!((ended(1), ended(2)), (Some(reason), Some(shown)));
-        let left: Vec<i64> =
+        assert_eq!((ended(VisitorId(1)), ended(VisitorId(2))), (Some(reason), Some(shown)));
+        let left: Vec<VisitorId> =
             events.iter().filter(|(_, event)| matches!(event, TalkEvent::Partner { .. })).map(|(to, _)| *to).collect();
-        assert_eq!(left, [2], "only the other side receives `left`, before the end");
+        assert_eq!(left, [VisitorId(2)], "only the other side receives `left`, before the end");
         assert_eq!(events.len(), 3);
     }
 }
@@ -101,7 +102,7 @@ fn frames_are_as_documented() {
         Ending { reason: EndReason::Lost, ended_by: None, requeued: Some(Slot::A) },
         Some(Uuid::from_u128(3)),
     );
-    let frames: Vec<String> = events.iter().map(|(to, event)| format!("{to} {}", &*event.encode())).collect();
+    let frames: Vec<String> = events.iter().map(|(to, event)| format!("{} {}", to.0, &*event.encode())).collect();
     assert_eq!(
         frames,
         [

@@ -216,13 +216,14 @@ impl Relay {
 #[cfg(test)]
 mod tests {
     use super::{Content, Publication, Relay, RelayEvent, Topic, TopicKind, Uuid};
+    use crate::ids::{RoomId, VisitorId};
 
     #[tokio::test]
     async fn a_receiver_gets_its_kind_only_and_all_learn_that_something_was_missed() {
         let relay = Relay::in_process();
         let kinds = [TopicKind::Rooms, TopicKind::Visitors, TopicKind::Nodes];
         let mut receivers = kinds.map(|kind| relay.events(kind));
-        let topics = [Topic::Room(1), Topic::Visitor(1), Topic::Room(2), Topic::Nodes];
+        let topics = [Topic::Room(RoomId(1)), Topic::Visitor(VisitorId(1)), Topic::Room(RoomId(2)), Topic::Nodes];
         let one = |topic| Publication { node: Uuid::nil(), topic, content: Content::Frame("x".into()) };
         relay.publish(topics.into_iter().map(one).collect());
         relay.senders.send_missed();

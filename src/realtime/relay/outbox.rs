@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Publication, Topic, packing};
+use crate::ids::{RoomId, VisitorId};
 
 /// Channels that rooms and visitors share. A topic's channel is its id modulo this number, so all
 /// nodes of a service have to agree on it (docs/decisions/0008-topics-share-channels.md).
@@ -32,7 +33,7 @@ pub(super) fn channel_names(service: Uuid) -> [String; CHANNEL_COUNT] {
 /// Returns the channel of a topic, as an index into [`channel_names`].
 pub(super) fn channel_of(topic: Topic) -> usize {
     match topic {
-        Topic::Room(id) | Topic::Visitor(id) => {
+        Topic::Room(RoomId(id)) | Topic::Visitor(VisitorId(id)) => {
             usize::try_from(id.rem_euclid(SHARED_CHANNELS as i64)).unwrap_or_default()
         }
         Topic::Nodes => SHARED_CHANNELS,
@@ -125,22 +126,23 @@ mod tests {
     use uuid::Uuid;
 
     use super::{
-        CHANNEL_COUNT, MAX_PUBLISH_BYTES, MAX_WAITING_BYTES, Outbox, Publication, Topic, channel_names, channel_of,
-        packing,
+        CHANNEL_COUNT, MAX_PUBLISH_BYTES, MAX_WAITING_BYTES, Outbox, Publication, RoomId, Topic, VisitorId,
+        channel_names, channel_of, packing,
     };
-    use crate::ids::{RoomId, Seq};
+    use crate::ids::Seq;
     use crate::realtime::{Content, Entry};
     use crate::testing::PATIENCE;
 
-    fn entry(room: RoomId, seq: Seq, length: usize) -> Publication {
+    fn entry(room: i64, seq: i64, length: usize) -> Publication {
         let frame = "x".repeat(length).as_str().into();
-        Publication { node: Uuid::nil(), topic: Topic::Room(room), content: Content::Entry(Entry { seq, frame }) }
+        let content = Content::Entry(Entry { seq: Seq(seq), frame });
+        Publication { node: Uuid::nil(), topic: Topic::Room(RoomId(room)), content }
     }
 
-    fn seqs(publish: &[u8], room: RoomId) -> Vec<Seq> {
-        let records = packing::unpack(publish, |topic| topic == Topic::Room(room)).unwrap();
+    fn seqs(publish: &[u8], room: i64) -> Vec<i64> {
+        let records = packing::unpack(publish, |topic| topic == Topic::Room(RoomId(room))).unwrap();
         let seq = |one: &Publication| match &one.content {
-            Content::Entry(entry) => Some(entry.seq),
+            Content::Entry(entry) => Some(entry.seq.0),
             _ => None,
         };
         records.iter().filter_map(seq).collect()
@@ -149,8 +151,8 @@ mod tests {
     #[tokio::test]
     async fn a_topic_has_one_channel_and_the_nodes_have_their_own() {
         for id in [i64::MIN, -1, 0, 7, 8, i64::MAX] {
-            assert!(channel_of(Topic::Room(id)) < CHANNEL_COUNT - 1);
-            assert_eq!(channel_of(Topic::Room(id)), channel_of(Topic::Visitor(id)));
+            assert!(channel_of(Topic::Room(RoomId(id))) < CHANNEL_COUNT - 1);
+            assert_eq!(channel_of(Topic::Room(RoomId(id))), channel_of(Topic::Visitor(VisitorId(id))));
         }
         assert_eq!(channel_of(Topic::Nodes), CHANNEL_COUNT - 1);
         let both: HashSet<String> = channel_names(Uuid::nil()).into_iter().chain(channel_names(Uuid::max())).collect();
@@ -168,8 +170,8 @@ mod tests {
             rounds += 1;
             for (channel, publish) in outbox.next_publishes(Instant::now()).await {
                 assert!(publish.len() <= MAX_PUBLISH_BYTES);
-                let into = if channel == channel_of(Topic::Room(3)) { &mut third } else { &mut fourth };
-                into.extend(seqs(&publish, if channel == channel_of(Topic::Room(3)) { 3 } else { 4 }));
+                let into = if channel == channel_of(Topic::Room(RoomId(3))) { &mut third } else { &mut fourth };
+                into.extend(seqs(&publish, if channel == channel_of(Topic::Room(RoomId(3))) { 3 } else { 4 }));
             }
         }
         assert_eq!(rounds, 3, "150 KB in publishes of 64 KiB");
@@ -203,7 +205,7 @@ mod tests {
         let mut got = Vec::new();
         while got.len() < 80 - dropped {
             for (channel, publish) in outbox.next_publishes(Instant::now()).await {
-                if channel == channel_of(Topic::Room(3)) {
+                if channel == channel_of(Topic::Room(RoomId(3))) {
                     got.extend(seqs(&publish, 3));
                 }
             }

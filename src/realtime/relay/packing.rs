@@ -7,7 +7,7 @@
 use uuid::Uuid;
 
 use super::{Content, Publication};
-use crate::ids::Seq;
+use crate::ids::{RoomId, Seq, VisitorId};
 use crate::realtime::{Entry, Frame, NodeEvent, Topic};
 
 /// The version of this format. Nodes ignore publishes of another version and find what they miss in
@@ -45,15 +45,15 @@ pub(super) fn write_header(service: Uuid, node: Uuid, into: &mut Vec<u8>) {
 pub(super) fn write_record(one: &Publication, into: &mut Vec<u8>) {
     let (kind, id) = match one.topic {
         Topic::Nodes => (0, 0),
-        Topic::Room(id) => (1, id),
-        Topic::Visitor(id) => (2, id),
+        Topic::Room(id) => (1, id.0),
+        Topic::Visitor(id) => (2, id.0),
     };
     into.push(kind);
     into.extend_from_slice(&id.to_be_bytes());
     match &one.content {
         Content::Entry(entry) => {
             into.push(ENTRY);
-            into.extend_from_slice(&entry.seq.to_be_bytes());
+            into.extend_from_slice(&entry.seq.0.to_be_bytes());
             into.extend_from_slice(entry.frame.wire());
         }
         Content::Frame(frame) => {
@@ -95,8 +95,8 @@ pub(super) fn unpack(publish: &[u8], wanted: impl Fn(Topic) -> bool) -> Option<V
         let id = i64::from_be_bytes(*id.first_chunk()?);
         let topic = match kind {
             0 if id == 0 => Topic::Nodes,
-            1 => Topic::Room(id),
-            2 => Topic::Visitor(id),
+            1 => Topic::Room(RoomId(id)),
+            2 => Topic::Visitor(VisitorId(id)),
             _ => return None,
         };
         let is_wanted = wanted(topic);
@@ -104,8 +104,8 @@ pub(super) fn unpack(publish: &[u8], wanted: impl Fn(Topic) -> bool) -> Option<V
             ENTRY => {
                 let (seq, after) = rest.split_first_chunk()?;
                 rest = after;
-                let seq = Seq::from_be_bytes(*seq);
-                if seq <= 0 {
+                let seq = Seq(i64::from_be_bytes(*seq));
+                if seq < Seq::FIRST {
                     return None;
                 }
                 read_frame(&mut rest, is_wanted)?.map(|frame| Content::Entry(Entry { seq, frame }))
@@ -138,9 +138,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{
-        Content, Entry, Frame, NodeEvent, Publication, Topic, Uuid, origin, record_size, unpack, write_header,
-        write_record,
+        Content, Entry, Frame, NodeEvent, Publication, RoomId, Seq, Topic, Uuid, VisitorId, origin, record_size,
+        unpack, write_header, write_record,
     };
+    use crate::ids::RightsVersion;
 
     fn publish(publications: &[Publication]) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -154,13 +155,16 @@ mod tests {
     }
 
     fn publications() -> impl Strategy<Value = Vec<Publication>> {
-        let topic =
-            prop_oneof![Just(Topic::Nodes), any::<i64>().prop_map(Topic::Room), any::<i64>().prop_map(Topic::Visitor),];
+        let topic = prop_oneof![
+            Just(Topic::Nodes),
+            any::<i64>().prop_map(|id| Topic::Room(RoomId(id))),
+            any::<i64>().prop_map(|id| Topic::Visitor(VisitorId(id)))
+        ];
         let text = prop_oneof![".{0,40}", "[a-z안]{100,200}", Just("x".repeat(70_000))];
         let content = (text, 1..=i64::MAX, event(), 0..4).prop_map(|(text, seq, event, kind)| {
             let frame: Frame = text.as_str().into();
             match kind {
-                0 => Content::Entry(Entry { seq, frame }),
+                0 => Content::Entry(Entry { seq: Seq(seq), frame }),
                 1 => Content::Frame(frame),
                 2 => Content::Event(event),
                 _ => Content::FrameWithEvent(frame, event),
@@ -173,13 +177,15 @@ mod tests {
     fn event() -> impl Strategy<Value = NodeEvent> {
         let room = any::<u128>().prop_map(Uuid::from_u128);
         prop_oneof![
-            (room.clone(), any::<i64>(), any::<Option<i64>>())
-                .prop_map(|(room, rights, removed)| NodeEvent::RightsChanged { room, rights, removed }),
+            (room.clone(), any::<i64>(), any::<Option<i64>>()).prop_map(|(room, rights, removed)| {
+                let (rights, removed) = (RightsVersion(rights), removed.map(VisitorId));
+                NodeEvent::RightsChanged { room, rights, removed }
+            }),
             (room, any::<u64>()).prop_map(|(room, online)| NodeEvent::OnlineCount { room, online }),
             Just(NodeEvent::Matched),
             any::<bool>().prop_map(|requeued| NodeEvent::TalkEnded { requeued }),
             Just(NodeEvent::NewTicket),
-            any::<i64>().prop_map(|visitor| NodeEvent::TicketCancelled { visitor }),
+            any::<i64>().prop_map(|visitor| NodeEvent::TicketCancelled { visitor: VisitorId(visitor) }),
             Just(NodeEvent::RightsRevoked),
         ]
     }
@@ -228,15 +234,15 @@ mod tests {
                 if let Some(frame) = frame_of(&one) {
                     prop_assert_eq!(&Frame::from(&**frame), frame);
                 }
-                prop_assert!(!matches!(&one.content, Content::Entry(entry) if entry.seq <= 0));
+                prop_assert!(!matches!(&one.content, Content::Entry(entry) if entry.seq < Seq::FIRST));
             }
         }
     }
 
     #[test]
     fn part_of_a_record_another_version_and_invalid_text_are_refused() {
-        let content = Content::Entry(Entry { seq: 1, frame: "안녕".into() });
-        let one = Publication { node: Uuid::max(), topic: Topic::Room(7), content };
+        let content = Content::Entry(Entry { seq: Seq(1), frame: "안녕".into() });
+        let one = Publication { node: Uuid::max(), topic: Topic::Room(RoomId(7)), content };
         let whole = publish(&[one]);
         assert!(unpack(&whole, |_| true).is_some());
         for cut in (0..whole.len()).filter(|cut| *cut != super::HEADER_BYTES) {

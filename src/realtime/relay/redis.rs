@@ -389,12 +389,13 @@ mod tests {
 
     use super::super::{Relay, RelayEvent, TopicKind};
     use super::{Content, EventSenders, ForeignPublishes, Publication, Topic, outbox, packing};
+    use crate::ids::RoomId;
     use crate::testing::{PATIENCE, Redis};
 
     #[tokio::test]
     async fn a_frame_of_another_service_on_this_ones_channel_is_ignored() {
         let redis = Redis::start().await;
-        let (own, other, topic) = (Uuid::from_u128(1), Uuid::from_u128(2), Topic::Room(8));
+        let (own, other, topic) = (Uuid::from_u128(1), Uuid::from_u128(2), Topic::Room(RoomId(8)));
         let relay = Relay::over_redis(&redis.url, own).unwrap();
         let mut events = relay.events(TopicKind::Rooms);
         relay.subscribe(topic);

@@ -53,11 +53,12 @@ impl Subscriptions {
 #[cfg(test)]
 mod tests {
     use super::{Subscriptions, Topic, channel_of};
+    use crate::ids::{RoomId, VisitorId};
 
     #[test]
     fn a_channel_is_subscribed_from_its_first_topic_to_its_last() {
         let subscriptions = Subscriptions::default();
-        let (one, two) = (Topic::Room(8), Topic::Visitor(16));
+        let (one, two) = (Topic::Room(RoomId(8)), Topic::Visitor(VisitorId(16)));
         assert_eq!(channel_of(one), channel_of(two));
         assert!(subscriptions.add(one));
         assert!(!subscriptions.add(one), "a second time changes nothing");

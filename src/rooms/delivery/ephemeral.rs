@@ -94,7 +94,7 @@ pub async fn typing(app: &App, who: &Visitor, room: Uuid, own: &Arc<Queue>) -> R
 pub async fn read(app: &App, who: &Visitor, room: Uuid, seq: Seq, own: &Arc<Queue>) -> Result<()> {
     let membership = current_membership(app, who, room).await?;
     let head = feed::open(app, &membership.room).await?;
-    if !(0..=head).contains(&seq) {
+    if !(Seq::ZERO..=head).contains(&seq) {
         return Err(Error::bad_field("seq", "There is no such entry in this room."));
     }
     let key = (membership.room.id, who.id);

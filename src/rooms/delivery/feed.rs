@@ -48,7 +48,7 @@ impl Feed {
     pub(super) fn rights_raised(&self, room: RoomId, rights: RightsVersion) {
         let mut rooms = self.lock();
         if let Some(known) = rooms.get_mut(&room).and_then(|feed| feed.rights.as_mut())
-            && *known + 1 == rights
+            && known.next() == rights
         {
             *known = rights;
         }

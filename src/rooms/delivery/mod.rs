@@ -99,7 +99,7 @@ pub async fn subscribe(app: &App, membership: &Membership, after: Option<Seq>) -
         head = feed::open(app, &membership.room).await?;
     }
     presence_changed(app, &membership.room);
-    if (after > head || head - after > MAX_REPLAY_ENTRIES) && !faults::on(Fault::ResyncNeverSaid) {
+    if (after > head || head.since(after) > MAX_REPLAY_ENTRIES) && !faults::on(Fault::ResyncNeverSaid) {
         return Ok(Subscribed::Resync);
     }
     Ok(Subscribed::Replay { head, replay: Replay::new(membership, after) })

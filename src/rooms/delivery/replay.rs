@@ -44,18 +44,18 @@ enum Attempt {
 impl Replay {
     /// Creates a replay of everything after `after`, for a member.
     pub(super) fn new(membership: &Membership, after: Seq) -> Self {
-        let next = after + 1 + i64::from(faults::on(Fault::ReplaySkipsOne));
+        let next = after.next().plus(i64::from(faults::on(Fault::ReplaySkipsOne)));
         Self { room: membership.room.clone(), rights: membership.rights, next, left: MAX_REPLAY_ENTRIES }
     }
 
     /// Returns the seq of the last entry that it has sent.
     pub fn reached(&self) -> Seq {
-        self.next - 1
+        self.next.previous()
     }
 
     /// Returns the number of entries from its position to a head.
     pub fn entries(&self, head: Seq) -> i64 {
-        (head + 1 - self.next).max(0)
+        head.next().since(self.next).max(0)
     }
 
     /// Returns the next page, or subscribes the socket once it has caught up.
@@ -63,7 +63,7 @@ impl Replay {
     /// # Errors
     /// `not_found` if the reader has lost access to the room meanwhile, `unavailable`.
     pub async fn step(&mut self, app: &App, queue: &Arc<Queue>) -> Result<Step> {
-        if self.next > feed::open(app, &self.room).await? + 1 {
+        if self.next > feed::open(app, &self.room).await?.next() {
             feed::repair(app, self.room.id).await?; // the client is ahead: it was on another node
         }
         loop {
@@ -111,8 +111,8 @@ impl Replay {
             delivered
         };
         // Only what the feed has delivered: later entries reach the socket through the hub.
-        let limit = MAX_PAGE_ENTRIES.min(delivered + 1 - self.next);
-        let page = feed::read(app, &self.room, self.next - 1, limit).await?;
+        let limit = MAX_PAGE_ENTRIES.min(delivered.next().since(self.next));
+        let page = feed::read(app, &self.room, self.next.previous(), limit).await?;
         if page.entries.is_empty() {
             return Err(Error::Unavailable);
         }
@@ -121,7 +121,7 @@ impl Replay {
 
     fn advance(&mut self, page: Vec<Frame>) -> Vec<Frame> {
         let count = i64::try_from(page.len()).unwrap_or(MAX_PAGE_ENTRIES);
-        self.next += count;
+        self.next = self.next.plus(count);
         self.left -= count;
         page
     }

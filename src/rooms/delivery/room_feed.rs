@@ -74,7 +74,7 @@ impl RoomFeed {
     pub(super) fn apply(&mut self, app: &App, entry: Entry) {
         match self.delivered {
             Some(delivered) if entry.seq <= delivered => {}
-            Some(delivered) if entry.seq == delivered + 1 || faults::on(Fault::GapIgnored) => {
+            Some(delivered) if entry.seq == delivered.next() || faults::on(Fault::GapIgnored) => {
                 self.deliver(app, entry);
                 self.deliver_early(app);
             }
@@ -90,7 +90,7 @@ impl RoomFeed {
 
     fn deliver_early(&mut self, app: &App) {
         while let Some(first) = self.early.first_entry() {
-            let next = self.delivered.unwrap_or_default() + 1;
+            let next = self.delivered.unwrap_or_default().next();
             if *first.key() > next {
                 break;
             }
@@ -106,9 +106,10 @@ impl RoomFeed {
 
     /// Applies entries that came together: at once if they follow one another. Empties the list.
     pub(super) fn apply_all(&mut self, app: &App, entries: &mut Vec<Entry>) {
-        let next = self.delivered.map_or(0, |delivered| delivered + 1);
-        let follow = entries.iter().map(|entry| entry.seq).eq((next..).take(entries.len()));
-        if next > 0 && self.early.is_empty() && follow {
+        let follows = self
+            .delivered
+            .is_some_and(|delivered| entries.iter().zip(1..).all(|(entry, nth)| entry.seq == delivered.plus(nth)));
+        if self.early.is_empty() && follows {
             self.write(app, entries);
             for entry in entries.drain(..) {
                 self.remember(entry);
@@ -167,14 +168,14 @@ impl RoomFeed {
     /// Moves on to the head if more is missing than the recent entries can hold. For a room without
     /// subscribers: a client that reads from further back reads Postgres.
     pub(super) fn skip_to(&mut self, head: Seq) {
-        let is_far_behind = self.delivered.is_some_and(|delivered| head - delivered > MAX_RECENT_ENTRIES as i64);
+        let is_far_behind = self.delivered.is_some_and(|delivered| head.since(delivered) > MAX_RECENT_ENTRIES as i64);
         if is_far_behind {
             self.recent.clear();
             self.recent_bytes = 0;
             self.delivered = Some(head);
             // An early entry that is skipped would be waited for until the next entry, with a query
             // each time.
-            self.early = self.early.split_off(&(head + 1));
+            self.early = self.early.split_off(&head.next());
             if self.early.is_empty() {
                 self.early_since = None;
             }

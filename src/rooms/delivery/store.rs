@@ -44,8 +44,8 @@ pub(in crate::rooms) async fn entries(
     let mut rows = if window.newest {
         sqlx::query_as!(
             Row,
-            r#"SELECT seq AS "seq!", client_id AS "client_id!", payload AS "payload!: Json<Box<RawValue>>", reply_to AS "reply_to?",
-                      created_at AS "created_at!", edited_at AS "edited_at?", deleted_at AS "deleted_at?",
+            r#"SELECT seq AS "seq!: Seq", client_id AS "client_id!", payload AS "payload!: Json<Box<RawValue>>",
+                      reply_to AS "reply_to?: Seq", created_at AS "created_at!", edited_at AS "edited_at?", deleted_at AS "deleted_at?",
                       public_id AS "public_id!", name AS "name!", slot AS "slot?", color AS "color!", animal AS "animal?",
                       total AS "total!"
                FROM (
@@ -58,9 +58,9 @@ pub(in crate::rooms) async fn entries(
                        WHERE m.room_id = $1 AND m.seq > $2 AND m.seq < $3 ORDER BY m.seq DESC LIMIT $4::bigint + 1
                    ) page WINDOW walk AS (ORDER BY seq DESC ROWS UNBOUNDED PRECEDING)
                ) counted WHERE nth <= $4 AND (nth = 1 OR bytes <= $5) ORDER BY nth"#,
-            room.id,
-            window.after,
-            window.before,
+            room.id as RoomId,
+            window.after as Seq,
+            window.before as Seq,
             window.limit,
             window.bytes,
             EVENT_OVERHEAD_BYTES
@@ -70,8 +70,8 @@ pub(in crate::rooms) async fn entries(
     } else {
         sqlx::query_as!(
             Row,
-            r#"SELECT seq AS "seq!", client_id AS "client_id!", payload AS "payload!: Json<Box<RawValue>>", reply_to AS "reply_to?",
-                      created_at AS "created_at!", edited_at AS "edited_at?", deleted_at AS "deleted_at?",
+            r#"SELECT seq AS "seq!: Seq", client_id AS "client_id!", payload AS "payload!: Json<Box<RawValue>>",
+                      reply_to AS "reply_to?: Seq", created_at AS "created_at!", edited_at AS "edited_at?", deleted_at AS "deleted_at?",
                       public_id AS "public_id!", name AS "name!", slot AS "slot?", color AS "color!", animal AS "animal?",
                       total AS "total!"
                FROM (
@@ -84,9 +84,9 @@ pub(in crate::rooms) async fn entries(
                        WHERE m.room_id = $1 AND m.seq > $2 AND m.seq < $3 ORDER BY m.seq LIMIT $4::bigint + 1
                    ) page WINDOW walk AS (ORDER BY seq ROWS UNBOUNDED PRECEDING)
                ) counted WHERE nth <= $4 AND (nth = 1 OR bytes <= $5) ORDER BY nth"#,
-            room.id,
-            window.after,
-            window.before,
+            room.id as RoomId,
+            window.after as Seq,
+            window.before as Seq,
             window.limit,
             window.bytes,
             EVENT_OVERHEAD_BYTES
@@ -159,11 +159,12 @@ pub(super) async fn heads_past(
 ) -> Result<Vec<Head>, sqlx::Error> {
     sqlx::query_as!(
         Head,
-        "SELECT h.room_id, h.seq, h.rights FROM UNNEST($1::bigint[], $2::bigint[], $3::bigint[]) AS t(room, seq, rights)
-         JOIN room_head h ON h.room_id = t.room WHERE h.seq > t.seq OR h.rights > t.rights",
-        rooms,
-        seqs,
-        rights
+        r#"SELECT h.room_id AS "room_id: RoomId", h.seq AS "seq: Seq", h.rights AS "rights: RightsVersion"
+           FROM UNNEST($1::bigint[], $2::bigint[], $3::bigint[]) AS t(room, seq, rights)
+           JOIN room_head h ON h.room_id = t.room WHERE h.seq > t.seq OR h.rights > t.rights"#,
+        rooms as &[RoomId],
+        seqs as &[Seq],
+        rights as &[RightsVersion]
     )
     .fetch_all(db)
     .await
@@ -171,9 +172,14 @@ pub(super) async fn heads_past(
 
 /// Returns the heads of rooms. Rooms that do not exist are left out.
 pub(super) async fn heads(db: &PgPool, rooms: Vec<RoomId>) -> Result<HashMap<RoomId, Head>, sqlx::Error> {
-    let heads = sqlx::query_as!(Head, "SELECT room_id, seq, rights FROM room_head WHERE room_id = ANY($1)", &rooms)
-        .fetch_all(db)
-        .await?;
+    let heads = sqlx::query_as!(
+        Head,
+        r#"SELECT room_id AS "room_id: RoomId", seq AS "seq: Seq", rights AS "rights: RightsVersion"
+           FROM room_head WHERE room_id = ANY($1)"#,
+        &rooms as &[RoomId]
+    )
+    .fetch_all(db)
+    .await?;
     Ok(heads.into_iter().map(|head| (head.room_id, head)).collect())
 }
 
@@ -188,9 +194,9 @@ pub(super) async fn save_read_markers(
         "UPDATE membership m SET read_seq = t.seq
          FROM UNNEST($1::bigint[], $2::bigint[], $3::bigint[]) AS t(room, visitor, seq)
          WHERE m.room_id = t.room AND m.visitor_id = t.visitor AND m.read_seq < t.seq",
-        rooms,
-        visitors,
-        seqs
+        rooms as &[RoomId],
+        visitors as &[VisitorId],
+        seqs as &[Seq]
     )
     .execute(db)
     .await?;

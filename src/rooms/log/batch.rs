@@ -79,10 +79,9 @@ async fn write_at_once(
     let head = |index: i32| {
         usize::try_from(index - 1).ok().and_then(|index| written.heads.get(index).copied()).unwrap_or_default()
     };
-    let answers =
-        columns.room_indexes.iter().zip(&columns.positions).map(|(index, position)| {
-            Ok(Posted { seq: head(*index) + position, at: written.written_at, repeated: false })
-        });
+    let answers = columns.room_indexes.iter().zip(&columns.positions).map(|(index, position)| {
+        Ok(Posted { seq: head(*index).plus(*position), at: written.written_at, repeated: false })
+    });
     Ok(Some(answers.collect()))
 }
 
@@ -112,11 +111,11 @@ async fn write_in_steps(
         answers.push(match (heads.get_mut(&entry.room.id), authorization.denial(entry)) {
             (None, _) => Err(Error::NotFound),
             (_, Some(denial)) => denial,
-            (Some(head), None) if entry.reply_to.is_some_and(|target| !(1..=*head).contains(&target)) => {
+            (Some(head), None) if entry.reply_to.is_some_and(|target| !(Seq::FIRST..=*head).contains(&target)) => {
                 Err(Error::bad_field("reply_to", "There is no such entry in this room."))
             }
             (Some(head), None) => {
-                *head += 1;
+                *head = head.next();
                 rooms.push(entry.room.id);
                 seqs.push(*head);
                 entries.push(entry);

@@ -95,7 +95,7 @@ impl State {
     }
 
     fn submit(&self, entry: PendingEntry) -> Result<()> {
-        let shard = usize::try_from(entry.room.id.unsigned_abs()).unwrap_or_default() % self.shards.len();
+        let shard = usize::try_from(entry.room.id.0.unsigned_abs()).unwrap_or_default() % self.shards.len();
         self.shards[shard].try_send(entry).map_err(|_| Error::Unavailable)
     }
 }

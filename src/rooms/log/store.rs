@@ -29,9 +29,10 @@ pub(in crate::rooms) async fn lock_heads(
 ) -> Result<Vec<LockedHead>, sqlx::Error> {
     sqlx::query_as!(
         LockedHead,
-        r#"SELECT room_id, seq, rights, (SELECT version FROM fence) AS "fence!", clock_timestamp() AS "now!"
+        r#"SELECT room_id AS "room_id: RoomId", seq AS "seq: Seq", rights AS "rights: RightsVersion",
+                  (SELECT version FROM fence) AS "fence!: FenceVersion", clock_timestamp() AS "now!"
            FROM room_head WHERE room_id = ANY($1) ORDER BY room_id FOR UPDATE"#,
-        rooms
+        rooms as &[RoomId]
     )
     .fetch_all(tx)
     .await
@@ -53,14 +54,15 @@ pub(super) async fn rights(
     visitors: &[VisitorId],
 ) -> Result<Vec<Right>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT m.room_id, m.visitor_id, (m.left_at IS NULL OR m.slot IS NOT NULL) AS "member!",
+        r#"SELECT m.room_id AS "room_id: RoomId", m.visitor_id AS "visitor_id: VisitorId",
+                  (m.left_at IS NULL OR m.slot IS NOT NULL) AS "member!",
                   (r.closed_at IS NOT NULL) AS "closed!", restriction.kind, restriction.in_room, restriction.ends_in_ms
            FROM UNNEST($1::bigint[], $2::bigint[]) AS asked(room, visitor)
            JOIN membership m ON m.room_id = asked.room AND m.visitor_id = asked.visitor
            JOIN chat_room r ON r.id = m.room_id
            LEFT JOIN LATERAL active_restriction(m.visitor_id, m.room_id) restriction ON true"#,
-        rooms,
-        visitors
+        rooms as &[RoomId],
+        visitors as &[VisitorId]
     )
     .fetch_all(tx)
     .await?;
@@ -121,19 +123,19 @@ pub(super) async fn write_entries(
 ) -> Result<Option<WrittenBatch>, sqlx::Error> {
     sqlx::query_as!(
         WrittenBatch,
-        r#"SELECT heads AS "heads!", written_at AS "written_at!"
+        r#"SELECT heads AS "heads!: Vec<Seq>", written_at AS "written_at!"
            FROM write_entries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"#,
         i32::try_from(lock_timeout.as_millis()).unwrap_or(i32::MAX).max(1),
         fence_key,
-        fence,
-        &batch.rooms,
-        &batch.rights,
+        fence as FenceVersion,
+        &batch.rooms as &[RoomId],
+        &batch.rights as &[RightsVersion],
         &batch.counts,
         &batch.room_indexes,
         &batch.positions,
         &batch.entries.client_ids,
-        &batch.entries.senders,
-        &batch.entries.replies as &[Option<i64>],
+        &batch.entries.senders as &[VisitorId],
+        &batch.entries.replies as &[Option<Seq>],
         &batch.entries.payloads as &[&str],
         &batch.entries.prefixes as &[&[u8]],
     )
@@ -154,11 +156,11 @@ pub(super) async fn insert(
          SELECT room, seq, client, sender, reply, payload::jsonb, $8, prefix
          FROM UNNEST($1::bigint[], $2::bigint[], $3::uuid[], $4::bigint[], $5::bigint[], $6::text[], $7::bytea[])
               AS t(room, seq, client, sender, reply, payload, prefix)",
-        rooms,
-        seqs,
+        rooms as &[RoomId],
+        seqs as &[Seq],
         &entries.client_ids,
-        &entries.senders,
-        &entries.replies as &[Option<i64>],
+        &entries.senders as &[VisitorId],
+        &entries.replies as &[Option<Seq>],
         &entries.payloads as &[&str],
         &entries.prefixes as &[&[u8]],
         at
@@ -176,8 +178,8 @@ pub(super) async fn move_heads(tx: &mut PgConnection, rooms: &[RoomId], seqs: &[
     sqlx::query!(
         "UPDATE room_head h SET seq = t.seq FROM UNNEST($1::bigint[], $2::bigint[]) AS t(room, seq)
          WHERE h.room_id = t.room",
-        rooms,
-        seqs
+        rooms as &[RoomId],
+        seqs as &[Seq]
     )
     .execute(tx)
     .await?;
@@ -202,10 +204,11 @@ pub(super) async fn stored(
 ) -> Result<Vec<StoredEntry>, sqlx::Error> {
     sqlx::query_as!(
         StoredEntry,
-        "SELECT m.room_id, m.client_id, m.sender_id, m.verb, m.seq, m.created_at
-         FROM UNNEST($1::bigint[], $2::uuid[]) AS asked(room, client)
-         JOIN message m ON m.room_id = asked.room AND m.client_id = asked.client",
-        rooms,
+        r#"SELECT m.room_id AS "room_id: RoomId", m.client_id, m.sender_id AS "sender_id: VisitorId", m.verb,
+                  m.seq AS "seq: Seq", m.created_at
+           FROM UNNEST($1::bigint[], $2::uuid[]) AS asked(room, client)
+           JOIN message m ON m.room_id = asked.room AND m.client_id = asked.client"#,
+        rooms as &[RoomId],
         client_ids
     )
     .fetch_all(db)

@@ -189,7 +189,7 @@ pub(super) const OWN_CONNECTIONS: u32 = 1;
 /// only what was written after they joined.
 pub(super) fn hidden_up_to(membership: &Membership) -> Seq {
     let sees_all = membership.room.history || faults::on(Fault::HistoryShownToNewcomers);
-    if sees_all { 0 } else { membership.member.joined_seq }
+    if sees_all { Seq::ZERO } else { membership.member.joined_seq }
 }
 
 /// Session settings of the connection that writes leaves: no statement can hang the others, and

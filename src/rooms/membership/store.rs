@@ -5,7 +5,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::faults::{self, Fault};
-use crate::ids::{FenceVersion, RightsVersion, RoomId, VisitorId};
+use crate::ids::{FenceVersion, RightsVersion, RoomId, Seq, VisitorId};
 use crate::moderation::Restriction;
 use crate::rooms::model::{ChatRoom, Member, Naming, RoomKind, Sender, Slot};
 
@@ -38,17 +38,18 @@ pub(super) async fn accesses(
 ) -> Result<HashMap<(Uuid, VisitorId), RoomAccess>, sqlx::Error> {
     let (rooms, visitors): (Vec<Uuid>, Vec<VisitorId>) = wanted.iter().copied().unzip();
     let rows = sqlx::query!(
-        r#"SELECT r.id, r.public_id, r.slug, r.kind, r.naming, r.title, r.topic, r.history, r.language, r.created_at,
-                  r.closed_at, h.rights, m.public_id AS "member?", m.slot, m.role AS "role?",
-                  m.color AS "color?", m.animal, m.name AS "name?", m.joined_seq AS "joined_seq?", m.left_at,
-                  (SELECT version FROM fence) AS "fence!", restriction.kind AS restriction, restriction.in_room, restriction.ends_in_ms,
-                  asked.visitor AS "visitor!"
+        r#"SELECT r.id AS "id: RoomId", r.public_id, r.slug, r.kind, r.naming, r.title, r.topic, r.history,
+                  r.language, r.created_at, r.closed_at, h.rights AS "rights: RightsVersion", m.public_id AS "member?",
+                  m.slot, m.role AS "role?", m.color AS "color?", m.animal, m.name AS "name?",
+                  m.joined_seq AS "joined_seq?: Seq", m.left_at,
+                  (SELECT version FROM fence) AS "fence!: FenceVersion", restriction.kind AS restriction,
+                  restriction.in_room, restriction.ends_in_ms, asked.visitor AS "visitor!: VisitorId"
            FROM UNNEST($1::uuid[], $2::bigint[]) AS asked(room, visitor)
            JOIN chat_room r ON r.public_id = asked.room JOIN room_head h ON h.room_id = r.id
            LEFT JOIN membership m ON m.room_id = r.id AND m.visitor_id = asked.visitor
            LEFT JOIN LATERAL active_restriction(asked.visitor, r.id) restriction ON true"#,
         &rooms,
-        &visitors
+        &visitors as &[VisitorId]
     )
     .fetch_all(db)
     .await?;
@@ -109,8 +110,8 @@ pub(super) struct NewMember<'a> {
 pub(super) async fn add_member(db: &mut PgConnection, new: &NewMember<'_>) -> Result<Option<Restriction>, sqlx::Error> {
     let restriction = sqlx::query!(
         r#"SELECT kind, in_room, ends_in_ms FROM join_room($1, $2, $3, $4, $5, $6, $7)"#,
-        new.room,
-        new.visitor,
+        new.room as RoomId,
+        new.visitor as VisitorId,
         Uuid::new_v4(),
         new.role,
         new.color,
@@ -156,11 +157,11 @@ pub(super) async fn leave(
                UPDATE room_head h SET rights = h.rights + many.places
                FROM (SELECT room_id, count(*) AS places FROM gone GROUP BY room_id) many
                WHERE h.room_id = many.room_id RETURNING h.room_id, h.rights)
-           SELECT gone.room_id, gone.public_id, gone.visitor_id,
-                  risen.rights + 1 - row_number() OVER (PARTITION BY gone.room_id) AS "rights!"
+           SELECT gone.room_id AS "room_id: RoomId", gone.public_id, gone.visitor_id AS "visitor_id: VisitorId",
+                  risen.rights + 1 - row_number() OVER (PARTITION BY gone.room_id) AS "rights!: RightsVersion"
            FROM gone JOIN risen USING (room_id) ORDER BY 1, 4"#,
         rooms,
-        visitors
+        visitors as &[VisitorId]
     )
     .fetch_all(db)
     .await
@@ -170,11 +171,14 @@ pub(super) async fn leave(
 /// authorised again.
 pub(in crate::rooms) async fn raise_rights(tx: &mut PgConnection, room: RoomId) -> Result<RightsVersion, sqlx::Error> {
     if faults::on(Fault::RightsNotRaised) {
-        return Ok(0);
+        return Ok(RightsVersion(0));
     }
-    sqlx::query_scalar!("UPDATE room_head SET rights = rights + 1 WHERE room_id = $1 RETURNING rights", room)
-        .fetch_one(tx)
-        .await
+    sqlx::query_scalar!(
+        r#"UPDATE room_head SET rights = rights + 1 WHERE room_id = $1 RETURNING rights AS "rights: RightsVersion""#,
+        room as RoomId
+    )
+    .fetch_one(tx)
+    .await
 }
 
 /// Returns those of the `(room, visitor)` pairs that have no membership, or no longer one, that
@@ -185,13 +189,13 @@ pub(in crate::rooms) async fn without_access(
     visitors: &[VisitorId],
 ) -> Result<Vec<(RoomId, VisitorId)>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT asked.room AS "room!", asked.visitor AS "visitor!"
+        r#"SELECT asked.room AS "room!: RoomId", asked.visitor AS "visitor!: VisitorId"
            FROM UNNEST($1::bigint[], $2::bigint[]) AS asked(room, visitor)
            LEFT JOIN membership m ON m.room_id = asked.room AND m.visitor_id = asked.visitor
            LEFT JOIN LATERAL active_restriction(asked.visitor, asked.room) restriction ON true
            WHERE m.room_id IS NULL OR (m.left_at IS NOT NULL AND m.slot IS NULL) OR restriction.kind = 'ban'"#,
-        rooms,
-        visitors
+        rooms as &[RoomId],
+        visitors as &[VisitorId]
     )
     .fetch_all(db)
     .await?;
@@ -204,7 +208,11 @@ pub(in crate::rooms) async fn visitor_of(
     room: RoomId,
     member: Uuid,
 ) -> Result<Option<VisitorId>, sqlx::Error> {
-    sqlx::query_scalar!("SELECT visitor_id FROM membership WHERE room_id = $1 AND public_id = $2", room, member)
-        .fetch_optional(tx)
-        .await
+    sqlx::query_scalar!(
+        r#"SELECT visitor_id AS "visitor_id: VisitorId" FROM membership WHERE room_id = $1 AND public_id = $2"#,
+        room as RoomId,
+        member
+    )
+    .fetch_optional(tx)
+    .await
 }

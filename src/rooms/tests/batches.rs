@@ -5,6 +5,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{committed, create_public_room, join_two_guests, post_text, submit, text_post};
+use crate::ids::Seq;
 use crate::rooms::{Post, join};
 use crate::testing::{Node, eventually, node};
 
@@ -62,16 +63,16 @@ async fn an_entry_that_cannot_be_stored_fails_alone() {
     let bad = Post {
         client_id: Uuid::new_v4(),
         payload,
-        reply_to: Some(99),
+        reply_to: Some(Seq(99)),
         prefix: Vec::new(),
         requested_at: Instant::now(),
     };
     let before = submit(&node.app, &who, room, text_post(Uuid::new_v4(), "a")).await.unwrap();
     let bad = submit(&node.app, &who, room, bad).await.unwrap();
     let after = submit(&node.app, &who, room, text_post(Uuid::new_v4(), "b")).await.unwrap();
-    assert_eq!(committed(before).await.unwrap().seq, 1);
+    assert_eq!(committed(before).await.unwrap().seq, Seq(1));
     assert_eq!(committed(bad).await.unwrap_err().code(), "bad_frame");
-    assert_eq!(committed(after).await.unwrap().seq, 2, "the refused entry leaves no gap");
+    assert_eq!(committed(after).await.unwrap().seq, Seq(2), "the refused entry leaves no gap");
 }
 
 #[tokio::test]
@@ -101,7 +102,7 @@ async fn two_nodes_that_write_at_once_number_one_log_without_gaps() {
     });
     let mut seqs = futures_util::future::join_all(writers).await.concat();
     seqs.sort_unstable();
-    assert_eq!(seqs, (1..=200).collect::<Vec<_>>());
+    assert_eq!(seqs, (1..=200).map(Seq).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -135,7 +136,7 @@ async fn a_head_is_locked_until_its_batch_is_committed() {
     drop(receipt);
     eventually("the entry is written", || async {
         let retry = submit(&node.app, &who, room, text_post(id, "x")).await.unwrap();
-        committed(retry).await.is_ok_and(|posted| posted.seq == 1)
+        committed(retry).await.is_ok_and(|posted| posted.seq == Seq(1))
     })
     .await;
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{committed, create_public_room, inner_id, submit, text_post};
-use crate::ids::RoomId;
+use crate::ids::{RoomId, VisitorId};
 use crate::realtime::{Queue, Topic};
 use crate::rooms::{delivery, join};
 use crate::testing::{Node, node};
@@ -19,7 +19,7 @@ use crate::testing::{Node, node};
 /// are coalesced.
 fn subscribe_idle_sockets(node: &Node, room: RoomId, count: i64) {
     for owner in 0..count {
-        node.app.hub.subscribe(Topic::Room(room), &Arc::new(Queue::new(-owner)));
+        node.app.hub.subscribe(Topic::Room(room), &Arc::new(Queue::new(VisitorId(-owner))));
     }
 }
 
@@ -72,7 +72,7 @@ async fn entries_of_a_large_room_share_commits_and_hold_up_no_other_room() {
     // A room of the same writer shard, whether the node has two, three or four shards.
     let small = loop {
         let room = create_public_room(&node, &owner).await;
-        if (join(&node.app, &who, room).await.unwrap().room.id - inner) % 12 == 0 {
+        if (join(&node.app, &who, room).await.unwrap().room.id.0 - inner.0) % 12 == 0 {
             break room;
         }
     };

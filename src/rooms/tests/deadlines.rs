@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::{committed, create_public_room, post_text, submit, text_post};
 use crate::accounts::Visitor;
+use crate::ids::Seq;
 use crate::rooms::{Post, join, post_and_wait};
 use crate::testing::{Node, node};
 
@@ -33,8 +34,8 @@ async fn sends_queued_behind_a_stalled_batch_are_answered_in_time() {
     }
     drop(lock);
     let (retry, later) = (text_post(before, "before"), text_post(Uuid::new_v4(), "later"));
-    assert_eq!(post_and_wait(&node.app, &who, room, retry).await.unwrap().seq, 1);
-    assert_eq!(post_and_wait(&node.app, &who, room, later).await.unwrap().seq, 2);
+    assert_eq!(post_and_wait(&node.app, &who, room, retry).await.unwrap().seq, Seq(1));
+    assert_eq!(post_and_wait(&node.app, &who, room, later).await.unwrap().seq, Seq(2));
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{create_public_room, join_two_guests};
-use crate::ids::RoomId;
+use crate::ids::{RoomId, Seq};
 use crate::realtime::{Content, Entry, Publication, Topic};
 use crate::rooms::{delivery, join};
 use crate::testing::{Node, PATIENCE, node};
@@ -54,7 +54,7 @@ async fn an_entry_that_comes_early_waits_for_the_one_before_it() {
         node.app.relay.publish(vec![Publication {
             node: Uuid::new_v4(),
             topic: Topic::Room(inner),
-            content: Content::Entry(Entry { seq, frame }),
+            content: Content::Entry(Entry { seq: Seq(seq), frame }),
         }]);
     }
     for seq in [1, 2] {
@@ -73,7 +73,11 @@ async fn entries_published_together_leave_no_gap() {
     for seqs in [vec![1, 2, 4, 5], vec![3]] {
         let entry = |seq| {
             let frame = json!({"type": "message", "room": room, "seq": seq}).to_string().as_str().into();
-            Publication { node: other, topic: Topic::Room(inner), content: Content::Entry(Entry { seq, frame }) }
+            Publication {
+                node: other,
+                topic: Topic::Room(inner),
+                content: Content::Entry(Entry { seq: Seq(seq), frame }),
+            }
         };
         node.app.relay.publish(seqs.into_iter().map(entry).collect());
     }
@@ -89,12 +93,16 @@ async fn the_feed_stops_waiting_for_a_gap_that_it_skips() {
     let id = create_public_room(&node, &owner).await;
     let who = node.visitor("en").await;
     let room = join(&node.app, &who, id).await.unwrap().room;
-    assert_eq!(delivery::open(&node.app, &room).await.unwrap(), 0);
-    delivery::deliver(&node.app, room.id, &mut vec![Entry { seq: 200, frame: "x".into() }]);
+    assert_eq!(delivery::open(&node.app, &room).await.unwrap(), Seq::ZERO);
+    delivery::deliver(&node.app, room.id, &mut vec![Entry { seq: Seq(200), frame: "x".into() }]);
     tokio::time::sleep(Duration::from_millis(150)).await;
     assert_eq!(delivery::overdue(&node.app), [room.id], "the entries before the early one are overdue");
     sqlx::query("UPDATE room_head SET seq = 300 WHERE room_id = $1").bind(room.id).execute(&node.app.db).await.unwrap();
-    assert_eq!(delivery::open(&node.app, &room).await.unwrap(), 300, "without subscribers the feed skips to the head");
+    assert_eq!(
+        delivery::open(&node.app, &room).await.unwrap(),
+        Seq(300),
+        "without subscribers the feed skips to the head"
+    );
     assert!(delivery::overdue(&node.app).is_empty(), "no skipped entry is overdue");
 }
 
@@ -120,7 +128,7 @@ async fn a_node_reads_no_entries_of_a_room_without_subscribers_until_one_returns
     b.ok(json!({"type": "leave", "room": room})).await;
     for (head, is_read_into_memory) in [(5, true), (205, false)] {
         let before = delivered();
-        for n in before.unwrap() + 1..=head {
+        for n in before.unwrap().0 + 1..=head {
             a.text(&room, &format!("{n}")).await;
         }
         delivery::reconcile(&other.app).await.unwrap();
@@ -131,7 +139,7 @@ async fn a_node_reads_no_entries_of_a_room_without_subscribers_until_one_returns
         for seq in 2..=head {
             assert_eq!(b.event("message").await["seq"], seq);
         }
-        assert_eq!(delivered(), Some(head));
+        assert_eq!(delivered(), Some(Seq(head)));
         assert_eq!(other.app.rooms.delivery.recent_len(inner) > 1, is_read_into_memory);
         b.ok(json!({"type": "leave", "room": room})).await;
     }

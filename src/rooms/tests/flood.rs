@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{committed, create_public_room, submit, text_post};
 use crate::error::Error;
+use crate::ids::{RoomId, VisitorId};
 use crate::realtime::{Queue, Topic};
 use crate::rooms::{Post, join};
 use crate::testing::limited_node;
@@ -75,20 +76,20 @@ async fn typing_in_a_large_room_stays_within_its_delivery_budget() {
     let node = limited_node().await;
     let owner = node.guest("en").await;
     let room = create_public_room(&node, &owner).await;
-    let queue = Arc::new(Queue::new(0));
+    let queue = Arc::new(Queue::new(VisitorId(0)));
     let mut visitors = Vec::new();
-    let mut inner = 0;
+    let mut inner = RoomId(0);
     for _ in 0..30 {
         let who = node.visitor("en").await;
         inner = join(&node.app, &who, room).await.unwrap().room.id;
         visitors.push(who);
     }
     // With 300 subscribers, one typing frame costs 300 deliveries.
-    let subscribers: Vec<_> = (0..300).map(|n| Arc::new(Queue::new(-n))).collect();
+    let subscribers: Vec<_> = (0..300).map(|n| Arc::new(Queue::new(VisitorId(-n)))).collect();
     for subscriber in subscribers.iter().chain([&queue]) {
         node.app.hub.subscribe(Topic::Room(inner), subscriber);
     }
-    let own = Arc::new(Queue::new(0));
+    let own = Arc::new(Queue::new(VisitorId(0)));
     let began = Instant::now();
     for _ in 0..3 {
         for who in &visitors {

@@ -59,7 +59,7 @@ async fn leaves_that_arrive_together_share_one_commit() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         let leaves = guests.iter().flat_map(|who| {
             // Each visitor asks twice at once for each room, except that only some leave the last.
-            let rooms = if who.id % 2 == 0 { &rooms[..] } else { &rooms[..2] };
+            let rooms = if who.id.0 % 2 == 0 { &rooms[..] } else { &rooms[..2] };
             rooms.iter().flat_map(move |room| [(who, *room), (who, *room)])
         });
         let leaves: Vec<_> = leaves.filter(|(who, room)| (who.id, *room) != (guests[0].id, rooms[0])).collect();
@@ -77,9 +77,9 @@ async fn leaves_that_arrive_together_share_one_commit() {
     };
     let (first, (), ()) = tokio::join!(first, others, release);
     first.unwrap();
-    let even = guests.iter().filter(|who| who.id % 2 == 0).count() as i64;
+    let even = guests.iter().filter(|who| who.id.0 % 2 == 0).count() as i64;
     for ((room, before), left) in ids.iter().zip(before).zip([8, 8, even]) {
-        assert_eq!(rights_version(&node, *room).await, before + left, "one version for each member who left");
+        assert_eq!(rights_version(&node, *room).await.0, before.0 + left, "one version for each member who left");
     }
     let times = sqlx::query("SELECT DISTINCT left_at FROM membership WHERE left_at IS NOT NULL");
     let commits: Vec<time::OffsetDateTime> =
@@ -87,7 +87,7 @@ async fn leaves_that_arrive_together_share_one_commit() {
     assert_eq!(commits.len(), 2, "one commit for the first leave, one for all the others");
     for who in &guests {
         for (room, id) in rooms.iter().zip(ids) {
-            let has_left = *room != rooms[2] || who.id % 2 == 0;
+            let has_left = *room != rooms[2] || who.id.0 % 2 == 0;
             assert_eq!(membership(&node.app, who, *room).await.is_err(), has_left);
             eventually("only the members are subscribed on the other node", || async {
                 other.app.hub.is_subscribed(Topic::Room(id), who.id) != has_left
@@ -210,5 +210,5 @@ async fn a_leave_removes_the_last_subscription_of_a_room() {
     socket.ok(json!({"type": "join", "room": room})).await;
     assert_eq!(node.app.rooms.in_use(), 1);
     socket.ok(json!({"type": "leave", "room": room})).await;
-    assert_eq!(node.app.hub.subscriber_count(Topic::Room(1)), 0);
+    assert_eq!(node.app.hub.subscriber_count(Topic::Room(RoomId(1))), 0);
 }

@@ -3,6 +3,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{committed, create_public_room, submit, text_post};
+use crate::ids::Seq;
 use crate::rooms::{join, post_and_wait};
 use crate::testing::{Node, node};
 
@@ -26,7 +27,7 @@ async fn a_retry_on_a_node_that_never_saw_the_entry_is_answered_from_the_databas
     let retry = committed(retry).await.unwrap();
     assert_eq!((retry.seq, retry.at, retry.repeated), (first.seq, first.at, true));
     assert_eq!(committed(foreign).await.unwrap_err().code(), "conflict");
-    assert_eq!(committed(new).await.unwrap().seq, 2);
+    assert_eq!(committed(new).await.unwrap().seq, Seq(2));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use super::{committed, create_public_room, post_text, submit, text_post};
 use crate::accounts::Visitor;
 use crate::db::{self, fence};
 use crate::error::Result;
-use crate::ids::{RoomId, VisitorId};
+use crate::ids::{FenceVersion, RightsVersion, RoomId, Seq, VisitorId};
 use crate::moderation::{self, NewSanction};
 use crate::rooms::{self, Answer, Membership, Posted, join, leave, log, membership, post_and_wait};
 use crate::testing::{self, Node, Redis, eventually, node};
@@ -234,7 +234,7 @@ async fn nothing_is_written_while_a_revocation_holds_the_fence() {
     revocation.commit().await.unwrap();
     eventually("the entry is written after the revocation", || async {
         let retry = submit(&node.app, &who, room, text_post(id, "x")).await.unwrap();
-        committed(retry).await.is_ok_and(|posted| posted.seq == 1)
+        committed(retry).await.is_ok_and(|posted| posted.seq == Seq(1))
     })
     .await;
 }
@@ -282,5 +282,5 @@ async fn a_batch_that_waited_for_its_locks_reads_the_newest_versions() {
         holder.commit().await.unwrap();
     };
     let (heads, ()) = tokio::join!(batch, others);
-    assert_eq!((heads[0].fence, heads[0].rights), (1, 1));
+    assert_eq!((heads[0].fence, heads[0].rights), (FenceVersion(1), RightsVersion(1)));
 }

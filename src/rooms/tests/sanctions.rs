@@ -149,7 +149,7 @@ async fn a_replay_that_began_before_a_kick_sends_nothing_after_it() {
     let id = create_public_room(&node, &owner).await;
     let joined = join(&node.app, &who, id).await.unwrap();
     post_text(&node, &who, id, "x").await.unwrap();
-    let mut replay = replay_from(&node, &joined, 0).await;
+    let mut replay = replay_from(&node, &joined, Seq(0)).await;
     let queue = Arc::new(Queue::new(who.id));
     kick(&node.app, id, &sanction(who.id, None)).await.unwrap();
     let step = replay.step(&node.app, &queue).await;
@@ -159,7 +159,7 @@ async fn a_replay_that_began_before_a_kick_sends_nothing_after_it() {
     let (bob, cid) = (node.visitor("en").await, node.visitor("en").await);
     let joined = join(&node.app, &bob, id).await.unwrap();
     join(&node.app, &cid, id).await.unwrap();
-    let mut replay = replay_from(&node, &joined, 1).await;
+    let mut replay = replay_from(&node, &joined, Seq(1)).await;
     leave(&node.app, &cid, id).await.unwrap();
     let queue = Arc::new(Queue::new(bob.id));
     assert!(replay.step(&node.app, &queue).await.is_ok());

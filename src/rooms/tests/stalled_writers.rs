@@ -87,7 +87,7 @@ async fn a_stalled_shard_delays_only_its_own_rooms() {
     let ann = node.visitor("en").await;
     let locked_id = join(&node.app, &ann, locked).await.unwrap().room.id;
     let free_id = join(&node.app, &ann, free).await.unwrap().room.id;
-    assert_eq!(free_id, locked_id + 1, "the rooms belong to two shards");
+    assert_eq!(free_id.0, locked_id.0 + 1, "the rooms belong to two shards");
     let _stalled = begin_stalled_batch(&node, &[locked_id]).await;
     let began = Instant::now();
     let waiting = post_text(&node, &ann, locked, "x");

@@ -18,7 +18,7 @@ use super::{seek, start};
 use crate::ids::VisitorId;
 use crate::matching::limits::{ENTRY_DEADLINE, RETURN_DEADLINE};
 use crate::matching::local_visitors::{LocalVisitors, TrackedTicket};
-use crate::matching::model::{EndReason, Seek, TicketId};
+use crate::matching::model::{EndReason, Seek, TalkId, TicketId};
 use crate::matching::simulation::SeededRng;
 use crate::matching::talks::{Ending, Side, Talk};
 use crate::rooms::Slot;
@@ -88,7 +88,7 @@ impl World {
             nodes: (1..=NODES).map(|n| node(n as u128)).collect(),
             table: BTreeMap::new(),
             talks: Vec::new(),
-            people: (1..=PEOPLE).map(|visitor| (visitor, Person::default())).collect(),
+            people: (1..=PEOPLE).map(|visitor| (VisitorId(visitor), Person::default())).collect(),
             blocked: BTreeSet::new(),
             undelivered: BTreeSet::new(),
             next: 1_000,
@@ -117,10 +117,10 @@ impl World {
     /// Does one random step.
     fn step(&mut self) {
         self.pass(Duration::milliseconds(1)); // no two seeks of a person have the same time
-        let visitor = 1 + self.dice.below(PEOPLE as u64) as i64;
+        let visitor = VisitorId(1 + self.dice.below(PEOPLE as u64) as i64);
         let node = self.dice.below(NODES as u64) as usize;
         let what = self.dice.below(22);
-        self.log.push(format!("{what} visitor {visitor} node {node}"));
+        self.log.push(format!("{what} visitor {} node {node}", visitor.0));
         let has_socket = self.people[&visitor].sockets[node] > 0;
         match what {
             0..=2 => self.connect(visitor, node),
@@ -214,7 +214,7 @@ impl World {
 
     fn write(&mut self, visitor: VisitorId, node: Uuid, ticket: Uuid, seek: &Seek, since: OffsetDateTime) {
         self.next += 1;
-        let id = self.next as i64;
+        let id = TicketId(self.next as i64);
         self.table.insert(visitor, SimulatedTicket { id, ticket, node, seek: seek.clone(), since, cancelled_at: None });
     }
 
@@ -240,7 +240,7 @@ impl World {
 
     fn end_own(&mut self, visitor: VisitorId, node: usize, reason: EndReason) {
         let Some(at) = self.open_talk(visitor) else {
-            let other = 1 + self.dice.below(PEOPLE as u64) as i64;
+            let other = VisitorId(1 + self.dice.below(PEOPLE as u64) as i64);
             if reason == EndReason::Block && other != visitor && self.dice.below(4) == 0 {
                 self.blocked.insert((visitor.min(other), visitor.max(other))); // in some other room
             }
@@ -285,7 +285,7 @@ impl World {
         let id = self.nodes[node].id;
         let side = self.side(at, visitor);
         (side.node, side.away_since) = (Some(id), None);
-        self.nodes[node].local.entered_talk(visitor, at as i64, self.instant());
+        self.nodes[node].local.entered_talk(visitor, TalkId(at as i64), self.instant());
     }
 
     fn crash(&mut self, node: usize) {
@@ -312,12 +312,12 @@ impl World {
         for (visitor, person) in &self.people {
             let row = self.table.get(visitor).filter(|row| row.cancelled_at.is_none());
             if person.waits && !person.informed.is_empty() {
-                assert!(row.is_some() || self.open_talk(*visitor).is_some(), "visitor {visitor} was forgotten");
+                assert!(row.is_some() || self.open_talk(*visitor).is_some(), "{visitor:?} was forgotten");
             }
             if let Some(row) = row {
-                assert!(person.waits, "visitor {visitor} does not wait");
+                assert!(person.waits, "{visitor:?} does not wait");
                 let node = self.nodes.iter().find(|node| node.id == row.node).expect("the node exists");
-                assert!(node.local.is_present(*visitor), "the ticket of visitor {visitor} is not tracked");
+                assert!(node.local.is_present(*visitor), "the ticket of {visitor:?} is not tracked");
             }
         }
         for held in self.talks.iter().filter(|held| !held.talk.ended) {
@@ -342,7 +342,7 @@ fn run(seed: u64) -> (u64, u64) {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         for visitor in 1..PEOPLE {
             let node = world.dice.below(NODES as u64) as usize;
-            world.connect(visitor, node);
+            world.connect(VisitorId(visitor), node);
         }
         (0..steps).for_each(|_| world.step());
         (0..3).for_each(|_| world.second());

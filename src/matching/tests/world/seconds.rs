@@ -5,7 +5,7 @@ use time::Duration;
 use uuid::Uuid;
 
 use super::{NODES, SimulatedTalk, SimulatedTicket, World};
-use crate::ids::VisitorId;
+use crate::ids::{RoomId, VisitorId};
 use crate::matching::local_visitors::TrackedTicket;
 use crate::matching::model::Ticket;
 use crate::matching::pair::{Exclusions, pair};
@@ -69,7 +69,7 @@ impl World {
 
     fn mark_returned(&mut self, node: usize) {
         for (visitor, talk) in self.nodes[node].local.entered_talks() {
-            let at = talk as usize;
+            let at = talk.0 as usize;
             if self.open_talk(visitor) == Some(at) && self.side(at, visitor).away_since.is_some() {
                 self.enter(visitor, node);
             }
@@ -177,7 +177,8 @@ impl World {
                 away_since: None,
             };
             let (a_side, b_side) = (side(one.a, &a), side(one.b, &b));
-            let talk = Talk { public_id, room_id: 0, room, a: a_side, b: b_side, created_at: self.now, ended: false };
+            let talk =
+                Talk { public_id, room_id: RoomId(0), room, a: a_side, b: b_side, created_at: self.now, ended: false };
             self.talks.push(SimulatedTalk { talk, tickets: [a.ticket, b.ticket], ended_at: None });
             for visitor in [one.a, one.b] {
                 self.nodes[0].local.untrack(visitor);
