@@ -35,7 +35,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "tidy",
         ],
         "serve" => &["connection_url", "db", "http", "realtime", "router"],
-        "router" => &["accounts", "cms", "gateway", "http", "ready", "rooms", "spa"],
+        "router" => &["accounts", "cms", "gateway", "http", "matching", "ready", "rooms", "spa"],
         "ready" => &["db", "matching", "rooms"],
         "gateway" => &["accounts", "http", "matching", "moderation", "realtime", "rooms"],
         "matching" => &["accounts", "db", "moderation", "realtime", "rooms"],
