@@ -22,6 +22,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "gateway",
             "http",
             "ids",
+            "limits_tests",
             "matching",
             "moderation",
             "process_tests",
@@ -54,7 +55,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "clock" | "connection_url" | "faults" | "ids" | "locale" | "log_throttle" | "settings_file" | "tasks"
         | "text" => &[],
         "testing" => &["accounts", "cli", "db", "http", "realtime", "router"],
-        "tidy" | "process_tests" => &[],
+        "limits_tests" | "process_tests" | "tidy" => &[],
         _ => return None,
     })
 }
@@ -254,6 +255,7 @@ fn paths_named_in_the_documents_exist() {
         "README.md",
         "CONTRIBUTING.md",
         "docs/OPERATIONS.md",
+        "docs/LIMITS.md",
         "docs/MATCHING.md",
         "docs/SECURITY.md",
     ] {

@@ -4,16 +4,31 @@
 /** Fields of other kinds are kept, never dropped. */
 export type Payload = { kind: 'text'; text: string; lang?: string } | { kind: 'system'; [field: string]: unknown };
 
-export type Color = 'pine' | 'persimmon' | 'plum' | 'indigo' | 'ochre' | 'sky' | 'moss' | 'rose';
+/** The WebSocket subprotocol. */
+export const PROTOCOL = 'maju.v1';
+
+/** The codes with which the server closes a socket. */
+export const CLOSE_CODES = {
+  RESTART: 1012,
+  BAD_FRAME: 4400,
+  SESSION_ENDED: 4401,
+  BANNED: 4403,
+  TOO_SLOW: 4408,
+} as const;
+
+/** The keys of the colours. */
+export const COLORS = ['pine', 'persimmon', 'plum', 'indigo', 'ochre', 'sky', 'moss', 'rose'] as const;
+export type Color = (typeof COLORS)[number];
 export type Locale = "ko" | "en";
 export type Slot = "A" | "B";
 export type Sender = { id: string, 
 /**
- * In the sender's own language, or as chosen.
+ * The alias in the sender's language, or the chosen name.
  */
 name: string, slot?: Slot, color: Color, 
 /**
- * The alias's animal, so that a page can show the name in the reader's language; null for a chosen name.
+ * The animal of the alias, so that a page can show the name in the reader's language. Null for
+ * a chosen name.
  */
 animal: string | null, };
 export type RoomKind = "talk" | "public" | "private";
@@ -75,11 +90,11 @@ export type SeekingRef = { ticket: string, };
 export type TalkEvent = { "type": "found" } & Pairing | { "type": "partner", session: string, state: PartnerState, until?: string, } | { "type": "ended", session: string, reason: EndReason, seeking?: SeekingRef, };
 export type Visitor = { id: string, name: string, color: Color, 
 /**
- * Null when the name was chosen.
+ * Null if the visitor chose the name.
  */
 animal: string | null, locale: Locale, settings: { [name: string]: unknown }, 
 /**
- * Accounts come later; null is a guest.
+ * Null for a guest. Accounts come later.
  */
 account: null, };
 export type ResumePoint = { room: string, after: number, };
@@ -93,11 +108,12 @@ export type HelloOk = { visitor: Visitor, heartbeat_ms: number, server_time: str
 session: OpenSession | null, seeking: Waiting | null, rooms: Array<ResumedRoom>, };
 export type MembershipView = { role: string, id: string, 
 /**
- * In the sender's own language, or as chosen.
+ * The alias in the sender's language, or the chosen name.
  */
 name: string, slot?: Slot, color: Color, 
 /**
- * The alias's animal, so that a page can show the name in the reader's language; null for a chosen name.
+ * The animal of the alias, so that a page can show the name in the reader's language. Null for
+ * a chosen name.
  */
 animal: string | null, };
 export type JoinOk = { room: RoomView, head: number, members_online: number, you: MembershipView, 
