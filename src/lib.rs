@@ -15,6 +15,8 @@ mod faults;
 mod gateway;
 mod http;
 mod ids;
+#[cfg(test)]
+mod limits_tests;
 mod locale;
 mod log_throttle;
 mod matching;

@@ -13,7 +13,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::app::App;
 use crate::error::Error;
-use crate::{accounts, cms, gateway, http, ready, rooms, spa};
+use crate::{accounts, cms, gateway, http, matching, ready, rooms, spa};
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -22,9 +22,14 @@ use crate::{accounts, cms, gateway, http, ready, rooms, spa};
 ))]
 struct Api;
 
-/// The limits that `GET /me` shows to the client. Each is set by another module.
-const CLIENT_LIMITS: accounts::ClientLimits =
-    accounts::ClientLimits { text: 2_000, interests: 5, evidence: 50, frame: 32 * 1_024, note: 1_000 };
+/// The limits that `GET /me` shows to the client.
+const CLIENT_LIMITS: accounts::ClientLimits = accounts::ClientLimits {
+    text: rooms::limits::MAX_MESSAGE_CHARS,
+    interests: matching::limits::MAX_INTERESTS,
+    evidence: matching::limits::MAX_REPORT_ENTRIES,
+    frame: gateway::limits::MAX_FRAME_BYTES,
+    note: matching::limits::MAX_REPORT_NOTE_CHARS,
+};
 
 /// Returns the complete router of a node with all its layers.
 pub fn router(app: &App) -> Router {

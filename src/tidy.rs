@@ -24,6 +24,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "gateway",
             "http",
             "ids",
+            "limits_tests",
             "matching",
             "moderation",
             "process_tests",
@@ -37,7 +38,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "tidy",
         ],
         "serve" => &["connection_url", "db", "http", "realtime", "router"],
-        "router" => &["accounts", "cms", "gateway", "http", "ready", "rooms", "spa"],
+        "router" => &["accounts", "cms", "gateway", "http", "matching", "ready", "rooms", "spa"],
         "ready" => &["db", "matching", "rooms"],
         "gateway" => &["accounts", "http", "matching", "moderation", "realtime", "rooms"],
         "matching" => &["accounts", "db", "moderation", "realtime", "rooms"],
@@ -57,7 +58,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "clock" | "connection_url" | "faults" | "ids" | "locale" | "log_throttle" | "settings_file" | "tasks"
         | "text" => &[],
         "testing" => &["accounts", "cli", "db", "http", "realtime", "router"],
-        "tidy" | "process_tests" => &[],
+        "limits_tests" | "process_tests" | "tidy" => &[],
         _ => return None,
     })
 }
@@ -260,6 +261,7 @@ fn paths_in_documents_exist() {
         "README.md",
         "CONTRIBUTING.md",
         "docs/OPERATIONS.md",
+        "docs/LIMITS.md",
         "docs/MATCHING.md",
         "docs/SECURITY.md",
     ] {

@@ -1,13 +1,19 @@
 //! Accounts: the limits that a visitor or an operator can meet.
 use time::Duration;
 
-/// Characters in a name that a visitor chose.
+/// The longest name that a visitor can choose.
+///
+/// Beyond it: `too_long`.
 pub const MAX_NAME_CHARS: usize = 24;
-/// Bytes of a visitor's settings, as Postgres prints the JSON.
+/// The largest settings of a visitor, as Postgres prints the JSON.
+///
+/// Beyond it: `too_long`.
 pub const MAX_SETTINGS_BYTES: usize = 4_096;
-/// Years of age from which a person can confirm the age gate.
+/// The age from which a person can confirm the age gate.
 pub const MIN_AGE_YEARS: u32 = 18;
-/// A session that is not used for this long expires, and its cookie with it.
+/// The time after which a session that is not used expires, and its cookie with it.
+///
+/// Beyond it: `session_ended`.
 pub const SESSION_IDLE_TIMEOUT: Duration = Duration::days(30);
-/// A visitor who left nothing behind is deleted after this long without activity.
+/// The time without activity after which a visitor who left nothing behind is deleted.
 pub const UNUSED_VISITOR_LIFETIME: Duration = Duration::days(1);

@@ -2,13 +2,21 @@
 
 /// The port that the server listens on by default.
 pub const DEFAULT_LISTEN_PORT: u16 = 8_080;
-/// The shortest time that can be set for a stop, in seconds.
+/// The shortest time that can be set for a stop (`--stop-within`).
+///
+/// Beyond it: the start is refused.
 pub const MIN_STOP_SECS: u64 = 1;
-/// The longest time that can be set for a stop, in seconds.
+/// The longest time that can be set for a stop.
+///
+/// Beyond it: the start is refused.
 pub const MAX_STOP_SECS: u64 = 600;
-/// The time that a stop can take by default, in seconds.
+/// The time that a stop can take by default.
+///
+/// Beyond it: the process ends anyway.
 pub const DEFAULT_STOP_SECS: u64 = 25;
-/// The default time zone: the site's first language is Korean.
+/// The default time zone (`--time-zone`): the site's first language is Korean.
 pub const DEFAULT_TIME_ZONE: &str = "Asia/Seoul";
 /// The longest name of a time zone.
+///
+/// Beyond it: the start is refused.
 pub const MAX_TIME_ZONE_BYTES: usize = 64;

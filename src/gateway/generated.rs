@@ -4,10 +4,15 @@ use std::path::Path;
 
 use ts_rs::{Config, TS};
 
-use super::frames;
+use super::{PROTOCOL, frames};
+use crate::realtime::CloseCode;
 use crate::{accounts, locale, matching, moderation, realtime, rooms};
 
 const FILE: &str = "web/src/wire/generated/frames.ts";
+
+/// The close codes that the client handles.
+const CLOSE_CODES: [CloseCode; 5] =
+    [CloseCode::Restart, CloseCode::BadFrame, CloseCode::SessionEnded, CloseCode::Banned, CloseCode::TooSlow];
 
 /// What no Rust type describes: a payload's fields, and the unions of what the server sends.
 const HEAD: &str = "\
@@ -29,7 +34,6 @@ fn declaration<T: TS>(config: &Config) -> String {
 
 fn typescript() -> String {
     let config = Config::default();
-    let colors: Vec<String> = accounts::colors().map(|color| format!("'{color}'")).collect();
     let types = [
         declaration::<locale::Locale>(&config),
         declaration::<rooms::Slot>(&config),
@@ -67,8 +71,41 @@ fn typescript() -> String {
         declaration::<realtime::Notice>(&config),
         declaration::<frames::ErrorBody<'static>>(&config),
     ];
-    let colors = format!("export type Color = {};\n", colors.join(" | "));
-    format!("{HEAD}\n{colors}{}{TAIL}", types.concat())
+    format!("{HEAD}{}{}{TAIL}", constants(), types.concat())
+}
+
+/// Returns the subprotocol, the close codes and the colours, which are values in TypeScript too.
+fn constants() -> String {
+    let codes: Vec<String> = CLOSE_CODES
+        .iter()
+        .map(|code| format!("  {}: {},\n", upper_snake_case(&format!("{code:?}")), code.number()))
+        .collect();
+    let colors: Vec<String> = accounts::colors().map(|color| format!("'{color}'")).collect();
+    format!(
+        "
+/** The WebSocket subprotocol. */
+export const PROTOCOL = '{PROTOCOL}';
+
+/** The codes with which the server closes a socket. */
+export const CLOSE_CODES = {{
+{}}} as const;
+
+/** The keys of the colours. */
+export const COLORS = [{}] as const;
+export type Color = (typeof COLORS)[number];
+",
+        codes.concat(),
+        colors.join(", ")
+    )
+}
+
+/// Returns the name of a variant as a constant: `TOO_SLOW` for `TooSlow`.
+fn upper_snake_case(name: &str) -> String {
+    let parts = name.char_indices().map(|(at, c)| {
+        let separator = if at > 0 && c.is_uppercase() { "_" } else { "" };
+        format!("{separator}{}", c.to_ascii_uppercase())
+    });
+    parts.collect()
 }
 
 #[test]

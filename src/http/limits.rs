@@ -1,33 +1,55 @@
 //! The limits of the HTTP layer: connections, sizes, times, and the rates of the token buckets.
 use std::time::Duration;
 
-/// Connections open on a node, sockets included. A process can commonly open 20,000 files; the
-/// rest is for the database.
+/// The most connections of a node, sockets included. A process can commonly open 20,000 files; the
+/// rest is for the database. The limit is lower where the process can open fewer files.
+///
+/// Beyond it: the oldest connection without a complete request is closed; else 503.
 pub const MAX_CONNECTIONS: usize = 18_000;
-/// Connections from one address prefix that have sent a request: enough for a school or a
+/// The most connections from one address prefix that have sent a request: enough for a school or a
 /// carrier's gateway, too few for one person's script to fill a node.
+///
+/// Beyond it: 503.
 pub const MAX_CONNECTIONS_PER_PREFIX: usize = 512;
-/// Connections from one address that have not sent a complete request head.
+/// The most connections from one address that have not sent a complete request head.
+///
+/// Beyond it: the oldest of them is closed.
 pub const MAX_PENDING_PER_ADDRESS: usize = 64;
-/// Connections from one address prefix that have not sent a complete request head.
+/// The most connections from one address prefix that have not sent a complete request head.
+///
+/// Beyond it: the oldest of them is closed.
 pub const MAX_PENDING_PER_PREFIX: usize = 256;
-/// Time after which a client should retry when the node has no place for its connection.
+/// The time after which a client should retry when the node has no place for its connection.
 pub const FULL_RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Time from the start of a connection to its first byte.
+/// The time from the start of a connection to its first byte.
+///
+/// Beyond it: the connection is closed.
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time from the first byte of a request to the end of its head.
+/// The time from the first byte of a request to the end of its head.
+///
+/// Beyond it: the connection is closed.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time from the start of a response to the first byte of the next request.
+/// The time from the start of a response to the first byte of the next request.
+///
+/// Beyond it: the connection is closed.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Time from the end of a request's head to the last byte of its body.
+/// The time from the end of a request's head to the last byte of its body.
+///
+/// Beyond it: 408.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(15);
-/// Time from the last byte of a request's body to its response, or to the upgrade of a socket.
+/// The time from the last byte of a request's body to its response, or to the upgrade of a socket.
+///
+/// Beyond it: 503, `unavailable`.
 pub const REQUEST_DEADLINE: Duration = Duration::from_millis(4_500);
 
-/// Bytes of a request's head, cookies included; a longer one is answered 431.
+/// The largest head of a request, cookies included.
+///
+/// Beyond it: 431.
 pub const MAX_HEAD_BYTES: usize = 16 * 1024;
-/// Bytes of a request's body.
+/// The largest body of a request.
+///
+/// Beyond it: 413, `too_long`.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// The rate of a token bucket: how fast it refills, and how many tokens it holds.
@@ -57,58 +79,112 @@ impl Rate {
     }
 }
 
-/// Frames of one visitor's sockets.
+/// Frames of any kind from one visitor. WebSocket pings have no other limit, and are not answered
+/// beyond this one.
+///
+/// Beyond it: `rate_limited`.
 pub const FRAME_RATE: Rate = Rate::per_second(40, 80);
-/// Frames of one visitor above [`FRAME_RATE`], which are refused. Above this rate, the visitor's
-/// sockets are closed.
+/// Frames of one visitor above [`FRAME_RATE`], all of them refused.
+///
+/// Beyond it: the sockets are closed with 4400.
 pub const EXCESS_FRAME_RATE: Rate = Rate::per_second(40, 500);
 /// Entries that one visitor writes to rooms.
+///
+/// Beyond it: `rate_limited`.
 pub const ENTRY_RATE: Rate = Rate::per_second(8, 30);
-/// Bytes of one visitor's entries as they are stored: 2 MiB an hour, far above what typing needs.
+/// Bytes of one visitor's entries as they are stored: far more than what typing needs.
+///
+/// Beyond it: `rate_limited`.
 pub const STORED_BYTE_RATE: Rate =
     Rate { refill: 2 * 1024 * 1024, period: Duration::from_secs(3_600), capacity: 1024 * 1024 };
-/// Searches for a partner by one visitor.
+/// Seeks of one visitor, by `seek` and `next`.
+///
+/// Beyond it: `rate_limited`.
 pub const SEEK_RATE: Rate = Rate::per_second(2, 20);
-/// Reports by one visitor.
+/// Reports of one visitor.
+///
+/// Beyond it: `rate_limited`.
 pub const REPORT_RATE: Rate = Rate::per_seconds(10, 10);
 /// Rooms that one visitor creates.
+///
+/// Beyond it: `rate_limited`.
 pub const ROOM_RATE: Rate = Rate::per_second(1, 30);
 /// New visitors from one address prefix.
+///
+/// Beyond it: `rate_limited`.
 pub const VISITOR_RATE: Rate = Rate::per_second(10, 400);
 /// Socket upgrades from one address prefix.
+///
+/// Beyond it: `rate_limited`.
 pub const SOCKET_RATE: Rate = Rate::per_second(50, 500);
-/// REST requests of one visitor, reads and writes.
+/// REST requests of one visitor: reads, writes and the upgrade of a socket together.
+///
+/// Beyond it: `rate_limited`.
 pub const REQUEST_RATE: Rate = Rate::per_second(50, 200);
 /// REST requests from one address prefix, with or without a visitor.
+///
+/// Beyond it: `rate_limited`.
 pub const PREFIX_REQUEST_RATE: Rate = Rate::per_second(200, 2_000);
 /// Cookies from one address prefix that name no session. Each of them costs a query.
+///
+/// Beyond it: `rate_limited`.
 pub const UNKNOWN_COOKIE_RATE: Rate = Rate::per_second(10, 400);
 /// Frames from one address prefix, of all its visitors.
+///
+/// Beyond it: `rate_limited`.
 pub const PREFIX_FRAME_RATE: Rate = Rate::per_second(2_000, 8_000);
 /// `hello` frames of one visitor's sockets.
+///
+/// Beyond it: `rate_limited`.
 pub const HELLO_RATE: Rate = Rate::per_second(2, 40);
 /// Rooms that one visitor enters.
+///
+/// Beyond it: `rate_limited`.
 pub const JOIN_RATE: Rate = Rate::per_second(2, 60);
 /// Rooms and talks that one visitor leaves: as many as it can enter.
+///
+/// Beyond it: `rate_limited`.
 pub const LEAVE_RATE: Rate = JOIN_RATE;
 /// Seeks that one visitor cancels: as many as it can begin.
+///
+/// Beyond it: `rate_limited`.
 pub const CANCEL_RATE: Rate = SEEK_RATE;
 /// Visitors that one visitor blocks.
+///
+/// Beyond it: `rate_limited`.
 pub const BLOCK_RATE: Rate = Rate::per_second(1, 20);
 /// `typing` and `read` frames of one visitor. Most of them are not passed on to others.
+///
+/// Beyond it: `rate_limited`.
 pub const EPHEMERAL_FRAME_RATE: Rate = Rate::per_second(20, 60);
-/// `typing` frames of one member that are passed on to a room. Six at once, because each message
-/// that is sent makes the next keystroke news again.
+/// `typing` frames of one member that are passed on to a room. Several at once, because each
+/// message that is sent makes the next keystroke news again.
+///
+/// Beyond it: the frame is answered with `ok` and not passed on.
 pub const TYPING_RATE: Rate = Rate::per_seconds(2, 6);
-/// Read markers of one member that are passed on to a room at once; a later one waits its turn.
+/// Read markers of one member that are passed on to a room.
+///
+/// Beyond it: the last one is passed on later.
 pub const READ_MARKER_RATE: Rate = Rate::per_second(1, 1);
 /// Deliveries of `typing` and `read` in one room.
+///
+/// Beyond it: the frame is answered with `ok` and not passed on.
 pub const EPHEMERAL_DELIVERY_RATE: Rate = Rate::per_second(1_000, 3_000);
-/// Entries that a room with many members accepts.
+/// Entries that one room accepts. Talks have no such limit.
+///
+/// Beyond it: `rate_limited`.
 pub const ROOM_ENTRY_RATE: Rate = Rate::per_second(100, 300);
-/// Entries that such a room accepts from one address prefix, as a school has.
+/// Entries that one room accepts from one address prefix, as a school has. Talks have no such
+/// limit.
+///
+/// Beyond it: `rate_limited`.
 pub const PREFIX_ENTRY_RATE: Rate = Rate::per_second(20, 120);
-/// Entries with the same text that such a room accepts from one address prefix.
+/// Entries with the same text that one room accepts from one address prefix. Talks have no such
+/// limit.
+///
+/// Beyond it: `rate_limited`.
 pub const REPEATED_TEXT_RATE: Rate = Rate::per_second(1, 20);
 /// Visitors who enter a room from one address prefix.
+///
+/// Beyond it: `rate_limited`.
 pub const PREFIX_JOIN_RATE: Rate = Rate::per_second(10, 200);

@@ -22,13 +22,12 @@ use crate::db::{self, fence};
 use crate::error::{Error, Result};
 use crate::ids::VisitorId;
 use crate::moderation::{self, Restriction};
+use crate::rooms::limits::WRITE_DEADLINE;
 
 /// The largest number of seeks in the queue. Further ones are answered `unavailable`.
 const MAX_QUEUED_SEEKS: usize = 4_096;
 /// The largest number of seeks in one transaction.
 const MAX_BATCH_ROWS: usize = 500;
-/// Time from a request after which a seek that is not committed is answered `unavailable`.
-const WRITE_DEADLINE: Duration = Duration::from_millis(1_800);
 /// How often a batch is retried after a deadlock or a serialization failure.
 const MAX_RETRIES: usize = 5;
 /// Pause before a batch is retried on a new connection.

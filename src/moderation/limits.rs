@@ -1,4 +1,6 @@
 //! Moderation: the limits that a caller can meet.
 
-/// Characters in the reason of a sanction, which the visitor reads. A reason has at least one.
+/// The longest reason of a sanction. The visitor reads it. A reason has at least one character.
+///
+/// Beyond it: `bad_frame`.
 pub const MAX_REASON_CHARS: usize = 500;

@@ -4,6 +4,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use ts_rs::TS;
+use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
 use uuid::Uuid;
 
 use super::limits::{
@@ -339,11 +340,9 @@ pub fn is_language_tag(tag: &str) -> bool {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewRoom {
-    /// 1 to 80 characters.
-    #[schema(min_length = 1, max_length = 80)]
+    #[schema(schema_with = title_schema)]
     pub title: String,
-    /// 200 characters at most.
-    #[schema(max_length = 200)]
+    #[schema(value_type = Option<String>, schema_with = topic_schema)]
     pub topic: Option<String>,
     /// `public` or `private`: talks are made by matching.
     #[schema(value_type = String, pattern = "^(public|private)$")]
@@ -352,6 +351,17 @@ pub struct NewRoom {
     pub history: bool,
     /// A BCP 47 tag.
     pub language: Option<String>,
+}
+
+/// Returns the schema of [`NewRoom::title`]. The attribute `max_length` takes no constant.
+fn title_schema() -> Object {
+    ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(MAX_TITLE_CHARS)).build()
+}
+
+/// Returns the schema of [`NewRoom::topic`].
+fn topic_schema() -> Object {
+    let string_or_null = SchemaType::from_iter([Type::String, Type::Null]);
+    ObjectBuilder::new().schema_type(string_or_null).max_length(Some(MAX_TOPIC_CHARS)).build()
 }
 
 impl NewRoom {

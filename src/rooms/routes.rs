@@ -5,12 +5,15 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::delivery::{self, EntriesPage, Window};
-use super::limits::{DEFAULT_PAGE_ITEMS, MAX_PAGE_BYTES, MAX_PAGE_ITEMS, MAX_SEARCH_CHARS};
+use super::limits::{DEFAULT_PAGE_ITEMS, MAX_PAGE_BYTES, MAX_PAGE_ITEMS, MAX_SEARCH_CHARS, MAX_SLUG_BYTES};
 use super::membership::{self, Membership, add_member, hidden_up_to};
 use super::model::{ChatRoom, NewRoom, RoomEvent, RoomKind, RoomView};
 use super::{Post, store};
@@ -53,12 +56,40 @@ fn listed(app: &App, room: &ChatRoom) -> Listed {
     Listed { room: room.into(), members_online: super::online(app, room) }
 }
 
+/// Describes the parameter `limit`. The attributes `minimum` and `maximum` take no constant.
+enum PageSize {}
+
+impl PartialSchema for PageSize {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+            .minimum(Some(1))
+            .maximum(Some(MAX_PAGE_ITEMS))
+            .default(Some(DEFAULT_PAGE_ITEMS.into()))
+            .into()
+    }
+}
+
+impl ToSchema for PageSize {}
+
+/// Describes the parameter `q`, as [`PageSize`] describes `limit`.
+enum SearchWords {}
+
+impl PartialSchema for SearchWords {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(Type::String).max_length(Some(MAX_SEARCH_CHARS)).into()
+    }
+}
+
+impl ToSchema for SearchWords {}
+
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
-    /// Words in the title or topic, 100 characters at most.
-    #[param(nullable = false, max_length = 100)]
+    /// Words in the title or topic.
+    #[param(value_type = SearchWords, inline, required = false)]
     q: Option<String>,
     /// `new` (default) or `name`.
     #[param(pattern = "^(new|name)$", nullable = false)]
@@ -66,8 +97,8 @@ struct ListQuery {
     /// The `next` of the page before.
     #[param(nullable = false)]
     cursor: Option<Uuid>,
-    /// 1 to 100.
-    #[param(minimum = 1, maximum = 100, nullable = false)]
+    /// The most items of the page.
+    #[param(value_type = PageSize, inline, required = false)]
     limit: Option<i64>,
 }
 
@@ -82,7 +113,7 @@ async fn list(State(app): State<App>, who: Visitor, Query(query): Query<ListQuer
     };
     let search = query.q.as_deref().map(search).transpose()?.flatten();
     let rooms = store::listed(&app.db, who.id, search.as_deref(), by_name, query.cursor, limit + 1).await?;
-    let more = rooms.len() > usize::try_from(limit).unwrap_or(100);
+    let more = rooms.len() as i64 > limit;
     let shown = &rooms[..rooms.len() - usize::from(more)];
     let next = shown.last().filter(|_| more).map(|room| room.public_id.to_string());
     Ok(Json(Page { items: shown.iter().map(|room| listed(&app, room)).collect(), next }))
@@ -129,8 +160,8 @@ struct MessagesQuery {
     /// Entries newer than this seq.
     #[param(nullable = false)]
     after: Option<i64>,
-    /// 1 to 100.
-    #[param(minimum = 1, maximum = 100, nullable = false)]
+    /// The most items of the page.
+    #[param(value_type = PageSize, inline, required = false)]
     limit: Option<i64>,
 }
 
@@ -155,8 +186,8 @@ struct LogQuery {
     /// Entries after this seq; the newest page unless given.
     #[param(nullable = false)]
     after: Option<i64>,
-    /// 1 to 100.
-    #[param(minimum = 1, maximum = 100, nullable = false)]
+    /// The most items of the page.
+    #[param(value_type = PageSize, inline, required = false)]
     limit: Option<i64>,
 }
 
@@ -244,7 +275,7 @@ fn page_size(limit: Option<i64>) -> Result<i64> {
 /// # Errors
 /// `not_found`, `unavailable`.
 async fn named(app: &App, room: &str) -> Result<Uuid> {
-    let is_slug = (1..=100).contains(&room.len())
+    let is_slug = (1..=MAX_SLUG_BYTES).contains(&room.len())
         && room.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
         || faults::on(Fault::SlugNotChecked);
     match Uuid::try_parse(room) {

@@ -6,29 +6,22 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { setLocale } from '../i18n';
 import { en } from '../i18n/en';
 import { ko } from '../i18n/ko';
+import { COLORS } from '../wire/frames';
 import { aliasOf, shapeOf } from './alias';
 
 describe('the words', () => {
-  const table = readFileSync(resolve(process.cwd(), '../src/accounts/names.rs'), 'utf8');
-  const rows = [...table.matchAll(/^\s+\("(\w+)", "([^"]+)", "([^"]+)"\),$/gm)].map(([, key, korean, english]) => ({
-    key,
-    korean,
-    english,
-  }));
+  const isName = ([key]: [string, unknown]) => /^(color|animal)\./.test(key);
 
-  it('are exactly those of the server', () => {
+  it.each([
+    ['ko', ko],
+    ['en', en],
+  ])('are exactly those of the server: %s', (locale, words) => {
+    const file = readFileSync(resolve(process.cwd(), `../src/locale/${locale}.rs`), 'utf8');
+    const rows = [...file.matchAll(/^\s+\("(\w+)", "([^"]+)"\),$/gm)];
     expect(rows).toHaveLength(32);
-    const named = rows.map(({ key }, at) => `${at < 8 ? 'color' : 'animal'}.${key}` as keyof typeof ko);
-    expect(
-      named
-        .map((name, at) => ([ko[name], en[name]].join() === [rows[at]?.korean, rows[at]?.english].join() ? '' : name))
-        .filter(Boolean),
-    ).toEqual([]);
-    expect(
-      Object.keys(ko)
-        .filter((key) => /^(color|animal)\./.test(key))
-        .sort(),
-    ).toEqual([...named].sort());
+    // The colours come first.
+    const named = rows.map(([, key, word], at) => [`${at < COLORS.length ? 'color' : 'animal'}.${key}`, word]);
+    expect(Object.fromEntries(named)).toEqual(Object.fromEntries(Object.entries(words).filter(isName)));
   });
 });
 

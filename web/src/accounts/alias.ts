@@ -1,7 +1,7 @@
 //! The name and the tile of a person: colour and animal in the reader's language, and a shape.
 import { t, type Key } from '../i18n';
 import { ko } from '../i18n/ko';
-import type { Face } from '../wire/frames';
+import { COLORS, type Face } from '../wire/frames';
 
 /** Returns "초록 수달" or "Green Otter" in the reader's language. A chosen name stays as it is. */
 export function aliasOf(face: Face): string {
@@ -31,8 +31,6 @@ export const SHAPES = [
   'M11 7.5h10l5 8.5-5 8.5H11L6 16z',
   'M7 7h8v8H7zM17 17h8v8h-8zM17 7h8v8h-8z',
 ] as const;
-
-const COLORS: readonly string[] = ['pine', 'persimmon', 'plum', 'indigo', 'ochre', 'sky', 'moss', 'rose'];
 
 /** Returns the shape of a face. It is the same on every device. */
 export function shapeOf(face: Face): string {

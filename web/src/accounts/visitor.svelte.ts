@@ -2,9 +2,10 @@
 import { cookies } from '../ui/cookies';
 import type { Api, Me } from '../wire/api';
 import { codeOf, COOKIES_NEEDED, WireError } from '../wire/error';
+import { MAX_INTERESTS, MAX_MESSAGE_CHARS } from '../wire/limits';
 
 /** Used until the server has sent its own limits. */
-const DEFAULT_LIMITS = { text: 2000, interests: 5 };
+const DEFAULT_LIMITS = { text: MAX_MESSAGE_CHARS, interests: MAX_INTERESTS };
 
 export class VisitorState {
   me = $state.raw<Me | null>(null);

@@ -1,8 +1,6 @@
 //! Interests as chips: which can be added, and how a typed line is split into them.
 import { lineProblem } from '../ui/visible';
-
-/** Maximum length, in Unicode scalar values of the lower-case text, as the server counts. */
-export const MAX_INTEREST_CHARS = 30;
+import { MAX_INTEREST_CHARS } from '../wire/limits';
 
 export type Refused = 'full' | 'long' | 'invisible' | 'forbidden';
 export type Added = { chips: string[]; added: string | null; refused: 'empty' | Refused | null };

@@ -1,6 +1,7 @@
 //! The choices of the lobby, stored on the device for the next visit.
 import { readJson, type KeyValueStore } from '../ui/storage';
 import type { Fields } from '../wire/frames';
+import { MAX_INTERESTS } from '../wire/limits';
 
 export const LANGUAGES = [
   { tag: 'ko', name: '한국어' },
@@ -12,7 +13,6 @@ export const LANGUAGES = [
 ] as const;
 
 const KEY = 'maju.choices';
-const MAX_STORED_INTERESTS = 5;
 
 export class Choices {
   interests = $state<string[]>([]);
@@ -26,7 +26,7 @@ export class Choices {
     this.#store = store;
     const stored = readJson(store, KEY) as Partial<Fields<'seek'>> | null;
     const languages = strings(stored?.languages).filter((tag) => LANGUAGES.some((language) => language.tag === tag));
-    this.interests = strings(stored?.interests).slice(0, MAX_STORED_INTERESTS);
+    this.interests = strings(stored?.interests).slice(0, MAX_INTERESTS);
     this.languages = languages.length > 0 ? languages : [locale];
     this.translate = stored?.translate === true;
     this.saved = stored !== null;

@@ -1,7 +1,7 @@
-//! The list of last talks: those that can still be read or reported, stored on this device for 24
-//! hours.
+//! The list of last talks: those that can still be read or reported, stored on this device.
 import { readJson, type KeyValueStore } from '../ui/storage';
 import type { Pairing, Partner, Slot } from '../wire/frames';
+import { TALK_READABLE_AFTER_END_MS } from '../wire/limits';
 
 export interface LastTalk {
   room: string;
@@ -21,7 +21,6 @@ export interface OwnActions {
 }
 
 const KEY = 'maju.talks';
-export const KEEP_MS = 24 * 60 * 60 * 1000;
 const MAX_TALKS = 50;
 
 export class LastTalks {
@@ -89,7 +88,7 @@ export class LastTalks {
   }
 
   #write(talks: LastTalk[]): void {
-    const oldest = Date.now() - KEEP_MS;
+    const oldest = Date.now() - TALK_READABLE_AFTER_END_MS;
     this.all = talks.filter((talk) => talk.ended_at === null || talk.ended_at > oldest).slice(0, MAX_TALKS);
     this.#store.set(KEY, this.all.length > 0 ? JSON.stringify(this.all) : null);
   }

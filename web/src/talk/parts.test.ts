@@ -2,8 +2,9 @@
 //! last talks.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { setLocale } from '../i18n';
+import { TALK_READABLE_AFTER_END_MS } from '../wire/limits';
 import { Arming, ARMED_MS } from './arming.svelte';
-import { KEEP_MS, LastTalks } from './last.svelte';
+import { LastTalks } from './last.svelte';
 import { Row } from './row.svelte';
 import { transcript } from './save';
 import { anchorOf, atBottom, nearTop, restored } from './scroll';
@@ -143,7 +144,7 @@ describe('last talks', () => {
     expect(last.ended.map(({ session }) => session)).toEqual(['a']);
     last.markEndedExcept(null); // the server has no open talk
     expect(new LastTalks(store).ended.map(({ session }) => session)).toEqual(['b', 'a']);
-    await vi.advanceTimersByTimeAsync(KEEP_MS + 1);
+    await vi.advanceTimersByTimeAsync(TALK_READABLE_AFTER_END_MS + 1);
     expect(new LastTalks(store).all).toEqual([]);
     expect(stored.size).toBe(0);
   });

@@ -17,6 +17,7 @@ import {
   type Sender,
   type Slot,
 } from '../wire/frames';
+import { MAX_PAGE_ITEMS } from '../wire/limits';
 import type { TalkDeps } from './deps';
 import { Indicators } from './indicators.svelte';
 import type { LastTalk } from './last.svelte';
@@ -30,8 +31,8 @@ export type TalkState = 'open' | 'away' | 'ended';
 /** `gone`: the page learned only afterwards that the talk had ended. */
 export type TalkEndReason = EndReason | 'gone';
 
+/** The number of messages that are loaded at once. */
 const PAGE_ROWS = 50;
-const LOG_PAGE_ENTRIES = 100;
 
 export class Talk {
   readonly session: string;
@@ -94,7 +95,7 @@ export class Talk {
     this.#log = new Log({
       apply: (entry) => this.#applyEntry(entry),
       replay: (after) => this.#requestReplay(after),
-      page: async (after) => (await deps.api.log(this.room, { after, limit: LOG_PAGE_ENTRIES })).items,
+      page: async (after) => (await deps.api.log(this.room, { after, limit: MAX_PAGE_ITEMS })).items,
     });
     this.sending = new Sending({
       room: this.room,

@@ -1,8 +1,9 @@
 //! Checks a message with the server's own rule, so that a refusal is known before sending.
 import { isVisible } from '../ui/visible';
+import { MAX_MESSAGE_CHARS } from '../wire/limits';
 
-export const MAX_TEXT_CHARS = 2000;
-export const COUNTER_FROM_CHARS = 1800;
+/** The length from which the field shows how many characters are left. */
+export const COUNTER_FROM_CHARS = MAX_MESSAGE_CHARS - 200;
 
 // Control characters except \n and \t, direction overrides and isolates, and unpaired surrogates.
 // eslint-disable-next-line no-control-regex
@@ -32,7 +33,7 @@ export function lengthOf(raw: string): number {
 }
 
 /** Returns the text as it is sent, and why it cannot be sent, or `null`. */
-export function checked(raw: string, longest = MAX_TEXT_CHARS): Checked {
+export function checked(raw: string, longest = MAX_MESSAGE_CHARS): Checked {
   const text = tidyText(raw);
   if (text === '') return { text, refused: 'empty' };
   if ([...text].length > longest) return { text, refused: 'too_long' };

@@ -1,4 +1,4 @@
-//! The wire's types as the page uses them. The only file that imports the generated ones.
+//! The wire's types and constants as the page uses them. Imports those that are generated.
 import type {
   Request,
   HelloOk,
@@ -15,6 +15,7 @@ import type {
   TalkEvent,
 } from './generated/frames';
 
+export { CLOSE_CODES, COLORS, PROTOCOL } from './generated/frames';
 export type {
   Color,
   EndReason,

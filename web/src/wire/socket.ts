@@ -1,7 +1,9 @@
 //! The socket: connects, says hello, sends requests, detects a dead connection, and reconnects with
 //! backoff.
 import { codeOf, COOKIES_NEEDED, WireError } from './error';
+import { CLOSE_CODES, PROTOCOL } from './frames';
 import type { Answers, ErrorBody, Event, Fields, FrameType, HelloOk, ResumePoint, ServerFrame } from './frames';
+import { HEARTBEAT_INTERVAL_MS } from './limits';
 
 export type Status = 'off' | 'connecting' | 'open' | 'waiting' | 'stopped';
 
@@ -30,7 +32,6 @@ export interface SocketOptions {
   random?: () => number;
 }
 
-export const PROTOCOL = 'maju.v1';
 /** `WebSocket.OPEN`. */
 const OPEN = 1;
 const MIN_BACKOFF_MS = 500;
@@ -42,17 +43,11 @@ const ANSWER_TIMEOUT_MS = 15_000;
 const PING_TIMEOUT_MS = 5_000;
 /** Silence beyond the heartbeat interval after which the page sends a ping. */
 const HEARTBEAT_GRACE_MS = 5_000;
-/** Used until the first hello names the server's interval. */
-const DEFAULT_HEARTBEAT_MS = 25_000;
-/** The close codes that the page handles. */
+/** The close codes that the page handles: those of the server, and some that it does not send yet. */
 export const CLOSE = {
+  ...CLOSE_CODES,
+  /** The browser's own code: the connection is lost. */
   ABNORMAL: 1006,
-  RESTARTING: 1012,
-  BAD_FRAME: 4400,
-  SESSION_ENDED: 4401,
-  BANNED: 4403,
-  /** This client's queue at the server was full. The resume brings what the queue held. */
-  TOO_SLOW: 4408,
   SIGNED_IN_ELSEWHERE: 4409,
   UNSUPPORTED_VERSION: 4410,
 } as const;
@@ -86,7 +81,8 @@ export class Socket {
   /** Rises with each connection, so that a late result of an earlier one is ignored. */
   #generation = 0;
   #lastId = 0;
-  #heartbeatMs = DEFAULT_HEARTBEAT_MS;
+  /** The server's interval, which each hello names. */
+  #heartbeatMs = HEARTBEAT_INTERVAL_MS;
   #lastReceivedAt = 0;
   #pending = new Map<number, PendingRequest>();
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
@@ -277,7 +273,8 @@ export class Socket {
     // first.
     if (!greeted) this.#prepared = false;
     this.refusal = null;
-    if (code === CLOSE.RESTARTING) this.#retryAfter(restartDelay(reason));
+    if (code === CLOSE.RESTART) this.#retryAfter(restartDelay(reason));
+    // This client was too slow, not the server. The resume brings what it missed.
     else if (code === CLOSE.TOO_SLOW) this.#retryAfter(0);
     else this.#retryWithBackoff();
   }

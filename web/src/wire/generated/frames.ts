@@ -4,7 +4,21 @@
 /** Fields of other kinds are kept, never dropped. */
 export type Payload = { kind: 'text'; text: string; lang?: string } | { kind: 'system'; [field: string]: unknown };
 
-export type Color = 'pine' | 'persimmon' | 'plum' | 'indigo' | 'ochre' | 'sky' | 'moss' | 'rose';
+/** The WebSocket subprotocol. */
+export const PROTOCOL = 'maju.v1';
+
+/** The codes with which the server closes a socket. */
+export const CLOSE_CODES = {
+  RESTART: 1012,
+  BAD_FRAME: 4400,
+  SESSION_ENDED: 4401,
+  BANNED: 4403,
+  TOO_SLOW: 4408,
+} as const;
+
+/** The keys of the colours. */
+export const COLORS = ['pine', 'persimmon', 'plum', 'indigo', 'ochre', 'sky', 'moss', 'rose'] as const;
+export type Color = (typeof COLORS)[number];
 export type Locale = "ko" | "en";
 export type Slot = "A" | "B";
 export type Sender = { id: string, 
