@@ -4,6 +4,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use super::limits::TALK_READABLE_AFTER_END;
 use super::model::{ChatRoom, Naming, NewRoom, RoomKind};
 use crate::faults::{self, Fault};
 use crate::ids::{RoomId, Seq, VisitorId};
@@ -217,13 +218,15 @@ pub(super) async fn freeze(
     Ok(evidence)
 }
 
-/// Deletes a batch of talks that ended more than a day ago, with their logs. The evidence of a
-/// report is stored apart and stays. Returns the number of talks.
+/// Deletes a batch of talks that nobody can read any more ([`TALK_READABLE_AFTER_END`]), with their
+/// logs. The evidence of a report is stored apart and stays. Returns the number of talks.
 pub(super) async fn delete_old_talks(db: &PgPool) -> Result<u64, sqlx::Error> {
     let mut tx = db.begin().await?;
     let rooms = sqlx::query_scalar!(
-        r#"SELECT id AS "id: RoomId" FROM chat_room WHERE kind = 'talk' AND closed_at < now() - interval '24 hours'
-           ORDER BY closed_at LIMIT 200 FOR UPDATE SKIP LOCKED"#
+        r#"SELECT id AS "id: RoomId" FROM chat_room
+           WHERE kind = 'talk' AND closed_at < now() - make_interval(secs => $1)
+           ORDER BY closed_at LIMIT 200 FOR UPDATE SKIP LOCKED"#,
+        TALK_READABLE_AFTER_END.as_seconds_f64()
     )
     .fetch_all(&mut *tx)
     .await?;

@@ -15,13 +15,14 @@ use super::store::{self, Window};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::ids::{RightsVersion, RoomId, Seq};
+use crate::realtime::limits::MAX_QUEUED_BYTES;
 use crate::realtime::{Entry, Topic};
 use crate::rooms::model::{ChatRoom, RoomEvent, RoomKind};
 
 /// Largest number of entries that are read from Postgres at a time.
 pub(super) const MAX_PAGE_ENTRIES: i64 = 100;
 /// Largest size of those entries: as much as the queue of a socket holds.
-const MAX_PAGE_BYTES: i64 = 64 * 1024;
+const MAX_PAGE_BYTES: i64 = MAX_QUEUED_BYTES as i64;
 
 /// The rooms in use on this node.
 #[derive(Default)]
