@@ -2,7 +2,12 @@
 //! compiler rejects a visitor where a room is expected. Postgres stores each as a `bigint`.
 //!
 //! Inner ids do not implement `Serialize`, so they cannot get into an answer by mistake.
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
+use utoipa::{PartialSchema, ToSchema};
 
 /// The inner id of a room. Clients know a room by its public id, a UUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
@@ -46,6 +51,19 @@ impl Seq {
     /// Returns how many entries there are after `earlier`, up to and including this one.
     pub fn since(self, earlier: Self) -> i64 {
         self.0 - earlier.0
+    }
+}
+
+/// In the API's description it is a plain integer.
+impl PartialSchema for Seq {
+    fn schema() -> RefOr<Schema> {
+        i64::schema()
+    }
+}
+
+impl ToSchema for Seq {
+    fn name() -> Cow<'static, str> {
+        i64::name()
     }
 }
 

@@ -25,7 +25,6 @@ use crate::cli::ServeArgs;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{self, private, private::PrivateError};
-use crate::ids::VisitorId;
 use crate::realtime::Relay;
 use crate::{faults, http, router};
 
@@ -171,7 +170,7 @@ impl Node {
 
     /// Returns a guest's visitor, for calls of verbs.
     pub(crate) async fn visitor_of(&self, guest: &Guest) -> Visitor {
-        let id: VisitorId = sqlx::query_scalar("SELECT id FROM visitor WHERE public_id = $1::uuid")
+        let id = sqlx::query_scalar("SELECT id FROM visitor WHERE public_id = $1::uuid")
             .bind(&guest.id)
             .fetch_one(&self.app.db)
             .await

@@ -182,13 +182,11 @@ pub enum RoomEvent {
         room: Uuid,
         member: Uuid,
         #[ts(type = "number")]
-        #[schema(value_type = i64)]
         seq: Seq,
     },
     Resync {
         room: Uuid,
         #[ts(type = "number")]
-        #[schema(value_type = i64)]
         head: Seq,
     },
 }
@@ -205,7 +203,6 @@ impl RoomEvent {
 pub struct Message {
     pub room: Uuid,
     #[ts(type = "number")]
-    #[schema(value_type = i64)]
     pub seq: Seq,
     pub client_id: Uuid,
     pub sender: Sender,
@@ -214,7 +211,6 @@ pub struct Message {
     pub payload: Box<RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[ts(optional, type = "number")]
-    #[schema(value_type = Option<i64>)]
     pub reply_to: Option<Seq>,
     pub at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
