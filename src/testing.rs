@@ -170,7 +170,7 @@ impl Node {
 
     /// Returns a guest's visitor, for calls of verbs.
     pub(crate) async fn visitor_of(&self, guest: &Guest) -> Visitor {
-        let id = sqlx::query_scalar("SELECT id FROM visitor WHERE public_id = $1::uuid")
+        let id: crate::ids::VisitorId = sqlx::query_scalar("SELECT id FROM visitor WHERE public_id = $1::uuid")
             .bind(&guest.id)
             .fetch_one(&self.app.db)
             .await
