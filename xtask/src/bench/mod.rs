@@ -25,6 +25,8 @@ use server::Server;
 const REPEATS: usize = 3;
 /// How often Maju and a bare server are measured, one after the other.
 const TURNS: usize = 5;
+/// Lines of a failed program's output that are shown.
+const SHOWN_LINES: usize = 8;
 /// Visitors and public rooms that the scenarios use.
 const VISITORS: usize = 4_000;
 const ROOMS: usize = 2_000;
@@ -171,14 +173,12 @@ impl Bench {
 
     /// Runs a program to its end and returns the JSON lines that it printed.
     fn lines<T: DeserializeOwned>(&self, name: &str, args: &[String]) -> Result<Vec<T>> {
-        let answer = Command::new(self.program(name)).args(args).output();
+        let answer = Command::new(self.program(name)).args(args).env("RUST_BACKTRACE", "0").output();
         let answer = answer.map_err(|why| format!("{name} does not start: {why}"))?;
         if !answer.status.success() {
-            return Err(format!(
-                "{name} {} failed: {}",
-                args.join(" "),
-                String::from_utf8_lossy(&answer.stderr).trim()
-            ));
+            let output = String::from_utf8_lossy(&answer.stderr);
+            let first: Vec<&str> = output.lines().filter(|line| !line.trim().is_empty()).take(SHOWN_LINES).collect();
+            return Err(format!("{name} {} failed: {}", args.join(" "), first.join("\n  ")));
         }
         let text = String::from_utf8_lossy(&answer.stdout);
         let parse = |line: &str| serde_json::from_str(line).map_err(|why| format!("{name} printed {line}: {why}"));
