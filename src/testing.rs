@@ -29,7 +29,7 @@ use crate::realtime::Relay;
 use crate::{faults, http, router};
 
 /// How long a test waits for something that must happen. Long, because the machine can be busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The server, with the template database that all test databases are copied from. Created once per
 /// run.
@@ -413,7 +413,7 @@ impl Socket {
     /// Returns the next text frame, or the close code as an error.
     pub(crate) async fn next(&mut self) -> Result<Value, u16> {
         loop {
-            let message = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("no message came");
+            let message = tokio::time::timeout(TEST_TIMEOUT, self.stream.next()).await.expect("no message came");
             match message {
                 Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
                 Some(Ok(Message::Close(frame))) => return Err(frame.map_or(1005, |frame| frame.code.into())),
@@ -492,7 +492,7 @@ impl Socket {
 
 /// Waits until a condition holds.
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let until = tokio::time::Instant::now() + PATIENCE;
+    let until = tokio::time::Instant::now() + TEST_TIMEOUT;
     while !holds().await {
         assert!(tokio::time::Instant::now() < until, "timed out: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -110,7 +110,7 @@ mod tests {
         let mut writer = db::connect(&pool, &[]).await.unwrap();
         let mut revoker = db::connect(&pool, &[]).await.unwrap();
         let mut revocation = revoker.begin().await.unwrap();
-        assert_eq!(revoke(&mut revocation, VisitorId(7), testing::PATIENCE).await.unwrap(), FenceVersion(1));
+        assert_eq!(revoke(&mut revocation, VisitorId(7), testing::TEST_TIMEOUT).await.unwrap(), FenceVersion(1));
         let waiting = async {
             let mut batch = writer.begin().await.unwrap();
             lock_shared(&mut batch).await.unwrap();
@@ -135,7 +135,7 @@ mod tests {
         lock_shared(&mut first).await.unwrap();
         lock_shared(&mut second).await.unwrap(); // batches do not wait for each other
         let mut revocation = revoker.begin().await.unwrap();
-        let mut asked = Box::pin(revoke(&mut revocation, VisitorId(7), testing::PATIENCE));
+        let mut asked = Box::pin(revoke(&mut revocation, VisitorId(7), testing::TEST_TIMEOUT));
         assert!(tokio::time::timeout(Duration::from_millis(200), &mut asked).await.is_err());
         first.commit().await.unwrap();
         second.commit().await.unwrap();

@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-use crate::testing::{Node, PATIENCE, Socket, eventually};
+use crate::testing::{Node, Socket, TEST_TIMEOUT, eventually};
 
 /// The slots of each master.
 const SLOTS: [&str; 3] = ["0 5460", "5461 10922", "10923 16383"];
@@ -84,7 +84,7 @@ impl Cluster {
             let count = stream.read(&mut bytes).await.ok()?;
             Some(String::from_utf8_lossy(&bytes[..count]).into_owned())
         };
-        timeout(PATIENCE, asking).await.ok().flatten().unwrap_or_default()
+        timeout(TEST_TIMEOUT, asking).await.ok().flatten().unwrap_or_default()
     }
 
     async fn must(&self, at: usize, line: &str) {
@@ -121,7 +121,7 @@ impl Drop for Cluster {
 
 /// Waits until ephemeral frames, which are in no log, reach the other node in every room.
 async fn wait_until_all_cross(a: &mut Socket, b: &mut Socket, rooms: &[String]) {
-    let until = Instant::now() + PATIENCE;
+    let until = Instant::now() + TEST_TIMEOUT;
     let mut missing = rooms.to_vec();
     while let Some(room) = missing.last() {
         assert!(Instant::now() < until, "these never crossed: {missing:?} of {rooms:?}");

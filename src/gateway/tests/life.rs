@@ -112,7 +112,7 @@ async fn a_stopping_node_answers_what_it_has_and_asks_clients_to_reconnect() {
     assert_eq!(talk.a.event("notice").await["kind"], "restart");
     assert_eq!(talk.a.closed().await, 1012);
     assert_eq!(talk.b.closed().await, 1012);
-    assert!(node.app.tasks.wait_for_tracked(crate::testing::PATIENCE).await);
+    assert!(node.app.tasks.wait_for_tracked(crate::testing::TEST_TIMEOUT).await);
     let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM message").fetch_one(&node.app.db).await.unwrap();
     assert_eq!(stored, 20, "what was read was written");
 }
@@ -206,7 +206,7 @@ async fn a_stop_waits_for_running_requests() {
     let mut response = String::new();
     stream.read_to_string(&mut response).await.unwrap();
     assert!(response.starts_with("HTTP/1.1 200") && response.contains("connection: close"), "{response}");
-    assert!(node.app.tasks.wait_for_tracked(crate::testing::PATIENCE).await);
+    assert!(node.app.tasks.wait_for_tracked(crate::testing::TEST_TIMEOUT).await);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::realtime::{Content, Publication, RelayEvent, Topic, TopicKind};
-use crate::testing::{Guest, Node, PATIENCE, Redis, Socket};
+use crate::testing::{Guest, Node, Redis, Socket, TEST_TIMEOUT};
 
 /// Two nodes, and two visitors in one public room, each on a different node.
 struct World {
@@ -42,7 +42,7 @@ impl World {
     /// Waits until an ephemeral frame reaches the other node. It is in no log, so the relay carried
     /// it.
     async fn wait_until_connected(&mut self) {
-        let until = Instant::now() + crate::testing::PATIENCE;
+        let until = Instant::now() + crate::testing::TEST_TIMEOUT;
         loop {
             self.a.ok(json!({"type": "typing", "room": self.room})).await;
             self.b.ok(json!({"type": "ping"})).await;
@@ -205,7 +205,7 @@ async fn a_node_starts_without_redis_and_connects_to_it_later() {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, connects).await.expect("the nodes reach each other over Redis");
+    tokio::time::timeout(TEST_TIMEOUT, connects).await.expect("the nodes reach each other over Redis");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{self, Message};
 use uuid::Uuid;
 
-use crate::testing::{Node, PATIENCE, Socket, limited_node, node};
+use crate::testing::{Node, Socket, TEST_TIMEOUT, limited_node, node};
 
 async fn status(request: tungstenite::handshake::client::Request) -> u16 {
     match tokio_tungstenite::connect_async(request).await {
@@ -240,7 +240,7 @@ async fn a_flood_is_refused_with_the_time_to_wait_and_others_go_on() {
 
 /// Sends the same message until the socket is closed, this far apart, and returns the close code.
 async fn sent_without_end(socket: &mut Socket, message: Message, apart: Duration) -> u16 {
-    let until = tokio::time::Instant::now() + PATIENCE;
+    let until = tokio::time::Instant::now() + TEST_TIMEOUT;
     loop {
         assert!(tokio::time::Instant::now() < until, "it was never closed");
         socket.throw(message.clone()).await;

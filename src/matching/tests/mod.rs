@@ -23,7 +23,7 @@ use crate::error::Result;
 use crate::ids::VisitorId;
 use crate::realtime::{Queue, Topic, texts};
 use crate::rooms;
-use crate::testing::{Node, PATIENCE};
+use crate::testing::{Node, TEST_TIMEOUT};
 
 /// Returns a fixed time from which the tests count.
 fn start() -> OffsetDateTime {
@@ -88,7 +88,7 @@ impl Client {
 
     /// Returns the next event, which must have the given type.
     async fn receives(&mut self, kind: &str) -> Value {
-        let until = tokio::time::Instant::now() + PATIENCE;
+        let until = tokio::time::Instant::now() + TEST_TIMEOUT;
         loop {
             self.drain();
             if let Some(event) = self.received.pop_front() {

@@ -224,9 +224,9 @@ fn visitors_who_met_recently_wait_for_others_first() {
 
 #[test]
 fn a_round_over_two_thousand_is_fast() {
-    let mut dice = SeededRng::new(7);
+    let mut rng = SeededRng::new(7);
     let mut people = |name: &str, make: &mut dyn FnMut(&mut SeededRng, i64) -> Ticket| {
-        let tickets: Vec<Ticket> = (1..=2_000).map(|visitor| make(&mut dice, visitor)).collect();
+        let tickets: Vec<Ticket> = (1..=2_000).map(|visitor| make(&mut rng, visitor)).collect();
         let began = Instant::now();
         let made = pair(&tickets, &Exclusions::default(), start()).len();
         let took = began.elapsed();
@@ -238,13 +238,13 @@ fn a_round_over_two_thousand_is_fast() {
         made
     };
     let words: Vec<String> = (0..200).map(|n| format!("interest {n}")).collect();
-    let pick = |dice: &mut SeededRng| words[usize::try_from(dice.below(200)).unwrap()].clone();
-    let made = people("with 3 of 200 interests, ko or en or both", &mut |dice, visitor| {
-        let languages: &[&str] = dice.one_of(&[&["ko"][..], &["en"], &["ko", "en"]]);
-        let mut sought = seek(&[], languages, dice.below(2) == 0);
-        sought.interests = (0..3).map(|_| pick(dice)).collect();
+    let pick = |rng: &mut SeededRng| words[usize::try_from(rng.below(200)).unwrap()].clone();
+    let made = people("with 3 of 200 interests, ko or en or both", &mut |rng, visitor| {
+        let languages: &[&str] = rng.one_of(&[&["ko"][..], &["en"], &["ko", "en"]]);
+        let mut sought = seek(&[], languages, rng.below(2) == 0);
+        sought.interests = (0..3).map(|_| pick(rng)).collect();
         sought.interests.dedup();
-        ticket(visitor, sought, i64::try_from(dice.below(30_000)).unwrap())
+        ticket(visitor, sought, i64::try_from(rng.below(30_000)).unwrap())
     });
     assert!(made > 950);
     assert_eq!(

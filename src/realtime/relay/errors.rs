@@ -125,7 +125,7 @@ mod tests {
         let publication =
             super::super::Publication { node: Uuid::nil(), topic: Topic::Nodes, content: Content::Frame("x".into()) };
         let failing = async {
-            let until = tokio::time::Instant::now() + testing::PATIENCE;
+            let until = tokio::time::Instant::now() + testing::TEST_TIMEOUT;
             loop {
                 handle.publish(std::slice::from_ref(&publication));
                 let reason = errors.reason().unwrap_or_default();

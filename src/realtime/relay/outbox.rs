@@ -131,7 +131,7 @@ mod tests {
     };
     use crate::ids::Seq;
     use crate::realtime::{Content, Entry};
-    use crate::testing::PATIENCE;
+    use crate::testing::TEST_TIMEOUT;
 
     fn entry(room: i64, seq: i64, length: usize) -> Publication {
         let frame = "x".repeat(length).as_str().into();
@@ -220,7 +220,7 @@ mod tests {
         let other = Publication { node: Uuid::max(), ..entry(3, 2, 10) };
         outbox.push(&[entry(3, 1, 10), other, entry(3, 3, 10)]);
         for node in [Uuid::nil(), Uuid::max(), Uuid::nil()] {
-            let publishes = timeout(PATIENCE, outbox.next_publishes(Instant::now()))
+            let publishes = timeout(TEST_TIMEOUT, outbox.next_publishes(Instant::now()))
                 .await
                 .expect("a publish for each change of node");
             assert_eq!(packing::origin(&publishes[0].1), Some((Uuid::nil(), node)));

@@ -390,7 +390,7 @@ mod tests {
     use super::super::{Relay, RelayEvent, TopicKind};
     use super::{Content, EventSenders, ForeignPublishes, Publication, Topic, outbox, packing};
     use crate::ids::RoomId;
-    use crate::testing::{PATIENCE, Redis};
+    use crate::testing::{Redis, TEST_TIMEOUT};
 
     #[tokio::test]
     async fn a_frame_of_another_service_on_this_ones_channel_is_ignored() {
@@ -435,7 +435,7 @@ mod tests {
         tokio::select! {
             () = run() => panic!("the relay ended"),
             () = publishing => {}
-            received = timeout(PATIENCE, receiving) => received.unwrap(),
+            received = timeout(TEST_TIMEOUT, receiving) => received.unwrap(),
         }
         stopping.cancel();
     }

@@ -9,7 +9,7 @@ use super::{create_public_room, join_two_guests};
 use crate::ids::{RoomId, Seq};
 use crate::realtime::{Content, Entry, Publication, Topic};
 use crate::rooms::{delivery, join};
-use crate::testing::{Node, PATIENCE, node};
+use crate::testing::{Node, TEST_TIMEOUT, node};
 
 /// Returns the inner id of the only room.
 async fn only_room(node: &Node) -> RoomId {
@@ -203,6 +203,6 @@ async fn ephemeral_frames_reach_every_other_member_once_on_every_node() {
     // Both nodes count the people on both.
     for socket in [&mut a, &mut b] {
         let counted = async { while socket.event("presence").await["online"] != 2 {} };
-        tokio::time::timeout(PATIENCE, counted).await.expect("both members are counted");
+        tokio::time::timeout(TEST_TIMEOUT, counted).await.expect("both members are counted");
     }
 }

@@ -268,7 +268,7 @@ async fn a_batch_that_waited_for_its_locks_reads_the_newest_versions() {
     let mut holder = one.begin().await.unwrap();
     log::lock_heads(&mut holder, &[room]).await.unwrap();
     let mut revoker = two.begin().await.unwrap();
-    fence::revoke(&mut revoker, who.id, testing::PATIENCE).await.unwrap();
+    fence::revoke(&mut revoker, who.id, testing::TEST_TIMEOUT).await.unwrap();
     let batch = async {
         let mut tx = three.begin().await.unwrap();
         fence::lock_shared(&mut tx).await.unwrap();

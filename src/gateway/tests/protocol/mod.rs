@@ -6,7 +6,7 @@ mod upgrade;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::testing::{Guest, Node, PATIENCE, node};
+use crate::testing::{Guest, Node, TEST_TIMEOUT, node};
 use cases::{Case, End, cases};
 
 /// Opcodes.
@@ -82,7 +82,7 @@ async fn next(stream: &mut (impl AsyncRead + Unpin)) -> Reply {
         stream.read_exact(&mut payload).await?;
         Ok(parsed(head[0], payload))
     };
-    match tokio::time::timeout(PATIENCE, reading).await {
+    match tokio::time::timeout(TEST_TIMEOUT, reading).await {
         Ok(Ok(reply)) => reply,
         Ok(Err(why)) => Reply::Broken(why.kind().to_string()),
         Err(_) => Reply::Broken("silence".to_owned()),

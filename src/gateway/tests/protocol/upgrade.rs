@@ -3,7 +3,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::{CLOSE, KEY, PING, Reply, next, whole};
-use crate::testing::{Guest, Node, PATIENCE, node};
+use crate::testing::{Guest, Node, TEST_TIMEOUT, node};
 
 /// Returns a valid request.
 pub(super) fn request(node: &Node, guest: &Guest) -> String {
@@ -27,7 +27,7 @@ pub(super) async fn head(stream: &mut TcpStream) -> String {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, reading).await.expect("no answer");
+    tokio::time::timeout(TEST_TIMEOUT, reading).await.expect("no answer");
     String::from_utf8(head).unwrap()
 }
 

@@ -62,7 +62,7 @@ struct Person {
 }
 
 struct World {
-    dice: SeededRng,
+    rng: SeededRng,
     began: tokio::time::Instant,
     now: OffsetDateTime,
     nodes: Vec<Node>,
@@ -82,7 +82,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let node = |n| Node { id: Uuid::from_u128(n), local: LocalVisitors::default(), seen_at: start() };
         Self {
-            dice: SeededRng::new(seed),
+            rng: SeededRng::new(seed),
             began: tokio::time::Instant::now(),
             now: start(),
             nodes: (1..=NODES).map(|n| node(n as u128)).collect(),
@@ -117,9 +117,9 @@ impl World {
     /// Does one random step.
     fn step(&mut self) {
         self.pass(Duration::milliseconds(1)); // no two seeks of a person have the same time
-        let visitor = VisitorId(1 + self.dice.below(PEOPLE as u64) as i64);
-        let node = self.dice.below(NODES as u64) as usize;
-        let what = self.dice.below(22);
+        let visitor = VisitorId(1 + self.rng.below(PEOPLE as u64) as i64);
+        let node = self.rng.below(NODES as u64) as usize;
+        let what = self.rng.below(22);
         self.log.push(format!("{what} visitor {} node {node}", visitor.0));
         let has_socket = self.people[&visitor].sockets[node] > 0;
         match what {
@@ -131,14 +131,14 @@ impl World {
             13 if has_socket => self.end_own(visitor, node, EndReason::Left),
             14 if has_socket => self.end_own(visitor, node, EndReason::Block),
             15 if has_socket => self.enter(visitor, node),
-            16 if self.dice.below(4) == 0 => self.crash(node),
+            16 if self.rng.below(4) == 0 => self.crash(node),
             17 if self.undelivered.is_empty() => self.table.clear(), // Postgres crashes
             18 => {
-                let by = if self.undelivered.is_empty() { self.dice.one_of(&[100, 1_600, 3_500]) } else { 100 };
+                let by = if self.undelivered.is_empty() { self.rng.one_of(&[100, 1_600, 3_500]) } else { 100 };
                 self.pass(Duration::milliseconds(by));
             }
             3..=15 => self.connect(visitor, node), // without a socket nothing else is possible
-            19 => (0..self.dice.one_of(&[3, 11, 16, 31])).for_each(|_| self.second()),
+            19 => (0..self.rng.one_of(&[3, 11, 16, 31])).for_each(|_| self.second()),
             _ => self.second(),
         }
         self.check_always();
@@ -158,7 +158,7 @@ impl World {
         self.nodes[node].local.connected(visitor);
         // hello
         if self.open_talk(visitor).is_some() {
-            if self.dice.below(4) > 0 {
+            if self.rng.below(4) > 0 {
                 self.enter(visitor, node);
             }
         } else if self.adopt_ticket(visitor, node) {
@@ -192,11 +192,11 @@ impl World {
             return;
         }
         let sought = again.unwrap_or_else(|| {
-            let interests: &[&str] = self.dice.one_of(&[&[][..], &[], &["a"], &["a", "b"]]);
-            seek(interests, self.dice.one_of(&[&["ko"][..], &["ko", "en"], &["en"]]), self.dice.below(2) == 0)
+            let interests: &[&str] = self.rng.one_of(&[&[][..], &[], &["a"], &["a", "b"]]);
+            seek(interests, self.rng.one_of(&[&["ko"][..], &["ko", "en"], &["en"]]), self.rng.below(2) == 0)
         });
         let ticket = self.fresh();
-        let (since, uncertain) = (self.now, self.dice.below(12) == 0 && !self.undelivered.contains(&visitor));
+        let (since, uncertain) = (self.now, self.rng.below(12) == 0 && !self.undelivered.contains(&visitor));
         self.write(visitor, self.nodes[node].id, ticket, &sought, since);
         if uncertain {
             // The ticket was committed, but the answer was `unavailable`. An earlier seek still
@@ -207,7 +207,7 @@ impl World {
             (person.waits, person.informed) = (true, BTreeSet::from([node]));
             self.nodes[node].local.track(visitor, TrackedTicket { ticket, seek: sought, since }, self.instant());
         }
-        if self.dice.below(3) > 0 {
+        if self.rng.below(3) > 0 {
             self.round();
         }
     }
@@ -225,7 +225,7 @@ impl World {
         }
         self.table.get_mut(&visitor).unwrap().cancelled_at = Some(now);
         self.nodes[node].local.untrack(visitor);
-        if self.dice.below(4) > 0 {
+        if self.rng.below(4) > 0 {
             self.nodes.iter().for_each(|other| other.local.untrack(visitor));
         } else {
             self.undelivered.insert(visitor);
@@ -240,8 +240,8 @@ impl World {
 
     fn end_own(&mut self, visitor: VisitorId, node: usize, reason: EndReason) {
         let Some(at) = self.open_talk(visitor) else {
-            let other = VisitorId(1 + self.dice.below(PEOPLE as u64) as i64);
-            if reason == EndReason::Block && other != visitor && self.dice.below(4) == 0 {
+            let other = VisitorId(1 + self.rng.below(PEOPLE as u64) as i64);
+            if reason == EndReason::Block && other != visitor && self.rng.below(4) == 0 {
                 self.blocked.insert((visitor.min(other), visitor.max(other))); // in some other room
             }
             return;
@@ -269,7 +269,7 @@ impl World {
         let ticket = self.fresh();
         self.write(side.visitor, node, ticket, &side.seek, side.since);
         let at = self.nodes.iter().position(|known| known.id == node).unwrap();
-        if at == 0 || self.dice.below(4) > 0 {
+        if at == 0 || self.rng.below(4) > 0 {
             let seeker = TrackedTicket { ticket, seek: side.seek.clone(), since: side.since };
             self.nodes[at].local.track(side.visitor, seeker, self.instant());
         } else {
@@ -338,10 +338,10 @@ impl World {
 
 fn run(seed: u64) -> (u64, u64) {
     let mut world = World::new(seed);
-    let steps = 4 + world.dice.below(2 * STEPS - 7);
+    let steps = 4 + world.rng.below(2 * STEPS - 7);
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         for visitor in 1..PEOPLE {
-            let node = world.dice.below(NODES as u64) as usize;
+            let node = world.rng.below(NODES as u64) as usize;
             world.connect(VisitorId(visitor), node);
         }
         (0..steps).for_each(|_| world.step());

@@ -17,7 +17,7 @@ impl World {
     /// round.
     pub(super) fn second(&mut self) {
         self.pass(Duration::seconds(1));
-        let swept = self.dice.below(3) > 0;
+        let swept = self.rng.below(3) > 0;
         if swept {
             self.sweep();
         }
@@ -168,7 +168,7 @@ impl World {
                 panic!("a visitor in a talk has a ticket: {one:?}");
             }
             let (a, b) = (self.table.remove(&one.a).unwrap(), self.table.remove(&one.b).unwrap());
-            let (public_id, room, received) = (self.fresh(), self.fresh(), self.dice.below(2) == 0);
+            let (public_id, room, received) = (self.fresh(), self.fresh(), self.rng.below(2) == 0);
             let side = |visitor, row: &SimulatedTicket| Side {
                 visitor,
                 seek: row.seek.clone(),
