@@ -1,7 +1,7 @@
 -- Writes a batch of entries in one round trip: takes the fence lock, locks the heads, inserts the
 -- numbered rows, moves the heads. If something has changed since the senders were checked, it
 -- writes nothing and returns no row, and the writer checks again who is allowed to write
--- (src/rooms/writer.rs). Each statement of a volatile function has its own snapshot, so that of the
+-- (src/rooms/log/batch.rs). Each statement of a volatile function has its own snapshot, so that of the
 -- fence's version is younger than the wait for the lock. Until the transaction ends the version
 -- cannot rise.
 --

@@ -161,7 +161,7 @@ impl PrivatePostgres {
         matches!(*self.inner.status.borrow(), Status::Owned { .. })
     }
 
-    /// Returns `true` if Postgres accepted connections at the last check, whoever owns it.
+    /// Returns `true` if Postgres accepted connections at the last check, also if another process owns it.
     #[must_use]
     pub fn is_up(&self) -> bool {
         matches!(*self.inner.status.borrow(), Status::Owned { .. } | Status::Shared { .. })

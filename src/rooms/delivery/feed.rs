@@ -43,8 +43,8 @@ impl Feed {
         subscribed.map(|feed| (feed.room.id, feed.room.public_id)).collect()
     }
 
-    /// Notes that the version of a room's rights is now `rights`, and that whoever lost a right is
-    /// not subscribed here any more. Ignored if other changes came in between:
+    /// Notes that the version of a room's rights is now `rights`, and that the member who lost a
+    /// right is not subscribed here any more. Ignored if other changes came in between:
     /// [`super::reconcile::reconcile`] finds those.
     pub(super) fn rights_raised(&self, room: RoomId, rights: RightsVersion) {
         let mut rooms = self.lock();

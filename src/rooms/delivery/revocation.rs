@@ -25,7 +25,7 @@ pub(in crate::rooms) fn rights_changed(app: &App, change: RightsChange) {
 /// Applies a change of rights to this node.
 pub(super) fn apply(app: &App, change: RightsChange) {
     app.rooms.membership.cache.remove_room(change.public);
-    // The version first: whoever subscribes afterwards is checked against it.
+    // The version first: a later subscriber is checked against it.
     app.rooms.delivery.feed.rights_raised(change.room, change.rights);
     if let Some(removed) = change.removed.filter(|_| !faults::on(Fault::LeaverStillHears)) {
         app.hub.unsubscribe_owner(Topic::Room(change.room), removed);
