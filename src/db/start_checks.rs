@@ -134,8 +134,8 @@ impl Properties {
         let Self { user, database, search_path, .. } = self;
         // 15.3 is 150003.
         if self.version < MIN_POSTGRES_MAJOR * 10_000 {
-            let version = self.version;
-            return Some(format!("Maju needs Postgres {MIN_POSTGRES_MAJOR} or newer; this one is number {version}"));
+            let version = self.version / 10_000;
+            return Some(format!("Maju needs Postgres {MIN_POSTGRES_MAJOR} or newer; this one is version {version}"));
         }
         if self.in_recovery {
             return Some(

@@ -45,8 +45,8 @@ impl Presence {
     }
 }
 
-/// Records that the number of subscribers of a room on this node has changed. Not used for talks,
-/// whose sides receive `partner` instead.
+/// Records that the number of subscribers of a room on this node can have changed. Not used for
+/// talks, whose sides receive `partner` instead.
 pub(super) fn changed_here(app: &App, room: RoomId, public: Uuid) {
     app.rooms.delivery.presence.lock().changed.insert((room, public), Origin::Here);
 }
