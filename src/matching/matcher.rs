@@ -10,16 +10,16 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::connection_health::ConnectionHealth;
 use super::model::{Ticket, TicketId};
 use super::pair::{Exclusions, Match, pair};
 use super::store::{self, LockedTicket};
 use super::talks::{self, NewTalk, TalkView};
 use crate::app::App;
+use crate::db::{self, ConnectionHealth};
 use crate::faults::{self, Fault};
 use crate::ids::VisitorId;
+use crate::moderation;
 use crate::rooms::{self, Pair, Participant};
-use crate::{db, moderation};
 
 /// Time between two full scans of the table, and between two attempts to get the lock.
 const SCAN_INTERVAL: Duration = Duration::from_secs(1);
