@@ -287,13 +287,16 @@ export class Talk {
     this.end('next', true);
   }
 
-  /** Reports the partner and ends an open talk. Rejects with the server's code. */
-  async report(fields: Omit<Fields<'report'>, 'room'>): Promise<void> {
+  /**
+   * Reports the partner. With it the server ends an open talk and always blocks the partner. Rejects
+   * with the server's code.
+   */
+  async report(fields: Omit<Fields<'report'>, 'room' | 'block'>): Promise<void> {
     const before = { reported: this.reported, blocked: this.blocked };
     this.reported = true; // the `ended` event can arrive before the answer, here and in other tabs
-    this.#deps.recordActions(this.session, { reported: true, blocked: before.blocked || fields.block });
+    this.#deps.recordActions(this.session, { reported: true, blocked: true });
     try {
-      await this.#deps.request('report', { room: this.room, ...fields });
+      await this.#deps.request('report', { room: this.room, ...fields, block: true });
     } catch (error) {
       if (this.state !== 'ended' || this.endedBy !== 'report') {
         this.reported = before.reported;
@@ -301,7 +304,7 @@ export class Talk {
       }
       throw error;
     }
-    if (fields.block) this.blocked = true;
+    this.blocked = true;
     this.end('report');
   }
 
