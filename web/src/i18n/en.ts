@@ -133,9 +133,9 @@ export const en: Record<keyof typeof ko, Entry> = {
   'hello.relaxed': "You met a little while ago. Nobody else was waiting, so you're together again.",
   'hello.keep':
     "Both of you can read this for 24 hours after it ends. Then it's deleted, apart from messages in a report.",
-  'log': 'Conversation',
+  'log': 'Messages',
   'log.older': 'Loading earlier messages',
-  'log.failed': "The conversation couldn't be loaded.",
+  'log.failed': "The messages couldn't be loaded.",
   'log.again': 'Load again',
   'jump': 'Jump to latest',
   'jump.n': 'Jump to latest · {n}',
