@@ -35,7 +35,7 @@ export const announcements = {
  */
 export function endSentence(talk: Talk): string {
   const name = aliasOf(talk.partner);
-  if (talk.reported) return talk.endedBy === 'report' ? t('end.reported') : t('end.reported.only');
+  if (talk.reported) return talk.endedBy === 'report' && talk.blocked ? t('end.reported') : t('end.reported.only');
   if (talk.blocked) return t('end.blocked');
   if (talk.leftByMe) return t('end.by_me');
   if (talk.endedBy === 'left' || talk.endedBy === 'next') return t('end.left', { name });

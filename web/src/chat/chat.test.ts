@@ -258,7 +258,7 @@ describe('the end', () => {
 
   it('by a report shows thanks and both effects', async () => {
     await startTalk();
-    const done = chat.talk?.report({ reason: 'spam', seqs: [] });
+    const done = chat.talk?.report({ reason: 'spam', seqs: [], block: true });
     await server().event({ type: 'ended', session: 's1', reason: 'report' });
     await server().answer('report', { report: 'x' });
     await done;
@@ -303,7 +303,7 @@ describe('the end', () => {
 
   it('does not follow a failed report', async () => {
     await startTalk();
-    const done = expect(chat.talk?.report({ reason: 'spam', seqs: [] })).rejects.toThrow();
+    const done = expect(chat.talk?.report({ reason: 'spam', seqs: [], block: true })).rejects.toThrow();
     await server().refuse('report', 'rate_limited');
     await done;
     expect([chat.talk?.state, chat.talk?.reported]).toEqual(['open', false]);

@@ -126,7 +126,7 @@ export const en: Record<keyof typeof ko, Entry> = {
   'block.say': "Ends the chat, and you won't be paired again",
   'block.failed': "Couldn't block them. Please try again in a moment.",
   'next': 'Next',
-  'next.again': 'Sure? Tap again',
+  'next.again': 'Sure? Tap\u00a0again',
   'next.armed': 'Tap again to move on',
   'hello.shared': 'You both like {topic}. Say hi.',
   'hello.none': "You're sitting across from {name}. Say hi.",

@@ -287,16 +287,13 @@ export class Talk {
     this.end('next', true);
   }
 
-  /**
-   * Reports the partner. With it the server ends an open talk and always blocks the partner. Rejects
-   * with the server's code.
-   */
-  async report(fields: Omit<Fields<'report'>, 'room' | 'block'>): Promise<void> {
+  /** Reports the partner and ends an open talk. Rejects with the server's code. */
+  async report(fields: Omit<Fields<'report'>, 'room'>): Promise<void> {
     const before = { reported: this.reported, blocked: this.blocked };
     this.reported = true; // the `ended` event can arrive before the answer, here and in other tabs
-    this.#deps.recordActions(this.session, { reported: true, blocked: true });
+    this.#deps.recordActions(this.session, { reported: true, blocked: before.blocked || fields.block });
     try {
-      await this.#deps.request('report', { room: this.room, ...fields, block: true });
+      await this.#deps.request('report', { room: this.room, ...fields });
     } catch (error) {
       if (this.state !== 'ended' || this.endedBy !== 'report') {
         this.reported = before.reported;
@@ -304,7 +301,7 @@ export class Talk {
       }
       throw error;
     }
-    this.blocked = true;
+    if (fields.block) this.blocked = true;
     this.end('report');
   }
 
