@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use self::model::SiteStat;
 use self::snapshot::{Contents, Snapshot};
 use crate::app::App;
+use crate::matching;
 
 pub use page::not_found_page;
 pub use routes::{api, router};
@@ -58,9 +59,10 @@ impl State {
         }
     }
 
-    /// Marks the stats as stale: pages show when they were read.
+    /// Marks the stats as stale: pages show when they were read, and no topics.
     fn mark_stale(&self, as_of: OffsetDateTime) {
-        self.replace(Contents { as_of: Some(as_of), ..self.current().contents().clone() });
+        let stale = self.current().contents().clone();
+        self.replace(Contents { as_of: Some(as_of), topics: Vec::new(), ..stale });
     }
 }
 
@@ -116,11 +118,13 @@ async fn refresh(app: &App, now: OffsetDateTime) -> Result<(), Box<dyn std::erro
         let mut db = app.db.acquire().await?;
         read(&mut db, now, &app.config.time_zone).await
     });
-    app.cms.replace(contents.await??);
+    let mut contents = contents.await??;
+    contents.topics = matching::popular_topics(app, limits::MAX_TOPICS).await;
+    app.cms.replace(contents);
     Ok(())
 }
 
-/// Reads everything that the page shows.
+/// Reads everything that the page shows but the topics.
 ///
 /// # Errors
 /// The database's.
@@ -134,5 +138,5 @@ async fn read(db: &mut PgConnection, now: OffsetDateTime, time_zone: &str) -> sq
         label: stat.label,
         unit: stat.unit,
     });
-    Ok(Contents { sections, stats: stats.collect(), as_of: None })
+    Ok(Contents { sections, stats: stats.collect(), topics: Vec::new(), as_of: None })
 }
