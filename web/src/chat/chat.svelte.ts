@@ -40,6 +40,7 @@ export class Chat {
       resume: () => [this.talk?.resumePoint ?? []].flat(),
       hello: (ok) => this.#onHello(ok),
       event: (event) => this.#onEvent(event),
+      connected: () => this.seek.goOn(),
       disconnected: () => {
         this.talk?.disconnected();
         this.seek.pause();
@@ -71,9 +72,8 @@ export class Chat {
   /** The browser reports that the network went or came. */
   networkChanged(online: boolean): void {
     this.session.connection.onNetwork(online);
-    // Back online, a search goes on at the next hello; without a new connection at once.
+    // A search goes on when the connection turns out to work.
     if (!online) this.seek.pause();
-    else if (this.session.status === 'open') this.seek.goOn();
     this.session.socket.networkChanged();
   }
 
@@ -162,7 +162,6 @@ export class Chat {
   }
 
   #onHello(ok: HelloOk): void {
-    this.seek.goOn();
     this.last.markEndedExcept(ok.session?.session ?? null);
     const leaving = this.#leaving;
     if (leaving && ok.session?.session === leaving.talk.session) {

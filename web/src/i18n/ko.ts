@@ -103,10 +103,10 @@ export const ko = {
   'seat.now.minutes': '지금 {n}분',
   'seat.days': '지난 {n}일 동안 잰 값이에요.',
   'seat.busiest': '보통 {hour}쯤 사람이 많아져요.',
-  'hour.midnight': '오전 0시',
-  'hour.am': '오전 {h}시',
-  'hour.noon': '낮 12시',
-  'hour.pm': '오후 {h}시',
+  'hour.midnight': '오전\u00a00시',
+  'hour.am': '오전\u00a0{h}시',
+  'hour.noon': '낮\u00a012시',
+  'hour.pm': '오후\u00a0{h}시',
   'lobby.offline': '인터넷이 끊겼어요. 돌아오면 바로 시작할 수 있어요.',
 
   // the search
