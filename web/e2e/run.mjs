@@ -13,6 +13,7 @@ import { pageWalks } from './page.mjs';
 import { refusalsWalks } from './refusals.mjs';
 import { textsWalks } from './texts.mjs';
 import { leavingWalks } from './leaving.mjs';
+import { lobbyWalks } from './lobby.mjs';
 
 const WALKS = {
   ...talkWalks,
@@ -22,6 +23,7 @@ const WALKS = {
   ...textsWalks,
   ...imeWalks,
   ...keyboardWalks,
+  ...lobbyWalks,
   ...pageWalks,
   ...axeWalks,
 };

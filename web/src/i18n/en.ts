@@ -134,7 +134,7 @@ export const en: Record<keyof typeof ko, Entry> = {
   'seek.paused': 'paused',
   'seek.offline.network': "You're offline. We'll go on looking when you're back",
   'seek.browse': 'Look around meanwhile',
-  'strip.topic': 'Looking for someone who likes {topic}',
+  'strip.topic': 'Looking for a chat about {topic}',
   'strip.anyone': 'Looking for someone to chat with',
 
   'last': 'Last talks',
