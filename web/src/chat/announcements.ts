@@ -35,8 +35,9 @@ export const announcements = {
  */
 export function endSentence(talk: Talk): string {
   const name = aliasOf(talk.partner);
-  if (talk.reported) return talk.endedBy === 'report' && talk.blocked ? t('end.reported') : t('end.reported.only');
-  if (talk.blocked) return t('end.blocked');
+  if (talk.safety.reported) return talk.endedBy === 'report' && talk.safety.blocked ? t('end.reported') : t('end.reported.only');
+  if (talk.safety.blocked) return t('end.blocked');
+  if (talk.safety.undone) return t('undo.done');
   if (talk.leftByMe) return t('end.by_me');
   if (talk.endedBy === 'left' || talk.endedBy === 'next') return t('end.left', { name });
   if (talk.endedBy === 'lost') return t('end.lost', { name });

@@ -258,17 +258,17 @@ describe('the end', () => {
 
   it('by a report with a block shows thanks and both effects', async () => {
     await startTalk();
-    const done = chat.talk?.report({ reason: 'spam', seqs: [], block: true });
+    const done = chat.talk?.safety.report({ reason: 'spam', seqs: [], block: true });
     await server().event({ type: 'ended', session: 's1', reason: 'report' });
     await server().answer('report', { report: 'x' });
     await done;
     expect(chat.talk && endSentence(chat.talk)).toBe("Thanks. The chat has ended and you won't meet them again.");
-    expect(chat.talk?.blocked).toBe(true);
+    expect(chat.talk?.safety.blocked).toBe(true);
   });
 
   it('by a block works before the partner has written, with their id of the room', async () => {
     await startTalk();
-    void chat.talk?.block();
+    void chat.talk?.safety.block();
     expect(server().frames('block')[0]).toMatchObject({ room: 'r1', sender: 'them' });
     await server().event({ type: 'ended', session: 's1', reason: 'block' });
     await server().answer('block', {});
@@ -283,26 +283,26 @@ describe('the end', () => {
     expect(chat.talk && endSentence(chat.talk)).toBe("Thanks. The chat has ended and you won't meet them again.");
     const known = chat.last.find('s1');
     const read = known && chat.archivedTalk(known);
-    expect([read?.reported, read?.blocked]).toEqual([true, true]);
+    expect([read?.safety.reported, read?.safety.blocked]).toEqual([true, true]);
   });
 
   it('does not follow a refused block, which is shown until the next attempt', async () => {
     await startTalk();
-    void chat.talk?.block().catch(() => undefined);
+    void chat.talk?.safety.block().catch(() => undefined);
     await server().refuse('block', 'rate_limited');
-    expect([chat.talk?.state, chat.talk?.blocked, chat.talk?.blockFailed]).toEqual(['open', false, true]);
-    void chat.talk?.block();
-    expect(chat.talk?.blockFailed).toBe(false);
+    expect([chat.talk?.state, chat.talk?.safety.blocked, chat.talk?.safety.blockFailed]).toEqual(['open', false, true]);
+    void chat.talk?.safety.block();
+    expect(chat.talk?.safety.blockFailed).toBe(false);
     await server().answer('block', {});
-    expect([chat.talk?.state, chat.talk?.blocked]).toEqual(['ended', true]);
+    expect([chat.talk?.state, chat.talk?.safety.blocked]).toEqual(['ended', true]);
   });
 
   it('does not follow a failed report', async () => {
     await startTalk();
-    const done = expect(chat.talk?.report({ reason: 'spam', seqs: [], block: true })).rejects.toThrow();
+    const done = expect(chat.talk?.safety.report({ reason: 'spam', seqs: [], block: true })).rejects.toThrow();
     await server().refuse('report', 'rate_limited');
     await done;
-    expect([chat.talk?.state, chat.talk?.reported]).toEqual(['open', false]);
+    expect([chat.talk?.state, chat.talk?.safety.reported]).toEqual(['open', false]);
     expect(chat.last.ownActions('s1')).toEqual({ reported: false, blocked: false });
   });
 
