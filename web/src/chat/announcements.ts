@@ -4,14 +4,19 @@ import { t } from '../i18n';
 import type { Talk } from '../talk/talk.svelte';
 import { announcer } from '../ui/announcer.svelte';
 import { notify } from '../ui/notify.svelte';
+import { playSoft } from '../ui/sound';
 import type { Face } from '../wire/frames';
 
 export const announcements = {
-  /** A partner was found. Also shown as a notification, if the person asked for one. */
+  /**
+   * A partner was found. While the page is hidden also a soft sound, and a notification if the
+   * person asked for one.
+   */
   matched(partner: Face): void {
     const sentence = t('seek.met', { name: aliasOf(partner) });
     announcer.announce(sentence);
-    notify.show(sentence);
+    notify.show(sentence, 'maju-found');
+    if (document.visibilityState !== 'visible') playSoft();
   },
 
   /** A message of the partner arrived. */
