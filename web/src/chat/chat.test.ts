@@ -6,6 +6,7 @@ import { MATCH_ANIMATION_MS } from './navigation';
 import { setLocale } from '../i18n';
 import { deviceStore } from '../ui/storage';
 import { LastTalks } from '../talk/last.svelte';
+import { UNDO_MS } from '../talk/safety.svelte';
 import { LOBBY, router } from '../router.svelte';
 import type { Api } from '../wire/api';
 import { WireError } from '../wire/error';
@@ -275,6 +276,35 @@ describe('the end', () => {
     await server().event({ type: 'ended', session: 's1', reason: 'block' });
     await server().answer('block', {});
     expect(chat.talk && endSentence(chat.talk)).toBe("Blocked. You won't meet this person again.");
+  });
+
+  it('by a block can be undone for ten seconds, and the talk stays ended', async () => {
+    await startTalk();
+    void chat.talk?.safety.block();
+    await server().answer('block', {});
+    expect(chat.talk?.safety.undoUntil).toBe(Date.now() + UNDO_MS);
+    void chat.talk?.safety.undoBlock();
+    expect(server().frames('block')[1]).toMatchObject({ room: 'r1', sender: 'them', on: false });
+    void chat.talk?.safety.undoBlock(); // a second press
+    await server().answer('block', {});
+    expect(server().frames('block')).toHaveLength(2);
+    expect([chat.talk?.state, chat.talk?.safety.blocked, chat.talk?.safety.undoUntil]).toEqual(['ended', false, null]);
+    expect(chat.last.ownActions('s1')).toEqual({ reported: false, blocked: false });
+    expect(chat.talk && endSentence(chat.talk)).toMatch(/unblocked/);
+  });
+
+  it('by a block stays blocked if the server refuses to undo it, which can be tried again', async () => {
+    await startTalk();
+    void chat.talk?.safety.block();
+    await server().answer('block', {});
+    void chat.talk?.safety.undoBlock();
+    await server().refuse('block', 'rate_limited');
+    const safety = chat.talk?.safety;
+    expect([safety?.blocked, safety?.undone, safety?.undoFailed]).toEqual([true, false, true]);
+    expect(chat.last.ownActions('s1').blocked).toBe(true);
+    void safety?.undoBlock();
+    await server().answer('block', {});
+    expect([safety?.blocked, safety?.undoFailed]).toEqual([false, false]);
   });
 
   it('by an own report or block in another tab is known here and after a reload', async () => {
