@@ -13,11 +13,13 @@ import { pageWalks } from './page.mjs';
 import { refusalsWalks } from './refusals.mjs';
 import { textsWalks } from './texts.mjs';
 import { leavingWalks } from './leaving.mjs';
+import { chatWalks } from './chat.mjs';
 
 const WALKS = {
   ...talkWalks,
   ...recoveryWalks,
   ...leavingWalks,
+  ...chatWalks,
   ...refusalsWalks,
   ...textsWalks,
   ...imeWalks,
