@@ -158,8 +158,7 @@ async function talk(fixture, interest) {
   await b.page.goto('about:blank');
   await a.waitForState('away');
   await auditInEveryLook(a, 'a talk whose partner is away');
-  await a.$('.talk-header .icon-button').click();
-  await a.$('.menu:popover-open button').first().click();
+  await a.leave();
   await a.waitForState('ended');
   await auditInEveryLook(a, 'a talk that has ended');
   await a.page.goto('/chat');

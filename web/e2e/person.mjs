@@ -113,6 +113,43 @@ export class Person {
     else await this.field.press('Enter');
   }
 
+  /**
+   * Presses a button until `done` is on the page. A protected button ignores presses for a moment
+   * after a change of the screen, as it would those of an impatient person.
+   */
+  async press(selector, done) {
+    await eventually(`${selector} leads to ${done}`, async () => {
+      if ((await this.$(done).count()) > 0) return true;
+      await this.$(selector)
+        .click({ timeout: 1_000 })
+        .catch(() => undefined);
+      return (await this.$(done).count()) > 0;
+    });
+  }
+
+  /** Chooses an action of the talk's menu that ends the talk. */
+  async #chooseEnd(selector) {
+    await this.$('.talk-header .icon-button').click();
+    await this.press(`.menu:popover-open ${selector}`, '.talk[data-state=ended]');
+  }
+
+  leave() {
+    return this.#chooseEnd('button:first-child');
+  }
+
+  block() {
+    return this.#chooseEnd('.danger');
+  }
+
+  /** Starts the next search from the panel after the end. */
+  nextAfterEnd() {
+    return this.press('.end-panel .button-primary', '.seek');
+  }
+
+  lobbyAfterEnd() {
+    return this.press('.end-panel .lobby-button', '.last-talks li');
+  }
+
   /** Returns all messages in their order: `[who, text, status]`. */
   rows() {
     return this.page.$$eval('[data-row]', (rows) =>

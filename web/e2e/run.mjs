@@ -14,11 +14,13 @@ import { refusalsWalks } from './refusals.mjs';
 import { textsWalks } from './texts.mjs';
 import { leavingWalks } from './leaving.mjs';
 import { lobbyWalks } from './lobby.mjs';
+import { chatWalks } from './chat.mjs';
 
 const WALKS = {
   ...talkWalks,
   ...recoveryWalks,
   ...leavingWalks,
+  ...chatWalks,
   ...refusalsWalks,
   ...textsWalks,
   ...imeWalks,

@@ -105,8 +105,7 @@ async function screenshots(locale, theme, width, height) {
   await a.waitForState('away');
   await shot('talk-away');
   await b.page.goto(path);
-  await b.$('.talk-header .icon-button').click();
-  await b.$('.menu:popover-open button').first().click();
+  await b.leave();
   await a.waitForState('ended');
   await shot('talk-ended');
   await a.page.goto('/chat');

@@ -184,12 +184,10 @@ async function named(fixture) {
   await a.$('.dialog').waitFor();
   assert.deepEqual(await overflows(a.page), [], 'the report');
   await a.page.keyboard.press('Escape');
-  await b.$('.talk-header .icon-button').click();
-  await b.$('.menu:popover-open button').first().click();
+  await b.leave();
   await a.waitForState('ended');
   assert.deepEqual(await overflows(a.page), [], 'the end');
-  await a.$('.end-panel .button', { hasText: '처음으로' }).click();
-  await a.$('.last-talks li').waitFor();
+  await a.lobbyAfterEnd();
   assert.deepEqual(await overflows(a.page), [], 'last talks');
 }
 
