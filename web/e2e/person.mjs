@@ -58,10 +58,10 @@ export class Person {
     await this.$('.lobby-form summary').click();
   }
 
-  async addInterest(topic) {
-    await this.$('.interests input').fill(topic);
+  async addInterest(interest) {
+    await this.$('.interests input').fill(interest);
     await this.$('.interests input').press('Enter');
-    await this.$('.interest', { hasText: topic }).first().waitFor();
+    await this.$('.interest', { hasText: interest }).first().waitFor();
   }
 
   /** Ticks the rules and starts the first search. */
