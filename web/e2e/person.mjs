@@ -47,8 +47,15 @@ export class Person {
         document.querySelector('#agree') !== null || document.querySelector('.submit p:last-child')?.textContent !== '',
     );
     // Everybody selects English as well, so that people of both page languages are matched.
-    await this.$('.choice[lang=en] input').check();
+    await this.setLanguage('en');
     if (interest) await this.addInterest(interest);
+  }
+
+  /** Unfolds the languages, selects one, and folds them again. */
+  async setLanguage(tag) {
+    await this.$('.lobby-form summary').click();
+    await this.$(`.choice[lang=${tag}] input`).check();
+    await this.$('.lobby-form summary').click();
   }
 
   async addInterest(topic) {
@@ -68,11 +75,18 @@ export class Person {
     await this.$('.seek, .talk').first().waitFor();
   }
 
+  /** Stops a search, if there is one. The button ignores presses for a moment after it appeared. */
   async cancelSearch() {
-    const stop = this.$('.seek .actions .button').last();
-    if (!(await stop.isVisible())) return;
-    await stop.click({ timeout: 1_000 });
-    await this.$('.submit .button').waitFor({ timeout: 1_000 });
+    const stop = this.$('.seeking .actions .button, .seek-strip .strip-stop').last();
+    await eventually(
+      'the search has ended',
+      async () => {
+        if (await stop.isVisible()) await stop.click({ timeout: 1_000 }).catch(() => undefined);
+        return stop.isVisible();
+      },
+      (searching) => !searching,
+      3_000,
+    );
   }
 
   async waitForTalk() {

@@ -14,6 +14,7 @@ import { refusalsWalks } from './refusals.mjs';
 import { textsWalks } from './texts.mjs';
 import { leavingWalks } from './leaving.mjs';
 import { chatWalks } from './chat.mjs';
+import { lobbyWalks } from './lobby.mjs';
 
 const WALKS = {
   ...talkWalks,
@@ -24,6 +25,7 @@ const WALKS = {
   ...textsWalks,
   ...imeWalks,
   ...keyboardWalks,
+  ...lobbyWalks,
   ...pageWalks,
   ...axeWalks,
 };

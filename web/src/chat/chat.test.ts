@@ -63,6 +63,7 @@ beforeEach(async () => {
     stats: vi.fn(async () => ({ items: [], next: null })),
     topics: vi.fn(async () => ({ items: [], next: null })),
     together: vi.fn(async () => ({ waiting: null })),
+    waits: vi.fn(async () => ({ hours: [], busiest: null, days: 7 })),
     messages: vi.fn(async () => ({ items: stored.slice(-50), next: null })),
     log: vi.fn(async (_room: string, { after }: { after: number }) => ({
       items: stored.filter((one) => one.seq > after).slice(0, 100),
@@ -112,7 +113,7 @@ describe('a match', () => {
   it('continues the search if the partner never joined and the server put the visitor back in the queue', async () => {
     await startTalk();
     await server().event({ type: 'ended', session: 's1', reason: 'lost', seeking: { ticket: 't2' } });
-    expect(router.route.name).toBe('lobby');
+    expect(router.route.name).toBe('search');
     expect(chat.seek.phase).toBe('looking');
     expect(server().frames('seek')).toHaveLength(1);
   });
@@ -219,7 +220,7 @@ describe('the end', () => {
   it('by Next starts the next search in one step and does not say that the partner left', async () => {
     await startTalk();
     void chat.next();
-    expect(router.route.name).toBe('lobby');
+    expect(router.route.name).toBe('search');
     await server().event({ type: 'ended', session: 's1', reason: 'next' });
     await server().answer('next', { ticket: 't2' });
     expect(server().frames('next')[0]).toMatchObject({ session: 's1', seek: true });
@@ -235,7 +236,7 @@ describe('the end', () => {
     expect(server().frames('next')[0]).toMatchObject({ session: 's1', seek: true });
     expect(server().frames('join')).toHaveLength(0);
     await server().answer('next', { ticket: 't2' });
-    expect([router.route.name, chat.seek.phase]).toEqual(['lobby', 'looking']);
+    expect([router.route.name, chat.seek.phase]).toEqual(['search', 'looking']);
   });
 
   it.each([

@@ -30,6 +30,8 @@ export class Notify {
     this.permission = permissionNow();
     if (this.permission === 'default') {
       this.permission = await Notification.requestPermission().catch(() => 'denied' as const);
+      // The person closed the question without an answer.
+      if (this.permission === 'default') this.turnOff();
     }
     return this.state;
   }
