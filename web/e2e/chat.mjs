@@ -75,7 +75,7 @@ async function undo(fixture, interest) {
   await a.waitForText('hi');
   await a.block();
   await b.waitForState('ended');
-  assert.match(await a.$('.undo-strip .button').innerText(), /^되돌리기 (10|9|8)초$/);
+  assert.match(await a.$('.undo-strip .button').innerText(), /^되돌리기\s+(10|9|8)초$/);
   await auditInEveryLook(a, 'a block that can be undone');
   await a.page.setViewportSize(PHONE.viewport);
   await a.page.evaluate(() => document.querySelector('button[lang=ko]')?.click());
