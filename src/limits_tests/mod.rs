@@ -51,7 +51,7 @@ const CLIENT_HEAD: &str = "\
 ";
 
 /// The folders with limits, in the order of the page, and what each is about.
-const FOLDERS: [(&str, &str); 10] = [
+const FOLDERS: [(&str, &str); 11] = [
     ("rooms", "Messages and rooms"),
     ("matching", "Matching and reports"),
     ("accounts", "Visitors"),
@@ -60,6 +60,7 @@ const FOLDERS: [(&str, &str); 10] = [
     ("realtime", "The outgoing queue of a socket"),
     ("http", "HTTP"),
     ("cms", "The landing page"),
+    ("samples", "Samples for charts"),
     ("config", "Settings"),
     ("db", "The database"),
 ];
@@ -301,7 +302,7 @@ fn the_documents_have_the_same_figures() {
     has(wire, format!("pings every {}", figure("gateway", "HEARTBEAT_INTERVAL")));
     has(wire, format!("silent for {}", figure("gateway", "IDLE_TIMEOUT")));
     has(wire, format!("holds at most {}", figure("gateway", "MAX_FRAME_BYTES")));
-    has(wire, format!("in more than {} pieces", figure("gateway", "MAX_FRAGMENTS")));
+    has(wire, format!("in more than {} fragments", figure("gateway", "MAX_FRAGMENTS")));
     has(wire, format!("written to it for {}", figure("gateway", "SOCKET_WRITE_TIMEOUT")));
     has(wire, format!("took more than {} to arrive", figure("gateway", "MESSAGE_TIMEOUT")));
     has(wire, format!("more than {} entries are missing", figure("rooms", "MAX_REPLAY_ENTRIES")));
@@ -336,7 +337,7 @@ fn the_documents_have_the_same_figures() {
     has(security, format!("{} in all", figure("rooms", "MAX_PAYLOAD_BYTES")));
     has(security, format!("Pages end at {}", figure("rooms", "MAX_PAGE_BYTES")));
     has(security, format!("{} per frame", figure("gateway", "MAX_FRAME_BYTES")));
-    has(security, format!("{} pieces", figure("gateway", "MAX_FRAGMENTS")));
+    has(security, format!("{} fragments", figure("gateway", "MAX_FRAGMENTS")));
 }
 
 #[tokio::test]

@@ -116,7 +116,7 @@ async function quiet(fixture, interest) {
   await a.$('.seek-strip').waitFor();
   await auditInEveryLook(a, 'the lobby during a search');
   await a.$('.strip-link').click();
-  await a.page.clock.fastForward(30_000);
+  await a.passSearch();
   await a.$('.seek .button-primary').waitFor();
   await auditInEveryLook(a, 'a search with nobody here');
   await a.$('.seek .button-primary').click(); // the browser of the test refuses

@@ -13,8 +13,8 @@ import { pageWalks } from './page.mjs';
 import { refusalsWalks } from './refusals.mjs';
 import { textsWalks } from './texts.mjs';
 import { leavingWalks } from './leaving.mjs';
-import { chatWalks } from './chat.mjs';
 import { lobbyWalks } from './lobby.mjs';
+import { chatWalks } from './chat.mjs';
 
 const WALKS = {
   ...talkWalks,

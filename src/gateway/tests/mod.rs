@@ -10,4 +10,5 @@ mod protocol;
 mod refusals;
 mod resume;
 mod texts;
+mod topics;
 mod wire;

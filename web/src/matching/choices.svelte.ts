@@ -43,7 +43,7 @@ export class Choices {
     if (this.languages.length > 0) this.save();
   }
 
-  /** Stores the choices and returns them as the criteria of a search. */
+  /** Stores the choices and returns them as the criteria of a seek. */
   save(): Fields<'seek'> {
     const criteria = this.criteria();
     this.#store.set(KEY, JSON.stringify(criteria));
@@ -57,12 +57,12 @@ export class Choices {
   }
 
   /**
-   * Returns an interest as this visitor wrote it: the server compares and returns interests in
+   * Returns an interest in the spelling of this visitor. The server compares and sends interests in
    * lower case.
    */
-  ownSpelling(topic: string): string {
-    const lower = topic.toLocaleLowerCase();
-    return this.interests.find((own) => own.toLocaleLowerCase() === lower) ?? topic;
+  ownSpelling(interest: string): string {
+    const lower = interest.toLocaleLowerCase();
+    return this.interests.find((own) => own.toLocaleLowerCase() === lower) ?? interest;
   }
 }
 
