@@ -142,7 +142,7 @@ async function talk(fixture, interest) {
   await a.field.fill('가'.repeat(2001));
   await auditInEveryLook(a, 'a message that is too long');
   await a.field.fill('');
-  await a.$('.talk-header .button-danger').click();
+  await a.press('.talk-header .button-danger', '.dialog');
   await a.$('.dialog').waitFor();
   await a.$('.dialog footer .button-danger-filled').click();
   await auditInEveryLook(a, 'the report');

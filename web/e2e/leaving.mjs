@@ -57,7 +57,7 @@ async function report(fixture, interest) {
   const [a, b] = await startTalk(fixture, interest);
   for (const text of ['rude 1', 'rude 2', 'rude 3']) await b.send(text);
   await a.waitForText('rude 3');
-  await a.$('.talk-header .button-danger').click(); // the first action
+  await a.press('.talk-header .button-danger', '.dialog'); // the first action
   assert.equal(await a.$('.evidence li').count(), 3);
   await a.$('.dialog footer .button-danger-filled').click();
   await a.$('#report-missing').waitFor();

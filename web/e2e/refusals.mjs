@@ -225,7 +225,7 @@ async function reportRefused(fixture, interest) {
   await Promise.all([a.waitForTalk(), b.waitForTalk()]);
   await b.send('rude');
   await a.waitForText('rude');
-  await a.$('.talk-header .button-danger').click();
+  await a.press('.talk-header .button-danger', '.dialog');
   await a.$('.radio').first().check();
   await a.$('.report textarea').fill('REFUSED');
   await a.$('.dialog footer .button-danger-filled').click();
@@ -334,7 +334,7 @@ async function sameEnd(fixture, interest) {
     },
     block: (a) => a.block(),
     report: async (a) => {
-      await a.$('.talk-header .button-danger').click();
+      await a.press('.talk-header .button-danger', '.dialog');
       await a.$('.radio').first().check();
       await a.$('.dialog footer .button-danger-filled').click();
       await a.$('.dialog').waitFor({ state: 'detached' });

@@ -251,7 +251,7 @@ export const en: Record<keyof typeof ko, Entry> = {
   'copy.done': 'Copied',
   'copy.failed': "Couldn't copy",
   'save.done': 'Saved',
-  'talk.offline.state': 'Not connected',
+  'talk.offline.state': 'Offline',
   'away.wait': 'Waiting for {name}',
   'hello.then': 'Your chat of {when}',
   'ice': 'You could start with',
