@@ -15,12 +15,14 @@ import { textsWalks } from './texts.mjs';
 import { leavingWalks } from './leaving.mjs';
 import { lobbyWalks } from './lobby.mjs';
 import { chatWalks } from './chat.mjs';
+import { topicsWalks } from './topics.mjs';
 
 const WALKS = {
   ...talkWalks,
   ...recoveryWalks,
   ...leavingWalks,
   ...chatWalks,
+  ...topicsWalks,
   ...refusalsWalks,
   ...textsWalks,
   ...imeWalks,
