@@ -133,7 +133,7 @@ export const en: Record<keyof typeof ko, Entry> = {
   'seek.paused': 'paused',
   'seek.offline.network': "You're offline. We'll keep looking when you're back",
   'seek.browse': 'Look around meanwhile',
-  'strip.interest': 'Looking for a chat about {interest}',
+  'strip.interest': 'Looking: {interest}',
   'strip.anyone': 'Looking for someone to chat with',
 
   'last': 'Recent chats',
