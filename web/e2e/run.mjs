@@ -13,17 +13,21 @@ import { pageWalks } from './page.mjs';
 import { refusalsWalks } from './refusals.mjs';
 import { textsWalks } from './texts.mjs';
 import { leavingWalks } from './leaving.mjs';
+import { lobbyWalks } from './lobby.mjs';
+import { chatWalks } from './chat.mjs';
 import { topicsWalks } from './topics.mjs';
 
 const WALKS = {
   ...talkWalks,
   ...recoveryWalks,
   ...leavingWalks,
+  ...chatWalks,
   ...topicsWalks,
   ...refusalsWalks,
   ...textsWalks,
   ...imeWalks,
   ...keyboardWalks,
+  ...lobbyWalks,
   ...pageWalks,
   ...axeWalks,
 };
