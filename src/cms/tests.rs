@@ -238,14 +238,31 @@ async fn a_stat_that_is_zero_or_unknown_is_not_shown() {
     let guest = node.newcomer("ko").await;
     let other = testing::Node::apart(&node).await;
     let (_tab, _again) = (node.socket(&guest).await, other.socket(&guest).await);
+    let mut sockets = Vec::new();
+    for _ in 0..3 {
+        sockets.push(node.socket(&node.newcomer("en").await).await);
+    }
+    let counted = async || {
+        let mut db = node.app.db.acquire().await.unwrap();
+        store::live_counts(&mut db, node.app.clock.now(), "UTC").await.unwrap().online
+    };
+    eventually("four people are counted", async || counted().await == Some(4)).await;
+    super::refresh_now(&node.app);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!shows(&node.get("/ko").await.text, "online"), "fewer than five people are not shown");
+    assert_eq!(node.get("/api/v1/stats").await.json()["items"][0]["value"], Value::Null);
+    sockets.push(node.socket(&node.newcomer("ko").await).await);
     let page = change(&node, "SELECT 1", "/ko", |html| shows(html, "online")).await;
-    assert!(page.text.contains("<dt>지금 함께 있어요</dt><dd><span>1</span><small>명</small></dd>"), "{}", page.text);
+    assert!(page.text.contains("<dt>지금 함께 있어요</dt><dd><span>5</span><small>명</small></dd>"), "{}", page.text);
     let stats = node.get("/api/v1/stats").await;
     assert_eq!(
         stats.json()["items"][0],
-        json!({"key": "online", "label": {"ko": "지금 함께 있어요", "en": "here now"}, "value": 1, "unit": "count"})
+        json!({"key": "online", "label": {"ko": "지금 함께 있어요", "en": "here now"}, "value": 5, "unit": "count"})
     );
     assert_eq!(text(&stats, "cache-control"), "no-store");
+    // A socket that closes is not counted any more.
+    sockets.pop();
+    change(&node, "SELECT 1", "/ko", |html| !shows(html, "online")).await;
 }
 
 #[tokio::test]

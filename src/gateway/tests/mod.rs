@@ -9,5 +9,6 @@ mod nodes;
 mod protocol;
 mod refusals;
 mod resume;
+mod silence;
 mod texts;
 mod wire;
