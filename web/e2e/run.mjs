@@ -13,11 +13,13 @@ import { pageWalks } from './page.mjs';
 import { refusalsWalks } from './refusals.mjs';
 import { textsWalks } from './texts.mjs';
 import { leavingWalks } from './leaving.mjs';
+import { presenceWalks } from './presence.mjs';
 
 const WALKS = {
   ...talkWalks,
   ...recoveryWalks,
   ...leavingWalks,
+  ...presenceWalks,
   ...refusalsWalks,
   ...textsWalks,
   ...imeWalks,
