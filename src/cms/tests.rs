@@ -242,11 +242,7 @@ async fn a_stat_that_is_zero_or_unknown_is_not_shown() {
     for _ in 0..3 {
         sockets.push(node.socket(&node.newcomer("en").await).await);
     }
-    let counted = async || {
-        let mut db = node.app.db.acquire().await.unwrap();
-        store::live_counts(&mut db, node.app.clock.now(), "UTC").await.unwrap().online
-    };
-    eventually("four people are counted", async || counted().await == Some(4)).await;
+    eventually("four people are counted", async || online(&node).await == Some(4)).await;
     super::refresh_now(&node.app);
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(!shows(&node.get("/ko").await.text, "online"), "fewer than five people are not shown");
@@ -279,6 +275,12 @@ async fn stale_stats_show_when_they_were_read() {
     assert!(page.text.contains(" UTC 기준</time>") && page.text.contains("<span>5</span>"));
     assert!(node.get("/api/v1/stats").await.json()["as_of"].is_string());
     change(&node, "ALTER TABLE site_stat_gone RENAME TO site_stat", "/", |html| !html.contains("<time")).await;
+}
+
+/// Returns the number of visitors with a socket, however few they are.
+async fn online(node: &Node) -> Option<i64> {
+    let mut db = node.app.db.acquire().await.unwrap();
+    store::live_counts(&mut db, node.app.clock.now(), "UTC").await.unwrap().online
 }
 
 /// Inserts one talk, begun at $1 by two visitors who had waited for $2 and 3 seconds.
@@ -450,12 +452,8 @@ async fn visitors_in_a_silent_talk_are_counted_until_they_leave() {
     let talk = node.talk(&one, &two).await;
     // Nobody wrote for ten minutes.
     sqlx::query("UPDATE visitor SET last_used_at = now() - interval '10 minutes'").execute(&node.app.db).await.unwrap();
-    let here = async || {
-        super::refresh_now(&node.app);
-        node.get("/api/v1/stats").await.json()["items"][0]["value"].clone()
-    };
-    eventually("both are counted", async || here().await == 2).await;
+    eventually("both are counted", async || online(&node).await == Some(2)).await;
     talk.a.close().await;
     talk.b.close().await;
-    eventually("nobody is", async || here().await.is_null()).await;
+    eventually("nobody is", async || online(&node).await == Some(0)).await;
 }

