@@ -16,6 +16,7 @@ import { leavingWalks } from './leaving.mjs';
 import { lobbyWalks } from './lobby.mjs';
 import { chatWalks } from './chat.mjs';
 import { topicsWalks } from './topics.mjs';
+import { presenceWalks } from './presence.mjs';
 
 const WALKS = {
   ...talkWalks,
@@ -23,6 +24,7 @@ const WALKS = {
   ...leavingWalks,
   ...chatWalks,
   ...topicsWalks,
+  ...presenceWalks,
   ...refusalsWalks,
   ...textsWalks,
   ...imeWalks,
