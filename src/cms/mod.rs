@@ -132,7 +132,10 @@ async fn read(db: &mut PgConnection, now: OffsetDateTime, time_zone: &str) -> sq
     let stored = store::stats(db).await?;
     let counts = store::live_counts(db, now, time_zone).await?;
     let stats = stored.into_iter().map(|stat| SiteStat {
-        value: stat.manual.or_else(|| counts.value(&stat.key)).filter(|value| *value > 0),
+        value: stat
+            .manual
+            .or_else(|| counts.value(&stat.key))
+            .filter(|value| *value >= model::smallest_shown(&stat.key)),
         key: stat.key,
         label: stat.label,
         unit: stat.unit,

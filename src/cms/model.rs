@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::limits::MIN_PEOPLE_SHOWN;
 use crate::locale::Locale;
 
 /// One section of the landing page. A title keeps the line breaks that an editor set.
@@ -242,9 +243,15 @@ pub struct SiteStat {
     #[schema(example = "online")]
     pub key: String,
     pub label: Label,
-    /// Null while it is not known. Never 0.
+    /// Null while it is not known, and for fewer than 5 people. Never 0.
     pub value: Option<i64>,
     pub unit: Unit,
+}
+
+/// Returns the smallest value with which a stat is shown. A handful of people is not shown: the
+/// number would say little about the site, and much about those few.
+pub(super) fn smallest_shown(key: &str) -> i64 {
+    if matches!(key, "online" | "waiting") { MIN_PEOPLE_SHOWN } else { 1 }
 }
 
 /// The label of a stat in both languages.

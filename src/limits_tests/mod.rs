@@ -66,7 +66,7 @@ const FOLDERS: [(&str, &str); 11] = [
 ];
 
 /// The limits that the client uses.
-const CLIENT_LIMITS: [(&str, &str); 8] = [
+const CLIENT_LIMITS: [(&str, &str); 10] = [
     ("rooms", "MAX_MESSAGE_CHARS"),
     ("rooms", "MAX_PAGE_ITEMS"),
     ("rooms", "TALK_READABLE_AFTER_END"),
@@ -75,6 +75,8 @@ const CLIENT_LIMITS: [(&str, &str); 8] = [
     ("matching", "MAX_REPORT_ENTRIES"),
     ("matching", "MAX_REPORT_NOTE_CHARS"),
     ("gateway", "HEARTBEAT_INTERVAL"),
+    ("gateway", "TALK_HEARTBEAT_INTERVAL"),
+    ("cms", "MIN_PEOPLE_SHOWN"),
 ];
 
 /// A constant as its source file describes it.
@@ -300,7 +302,12 @@ fn the_documents_have_the_same_figures() {
     let wire = "docs/WIRE.md";
     has(wire, format!("is `hello`, within {}", figure("gateway", "HELLO_TIMEOUT")));
     has(wire, format!("pings every {}", figure("gateway", "HEARTBEAT_INTERVAL")));
-    has(wire, format!("silent for {}", figure("gateway", "IDLE_TIMEOUT")));
+    has(wire, format!("and every {} while", figure("gateway", "TALK_HEARTBEAT_INTERVAL")));
+    has(wire, format!("nothing for {} in a talk", figure("gateway", "TALK_HEARTBEAT_INTERVAL")));
+    has(wire, format!("silent for {} does not count", figure("gateway", "TALK_SILENCE_TIMEOUT")));
+    has(wire, format!("always has {} to answer", figure("gateway", "PONG_TIMEOUT")));
+    has(wire, format!("silent for {} is closed", figure("gateway", "IDLE_TIMEOUT")));
+    has(wire, format!("is null below {}", figure("cms", "MIN_PEOPLE_SHOWN")));
     has(wire, format!("holds at most {}", figure("gateway", "MAX_FRAME_BYTES")));
     has(wire, format!("in more than {} fragments", figure("gateway", "MAX_FRAGMENTS")));
     has(wire, format!("written to it for {}", figure("gateway", "SOCKET_WRITE_TIMEOUT")));
@@ -324,6 +331,7 @@ fn the_documents_have_the_same_figures() {
     has(matching, format!("both have waited {}", figure("matching", "REMATCH_WAIT")));
     has(matching, format!("has {} to enter", figure("matching", "ENTRY_DEADLINE")));
     has(matching, format!("has {} to return", figure("matching", "RETURN_DEADLINE")));
+    has(matching, format!("silent for {}", figure("gateway", "TALK_SILENCE_TIMEOUT")));
     has(matching, format!("survives its connection by {}", figure("matching", "TICKET_GRACE")));
     let operations = "docs/OPERATIONS.md";
     has(operations, format!("`127.0.0.1:{}`", figure("config", "DEFAULT_LISTEN_PORT")));

@@ -254,7 +254,9 @@ impl Rounds {
         if scan == Scan::Full && self.tickets.len() > 1 {
             // New blocks between two full scans are found by the check inside the transaction.
             let visitors: Vec<VisitorId> = self.tickets.keys().copied().collect();
-            for (low, high) in moderation::blocks_among(db, &visitors).await? {
+            let blocks = moderation::blocks_among(db, &visitors).await?;
+            self.exclusions.clear_blocks();
+            for (low, high) in blocks {
                 self.exclusions.add_block(low, high);
             }
         }

@@ -36,6 +36,7 @@ use crate::accounts::Visitor;
 use crate::app::App;
 use crate::db::{self, Loader};
 use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
 use crate::ids::{Seq, VisitorId};
 use crate::moderation::{self, ReportReason};
 use crate::realtime::{NodeEvent, Topic};
@@ -257,8 +258,8 @@ pub async fn report(app: &App, who: &Visitor, new: NewReport) -> Result<Uuid> {
     .await
 }
 
-/// Blocks another member of a room: the two are never matched again. An open talk between them
-/// ends. In a talk this works for a day after its end.
+/// Blocks another member of a room: the two are not matched again. An open talk between them ends.
+/// In a talk this works for a day after its end.
 ///
 /// # Errors
 /// `not_found` if `sender` is not in the room, `bad_frame` if it is the visitor itself,
@@ -280,6 +281,24 @@ pub async fn block(app: &App, who: &Visitor, room: Uuid, sender: Uuid) -> Result
     .await
 }
 
+/// Takes back the visitor's block of another member of a room. The two can meet again, unless the
+/// other one has blocked the visitor too. A talk that ended stays ended, and a report stays. Does
+/// nothing if there is no block.
+///
+/// # Errors
+/// `not_found` if `sender` is not in the room, `unavailable`.
+pub async fn unblock(app: &App, who: &Visitor, room: Uuid, sender: Uuid) -> Result<()> {
+    let membership = rooms::membership(app, who, room).await?;
+    let mut tx = app.db.begin().await?;
+    let other = rooms::visitor_of(&mut tx, &membership, sender).await?;
+    if faults::on(Fault::BlockOfOthersUndone) {
+        moderation::unblock(&mut tx, other, who.id).await?;
+    }
+    moderation::unblock(&mut tx, who.id, other).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 /// Returns the visitor's open talk or waiting ticket. From now on this node tracks the ticket.
 ///
 /// # Errors
@@ -288,6 +307,18 @@ pub async fn current_activity(app: &App, who: &Visitor) -> Result<CurrentActivit
     let session = talks::open_session(app, who.id).await?;
     let seeking = if session.is_some() { None } else { adopt_ticket(app, who.id).await? };
     Ok(CurrentActivity { session, seeking })
+}
+
+/// Returns how the talk of a room ended, as the visitor's side sees it. `None` if the room is not a
+/// talk, or its talk is open.
+///
+/// # Errors
+/// `unavailable`.
+pub async fn end_reason(app: &App, who: &Visitor, room: &ChatRoom) -> Result<Option<EndReason>> {
+    if room.kind != RoomKind::Talk || room.closed_at.is_none() {
+        return Ok(None);
+    }
+    talks::end_reason(app, who.id, room.id).await
 }
 
 /// Records that a socket of the visitor joined or resumed a room. In a talk, the visitor's side has
@@ -314,6 +345,35 @@ pub fn connected(app: &App, visitor: VisitorId) {
 pub fn disconnected(app: &App, visitor: VisitorId) {
     app.matching.local.disconnected(visitor, app.clock.instant());
     app.matching.socket_closed.notify_one();
+}
+
+/// Returns `true` if a socket of the visitor on this node has entered a talk that is open, as far as
+/// this node knows.
+pub fn is_in_talk(app: &App, visitor: VisitorId) -> bool {
+    app.matching.local.is_in_talk(visitor)
+}
+
+/// Records that a client in a talk does not answer any more, while its socket is still open. If it
+/// was the visitor's last one, the partner is told at once.
+pub fn fell_silent(app: &App, visitor: VisitorId) {
+    if faults::on(Fault::SilenceIgnored) {
+        return;
+    }
+    app.matching.local.fell_silent(visitor, app.clock.instant());
+}
+
+/// Records that a client that had fallen silent was heard again. If its side was away, it has
+/// returned, and the partner is told within a second.
+pub fn heard_again(app: &App, visitor: VisitorId) {
+    if faults::on(Fault::SilentSideForgotten) {
+        return;
+    }
+    app.matching.local.heard_again(visitor);
+}
+
+/// Records that the socket of a silent client closed.
+pub fn closed_silently(app: &App, visitor: VisitorId) {
+    app.matching.local.closed_silently(visitor);
 }
 
 /// Tells other nodes that a visitor does not wait any more.

@@ -22,7 +22,7 @@ use crate::ids::VisitorId;
 /// It keeps a round fast in a large waiting pool.
 const MAX_COMPARED_CANDIDATES: usize = 32;
 
-/// Pairs that must not be matched: blocked for ever, or met recently.
+/// Pairs that must not be matched: blocked, or met recently.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Exclusions {
     recent: HashMap<VisitorId, HashMap<VisitorId, OffsetDateTime, NumberHasher>, NumberHasher>,
@@ -38,9 +38,14 @@ impl Exclusions {
         }
     }
 
-    /// Adds a block. It is mutual and permanent.
+    /// Adds a block. It is mutual.
     pub(super) fn add_block(&mut self, one: VisitorId, other: VisitorId) {
         self.blocked.insert((one.min(other), one.max(other)));
+    }
+
+    /// Removes all blocks, before they are read again: some can have been taken back.
+    pub(super) fn clear_blocks(&mut self) {
+        self.blocked.clear();
     }
 
     /// Removes what concerns only visitors who do not wait.

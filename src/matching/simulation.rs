@@ -34,7 +34,7 @@ impl Simulation {
         self.exclusions.add_recent(one, other, ended);
     }
 
-    /// Keeps two visitors apart for ever, because one has blocked the other.
+    /// Keeps two visitors apart, because one has blocked the other.
     pub fn block(&mut self, one: VisitorId, other: VisitorId) {
         self.exclusions.add_block(one, other);
     }

@@ -15,12 +15,14 @@ import { textsWalks } from './texts.mjs';
 import { leavingWalks } from './leaving.mjs';
 import { lobbyWalks } from './lobby.mjs';
 import { chatWalks } from './chat.mjs';
+import { presenceWalks } from './presence.mjs';
 
 const WALKS = {
   ...talkWalks,
   ...recoveryWalks,
   ...leavingWalks,
   ...chatWalks,
+  ...presenceWalks,
   ...refusalsWalks,
   ...textsWalks,
   ...imeWalks,

@@ -145,6 +145,24 @@ pub(in crate::matching) async fn of_room(db: &PgPool, room: RoomId, visitor: Vis
     .await
 }
 
+/// Returns how a visitor's talk ended, and the visitor that ended it, by its room. `None` if it is
+/// open or the room is not a talk of the visitor's.
+pub(in crate::matching) async fn end_of_room(
+    db: &PgPool,
+    room: RoomId,
+    visitor: VisitorId,
+) -> Result<Option<(EndReason, Option<VisitorId>)>> {
+    let row = sqlx::query!(
+        r#"SELECT reason AS "reason!", ended_by AS "ended_by: VisitorId" FROM random_session
+           WHERE room_id = $1 AND $2 IN (a, b) AND ended_at IS NOT NULL AND reason IS NOT NULL"#,
+        room as RoomId,
+        visitor as VisitorId
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| (EndReason::of_str(&row.reason), row.ended_by)))
+}
+
 /// Returns the open talk between two visitors. `None` if there is none.
 pub(in crate::matching) async fn open_between(db: &PgPool, one: VisitorId, other: VisitorId) -> Result<Option<TalkId>> {
     sqlx::query_scalar!(

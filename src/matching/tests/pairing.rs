@@ -249,7 +249,9 @@ fn visitors_who_met_recently_wait_for_others_first() {
     exclusions.add_block(VisitorId(2), VisitorId(3));
     assert_eq!(in_short(&pair(&[shy(1), shy(2), stranger], &exclusions, start())), [(1, 2, true)]);
     exclusions.add_block(VisitorId(1), VisitorId(2));
-    assert_eq!(in_short(&pair(&[shy(1), shy(2)], &exclusions, start())), [], "a block is permanent");
+    assert_eq!(in_short(&pair(&[shy(1), shy(2)], &exclusions, start())), [], "a block holds");
+    exclusions.clear_blocks();
+    assert_eq!(in_short(&pair(&[shy(1), shy(2)], &exclusions, start())), [(1, 2, true)], "it was taken back");
 }
 
 #[test]

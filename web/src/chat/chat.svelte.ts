@@ -38,6 +38,8 @@ export class Chat {
   constructor(options: SessionOptions) {
     this.session = new Session(options, {
       resume: () => [this.talk?.resumePoint ?? []].flat(),
+      // After a reload, the list of last talks knows of an open one before the first hello.
+      inTalk: () => (this.talk ? this.talk.state !== 'ended' : this.last.hasOpen()),
       hello: (ok) => this.#onHello(ok),
       event: (event) => this.#onEvent(event),
       connected: () => this.seek.goOn(),
@@ -190,7 +192,8 @@ export class Chat {
 
   #onNoOpenTalk(ok: HelloOk): void {
     if (this.talk && this.talk.state !== 'ended') {
-      this.talk.end('gone');
+      const { room } = this.talk;
+      this.talk.end(ok.rooms.find((resumed) => resumed.room === room)?.ended ?? 'gone');
       // Messages sent before the end, while this page was disconnected, can still be read.
       void this.talk.load();
     }

@@ -17,6 +17,8 @@ export interface SessionOptions {
 export interface SessionListener {
   /** The rooms to resume, read at each hello. */
   resume(): ResumePoint[];
+  /** Returns `true` while a talk is open, or may be. */
+  inTalk(): boolean;
   hello(ok: HelloOk): void;
   event(event: Event): void;
   /** The connection works, at first or again. */
@@ -59,8 +61,10 @@ export class Session {
       url: options.url,
       prepare: () => this.visitor.load(),
       resume: () => listener.resume(),
+      inTalk: () => listener.inTalk(),
       listener: {
         status: (status) => this.#onStatus(status),
+        silence: () => this.connection.onSilence(),
         hello: (ok) => this.#onHello(ok),
         event: (event) => this.#onEvent(event),
       },

@@ -299,7 +299,11 @@ export class Talk {
 
   /** Ends the talk on this page, whichever side ended it. With `silent` nothing is announced. */
   end(reason: TalkEndReason, silent = false): void {
-    if (this.state === 'ended') return;
+    if (this.state === 'ended') {
+      // A refused message can tell that the talk has ended before the server tells how.
+      if (this.endedBy === 'gone') this.endedBy = this.#isPartnersAction(reason) ? 'left' : reason;
+      return;
+    }
     this.state = 'ended';
     this.endedBy = this.safety.isPartners(reason) ? 'left' : reason;
     this.endedAt = Date.now();
