@@ -96,9 +96,6 @@ async function undo(fixture, interest) {
   await a.block();
   await b.waitForState('ended');
   assert.match(await a.$('.undo-strip .button').innerText(), /^되돌리기\s+(10|9|8)초$/);
-  await auditInEveryLook(a, 'a block that can be undone');
-  await a.page.setViewportSize(PHONE.viewport);
-  await a.page.evaluate(() => document.querySelector('button[lang=ko]')?.click());
   await a.press('.undo-strip .button', '.end-panel .said');
   assert.match(await a.$('.end-panel h2').innerText(), /되돌렸어요/);
   assert.notEqual(await a.focusedElement(), 'nowhere');
@@ -109,6 +106,8 @@ async function undo(fixture, interest) {
   // Without a press the offer goes away, and the panel says what happened.
   await a.$('.talk-header .icon-button').click();
   await a.press('.menu:popover-open .danger', '.undo-strip');
+  await auditInEveryLook(a, 'a block that can be undone');
+  await a.page.evaluate(() => document.querySelector('button[lang=ko]')?.click());
   await a.$('.undo-strip').waitFor({ state: 'detached' });
   assert.match(await a.$('.end-panel h2').innerText(), /^차단했어요/);
 }

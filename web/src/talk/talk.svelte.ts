@@ -301,7 +301,7 @@ export class Talk {
   end(reason: TalkEndReason, silent = false): void {
     if (this.state === 'ended') {
       // A refused message can tell that the talk has ended before the server tells how.
-      if (this.endedBy === 'gone') this.endedBy = this.#isPartnersAction(reason) ? 'left' : reason;
+      if (this.endedBy === 'gone') this.endedBy = this.safety.isPartners(reason) ? 'left' : reason;
       return;
     }
     this.state = 'ended';
