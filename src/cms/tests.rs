@@ -46,7 +46,7 @@ async fn both_pages_are_complete_without_a_script() {
             "/",
             Locale::En,
             [
-                "Talk with<br> someone you’ve<br> never met.",
+                "Chat with<br> someone you’ve<br> never met.",
                 "Do I need an account?",
                 "What we can’t do",
                 "Skip to content",
@@ -88,6 +88,40 @@ async fn both_pages_are_complete_without_a_script() {
             "{path} links the other language"
         );
     }
+}
+
+/// Calls `visit` with every text of a value that people read. `art` names a drawing.
+fn each_text(value: &Value, visit: &mut impl FnMut(&str)) {
+    match value {
+        Value::String(text) => visit(text),
+        Value::Array(items) => items.iter().for_each(|item| each_text(item, visit)),
+        Value::Object(fields) => {
+            fields.iter().filter(|(name, _)| *name != "art").for_each(|(_, item)| each_text(item, visit));
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn the_first_sections_use_one_word_for_one_thing() {
+    let mut read = 0;
+    for locale in Locale::ALL {
+        for section in model::built_in(locale) {
+            let section = serde_json::to_value(section).unwrap();
+            each_text(&section["content"], &mut |text| {
+                read += 1;
+                let lower = text.to_lowercase();
+                // "글" alone is a message. "글로", "글자" and "글쓰기" are other words.
+                let is_retired = |word: &str| {
+                    matches!(word, "talk" | "talks" | "talked" | "talking")
+                        || word.strip_prefix('글').is_some_and(|rest| !rest.starts_with(['로', '자', '쓰']))
+                };
+                let retired = lower.split(|c: char| !c.is_alphanumeric()).find(|word| is_retired(word));
+                assert_eq!(retired, None, "{text}");
+            });
+        }
+    }
+    assert!(read > 100, "{read} texts were read");
 }
 
 #[tokio::test]

@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::accounts::limits::{MAX_NAME_CHARS, MIN_AGE_YEARS};
+use crate::accounts::limits::{MAX_NAME_CHARS, MIN_AGE_YEARS, SESSION_IDLE_TIMEOUT};
 use crate::config::limits::{DEFAULT_STOP_SECS, MAX_STOP_SECS, MIN_STOP_SECS};
 use crate::locale::Locale;
 use crate::matching::limits::{MAX_REPORT_NOTE_CHARS, RETURN_DEADLINE};
 use crate::moderation::limits::MAX_REASON_CHARS;
 use crate::rooms::limits::{
-    DEFAULT_PAGE_ITEMS, MAX_PAGE_ITEMS, MAX_SEARCH_CHARS, MAX_TITLE_CHARS, MAX_TOPIC_CHARS, TALK_READABLE_AFTER_END,
+    DEFAULT_PAGE_ITEMS, EVIDENCE_NEWEST_ENTRIES, MAX_PAGE_ITEMS, MAX_SEARCH_CHARS, MAX_TITLE_CHARS, MAX_TOPIC_CHARS,
+    TALK_READABLE_AFTER_END,
 };
 use crate::testing::node;
 
@@ -258,11 +259,21 @@ fn the_texts_for_people_name_the_same_limits() {
         assert!(locale.strings().adults_only.contains(&age), "{locale:?}");
     }
     let with_age = ["rules.agree.1", "rulebook.age.h"];
-    let with_hours =
-        ["about.kept.say", "end.keep", "footer.keep", "hello.keep", "last.gone", "last.hint", "rulebook.leave"];
+    let with_hours = [
+        "about.kept.say",
+        "end.keep",
+        "end.keep.reported",
+        "footer.keep",
+        "hello.keep",
+        "last.gone",
+        "last.hint",
+        "rulebook.leave",
+    ];
+    let evidence = EVIDENCE_NEWEST_ENTRIES.to_string();
     for file in ["web/src/i18n/ko.ts", "web/src/i18n/en.ts"] {
         let texts = read(file);
         let named = with_age.map(|key| (key, &age)).into_iter().chain(with_hours.map(|key| (key, &hours)));
+        let named = named.chain([("report.seqs.hint", &evidence)]);
         for (key, figure) in named {
             let (_, text) = texts.split_once(&format!("  '{key}':")).unwrap_or_else(|| panic!("{file}: {key}"));
             // A long text is on the line after its key.
@@ -275,6 +286,9 @@ fn the_texts_for_people_name_the_same_limits() {
     {
         has(landing, text);
     }
+    let days = SESSION_IDLE_TIMEOUT.whole_days();
+    has(landing, format!("{days}일 동안 쓰지 않으면"));
+    has(landing, format!("{days} days without use"));
     has(landing, format!("{seconds}초 안에"));
     has(landing, format!("within {seconds} seconds"));
 }

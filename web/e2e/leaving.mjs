@@ -61,7 +61,6 @@ async function report(fixture, interest) {
   await a.waitForText('rude 3');
   await a.$('.talk-header .button-danger').click(); // the first action
   assert.equal(await a.$('.evidence li').count(), 3);
-  assert.equal(await a.$('.report .agree input').isChecked(), true);
   await a.$('.dialog footer .button-danger-filled').click();
   await a.$('#report-missing').waitFor();
   await a.$('.radio').first().check();
@@ -70,8 +69,13 @@ async function report(fixture, interest) {
   await a.$('.dialog footer .button-danger-filled').click(); // the second
   await a.$('.dialog').waitFor({ state: 'detached' });
   await Promise.all([a.waitForState('ended'), b.waitForState('ended')]);
-  assert.equal(await a.$('.end-panel h2').innerText(), '신고를 받았어요. 대화를 끝냈고 다시 만나지 않아요.');
-  assert.doesNotMatch(await b.$('.end-panel h2').innerText(), /report/i);
+  assert.equal(
+    await a.$('.end-panel h2').innerText(),
+    '신고가 접수됐어요. 대화가 끝났고, 이 사람과 다시 이어지지 않아요.',
+  );
+  assert.match(await a.$('.end-panel p').innerText(), /따로 보관돼요.*운영자만/, 'what was reported is not deleted');
+  assert.match(await b.$('.end-panel h2').innerText(), / left the chat$/, 'as the dialog has promised');
+  assert.doesNotMatch(await b.$('.end-panel').innerText(), /moderat|review/i);
   assert.notEqual(await a.focusedElement(), 'nowhere');
 }
 

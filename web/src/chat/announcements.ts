@@ -39,7 +39,7 @@ export function endSentence(talk: Talk): string {
   if (talk.blocked) return t('end.blocked');
   if (talk.leftByMe) return t('end.by_me');
   if (talk.endedBy === 'left' || talk.endedBy === 'next') return t('end.left', { name });
-  if (talk.endedBy === 'lost') return t('end.lost', { name });
+  if (talk.endedBy === 'lost') return t('end.lost');
   if (talk.endedBy === 'moderator') return t('end.moderator');
   return t('end.over');
 }

@@ -238,10 +238,10 @@ describe('the end', () => {
   it.each([
     ['left', 'Green Otter left the chat'],
     ['next', 'Green Otter left the chat'],
-    ['lost', "Green Otter didn't come back, so the talk has ended"],
+    ['lost', "The connection didn't come back, so the chat has ended"],
     ['report', 'Green Otter left the chat'],
     ['block', 'Green Otter left the chat'],
-    ['moderator', 'A moderator ended the talk'],
+    ['moderator', 'A moderator ended the chat'],
   ] as const)('by %s shows: %s', async (reason, words) => {
     await startTalk();
     await server().event({ type: 'ended', session: 's1', reason });
@@ -256,13 +256,15 @@ describe('the end', () => {
     expect([router.route.name, chat.talk?.state, chat.seek.phase]).toEqual(['talk', 'ended', 'idle']);
   });
 
-  it('by a report with a block shows thanks and both effects', async () => {
+  it('by a report shows thanks and both effects', async () => {
     await startTalk();
     const done = chat.talk?.report({ reason: 'spam', seqs: [], block: true });
     await server().event({ type: 'ended', session: 's1', reason: 'report' });
     await server().answer('report', { report: 'x' });
     await done;
-    expect(chat.talk && endSentence(chat.talk)).toBe("Thanks. The chat has ended and you won't meet them again.");
+    expect(chat.talk && endSentence(chat.talk)).toBe(
+      "Thanks, we have your report. The chat has ended and you won't be paired again.",
+    );
     expect(chat.talk?.blocked).toBe(true);
   });
 
@@ -272,7 +274,7 @@ describe('the end', () => {
     expect(server().frames('block')[0]).toMatchObject({ room: 'r1', sender: 'them' });
     await server().event({ type: 'ended', session: 's1', reason: 'block' });
     await server().answer('block', {});
-    expect(chat.talk && endSentence(chat.talk)).toBe("Blocked. You won't meet this person again.");
+    expect(chat.talk && endSentence(chat.talk)).toBe("Blocked. We won't pair you again in this browser.");
   });
 
   it('by an own report or block in another tab is known here and after a reload', async () => {
@@ -280,7 +282,9 @@ describe('the end', () => {
     // As the other tab writes it.
     new LastTalks(deviceStore).recordActions('s1', { reported: true, blocked: true });
     await server().event({ type: 'ended', session: 's1', reason: 'report' });
-    expect(chat.talk && endSentence(chat.talk)).toBe("Thanks. The chat has ended and you won't meet them again.");
+    expect(chat.talk && endSentence(chat.talk)).toBe(
+      "Thanks, we have your report. The chat has ended and you won't be paired again.",
+    );
     const known = chat.last.find('s1');
     const read = known && chat.archivedTalk(known);
     expect([read?.reported, read?.blocked]).toEqual([true, true]);

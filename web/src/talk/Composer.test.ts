@@ -94,6 +94,8 @@ describe('the composer', () => {
     expect(screen.queryByText(/characters left/)).toBeNull();
     await user.paste('😀');
     expect(screen.getByText('200 characters left')).toBeTruthy();
+    await user.paste('가'.repeat(200));
+    expect(screen.getByText("That's the limit")).toBeTruthy();
   });
 
   it('refuses a text that is too long and keeps it', async () => {
@@ -122,11 +124,11 @@ describe('the composer', () => {
     await user.paste('\u3164\u200b');
     await user.keyboard('{Enter}');
     expect(send).not.toHaveBeenCalled();
-    expect(screen.getByText('Write at least one character that can be seen.')).toBeTruthy();
+    expect(screen.getByText('Write at least one visible character.')).toBeTruthy();
     expect(field.getAttribute('aria-invalid')).toBe('true');
     await user.type(field, 'hi{Enter}');
     expect(send).toHaveBeenCalledOnce();
-    expect(screen.queryByText('Write at least one character that can be seen.')).toBeNull();
+    expect(screen.queryByText('Write at least one visible character.')).toBeNull();
   });
 
   it('gets back a message that the server refused, with the reason', async () => {
