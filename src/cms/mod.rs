@@ -1,4 +1,4 @@
-//! The landing page: sections and stats. Pages are rendered from a snapshot in memory; requests run
+//! The landing page and the pages about the site: sections and stats. Pages are rendered from a snapshot in memory; requests run
 //! no SQL.
 mod formatted_stat;
 pub mod limits;

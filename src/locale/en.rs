@@ -2,6 +2,7 @@
 use super::Strings;
 
 pub(super) static STRINGS: Strings = Strings {
+    tag: "en",
     brand: "Maju",
     language_name: "English",
     open_graph_locale: "en_US",
@@ -27,6 +28,11 @@ pub(super) static STRINGS: Strings = Strings {
     seconds: "s",
     minutes: "min",
     stats_as_of: |time| format!("as of {time} UTC"),
+    about_legend: "About this site",
+    about_rules: "Rules",
+    about_privacy: "Privacy",
+    about_terms: "Terms",
+    about_contact: "Contact",
     colors: [
         ("pine", "Green"),
         ("persimmon", "Orange"),

@@ -2,6 +2,7 @@
 use super::Strings;
 
 pub(super) static STRINGS: Strings = Strings {
+    tag: "ko",
     brand: "마주",
     language_name: "한국어",
     open_graph_locale: "ko_KR",
@@ -27,6 +28,11 @@ pub(super) static STRINGS: Strings = Strings {
     seconds: "초",
     minutes: "분",
     stats_as_of: |time| format!("{time} UTC 기준"),
+    about_legend: "이용 안내",
+    about_rules: "이용 규칙",
+    about_privacy: "개인정보",
+    about_terms: "이용 약관",
+    about_contact: "문의",
     colors: [
         ("pine", "초록"),
         ("persimmon", "주황"),

@@ -20,6 +20,19 @@ fn the_page_gets_its_language_and_theme() {
     );
 }
 
+#[test]
+fn a_chosen_theme_decides_the_colour_of_the_bars() {
+    let source = super::files::page_source().unwrap_or_else(|| {
+        assert!(NO_CLIENT);
+        format!(r#"<meta media="{}" /><meta media="{}" />"#, super::LIGHT_BARS, super::DARK_BARS)
+    });
+    let colours = |theme| {
+        let page = super::with_appearance(&source, Appearance { locale: Locale::Ko, theme });
+        [page.matches("content=\"#fbf9f4\"").count(), page.matches("content=\"#14130f\"").count()]
+    };
+    assert_eq!(Theme::ALL.map(colours), [[1, 1], [2, 0], [0, 2]]);
+}
+
 /// Decompresses a body.
 fn decompressed(coding: &str, body: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
@@ -35,7 +48,7 @@ fn decompressed(coding: &str, body: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn every_page_and_file_is_sent_in_an_encoding_that_the_client_accepts() {
     let node = testing::node().await;
-    let mut paths = vec!["/", "/ko", "/nothing/here"];
+    let mut paths = vec!["/", "/ko", "/en/privacy", "/nothing/here"];
     if !NO_CLIENT {
         paths.extend(["/chat", "/chat/s/1", &assets::entry("src/landing/main.ts").unwrap().script]);
     }
