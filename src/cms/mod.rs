@@ -8,6 +8,8 @@ mod routes;
 mod snapshot;
 mod store;
 #[cfg(test)]
+mod page_tests;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

@@ -33,6 +33,10 @@ pub(super) static STRINGS: Strings = Strings {
     about_privacy: "Privacy",
     about_terms: "Terms",
     about_contact: "Contact",
+    no_script_heading: "Chatting needs JavaScript.",
+    no_script_about: "Maju is where two people who have never met chat in writing, without names.",
+    no_script_reason: "Messages travel over an open connection. Please turn on JavaScript in your browser and open this page again. All other pages work without it.",
+    no_script_again: "Open again",
     colors: [
         ("pine", "Green"),
         ("persimmon", "Orange"),

@@ -69,6 +69,11 @@ pub struct Strings {
     pub about_privacy: &'static str,
     pub about_terms: &'static str,
     pub about_contact: &'static str,
+    /// What the chat shows without JavaScript: what it is, why it needs scripts, how to go on.
+    pub no_script_heading: &'static str,
+    pub no_script_about: &'static str,
+    pub no_script_reason: &'static str,
+    pub no_script_again: &'static str,
     /// The colours of aliases: key and name.
     pub colors: [(&'static str, &'static str); 8],
     /// The animals of aliases: key and name. None of them is an insult in any language.
