@@ -167,7 +167,10 @@ FROM jsonb_array_elements($contact_ko$[
 {"kind": "markdown", "content": {"title": "대화 중에 생긴 일",
   "text": "대화 화면의 ‘신고’를 눌러 주세요. 메시지가 함께 전달돼서 말로 설명하지 않아도 되고, 끝난 뒤 24시간 안에도 할 수 있어요."}},
 {"kind": "markdown", "content": {"title": "급하면 여기로 먼저",
-  "text": "- 경찰 112\n- 자살 예방 상담 109\n- 청소년 상담 1388"}}
+  "lines": [
+    {"name": "경찰", "number": "112"},
+    {"name": "자살 예방 상담", "number": "109"},
+    {"name": "청소년 상담", "number": "1388"}]}}
 ]$contact_ko$::jsonb) WITH ORDINALITY AS listed (section, number);
 
 INSERT INTO page_section (page, locale, kind, position, content)
@@ -185,5 +188,8 @@ FROM jsonb_array_elements($contact_en$[
 {"kind": "markdown", "content": {"title": "Something in a chat",
   "text": "Use Report in the chat. The messages go along, so you don’t have to explain, and you can still do it for 24 hours after the end."}},
 {"kind": "markdown", "content": {"title": "If it’s urgent (in Korea)",
-  "text": "- Police 112\n- Crisis line 109\n- Youth line 1388"}}
+  "lines": [
+    {"name": "Police", "number": "112"},
+    {"name": "Crisis line", "number": "109"},
+    {"name": "Youth line", "number": "1388"}]}}
 ]$contact_en$::jsonb) WITH ORDINALITY AS listed (section, number);

@@ -253,11 +253,14 @@ pub struct Action {
     pub side: String,
 }
 
-/// Plain paragraphs and lists with a title.
+/// Plain paragraphs and lists with a title, and telephone lines below them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Prose {
     pub title: String,
+    #[serde(default)]
     pub text: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<HelpLine>,
 }
 
 impl Prose {

@@ -3,7 +3,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 
-use super::model::{self, Block, Page, PageSection, Prose};
+use super::model::{self, Block, HelpLine, Page, PageSection, Prose};
 use super::page;
 use crate::accounts::RULES_VERSION;
 use crate::config::Contact;
@@ -119,6 +119,10 @@ async fn the_pages_about_the_site_are_complete_without_a_script() {
                     other => panic!("{other:?}"),
                 };
                 assert!(html.contains(&format!(">{title}</h")), "{title}");
+                if let PageSection::Markdown(prose) = section {
+                    let link = |line: &HelpLine| format!(r#"<a href="tel:{0}">{0}</a>"#, line.number);
+                    assert!(prose.lines.iter().all(|line| html.contains(&link(line))), "{title}");
+                }
                 for block in blocks {
                     match block {
                         Block::Paragraph(text) => assert!(html.contains(&format!(">{text}</p>")), "{text}"),
@@ -251,7 +255,7 @@ fn the_rules_page_is_the_edition_that_visitors_accept() {
 
 #[test]
 fn a_block_is_a_list_if_every_line_is_an_item() {
-    let prose = |text: &str| Prose { title: String::new(), text: text.to_owned() };
+    let prose = |text: &str| Prose { title: String::new(), text: text.to_owned(), lines: Vec::new() };
     let mixed = prose("one\n\n- a\n-  b\n\n\n- c\nd\n\n");
     let expected = [Block::Paragraph("one"), Block::List(vec!["a", "b"]), Block::Paragraph("- c\nd")];
     assert_eq!(mixed.blocks(), expected);
