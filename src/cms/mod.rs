@@ -4,11 +4,11 @@ mod formatted_stat;
 pub mod limits;
 mod model;
 mod page;
+#[cfg(test)]
+mod page_tests;
 mod routes;
 mod snapshot;
 mod store;
-#[cfg(test)]
-mod page_tests;
 #[cfg(test)]
 mod tests;
 

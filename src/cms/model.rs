@@ -63,6 +63,20 @@ impl Page {
             _ => format!("/{}", self.name()),
         }
     }
+
+    /// Returns this page in each language as `hreflang` and path, and `x-default` for readers of
+    /// other languages.
+    pub fn alternates(self) -> Vec<(&'static str, String)> {
+        let mut alternates: Vec<_> = Locale::ALL.map(|locale| (locale.tag(), self.path(locale))).into();
+        alternates.push(("x-default", self.neutral_path()));
+        alternates
+    }
+
+    /// Returns the links to the pages about the site: the page's path, its name, and whether it is
+    /// this page.
+    pub fn about_links(self, locale: Locale) -> Vec<(String, &'static str, bool)> {
+        Self::ABOUT.map(|page| (page.path(locale), page.label(locale.strings()), page == self)).into()
+    }
 }
 
 /// One section of a page. A title keeps the line breaks that an editor set.

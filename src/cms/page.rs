@@ -16,7 +16,7 @@ use super::snapshot::Snapshot;
 use crate::config::{Config, Contact};
 use crate::http::assets::{self, Entry};
 use crate::http::{Appearance, CachedBody, HTML, Theme};
-use crate::locale::{Locale, Strings};
+use crate::locale::Strings;
 
 /// The entry of the build whose script and styles all pages link.
 const ENTRY: &str = "src/landing/main.ts";

@@ -57,8 +57,14 @@ async fn the_address_without_a_language_answers_in_the_readers() {
         assert_eq!(text(&page, "cache-control"), "private, no-cache");
         for (path, target) in [("/rules", "rules"), ("/contact", "contact")] {
             let answer = get(&node, path, headers).await;
-            assert_eq!((answer.status, text(&answer, "location")), (StatusCode::SEE_OTHER, &*format!("/{tag}/{target}")));
-            assert_eq!((vary(&answer), text(&answer, "cache-control")), ("Cookie, Accept-Language".to_owned(), "private, no-cache"));
+            assert_eq!(
+                (answer.status, text(&answer, "location")),
+                (StatusCode::SEE_OTHER, &*format!("/{tag}/{target}"))
+            );
+            assert_eq!(
+                (vary(&answer), text(&answer, "cache-control")),
+                ("Cookie, Accept-Language".to_owned(), "private, no-cache")
+            );
         }
     }
 }
@@ -201,7 +207,11 @@ async fn the_manifest_lists_icons_of_the_size_it_says() {
     for icon in manifest["icons"].as_array().unwrap() {
         let (path, sizes) = (icon["src"].as_str().unwrap(), icon["sizes"].as_str().unwrap());
         let file = node.get(path).await;
-        assert_eq!((file.status, text(&file, "content-type")), (StatusCode::OK, icon["type"].as_str().unwrap()), "{path}");
+        assert_eq!(
+            (file.status, text(&file, "content-type")),
+            (StatusCode::OK, icon["type"].as_str().unwrap()),
+            "{path}"
+        );
         if sizes != "any" {
             // The header of a PNG has its width and height after 16 bytes.
             let number = |at: usize| u32::from_be_bytes(file.bytes[at..at + 4].try_into().unwrap());

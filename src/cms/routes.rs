@@ -59,9 +59,8 @@ fn with_page(router: Router<App>, page: Page) -> Router<App> {
         router.route(&neutral, get(move |request: HeaderMap| async move { redirect(page, &request) }))
     };
     Locale::ALL.into_iter().fold(router, |router, locale| {
-        let serve = move |State(app): State<App>, request: HeaderMap| async move {
-            in_language(&app, page, locale, &request)
-        };
+        let serve =
+            move |State(app): State<App>, request: HeaderMap| async move { in_language(&app, page, locale, &request) };
         let path = page.path(locale);
         router.route(&format!("{path}/"), get(serve)).route(&path, get(serve))
     })
@@ -111,8 +110,7 @@ async fn sitemap(State(app): State<App>, request: HeaderMap) -> Response {
     let link = |tag: &str, path: &str| format!(r#"<xhtml:link rel="alternate" hreflang="{tag}" href="{site}{path}"/>"#);
     let mut pages = String::new();
     for page in Page::ALL {
-        let links: String = Locale::ALL.into_iter().map(|locale| link(locale.tag(), &page.path(locale))).collect();
-        let links = links + &link("x-default", &page.neutral_path());
+        let links: String = page.alternates().iter().map(|(tag, path)| link(tag, path)).collect();
         pages.extend(Locale::ALL.map(|locale| format!("<url><loc>{site}{}</loc>{links}</url>\n", page.path(locale))));
     }
     let namespaces =

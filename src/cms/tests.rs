@@ -211,9 +211,12 @@ async fn an_invalid_section_is_left_out_and_an_empty_page_shows_the_built_in_sec
     assert_eq!(page.status, StatusCode::OK);
     assert!(page.text.contains("id=\"safety\"") && !page.text.contains("href=\"#faq\""));
     assert!(node.get("/ko").await.text.contains("id=\"faq\""), "the other language has its own");
-    let page = change(&node, "UPDATE page_section SET visible = false WHERE locale = 'en' AND page = 'landing'", "/en", |html| {
-        html.contains("id=\"faq\"")
-    })
+    let page = change(
+        &node,
+        "UPDATE page_section SET visible = false WHERE locale = 'en' AND page = 'landing'",
+        "/en",
+        |html| html.contains("id=\"faq\""),
+    )
     .await;
     assert!(page.text.contains("id=\"start\""), "the built-in sections");
 }

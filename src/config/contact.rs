@@ -34,7 +34,8 @@ impl Contact {
         let is_label = |label: &str| {
             !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') && !label.starts_with('-')
         };
-        let is_mail = !name.is_empty() && name.chars().all(is_name) && host.contains('.') && host.split('.').all(is_label);
+        let is_mail =
+            !name.is_empty() && name.chars().all(is_name) && host.contains('.') && host.split('.').all(is_label);
         if is_mail { Ok(Self::Mail(mail.to_owned())) } else { Err(wrong()) }
     }
 

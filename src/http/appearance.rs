@@ -6,9 +6,8 @@ use crate::locale::{Locale, Strings, cookie, header_list};
 /// Returns `true` if the answer to a request can be a page: `Accept` names HTML, or it does not
 /// name JSON.
 pub fn wants_page(headers: &HeaderMap) -> bool {
-    let accepted: Vec<&str> = header_list(headers, &header::ACCEPT)
-        .map(|range| range.split(';').next().unwrap_or_default().trim())
-        .collect();
+    let accepted: Vec<&str> =
+        header_list(headers, &header::ACCEPT).map(|range| range.split(';').next().unwrap_or_default().trim()).collect();
     let names_html = accepted.iter().any(|range| range.eq_ignore_ascii_case("text/html"));
     names_html || !accepted.iter().any(|range| range.to_ascii_lowercase().ends_with("json"))
 }

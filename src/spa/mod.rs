@@ -67,7 +67,8 @@ impl NoScript {
 fn with_appearance(source: &str, appearance: Appearance) -> String {
     let tag = format!(r#"<html lang="{}" data-theme="{}">"#, appearance.locale.tag(), appearance.theme.name());
     let no_script = NoScript::of(appearance.locale).render();
-    let no_script = no_script.inspect_err(|why| tracing::error!(error.cause = %why, "cannot render the page without JavaScript"));
+    let no_script =
+        no_script.inspect_err(|why| tracing::error!(error.cause = %why, "cannot render the page without JavaScript"));
     let no_script = format!("<noscript>{}</noscript>", no_script.unwrap_or_default());
     let page = source.replacen(HTML_TAG, &tag, 1).replacen(NO_SCRIPT, &no_script, 1);
     match appearance.theme {

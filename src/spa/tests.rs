@@ -140,7 +140,8 @@ async fn the_clients_page_is_in_the_readers_language_from_its_first_byte() {
         let page = node.send(request.body(Body::empty()).unwrap()).await;
         assert!(page.text.contains(r#"<html lang="en" data-theme="light">"#), "{path}");
         let without_script = page.text.split("<noscript>").last().unwrap().split("</noscript>").next().unwrap();
-        for part in ["<h1>Chatting needs JavaScript.</h1>", "<h2>대화하려면 자바스크립트가 필요해요.</h2>"] {
+        for part in ["<h1>Chatting needs JavaScript.</h1>", "<h2>대화하려면 자바스크립트가 필요해요.</h2>"]
+        {
             assert!(without_script.contains(part), "{path}: {without_script}");
         }
         for link in ["/en", "/en/rules", "/en/privacy", "/en/contact", "/ko", "/chat"] {
