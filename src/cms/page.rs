@@ -1,4 +1,5 @@
-//! The landing page and the 404 page as HTML, and the structured data for search engines.
+//! The pages as HTML: landing, the pages about the site, 404; and the structured data for search
+//! engines.
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -10,18 +11,79 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::formatted_stat::FormattedStat;
-use super::model::{Art, Icon, PageSection, Side, SiteStat, StatsSection, Unit};
+use super::model::{Art, Block, Icon, Intro, Page, PageSection, Side, SiteStat, StatsSection, Unit};
 use super::snapshot::Snapshot;
+use crate::config::{Config, Contact};
 use crate::http::assets::{self, Entry};
 use crate::http::{Appearance, CachedBody, HTML, Theme};
 use crate::locale::Strings;
 
-/// The entry of the build whose script and styles both pages link.
+/// The entry of the build whose script and styles all pages link.
 const ENTRY: &str = "src/landing/main.ts";
 
-/// Renders the landing page of a snapshot. `site` is the public URL without a slash at its end.
-pub(super) fn landing(snapshot: &Snapshot, appearance: Appearance, site: &str) -> askama::Result<String> {
-    let sections = snapshot.sections(appearance.locale);
+/// Renders a page of a snapshot.
+pub(super) fn render(
+    snapshot: &Snapshot,
+    page: Page,
+    appearance: Appearance,
+    config: &Config,
+) -> askama::Result<String> {
+    match page {
+        Page::Landing => landing(snapshot, appearance, config),
+        _ => about(snapshot, page, appearance, config),
+    }
+}
+
+/// Renders a page about the site.
+fn about(snapshot: &Snapshot, page: Page, appearance: Appearance, config: &Config) -> askama::Result<String> {
+    let sections = snapshot.sections(page, appearance.locale);
+    let intro = sections.iter().find_map(|section| match section {
+        PageSection::Intro(intro) => Some(intro),
+        _ => None,
+    });
+    let strings = appearance.locale.strings();
+    let heading = intro.map_or(page.label(strings), |intro| &intro.title);
+    let about = About {
+        appearance,
+        strings,
+        entry: assets::entry(ENTRY),
+        site: &config.site.url,
+        page,
+        title: format!("{} · {}", single_line(heading), strings.brand),
+        heading,
+        intro,
+        sections,
+        contact: config.contact.as_ref(),
+    };
+    about.render()
+}
+
+#[derive(Template)]
+#[template(path = "about.html")]
+struct About<'a> {
+    appearance: Appearance,
+    strings: &'static Strings,
+    entry: Option<&'static Entry>,
+    site: &'a str,
+    page: Page,
+    title: String,
+    heading: &'a str,
+    intro: Option<&'a Intro>,
+    sections: &'a [PageSection],
+    contact: Option<&'a Contact>,
+}
+
+impl About<'_> {
+    /// Returns the anchors for the header: this page has none.
+    fn links(&self) -> Vec<(&'static str, &'static str)> {
+        Vec::new()
+    }
+}
+
+/// Renders the landing page.
+fn landing(snapshot: &Snapshot, appearance: Appearance, config: &Config) -> askama::Result<String> {
+    let site = &config.site.url;
+    let sections = snapshot.sections(Page::Landing, appearance.locale);
     let hero = sections.iter().find_map(|section| match section {
         PageSection::Hero(hero) => Some((single_line(&hero.title), single_line(&hero.lead))),
         _ => None,
@@ -34,10 +96,12 @@ pub(super) fn landing(snapshot: &Snapshot, appearance: Appearance, site: &str) -
         strings,
         entry: assets::entry(ENTRY),
         site,
+        page: Page::Landing,
         title: if title.is_empty() { brand.to_owned() } else { format!("{brand}: {}", title.trim_end_matches('.')) },
         structured_data: structured_data(sections, appearance, site),
         lead,
         sections,
+        contact: config.contact.as_ref(),
         stats: &snapshot.contents().stats,
         as_of: snapshot.contents().as_of,
     };
@@ -51,11 +115,13 @@ struct Landing<'a> {
     strings: &'static Strings,
     entry: Option<&'static Entry>,
     site: &'a str,
+    page: Page,
     title: String,
     lead: String,
     /// JSON-LD, escaped for a script element.
     structured_data: String,
     sections: &'a [PageSection],
+    contact: Option<&'a Contact>,
     stats: &'a [SiteStat],
     as_of: Option<OffsetDateTime>,
 }
@@ -112,11 +178,12 @@ fn single_line(text: &str) -> String {
 /// (schema.org).
 fn structured_data(sections: &[PageSection], appearance: Appearance, site: &str) -> String {
     let url = format!("{site}{}", appearance.home_path());
+    let other_names: Vec<&str> = appearance.locale.others().map(|locale| locale.strings().brand).collect();
     let mut graph = vec![json!({
         "@type": "WebSite",
         "@id": format!("{url}#site"),
         "name": appearance.locale.strings().brand,
-        "alternateName": appearance.locale.other().strings().brand,
+        "alternateName": other_names,
         "url": url,
         "inLanguage": appearance.locale.tag(),
     })];

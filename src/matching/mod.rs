@@ -40,7 +40,7 @@ use crate::text;
 use limits::{MAX_REPORT_ENTRIES, MAX_REPORT_NOTE_CHARS};
 use model::TalkId;
 
-pub use model::{CurrentActivity, EndReason, OpenSession, Seek, Seeking};
+pub use model::{CurrentActivity, EndReason, OpenSession, Seek, Seeking, TRANSLATES};
 #[cfg(test)]
 pub use model::{Own, Pairing, Partner, PartnerState, SeekingRef, TalkEvent, TalkState};
 

@@ -27,6 +27,10 @@ pub(super) struct TalkId(pub i64);
 /// Age in seconds at which the lease of a node has expired, by the clock of Postgres.
 pub(super) const LEASE_TIMEOUT_SECS: f64 = 3.0;
 
+/// Whether this service has a translator. No provider can be configured yet, so `translate` of a
+/// seek has no effect, and pages do not offer it.
+pub const TRANSLATES: bool = false;
+
 /// What a visitor looks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seek {
@@ -40,7 +44,7 @@ pub struct Seek {
 
 impl Seek {
     /// Checks a seek and normalizes it: interests become NFC, trimmed and lowercase; duplicates are
-    /// removed.
+    /// removed; `translate` is dropped unless [`TRANSLATES`].
     ///
     /// # Errors
     /// `bad_frame` with the field that is over its limit or not valid.
@@ -72,7 +76,7 @@ impl Seek {
                 languages.push(tag);
             }
         }
-        Ok(Self { interests, languages, translate: self.translate })
+        Ok(Self { interests, languages, translate: self.translate && TRANSLATES })
     }
 }
 

@@ -38,7 +38,7 @@ async function narrow(fixture, interest) {
     }
   }
   const c = await fixture.person('en', small);
-  for (const path of ['/', '/ko', '/chat', '/nowhere']) {
+  for (const path of ['/en', '/ko', '/chat', '/nowhere']) {
     await c.page.goto(path);
     await c.$('h1').first().waitFor();
     for (const size of ['100%', '200%']) {
@@ -155,7 +155,7 @@ async function forced(fixture, interest) {
 
 async function noScripts(fixture) {
   const a = await fixture.person('en', { javaScriptEnabled: false });
-  await a.page.goto('/');
+  await a.page.goto('/en');
   assert.ok((await a.$('h1').first().innerText()).length > 0);
   await a.$('a[href="/chat"], form[action="/chat"] button').first().click();
   await a.page.waitForURL('**/chat');

@@ -10,6 +10,7 @@ import { keyboardWalks } from './keyboard.mjs';
 import { recoveryWalks } from './recovery.mjs';
 import { talkWalks } from './talk.mjs';
 import { pageWalks } from './page.mjs';
+import { sitePagesWalks } from './pages.mjs';
 import { refusalsWalks } from './refusals.mjs';
 import { textsWalks } from './texts.mjs';
 import { leavingWalks } from './leaving.mjs';
@@ -23,6 +24,7 @@ const WALKS = {
   ...imeWalks,
   ...keyboardWalks,
   ...pageWalks,
+  ...sitePagesWalks,
   ...axeWalks,
 };
 const LIMIT_MS = process.env.E2E_GRID === 'full' ? 600_000 : 120_000;

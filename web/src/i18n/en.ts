@@ -20,6 +20,9 @@ export const en: Record<keyof typeof ko, Entry> = {
   'footer.say': "A place to chat with someone you've never met, without names.",
   'footer.keep':
     "After a chat ends, both of you can read it for 24 hours. Then it's deleted, apart from messages in a report.",
+  'footer.privacy': 'Privacy',
+  'footer.terms': 'Terms',
+  'footer.contact': 'Contact',
   'close': 'Close',
   'cancel': 'Cancel',
   'reload': 'Reload',

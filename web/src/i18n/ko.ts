@@ -20,6 +20,9 @@ export const ko = {
   'footer.say': '처음 만난 사람과 이름 없이 이야기하는 곳이에요.',
   'footer.keep':
     '대화가 끝나면 24시간 동안 둘이 다시 볼 수 있고, 그 뒤에는 지워져요. 신고에 담긴 메시지만 따로 보관돼요.',
+  'footer.privacy': '개인정보',
+  'footer.terms': '이용 약관',
+  'footer.contact': '문의',
   'close': '닫기',
   'cancel': '취소',
   'reload': '새로고침',

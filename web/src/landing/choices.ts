@@ -14,11 +14,11 @@ export function keepChoices(page: Document = document): void {
   page.addEventListener('click', (event) => {
     const link = event.target instanceof Element ? event.target.closest('a') : null;
     if (!link) return;
-    // A person followed the link to the other language.
+    // A person followed the link to another language.
     if (link.hreflang) cookies.set('maju_locale', link.hreflang);
-    // A reader of the Korean page chats in Korean, whatever the browser prefers. English is also
-    // the default, so it is no choice.
-    else if (link.pathname === '/chat' && root.lang === 'ko' && !cookies.get('maju_locale'))
-      cookies.set('maju_locale', 'ko');
+    // Who reads the page of a language chats in it, whatever the browser prefers. The address
+    // without a language has the one that the browser prefers, so it is no choice.
+    else if (link.pathname === '/chat' && page.location.pathname !== '/' && !cookies.get('maju_locale'))
+      cookies.set('maju_locale', root.lang);
   });
 }
