@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use self::model::SiteStat;
 use self::snapshot::{Contents, Snapshot};
 use crate::app::App;
+use crate::matching;
 
 pub use page::not_found_page;
 pub use routes::{api, router};
@@ -118,11 +119,13 @@ async fn refresh(app: &App, now: OffsetDateTime) -> Result<(), Box<dyn std::erro
         let mut db = app.db.acquire().await?;
         read(&mut db, now, &app.config.time_zone).await
     });
-    app.cms.replace(contents.await??);
+    let mut contents = contents.await??;
+    contents.topics = matching::popular_topics(app, limits::MAX_TOPICS).await;
+    app.cms.replace(contents);
     Ok(())
 }
 
-/// Reads everything that the page shows.
+/// Reads everything that the page shows but the topics.
 ///
 /// # Errors
 /// The database's.
@@ -136,5 +139,5 @@ async fn read(db: &mut PgConnection, now: OffsetDateTime, time_zone: &str) -> sq
         label: stat.label,
         unit: stat.unit,
     });
-    Ok(Contents { sections, stats: stats.collect(), as_of: None })
+    Ok(Contents { sections, stats: stats.collect(), topics: Vec::new(), as_of: None })
 }

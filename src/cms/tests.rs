@@ -106,7 +106,7 @@ fn each_text(value: &Value, visit: &mut impl FnMut(&str)) {
 fn the_first_sections_use_one_word_for_one_thing() {
     let mut read = 0;
     for locale in Locale::ALL {
-        for section in model::built_in(locale) {
+        for section in model::built_in(Page::Landing, locale) {
             let section = serde_json::to_value(section).unwrap();
             each_text(&section["content"], &mut |text| {
                 read += 1;

@@ -54,7 +54,7 @@ pub(super) async fn dispatch(connection: &mut Connection, id: u64, frame: Client
         ClientFrame::Seek { interests, languages, translate } => {
             // The visitor may have accepted the rules since this socket was opened.
             connection.who = accounts::by_id(&app, who.id).await?;
-            let seek = Seek { interests, languages, translate }.checked()?;
+            let seek = Seek::new(interests, languages, translate)?;
             let seeking = matching::seek(&app, &connection.who, seek).await?;
             let (ticket, waiting) = (seeking.ticket, seeking.waiting);
             reply(id, &SeekOk { ticket, waiting, median_wait_ms: seeking.median_wait_ms })

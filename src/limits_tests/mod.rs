@@ -51,7 +51,7 @@ const CLIENT_HEAD: &str = "\
 ";
 
 /// The folders with limits, in the order of the page, and what each is about.
-const FOLDERS: [(&str, &str); 10] = [
+const FOLDERS: [(&str, &str); 11] = [
     ("rooms", "Messages and rooms"),
     ("matching", "Matching and reports"),
     ("accounts", "Visitors"),
@@ -60,6 +60,7 @@ const FOLDERS: [(&str, &str); 10] = [
     ("realtime", "The outgoing queue of a socket"),
     ("http", "HTTP"),
     ("cms", "The landing page"),
+    ("samples", "Samples for charts"),
     ("config", "Settings"),
     ("db", "The database"),
 ];

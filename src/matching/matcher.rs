@@ -387,7 +387,6 @@ async fn open_talks(
         room_id: *room,
         a: &a.ticket,
         b: &b.ticket,
-        shared: &one.shared,
         languages: &one.languages,
         relaxed: one.relaxed,
     });

@@ -5,19 +5,24 @@
 mod connection_health;
 mod lease;
 pub mod limits;
+mod live_topics;
 mod local_visitors;
 mod matcher;
 mod model;
 mod pair;
 mod pool;
 mod reconcile;
+mod refreshed;
 mod relayed;
+mod routes;
 mod sanctions;
 pub mod simulation;
 mod store;
 mod talks;
 #[cfg(test)]
 mod tests;
+mod topics;
+mod waits;
 mod writer;
 
 use std::borrow::Cow;
@@ -40,9 +45,11 @@ use crate::text;
 use limits::{MAX_REPORT_ENTRIES, MAX_REPORT_NOTE_CHARS};
 use model::TalkId;
 
+pub use live_topics::{PopularTopic, popular_topics};
 pub use model::{CurrentActivity, EndReason, OpenSession, Seek, Seeking, TRANSLATES};
 #[cfg(test)]
 pub use model::{Own, Pairing, Partner, PartnerState, SeekingRef, TalkEvent, TalkState};
+pub use routes::router;
 
 /// The state of matching on a node.
 #[derive(Default)]
@@ -57,6 +64,8 @@ pub struct State {
     waiting: AtomicI64,
     /// The median wait in milliseconds, plus one. 0 while there is none.
     median_plus_one: AtomicI64,
+    live_topics: live_topics::State,
+    waits: waits::State,
 }
 
 impl State {
@@ -98,23 +107,24 @@ pub fn can_match(app: &App) -> bool {
     app.matching.matcher.connection.is_healthy() && app.matching.seek_queue.connection.is_healthy()
 }
 
-/// Starts the tasks of matching: seek writer, lease, relay, matcher, sweeper and sanctions.
+/// Starts the tasks of matching: seek writer, lease, relay, matcher, sweeper, sanctions and the
+/// record of waits.
 pub fn run(app: &App) {
     writer::run(app);
     relayed::run(app);
     lease::run(app);
     matcher::run(app);
     sanctions::run(app);
+    waits::run(app);
 }
 
 /// Starts to wait for a partner. Returns after the commit of the ticket. A second seek replaces the
 /// first.
 ///
 /// # Errors
-/// `bad_frame`, `age_gate`, `already_in_session`, `banned`, `muted`, `unavailable`.
+/// `age_gate`, `already_in_session`, `banned`, `muted`, `unavailable`.
 pub async fn seek(app: &App, who: &Visitor, seek: Seek) -> Result<Seeking> {
     who.require_rules()?;
-    let seek = seek.checked()?;
     if app.is_stopping() {
         return Err(Error::Unavailable);
     }

@@ -42,7 +42,7 @@ impl Simulation {
     /// Runs one round. The pool stays as it is.
     pub fn pair(&self, now: OffsetDateTime) -> Round {
         let made = pair(&self.tickets, &self.exclusions, now);
-        Round { pairs: made.len(), sharing: made.iter().filter(|one| !one.shared.is_empty()).count() }
+        Round { pairs: made.len(), sharing: made.iter().filter(|one| one.shared > 0).count() }
     }
 }
 

@@ -11,4 +11,5 @@ mod protocol;
 mod refusals;
 mod resume;
 mod texts;
+mod topics;
 mod wire;

@@ -19,6 +19,16 @@ export interface Stat {
   value: number | null;
 }
 
+/** A suggested topic, in the reader's language. */
+export interface Topic {
+  id: string;
+  name: string;
+  /** Its names in other languages, and other words for it. */
+  also: string[];
+  /** The people who chose it and are searching or in a chat now. `null` if they are few. */
+  waiting: number | null;
+}
+
 /** A call that fails is better than one that hangs. */
 const REQUEST_TIMEOUT_MS = 15_000;
 
@@ -86,6 +96,10 @@ export const api = {
   acceptRules: (rules: string): Promise<Me> => call('PATCH', '/me', { rules, adult: true }),
   setLocale: (locale: string): Promise<Me> => call('PATCH', '/me', { locale }),
   stats: (): Promise<Page<Stat>> => call('GET', '/stats'),
+  topics: (locale: string): Promise<Page<Topic>> => call('GET', `/topics?locale=${encodeURIComponent(locale)}`),
+  /** Returns the number of people who chose all of these interests, `null` if they are few. */
+  together: (interests: readonly string[]): Promise<{ waiting: number | null }> =>
+    call('GET', `/topics/together?interests=${encodeURIComponent(interests.join(','))}`),
   /** Returns messages in their present state, newest last. Without `before`: the newest page. */
   messages: (room: string, page: { before?: number; limit: number }): Promise<Page<MessageEvent>> =>
     call('GET', `/rooms/${encodeURIComponent(room)}/messages?${query(page)}`),
