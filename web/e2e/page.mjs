@@ -146,7 +146,7 @@ async function forced(fixture, interest) {
   await a.waitForText('two');
   const lines = await a.page.$$eval('.bubble', (all) => all.map((bubble) => getComputedStyle(bubble).borderTopStyle));
   assert.deepEqual(lines, ['solid', 'solid']);
-  await a.$('.talk-header .button-danger').click();
+  await a.press('.talk-header .button-danger', '.dialog');
   const colour = (on) => a.page.$eval(`.evidence .checkbox${on}`, (box) => getComputedStyle(box).backgroundColor);
   const ticked = await colour(':checked');
   await a.$('.evidence .checkbox').first().uncheck();

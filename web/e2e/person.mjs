@@ -47,8 +47,15 @@ export class Person {
         document.querySelector('#agree') !== null || document.querySelector('.submit p:last-child')?.textContent !== '',
     );
     // Everybody selects English as well, so that people of both page languages are matched.
-    await this.$('.choice[lang=en] input').check();
+    await this.setLanguage('en');
     if (interest) await this.addInterest(interest);
+  }
+
+  /** Unfolds the languages, selects one, and folds them again. */
+  async setLanguage(tag) {
+    await this.$('.lobby-form summary').click();
+    await this.$(`.choice[lang=${tag}] input`).check();
+    await this.$('.lobby-form summary').click();
   }
 
   async addInterest(topic) {
@@ -68,11 +75,18 @@ export class Person {
     await this.$('.seek, .talk').first().waitFor();
   }
 
+  /** Stops a search, if there is one. The button ignores presses for a moment after it appeared. */
   async cancelSearch() {
-    const stop = this.$('.seek .actions .button').last();
-    if (!(await stop.isVisible())) return;
-    await stop.click({ timeout: 1_000 });
-    await this.$('.submit .button').waitFor({ timeout: 1_000 });
+    const stop = this.$('.seeking .actions .button, .seek-strip .strip-stop').last();
+    await eventually(
+      'the search has ended',
+      async () => {
+        if (await stop.isVisible()) await stop.click({ timeout: 1_000 }).catch(() => undefined);
+        return stop.isVisible();
+      },
+      (searching) => !searching,
+      3_000,
+    );
   }
 
   async waitForTalk() {
@@ -97,6 +111,43 @@ export class Person {
     // On a touch screen Enter makes a new line, and the button sends.
     if (this.touch) await this.$('.send-button').click();
     else await this.field.press('Enter');
+  }
+
+  /**
+   * Presses a button until `done` is on the page. A protected button ignores presses for a moment
+   * after a change of the screen, as it would those of an impatient person.
+   */
+  async press(selector, done) {
+    await eventually(`${selector} leads to ${done}`, async () => {
+      if ((await this.$(done).count()) > 0) return true;
+      await this.$(selector)
+        .click({ timeout: 1_000 })
+        .catch(() => undefined);
+      return (await this.$(done).count()) > 0;
+    });
+  }
+
+  /** Chooses an action of the talk's menu that ends the talk. */
+  async #chooseEnd(selector) {
+    await this.$('.talk-header .icon-button').click();
+    await this.press(`.menu:popover-open ${selector}`, '.talk[data-state=ended]');
+  }
+
+  leave() {
+    return this.#chooseEnd('button:first-child');
+  }
+
+  block() {
+    return this.#chooseEnd('.danger');
+  }
+
+  /** Starts the next search from the panel after the end. */
+  nextAfterEnd() {
+    return this.press('.end-panel .button-primary', '.seek');
+  }
+
+  lobbyAfterEnd() {
+    return this.press('.end-panel .lobby-button', '.last-talks li');
   }
 
   /** Returns all messages in their order: `[who, text, status]`. */

@@ -14,15 +14,19 @@ import { sitePagesWalks } from './pages.mjs';
 import { refusalsWalks } from './refusals.mjs';
 import { textsWalks } from './texts.mjs';
 import { leavingWalks } from './leaving.mjs';
+import { chatWalks } from './chat.mjs';
+import { lobbyWalks } from './lobby.mjs';
 
 const WALKS = {
   ...talkWalks,
   ...recoveryWalks,
   ...leavingWalks,
+  ...chatWalks,
   ...refusalsWalks,
   ...textsWalks,
   ...imeWalks,
   ...keyboardWalks,
+  ...lobbyWalks,
   ...pageWalks,
   ...sitePagesWalks,
   ...axeWalks,

@@ -19,6 +19,8 @@ export interface SessionListener {
   resume(): ResumePoint[];
   hello(ok: HelloOk): void;
   event(event: Event): void;
+  /** The connection works, at first or again. */
+  connected(): void;
   disconnected(): void;
 }
 
@@ -94,6 +96,7 @@ export class Session {
     this.connection.onStatus(status);
     if (this.stop) this.needsCookies = this.stop.code === COOKIES_NEEDED;
     if (status === 'stopped' && this.stop?.code === CLOSE.UNSUPPORTED_VERSION) this.outdated = true;
+    if (status === 'open') this.#listener.connected();
     if (status === 'waiting' || status === 'stopped') this.#listener.disconnected();
   }
 

@@ -29,6 +29,18 @@ export interface Topic {
   waiting: number | null;
 }
 
+/** The usual waits by the hour of the day, on the site's clock. */
+export interface WaitsByHour {
+  /** `null` where there are too few samples. In seconds. */
+  hours: { hour: number; median_s: number | null }[];
+  /** The hour with the most people, or `null`. */
+  busiest: number | null;
+  /** The present hour on the site's clock, if the server tells it. */
+  now?: number;
+  /** The days of the samples. */
+  days: number;
+}
+
 /** A call that fails is better than one that hangs. */
 const REQUEST_TIMEOUT_MS = 15_000;
 
@@ -100,6 +112,7 @@ export const api = {
   /** Returns the number of people who chose all of these interests, `null` if they are few. */
   together: (interests: readonly string[]): Promise<{ waiting: number | null }> =>
     call('GET', `/topics/together?interests=${encodeURIComponent(interests.join(','))}`),
+  waits: (): Promise<WaitsByHour> => call('GET', '/waits'),
   /** Returns messages in their present state, newest last. Without `before`: the newest page. */
   messages: (room: string, page: { before?: number; limit: number }): Promise<Page<MessageEvent>> =>
     call('GET', `/rooms/${encodeURIComponent(room)}/messages?${query(page)}`),
