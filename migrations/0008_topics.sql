@@ -8,9 +8,6 @@ ALTER TABLE random_ticket ADD COLUMN topics text[] NOT NULL DEFAULT '{}';
 -- the same, as a version before this one writes it.
 ALTER TABLE random_session ADD COLUMN b_shared text[];
 
--- Waits are read by the time at which talks began.
-CREATE INDEX random_session_created ON random_session (created_at);
-
 -- A time series for charts. `at` is the start of a minute or an hour, `step` which of the two, and
 -- `amount` how many measurements `value` sums up. Old rows are deleted (src/samples).
 CREATE TABLE sample (

@@ -100,6 +100,8 @@ struct Waits {
     hours: Vec<HourWait>,
     /// The hour in which most people met. Null if no hour has a median.
     busiest: Option<usize>,
+    /// The present hour, so that a page can show the hours on its reader's clock.
+    now: i32,
     /// How many days the medians are about.
     days: i64,
 }
@@ -109,6 +111,6 @@ struct Waits {
 async fn waits_by_hour(State(app): State<App>) -> Result<Response> {
     let waits = waits::by_hour(&app).await?;
     let hours = waits.median_secs.iter().enumerate().map(|(hour, median)| HourWait { hour, median_s: *median });
-    let body = Waits { hours: hours.collect(), busiest: waits.busiest, days: WAIT_DAYS };
+    let body = Waits { hours: hours.collect(), busiest: waits.busiest, now: waits.now, days: WAIT_DAYS };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
 }

@@ -66,6 +66,16 @@ pub async fn hours_of_day(
     .await
 }
 
+/// Returns the hour of the day of a time in a time zone, 0 to 23.
+///
+/// # Errors
+/// Those of the database.
+pub async fn hour_of_day(db: &PgPool, at: OffsetDateTime, time_zone: &str) -> sqlx::Result<i32> {
+    sqlx::query_scalar!(r#"SELECT extract(hour FROM $1::timestamptz AT TIME ZONE $2)::int AS "hour!""#, at, time_zone)
+        .fetch_one(db)
+        .await
+}
+
 /// Deletes the samples of a step before a time.
 ///
 /// # Errors

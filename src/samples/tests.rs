@@ -1,7 +1,7 @@
 //! Samples: recorded once, read by the hour of the day, thinned with age.
 use time::{Duration, OffsetDateTime};
 
-use super::{HourOfDay, Sample, Step, delete_old, hours_of_day, record};
+use super::{HourOfDay, Sample, Step, delete_old, hour_of_day, hours_of_day, record};
 use crate::testing;
 
 /// 2024-10-04, 00:00 UTC.
@@ -34,6 +34,8 @@ async fn minutes_count_until_their_hour_is_recorded_and_old_samples_are_deleted(
     let all = [read(12, 8.0, 12), read(13, 2.0, 2), read(13, 3.0, 3)];
     assert_eq!(in_seoul(Duration::ZERO).await, all);
     assert_eq!(in_seoul(four).await, all[1..]);
+    assert_eq!(hour_of_day(db, midnight() + three, "Asia/Seoul").await.unwrap(), 12);
+    assert_eq!(hour_of_day(db, midnight() + three, "America/New_York").await.unwrap(), 23);
 
     delete_old(db, midnight() + Duration::days(1) + four + Duration::seconds(1)).await.unwrap();
     assert_eq!(in_seoul(Duration::ZERO).await, [all[0], all[2]], "minutes are kept for a day");

@@ -42,7 +42,8 @@ fn topic<'a>(list: &'a Value, id: &str) -> &'a Value {
 
 /// The path of a count of several interests.
 fn together(interests: &str) -> String {
-    let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("interests", interests).finish();
+    let query: String =
+        url::form_urlencoded::Serializer::new(String::new()).append_pair("interests", interests).finish();
     format!("/api/v1/topics/together?{query}")
 }
 
@@ -87,10 +88,15 @@ async fn a_ticket_of_an_earlier_version_without_topics_is_matched() {
 async fn people_who_wait_or_talk_are_counted_from_five() {
     let node = node().await;
     let empty = fresh(&node, "/api/v1/topics?locale=ko").await;
-    assert_eq!(topic(&empty, "music"), &json!({"id": "music", "name": "음악", "also": ["Music", "노래", "songs"], "waiting": null}));
+    assert_eq!(
+        topic(&empty, "music"),
+        &json!({"id": "music", "name": "음악", "also": ["Music", "노래", "songs"], "waiting": null})
+    );
     assert_eq!((empty["items"].as_array().unwrap().len(), &empty["next"]), (40, &Value::Null));
     let mut sockets = Vec::new();
-    for (at, interests) in [["음악", "비 오는 날"], ["Music", "rainy days"], ["songs", "Jazz"], ["음악", "비오는날"]].iter().enumerate() {
+    for (at, interests) in
+        [["음악", "비 오는 날"], ["Music", "rainy days"], ["songs", "Jazz"], ["음악", "비오는날"]].iter().enumerate()
+    {
         sockets.push(waiting(&node, interests, at).await);
     }
     assert_eq!(topic(&fresh(&node, "/api/v1/topics").await, "music")["waiting"], Value::Null, "four are not shown");
@@ -99,8 +105,10 @@ async fn people_who_wait_or_talk_are_counted_from_five() {
     let (mut a, mut b) = (newcomer(&node).await, newcomer(&node).await);
     a.ok(seek(&["MUSIC", "rain"])).await;
     b.ok(seek(&["음악", "영화"])).await;
-    a.event("found").await;
-    b.event("found").await;
+    for socket in [&mut a, &mut b] {
+        let room = socket.event("found").await["room"].clone();
+        socket.ok(json!({"type": "join", "room": room})).await;
+    }
     for (tag, name) in [("ko", "음악"), ("en", "Music")] {
         let list = fresh(&node, &format!("/api/v1/topics?locale={tag}")).await;
         assert_eq!((&topic(&list, "music")["name"], &topic(&list, "music")["waiting"]), (&json!(name), &json!(6)));
@@ -117,19 +125,6 @@ async fn people_who_wait_or_talk_are_counted_from_five() {
     // Who stops is not counted.
     sockets[0].ok(json!({"type": "cancel"})).await;
     assert_eq!(fresh(&node, &together("비 오는 날,music")).await, json!({"waiting": null}));
-    a.ok(json!({"type": "leave", "room": a_room(&mut a, &node).await})).await;
-}
-
-/// Returns the room of a visitor's open talk.
-async fn a_room(socket: &mut Socket, node: &Node) -> Value {
-    let room: uuid::Uuid = sqlx::query_scalar(
-        "SELECT c.public_id FROM random_session s JOIN chat_room c ON c.id = s.room_id WHERE s.ended_at IS NULL",
-    )
-    .fetch_one(&node.app.db)
-    .await
-    .unwrap();
-    socket.ok(json!({"type": "join", "room": room})).await;
-    json!(room)
 }
 
 #[tokio::test]

@@ -50,6 +50,8 @@ async fn the_waits_of_an_hour_are_shown_from_five() {
     let hour = talks(&node, 1).await;
     let answer = asked(&node).await;
     assert_eq!((known(&answer), &answer["busiest"]), (vec![(hour, 2)], &json!(hour)));
+    let ago = (24 + answer["now"].as_u64().unwrap() - hour) % 24;
+    assert!(ago <= 1, "it is that hour still, or the next one: {answer}");
     // Once the hour is over it is recorded as a whole, and counts once.
     node.app.clock.advance(Duration::from_secs(3_700));
     waits::record(&node.app).await.unwrap();

@@ -2,6 +2,7 @@
 //! over the last days.
 mod store;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -12,7 +13,7 @@ use super::refreshed::Refreshed;
 use crate::app::App;
 use crate::db;
 use crate::error::{Error, Result};
-use crate::samples::{self, HourOfDay, Sample, Step};
+use crate::samples::{self, HourOfDay, Step};
 
 /// The name of the series: the median wait in seconds, and how many people waited.
 const SERIES: &str = "matching.wait";
@@ -37,13 +38,15 @@ pub(super) struct State {
     by_hour: Refreshed<WaitsByHour>,
 }
 
-/// The median wait of each hour of the day.
+/// The median wait of each hour of the day, in the site's time zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct WaitsByHour {
     /// In seconds, rounded up. `None` with fewer than [`MIN_WAITS_FOR_MEDIAN`] waits.
     pub median_secs: [Option<i64>; HOURS],
     /// The hour in which most people waited and met. `None` if no hour has a median.
     pub busiest: Option<usize>,
+    /// The present hour.
+    pub now: i32,
 }
 
 /// Starts the task that records. It works only on the node that leads.
@@ -86,17 +89,18 @@ pub(super) async fn record(app: &App) -> sqlx::Result<()> {
 ///
 /// # Errors
 /// `unavailable`.
-pub(super) async fn by_hour(app: &App) -> Result<std::sync::Arc<WaitsByHour>> {
+pub(super) async fn by_hour(app: &App) -> Result<Arc<WaitsByHour>> {
     let read = async {
-        let since = app.clock.now() - time::Duration::days(WAIT_DAYS);
-        let samples = samples::hours_of_day(&app.db, SERIES, since, &app.config.time_zone).await?;
-        Ok(sum_up(&samples))
+        let (now, time_zone) = (app.clock.now(), &app.config.time_zone);
+        let since = now - time::Duration::days(WAIT_DAYS);
+        let samples = samples::hours_of_day(&app.db, SERIES, since, time_zone).await?;
+        Ok(sum_up(&samples, samples::hour_of_day(&app.db, now, time_zone).await?))
     };
     app.matching.waits.by_hour.get(&app.clock, REFRESH_INTERVAL, read).await.ok_or(Error::Unavailable)
 }
 
 /// Returns the median of each hour. A sample counts as often as people waited for it.
-fn sum_up(samples: &[HourOfDay]) -> WaitsByHour {
+fn sum_up(samples: &[HourOfDay], now: i32) -> WaitsByHour {
     let mut hours: [Vec<(f64, i64)>; HOURS] = Default::default();
     for sample in samples {
         if let Some(hour) = usize::try_from(sample.hour).ok().and_then(|hour| hours.get_mut(hour)) {
@@ -107,16 +111,16 @@ fn sum_up(samples: &[HourOfDay]) -> WaitsByHour {
     let is_known = |samples: &[(f64, i64)]| amount(samples) >= MIN_WAITS_FOR_MEDIAN as i64;
     let busiest = (0..HOURS).filter(|hour| is_known(&hours[*hour])).max_by_key(|hour| amount(&hours[*hour]));
     let median_secs = hours.each_mut().map(|samples| if is_known(samples) { weighted_median(samples) } else { None });
-    WaitsByHour { median_secs, busiest }
+    WaitsByHour { median_secs, busiest, now }
 }
 
 fn weighted_median(samples: &mut [(f64, i64)]) -> Option<i64> {
     samples.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-    let half = samples.iter().map(|(_, amount)| amount).sum::<i64>().div_ceil(2);
+    let all: i64 = samples.iter().map(|(_, amount)| amount).sum();
     let mut passed = 0;
     let median = samples.iter().find(|(_, amount)| {
         passed += amount;
-        passed >= half
+        passed * 2 >= all
     });
     // A shown wait is never 0.
     median.map(|(secs, _)| (secs.ceil() as i64).max(1))
@@ -129,19 +133,22 @@ mod tests {
     #[test]
     fn an_hour_has_a_median_from_five_waits_and_the_busiest_has_most() {
         let sample = |hour, value, amount| HourOfDay { hour, value, amount };
-        let summed = sum_up(&[
-            sample(9, 4.0, 4),
-            sample(21, 3.2, 40),
-            sample(21, 60.0, 30),
-            sample(21, 0.1, 6),
-            sample(22, 0.0, 5),
-            sample(23, 2.0, 3),
-            sample(23, 9.0, 2),
-        ]);
+        let summed = sum_up(
+            &[
+                sample(9, 4.0, 4),
+                sample(21, 3.2, 40),
+                sample(21, 60.0, 30),
+                sample(21, 0.1, 6),
+                sample(22, 0.0, 5),
+                sample(23, 2.0, 3),
+                sample(23, 9.0, 2),
+            ],
+            5,
+        );
         let known: Vec<(usize, i64)> =
             summed.median_secs.iter().enumerate().filter_map(|(hour, secs)| Some((hour, (*secs)?))).collect();
         assert_eq!(known, [(21, 4), (22, 1), (23, 2)]);
-        assert_eq!(summed.busiest, Some(21));
-        assert_eq!(sum_up(&[sample(3, 1.0, 4)]).busiest, None);
+        assert_eq!((summed.busiest, summed.now), (Some(21), 5));
+        assert_eq!(sum_up(&[sample(3, 1.0, 4)], 0).busiest, None);
     }
 }
