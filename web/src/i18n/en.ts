@@ -5,9 +5,7 @@ import type { ko } from './ko';
 export const en: Record<keyof typeof ko, Entry> = {
   'app.name': 'Maju',
   'skip': 'Skip to content',
-  'nav.main': 'Main',
   'nav.home': 'Maju, home',
-  'nav.talk': 'Chat',
   'nav.keys': 'Shortcuts',
   'nav.rules': 'Rules',
   'theme.legend': 'Theme',

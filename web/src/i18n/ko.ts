@@ -5,9 +5,7 @@ export const ko = {
   // header, footer and shared labels
   'app.name': '마주',
   'skip': '본문으로 건너뛰기',
-  'nav.main': '주요 메뉴',
   'nav.home': '마주 첫 화면',
-  'nav.talk': '대화',
   'nav.keys': '단축키',
   'nav.rules': '이용 규칙',
   'theme.legend': '밝기',

@@ -12,7 +12,7 @@ export function colorBars(theme: string, page: Document = document): void {
     const meta = page.createElement('meta');
     meta.name = 'theme-color';
     meta.content = BACKGROUND[scheme];
-    if (!isChosen) meta.media = `(prefers-color-scheme: ${scheme})`;
+    if (!isChosen) meta.setAttribute('media', `(prefers-color-scheme: ${scheme})`);
     page.head.append(meta);
   }
 }

@@ -4,8 +4,8 @@ import { cookies } from './cookies';
 import { themeSetting } from './theme.svelte';
 
 const bars = (): string[] =>
-  [...document.querySelectorAll<HTMLMetaElement>('meta[name=theme-color]')].map(({ content, media }) =>
-    `${content} ${media}`.trim(),
+  [...document.querySelectorAll<HTMLMetaElement>('meta[name=theme-color]')].map((meta) =>
+    `${meta.content} ${meta.getAttribute('media') ?? ''}`.trim(),
   );
 
 beforeEach(() => {
