@@ -1,6 +1,10 @@
 //! The landing page and the pages about the site: sections and stats. Pages are rendered from a snapshot in memory; requests run
 //! no SQL.
+mod drawing;
+mod facts;
 mod formatted_stat;
+#[cfg(test)]
+mod landing_tests;
 pub mod limits;
 mod model;
 mod page;
@@ -61,9 +65,10 @@ impl State {
         }
     }
 
-    /// Marks the stats as stale: pages show when they were read.
+    /// Marks the stats as stale: pages show when they were read, and no topics.
     fn mark_stale(&self, as_of: OffsetDateTime) {
-        self.replace(Contents { as_of: Some(as_of), ..self.current().contents().clone() });
+        let stale = self.current().contents().clone();
+        self.replace(Contents { as_of: Some(as_of), topics: Vec::new(), ..stale });
     }
 }
 

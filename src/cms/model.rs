@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::drawing::Face;
+use super::facts::{Operator, Storage, TopicsSection};
 use crate::locale::{Locale, Strings};
 
 /// A page whose sections are content.
@@ -71,12 +73,6 @@ impl Page {
         alternates.push(("x-default", self.neutral_path()));
         alternates
     }
-
-    /// Returns the links to the pages about the site: the page's path, its name, and whether it is
-    /// this page.
-    pub fn about_links(self, locale: Locale) -> Vec<(String, &'static str, bool)> {
-        Self::ABOUT.map(|page| (page.path(locale), page.label(locale.strings()), page == self)).into()
-    }
 }
 
 /// One section of a page. A title keeps the line breaks that an editor set.
@@ -87,14 +83,17 @@ impl Page {
 pub enum PageSection {
     Hero(Hero),
     Stats(StatsSection),
+    Topics(TopicsSection),
     Steps(Steps),
     Showcase(Showcase),
     Safety(Safety),
+    Storage(Storage),
+    Operator(Operator),
     Faq(Faq),
     Action(Action),
     /// Plain paragraphs and lists, separated by empty lines.
     Markdown(Prose),
-    /// The head of a page about the site.
+    /// The opening of a page about the site.
     Intro(Intro),
     /// Who runs the site: the operator's address, or that there is none.
     Contact(Contact),
@@ -157,13 +156,36 @@ pub struct Showcase {
     pub you: Screen,
     pub they: Screen,
     pub messages: Vec<ShowcaseMessage>,
+    /// The moment in which the other person's connection is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
 }
 
 impl Showcase {
-    /// Returns both screens, the reader's own first.
-    pub fn screens(&self) -> [(Side, &Screen); 2] {
-        [(Side::You, &self.you), (Side::They, &self.they)]
+    /// Returns both screens with their rows, the reader's own first.
+    pub fn screens(&self) -> [(Side, &Screen, Vec<ScreenRow<'_>>); 2] {
+        [(Side::You, &self.you, self.rows(Side::You)), (Side::They, &self.they, self.rows(Side::They))]
     }
+
+    fn rows(&self, side: Side) -> Vec<ScreenRow<'_>> {
+        let mut rows = Vec::with_capacity(self.messages.len() + 1);
+        for (at, message) in self.messages.iter().enumerate() {
+            if let Some(cut) = self.cut.as_ref().filter(|cut| cut.before == at) {
+                rows.push(ScreenRow::Cut(if side == Side::You { &cut.you } else { &cut.they }));
+            }
+            rows.push(if message.from == side { ScreenRow::Own(message) } else { ScreenRow::Theirs(message) });
+        }
+        rows
+    }
+}
+
+/// A row on a [`Screen`].
+#[derive(Debug, PartialEq)]
+pub enum ScreenRow<'a> {
+    Own(&'a ShowcaseMessage),
+    Theirs(&'a ShowcaseMessage),
+    /// The moment in which the other person's connection is lost.
+    Cut(&'a str),
 }
 
 /// The screen of one person in a [`Showcase`].
@@ -171,7 +193,19 @@ impl Showcase {
 pub struct Screen {
     pub title: String,
     pub partner: String,
+    /// The partner's animal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub face: Option<Face>,
     pub note: String,
+}
+
+/// A lost connection in a [`Showcase`]: what each side's screen shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Cut {
+    /// The index of the first message that follows.
+    pub before: usize,
+    pub you: String,
+    pub they: String,
 }
 
 /// A message in a [`Showcase`].
@@ -284,7 +318,7 @@ impl Prose {
     }
 }
 
-/// The head of a page about the site: what it is for, and its version or date.
+/// The opening of a page about the site: what it is for, and its edition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Intro {
     pub title: String,
@@ -341,9 +375,12 @@ impl PageSection {
         match self {
             Self::Hero(_) => "start",
             Self::Stats(_) => "now",
+            Self::Topics(_) => "topics",
             Self::Steps(_) => "how",
             Self::Showcase(_) => "talk",
             Self::Safety(_) => "safety",
+            Self::Storage(_) => "storage",
+            Self::Operator(_) => "operator",
             Self::Faq(_) => "faq",
             Self::Action(_) => "seat",
             Self::Markdown(_) => "more",
