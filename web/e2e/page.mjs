@@ -52,11 +52,10 @@ async function look(fixture) {
   const a = await fixture.person('ko');
   await a.openLobby();
   assert.equal(await a.$('h1').innerText(), '무슨 이야기를 나눌까요?');
-  await a.$('.header-tools button[lang=en]').click();
+  await a.$('.site-header button[lang=en]').click();
   assert.equal(await a.$('h1').innerText(), 'What would you like to chat about?');
   assert.equal(await a.page.title(), 'Maju: meet someone');
-  await a.$('.header-tools button').first().click(); // auto → light
-  await a.$('.header-tools button').first().click(); // light → dark
+  await a.$('.site-footer .theme label', { hasText: 'Dark' }).click();
   assert.equal(await a.page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(20, 19, 15)');
   const [first] = await Promise.all([
     a.page.waitForResponse((answer) => answer.url().endsWith('/chat')),

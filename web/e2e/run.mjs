@@ -16,6 +16,7 @@ import { textsWalks } from './texts.mjs';
 import { leavingWalks } from './leaving.mjs';
 import { chatWalks } from './chat.mjs';
 import { lobbyWalks } from './lobby.mjs';
+import { lookWalks } from './look.mjs';
 
 const WALKS = {
   ...talkWalks,
@@ -27,6 +28,7 @@ const WALKS = {
   ...imeWalks,
   ...keyboardWalks,
   ...lobbyWalks,
+  ...lookWalks,
   ...pageWalks,
   ...sitePagesWalks,
   ...axeWalks,
