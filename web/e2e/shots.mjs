@@ -61,7 +61,7 @@ async function screenshots(locale, theme, width, height) {
     await a.page.screenshot({ path: name(page), ...options });
   };
 
-  await a.page.goto(locale === 'ko' ? '/ko' : '/');
+  await a.page.goto(`/${locale}`);
   await shot('landing', { fullPage: true });
   await a.page.goto('/nowhere');
   await shot('not-found');
