@@ -29,7 +29,7 @@ pub struct Tasks {
     all: TaskTracker,
     tracked: TaskTracker,
     outages: Outages,
-    /// Cancelled when the node stops accepting work: it is not ready, and sockets are told to
+    /// Cancelled when the node stops accepting work: it is not ready, and clients are asked to
     /// reconnect later.
     pub draining: CancellationToken,
     /// Cancelled when tasks have to end: work in progress has been finished, or the deadline has

@@ -252,30 +252,71 @@ fn nouns_have_the_same_shape() {
     }
 }
 
+/// Returns every document with its path.
+fn documents() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = sources("docs", &[".md"]).into_iter().map(|(path, text)| (format!("docs/{}", path.display()), text));
+    let others = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "certs/README.md"];
+    let others = others.map(|path| (path.to_owned(), fs::read_to_string(root.join(path)).unwrap()));
+    pages.chain(others).collect()
+}
+
+/// Returns what a document has between backticks, one line each.
+fn quotes(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2).flat_map(str::lines)
+}
+
 #[test]
 fn paths_in_documents_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut wrong = Vec::new();
-    for document in [
-        "docs/ARCHITECTURE.md",
-        "README.md",
-        "CONTRIBUTING.md",
-        "docs/OPERATIONS.md",
-        "docs/LIMITS.md",
-        "docs/MATCHING.md",
-        "docs/SECURITY.md",
-    ] {
-        let Ok(text) = fs::read_to_string(root.join(document)) else {
-            wrong.push(format!("{document} is missing"));
-            continue;
-        };
-        for quoted in text.split('`').skip(1).step_by(2) {
+    for (document, text) in documents() {
+        for quoted in quotes(&text) {
             let path = quoted.split(['#', ' ']).next().unwrap_or_default().split("::").next().unwrap_or_default();
             let is_path = ["src/", "web/", "migrations/", "docs/", "sim/", "xtask/", "faults/", ".ci/", "certs/"]
                 .iter()
                 .any(|start| path.starts_with(start));
             if is_path && !path.contains(['*', '<', '…', '{']) && !root.join(path).exists() {
                 wrong.push(format!("{document}: `{path}` does not exist"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn commands_in_documents_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let (makefile, scripts, scenarios) = (read("Makefile"), read("web/package.json"), read("xtask/src/bench/mod.rs"));
+    let rust: String = sources("src", &[".rs"]).into_values().collect();
+    let is_test = |filter: &str| {
+        let last = filter.rsplit("::").next().unwrap_or_default();
+        let is_named = |rest: &str| rest.split('(').next().is_some_and(|name| name.contains(last));
+        rust.split("fn ").skip(1).any(is_named) || rust.contains(&format!("mod {last};"))
+    };
+    let is_scenario = |name: &str| {
+        let variants = scenarios.split("enum Scenario {").nth(1).and_then(|rest| rest.split('}').next());
+        variants.is_some_and(|list| list.to_lowercase().lines().any(|line| line.trim() == format!("{name},")))
+    };
+    let mut wrong = Vec::new();
+    for (document, text) in documents() {
+        for quoted in quotes(&text) {
+            let words: Vec<&str> = quoted.split_whitespace().filter(|word| !word.contains('=')).collect();
+            let exists = match *words {
+                ["make" | "time", ref rest @ ..] => {
+                    let target = rest.iter().find(|word| **word != "make");
+                    target.is_none_or(|target| makefile.contains(&format!("\n{target}:")))
+                }
+                ["cargo", "test", ref rest @ ..] => {
+                    rest.iter().take_while(|word| **word != "--").all(|word| word.starts_with('-') || is_test(word))
+                }
+                ["cargo", "xtask", "bench", name, ..] => is_scenario(name),
+                ["npm", "--prefix", "web", "run", name, ..] => scripts.contains(&format!("\"{name}\": ")),
+                _ => true,
+            };
+            if !exists {
+                wrong.push(format!("{document}: `{quoted}` does not exist"));
             }
         }
     }

@@ -1,6 +1,6 @@
-//! The checks of the database at the start: it does not lose what it has committed, has the
-//! properties that Maju depends on, is not behind a pooler in another mode than session, and allows
-//! the connections that a node needs.
+//! The checks of the database at the start. It must not lose what it has committed, and must have
+//! the properties that Maju depends on. A pooler in front of it must be in session mode. It must
+//! allow the connections that a node needs.
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -22,11 +22,11 @@ const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(2);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Time between two attempts to connect.
 const RETRY_DELAY: Duration = Duration::from_millis(100);
-/// The session settings of a check.
+/// The session settings of the connections that the checks open.
 const SESSION: &[session::Setting] = &[("application_name", "maju start")];
 
 /// Checks the database of a pool. `own` is the number of connections that a node opens outside the
-/// pool; `None` for a command that starts no node.
+/// pool, and `None` for a command that starts no node: then connection limits are not checked.
 ///
 /// # Errors
 /// Returns one line that names the problem and what to do.
@@ -75,7 +75,7 @@ struct Properties {
     replication_role: String,
     in_recovery: bool,
     read_only: bool,
-    /// `None` if no schema of the search path exists.
+    /// `None` if the role can use no schema of the search path.
     schema: Option<String>,
     can_create: bool,
     search_path: String,
@@ -129,13 +129,13 @@ async fn properties(connection: &mut PgConnection) -> Result<Properties, sqlx::E
 }
 
 impl Properties {
-    /// Returns the first problem and what to do. `None` if there is none.
+    /// Returns the first property that Maju cannot work with, and what to do. `None` if all fit.
     fn refusal(&self) -> Option<String> {
         let Self { user, database, search_path, .. } = self;
         // 15.3 is 150003.
         if self.version < MIN_POSTGRES_MAJOR * 10_000 {
-            let version = self.version;
-            return Some(format!("Maju needs Postgres {MIN_POSTGRES_MAJOR} or newer; this one is number {version}"));
+            let version = self.version / 10_000;
+            return Some(format!("Maju needs Postgres {MIN_POSTGRES_MAJOR} or newer; this one is version {version}"));
         }
         if self.in_recovery {
             return Some(
@@ -200,9 +200,9 @@ async fn check_properties(connection: &mut PgConnection, accept_unsafe: bool) ->
     Ok(())
 }
 
-/// Checks that no pooler in transaction or statement mode is in between: it would give the advisory
-/// locks and session settings of Maju to other clients. Returns a second connection, which has
-/// another server process than the first one.
+/// Checks that no pooler in transaction or statement mode is between Maju and Postgres: it would
+/// give the advisory locks and session settings of Maju to other clients. Returns a second
+/// connection, which has another server process than the first one.
 async fn check_session_mode(pool: &PgPool, first: &mut PgConnection) -> Result<PgConnection, String> {
     const PID: [&str; 1] = ["pg_backend_pid()::text"];
     let failed = |why: sqlx::Error| describe(pool, &why);
@@ -210,7 +210,7 @@ async fn check_session_mode(pool: &PgPool, first: &mut PgConnection) -> Result<P
     let before = session::read_row(first, &PID).await.map_err(failed)?;
     let set = session::apply(first, &wanted).await.map_err(failed)?;
     let mut second = connect_with_timeout(pool, SESSION, CONNECT_TIMEOUT).await.map_err(failed)?;
-    // During this transaction a pooler in transaction mode gives the server process to it alone.
+    // A pooler in transaction mode reserves a server process for the length of this transaction.
     sqlx::raw_sql("BEGIN").execute(&mut second).await.map_err(failed)?;
     let other = session::read_row(&mut second, &PID).await.map_err(failed)?;
     if other == before {
@@ -281,6 +281,7 @@ async fn limits(connection: &mut PgConnection) -> Result<Vec<Limit>, sqlx::Error
 }
 
 /// Refuses limits with which a node cannot work, and warns of limits below what a busy node opens.
+/// `held` connections are open for these checks and do not count as in use.
 async fn check_limits(connection: &mut PgConnection, own: u32, held: i64) -> Result<(), String> {
     let (min, busy) = (i64::from(own + MIN_POOL_CONNECTIONS), i64::from(own + MAX_POOL_CONNECTIONS));
     let limits =
@@ -304,8 +305,8 @@ async fn check_limits(connection: &mut PgConnection, own: u32, held: i64) -> Res
     Ok(())
 }
 
-/// Opens the connections that a node needs at least, because a pooler's limit cannot be queried.
-/// `held` of them are open already.
+/// Opens as many connections as a node needs at least, because a pooler's limit cannot be queried.
+/// `held` of these `min` connections are open already.
 async fn check_capacity(pool: &PgPool, min: u32, held: u32) -> Result<Vec<PgConnection>, String> {
     let opening = (held..min).map(|_| connect_with_timeout(pool, SESSION, CONNECT_TIMEOUT));
     let mut open = Vec::new();

@@ -2,11 +2,11 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// The largest message of the WebSocket, in one piece or several.
+/// The largest WebSocket message, in one fragment or several.
 ///
 /// Beyond it: the socket is closed with 1009.
 pub const MAX_FRAME_BYTES: usize = 32 * 1024;
-/// The most pieces (fragments) of one message.
+/// The most fragments of one WebSocket message.
 ///
 /// Beyond it: the socket is closed with 4400.
 pub const MAX_FRAGMENTS: usize = 128;

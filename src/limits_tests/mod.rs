@@ -303,7 +303,7 @@ fn the_documents_have_the_same_figures() {
     has(wire, format!("pings every {}", figure("gateway", "HEARTBEAT_INTERVAL")));
     has(wire, format!("silent for {}", figure("gateway", "IDLE_TIMEOUT")));
     has(wire, format!("holds at most {}", figure("gateway", "MAX_FRAME_BYTES")));
-    has(wire, format!("in more than {} pieces", figure("gateway", "MAX_FRAGMENTS")));
+    has(wire, format!("in more than {} fragments", figure("gateway", "MAX_FRAGMENTS")));
     has(wire, format!("written to it for {}", figure("gateway", "SOCKET_WRITE_TIMEOUT")));
     has(wire, format!("took more than {} to arrive", figure("gateway", "MESSAGE_TIMEOUT")));
     has(wire, format!("more than {} entries are missing", figure("rooms", "MAX_REPLAY_ENTRIES")));
@@ -338,7 +338,7 @@ fn the_documents_have_the_same_figures() {
     has(security, format!("{} in all", figure("rooms", "MAX_PAYLOAD_BYTES")));
     has(security, format!("Pages end at {}", figure("rooms", "MAX_PAGE_BYTES")));
     has(security, format!("{} per frame", figure("gateway", "MAX_FRAME_BYTES")));
-    has(security, format!("{} pieces", figure("gateway", "MAX_FRAGMENTS")));
+    has(security, format!("{} fragments", figure("gateway", "MAX_FRAGMENTS")));
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ pub(super) struct TrackedTicket {
 /// The state of a visitor whose last socket on this node has closed.
 struct Disconnection {
     since: Instant,
-    /// The side of the visitor's talk is marked away, and its partner is told.
+    /// The side of the visitor's talk is marked away, and `partner` was sent to the other side.
     marked_away: bool,
     /// The row of the visitor's ticket is marked as not connected.
     ticket_marked: bool,

@@ -300,7 +300,7 @@ pub fn connected(app: &App, visitor: VisitorId) {
 /// Records that a socket of a visitor closed on this node.
 ///
 /// After the last one, the visitor's ticket survives for [`limits::TICKET_GRACE`] without being
-/// paired, and the partner of its talk is told after [`limits::AWAY_DEBOUNCE`].
+/// paired, and its partner in a talk receives `partner` after [`limits::AWAY_DEBOUNCE`].
 pub fn disconnected(app: &App, visitor: VisitorId) {
     app.matching.local.disconnected(visitor, app.clock.instant());
     app.matching.socket_closed.notify_one();

@@ -51,10 +51,10 @@ export class Person {
     if (interest) await this.addInterest(interest);
   }
 
-  async addInterest(topic) {
-    await this.$('.interests input').fill(topic);
+  async addInterest(interest) {
+    await this.$('.interests input').fill(interest);
     await this.$('.interests input').press('Enter');
-    await this.$('.interest', { hasText: topic }).first().waitFor();
+    await this.$('.interest', { hasText: interest }).first().waitFor();
   }
 
   /** Ticks the rules and starts the first search. */

@@ -168,12 +168,12 @@ async function joiners(fixture) {
   const asked = [];
   a.page.on('websocket', (socket) => socket.on('framesent', ({ payload }) => asked.push(String(payload))));
   await a.openLobby();
-  const topics = ['👩‍💻', '🏳️‍🌈', 'می‌خواهم', 'ක්‍රි'];
-  for (const topic of topics) await a.addInterest(topic);
+  const interests = ['👩‍💻', '🏳️‍🌈', 'می‌خواهم', 'ක්‍රි'];
+  for (const interest of interests) await a.addInterest(interest);
   await a.$('#agree').check();
   await a.$('.submit .button').click();
   const seek = await eventually('a seek', async () => asked.find((frame) => frame.includes('"seek"')));
-  assert.deepEqual(JSON.parse(seek).interests, topics);
+  assert.deepEqual(JSON.parse(seek).interests, interests);
 }
 
 async function messageRefused(fixture, interest) {

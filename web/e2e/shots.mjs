@@ -18,7 +18,7 @@ const SIZES = [
   [390, 844],
   [1280, 800],
 ];
-const TOPICS = { ko: ['재즈', '비 오는 날'], en: ['Jazz', 'Rainy days'] };
+const INTERESTS = { ko: ['재즈', '비 오는 날'], en: ['Jazz', 'Rainy days'] };
 const STORY = {
   ko: [
     ['them', '안녕하세요! 거긴 지금 비 와요?'],
@@ -67,7 +67,7 @@ async function screenshots(locale, theme, width, height) {
   await shot('not-found');
   await a.openLobby();
   await shot('lobby', { fullPage: true });
-  for (const topic of TOPICS[locale]) await a.addInterest(topic);
+  for (const interest of INTERESTS[locale]) await a.addInterest(interest);
   await a.$('.text-link').click();
   await a.$('dialog[open]').waitFor();
   await shot('rules');
@@ -76,7 +76,7 @@ async function screenshots(locale, theme, width, height) {
   await a.$('.seek .elapsed').waitFor();
   await shot('looking');
   await b.openLobby();
-  for (const topic of TOPICS[locale]) await b.addInterest(topic);
+  for (const interest of INTERESTS[locale]) await b.addInterest(interest);
   const met = a.$('.seek.found').waitFor(); // shown for less than a second
   await b.acceptRulesAndStart();
   await met;

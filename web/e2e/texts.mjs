@@ -136,7 +136,7 @@ async function stacked(fixture, interest) {
 async function named(fixture) {
   // One grapheme cluster each, which cannot be broken.
   const name = `ก${'ำ'.repeat(23)}`;
-  const topics = [`ก${'ำ'.repeat(29)}`, `Z${'\u0316\u0317\u0318'.repeat(9)}`, 'W'.repeat(30), 'שלום'.repeat(7)];
+  const interests = [`ก${'ำ'.repeat(29)}`, `Z${'\u0316\u0317\u0318'.repeat(9)}`, 'W'.repeat(30), 'שלום'.repeat(7)];
   const a = await fixture.person('ko', NARROW);
   const b = await fixture.person('en', NARROW);
   // Replaces the alias by a chosen name.
@@ -151,14 +151,14 @@ async function named(fixture) {
   });
   for (const person of [a, b]) {
     await person.openLobby();
-    for (const topic of topics) {
-      await person.$('.interests input').fill(topic);
+    for (const interest of interests) {
+      await person.$('.interests input').fill(interest);
       await person.$('.interests input').press('Enter');
     }
     await eventually(
       'the interests',
       () => person.$('.interest').count(),
-      (count) => count === topics.length,
+      (count) => count === interests.length,
     );
     assert.deepEqual(await overflows(person.page), [], 'the lobby');
   }

@@ -21,7 +21,7 @@ pub fn run(check: bool) -> Result<()> {
         return compare(&fresh);
     }
     write(&fresh)?;
-    let mut tests = cargo(&["test", "--locked", "--quiet", "in_step"]);
+    let mut tests = cargo(&["test", "--locked", "--workspace", "--quiet", "in_step"]);
     run_cargo(tests.env("MAJU_GEN", "1"), "the TypeScript was not written: a test failed")
 }
 
@@ -56,9 +56,9 @@ fn migrations() -> Result<Vec<(String, String)>> {
 }
 
 /// Compiles every target of the server against the database. The macros of sqlx write what they
-/// learn into `folder`.
+/// learn into `folder`. It is the build of `make test`, whose dependencies are usually compiled.
 fn compile(socket: &Path, folder: &Path) -> Result<()> {
-    let mut check = cargo(&["check", "--locked", "--quiet", "--all-targets"]);
+    let mut check = cargo(&["test", "--locked", "--workspace", "--quiet", "--no-run"]);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
         check.env_remove(name);
     }

@@ -1,4 +1,4 @@
-//! The topics that this node subscribes to, by channel.
+//! The topics that this node subscribes to, by Redis channel.
 use std::collections::HashSet;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -7,7 +7,8 @@ use tokio::sync::Notify;
 use super::outbox::{CHANNEL_COUNT, channel_of};
 use crate::realtime::Topic;
 
-/// The topics this node subscribes to, by channel. A channel is subscribed to while it has a topic.
+/// The topics that this node subscribes to, by Redis channel. The node subscribes to a channel
+/// while the channel has a topic.
 #[derive(Default)]
 pub(super) struct Subscriptions {
     channels: [Mutex<HashSet<Topic>>; CHANNEL_COUNT],
@@ -15,7 +16,7 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// Returns the topics of a channel.
+    /// Locks and returns the topics of a channel, from 0 to [`CHANNEL_COUNT`] - 1.
     pub(super) fn lock(&self, channel: usize) -> MutexGuard<'_, HashSet<Topic>> {
         self.channels[channel].lock()
     }
@@ -44,7 +45,7 @@ impl Subscriptions {
         was_last
     }
 
-    /// Waits until a channel has its first topic or has lost its last one.
+    /// Waits until a channel gets its first topic or loses its last one.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
     }

@@ -86,8 +86,8 @@ pub async fn typing(app: &App, who: &Visitor, room: Uuid, own: &Arc<Queue>) -> R
     Ok(())
 }
 
-/// Records how far the visitor has read. It is written within a second. A small room is told at
-/// once, or within some seconds.
+/// Records how far the visitor has read. The marker is written within a second, and published to a
+/// small room at once or within some seconds.
 ///
 /// # Errors
 /// `not_found`, `banned`, `bad_frame` if there is no such entry, `unavailable`.

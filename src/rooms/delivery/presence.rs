@@ -34,7 +34,7 @@ struct Inner {
 /// Where a count has changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Origin {
-    /// On this node: the other nodes are told too.
+    /// On this node. The count is published to the other nodes too.
     Here,
     Elsewhere,
 }
@@ -45,8 +45,8 @@ impl Presence {
     }
 }
 
-/// Notes that somebody subscribed to a room on this node, or left it. Not used for talks, whose
-/// sides are told of each other.
+/// Records that the number of subscribers of a room on this node can have changed. Not used for
+/// talks, whose sides receive `partner` instead.
 pub(super) fn changed_here(app: &App, room: RoomId, public: Uuid) {
     app.rooms.delivery.presence.lock().changed.insert((room, public), Origin::Here);
 }

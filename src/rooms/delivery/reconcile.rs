@@ -1,5 +1,6 @@
-//! Reconciling: what other nodes published is applied, early entries are waited for, and heads are
-//! compared with Postgres, so that the last entry before a silence cannot stay hidden.
+//! Applies what other nodes published, and finds what is missing: an entry that arrived before its
+//! predecessors waits for them, and heads are compared with Postgres. Without that comparison, the
+//! loss of a room's newest entry would stay unnoticed until the next one.
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,14 +18,15 @@ use crate::realtime::{Content, NodeEvent, Publication, RelayEvent, Topic, TopicK
 use crate::rooms::membership::RightsChange;
 use crate::rooms::model::ChatRoom;
 
-/// How long an early entry waits for its predecessors before they are read from Postgres.
+/// How long an early entry (one that arrived before its predecessors) waits before they are read
+/// from Postgres.
 const EARLY_WAIT: Duration = Duration::from_millis(100);
 /// How often the heads of the rooms in use are compared with Postgres.
 const RECONCILE_PERIOD: Duration = Duration::from_secs(2);
-/// How long a room without subscribers stays in use, for people who come back.
+/// How long a room without subscribers stays in use, for visitors who come back.
 const UNUSED_ROOM_KEPT_FOR: Duration = Duration::from_secs(60);
 
-/// Starts the tasks.
+/// Starts the two tasks: one applies publications, the other repairs and reconciles.
 pub(super) fn run(app: &App) {
     let node = app.clone();
     app.tasks.spawn_essential("rooms.relay", move || apply_publications(node.clone()));
@@ -57,7 +59,8 @@ fn log_failure(outcome: Result<()>) {
     }
 }
 
-/// Returns the rooms in which an early entry, or a head that was found, has waited long enough.
+/// Returns the rooms whose missing entries must be read now: an early entry, or a newer head that
+/// [`reconcile`] found, has waited for [`EARLY_WAIT`].
 pub(in crate::rooms) fn overdue(app: &App) -> Vec<RoomId> {
     let mut rooms = app.rooms.delivery.feed.lock();
     let late = rooms.iter_mut().filter_map(|(room, feed)| {
@@ -69,7 +72,7 @@ pub(in crate::rooms) fn overdue(app: &App) -> Vec<RoomId> {
 }
 
 /// Compares the heads of the rooms in use with Postgres in one query, and drops the rooms that are
-/// no longer in use. Missing entries are read soon, unless they arrive before.
+/// no longer in use. Missing entries are read after [`EARLY_WAIT`], unless they arrive before.
 ///
 /// # Errors
 /// `unavailable`.
@@ -95,12 +98,12 @@ pub(in crate::rooms) async fn reconcile(app: &App) -> Result<()> {
     }
     let moved = store::heads_past(&app.db, &ids, &seqs, &rights).await?;
     check_subscribers(app, &moved).await?;
-    // What was committed a moment ago is still on its way: on a busy node that is something in
-    // every second room.
+    // Nothing is read at once: entries that were committed a moment ago are still on their way. On
+    // a busy node that is so in every second room.
     let now = Instant::now();
     let mut rooms = app.rooms.delivery.feed.lock();
     for head in moved {
-        // Without subscribers nothing is read: a client that comes back finds the head.
+        // Without subscribers nothing is read: the next subscribe reads the head.
         if let Some(feed) = rooms.get_mut(&head.room_id)
             && app.hub.subscriber_count(Topic::Room(head.room_id)) > 0
         {
@@ -110,8 +113,8 @@ pub(in crate::rooms) async fn reconcile(app: &App) -> Result<()> {
     Ok(())
 }
 
-/// Unsubscribes those who have lost their access to a room whose rights were raised without this
-/// node being told.
+/// Unsubscribes the visitors who have lost their access to a room. The heads show in which rooms
+/// the version of the rights has risen without a node event reaching this node.
 async fn check_subscribers(app: &App, heads: &[Head]) -> Result<()> {
     let mut raised = Vec::new();
     {
@@ -119,7 +122,8 @@ async fn check_subscribers(app: &App, heads: &[Head]) -> Result<()> {
         for head in heads {
             let Some(feed) = rooms.get_mut(&head.room_id) else { continue };
             if feed.rights.is_some_and(|known| known < head.rights) {
-                // From here on nobody subscribes who was not checked for this version.
+                // The new version is set before the check, so that a subscribe from now on is
+                // checked against it.
                 raised.push((feed.room.clone(), feed.rights.replace(head.rights)));
             }
         }
@@ -157,8 +161,8 @@ async fn apply_publications(app: App) {
     }
 }
 
-/// Applies publications that came together. The feed is locked once for all entries between two
-/// other publications, and the sockets of a room wake once for its entries.
+/// Applies publications that arrived together, in order. Consecutive entries are applied under one
+/// lock of the feeds, and the sockets of a room wake once for them.
 fn apply_relayed(app: &App, publications: &[Publication]) {
     let is_entry = |one: &Publication| matches!(one.content, Content::Entry(_));
     let mut entries = Vec::new();
@@ -180,8 +184,7 @@ fn apply_relayed(app: &App, publications: &[Publication]) {
     }
 }
 
-/// Applies what another node published to a room besides entries: a frame for the sockets, or an
-/// event for this node.
+/// Applies a publication that is not an entry: a frame for the sockets of a room, or a node event.
 fn apply_other(app: &App, Publication { node, topic, content }: &Publication) {
     let Topic::Room(room) = *topic else { return };
     match content {

@@ -1,6 +1,6 @@
-//! Revocation: what follows a change of rights in a room. Caches and sockets of this node follow at
-//! once, and the other nodes are told over the room's topic. [`super::reconcile`] finds what the
-//! relay lost.
+//! Revocation: what follows a change of rights in a room. The caches and sockets of this node are
+//! updated at once, and a node event is published to the room's topic for the other nodes.
+//! [`super::reconcile`] finds the changes whose event was lost.
 use std::sync::Arc;
 
 use super::presence;

@@ -211,7 +211,7 @@ export class Chat {
       api: this.session.api,
       outbox: new Outbox(room, tabStorage),
       newId: () => crypto.randomUUID(),
-      ownSpelling: (topic) => this.choices.ownSpelling(topic),
+      ownSpelling: (interest) => this.choices.ownSpelling(interest),
       ownActions: (session) => this.last.ownActions(session),
       recordActions: (session, actions) => this.last.recordActions(session, actions),
       onMessage: (talk, text) => announcements.message(talk, text),

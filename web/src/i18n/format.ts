@@ -1,4 +1,4 @@
-//! Fills the sentences of a dictionary: {name}, {topic:을/를}, and the plural form of a number.
+//! Fills the sentences of a dictionary: {name}, {interest:을/를}, and the plural form of a number.
 import { josa, type Josa } from './josa';
 
 /** A sentence, or its plural forms by the number `n`. */

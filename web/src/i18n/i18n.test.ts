@@ -32,7 +32,7 @@ describe('the dictionaries', () => {
 
   it('follow a new language at once', () => {
     setLocale('ko');
-    expect(t('seek.widened.why', { topic: '재즈' })).toBe('재즈를 고른 사람이 새로 오면 먼저 이어 드려요.');
+    expect(t('seek.widened.why', { interest: '재즈' })).toBe('재즈를 고른 사람이 새로 오면 먼저 이어 드려요.');
     setLocale('en');
     expect(t('online', { n: 1 })).toBe('1 person is here now');
     expect(t('online', { n: 1284 })).toBe('1,284 people are here now');
@@ -51,7 +51,7 @@ describe('filling', () => {
   it('isolates a word that is written from right to left', () => {
     setLocale('ko');
     expect(t('typing', { name: 'סתיו' })).toBe('\u2068סתיו\u2069 님이 입력하고 있어요');
-    expect(t('seek.widened.why', { topic: 'می‌خواهم' })).toMatch(/^\u2068می‌خواهم\u2069[을를] /);
+    expect(t('seek.widened.why', { interest: 'می‌خواهم' })).toMatch(/^\u2068می‌خواهم\u2069[을를] /);
     expect(list(['שלום', 'jazz'])).toBe('\u2068שלום\u2069, jazz');
   });
 

@@ -38,7 +38,7 @@ export class Choices {
       : [...this.languages, tag];
   }
 
-  /** Stores the choices and returns them as the criteria of a search. */
+  /** Stores the choices and returns them as the criteria of a seek. */
   save(): Fields<'seek'> {
     const criteria = this.criteria();
     this.#store.set(KEY, JSON.stringify(criteria));
@@ -51,12 +51,12 @@ export class Choices {
   }
 
   /**
-   * Returns an interest as this visitor wrote it: the server compares and returns interests in
+   * Returns an interest in the spelling of this visitor. The server compares and sends interests in
    * lower case.
    */
-  ownSpelling(topic: string): string {
-    const lower = topic.toLocaleLowerCase();
-    return this.interests.find((own) => own.toLocaleLowerCase() === lower) ?? topic;
+  ownSpelling(interest: string): string {
+    const lower = interest.toLocaleLowerCase();
+    return this.interests.find((own) => own.toLocaleLowerCase() === lower) ?? interest;
   }
 }
 

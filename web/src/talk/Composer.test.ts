@@ -1,4 +1,5 @@
-//! The composer: sends the field, stores drafts, counts near the limit, refuses invalid texts.
+//! The composer: sends the text of its field, stores drafts, shows how many characters are left
+//! near the limit, and refuses invalid texts.
 import { cleanup, render, screen } from '@testing-library/svelte';
 import userEvent from '@testing-library/user-event';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -56,7 +57,7 @@ describe('the composer', () => {
     expect(show().field.getAttribute('aria-label')).toBe('Message to Green Otter');
   });
 
-  it('makes a line with Shift+Enter', async () => {
+  it('starts a new line with Shift+Enter', async () => {
     const { field, user } = show();
     await user.type(field, 'one{Shift>}{Enter}{/Shift}two{Enter}');
     expect(send.mock.calls).toEqual([['one\ntwo']]);
@@ -87,7 +88,7 @@ describe('the composer', () => {
     expect(show().field.value).toBe('');
   });
 
-  it('shows a counter from 1800 characters on, with an emoji as one', async () => {
+  it('shows how many characters are left from 1,800 on, and counts an emoji as one', async () => {
     const { field, user } = show();
     await user.click(field);
     await user.paste('가'.repeat(1799));
@@ -129,7 +130,7 @@ describe('the composer', () => {
     expect(screen.queryByText('Write at least one character that can be seen.')).toBeNull();
   });
 
-  it('gets back a message that the server refused, with the reason', async () => {
+  it('puts a message that the server refused back into the field, with the reason', async () => {
     talk.toRewrite = refused('what was written') as Talk['toRewrite'];
     const { field, user } = show();
     await vi.waitFor(() => expect(field.value).toBe('what was written'));
@@ -139,7 +140,7 @@ describe('the composer', () => {
     expect(send.mock.calls).toEqual([['what was written anew']]);
   });
 
-  it('keeps a text that is being written, and adds a refused one before it on request', async () => {
+  it('keeps a draft, and puts a refused message before it only on request', async () => {
     sessionStorage.setItem('maju.draft.r', 'half a sentence');
     talk.toRewrite = refused('refused') as Talk['toRewrite'];
     expect(show().field.value).toBe('half a sentence');
@@ -150,7 +151,7 @@ describe('the composer', () => {
     await vi.waitFor(() => expect(field.value).toBe('refused\nhalf a sentence'));
   });
 
-  it('moves to the messages with Up, only if the field is empty', async () => {
+  it('moves to the messages with the Up key, only if the field is empty', async () => {
     const { field, user } = show();
     await user.type(field, 'x{ArrowUp}');
     expect(onup).not.toHaveBeenCalled();

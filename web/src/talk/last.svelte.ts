@@ -64,7 +64,7 @@ export class LastTalks {
     this.#write(this.#read().map((talk) => (isEnded(talk) ? { ...talk, ended_at: talk.ended_at ?? now } : talk)));
   }
 
-  /** Returns what this visitor did about the partner of a talk, in any tab. */
+  /** Returns whether this visitor reported or blocked the partner of a talk, in any tab. */
   ownActions(session: string): OwnActions {
     return this.#read().find((talk) => talk.session === session)?.actions ?? { reported: false, blocked: false };
   }

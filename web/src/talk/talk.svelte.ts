@@ -41,11 +41,11 @@ export class Talk {
   readonly partner: Partner;
   readonly you: Face | null;
   /**
-   * The shared interests as the server compares them. `topics` has the same interests as this
-   * visitor wrote them.
+   * The shared interests in lower case, as the server sends them. `interests` has the same ones in
+   * the spelling of this visitor.
    */
   readonly shared: readonly string[];
-  readonly topics: readonly string[];
+  readonly interests: readonly string[];
   readonly languages: readonly string[];
   readonly relaxed: boolean;
 
@@ -87,7 +87,7 @@ export class Talk {
     this.partner = pairing.partner;
     this.you = pairing.you;
     this.shared = pairing.shared;
-    this.topics = pairing.shared.map((topic) => deps.ownSpelling(topic));
+    this.interests = pairing.shared.map((interest) => deps.ownSpelling(interest));
     this.languages = pairing.languages ?? [];
     this.relaxed = pairing.relaxed;
     this.indicators = new Indicators(pairing.room, deps.request);

@@ -52,7 +52,7 @@ beforeEach(() => {
     api: { messages, log },
     outbox: new Outbox('r', new FakeStorage()),
     newId: () => 'id',
-    ownSpelling: (topic) => topic.toUpperCase(),
+    ownSpelling: (interest) => interest.toUpperCase(),
     onMessage: vi.fn(),
     onPartnerState: vi.fn(),
     onEnd,
@@ -148,5 +148,5 @@ describe('after the end', () => {
 
 it('shows shared interests as the reader wrote them', () => {
   const talk = new Talk(deps, pairing);
-  expect([talk.topics, talk.shared]).toEqual([['JAZZ'], ['jazz']]);
+  expect([talk.interests, talk.shared]).toEqual([['JAZZ'], ['jazz']]);
 });

@@ -62,16 +62,16 @@ describe('a text', () => {
 describe('an interest', () => {
   it.each(['👩‍💻', '👩🏽‍💻', '🏳️‍🌈', '❤️‍🔥', '🏴󠁧󠁢󠁥󠁮󠁧󠁿', 'می‌خواهم', 'ක්‍රි', 'র‍্যাব', 'บ้าน', 'Straße', '日本語'])(
     '%s stays as it is written',
-    (topic) => {
-      expect(addChip([], ` ${topic} `, 5)).toMatchObject({ added: topic, refused: null });
+    (interest) => {
+      expect(addChip([], ` ${interest} `, 5)).toMatchObject({ added: interest, refused: null });
     },
   );
 
   it.each(['a\u202eb', 'a\u2066b', 'a\u200eb', 'a\u200bb', 'a\u00adb', 'a\u0007b', 'a\u200d', '\u200da', 'a \u200cb'])(
     '%j hides something, and is refused with its reason',
-    (topic) => {
-      expect(lineProblem(topic)).toBe('forbidden');
-      expect(addChip([], topic, 5)).toMatchObject({ added: null, refused: 'forbidden' });
+    (interest) => {
+      expect(lineProblem(interest)).toBe('forbidden');
+      expect(addChip([], interest, 5)).toMatchObject({ added: null, refused: 'forbidden' });
     },
   );
 

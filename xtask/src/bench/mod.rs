@@ -158,7 +158,7 @@ struct Setup<'a> {
     people: &'a People,
 }
 
-/// What a program is told, as `name=value`; the last value of a name counts.
+/// The arguments of a program, as `name=value`; the last value of a name counts.
 type Settings = Vec<(&'static str, String)>;
 
 /// Returns settings from pairs of names and values.

@@ -24,9 +24,9 @@ const RECOVERY_TIME: Duration = Duration::from_millis(1_500);
 /// What a cluster consists of.
 pub struct Setup {
     pub bin: PathBuf,
-    /// If `true`, Postgres runs apart from the nodes, and each node reaches it through a proxy of
-    /// its own. If `false`, the nodes share a data folder: one of them runs Postgres, and the other
-    /// takes it over.
+    /// If `true`, Postgres runs separately from the nodes, and each node reaches it through a proxy
+    /// of its own. If `false`, the nodes share a data folder: one of them runs Postgres, and the
+    /// other takes it over.
     pub aside: bool,
     /// Whether the data folder is on a small volume of its own, or why it cannot be.
     pub volume: Result<bool, String>,
@@ -59,7 +59,7 @@ pub struct Node {
     pub client_proxy: Proxy,
     /// The node connects to this for Redis.
     pub redis_proxy: Proxy,
-    /// The node connects to this for Postgres, where that runs apart.
+    /// The node connects to this for Postgres, where that runs separately.
     pub postgres_proxy: Proxy,
     process: Mutex<Process>,
 }
@@ -169,7 +169,7 @@ impl Cluster {
         cluster
     }
 
-    /// Returns `true` if Postgres runs apart from the nodes.
+    /// Returns `true` if Postgres runs separately from the nodes.
     pub fn is_aside(&self) -> bool {
         self.setup.aside
     }

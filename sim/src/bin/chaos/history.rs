@@ -12,7 +12,7 @@ use crate::stalls;
 /// How a send ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// No answer yet, or a try that ended before its answer.
+    /// There is no answer yet, or the last answer does not tell whether the entry was stored.
     Unknown,
     Acked(i64),
     Refused(String),
@@ -27,7 +27,7 @@ pub struct Sent {
     /// Tries that ended before their answer, or with an answer that does not say whether it was
     /// stored.
     pub unknown: u32,
-    /// When the first and the last try were made, in milliseconds since 1970.
+    /// The times of the first and of the last try, in milliseconds since 1970.
     pub first_ms: i64,
     pub tried_ms: i64,
     /// When its first acknowledgement came, in milliseconds since 1970; 0 while there is none.
@@ -37,9 +37,9 @@ pub struct Sent {
 /// What one client received of one room.
 #[derive(Default)]
 pub struct View {
-    /// The last number of an unbroken sequence.
+    /// The highest sequence number so far. A gap before it is recorded as a problem.
     pub seen: i64,
-    /// Each entry's number and the digest of its content.
+    /// Each entry's sequence number and [`digest`], in the order of arrival.
     pub entries: Vec<(i64, u64)>,
 }
 
@@ -66,19 +66,20 @@ pub const KINDS: [&str; 22] = [
     "probe",
     // No acknowledgement in time after Postgres was back.
     "recovery",
-    // Nobody was matched in time while the matching node hung.
+    // Nobody was matched in time while the node of the matcher hung.
     "takeover",
-    // More memory than a node is allowed: for its lifetime, a connection or a page.
+    // A node took more memory than its limit: over the run, for a connection, or for a page.
     "memory",
-    // A node's jumping clock decided something: a talk ended, a page was gone, a time is not
-    // Postgres's.
+    // A jump of a node's clock had an effect: it ended a talk, hid a page, or changed a stored
+    // time.
     "clock",
-    // A flood was neither ended in time nor throttled.
+    // A client that floods was neither disconnected in time nor throttled.
     "flood",
-    // Postgres was stopped while its owner was running.
+    // Postgres was stopped while its owner (the node that started it) was running.
     "owner",
-    // Rolling restarts: a client saw more than a reconnect, or entries were delivered too late.
+    // Rolling restarts: a client noticed more than a reconnect.
     "seen",
+    // Rolling restarts: entries were delivered too late.
     "delay",
 ];
 
@@ -95,13 +96,14 @@ struct Inner {
     /// One for each node.
     last_acks: [Option<Instant>; 2],
     longest: Duration,
-    /// The times of answers to sends on undisturbed nodes, in milliseconds.
+    /// How long sends on undisturbed nodes waited for their answers, in milliseconds.
     answers: Vec<u32>,
-    /// From the first try of a send to its first acknowledgement, in milliseconds.
+    /// The times from the first try of a send to its first acknowledgement, in milliseconds.
     acks: Vec<u32>,
-    /// From the first try of a send until a client received it, in milliseconds.
+    /// The times from the first try of a send until a client received the entry, in milliseconds.
     delays: Vec<u32>,
-    /// Sends before this moment have no delay: clients that arrive later receive older entries.
+    /// The delays of sends before this time are not measured: a client that connects later receives
+    /// them late.
     delays_since_ms: i64,
     /// The longest duration measured under each name.
     most: BTreeMap<&'static str, Duration>,
@@ -115,7 +117,7 @@ fn tail(values: &[u32]) -> (u32, u32) {
     (at(99).unwrap_or_default(), at(100).unwrap_or_default())
 }
 
-/// The histories of all clients.
+/// What all clients of a run sent and received, and the problems that were found.
 pub struct History {
     began: Instant,
     inner: Mutex<Inner>,
@@ -147,7 +149,7 @@ impl History {
         self.began.elapsed().as_secs_f64()
     }
 
-    /// Records and prints a promise that did not hold.
+    /// Records a broken promise of one of the [`KINDS`]. Prints the first 20 of each kind.
     pub fn problem(&self, kind: &'static str, what: String) {
         let what = format!("{:7.2} s  {what}", self.elapsed());
         let mut inner = self.lock();
@@ -234,8 +236,8 @@ impl History {
         self.lock().last_acks[node]
     }
 
-    /// Records how long a send has waited for its answer on an undisturbed node; `answered` is
-    /// `false` if it gave up. Stalls of the machine itself are subtracted.
+    /// Records how long a send has waited for its answer on an undisturbed node. `answered` is
+    /// `false` if the client stopped waiting. Stalls of the machine itself are subtracted.
     pub fn record_answer_time(&self, client_id: &str, since: Instant, answered: bool) {
         let length = since.elapsed().saturating_sub(stalls::since(since));
         self.lock().answers.push(length.as_millis() as u32);
@@ -251,13 +253,13 @@ impl History {
         tail(&self.lock().answers)
     }
 
-    /// Returns how many sends have been answered so far: a mark for [`History::answers_since`].
+    /// Returns how many answer times are recorded so far: a mark for [`History::answers_since`].
     pub fn answered(&self) -> usize {
         self.lock().answers.len()
     }
 
-    /// Returns how many sends were answered since the mark, with the 99th percentile and the
-    /// maximum of their answer times in milliseconds.
+    /// Returns how many answer times were recorded since the mark, with their 99th percentile and
+    /// their maximum in milliseconds.
     pub fn answers_since(&self, mark: usize) -> (usize, u32, u32) {
         let inner = self.lock();
         let since = inner.answers.get(mark..).unwrap_or_default();
@@ -266,7 +268,7 @@ impl History {
     }
 
     /// Returns the 99th percentile and the maximum of the time from a send's first try to its
-    /// acknowledgement, in milliseconds. Faults and other tries in between are included.
+    /// first acknowledgement, in milliseconds. Faults and failed tries in between are included.
     pub fn acks(&self) -> (u32, u32) {
         tail(&self.lock().acks)
     }
@@ -279,7 +281,7 @@ impl History {
         (inner.delays.len(), p99, most)
     }
 
-    /// Measures only the delays of sends from now on.
+    /// Forgets the delays so far. Only those of sends from now on are measured.
     pub fn measure_delays(&self) {
         let mut inner = self.lock();
         inner.delays.clear();
@@ -303,7 +305,7 @@ impl History {
         self.lock().longest
     }
 
-    /// Returns the last number of an unbroken sequence that a client received of a room.
+    /// Returns the highest sequence number that a client received of a room; 0 if there is none.
     pub fn seen(&self, who: usize, room: &str) -> i64 {
         self.lock().views.get(&(who, room.to_owned())).map_or(0, |view| view.seen)
     }
@@ -334,12 +336,12 @@ impl History {
         }
     }
 
-    /// Reads all sends.
+    /// Calls `read` with all sends, by client id. The history is locked meanwhile.
     pub fn with_sent<T>(&self, read: impl FnOnce(&HashMap<String, Sent>) -> T) -> T {
         read(&self.lock().sent)
     }
 
-    /// Reads all views.
+    /// Calls `read` with all views, by client and room. The history is locked meanwhile.
     pub fn with_views<T>(&self, read: impl FnOnce(&HashMap<(usize, String), View>) -> T) -> T {
         read(&self.lock().views)
     }

@@ -1,5 +1,5 @@
-//! Visitors who join public rooms and leave them, again and again. What they send between an
-//! answered leave and the next join must not be written.
+//! Leavers: visitors who join public rooms and leave them, again and again. What they send between
+//! the answer to a leave and the next join must not be written.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -8,16 +8,16 @@ use serde_json::{Value, json};
 use crate::client::{Client, Lost};
 use crate::context::{Context, Phase, Visitor};
 
-/// How many there are.
+/// The number of leavers.
 pub const LEAVERS: usize = 4;
-/// How long a node that hung can still carry out an earlier request.
+/// How long after a request a node that hung can still carry it out.
 const LATE_EFFECT_TIME: Duration = Duration::from_secs(20);
 
 /// Joins and leaves rooms until the run is over.
 pub async fn run(shared: Arc<Context>, visitor: Visitor, rooms: Vec<String>) {
     shared.leavers.lock().insert(visitor.who);
     let mut client = Client::new(shared.clone(), visitor, Vec::new());
-    // A join without an answer may be carried out after the leave that follows.
+    // When a join had no answer. The node can carry it out after the leave that follows.
     let mut unsure: Option<Instant> = None;
     while shared.phase() == Phase::Run {
         if !client.is_up() && client.open().await.is_err() {
@@ -36,13 +36,14 @@ pub async fn run(shared: Arc<Context>, visitor: Visitor, rooms: Vec<String>) {
     }
 }
 
-/// Joins, sends, leaves, and sends once more.
+/// Joins, sends, leaves, and sends once more. `joining` is `true` if it ends while the outcome of
+/// the join is unknown.
 async fn turn(client: &mut Client, room: &str, is_sure: bool, joining: &mut bool) -> Result<(), Lost> {
     *joining = true;
     let joined = client.join(room).await?;
     *joining = false;
     if joined.get("ok").is_none() {
-        // It was refused or given up, and is perhaps carried out nevertheless.
+        // The join was refused or was not answered in time. The node can still carry it out.
         *joining = true;
         return Err(Lost);
     }
@@ -56,10 +57,10 @@ async fn turn(client: &mut Client, room: &str, is_sure: bool, joining: &mut bool
     let history = &client.shared.history;
     match answer["error"]["code"].as_str() {
         None => history.count("left"),
-        // An earlier try, of unknown outcome, has done it.
+        // An earlier leave, whose outcome was unknown, has taken effect.
         Some("not_found") => history.count("left before"),
-        // It may be carried out later or never. Until then this socket still receives the room, and
-        // entries under way now would be received twice after the next join on it.
+        // The node can carry out the leave later, or never. Until then this socket is subscribed to
+        // the room. After the next join on it, entries that are on their way now would come twice.
         Some(_) => return Err(Lost),
     }
     client.forget_room(room);
@@ -72,7 +73,8 @@ async fn turn(client: &mut Client, room: &str, is_sure: bool, joining: &mut bool
     client.listen(wait).await
 }
 
-/// Checks that the send after the leave was refused.
+/// Records a problem if the send after the leave was acknowledged. `is_sure` is `false` if an
+/// earlier join of unknown outcome can be the reason.
 fn judge(client: &Client, room: &str, client_id: &str, answer: &Value, is_sure: bool) {
     let history = &client.shared.history;
     match (answer["ok"]["seq"].as_i64(), answer["error"]["code"].as_str()) {

@@ -1,16 +1,21 @@
 //! Chaos: visitors write, listen and are matched on two nodes while a nemesis breaks everything it
 //! can; then a checker reads Postgres itself.
 //!
-//! usage: chaos [--seconds 60 | --twice] [--seed S] [--postgres aside|owned] [--faults
-//! node-kill,pg-kill,…] [--overlap 30]
-//!              [--clients 12] [--rooms 4] [--rate 40] [--bin target/debug/maju] [--keep] [--plant lost|gap|doubled|…]
-//!        chaos rolling [--rounds 20] [--clients 200] [--rooms 20] [--rate 40] [--seed S] [--bin target/debug/maju] [--keep]
+//! ```text
+//! chaos [--seconds 60 | --twice] [--seed S] [--postgres aside|owned] [--faults node-kill,pg-kill,…]
+//!       [--overlap 30] [--clients 12] [--rooms 4] [--rate 40] [--bin target/debug/maju] [--keep]
+//!       [--plant lost|gap|doubled|…]
+//! chaos rolling [--rounds 20] [--clients 200] [--rooms 20] [--rate 40] [--seed S]
+//!       [--bin target/debug/maju] [--keep]
+//! ```
 //!
-//! `--twice` carries out every fault twice and ends. With `--postgres aside` (the default) each
-//! node reaches Postgres through a proxy of its own, which can be cut; with `owned` the nodes share
-//! a data folder, and one of them runs Postgres. Without `--faults` all faults come that fit. If
-//! `hostile` is among them, the default rate limits are on and every visitor has an address of its
-//! own; otherwise they are off. `rolling` restarts two nodes behind a balancer in turn.
+//! `--twice` carries out every fault twice and ends. With `--postgres aside` (the default) Postgres
+//! runs separately, and each node reaches it through a proxy of its own, which can be cut. With
+//! `owned` the nodes share a data folder, and one of them runs Postgres. Without `--faults` every
+//! fault that is possible there occurs. If `hostile` is among them, the default rate limits are on
+//! and every visitor has an address of its own; otherwise they are off. `--plant` changes
+//! stored data before the check, which the checker must find. `rolling` restarts two nodes behind a
+//! balancer in turn.
 //!
 //! The seed decides the plan of faults and every choice of a client. Timing is the machine's: a run
 //! with the same seed has the same faults in the same order (the last can be missing), but not the

@@ -1,4 +1,4 @@
-//! Hangs the node that matches: another node must match two visitors who seek on it.
+//! Hangs the node of the matcher: another node must match two visitors who seek on it.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::postgres::{self, ROLES};
 use crate::workload;
 
-/// How long another node can take to match after the matching node hangs.
+/// How long another node can take to match after the node of the matcher hangs.
 pub const MATCH_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Returns the node that holds the matcher's lock, as Postgres sees it.
@@ -22,8 +22,8 @@ async fn leader(shared: &Context) -> Option<usize> {
     ROLES.iter().position(|known| *known == role)
 }
 
-/// Hangs the matching node, for `hold` at most, and measures how soon two visitors on the other
-/// node are matched.
+/// Hangs the node of the matcher, for `hold` at most, and measures how soon two visitors on the
+/// other node are matched.
 pub async fn hang_matcher(shared: &Arc<Context>, hold: Duration) {
     let began = Instant::now();
     let node = loop {

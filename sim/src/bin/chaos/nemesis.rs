@@ -45,7 +45,7 @@ pub enum Fault {
     PostgresFull,
     /// Another client takes all of Postgres's connections.
     PostgresCrowd,
-    /// The matching node hangs.
+    /// The node of the matcher hangs.
     MatcherHang,
     /// A node hangs in the middle of a batch.
     WriterHang,
@@ -100,7 +100,8 @@ impl Fault {
         }
     }
 
-    /// Returns `true` if the fault is possible where Postgres runs apart, or where a node owns it.
+    /// Returns `true` if the fault is possible where Postgres runs separately (`aside`), or where a
+    /// node runs it.
     pub fn fits(self, aside: bool) -> bool {
         match self {
             Self::PostgresApart | Self::MatcherHang | Self::WriterHang => aside,

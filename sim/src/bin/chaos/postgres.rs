@@ -1,8 +1,8 @@
-//! Postgres apart from the nodes: the private Postgres that a node made, restarted by this program,
-//! so that the way to it can be cut.
+//! A Postgres that runs separately from the nodes, so that each node can be cut off from it.
+//! `maju migrate` creates its database, and this program starts and restarts it.
 //!
-//! Programs and settings are the node's, read from the command line that Postgres recorded at its
-//! last start.
+//! It has the programs and settings of a private Postgres: they are read from the command line that
+//! Postgres recorded in `postmaster.opts` at its last start.
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -16,10 +16,10 @@ use tokio_postgres::{Client, Config, NoTls};
 
 use crate::cluster::launch;
 
-/// The roles that the nodes sign in as, so that Postgres can tell them apart.
+/// The roles with which the two nodes connect, so that Postgres can tell the nodes apart.
 pub const ROLES: [&str; 2] = ["node1", "node2"];
 
-/// A Postgres that this program starts, and restarts when it has ended.
+/// A Postgres that this program starts, and restarts after it has ended.
 pub struct Postgres {
     command: Vec<String>,
     database: PathBuf,
@@ -27,7 +27,7 @@ pub struct Postgres {
     child: Mutex<Option<Child>>,
 }
 
-/// Connects directly, as an operator would.
+/// Connects over the Unix socket, past the proxies of the nodes, as the role `maju`.
 pub async fn connect(socket_folder: &Path, name: &str) -> Result<Client, tokio_postgres::Error> {
     let mut config = Config::new();
     config.host_path(socket_folder).user("maju").dbname("maju").application_name(name);
@@ -36,14 +36,15 @@ pub async fn connect(socket_folder: &Path, name: &str) -> Result<Client, tokio_p
     Ok(client)
 }
 
-/// Returns `true` if Postgres answers within a second, without nodes and proxies.
+/// Returns `true` if Postgres answers within a second over its Unix socket.
 pub async fn answers(socket_folder: &Path) -> bool {
     let asked = async { connect(socket_folder, "chaos").await?.simple_query("SELECT 1").await };
     matches!(timeout(Duration::from_secs(1), asked).await, Ok(Ok(_)))
 }
 
 impl Postgres {
-    /// Makes the database with `maju migrate`, starts Postgres on it and creates the nodes' roles.
+    /// Creates the database with `maju migrate`, starts Postgres on it and creates the nodes'
+    /// roles.
     pub async fn start(bin: &Path, folder: &Path) -> Self {
         let (data, log) = (folder.join("data"), folder.join("migrate.log"));
         let mut command = Command::new(bin);
@@ -80,8 +81,8 @@ impl Postgres {
         postgres
     }
 
-    /// Starts Postgres unless it runs. After `kill -9`, or on a full disk, this takes several
-    /// tries.
+    /// Starts Postgres unless it runs. It does not wait for the start: after `kill -9`, or on a
+    /// full disk, several calls are needed.
     pub fn restart_if_ended(&self) {
         let mut child = self.child.lock();
         if child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None))) {
@@ -97,7 +98,7 @@ impl Postgres {
         *child = Some(launch(&mut command, &self.log));
     }
 
-    /// Stops it fast, and by force after ten seconds.
+    /// Stops Postgres with a fast shutdown (SIGINT), and kills it after ten seconds.
     pub async fn stop(&self) {
         let Some(mut child) = self.child.lock().take() else { return };
         signal(child.id() as i32, SIGINT);
@@ -113,11 +114,11 @@ impl Postgres {
     }
 }
 
-/// Ends the sessions of the nodes.
+/// The statement that ends the Postgres sessions of the nodes.
 pub const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = 'maju' AND application_name LIKE 'maju%'";
 
-/// Takes every connection that Postgres allows, those of the nodes too, until it is dropped.
+/// Occupies every connection that Postgres allows, those of the nodes too, until it is dropped.
 pub struct ConnectionHog {
     task: tokio::task::JoinHandle<()>,
 }
@@ -131,8 +132,8 @@ impl ConnectionHog {
                 let full = !matches!(taken, Ok(Ok(_)));
                 seats.extend(taken.ok().and_then(Result::ok));
                 if full {
-                    // A node may have been faster: its session is ended, and the next turn takes
-                    // its place.
+                    // A node can have taken a connection first. Its session is ended, and the next
+                    // attempt takes that connection.
                     if let Some(seat) = seats.last() {
                         let _ = seat.batch_execute(END_SESSIONS).await;
                     }

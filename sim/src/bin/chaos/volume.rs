@@ -1,19 +1,19 @@
-//! A small volume for the data folder, so that it can be filled: a loop file, or memory where there
-//! are no loop devices.
+//! A small volume for the data folder, so that a run can fill it: a file on a loop device, or a
+//! tmpfs where there are no loop devices.
 //!
-//! It is mounted in a mount namespace of this process: nobody else sees it, and it is gone when the
-//! last process of the run ends.
+//! It is mounted in a mount namespace of this process. Only the processes of the run see it, and
+//! the kernel unmounts it when the last of them ends.
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Enough for the programs, a database and its log.
+/// Enough for the PostgreSQL programs, a database and its WAL.
 const VOLUME_SIZE: &str = "640M";
-/// Bytes of one write while the ballast grows.
+/// Bytes of one write to the ballast, the file that fills the volume.
 const WRITE_BYTES: usize = 256 * 1024;
 
-/// A mounted volume.
+/// A mounted volume, which [`Volume::fill`] fills.
 pub struct Volume {
     ballast: PathBuf,
 }
@@ -37,7 +37,7 @@ impl Volume {
         Ok(Self { ballast: folder.join("ballast") })
     }
 
-    /// Takes all the space that is left.
+    /// Fills all the space that is left, to the last byte that can be written.
     pub fn fill(&self) {
         let Ok(mut file) = OpenOptions::new().create(true).append(true).open(&self.ballast) else { return };
         let mut piece = WRITE_BYTES;
@@ -49,7 +49,7 @@ impl Volume {
         let _ = file.sync_all();
     }
 
-    /// Gives the space back.
+    /// Deletes the ballast, so that there is space again.
     pub fn free(&self) {
         let _ = std::fs::remove_file(&self.ballast);
         let _ = self.ballast.parent().and_then(|folder| File::open(folder).ok()).map(|folder| folder.sync_all());
