@@ -71,12 +71,6 @@ impl Page {
         alternates.push(("x-default", self.neutral_path()));
         alternates
     }
-
-    /// Returns the links to the pages about the site: the page's path, its name, and whether it is
-    /// this page.
-    pub fn about_links(self, locale: Locale) -> Vec<(String, &'static str, bool)> {
-        Self::ABOUT.map(|page| (page.path(locale), page.label(locale.strings()), page == self)).into()
-    }
 }
 
 /// One section of a page. A title keeps the line breaks that an editor set.
@@ -94,7 +88,7 @@ pub enum PageSection {
     Action(Action),
     /// Plain paragraphs and lists, separated by empty lines.
     Markdown(Prose),
-    /// The head of a page about the site.
+    /// The opening of a page about the site.
     Intro(Intro),
     /// Who runs the site: the operator's address, or that there is none.
     Contact(Contact),
@@ -284,7 +278,7 @@ impl Prose {
     }
 }
 
-/// The head of a page about the site: what it is for, and its version or date.
+/// The opening of a page about the site: what it is for, and its edition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Intro {
     pub title: String,

@@ -16,10 +16,45 @@ use super::snapshot::Snapshot;
 use crate::config::{Config, Contact};
 use crate::http::assets::{self, Entry};
 use crate::http::{Appearance, CachedBody, HTML, Theme};
-use crate::locale::Strings;
+use crate::locale::{Locale, Strings};
 
 /// The entry of the build whose script and styles all pages link.
 const ENTRY: &str = "src/landing/main.ts";
+
+/// The addresses that a page names: its own, and those it links.
+struct Addresses {
+    own: String,
+    /// This page in each language, as `hreflang` and path.
+    alternates: Vec<(&'static str, String)>,
+    /// This page in the other languages.
+    translations: Vec<Translation>,
+    /// The pages about the site: path, name, and whether it is this page.
+    about: Vec<(String, &'static str, bool)>,
+}
+
+/// A page in another language.
+struct Translation {
+    tag: &'static str,
+    /// The name of the language in itself.
+    name: &'static str,
+    path: String,
+}
+
+impl Addresses {
+    fn of(page: Page, locale: Locale) -> Self {
+        let translation = |other: Locale| {
+            let strings = other.strings();
+            Translation { tag: strings.tag, name: strings.language_name, path: page.path(other) }
+        };
+        let about = |other: Page| (other.path(locale), other.label(locale.strings()), other == page);
+        Self {
+            own: page.path(locale),
+            alternates: page.alternates(),
+            translations: locale.others().map(translation).collect(),
+            about: Page::ABOUT.map(about).into(),
+        }
+    }
+}
 
 /// Renders a page of a snapshot.
 pub(super) fn render(
@@ -42,13 +77,13 @@ fn about(snapshot: &Snapshot, page: Page, appearance: Appearance, config: &Confi
         _ => None,
     });
     let strings = appearance.locale.strings();
-    let heading = intro.map_or(page.label(strings), |intro| &intro.title);
+    let heading = intro.map_or(page.label(strings), |intro| intro.title.as_str());
     let about = About {
         appearance,
         strings,
         entry: assets::entry(ENTRY),
         site: &config.site.url,
-        page,
+        addresses: Addresses::of(page, appearance.locale),
         title: format!("{} · {}", single_line(heading), strings.brand),
         heading,
         intro,
@@ -65,7 +100,7 @@ struct About<'a> {
     strings: &'static Strings,
     entry: Option<&'static Entry>,
     site: &'a str,
-    page: Page,
+    addresses: Addresses,
     title: String,
     heading: &'a str,
     intro: Option<&'a Intro>,
@@ -96,7 +131,7 @@ fn landing(snapshot: &Snapshot, appearance: Appearance, config: &Config) -> aska
         strings,
         entry: assets::entry(ENTRY),
         site,
-        page: Page::Landing,
+        addresses: Addresses::of(Page::Landing, appearance.locale),
         title: if title.is_empty() { brand.to_owned() } else { format!("{brand}: {}", title.trim_end_matches('.')) },
         structured_data: structured_data(sections, appearance, site),
         lead,
@@ -115,7 +150,7 @@ struct Landing<'a> {
     strings: &'static Strings,
     entry: Option<&'static Entry>,
     site: &'a str,
-    page: Page,
+    addresses: Addresses,
     title: String,
     lead: String,
     /// JSON-LD, escaped for a script element.

@@ -181,11 +181,12 @@ async fn an_editor_changes_a_page_about_the_site_and_its_text_is_escaped() {
 #[tokio::test]
 async fn the_database_takes_any_language_and_only_known_pages() {
     let node = node().await;
+    let db = &node.app.db;
     let insert = |page: &str, locale: &str| {
         let sql = format!(
             "INSERT INTO page_section (page, locale, kind, position, content) VALUES ('{page}', '{locale}', 'markdown', 5, '{{}}')"
         );
-        async move { sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&node.app.db).await }
+        async move { sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(db).await }
     };
     for locale in ["ja", "zh-Hant-TW", "es-419"] {
         insert("rules", locale).await.unwrap();

@@ -78,8 +78,8 @@ impl Snapshot {
     }
 }
 
-/// Parses the sections of a page in a language. A section that cannot be parsed is left out; if none is left,
-/// the built-in sections are shown.
+/// Parses the sections of a page in a language. A section that cannot be parsed is left out; if
+/// none is left, the built-in sections are shown.
 fn parse_sections(rows: &[SectionRow], page: Page, locale: Locale) -> Vec<PageSection> {
     let own = rows.iter().filter(|row| row.page == page.name() && row.locale == locale.tag());
     let sections: Vec<PageSection> = own

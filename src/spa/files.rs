@@ -30,7 +30,6 @@ pub(super) fn page_source() -> Option<String> {
 }
 
 async fn serve(request: Request) -> Response {
-    // Another spelling of the path of a file, such as one with escapes.
     let Some(file) = FILES.get(request.uri().path()) else { return StatusCode::NOT_FOUND.into_response() };
     file.body.respond(request.headers(), file.cache_control, "")
 }
