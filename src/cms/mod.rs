@@ -59,9 +59,10 @@ impl State {
         }
     }
 
-    /// Marks the stats as stale: pages show when they were read.
+    /// Marks the stats as stale: pages show when they were read, and no topics.
     fn mark_stale(&self, as_of: OffsetDateTime) {
-        self.replace(Contents { as_of: Some(as_of), ..self.current().contents().clone() });
+        let stale = self.current().contents().clone();
+        self.replace(Contents { as_of: Some(as_of), topics: Vec::new(), ..stale });
     }
 }
 

@@ -2,7 +2,6 @@
 //! talk.
 //!
 //! A visitor that waits is never forgotten, and nobody is in two talks at once.
-mod connection_health;
 mod lease;
 pub mod limits;
 mod live_topics;

@@ -109,8 +109,9 @@ pub(super) fn topic_of(interest: &str) -> String {
 ///
 /// The client does the same (`web/src/matching/topics.svelte.ts`).
 fn fold(text: &str) -> String {
-    // To upper case first, because some letters have the same upper case only: ς and σ, ß and ss.
-    let folded: String = text.nfkc().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
+    // By way of upper case, because some letters have only that in common: ς and σ, ß and ss.
+    let upper = text.nfkc().flat_map(char::to_lowercase).flat_map(char::to_uppercase);
+    let folded: String = upper.flat_map(char::to_lowercase).collect();
     let bare: String = folded.chars().filter(|c| !is_ignored(*c)).nfkc().collect();
     if bare.is_empty() { folded } else { bare }
 }
@@ -188,7 +189,7 @@ mod tests {
             (decomposed.as_str(), "songs"),
             ("우쿨렐레", "우쿨렐레 "),
             ("Rock ’n’ Roll", "rock’n’roll"),
-            ("straße", "STRASSE"),
+            ("straße", "STRAẞE"),
             ("ΟΔΟΣ", "οδος"),
             ("❤\u{fe0f}", "❤"),
             ("영화·연극", "영화 연극"),
@@ -211,6 +212,7 @@ mod tests {
             ("영화·드라마", "영화드라마"),
             ("STRASSE", "strasse"),
             ("straße", "strasse"),
+            ("STRAẞE", "strasse"),
             ("ΟΔΟΣ", "οδοσ"),
             ("❤\u{fe0f}", "❤"),
             ("C++", "c++"),

@@ -53,6 +53,7 @@ export class Person {
 
   /** Unfolds the languages, selects one, and folds them again. */
   async setLanguage(tag) {
+    if (await this.$(`.choice[lang=${tag}] input`).isChecked()) return;
     await this.$('.lobby-form summary').click();
     await this.$(`.choice[lang=${tag}] input`).check();
     await this.$('.lobby-form summary').click();

@@ -15,6 +15,7 @@ import { textsWalks } from './texts.mjs';
 import { leavingWalks } from './leaving.mjs';
 import { lobbyWalks } from './lobby.mjs';
 import { chatWalks } from './chat.mjs';
+import { topicsWalks } from './topics.mjs';
 import { presenceWalks } from './presence.mjs';
 
 const WALKS = {
@@ -22,6 +23,7 @@ const WALKS = {
   ...recoveryWalks,
   ...leavingWalks,
   ...chatWalks,
+  ...topicsWalks,
   ...presenceWalks,
   ...refusalsWalks,
   ...textsWalks,

@@ -75,6 +75,11 @@ async function screenshots(locale, theme, width, height) {
   await a.acceptRulesAndStart();
   await a.$('.seek .elapsed').waitFor();
   await shot('looking');
+  await a.$('.browse').click();
+  await a.$('.seek-strip').waitFor();
+  await shot('lobby-searching');
+  await a.$('.strip-link').click();
+  await a.$('.seek .elapsed').waitFor();
   await b.openLobby();
   for (const interest of INTERESTS[locale]) await b.addInterest(interest);
   const met = a.$('.seek.found').waitFor(); // shown for less than a second

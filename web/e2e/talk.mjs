@@ -53,7 +53,7 @@ async function rules(fixture, interest) {
   await eventually(
     'the acceptance is stored',
     () => a.$('.submit p').last().innerText(),
-    (text) => text.includes('kept on this device'),
+    (text) => text.includes('saved on this device'),
   );
   assert.equal(await a.$('#agree').count(), 0);
   await a.$('.submit .button').click(); // from now on one press is enough

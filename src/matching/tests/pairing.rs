@@ -182,7 +182,8 @@ proptest! {
         prop_assert_eq!(matches.len(), usize::from(meets), "at once with a topic in common, and only then");
         prop_assert!(matches.iter().all(|one| one.shared == shared.len()));
         // The same two with each other's wishes.
-        let swapped = [Ticket { seek: other.seek, ..one.clone() }, Ticket { seek: one.seek, ..other.clone() }];
+        let with = |ticket: &Ticket, seek: &Seek| Ticket { seek: seek.clone(), ..ticket.clone() };
+        let swapped = [with(&one, &other.seek), with(&other, &one.seek)];
         prop_assert_eq!(pair(&swapped, &Exclusions::default(), start()), matches);
     }
 }

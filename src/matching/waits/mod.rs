@@ -13,7 +13,7 @@ use super::refreshed::Refreshed;
 use crate::app::App;
 use crate::db;
 use crate::error::{Error, Result};
-use crate::samples::{self, HourOfDay, Sample, Step};
+use crate::samples::{self, HourOfDay, Step};
 
 /// The name of the series: the median wait in seconds, and how many people waited.
 const SERIES: &str = "matching.wait";
@@ -116,11 +116,11 @@ fn sum_up(samples: &[HourOfDay], now: i32) -> WaitsByHour {
 
 fn weighted_median(samples: &mut [(f64, i64)]) -> Option<i64> {
     samples.sort_by(|(one, _), (other, _)| one.total_cmp(other));
-    let half = samples.iter().map(|(_, amount)| amount).sum::<i64>().div_ceil(2);
+    let all: i64 = samples.iter().map(|(_, amount)| amount).sum();
     let mut passed = 0;
     let median = samples.iter().find(|(_, amount)| {
         passed += amount;
-        passed >= half
+        passed * 2 >= all
     });
     // A shown wait is never 0.
     median.map(|(secs, _)| (secs.ceil() as i64).max(1))

@@ -133,7 +133,7 @@ export const en: Record<keyof typeof ko, Entry> = {
   'seek.paused': 'paused',
   'seek.offline.network': "You're offline. We'll keep looking when you're back",
   'seek.browse': 'Look around meanwhile',
-  'strip.interest': 'Looking for a chat about {interest}',
+  'strip.interest': 'Looking: {interest}',
   'strip.anyone': 'Looking for someone to chat with',
 
   'last': 'Recent chats',
@@ -216,12 +216,12 @@ export const en: Record<keyof typeof ko, Entry> = {
   'end.moderator': 'A moderator ended the chat',
   'end.by_me': 'You left the chat',
   'end.blocked': "Blocked. We won't pair you again in this browser.",
-  'end.reported': "Thanks, we have your report. The chat has ended and you won't be paired again.",
-  'end.reported.only': "Thanks, we have your report. You won't be paired again.",
+  'end.reported': "Report received. The chat has ended and you won't be paired again.",
+  'end.reported.only': "Report received. You won't be paired again.",
   'end.keep':
     "Both of you can read it for 24 hours. Then it's deleted, apart from messages in a report. To keep it, save it on this device.",
   'end.keep.reported':
-    'The messages you reported and the latest ones are stored separately for review. Only the people who run this site read them, and there is no deletion date yet. The chat itself is deleted after 24 hours.',
+    'What you reported and the latest messages are stored separately for review. Only the people who run this site read them, and no deletion date is set yet. The chat is deleted after 24 hours.',
   'end.next': 'Meet someone else',
   'end.save': 'Save on this device',
   'end.lobby': 'Back to start',

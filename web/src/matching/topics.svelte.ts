@@ -103,7 +103,13 @@ function byKey(items: readonly Topic[]): ReadonlyMap<string, Topic> {
  * dots and variation selectors make no difference (`src/matching/topics.rs`).
  */
 export function topicKey(name: string): string {
-  const folded = [...name.normalize('NFKC')].map((c) => c.toUpperCase().toLowerCase()).join('');
+  const folded = [...name.normalize('NFKC')].map(fold).join('');
   const bare = folded.replace(/[\s\p{Dash}·・‧•\uFE00-\uFE0F]/gu, '');
   return (bare === '' ? folded : bare).normalize('NFKC');
+}
+
+/** Folds a letter by way of upper case, because some have only that in common: ς and σ, ß and ss. */
+function fold(letter: string): string {
+  const upper = letter.toLowerCase().toUpperCase();
+  return [...upper].map((c) => c.toLowerCase()).join('');
 }

@@ -40,6 +40,7 @@ describe('the form of a word that is compared', () => {
     ['영화·드라마', '영화드라마'],
     ['STRASSE', 'strasse'],
     ['straße', 'strasse'],
+    ['STRAẞE', 'strasse'],
     ['ΟΔΟΣ', 'οδοσ'],
     ['❤️', '❤'],
     ['C++', 'c++'],

@@ -10,17 +10,17 @@ const FAILURE_VALIDITY: Duration = Duration::from_secs(4);
 
 /// The time of the last failed attempt to connect. `None` since an attempt succeeded.
 #[derive(Default)]
-pub(super) struct ConnectionHealth(Mutex<Option<Instant>>);
+pub struct ConnectionHealth(Mutex<Option<Instant>>);
 
 impl ConnectionHealth {
     /// Records whether an attempt to connect succeeded.
-    pub(super) fn record(&self, opened: bool) {
+    pub fn record(&self, opened: bool) {
         let failed = (!opened).then(Instant::now);
         *self.0.lock() = failed;
     }
 
     /// Returns `false` if the last attempt failed less than [`FAILURE_VALIDITY`] ago.
-    pub(super) fn is_healthy(&self) -> bool {
+    pub fn is_healthy(&self) -> bool {
         self.0.lock().is_none_or(|at| at.elapsed() > FAILURE_VALIDITY)
     }
 }
