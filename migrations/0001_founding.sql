@@ -9,7 +9,7 @@ CREATE TABLE visitor (
     color          text        NOT NULL,
     animal         text        NOT NULL,
     name           text        CONSTRAINT visitor_name_length CHECK (char_length(name) BETWEEN 1 AND 24),
-    locale         text        NOT NULL CONSTRAINT visitor_locale_known CHECK (locale IN ('ko', 'en')),
+    locale         text        NOT NULL CONSTRAINT visitor_locale_tag CHECK (locale ~ '^[a-z]{2,8}(-[A-Za-z0-9]{1,8})*$'),
     settings       jsonb       NOT NULL DEFAULT '{}',
     rules_accepted text,
     rules_at       timestamptz,
@@ -233,17 +233,22 @@ CREATE TABLE secret (
     value bytea NOT NULL
 );
 
--- The landing page --------------------------------------------------------------------------------
+-- The pages ---------------------------------------------------------------------------------------
+-- A language is a BCP 47 tag. The code (src/locale) and the content decide which ones exist, so no
+-- constraint lists them.
 CREATE TABLE page_section (
     id         bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT page_section_pk PRIMARY KEY,
-    locale     text        NOT NULL CONSTRAINT page_section_locale_known CHECK (locale IN ('ko', 'en')),
+    page       text        NOT NULL DEFAULT 'landing' CONSTRAINT page_section_page_known
+                           CHECK (page IN ('landing', 'rules', 'privacy', 'terms', 'contact')),
+    locale     text        NOT NULL CONSTRAINT page_section_locale_tag CHECK (locale ~ '^[a-z]{2,8}(-[A-Za-z0-9]{1,8})*$'),
     kind       text        NOT NULL CONSTRAINT page_section_kind_known
-                           CHECK (kind IN ('hero', 'stats', 'steps', 'showcase', 'rooms', 'safety', 'faq', 'action', 'markdown')),
+                           CHECK (kind IN ('hero', 'stats', 'topics', 'steps', 'showcase', 'rooms', 'safety', 'storage',
+                           'faq', 'operator', 'action', 'markdown', 'intro', 'contact')),
     position   integer     NOT NULL,
     visible    boolean     NOT NULL DEFAULT true,
     content    jsonb       NOT NULL,
     updated_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT page_section_position_key UNIQUE (locale, position)
+    CONSTRAINT page_section_position_key UNIQUE (page, locale, position)
 );
 
 -- The figures of the landing page. `manual` is a value set by hand; null if the value is computed.

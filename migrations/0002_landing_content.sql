@@ -8,7 +8,7 @@ SELECT 'ko', section ->> 'kind', number * 10, section -> 'content'
 FROM jsonb_array_elements($ko$[
 {"kind": "hero", "content": {
   "title": "처음 만난 사람과\n이야기해 보세요.",
-  "lead": "이름도 사진도 가입도 필요 없어요. 한 사람과 마주 앉아, 글로만 이야기해요.",
+  "lead": "이름도 사진도 가입도 필요 없어요.\n한 사람과 마주 앉아, 글로만 이야기해요.",
   "button": "대화 시작",
   "more": "이용 방법",
   "echo": "Chat with\nsomeone you’ve\nnever met.",
@@ -16,6 +16,10 @@ FROM jsonb_array_elements($ko$[
 {"kind": "stats", "content": {
   "title": "지금 마주에서는",
   "counters": {"online": "명", "talks_today": "번"}}},
+{"kind": "topics", "content": {
+  "title": "지금\n나누는 이야기",
+  "lead": "찾고 있거나 대화하고 있는 사람들이 고른 관심사예요.\n다섯 명부터 보여요.",
+  "counter": "명"}},
 {"kind": "steps", "content": {
   "title": "좋아하는 것 하나면\n충분해요",
   "lead": "가입도, 프로필도 없어요. 고르고, 만나고, 이야기하면 돼요.",
@@ -24,13 +28,14 @@ FROM jsonb_array_elements($ko$[
     {"art": "meet", "title": "한 사람과 이어져요", "text": "같은 언어를 쓰고 같은 것을 좋아하는 사람부터 찾아요. 없으면 더 넓게 찾는다고 알려 드려요."},
     {"art": "talk", "title": "이야기하고, 언제든 나가요", "text": "맞지 않으면 다음으로 넘어가요. 이유를 묻지 않아요."}]}},
 {"kind": "showcase", "content": {
-  "title": "한 대화,\n두 화면에 똑같이",
-  "lead": "연결이 끊겨도 대화는 그대로예요. 다시 이어지면 빠진 메시지 없이, 같은 순서로 보여요.",
+  "title": "연결이 끊겨도\n대화는 그대로예요",
+  "lead": "‘보냄’이 붙었다면 저장된 거예요. 다시 이어지면 빠진 메시지 없이, 두 화면에 같은 순서로 보여요.",
   "choice": "누구의 화면을 볼까요",
   "sent": "보냄",
   "shared": "둘 다 재즈를 좋아해요",
-  "you": {"title": "내 화면", "partner": "남색 여우와", "note": "보낸 메시지가 저장되면 ‘보냄’ 표시가 붙어요."},
-  "they": {"title": "상대 화면", "partner": "초록 수달과", "note": "잠시 끊겼다 돌아와도 그대로예요."},
+  "you": {"title": "내 화면", "partner": "남색 여우와", "face": {"color": "indigo", "animal": "fox"}, "note": "보낸 메시지가 저장되면 ‘보냄’ 표시가 붙어요."},
+  "they": {"title": "상대 화면", "partner": "초록 수달과", "face": {"color": "pine", "animal": "otter"}, "note": "끊긴 동안 온 메시지도 빠짐없이 보여요."},
+  "cut": {"before": 2, "you": "상대의 연결이 끊겼어요. 계속 쓸 수 있어요.", "they": "여기서 12초 동안 연결이 끊겼어요."},
   "messages": [
     {"from": "you", "at": "23:41", "text": "요즘 밤마다 재즈를 들어요."},
     {"from": "they", "at": "23:41", "text": "저도요. 제일 먼저 뭘 틀어요?"},
@@ -38,7 +43,7 @@ FROM jsonb_array_elements($ko$[
     {"from": "they", "at": "23:43", "text": "여기 지금 비 와요."}]}},
 {"kind": "safety", "content": {
   "title": "모르는 사이라서\n더 조심해서 만들었어요",
-  "lead": "할 수 있는 일은 약속하고, 할 수 없는 일은 숨기지 않아요.",
+  "lead": "할 수 있는 일은 약속하고,\n할 수 없는 일은 숨기지 않아요.",
   "can": {"title": "마주가 하는 일", "items": [
     {"icon": "flag", "title": "신고는 늘 보이는 곳에 있어요", "text": "대화 중에도, 끝나고 24시간 안에도 할 수 있어요. 신고하면 대화가 그 자리에서 끝나요."},
     {"icon": "archive", "title": "신고에 담긴 메시지는 따로 보관해요", "text": "신고한 순간 그대로 보관해서, 대화가 지워진 뒤에도 운영자가 살펴볼 수 있어요. 지우는 기한은 아직 없어요."},
@@ -54,6 +59,15 @@ FROM jsonb_array_elements($ko$[
     {"name": "경찰", "number": "112"},
     {"name": "자살 예방 상담", "number": "109"},
     {"name": "청소년 상담", "number": "1388"}]}}},
+{"kind": "storage", "content": {
+  "title": "무엇이 남고,\n언제 지워지나요",
+  "lead": "저장하는 것과 지워지는 때를 그대로 적었어요. 기한이 없는 것도 숨기지 않아요.",
+  "link": "개인정보 자세히 보기",
+  "items": [
+    {"how_long": "24시간", "title": "대화, 그리고 찾을 때 고른 것", "text": "대화가 끝나고 24시간이 지나면 누가 누구와 이야기했는지까지 지워져요."},
+    {"how_long": "30일", "title": "이 브라우저를 알아보는 쿠키", "text": "30일 동안 쓰지 않으면 끝나요. 남은 대화가 없으면 방문자 정보와 차단도 지워져요."},
+    {"how_long": "기한 없음", "title": "신고에 담긴 메시지", "text": "고른 메시지와 가장 최근 메시지를 따로 보관하고, 운영자가 지울 때까지 남아요."},
+    {"how_long": "저장 안 함", "title": "이름, 전화번호, 위치, IP 주소", "text": "묻지도 저장하지도 않아요. 메시지마다 주소 앞부분을 알아볼 수 없게 바꾼 값만 붙어요."}]}},
 {"kind": "faq", "content": {
   "title": "자주 묻는 질문",
   "items": [
@@ -64,6 +78,13 @@ FROM jsonb_array_elements($ko$[
     {"question": "무엇이 저장되나요?", "answer": "서버에는 메시지, 찾을 때 고른 관심사와 언어, 접속 주소를 알아볼 수 없게 바꾼 값, 쿠키로 알아보는 방문자 정보, 차단, 신고와 거기에 담긴 메시지가 저장돼요. 이 기기에는 고른 관심사와 언어, 지난 대화 목록, 쓰던 메시지, 언어와 밝기 설정이 저장돼요."},
     {"question": "얼마나 보관되나요?", "answer": "메시지와 찾을 때 고른 내용은 대화가 끝나고 24시간이 지나면 지워져요. 쿠키와 방문자 정보는 30일 동안 쓰지 않으면 차단과 함께 지워져요. 신고와 거기에 담긴 메시지는 운영자만 읽을 수 있고, 지우는 기한은 아직 없어요. 이용이 제한된 사람의 정보는 제한 기록과 함께 남아요."},
     {"question": "불편한 사람을 만나면요?", "answer": "‘다음’을 두 번 누르면 바로 넘어가요. 신고하거나 차단하면 대화가 그 자리에서 끝나고, 그 사람과 다시 이어지지 않아요."}]}},
+{"kind": "operator", "content": {
+  "title": "누가\n운영하나요",
+  "text": "마주는 소스가 공개된 소프트웨어예요. 누구나 자기 서버에서 운영할 수 있어서 사이트마다 운영자가 달라요. 여기 저장된 것은 이 사이트의 운영자가 책임져요.",
+  "label": "운영자",
+  "unnamed": "{host} 운영자",
+  "host_label": "사이트",
+  "link": "운영자에게 문의하기"}},
 {"kind": "action", "content": {
   "title": "맞은편 자리가\n비어 있어요.",
   "button": "대화 시작",
@@ -75,7 +96,7 @@ SELECT 'en', section ->> 'kind', number * 10, section -> 'content'
 FROM jsonb_array_elements($en$[
 {"kind": "hero", "content": {
   "title": "Chat with\nsomeone you’ve\nnever met.",
-  "lead": "No name, no photo, no sign-up. One person, just words, face to face.",
+  "lead": "No name, no photo, no sign-up.\nOne person, just words, face to face.",
   "button": "Meet someone",
   "more": "How it works",
   "echo": "처음 만난 사람과\n이야기해 보세요.",
@@ -83,6 +104,10 @@ FROM jsonb_array_elements($en$[
 {"kind": "stats", "content": {
   "title": "Right now",
   "counters": {}}},
+{"kind": "topics", "content": {
+  "title": "What people\nchat about now",
+  "lead": "What people chose who are looking or chatting at this moment. Shown from five people on.",
+  "counter": "people"}},
 {"kind": "steps", "content": {
   "title": "One thing you like\nis enough",
   "lead": "No sign-up and no profile. Choose, meet, chat.",
@@ -91,13 +116,14 @@ FROM jsonb_array_elements($en$[
     {"art": "meet", "title": "Meet one person", "text": "We look for someone with your language who likes it too. If nobody’s there, we look wider and say so."},
     {"art": "talk", "title": "Chat, and leave any time", "text": "Not a fit? Move on. Nobody asks why."}]}},
 {"kind": "showcase", "content": {
-  "title": "One chat,\nthe same on both sides",
-  "lead": "“Sent” means it is stored. If your connection drops, nothing is missing when you’re back, and the order is the same.",
+  "title": "Your connection drops,\nnothing is missing",
+  "lead": "“Sent” means it is stored. When you’re back, both screens show every message, in the same order.",
   "choice": "Whose screen",
   "sent": "Sent",
   "shared": "You both like jazz",
-  "you": {"title": "Your screen", "partner": "with Indigo Fox", "note": "A tick appears once your message is stored."},
-  "they": {"title": "Their screen", "partner": "with Green Otter", "note": "Away for a moment, and nothing is missing."},
+  "you": {"title": "Your screen", "partner": "with Indigo Fox", "face": {"color": "indigo", "animal": "fox"}, "note": "A tick appears once your message is stored."},
+  "they": {"title": "Their screen", "partner": "with Green Otter", "face": {"color": "pine", "animal": "otter"}, "note": "What arrived in the meantime is there, all of it."},
+  "cut": {"before": 2, "you": "Their connection dropped. You can keep writing.", "they": "Offline here for 12 seconds."},
   "messages": [
     {"from": "you", "at": "23:41", "text": "I’ve been listening to jazz every night."},
     {"from": "they", "at": "23:41", "text": "Me too. What do you put on first?"},
@@ -121,6 +147,15 @@ FROM jsonb_array_elements($en$[
     {"name": "Police", "number": "112"},
     {"name": "Crisis line", "number": "109"},
     {"name": "Youth line", "number": "1388"}]}}},
+{"kind": "storage", "content": {
+  "title": "What is kept,\nand until when",
+  "lead": "We say what is stored and when it’s deleted. Where there’s no end yet, we say that too.",
+  "link": "More about privacy",
+  "items": [
+    {"how_long": "24 hours", "title": "The chat, and what you searched with", "text": "24 hours after a chat ends it’s deleted, even the record of who chatted with whom."},
+    {"how_long": "30 days", "title": "The cookie that recognises this browser", "text": "It ends after 30 days without use. Once no chat of yours is left, visitor data and blocks are deleted too."},
+    {"how_long": "No end yet", "title": "Messages in a report", "text": "What was picked and the newest messages are stored separately, until the operator deletes them."},
+    {"how_long": "Not stored", "title": "Name, phone number, location, IP address", "text": "We don’t ask for them, and we don’t store them. Each message carries only a scrambled form of the first part of the address."}]}},
 {"kind": "faq", "content": {
   "title": "Questions",
   "items": [
@@ -131,6 +166,13 @@ FROM jsonb_array_elements($en$[
     {"question": "What is stored?", "answer": "On the server: your messages, the interests and languages you searched with, a scrambled form of your network address, the visitor that your cookie stands for, blocks, and reports with the messages in them. On this device: your interests and languages, the list of recent chats, a message you haven’t sent yet, and your language and theme."},
     {"question": "How long is it kept?", "answer": "Messages and what you searched with are deleted 24 hours after the chat ends. The cookie and the visitor are deleted after 30 days without use, and blocks go with them. Reports and the messages in them can be read only by the people who run this site, and have no deletion date yet. If somebody is banned or muted, their visitor is kept with that record."},
     {"question": "What if someone makes me uncomfortable?", "answer": "Tap Next twice and you’ve moved on. A report or a block ends the chat on the spot, and you won’t be paired with them again."}]}},
+{"kind": "operator", "content": {
+  "title": "Who runs\nthis site",
+  "text": "Maju is open-source software that anybody can run on a server of their own, so each site has its own operator. Whoever runs this site is responsible for what is stored here.",
+  "label": "Operator",
+  "unnamed": "The operator of {host}",
+  "host_label": "Site",
+  "link": "Contact the operator"}},
 {"kind": "action", "content": {
   "title": "The seat across\nis empty.",
   "button": "Meet someone",

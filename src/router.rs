@@ -31,11 +31,14 @@ const CLIENT_LIMITS: accounts::ClientLimits = accounts::ClientLimits {
     note: matching::limits::MAX_REPORT_NOTE_CHARS,
 };
 
+/// The features that `GET /me` shows to the client.
+const FEATURES: accounts::Features = accounts::Features { translation: matching::TRANSLATES };
+
 /// Returns the complete router of a node with all its layers.
 pub fn router(app: &App) -> Router {
     let sessions = accounts::session_layer(app);
     let v1 = OpenApiRouter::new()
-        .merge(accounts::router(CLIENT_LIMITS))
+        .merge(accounts::router(CLIENT_LIMITS, FEATURES))
         .merge(rooms::router())
         .merge(matching::router())
         .merge(cms::api());
@@ -83,10 +86,14 @@ fn probe(status: StatusCode, text: &str) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], Json(json!({ "status": text }))).into_response()
 }
 
-/// Answers unknown paths: with a problem under the paths that programs use, with a page elsewhere.
+/// Answers unknown paths: with a problem for programs, with a page for people.
 async fn not_found(uri: Uri, request: HeaderMap) -> Response {
-    let for_programs = ["/api", "/ws", "/admin"]
+    let for_programs = ["/api", "/ws"]
         .iter()
         .any(|root| uri.path().strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
-    if for_programs { Error::NotFound.into_response() } else { cms::not_found_page(request).await }
+    if !for_programs && http::wants_page(&request) {
+        cms::not_found_page(request).await
+    } else {
+        Error::NotFound.into_response()
+    }
 }

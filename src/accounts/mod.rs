@@ -42,7 +42,7 @@ pub use names::Alias;
 #[cfg(test)]
 pub use names::colors;
 pub use open_sockets::{SessionKey, track_socket, untrack_socket};
-pub use routes::{ClientLimits, router};
+pub use routes::{ClientLimits, Features, router};
 pub use sessions::Sessions;
 
 /// The visitor's key in a session's data.

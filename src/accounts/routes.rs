@@ -14,9 +14,9 @@ use crate::app::App;
 use crate::error::{Error, Problem, Result};
 use crate::http::{Bucket, ClientIp, Json, Key};
 
-/// Returns the routes `GET` and `PATCH /me`. Their answers contain `limits`.
-pub fn router(limits: ClientLimits) -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(me, change_me)).layer(Extension(limits))
+/// Returns the routes `GET` and `PATCH /me`. Their answers contain `limits` and `features`.
+pub fn router(limits: ClientLimits, features: Features) -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(me, change_me)).layer(Extension(limits)).layer(Extension(features))
 }
 
 /// Extracts the visitor of the request's cookie. Rejects with `session_ended` (401) if there is
@@ -37,6 +37,7 @@ struct Me {
     visitor: VisitorView,
     rules: Rules,
     limits: ClientLimits,
+    features: Features,
 }
 
 #[derive(Serialize, utoipa::ToSchema)]
@@ -61,10 +62,17 @@ pub struct ClientLimits {
     pub note: usize,
 }
 
+/// What this service offers. A page hides what is `false`. Other modules set them.
+#[derive(Clone, Copy, Serialize, utoipa::ToSchema)]
+pub struct Features {
+    /// Whether a translator is configured. If not, `translate` of a `seek` is ignored.
+    pub translation: bool,
+}
+
 impl Me {
-    fn new(visitor: Visitor, limits: ClientLimits) -> Self {
+    fn new(visitor: Visitor, limits: ClientLimits, features: Features) -> Self {
         let rules = Rules { current: RULES_VERSION, accepted: visitor.rules_accepted.clone() };
-        Self { visitor: visitor.into(), rules, limits }
+        Self { visitor: visitor.into(), rules, limits, features }
     }
 }
 
@@ -73,6 +81,7 @@ impl Me {
 async fn me(
     State(app): State<App>,
     Extension(limits): Extension<ClientLimits>,
+    Extension(features): Extension<Features>,
     address: ClientIp,
     session: Session,
     headers: HeaderMap,
@@ -91,7 +100,7 @@ async fn me(
             super::find_or_create_visitor(&app, &session, Locale::of(&headers)).await?
         }
     };
-    Ok(Json(Me::new(visitor, limits)))
+    Ok(Json(Me::new(visitor, limits, features)))
 }
 
 /// Changes your name, language or settings, or records the age gate and the rules.
@@ -100,11 +109,12 @@ async fn me(
 async fn change_me(
     State(app): State<App>,
     Extension(limits): Extension<ClientLimits>,
+    Extension(features): Extension<Features>,
     who: Visitor,
     Json(change): Json<Change>,
 ) -> Result<Json<Me>> {
     let change = change.checked()?;
     store::update_visitor(&app.db, who.id, &change).await?;
     let visitor = super::find_visitor(&app, who.id).await?.ok_or(Error::SessionEnded)?;
-    Ok(Json(Me::new(visitor, limits)))
+    Ok(Json(Me::new(visitor, limits, features)))
 }

@@ -1,7 +1,7 @@
 //! The limits of the landing page.
 use std::time::Duration;
 
-/// The most visible sections that are shown, of all languages.
+/// The most visible sections that are shown, of all pages and languages.
 ///
 /// Beyond it: the last ones are not shown.
 pub const MAX_SECTIONS: i64 = 200;

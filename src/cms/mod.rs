@@ -1,9 +1,15 @@
-//! The landing page: sections and stats. Pages are rendered from a snapshot in memory; requests run
+//! The landing page and the pages about the site: sections and stats. Pages are rendered from a snapshot in memory; requests run
 //! no SQL.
+mod drawing;
+mod facts;
 mod formatted_stat;
+#[cfg(test)]
+mod landing_tests;
 pub mod limits;
 mod model;
 mod page;
+#[cfg(test)]
+mod page_tests;
 mod routes;
 mod snapshot;
 mod store;

@@ -1,26 +1,103 @@
-//! The parts of the landing page: typed sections in order, and named stats. No I/O.
+//! The parts of the pages: typed sections in order, and the named stats of the landing page. No I/O.
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::drawing::Face;
+use super::facts::{Operator, Storage, TopicsSection};
 use super::limits::MIN_PEOPLE_SHOWN;
-use crate::locale::Locale;
+use crate::locale::{Locale, Strings};
 
-/// One section of the landing page. A title keeps the line breaks that an editor set.
+/// A page whose sections are content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Page {
+    #[default]
+    Landing,
+    Rules,
+    Privacy,
+    Terms,
+    Contact,
+}
+
+impl Page {
+    /// Every page, in the order of their discriminants.
+    pub const ALL: [Self; 5] = [Self::Landing, Self::Rules, Self::Privacy, Self::Terms, Self::Contact];
+
+    /// The pages about the site, in the order of their links.
+    pub const ABOUT: [Self; 4] = [Self::Rules, Self::Privacy, Self::Terms, Self::Contact];
+
+    /// Returns the name in the database, in addresses and in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Landing => "landing",
+            Self::Rules => "rules",
+            Self::Privacy => "privacy",
+            Self::Terms => "terms",
+            Self::Contact => "contact",
+        }
+    }
+
+    /// Returns the text of links to this page.
+    pub fn label(self, strings: &Strings) -> &'static str {
+        match self {
+            Self::Landing => strings.brand,
+            Self::Rules => strings.about_rules,
+            Self::Privacy => strings.about_privacy,
+            Self::Terms => strings.about_terms,
+            Self::Contact => strings.about_contact,
+        }
+    }
+
+    /// Returns the path of this page in a language.
+    pub fn path(self, locale: Locale) -> String {
+        match self {
+            Self::Landing => format!("/{}", locale.tag()),
+            _ => format!("/{}/{}", locale.tag(), self.name()),
+        }
+    }
+
+    /// Returns the path that leads to this page in the reader's language.
+    pub fn neutral_path(self) -> String {
+        match self {
+            Self::Landing => "/".to_owned(),
+            _ => format!("/{}", self.name()),
+        }
+    }
+
+    /// Returns this page in each language as `hreflang` and path, and `x-default` for readers of
+    /// other languages.
+    pub fn alternates(self) -> Vec<(&'static str, String)> {
+        let mut alternates: Vec<_> = Locale::ALL.map(|locale| (locale.tag(), self.path(locale))).into();
+        alternates.push(("x-default", self.neutral_path()));
+        alternates
+    }
+}
+
+/// One section of a page. A title keeps the line breaks that an editor set.
+///
+/// The landing page shows every kind; the pages about the site show the last three and `faq`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", content = "content", rename_all = "snake_case")]
 pub enum PageSection {
     Hero(Hero),
     Stats(StatsSection),
+    Topics(TopicsSection),
     Steps(Steps),
     Showcase(Showcase),
     Safety(Safety),
+    Storage(Storage),
+    Operator(Operator),
     Faq(Faq),
     Action(Action),
-    /// Plain paragraphs, separated by empty lines.
+    /// Plain paragraphs and lists, separated by empty lines.
     Markdown(Prose),
+    /// The opening of a page about the site.
+    Intro(Intro),
+    /// Who runs the site: the operator's address, or that there is none.
+    Contact(Contact),
 }
 
 /// The first section: its sentence in the page's language, and an echo of it in the other one.
@@ -80,13 +157,36 @@ pub struct Showcase {
     pub you: Screen,
     pub they: Screen,
     pub messages: Vec<ShowcaseMessage>,
+    /// The moment in which the other person's connection is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
 }
 
 impl Showcase {
-    /// Returns both screens, the reader's own first.
-    pub fn screens(&self) -> [(Side, &Screen); 2] {
-        [(Side::You, &self.you), (Side::They, &self.they)]
+    /// Returns both screens with their rows, the reader's own first.
+    pub fn screens(&self) -> [(Side, &Screen, Vec<ScreenRow<'_>>); 2] {
+        [(Side::You, &self.you, self.rows(Side::You)), (Side::They, &self.they, self.rows(Side::They))]
     }
+
+    fn rows(&self, side: Side) -> Vec<ScreenRow<'_>> {
+        let mut rows = Vec::with_capacity(self.messages.len() + 1);
+        for (at, message) in self.messages.iter().enumerate() {
+            if let Some(cut) = self.cut.as_ref().filter(|cut| cut.before == at) {
+                rows.push(ScreenRow::Cut(if side == Side::You { &cut.you } else { &cut.they }));
+            }
+            rows.push(if message.from == side { ScreenRow::Own(message) } else { ScreenRow::Theirs(message) });
+        }
+        rows
+    }
+}
+
+/// A row on a [`Screen`].
+#[derive(Debug, PartialEq)]
+pub enum ScreenRow<'a> {
+    Own(&'a ShowcaseMessage),
+    Theirs(&'a ShowcaseMessage),
+    /// The moment in which the other person's connection is lost.
+    Cut(&'a str),
 }
 
 /// The screen of one person in a [`Showcase`].
@@ -94,7 +194,19 @@ impl Showcase {
 pub struct Screen {
     pub title: String,
     pub partner: String,
+    /// The partner's animal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub face: Option<Face>,
     pub note: String,
+}
+
+/// A lost connection in a [`Showcase`]: what each side's screen shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Cut {
+    /// The index of the first message that follows.
+    pub before: usize,
+    pub you: String,
+    pub they: String,
 }
 
 /// A message in a [`Showcase`].
@@ -190,18 +302,64 @@ pub struct Action {
     pub side: String,
 }
 
-/// Plain paragraphs with a title.
+/// Plain paragraphs and lists with a title, and telephone lines below them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Prose {
     pub title: String,
+    #[serde(default)]
     pub text: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<HelpLine>,
 }
 
 impl Prose {
-    /// Returns the paragraphs, without empty ones.
-    pub fn paragraphs(&self) -> impl Iterator<Item = &str> {
-        self.text.split("\n\n").map(str::trim).filter(|paragraph| !paragraph.is_empty())
+    /// Returns the paragraphs and lists, without empty ones.
+    pub fn blocks(&self) -> Vec<Block<'_>> {
+        blocks(&self.text)
     }
+}
+
+/// The opening of a page about the site: what it is for, and its edition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Intro {
+    pub title: String,
+    pub lead: String,
+    pub note: String,
+}
+
+/// Who runs the site.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Contact {
+    pub title: String,
+    pub text: String,
+    /// Stands before the address that the operator has set.
+    pub given: String,
+    /// Stands there as long as the operator has set none.
+    pub missing: String,
+}
+
+impl Contact {
+    /// Returns the paragraphs and lists, without empty ones.
+    pub fn blocks(&self) -> Vec<Block<'_>> {
+        blocks(&self.text)
+    }
+}
+
+/// A part of a plain text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Block<'a> {
+    Paragraph(&'a str),
+    List(Vec<&'a str>),
+}
+
+/// Returns the blocks of a plain text, which empty lines separate. A block is a list if each of its
+/// lines begins with `- `.
+fn blocks(text: &str) -> Vec<Block<'_>> {
+    let blocks = text.split("\n\n").map(str::trim).filter(|block| !block.is_empty()).map(|block| {
+        let items: Option<Vec<&str>> = block.lines().map(|line| Some(line.strip_prefix("- ")?.trim())).collect();
+        items.map_or(Block::Paragraph(block), Block::List)
+    });
+    blocks.collect()
 }
 
 impl PageSection {
@@ -218,22 +376,31 @@ impl PageSection {
         match self {
             Self::Hero(_) => "start",
             Self::Stats(_) => "now",
+            Self::Topics(_) => "topics",
             Self::Steps(_) => "how",
             Self::Showcase(_) => "talk",
             Self::Safety(_) => "safety",
+            Self::Storage(_) => "storage",
+            Self::Operator(_) => "operator",
             Self::Faq(_) => "faq",
             Self::Action(_) => "seat",
             Self::Markdown(_) => "more",
+            Self::Intro(_) => "intro",
+            Self::Contact(_) => "contact",
         }
     }
 }
 
-/// Returns the sections of the first migration: a node shows them before it has read any, and when
-/// an editor has hidden all.
-pub(super) fn built_in(locale: Locale) -> Vec<PageSection> {
-    const MIGRATION: &str = include_str!("../../migrations/0002_landing_content.sql");
-    let quote = format!("${}$", locale.tag());
-    let json = MIGRATION.split(&quote).nth(1).unwrap_or("[]");
+/// Returns the sections of the first migrations: a node shows them before it has read any, and when
+/// an editor has hidden all. A language without its own content has none.
+pub(super) fn built_in(page: Page, locale: Locale) -> Vec<PageSection> {
+    const LANDING: &str = include_str!("../../migrations/0002_landing_content.sql");
+    const ABOUT: &str = include_str!("../../migrations/0006_site_pages.sql");
+    let (migration, quote) = match page {
+        Page::Landing => (LANDING, format!("${}$", locale.tag())),
+        _ => (ABOUT, format!("${}_{}$", page.name(), locale.tag())),
+    };
+    let json = migration.split(&quote).nth(1).unwrap_or("[]");
     serde_json::from_str(json).unwrap_or_default()
 }
 
@@ -254,20 +421,14 @@ pub(super) fn smallest_shown(key: &str) -> i64 {
     if matches!(key, "online" | "waiting") { MIN_PEOPLE_SHOWN } else { 1 }
 }
 
-/// The label of a stat in both languages.
+/// The label of a stat, by the tag of its language.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Label {
-    pub ko: String,
-    pub en: String,
-}
+pub struct Label(BTreeMap<String, String>);
 
 impl Label {
-    /// Returns the label in a language.
+    /// Returns the label in a language, else in the default one. Empty if it has neither.
     pub fn text(&self, locale: Locale) -> &str {
-        match locale {
-            Locale::Ko => &self.ko,
-            Locale::En => &self.en,
-        }
+        [locale, Locale::default()].iter().find_map(|locale| self.0.get(locale.tag())).map_or("", String::as_str)
     }
 }
 

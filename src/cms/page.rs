@@ -1,4 +1,5 @@
-//! The landing page and the 404 page as HTML, and the structured data for search engines.
+//! The pages as HTML: landing, the pages about the site, 404; and the structured data for search
+//! engines.
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -9,19 +10,117 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::formatted_stat::FormattedStat;
-use super::model::{Art, Icon, PageSection, Side, SiteStat, StatsSection, Unit};
+use super::facts::Operator;
+use super::formatted_stat::{FormattedStat, group_digits};
+use super::model::{Art, Block, Icon, Intro, Page, PageSection, ScreenRow, Side, SiteStat, StatsSection, Unit};
 use super::snapshot::Snapshot;
+use crate::config::{Config, Contact};
 use crate::http::assets::{self, Entry};
 use crate::http::{Appearance, CachedBody, HTML, Theme};
-use crate::locale::Strings;
+use crate::locale::{Locale, Strings};
+use crate::matching::PopularTopic;
 
-/// The entry of the build whose script and styles both pages link.
+/// The entry of the build whose script and styles all pages link.
 const ENTRY: &str = "src/landing/main.ts";
 
-/// Renders the landing page of a snapshot. `site` is the public URL without a slash at its end.
-pub(super) fn landing(snapshot: &Snapshot, appearance: Appearance, site: &str) -> askama::Result<String> {
-    let sections = snapshot.sections(appearance.locale);
+/// The addresses that a page names: its own, and those it links.
+struct Addresses {
+    own: String,
+    /// This page in each language, as `hreflang` and path.
+    alternates: Vec<(&'static str, String)>,
+    /// This page in the other languages.
+    translations: Vec<Translation>,
+    /// The pages about the site: path, name, and whether it is this page.
+    about: Vec<(String, &'static str, bool)>,
+}
+
+/// A page in another language.
+struct Translation {
+    tag: &'static str,
+    /// The name of the language in itself.
+    name: &'static str,
+    path: String,
+}
+
+impl Addresses {
+    fn of(page: Page, locale: Locale) -> Self {
+        let translation = |other: Locale| {
+            let strings = other.strings();
+            Translation { tag: strings.tag, name: strings.language_name, path: page.path(other) }
+        };
+        let about = |other: Page| (other.path(locale), other.label(locale.strings()), other == page);
+        Self {
+            own: page.path(locale),
+            alternates: page.alternates(),
+            translations: locale.others().map(translation).collect(),
+            about: Page::ABOUT.map(about).into(),
+        }
+    }
+}
+
+/// Renders a page of a snapshot.
+pub(super) fn render(
+    snapshot: &Snapshot,
+    page: Page,
+    appearance: Appearance,
+    config: &Config,
+) -> askama::Result<String> {
+    match page {
+        Page::Landing => landing(snapshot, appearance, config),
+        _ => about(snapshot, page, appearance, config),
+    }
+}
+
+/// Renders a page about the site.
+fn about(snapshot: &Snapshot, page: Page, appearance: Appearance, config: &Config) -> askama::Result<String> {
+    let sections = snapshot.sections(page, appearance.locale);
+    let intro = sections.iter().find_map(|section| match section {
+        PageSection::Intro(intro) => Some(intro),
+        _ => None,
+    });
+    let strings = appearance.locale.strings();
+    let heading = intro.map_or(page.label(strings), |intro| intro.title.as_str());
+    let about = About {
+        appearance,
+        strings,
+        entry: assets::entry(ENTRY),
+        site: &config.site.url,
+        addresses: Addresses::of(page, appearance.locale),
+        title: format!("{} · {}", single_line(heading), strings.brand),
+        heading,
+        intro,
+        sections,
+        contact: config.contact.as_ref(),
+    };
+    about.render()
+}
+
+#[derive(Template)]
+#[template(path = "about.html")]
+struct About<'a> {
+    appearance: Appearance,
+    strings: &'static Strings,
+    entry: Option<&'static Entry>,
+    site: &'a str,
+    addresses: Addresses,
+    title: String,
+    heading: &'a str,
+    intro: Option<&'a Intro>,
+    sections: &'a [PageSection],
+    contact: Option<&'a Contact>,
+}
+
+impl About<'_> {
+    /// Returns the anchors for the header: this page has none.
+    fn links(&self) -> Vec<(&'static str, &'static str)> {
+        Vec::new()
+    }
+}
+
+/// Renders the landing page.
+fn landing(snapshot: &Snapshot, appearance: Appearance, config: &Config) -> askama::Result<String> {
+    let site = &config.site.url;
+    let sections = snapshot.sections(Page::Landing, appearance.locale);
     let hero = sections.iter().find_map(|section| match section {
         PageSection::Hero(hero) => Some((single_line(&hero.title), single_line(&hero.lead))),
         _ => None,
@@ -34,11 +133,18 @@ pub(super) fn landing(snapshot: &Snapshot, appearance: Appearance, site: &str) -
         strings,
         entry: assets::entry(ENTRY),
         site,
+        addresses: Addresses::of(Page::Landing, appearance.locale),
         title: if title.is_empty() { brand.to_owned() } else { format!("{brand}: {}", title.trim_end_matches('.')) },
         structured_data: structured_data(sections, appearance, site),
         lead,
         sections,
+        contact: config.contact.as_ref(),
         stats: &snapshot.contents().stats,
+        topics: &snapshot.contents().topics,
+        operator: config.operator.as_deref(),
+        privacy_path: Page::Privacy.path(appearance.locale),
+        contact_path: Page::Contact.path(appearance.locale),
+        host: site.split_once("://").map_or(site.as_str(), |(_, host)| host),
         as_of: snapshot.contents().as_of,
     };
     page.render()
@@ -51,12 +157,20 @@ struct Landing<'a> {
     strings: &'static Strings,
     entry: Option<&'static Entry>,
     site: &'a str,
+    addresses: Addresses,
     title: String,
     lead: String,
     /// JSON-LD, escaped for a script element.
     structured_data: String,
     sections: &'a [PageSection],
+    contact: Option<&'a Contact>,
     stats: &'a [SiteStat],
+    topics: &'a [PopularTopic],
+    /// The name that the operator has set.
+    operator: Option<&'a str>,
+    host: &'a str,
+    privacy_path: String,
+    contact_path: String,
     as_of: Option<OffsetDateTime>,
 }
 
@@ -75,6 +189,16 @@ impl Landing<'_> {
             Some(ShownStat { stat, label: stat.label.text(self.appearance.locale), formatted })
         });
         known.collect()
+    }
+
+    /// Returns the popular topics, and how many people chose each.
+    fn popular(&self) -> Vec<(&'static str, String)> {
+        self.topics.iter().map(|topic| (topic.name(self.appearance.locale), group_digits(topic.people))).collect()
+    }
+
+    /// Returns the operator's name for the section about them.
+    fn operator_name(&self, section: &Operator) -> String {
+        section.shown_name(self.operator, self.host)
     }
 
     /// Returns the anchors of the sections that the header and footer link, with their names.
@@ -112,11 +236,12 @@ fn single_line(text: &str) -> String {
 /// (schema.org).
 fn structured_data(sections: &[PageSection], appearance: Appearance, site: &str) -> String {
     let url = format!("{site}{}", appearance.home_path());
+    let other_names: Vec<&str> = appearance.locale.others().map(|locale| locale.strings().brand).collect();
     let mut graph = vec![json!({
         "@type": "WebSite",
         "@id": format!("{url}#site"),
         "name": appearance.locale.strings().brand,
-        "alternateName": appearance.locale.other().strings().brand,
+        "alternateName": other_names,
         "url": url,
         "inLanguage": appearance.locale.tag(),
     })];

@@ -1,11 +1,11 @@
-//! Routes of the landing page: the page in each language, the files that crawlers and browsers
-//! request beside it, and its contents as JSON.
+//! Routes of the pages: each page in each language, the files that crawlers and browsers request
+//! beside them, and their contents as JSON.
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
 use time::format_description::well_known::Rfc3339;
@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::model::{PageSection, SiteStat};
+use super::model::{Page, PageSection, SiteStat};
 use crate::app::App;
 use crate::error::{Error, Problem, Result};
 use crate::http::{Appearance, CachedBody, Theme};
@@ -21,39 +21,81 @@ use crate::locale::Locale;
 
 /// Caches revalidate on each request, and may serve their copy for a minute while they do.
 const CACHE_REVALIDATE: &str = "public, max-age=0, stale-while-revalidate=60";
+/// For addresses that answer in the reader's language: a choice counts at once.
+const CACHE_PRIVATE: &str = "private, no-cache";
 const CACHE_ONE_DAY: &str = "public, max-age=86400";
+/// The request headers that decide the language of such an address, and its theme.
+const VARY_LANGUAGE: &str = "Cookie, Accept-Language";
+
+/// The icons of the manifest, which `npm run icons` in web/ draws from the mark.
+const ICONS: [(&str, &[u8]); 4] = [
+    ("/icon-192.png", include_bytes!("templates/icon-192.png")),
+    ("/icon-512.png", include_bytes!("templates/icon-512.png")),
+    ("/icon-maskable-192.png", include_bytes!("templates/icon-maskable-192.png")),
+    ("/icon-maskable-512.png", include_bytes!("templates/icon-maskable-512.png")),
+];
 
 /// Returns the routes of the pages and of the files beside them.
 pub fn router() -> Router<App> {
-    Router::new()
-        .route("/", get(english))
-        .route("/ko", get(korean))
-        .route("/ko/", get(korean))
+    let files = Router::new()
         .route("/robots.txt", get(robots))
         .route("/sitemap.xml", get(sitemap))
         .route("/favicon.svg", get(favicon))
         .route("/preview.png", get(preview))
         .route("/touch-icon.png", get(touch_icon))
-        .route("/site.webmanifest", get(manifest))
+        .route("/site.webmanifest", get(manifest));
+    let files = ICONS.into_iter().fold(files, |router, (path, icon)| {
+        router.route(path, get(move |request: HeaderMap| async move { cached_for_a_day(icon, "image/png", &request) }))
+    });
+    Page::ALL.into_iter().fold(files.route("/", get(neutral_landing)), with_page)
 }
 
-async fn english(State(app): State<App>, request: HeaderMap) -> Result<Response> {
-    landing(&app, Locale::En, &request)
+/// Adds a page at its address in each language, and the way there in the reader's language.
+fn with_page(router: Router<App>, page: Page) -> Router<App> {
+    let neutral = page.neutral_path();
+    let router = if page == Page::Landing {
+        router
+    } else {
+        router.route(&neutral, get(move |request: HeaderMap| async move { redirect(page, &request) }))
+    };
+    Locale::ALL.into_iter().fold(router, |router, locale| {
+        let serve =
+            move |State(app): State<App>, request: HeaderMap| async move { in_language(&app, page, locale, &request) };
+        let path = page.path(locale);
+        router.route(&format!("{path}/"), get(serve)).route(&path, get(serve))
+    })
 }
 
-async fn korean(State(app): State<App>, request: HeaderMap) -> Result<Response> {
-    landing(&app, Locale::Ko, &request)
-}
-
-/// Serves the landing page. An address has one language: no cookie redirects a reader, so that
-/// caches and crawlers see what people see.
-fn landing(app: &App, locale: Locale, request: &HeaderMap) -> Result<Response> {
+/// Serves a page at the address of a language. No cookie changes the language, so that caches and
+/// crawlers see what people see.
+fn in_language(app: &App, page: Page, locale: Locale, request: &HeaderMap) -> Result<Response> {
     let appearance = Appearance { locale, theme: Theme::of(request) };
+    respond(app, page, appearance, request, (CACHE_REVALIDATE, "Cookie"))
+}
+
+/// Serves the landing page in the reader's language.
+async fn neutral_landing(State(app): State<App>, request: HeaderMap) -> Result<Response> {
+    respond(&app, Page::Landing, Appearance::of(&request), &request, (CACHE_PRIVATE, VARY_LANGUAGE))
+}
+
+fn respond(
+    app: &App,
+    page: Page,
+    appearance: Appearance,
+    request: &HeaderMap,
+    (cache_control, vary): (&'static str, &'static str),
+) -> Result<Response> {
     let snapshot = app.cms.current();
-    let page = snapshot.page(appearance, &app.config.site.url)?;
-    let mut response = page.respond(request, CACHE_REVALIDATE, "Cookie");
-    response.headers_mut().insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(locale.tag()));
+    let body = snapshot.page(page, appearance, &app.config)?;
+    let mut response = body.respond(request, cache_control, vary);
+    response.headers_mut().insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(appearance.locale.tag()));
     Ok(response)
+}
+
+/// Leads to a page in the reader's language.
+fn redirect(page: Page, request: &HeaderMap) -> Response {
+    let headers = [(header::CACHE_CONTROL, CACHE_PRIVATE), (header::VARY, VARY_LANGUAGE)];
+    (headers, Redirect::to(&page.path(Locale::of(request)))).into_response()
 }
 
 async fn robots(State(app): State<App>, request: HeaderMap) -> Response {
@@ -62,14 +104,15 @@ async fn robots(State(app): State<App>, request: HeaderMap) -> Response {
     cached_for_a_day(format!("{rules}\nSitemap: {site}/sitemap.xml\n"), "text/plain; charset=utf-8", &request)
 }
 
+/// Lists each page in each language, with its alternates.
 async fn sitemap(State(app): State<App>, request: HeaderMap) -> Response {
     let site = escape_xml(&app.config.site.url);
-    let links: String = [("en", "/"), ("ko", "/ko"), ("x-default", "/")]
-        .iter()
-        .map(|(tag, path)| format!(r#"<xhtml:link rel="alternate" hreflang="{tag}" href="{site}{path}"/>"#))
-        .collect();
-    let pages: String =
-        ["/", "/ko"].iter().map(|path| format!("<url><loc>{site}{path}</loc>{links}</url>\n")).collect();
+    let link = |tag: &str, path: &str| format!(r#"<xhtml:link rel="alternate" hreflang="{tag}" href="{site}{path}"/>"#);
+    let mut pages = String::new();
+    for page in Page::ALL {
+        let links: String = page.alternates().iter().map(|(tag, path)| link(tag, path)).collect();
+        pages.extend(Locale::ALL.map(|locale| format!("<url><loc>{site}{}</loc>{links}</url>\n", page.path(locale))));
+    }
     let namespaces =
         r#"xmlns="http://www.sitemaps.org/schemas/sitemap/0.9" xmlns:xhtml="http://www.w3.org/1999/xhtml""#;
     let body = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<urlset {namespaces}>\n{pages}</urlset>\n");
@@ -114,14 +157,18 @@ pub fn api() -> OpenApiRouter<App> {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ContentQuery {
-    /// `ko` or `en`; English when it is left out.
+    /// A language of the site, such as `ko`; the first one if it is left out.
     #[param(example = "ko")]
     locale: Option<String>,
+    /// The page; the landing page if it is left out.
+    #[param(inline)]
+    page: Option<Page>,
 }
 
-/// The landing page as data.
+/// A page as data.
 #[derive(Serialize, ToSchema)]
 struct Content<'a> {
+    page: Page,
     locale: &'static str,
     sections: &'a [PageSection],
     stats: &'a [SiteStat],
@@ -139,7 +186,7 @@ struct TopicNow {
     people: i64,
 }
 
-/// The sections in order, the stats and the topics of the landing page in one language.
+/// The sections in order of a page in one language, and the stats and topics of the landing page.
 #[utoipa::path(get, path = "/content", tag = "site", params(ContentQuery), responses(
     (status = 200, body = inline(Content<'static>)),
     (status = 304, description = "The caller's copy is current."),
@@ -152,15 +199,16 @@ async fn content(
 ) -> Result<Response> {
     let Query(query) = query.map_err(|error| Error::bad_frame(error.body_text()))?;
     let locale = match query.locale.as_deref() {
-        None => Locale::En,
+        None => Locale::default(),
         Some(tag) => Locale::of_tag(tag).ok_or_else(|| Error::bad_field("locale", unknown_locale()))?,
     };
     let snapshot = app.cms.current();
-    let sections = snapshot.sections(locale);
+    let page = query.page.unwrap_or_default();
+    let sections = snapshot.sections(page, locale);
     let topics = snapshot.contents().topics.iter();
     let topics =
         topics.map(|topic| TopicNow { id: topic.id(), name: topic.name(locale), people: topic.people }).collect();
-    let body = Content { locale: locale.tag(), sections, stats: &snapshot.contents().stats, topics };
+    let body = Content { page, locale: locale.tag(), sections, stats: &snapshot.contents().stats, topics };
     let json = serde_json::to_vec(&body).map_err(Error::internal)?;
     Ok(CachedBody::new(json, "application/json").respond(&request, CACHE_REVALIDATE, ""))
 }

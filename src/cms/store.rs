@@ -8,6 +8,7 @@ use super::model::{Label, LiveCounts, Unit};
 /// A section as it is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct SectionRow {
+    pub(super) page: String,
     pub(super) locale: String,
     pub(super) kind: String,
     pub(super) content: serde_json::Value,
@@ -22,14 +23,14 @@ pub(super) struct StatRow {
     pub(super) unit: Unit,
 }
 
-/// Reads the visible sections of every language in order, at most [`MAX_SECTIONS`].
+/// Reads the visible sections of every page and language in order, at most [`MAX_SECTIONS`].
 ///
 /// # Errors
 /// The database's.
 pub(super) async fn sections(db: &mut PgConnection) -> sqlx::Result<Vec<SectionRow>> {
     sqlx::query_as!(
         SectionRow,
-        "SELECT locale, kind, content FROM page_section WHERE visible ORDER BY locale, position LIMIT $1",
+        "SELECT page, locale, kind, content FROM page_section WHERE visible ORDER BY page, locale, position LIMIT $1",
         MAX_SECTIONS
     )
     .fetch_all(db)

@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 
 use super::formatted_stat::FormattedStat;
-use super::model::{self, Label, PageSection, SiteStat, Unit};
+use super::model::{self, Label, Page, PageSection, SiteStat, Unit};
 use super::store;
 use crate::locale::Locale;
 use crate::testing::{self, Answer, Node, eventually};
@@ -43,7 +43,7 @@ async fn both_pages_are_complete_without_a_script() {
     let site = node.app.config.site.url.clone();
     for (path, locale, expected) in [
         (
-            "/",
+            "/en",
             Locale::En,
             [
                 "Chat with<br> someone you’ve<br> never met.",
@@ -69,7 +69,7 @@ async fn both_pages_are_complete_without_a_script() {
         let head = [
             format!(r#"<html lang="{}" data-theme="auto">"#, locale.tag()),
             format!(r#"<link rel="canonical" href="{site}{path}">"#),
-            format!(r#"<link rel="alternate" hreflang="en" href="{site}/">"#),
+            format!(r#"<link rel="alternate" hreflang="en" href="{site}/en">"#),
             format!(r#"<link rel="alternate" hreflang="ko" href="{site}/ko">"#),
             format!(r#"<link rel="alternate" hreflang="x-default" href="{site}/">"#),
             format!(r#"<meta property="og:url" content="{site}{path}">"#),
@@ -106,7 +106,7 @@ fn each_text(value: &Value, visit: &mut impl FnMut(&str)) {
 fn the_first_sections_use_one_word_for_one_thing() {
     let mut read = 0;
     for locale in Locale::ALL {
-        for section in model::built_in(locale) {
+        for section in model::built_in(Page::Landing, locale) {
             let section = serde_json::to_value(section).unwrap();
             each_text(&section["content"], &mut |text| {
                 read += 1;
@@ -127,7 +127,7 @@ fn the_first_sections_use_one_word_for_one_thing() {
 #[tokio::test]
 async fn pages_hold_nothing_that_their_content_policy_refuses() {
     let node = node().await;
-    for path in ["/", "/ko", "/nowhere"] {
+    for path in ["/", "/ko", "/en", "/ko/privacy", "/en/contact", "/nowhere"] {
         let page = node.get(path).await;
         assert!(text(&page, "content-security-policy").contains("script-src 'self'; style-src 'self';"));
         let html = page.text.to_lowercase();
@@ -150,6 +150,9 @@ async fn reading_pages_sets_no_cookie() {
         "/",
         "/ko",
         "/ko/",
+        "/en",
+        "/rules",
+        "/ko/rules",
         "/nowhere",
         "/robots.txt",
         "/sitemap.xml",
@@ -169,7 +172,7 @@ async fn reading_pages_sets_no_cookie() {
 #[tokio::test]
 async fn a_chosen_theme_is_in_the_first_byte_and_the_path_decides_the_language() {
     let node = node().await;
-    let dark = get(&node, "/", &[("cookie", "maju_theme=dark; maju_locale=ko"), ("accept-language", "ko")]).await;
+    let dark = get(&node, "/en", &[("cookie", "maju_theme=dark; maju_locale=ko"), ("accept-language", "ko")]).await;
     assert!(dark.text.contains(r#"<html lang="en" data-theme="dark">"#));
     assert!(dark.text.contains(r#"value="dark" autocomplete="off" checked>"#));
     let odd = get(&node, "/ko", &[("cookie", "maju_theme=\"><script>")]).await;
@@ -183,10 +186,16 @@ async fn not_found_is_a_page_for_people_and_a_problem_for_programs() {
     assert_eq!(page.status, StatusCode::NOT_FOUND);
     assert!(page.text.contains(r#"<html lang="ko""#) && page.text.contains("여기에는 아무도 없어요"));
     assert_eq!(text(&page, "cache-control"), "no-store");
-    let page = node.get("/ko/nowhere").await;
-    assert!(page.status == StatusCode::NOT_FOUND && page.text.contains("Nobody is here"));
-    for path in ["/api", "/api/nowhere", "/api/v1/nowhere", "/ws/nowhere", "/admin", "/admin/nowhere"] {
-        let answer = node.get(path).await;
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    for path in ["/ko/nowhere", "/admin", "/admin/nowhere", "/assets/nowhere.js", "/chat/nowhere", "/fr"] {
+        let page = get(&node, path, &[("accept", browser), ("accept-language", "en")]).await;
+        assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
+        assert!(page.text.contains(r#"<html lang="en""#) && page.text.contains("Nobody is here"), "{path}");
+    }
+    let answer = get(&node, "/admin", &[("accept", "application/json")]).await;
+    assert_eq!((answer.status, answer.json()["code"].clone()), (StatusCode::NOT_FOUND, json!("not_found")));
+    for path in ["/api", "/api/nowhere", "/api/v1/nowhere", "/ws/nowhere"] {
+        let answer = get(&node, path, &[("accept", browser)]).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
         assert_eq!(text(&answer, "content-type"), "application/problem+json", "{path}");
         assert_eq!(answer.json()["code"], "not_found", "{path}");
@@ -209,7 +218,7 @@ async fn text_of_an_editor_is_escaped() {
                WHERE locale = 'en' AND kind = 'faq';
            UPDATE page_section SET content = jsonb_set(content, '{lead}', '"\" onload=\"alert(4)"')
                WHERE locale = 'en' AND kind = 'hero'"#,
-        "/",
+        "/en",
         |html| html.contains("alert(2)"),
     )
     .await;
@@ -229,16 +238,19 @@ async fn an_invalid_section_is_left_out_and_an_empty_page_shows_the_built_in_sec
         &node,
         r#"UPDATE page_section SET content = '{"title": 7}' WHERE locale = 'en' AND kind IN ('faq', 'hero');
            UPDATE site_stat SET label = '"odd"' WHERE key = 'online'"#,
-        "/",
+        "/en",
         |html| !html.contains("id=\"faq\""),
     )
     .await;
     assert_eq!(page.status, StatusCode::OK);
     assert!(page.text.contains("id=\"safety\"") && !page.text.contains("href=\"#faq\""));
     assert!(node.get("/ko").await.text.contains("id=\"faq\""), "the other language has its own");
-    let page = change(&node, "UPDATE page_section SET visible = false WHERE locale = 'en'", "/", |html| {
-        html.contains("id=\"faq\"")
-    })
+    let page = change(
+        &node,
+        "UPDATE page_section SET visible = false WHERE locale = 'en' AND page = 'landing'",
+        "/en",
+        |html| html.contains("id=\"faq\""),
+    )
     .await;
     assert!(page.text.contains("id=\"start\""), "the built-in sections");
 }
@@ -247,7 +259,7 @@ async fn an_invalid_section_is_left_out_and_an_empty_page_shows_the_built_in_sec
 async fn a_stat_that_is_zero_or_unknown_is_not_shown() {
     let node = node().await;
     let shows = |html: &str, key: &str| html.contains(&format!("data-stat=\"{key}\""));
-    for path in ["/", "/ko"] {
+    for path in ["/en", "/ko"] {
         assert!(!node.get(path).await.text.contains("id=\"now\""), "there are no stats to show");
     }
     let stats = node.get("/api/v1/stats").await.json();
@@ -406,6 +418,8 @@ async fn crawlers_and_browsers_find_the_files_they_request() {
         ("/site.webmanifest", "application/manifest+json", "\"start_url\"".to_owned()),
         ("/preview.png", "image/png", "PNG".to_owned()),
         ("/touch-icon.png", "image/png", "PNG".to_owned()),
+        ("/icon-192.png", "image/png", "PNG".to_owned()),
+        ("/icon-maskable-512.png", "image/png", "PNG".to_owned()),
     ] {
         let answer = node.get(path).await;
         assert_eq!((answer.status, text(&answer, "content-type")), (StatusCode::OK, media_type), "{path}");
@@ -413,7 +427,6 @@ async fn crawlers_and_browsers_find_the_files_they_request() {
         let again = get(&node, path, &[("if-none-match", text(&answer, "etag"))]).await;
         assert_eq!(again.status, StatusCode::NOT_MODIFIED, "{path}");
     }
-    node.get("/site.webmanifest").await.json();
 }
 
 #[tokio::test]
@@ -422,11 +435,11 @@ async fn the_page_is_available_as_json() {
     for locale in Locale::ALL {
         let content = node.get(&format!("/api/v1/content?locale={}", locale.tag())).await.json();
         let sections: Vec<PageSection> = serde_json::from_value(content["sections"].clone()).unwrap();
-        assert_eq!(sections, model::built_in(locale), "the migrations insert the built-in sections");
+        assert_eq!(sections, model::built_in(Page::Landing, locale), "the migrations insert the built-in sections");
         assert_eq!(content["locale"], locale.tag());
     }
-    assert_eq!(node.get("/api/v1/content").await.json()["locale"], "en");
-    for path in ["/api/v1/content?locale=fr", "/api/v1/content?lang=ko"] {
+    assert_eq!(node.get("/api/v1/content").await.json()["locale"], "ko");
+    for path in ["/api/v1/content?locale=fr", "/api/v1/content?page=nowhere", "/api/v1/content?lang=ko"] {
         let answer = node.get(path).await;
         assert_eq!(
             (answer.status, answer.json()["code"].clone()),
@@ -446,7 +459,7 @@ fn both_languages_have_sections_of_the_same_shape() {
         }
     }
     let [ko, en] = Locale::ALL.map(|locale| {
-        let sections = model::built_in(locale);
+        let sections = model::built_in(Page::Landing, locale);
         assert!(sections.len() >= 7, "{locale:?}");
         // The words after numbers differ by language: English has none.
         let alike = sections.iter().filter(|section| !matches!(section, PageSection::Stats(_)));

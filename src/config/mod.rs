@@ -1,5 +1,6 @@
 //! The settings of a node, checked at the start. Flags override environment variables, which
 //! override the file, which overrides the defaults.
+mod contact;
 pub mod limits;
 mod network;
 
@@ -18,6 +19,7 @@ use limits::{
     DEFAULT_LISTEN_PORT, DEFAULT_STOP_SECS, DEFAULT_TIME_ZONE, MAX_STOP_SECS, MAX_TIME_ZONE_BYTES, MIN_STOP_SECS,
 };
 
+pub use contact::Contact;
 pub use network::Network;
 
 /// The checked settings of a node.
@@ -41,6 +43,11 @@ pub struct Config {
     pub stop_within: Duration,
     /// The site's time zone, an IANA name. The start checks that the database knows it.
     pub time_zone: String,
+    /// The name of the person or organization that runs the site. `None` if the landing page says
+    /// the host instead.
+    pub operator: Option<String>,
+    /// How people reach the operator. `None` if the pages say that there is no address.
+    pub contact: Option<Contact>,
     /// The networks of proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<Network>,
     /// The folder of PostgreSQL programs for the private Postgres. `None` for those of the binary.
@@ -142,6 +149,8 @@ impl Config {
             time_zone: settings
                 .value("time-zone", &args.time_zone, time_zone)
                 .unwrap_or_else(|| DEFAULT_TIME_ZONE.to_owned()),
+            operator: settings.value("operator", &args.operator, contact::operator),
+            contact: settings.value("contact", &args.contact, Contact::parse),
             trusted_proxies,
             pg_bin: settings.value("pg-bin", &args.pg_bin, pg_bin),
             notes: settings.notes,
@@ -167,6 +176,8 @@ impl Config {
             ("log-filter", self.log_filter.as_deref().map(quoted).ok_or("info")),
             ("stop-within", Ok(self.stop_within.as_secs().to_string())),
             ("time-zone", Ok(quoted(&self.time_zone))),
+            ("operator", self.operator.as_deref().map(quoted).ok_or("the landing page names the host")),
+            ("contact", self.contact.as_ref().map(|contact| quoted(contact.text())).ok_or("the pages say so")),
             ("trusted-proxies", Ok(format!("[{}]", networks.join(", ")))),
             ("pg-bin", self.pg_bin.as_deref().map(path).ok_or("the programs of this binary, or of the system")),
         ];
@@ -369,6 +380,7 @@ mod tests {
             log_filter: nothing(),
             stop_within: nothing(),
             time_zone: nothing(),
+            contact: nothing(),
             trusted_proxies: vec![" ,".to_owned()],
             pg_bin: nothing(),
             ..ServeArgs::default()
@@ -402,6 +414,7 @@ mod tests {
             log: text("colourful"),
             log_filter: text("maju=debgu"),
             stop_within: text("soon"),
+            contact: text("the operator"),
             trusted_proxies: vec!["a/8, 10.0.0.0/33".to_owned()],
             pg_bin: text("/dev"),
             wrong: vec!["maju.toml:1: wrong".to_owned()],
@@ -421,6 +434,7 @@ mod tests {
             "--log: 'colourful'",
             "--log-filter: 'maju=debgu' names no level",
             "--stop-within: 'soon'",
+            "--contact: 'the operator' is neither a mail address nor a URL",
             "--pg-bin: /dev has no program postgres",
         ];
         assert_eq!(errors.lines().count(), expected.len(), "{errors}");

@@ -1,7 +1,16 @@
 //! The appearance of a page, known before its first byte: its language, and a light or dark theme.
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
 
-use crate::locale::{Locale, Strings, cookie};
+use crate::locale::{Locale, Strings, cookie, header_list};
+
+/// Returns `true` if the answer to a request can be a page: `Accept` names HTML, or it does not
+/// name JSON.
+pub fn wants_page(headers: &HeaderMap) -> bool {
+    let accepted: Vec<&str> =
+        header_list(headers, &header::ACCEPT).map(|range| range.split(';').next().unwrap_or_default().trim()).collect();
+    let names_html = accepted.iter().any(|range| range.eq_ignore_ascii_case("text/html"));
+    names_html || !accepted.iter().any(|range| range.to_ascii_lowercase().ends_with("json"))
+}
 
 /// Light, dark, or the theme of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,7 +57,7 @@ pub struct Appearance {
 
 impl Appearance {
     /// Returns the visitor's choice (cookies `maju_locale` and `maju_theme`), else the language
-    /// that the browser prefers, else English.
+    /// that the browser prefers, else Korean.
     pub fn of(headers: &HeaderMap) -> Self {
         Self { locale: Locale::of(headers), theme: Theme::of(headers) }
     }
@@ -58,7 +67,7 @@ impl Appearance {
         Locale::ALL.into_iter().flat_map(|locale| Theme::ALL.map(|theme| Self { locale, theme }))
     }
 
-    /// Returns the appearance of the same page in the other language.
+    /// Returns the appearance of the same page in the language that follows in the list.
     pub fn other(self) -> Self {
         Self { locale: self.locale.other(), ..self }
     }
@@ -69,10 +78,7 @@ impl Appearance {
     }
 
     /// Returns the path of the landing page in this language.
-    pub fn home_path(&self) -> &'static str {
-        match self.locale {
-            Locale::Ko => "/ko",
-            Locale::En => "/",
-        }
+    pub fn home_path(&self) -> String {
+        format!("/{}", self.locale.tag())
     }
 }

@@ -16,7 +16,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-pub use appearance::{Appearance, Theme};
+pub use appearance::{Appearance, Theme, wants_page};
 pub use body::{Json, Path, Query, deserialize_integer};
 pub use cached_body::{CachedBody, Encoding, HTML};
 pub use client_ip::{ClientIp, Prefix};

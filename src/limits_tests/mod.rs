@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::accounts::limits::{MAX_NAME_CHARS, MIN_AGE_YEARS, SESSION_IDLE_TIMEOUT};
+use crate::accounts::limits::{MAX_NAME_CHARS, MIN_AGE_YEARS, SESSION_IDLE_TIMEOUT, UNUSED_VISITOR_LIFETIME};
 use crate::config::limits::{DEFAULT_STOP_SECS, MAX_STOP_SECS, MIN_STOP_SECS};
 use crate::locale::Locale;
 use crate::matching::limits::{MAX_REPORT_NOTE_CHARS, RETURN_DEADLINE};
@@ -294,6 +294,21 @@ fn the_texts_for_people_name_the_same_limits() {
     has(landing, format!("{days} days without use"));
     has(landing, format!("{seconds}초 안에"));
     has(landing, format!("within {seconds} seconds"));
+    let (about, newest) = ("migrations/0006_site_pages.sql", EVIDENCE_NEWEST_ENTRIES);
+    let (days, day) = (SESSION_IDLE_TIMEOUT.whole_days(), UNUSED_VISITOR_LIFETIME.whole_days());
+    assert_eq!(day, 1, "the privacy page says a day");
+    for text in [
+        format!("만 {age}세 이상"),
+        format!("{age} or over"),
+        format!("끝난 뒤 {hours}시간"),
+        format!("{hours} hours after its end"),
+        format!("{days}일 동안 쓰지 않으면"),
+        format!("after {days} days without use"),
+        format!("가장 최근 메시지 {newest}개까지"),
+        format!("up to {newest} of the newest"),
+    ] {
+        has(about, text);
+    }
 }
 
 #[test]

@@ -122,6 +122,8 @@ pub(super) const VALUES: &[(&str, &str, &dyn Value)] = &[
     ("config", "DEFAULT_STOP_SECS", &config::limits::DEFAULT_STOP_SECS),
     ("config", "DEFAULT_TIME_ZONE", &config::limits::DEFAULT_TIME_ZONE),
     ("config", "MAX_TIME_ZONE_BYTES", &config::limits::MAX_TIME_ZONE_BYTES),
+    ("config", "MAX_OPERATOR_CHARS", &config::limits::MAX_OPERATOR_CHARS),
+    ("config", "MAX_CONTACT_BYTES", &config::limits::MAX_CONTACT_BYTES),
     ("db", "MIN_POSTGRES_MAJOR", &db::limits::MIN_POSTGRES_MAJOR),
     ("db", "MAX_POOL_CONNECTIONS", &db::limits::MAX_POOL_CONNECTIONS),
     ("db", "MIN_POOL_CONNECTIONS", &db::limits::MIN_POOL_CONNECTIONS),

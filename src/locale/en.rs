@@ -2,6 +2,7 @@
 use super::Strings;
 
 pub(super) static STRINGS: Strings = Strings {
+    tag: "en",
     brand: "Maju",
     language_name: "English",
     open_graph_locale: "en_US",
@@ -27,6 +28,15 @@ pub(super) static STRINGS: Strings = Strings {
     seconds: "s",
     minutes: "min",
     stats_as_of: |time| format!("as of {time} UTC"),
+    about_legend: "About this site",
+    about_rules: "Rules",
+    about_privacy: "Privacy",
+    about_terms: "Terms",
+    about_contact: "Contact",
+    no_script_heading: "Chatting needs JavaScript.",
+    no_script_about: "Maju is where two people who have never met chat in writing, without names.",
+    no_script_reason: "Messages travel over an open connection. Please turn on JavaScript in your browser and open this page again. All other pages work without it.",
+    no_script_again: "Open again",
     colors: [
         ("pine", "Green"),
         ("persimmon", "Orange"),

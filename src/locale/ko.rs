@@ -2,6 +2,7 @@
 use super::Strings;
 
 pub(super) static STRINGS: Strings = Strings {
+    tag: "ko",
     brand: "마주",
     language_name: "한국어",
     open_graph_locale: "ko_KR",
@@ -27,6 +28,15 @@ pub(super) static STRINGS: Strings = Strings {
     seconds: "초",
     minutes: "분",
     stats_as_of: |time| format!("{time} UTC 기준"),
+    about_legend: "이용 안내",
+    about_rules: "이용 규칙",
+    about_privacy: "개인정보",
+    about_terms: "이용 약관",
+    about_contact: "문의",
+    no_script_heading: "대화하려면 자바스크립트가 필요해요.",
+    no_script_about: "마주는 처음 만난 두 사람이 이름 없이 글로 대화하는 곳이에요.",
+    no_script_reason: "메시지는 열려 있는 연결로 바로 오가요. 브라우저에서 자바스크립트를 켜고 다시 열어 주세요. 다른 페이지는 켜지 않아도 읽을 수 있어요.",
+    no_script_again: "다시 열기",
     colors: [
         ("pine", "초록"),
         ("persimmon", "주황"),

@@ -1,8 +1,10 @@
 //! The languages of the interface: which one a request asks for, and the strings of each. It knows
 //! no noun.
 //!
-//! To add a language: a file beside `en.rs` and `ko.rs` with all of [`Strings`], a variant of
-//! [`Locale`], and its arms below. The compiler names what is missing.
+//! To add a language: a file beside `en.rs` and `ko.rs` with all of [`Strings`], and its variant in
+//! [`Locale`], [`Locale::ALL`] and [`Locale::strings`]. Its addresses, links and alternates follow
+//! from that; its sections are content (`migrations/0002_landing_content.sql` and
+//! `0006_site_pages.sql`). No other code and no constraint of the database lists languages.
 mod en;
 mod headers;
 mod ko;
@@ -13,12 +15,12 @@ use ts_rs::TS;
 
 pub use headers::{cookie, cookies, header_list, with_weights};
 
-/// A language of pages and of the client. The default is English.
+/// A language of pages and of the client. The default is Korean.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, TS, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Locale {
-    Ko,
     #[default]
+    Ko,
     En,
 }
 
@@ -27,6 +29,8 @@ pub enum Locale {
 /// The browser client has its own strings (`web/src/i18n`), and editors write the sections of the
 /// landing page in the database.
 pub struct Strings {
+    /// The BCP 47 tag of this language. It is also the path of its landing page, without the slash.
+    pub tag: &'static str,
     pub brand: &'static str,
     /// The name of this language in itself.
     pub language_name: &'static str,
@@ -59,6 +63,17 @@ pub struct Strings {
     pub minutes: &'static str,
     /// Says from when the numbers are, given a time of day in UTC.
     pub stats_as_of: fn(&str) -> String,
+    /// Heads the links to the pages about the site.
+    pub about_legend: &'static str,
+    pub about_rules: &'static str,
+    pub about_privacy: &'static str,
+    pub about_terms: &'static str,
+    pub about_contact: &'static str,
+    /// What the chat shows without JavaScript: what it is, why it needs scripts, how to go on.
+    pub no_script_heading: &'static str,
+    pub no_script_about: &'static str,
+    pub no_script_reason: &'static str,
+    pub no_script_again: &'static str,
     /// The colours of aliases: key and name.
     pub colors: [(&'static str, &'static str); 8],
     /// The animals of aliases: key and name. None of them is an insult in any language.
@@ -71,10 +86,7 @@ impl Locale {
 
     /// Returns the BCP 47 tag.
     pub fn tag(self) -> &'static str {
-        match self {
-            Self::Ko => "ko",
-            Self::En => "en",
-        }
+        self.strings().tag
     }
 
     /// Returns the strings of this language.
@@ -91,16 +103,18 @@ impl Locale {
         Self::ALL.into_iter().find(|locale| locale.tag().eq_ignore_ascii_case(primary))
     }
 
-    /// Returns the other one of the two languages.
+    /// Returns the language that follows in the list: the other one as long as there are two.
     pub fn other(self) -> Self {
-        match self {
-            Self::Ko => Self::En,
-            Self::En => Self::Ko,
-        }
+        Self::ALL[(self as usize + 1) % Self::ALL.len()]
+    }
+
+    /// Returns all languages except this one.
+    pub fn others(self) -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(move |locale| *locale != self)
     }
 
     /// Returns the language of a request: the choice in the cookie `maju_locale`, else the one of
-    /// ours that the browser prefers, else English.
+    /// ours that the browser prefers, else Korean.
     pub fn of(headers: &HeaderMap) -> Self {
         let accepted: Vec<&str> = header_list(headers, &header::ACCEPT_LANGUAGE).collect();
         Self::preferred(cookie(headers, "maju_locale"), Some(&accepted.join(",")))
@@ -131,12 +145,13 @@ mod tests {
             (None, Some("en-US,en;q=0.9,ko;q=0.8"), Locale::En),
             (None, Some("fr;q=0.9, ko;q=0.1"), Locale::Ko),
             (None, Some("KO"), Locale::Ko),
-            (None, Some("ko;q=0"), Locale::En),
-            (None, Some("ko;q=x, kok"), Locale::En),
+            (None, Some("en;q=0, fr"), Locale::Ko),
+            (None, Some("en;q=x, enm"), Locale::Ko),
             (None, Some("en;q=0.5, ko;q=0.5"), Locale::En),
             (Some("en"), Some("ko"), Locale::En),
             (Some("xx"), Some("ko"), Locale::Ko),
-            (Some("xx"), None, Locale::En),
+            (Some("xx"), None, Locale::Ko),
+            (None, None, Locale::Ko),
         ];
         for (cookie, header, expected) in table {
             assert_eq!(Locale::preferred(cookie, header), expected, "{cookie:?} {header:?}");
@@ -146,12 +161,12 @@ mod tests {
     #[test]
     fn a_requests_cookie_and_header_decide_its_language() {
         let mut headers = HeaderMap::new();
-        assert_eq!(Locale::of(&headers), Locale::En);
-        headers.insert(header::ACCEPT_LANGUAGE, HeaderValue::from_static("ko"));
         assert_eq!(Locale::of(&headers), Locale::Ko);
-        headers.append(header::COOKIE, HeaderValue::from_static("a=1"));
-        headers.append(header::COOKIE, HeaderValue::from_static("xmaju_locale=ko; maju_locale=en"));
+        headers.insert(header::ACCEPT_LANGUAGE, HeaderValue::from_static("en"));
         assert_eq!(Locale::of(&headers), Locale::En);
+        headers.append(header::COOKIE, HeaderValue::from_static("a=1"));
+        headers.append(header::COOKIE, HeaderValue::from_static("xmaju_locale=en; maju_locale=ko"));
+        assert_eq!(Locale::of(&headers), Locale::Ko);
         assert_eq!(cookie(&headers, "locale"), None);
     }
 
@@ -172,7 +187,9 @@ mod tests {
     fn discriminants_follow_the_list() {
         for (at, locale) in Locale::ALL.into_iter().enumerate() {
             assert_eq!((locale as usize, Locale::of_tag(locale.tag())), (at, Some(locale)));
-            assert_eq!(locale.other().other(), locale);
+            assert_ne!(locale.other(), locale);
+            assert_eq!(locale.others().count(), Locale::ALL.len() - 1);
+            assert!(locale.others().all(|other| other != locale));
         }
     }
 }

@@ -46,7 +46,7 @@ use limits::{MAX_REPORT_ENTRIES, MAX_REPORT_NOTE_CHARS};
 use model::TalkId;
 
 pub use live_topics::{PopularTopic, popular_topics};
-pub use model::{CurrentActivity, EndReason, OpenSession, Seek, Seeking};
+pub use model::{CurrentActivity, EndReason, OpenSession, Seek, Seeking, TRANSLATES};
 #[cfg(test)]
 pub use model::{Own, Pairing, Partner, PartnerState, SeekingRef, TalkEvent, TalkState};
 pub use routes::router;

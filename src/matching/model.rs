@@ -30,6 +30,10 @@ pub(super) struct TalkId(pub i64);
 /// Age in seconds at which the lease of a node has expired, by the clock of Postgres.
 pub(super) const LEASE_TIMEOUT_SECS: f64 = 3.0;
 
+/// Whether this service has a translator. No provider can be configured yet, so `translate` of a
+/// seek has no effect, and pages do not offer it.
+pub const TRANSLATES: bool = false;
+
 /// What a visitor looks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "StoredSeek")]
@@ -68,6 +72,7 @@ impl From<StoredSeek> for Seek {
 impl Seek {
     /// Checks and normalizes what a visitor looks for. Interests become NFC and trimmed; those with
     /// the topic of an earlier one are left out, and so are repeated languages.
+    /// `translate` is dropped unless [`TRANSLATES`].
     ///
     /// # Errors
     /// `bad_frame` with the field that is over its limit or not valid.
@@ -97,7 +102,7 @@ impl Seek {
                 languages.push(tag);
             }
         }
-        Ok(Self { interests, topics, languages, translate })
+        Ok(Self { interests, topics, languages, translate: translate && TRANSLATES })
     }
 
     /// Returns what the interests are compared by.

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
@@ -19,11 +19,9 @@ const CACHE_FOREVER: &str = "public, max-age=31536000, immutable";
 /// For the other files, which may change with the next version.
 const CACHE_ONE_HOUR: &str = "public, max-age=3600";
 
-/// Returns the routes of every public file.
+/// Returns the routes of every public file. Other paths below `assets/` are unknown, as any others.
 pub(super) fn router() -> Router<App> {
-    let top_level = FILES.keys().filter(|path| !path.starts_with("/assets/"));
-    let router = Router::new().route("/assets/{*path}", get(serve));
-    top_level.fold(router, |router, path| router.route(path, get(serve)))
+    FILES.keys().fold(Router::new(), |router, path| router.route(path, get(serve)))
 }
 
 /// Returns the source of the client's page. `None` if this binary was built without its client.
@@ -32,10 +30,7 @@ pub(super) fn page_source() -> Option<String> {
 }
 
 async fn serve(request: Request) -> Response {
-    let Some(file) = FILES.get(request.uri().path()) else {
-        let no_store = [(header::CACHE_CONTROL, "no-store")];
-        return (StatusCode::NOT_FOUND, no_store, "This file does not exist.\n").into_response();
-    };
+    let Some(file) = FILES.get(request.uri().path()) else { return StatusCode::NOT_FOUND.into_response() };
     file.body.respond(request.headers(), file.cache_control, "")
 }
 

@@ -20,6 +20,19 @@ fn the_page_gets_its_language_and_theme() {
     );
 }
 
+#[test]
+fn a_chosen_theme_decides_the_colour_of_the_bars() {
+    let source = super::files::page_source().unwrap_or_else(|| {
+        assert!(NO_CLIENT);
+        format!(r#"<meta media="{}" /><meta media="{}" />"#, super::LIGHT_BARS, super::DARK_BARS)
+    });
+    let colours = |theme| {
+        let page = super::with_appearance(&source, Appearance { locale: Locale::Ko, theme });
+        [page.matches("content=\"#fbf9f4\"").count(), page.matches("content=\"#14130f\"").count()]
+    };
+    assert_eq!(Theme::ALL.map(colours), [[1, 1], [2, 0], [0, 2]]);
+}
+
 /// Decompresses a body.
 fn decompressed(coding: &str, body: &[u8]) -> Vec<u8> {
     let mut plain = Vec::new();
@@ -35,7 +48,7 @@ fn decompressed(coding: &str, body: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn every_page_and_file_is_sent_in_an_encoding_that_the_client_accepts() {
     let node = testing::node().await;
-    let mut paths = vec!["/", "/ko", "/nothing/here"];
+    let mut paths = vec!["/", "/ko", "/en/privacy", "/nothing/here"];
     if !NO_CLIENT {
         paths.extend(["/chat", "/chat/s/1", &assets::entry("src/landing/main.ts").unwrap().script]);
     }
@@ -96,7 +109,7 @@ async fn files_are_sent_in_brotli_and_cached_forever() {
     let node = testing::node().await;
     let entry = assets::entry("src/landing/main.ts").expect("the build has a landing entry");
     assert!(!entry.stylesheets.is_empty());
-    let html = node.get("/").await.text;
+    let html = node.get("/en").await.text;
     for file in entry.stylesheets.iter().chain([&entry.script]) {
         assert!(html.contains(&format!("\"{file}\"")), "{file}");
         let plain = node.get(file).await;
@@ -126,6 +139,14 @@ async fn the_clients_page_is_in_the_readers_language_from_its_first_byte() {
             Request::get(path).header(header::ACCEPT_LANGUAGE, "en").header(header::COOKIE, "maju_theme=light");
         let page = node.send(request.body(Body::empty()).unwrap()).await;
         assert!(page.text.contains(r#"<html lang="en" data-theme="light">"#), "{path}");
+        let without_script = page.text.split("<noscript>").last().unwrap().split("</noscript>").next().unwrap();
+        for part in ["<h1>Chatting needs JavaScript.</h1>", "<h2>대화하려면 자바스크립트가 필요해요.</h2>"]
+        {
+            assert!(without_script.contains(part), "{path}: {without_script}");
+        }
+        for link in ["/en", "/en/rules", "/en/privacy", "/en/contact", "/ko", "/chat"] {
+            assert!(without_script.contains(&format!("href=\"{link}\"")), "{path}: {link}");
+        }
         assert_eq!(page.headers[header::CACHE_CONTROL], "private, no-cache");
         assert!(!page.headers.contains_key(header::SET_COOKIE));
     }

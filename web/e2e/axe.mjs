@@ -6,7 +6,8 @@ import { createRequire } from 'node:module';
 import { startTalk } from './person.mjs';
 
 export const axeWalks = {
-  'axe: the landing pages and the not-found page': landing,
+  'axe: the landing pages, the pages about the site and the not-found page': landing,
+  'axe: the chat without JavaScript': noScript,
   'axe: the lobby, its rules and its dialogs': lobby,
   'axe: a search': seeking,
   'axe: a search that is seen from the lobby, and when nobody is here': quiet,
@@ -60,15 +61,34 @@ export async function auditInEveryLook(person, where) {
   }
 }
 
+const ABOUT = ['rules', 'privacy', 'terms', 'contact'];
+
 async function landing(fixture) {
   for (const [locale, theme, width] of LOOKS) {
     const a = await fixture.person(locale, { ...AUDITED, viewport: { width, height: 800 } });
     await a.context.addCookies([{ name: 'maju_theme', value: theme, url: fixture.server.url }]);
-    for (const path of [locale === 'ko' ? '/ko' : '/', '/nowhere']) {
+    for (const path of [`/${locale}`, ...ABOUT.map((page) => `/${locale}/${page}`), '/nowhere']) {
       await a.page.goto(path);
       await a.$('h1').first().waitFor();
       await audit(a, `${path} in ${locale}, ${theme}, ${width} px`);
     }
+    await a.context.close();
+  }
+}
+
+/** The chat's page without JavaScript. The audit itself needs it, so the page's own scripts are cut off. */
+async function noScript(fixture) {
+  for (const [locale, theme, width] of LOOKS) {
+    const a = await fixture.person(locale, { ...AUDITED, viewport: { width, height: 800 } });
+    await a.context.addCookies([{ name: 'maju_theme', value: theme, url: fixture.server.url }]);
+    await a.page.route('**/chat', async (route) => {
+      const answer = await route.fetch();
+      const html = (await answer.text()).replaceAll(/<\/?noscript>/g, '').replace(/<script.*?<\/script>/g, '');
+      await route.fulfill({ response: answer, body: html });
+    });
+    await a.page.goto('/chat');
+    await a.$('.noscript h1').waitFor();
+    await audit(a, `/chat without scripts in ${locale}, ${theme}, ${width} px`);
     await a.context.close();
   }
 }

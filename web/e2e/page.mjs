@@ -38,7 +38,7 @@ async function narrow(fixture, interest) {
     }
   }
   const c = await fixture.person('en', small);
-  for (const path of ['/', '/ko', '/chat', '/nowhere']) {
+  for (const path of ['/en', '/ko', '/chat', '/nowhere']) {
     await c.page.goto(path);
     await c.$('h1').first().waitFor();
     for (const size of ['100%', '200%']) {
@@ -52,11 +52,10 @@ async function look(fixture) {
   const a = await fixture.person('ko');
   await a.openLobby();
   assert.equal(await a.$('h1').innerText(), '무슨 이야기를 나눌까요?');
-  await a.$('.header-tools button[lang=en]').click();
+  await a.$('.site-header button[lang=en]').click();
   assert.equal(await a.$('h1').innerText(), 'What would you like to chat about?');
   assert.equal(await a.page.title(), 'Maju: meet someone');
-  await a.$('.header-tools button').first().click(); // auto → light
-  await a.$('.header-tools button').first().click(); // light → dark
+  await a.$('.site-footer .theme label', { hasText: 'Dark' }).click();
   assert.equal(await a.page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(20, 19, 15)');
   const [first] = await Promise.all([
     a.page.waitForResponse((answer) => answer.url().endsWith('/chat')),
@@ -155,7 +154,7 @@ async function forced(fixture, interest) {
 
 async function noScripts(fixture) {
   const a = await fixture.person('en', { javaScriptEnabled: false });
-  await a.page.goto('/');
+  await a.page.goto('/en');
   assert.ok((await a.$('h1').first().innerText()).length > 0);
   await a.$('a[href="/chat"], form[action="/chat"] button').first().click();
   await a.page.waitForURL('**/chat');

@@ -10,6 +10,7 @@ import { keyboardWalks } from './keyboard.mjs';
 import { recoveryWalks } from './recovery.mjs';
 import { talkWalks } from './talk.mjs';
 import { pageWalks } from './page.mjs';
+import { sitePagesWalks } from './pages.mjs';
 import { refusalsWalks } from './refusals.mjs';
 import { textsWalks } from './texts.mjs';
 import { leavingWalks } from './leaving.mjs';
@@ -17,6 +18,7 @@ import { lobbyWalks } from './lobby.mjs';
 import { chatWalks } from './chat.mjs';
 import { topicsWalks } from './topics.mjs';
 import { presenceWalks } from './presence.mjs';
+import { lookWalks } from './look.mjs';
 
 const WALKS = {
   ...talkWalks,
@@ -30,7 +32,9 @@ const WALKS = {
   ...imeWalks,
   ...keyboardWalks,
   ...lobbyWalks,
+  ...lookWalks,
   ...pageWalks,
+  ...sitePagesWalks,
   ...axeWalks,
 };
 const LIMIT_MS = process.env.E2E_GRID === 'full' ? 600_000 : 120_000;

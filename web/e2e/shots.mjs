@@ -61,8 +61,12 @@ async function screenshots(locale, theme, width, height) {
     await a.page.screenshot({ path: name(page), ...options });
   };
 
-  await a.page.goto(locale === 'ko' ? '/ko' : '/');
+  await a.page.goto(`/${locale}`);
   await shot('landing', { fullPage: true });
+  for (const page of ['rules', 'privacy', 'terms', 'contact']) {
+    await a.page.goto(`/${locale}/${page}`);
+    await shot(page, { fullPage: true });
+  }
   await a.page.goto('/nowhere');
   await shot('not-found');
   await a.openLobby();

@@ -2,6 +2,7 @@
 mod age_gate;
 mod cluster;
 mod database_loss;
+mod features;
 mod hostile;
 mod life;
 mod messages;

@@ -46,6 +46,9 @@ async fn an_invisible_text_is_refused_everywhere() {
             let answer = node.ask(Some(&who), method, &path, Some(body)).await;
             assert!(answer.status.is_client_error(), "{field} {shown}: {}", answer.text);
             assert_eq!(answer.json()["field"], field, "{shown}");
+            if field == "payload.text" {
+                assert_eq!((answer.status.as_u16(), &answer.json()["code"]), (422, &json!("bad_payload")), "{shown}");
+            }
         }
     }
     let written: i64 = sqlx::query_scalar("SELECT count(*) FROM message").fetch_one(&node.app.db).await.unwrap();

@@ -3,7 +3,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { cookies } from '../ui/cookies';
 import { keepChoices } from './choices';
 
-const PAGE = `<a id="chat" href="/chat"><b>대화 시작</b></a><a id="other" href="/" hreflang="en">English</a><a id="how" href="#how">방식</a>
+const PAGE = `<a id="chat" href="/chat"><b>대화 시작</b></a><a id="other" href="/en" hreflang="en">English</a><a id="how" href="#how">방식</a>
 <fieldset class="theme"><input type="radio" name="theme" value="auto" checked><input type="radio" name="theme" value="dark"></fieldset>`;
 
 const forget = (name: string): void => void (document.cookie = `${name}=; Path=/; Max-Age=0`);
@@ -37,6 +37,15 @@ describe('keepChoices', () => {
     expect([cookies.get('maju_theme'), document.documentElement.dataset.theme]).toEqual(['dark', 'dark']);
   });
 
+  it('shows a theme that was chosen on another page meanwhile', () => {
+    keepChoices();
+    cookies.set('maju_theme', 'dark');
+    window.dispatchEvent(new Event('pageshow'));
+    const shown = document.querySelector<HTMLInputElement>('.theme :checked')?.value;
+    const bars = [...document.querySelectorAll<HTMLMetaElement>('meta[name=theme-color]')].map((meta) => meta.content);
+    expect([shown, document.documentElement.dataset.theme, ...bars]).toEqual(['dark', 'dark', '#14130f']);
+  });
+
   it('stores a language whose link was followed', () => {
     keepChoices();
     press('other');
@@ -45,13 +54,18 @@ describe('keepChoices', () => {
     expect(cookies.get('maju_locale')).toBe('en');
   });
 
-  it('stores Korean on the way to the chat, and leaves English to the browser', () => {
+  it('stores the language of the page on the way to the chat, unless the browser chose it', () => {
     keepChoices();
-    document.documentElement.lang = 'en';
     press('chat');
     expect(cookies.get('maju_locale')).toBeNull();
-    document.documentElement.lang = 'ko';
+    history.replaceState(null, '', '/ko');
     press('chat');
     expect(cookies.get('maju_locale')).toBe('ko');
+    forget('maju_locale');
+    document.documentElement.lang = 'en';
+    history.replaceState(null, '', '/en/rules');
+    press('chat');
+    expect(cookies.get('maju_locale')).toBe('en');
+    history.replaceState(null, '', '/');
   });
 });

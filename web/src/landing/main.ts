@@ -1,6 +1,7 @@
-//! The script of the landing page: updates the numbers and stores a choice of theme or language.
+//! The script of the landing page and of the pages about the site: updates the numbers and stores a choice of theme or language.
 //! The page works without it.
 import './landing.css';
+import './about.css';
 import { keepChoices } from './choices';
 import { Numbers } from './numbers';
 
