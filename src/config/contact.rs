@@ -37,7 +37,10 @@ impl Contact {
         }
         if text.contains("://") {
             let uri: Uri = text.parse().map_err(|_| wrong())?;
-            let is_page = matches!(uri.scheme_str(), Some("http" | "https"))
+            // No URL has these unescaped, and they would end an attribute or a tag.
+            let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '<' | '>' | '`' | '\\');
+            let is_page = text.chars().all(is_plain)
+                && matches!(uri.scheme_str(), Some("http" | "https"))
                 && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
             return if is_page { Ok(Self::Page(text.to_owned())) } else { Err(wrong()) };
         }
