@@ -11,6 +11,8 @@ use crate::db;
 /// A read is followed by a pause of at least this many times its duration, so that reading takes at
 /// most 1/20 of a node's time.
 const PAUSE_FACTOR: u32 = 20;
+/// How long a read can take. It is shorter than a request can wait.
+const READ_TIMEOUT: Duration = Duration::from_secs(1);
 /// The age up to which a value is used if it cannot be read again.
 const MAX_AGE: Duration = Duration::from_secs(60);
 
@@ -40,7 +42,7 @@ impl<T> Refreshed<T> {
         let mut slot = self.0.lock().await;
         let began = clock.instant();
         if slot.next_read.is_none_or(|next| next <= began) {
-            match db::with_timeout(db::REQUEST_TIMEOUT, read).await {
+            match db::with_timeout(READ_TIMEOUT, read).await {
                 Ok(value) => slot.value = Some((Arc::new(value), began)),
                 Err(why) => tracing::debug!(error.cause = %why, "a value for the page was not read, retrying"),
             }

@@ -4,9 +4,9 @@ use time::{Duration, OffsetDateTime};
 use super::{HourOfDay, Sample, Step, delete_old, hour_of_day, hours_of_day, record};
 use crate::testing;
 
-/// 2024-10-04, 00:00 UTC.
+/// 2079-07-08, 00:00 UTC: the node itself finds nothing old enough to delete.
 fn midnight() -> OffsetDateTime {
-    OffsetDateTime::UNIX_EPOCH + Duration::days(20_000)
+    OffsetDateTime::UNIX_EPOCH + Duration::days(40_000)
 }
 
 #[test]

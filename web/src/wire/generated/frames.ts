@@ -53,7 +53,7 @@ export type Own = {
 id: string, name: string, color: Color, animal: string | null, slot: Slot, };
 export type Pairing = { session: string, room: string, slot: Slot, partner: Partner, you: Own, 
 /**
- * The interests that both named.
+ * The interests that both named, in this side's own words.
  */
 shared: Array<string>, 
 /**
@@ -71,7 +71,7 @@ export type OpenSession = { state: TalkState,
  */
 partner_until: string | null, session: string, room: string, slot: Slot, partner: Partner, you: Own, 
 /**
- * The interests that both named.
+ * The interests that both named, in this side's own words.
  */
 shared: Array<string>, 
 /**
