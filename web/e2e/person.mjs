@@ -81,6 +81,8 @@ export class Person {
    * does not take the jump for a silent connection. The clock must be installed.
    */
   async passSearch() {
+    // The server has answered: the sentence below the heading is there.
+    await this.$('.seek .reason', { hasText: /\S/ }).waitFor();
     await this.page.clock.fastForward(13_000);
     await this.page.clock.fastForward(13_000);
   }
