@@ -242,7 +242,8 @@ CREATE TABLE page_section (
                            CHECK (page IN ('landing', 'rules', 'privacy', 'terms', 'contact')),
     locale     text        NOT NULL CONSTRAINT page_section_locale_tag CHECK (locale ~ '^[a-z]{2,8}(-[A-Za-z0-9]{1,8})*$'),
     kind       text        NOT NULL CONSTRAINT page_section_kind_known
-                           CHECK (kind IN ('hero', 'stats', 'steps', 'showcase', 'rooms', 'safety', 'faq', 'action', 'markdown', 'intro', 'contact')),
+                           CHECK (kind IN ('hero', 'stats', 'topics', 'steps', 'showcase', 'rooms', 'safety', 'storage',
+                           'faq', 'operator', 'action', 'markdown', 'intro', 'contact')),
     position   integer     NOT NULL,
     visible    boolean     NOT NULL DEFAULT true,
     content    jsonb       NOT NULL,

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::realtime::{Hub, Relay};
 use crate::tasks::Tasks;
-use crate::{accounts, cms, db, http, matching, moderation, ready, rooms};
+use crate::{accounts, cms, db, http, matching, moderation, ready, rooms, samples};
 
 /// A handle to a node of the service. Cheap to clone.
 #[derive(Clone)]
@@ -84,6 +84,7 @@ impl App {
         matching::run(&app);
         accounts::run(&app);
         cms::run(&app);
+        samples::run(&app);
         ready::run(&app);
         Ok(app)
     }

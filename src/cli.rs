@@ -70,6 +70,9 @@ pub struct ServeArgs {
     /// [default: Asia/Seoul].
     #[arg(long, env = "MAJU_TIME_ZONE", value_name = "ZONE")]
     pub time_zone: Option<String>,
+    /// The name of the person or organization that runs the site, which the landing page shows.
+    #[arg(long, env = "MAJU_OPERATOR", value_name = "NAME")]
+    pub operator: Option<String>,
     /// The operator's mail address or page, which the pages about the site show.
     #[arg(long, env = "MAJU_CONTACT", value_name = "MAIL|URL")]
     pub contact: Option<String>,
@@ -245,7 +248,7 @@ mod tests {
     }
 
     /// Every setting with its variable and two valid values.
-    const ALL: [(&str, &str, &str, &str); 14] = [
+    const ALL: [(&str, &str, &str, &str); 15] = [
         ("listen", "MAJU_LISTEN", "127.0.0.1:1", "127.0.0.1:2"),
         ("data-dir", "MAJU_DATA_DIR", "/srv/#1/maju", "/srv/2"),
         ("public-url", "MAJU_PUBLIC_URL", "https://one.example", "https://two.example"),
@@ -257,6 +260,7 @@ mod tests {
         ("log-filter", "MAJU_LOG_FILTER", "info,maju=debug", "warn"),
         ("stop-within", "MAJU_STOP_WITHIN", "1", "2"),
         ("time-zone", "MAJU_TIME_ZONE", "UTC", "Asia/Tokyo"),
+        ("operator", "MAJU_OPERATOR", "One", "둘 운영팀"),
         ("contact", "MAJU_CONTACT", "one@example.org", "https://two.example/contact"),
         ("trusted-proxies", "MAJU_TRUSTED_PROXIES", "10.0.0.0/8, 192.168.0.0/16", "10.1.0.0/16"),
         ("pg-bin", "MAJU_PG_BIN", "/one", "/two"),
@@ -330,6 +334,7 @@ mod tests {
                 "log-filter" => &args.log_filter,
                 "stop-within" => &args.stop_within,
                 "time-zone" => &args.time_zone,
+                "operator" => &args.operator,
                 "contact" => &args.contact,
                 "pg-bin" => &args.pg_bin,
                 _ => return f.write_str(&args.trusted_proxies.join(",")),

@@ -27,6 +27,7 @@ mod ready;
 mod realtime;
 mod rooms;
 mod router;
+mod samples;
 mod serve;
 mod settings_file;
 mod spa;

@@ -37,8 +37,11 @@ const FEATURES: accounts::Features = accounts::Features { translation: matching:
 /// Returns the complete router of a node with all its layers.
 pub fn router(app: &App) -> Router {
     let sessions = accounts::session_layer(app);
-    let v1 =
-        OpenApiRouter::new().merge(accounts::router(CLIENT_LIMITS, FEATURES)).merge(rooms::router()).merge(cms::api());
+    let v1 = OpenApiRouter::new()
+        .merge(accounts::router(CLIENT_LIMITS, FEATURES))
+        .merge(rooms::router())
+        .merge(matching::router())
+        .merge(cms::api());
     let (api, description) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts();
     let api = api.layer(from_fn_with_state(app.clone(), http::require_same_origin));
     let api = api.layer(from_fn_with_state(app.clone(), http::limit_requests));

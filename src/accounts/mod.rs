@@ -210,9 +210,9 @@ async fn find_visitor(app: &App, id: VisitorId) -> Result<Option<Visitor>> {
 /// ends.
 ///
 /// # Errors
-/// `unavailable`.
-pub async fn lock_against_sweep(tx: &mut PgConnection, visitors: &[VisitorId]) -> Result<()> {
-    Ok(store::lock_visitors(tx, visitors).await?)
+/// Those of the database.
+pub async fn lock_against_sweep(tx: &mut PgConnection, visitors: &[VisitorId]) -> Result<(), sqlx::Error> {
+    store::lock_visitors(tx, visitors).await
 }
 
 /// Starts the tasks of accounts: closing sockets whose session has ended, writing presence and

@@ -29,7 +29,7 @@ impl FormattedStat {
 }
 
 /// Returns a number with a comma after each group of three digits.
-fn group_digits(value: i64) -> String {
+pub(super) fn group_digits(value: i64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {

@@ -1,6 +1,10 @@
 //! The landing page and the pages about the site: sections and stats. Pages are rendered from a snapshot in memory; requests run
 //! no SQL.
+mod drawing;
+mod facts;
 mod formatted_stat;
+#[cfg(test)]
+mod landing_tests;
 pub mod limits;
 mod model;
 mod page;
@@ -23,6 +27,7 @@ use tokio::time::Instant;
 use self::model::SiteStat;
 use self::snapshot::{Contents, Snapshot};
 use crate::app::App;
+use crate::matching;
 
 pub use page::not_found_page;
 pub use routes::{api, router};
@@ -60,9 +65,10 @@ impl State {
         }
     }
 
-    /// Marks the stats as stale: pages show when they were read.
+    /// Marks the stats as stale: pages show when they were read, and no topics.
     fn mark_stale(&self, as_of: OffsetDateTime) {
-        self.replace(Contents { as_of: Some(as_of), ..self.current().contents().clone() });
+        let stale = self.current().contents().clone();
+        self.replace(Contents { as_of: Some(as_of), topics: Vec::new(), ..stale });
     }
 }
 
@@ -118,11 +124,13 @@ async fn refresh(app: &App, now: OffsetDateTime) -> Result<(), Box<dyn std::erro
         let mut db = app.db.acquire().await?;
         read(&mut db, now, &app.config.time_zone).await
     });
-    app.cms.replace(contents.await??);
+    let mut contents = contents.await??;
+    contents.topics = matching::popular_topics(app, limits::MAX_TOPICS).await;
+    app.cms.replace(contents);
     Ok(())
 }
 
-/// Reads everything that the page shows.
+/// Reads everything that the page shows but the topics.
 ///
 /// # Errors
 /// The database's.
@@ -131,10 +139,13 @@ async fn read(db: &mut PgConnection, now: OffsetDateTime, time_zone: &str) -> sq
     let stored = store::stats(db).await?;
     let counts = store::live_counts(db, now, time_zone).await?;
     let stats = stored.into_iter().map(|stat| SiteStat {
-        value: stat.manual.or_else(|| counts.value(&stat.key)).filter(|value| *value > 0),
+        value: stat
+            .manual
+            .or_else(|| counts.value(&stat.key))
+            .filter(|value| *value >= model::smallest_shown(&stat.key)),
         key: stat.key,
         label: stat.label,
         unit: stat.unit,
     });
-    Ok(Contents { sections, stats: stats.collect(), as_of: None })
+    Ok(Contents { sections, stats: stats.collect(), topics: Vec::new(), as_of: None })
 }

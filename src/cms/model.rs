@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::drawing::Face;
+use super::facts::{Operator, Storage, TopicsSection};
+use super::limits::MIN_PEOPLE_SHOWN;
 use crate::locale::{Locale, Strings};
 
 /// A page whose sections are content.
@@ -81,9 +84,12 @@ impl Page {
 pub enum PageSection {
     Hero(Hero),
     Stats(StatsSection),
+    Topics(TopicsSection),
     Steps(Steps),
     Showcase(Showcase),
     Safety(Safety),
+    Storage(Storage),
+    Operator(Operator),
     Faq(Faq),
     Action(Action),
     /// Plain paragraphs and lists, separated by empty lines.
@@ -151,13 +157,36 @@ pub struct Showcase {
     pub you: Screen,
     pub they: Screen,
     pub messages: Vec<ShowcaseMessage>,
+    /// The moment in which the other person's connection is lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<Cut>,
 }
 
 impl Showcase {
-    /// Returns both screens, the reader's own first.
-    pub fn screens(&self) -> [(Side, &Screen); 2] {
-        [(Side::You, &self.you), (Side::They, &self.they)]
+    /// Returns both screens with their rows, the reader's own first.
+    pub fn screens(&self) -> [(Side, &Screen, Vec<ScreenRow<'_>>); 2] {
+        [(Side::You, &self.you, self.rows(Side::You)), (Side::They, &self.they, self.rows(Side::They))]
     }
+
+    fn rows(&self, side: Side) -> Vec<ScreenRow<'_>> {
+        let mut rows = Vec::with_capacity(self.messages.len() + 1);
+        for (at, message) in self.messages.iter().enumerate() {
+            if let Some(cut) = self.cut.as_ref().filter(|cut| cut.before == at) {
+                rows.push(ScreenRow::Cut(if side == Side::You { &cut.you } else { &cut.they }));
+            }
+            rows.push(if message.from == side { ScreenRow::Own(message) } else { ScreenRow::Theirs(message) });
+        }
+        rows
+    }
+}
+
+/// A row on a [`Screen`].
+#[derive(Debug, PartialEq)]
+pub enum ScreenRow<'a> {
+    Own(&'a ShowcaseMessage),
+    Theirs(&'a ShowcaseMessage),
+    /// The moment in which the other person's connection is lost.
+    Cut(&'a str),
 }
 
 /// The screen of one person in a [`Showcase`].
@@ -165,7 +194,19 @@ impl Showcase {
 pub struct Screen {
     pub title: String,
     pub partner: String,
+    /// The partner's animal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub face: Option<Face>,
     pub note: String,
+}
+
+/// A lost connection in a [`Showcase`]: what each side's screen shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Cut {
+    /// The index of the first message that follows.
+    pub before: usize,
+    pub you: String,
+    pub they: String,
 }
 
 /// A message in a [`Showcase`].
@@ -335,9 +376,12 @@ impl PageSection {
         match self {
             Self::Hero(_) => "start",
             Self::Stats(_) => "now",
+            Self::Topics(_) => "topics",
             Self::Steps(_) => "how",
             Self::Showcase(_) => "talk",
             Self::Safety(_) => "safety",
+            Self::Storage(_) => "storage",
+            Self::Operator(_) => "operator",
             Self::Faq(_) => "faq",
             Self::Action(_) => "seat",
             Self::Markdown(_) => "more",
@@ -366,9 +410,15 @@ pub struct SiteStat {
     #[schema(example = "online")]
     pub key: String,
     pub label: Label,
-    /// Null while it is not known. Never 0.
+    /// Null while it is not known, and for fewer than 5 people. Never 0.
     pub value: Option<i64>,
     pub unit: Unit,
+}
+
+/// Returns the smallest value with which a stat is shown. A handful of people is not shown: the
+/// number would say little about the site, and much about those few.
+pub(super) fn smallest_shown(key: &str) -> i64 {
+    if matches!(key, "online" | "waiting") { MIN_PEOPLE_SHOWN } else { 1 }
 }
 
 /// The label of a stat, by the tag of its language.

@@ -10,13 +10,15 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::formatted_stat::FormattedStat;
-use super::model::{Art, Block, Icon, Intro, Page, PageSection, Side, SiteStat, StatsSection, Unit};
+use super::facts::Operator;
+use super::formatted_stat::{FormattedStat, group_digits};
+use super::model::{Art, Block, Icon, Intro, Page, PageSection, ScreenRow, Side, SiteStat, StatsSection, Unit};
 use super::snapshot::Snapshot;
 use crate::config::{Config, Contact};
 use crate::http::assets::{self, Entry};
 use crate::http::{Appearance, CachedBody, HTML, Theme};
 use crate::locale::{Locale, Strings};
+use crate::matching::PopularTopic;
 
 /// The entry of the build whose script and styles all pages link.
 const ENTRY: &str = "src/landing/main.ts";
@@ -138,6 +140,11 @@ fn landing(snapshot: &Snapshot, appearance: Appearance, config: &Config) -> aska
         sections,
         contact: config.contact.as_ref(),
         stats: &snapshot.contents().stats,
+        topics: &snapshot.contents().topics,
+        operator: config.operator.as_deref(),
+        privacy_path: Page::Privacy.path(appearance.locale),
+        contact_path: Page::Contact.path(appearance.locale),
+        host: site.split_once("://").map_or(site.as_str(), |(_, host)| host),
         as_of: snapshot.contents().as_of,
     };
     page.render()
@@ -158,6 +165,12 @@ struct Landing<'a> {
     sections: &'a [PageSection],
     contact: Option<&'a Contact>,
     stats: &'a [SiteStat],
+    topics: &'a [PopularTopic],
+    /// The name that the operator has set.
+    operator: Option<&'a str>,
+    host: &'a str,
+    privacy_path: String,
+    contact_path: String,
     as_of: Option<OffsetDateTime>,
 }
 
@@ -176,6 +189,16 @@ impl Landing<'_> {
             Some(ShownStat { stat, label: stat.label.text(self.appearance.locale), formatted })
         });
         known.collect()
+    }
+
+    /// Returns the popular topics, and how many people chose each.
+    fn popular(&self) -> Vec<(&'static str, String)> {
+        self.topics.iter().map(|topic| (topic.name(self.appearance.locale), group_digits(topic.people))).collect()
+    }
+
+    /// Returns the operator's name for the section about them.
+    fn operator_name(&self, section: &Operator) -> String {
+        section.shown_name(self.operator, self.host)
     }
 
     /// Returns the anchors of the sections that the header and footer link, with their names.

@@ -172,9 +172,21 @@ struct Content<'a> {
     locale: &'static str,
     sections: &'a [PageSection],
     stats: &'a [SiteStat],
+    /// What people talk about now, the most popular first. Empty if they are few.
+    topics: Vec<TopicNow>,
 }
 
-/// The sections in order of a page in one language, and the stats of the landing page.
+/// A topic that people talk about now.
+#[derive(Serialize, ToSchema)]
+struct TopicNow {
+    #[schema(example = "music")]
+    id: &'static str,
+    name: &'static str,
+    /// The people who chose it and are searching or in a talk now, at least 5.
+    people: i64,
+}
+
+/// The sections in order of a page in one language, and the stats and topics of the landing page.
 #[utoipa::path(get, path = "/content", tag = "site", params(ContentQuery), responses(
     (status = 200, body = inline(Content<'static>)),
     (status = 304, description = "The caller's copy is current."),
@@ -193,7 +205,10 @@ async fn content(
     let snapshot = app.cms.current();
     let page = query.page.unwrap_or_default();
     let sections = snapshot.sections(page, locale);
-    let body = Content { page, locale: locale.tag(), sections, stats: &snapshot.contents().stats };
+    let topics = snapshot.contents().topics.iter();
+    let topics =
+        topics.map(|topic| TopicNow { id: topic.id(), name: topic.name(locale), people: topic.people }).collect();
+    let body = Content { page, locale: locale.tag(), sections, stats: &snapshot.contents().stats, topics };
     let json = serde_json::to_vec(&body).map_err(Error::internal)?;
     Ok(CachedBody::new(json, "application/json").respond(&request, CACHE_REVALIDATE, ""))
 }

@@ -10,12 +10,15 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::{Appearance, CachedBody, HTML, Theme};
 use crate::locale::Locale;
+use crate::matching::PopularTopic;
 
 /// Everything that the pages are made of, as it was read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Contents {
     pub(super) sections: Vec<SectionRow>,
     pub(super) stats: Vec<SiteStat>,
+    /// What people talk about now, the most popular first. Empty if they are few.
+    pub(super) topics: Vec<PopularTopic>,
     /// When the stats were read, if they are stale. `None` while they are fresh.
     pub(super) as_of: Option<OffsetDateTime>,
 }

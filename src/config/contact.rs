@@ -1,7 +1,21 @@
-//! How people reach the operator: a mail address or a page.
+//! The operator's name, and how people reach the operator: a mail address or a page.
 use axum::http::Uri;
 
-use super::limits::MAX_CONTACT_BYTES;
+use super::limits::{MAX_CONTACT_BYTES, MAX_OPERATOR_CHARS};
+use crate::text;
+
+/// Checks the name of the operator.
+///
+/// # Errors
+/// Returns a sentence that names the problem.
+pub(super) fn operator(name: &str) -> Result<String, String> {
+    let name = text::tidy(name);
+    if name.chars().count() > MAX_OPERATOR_CHARS {
+        return Err(format!("it has more than {MAX_OPERATOR_CHARS} characters"));
+    }
+    text::check_line(&name).map_err(|flaw| flaw.to_string())?;
+    Ok(name.into_owned())
+}
 
 /// The operator's address, as the pages about the site show it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +74,16 @@ impl Contact {
 
 #[cfg(test)]
 mod tests {
-    use super::Contact;
+    use super::{Contact, operator};
+
+    #[test]
+    fn an_operator_has_a_short_name_on_one_line() {
+        assert_eq!(operator(" 마주 운영팀 ").unwrap(), "마주 운영팀");
+        assert!(operator(&"가".repeat(80)).is_ok());
+        for name in [&"가".repeat(81), "two\nlines", "\u{202e}Ujam", "\u{200b}"] {
+            assert!(operator(name).is_err(), "{name:?}");
+        }
+    }
 
     #[test]
     fn a_contact_is_a_mail_address_or_a_url() {

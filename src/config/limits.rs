@@ -20,6 +20,10 @@ pub const DEFAULT_TIME_ZONE: &str = "Asia/Seoul";
 ///
 /// Beyond it: the start is refused.
 pub const MAX_TIME_ZONE_BYTES: usize = 64;
+/// The longest name of the operator (`--operator`).
+///
+/// Beyond it: the start is refused.
+pub const MAX_OPERATOR_CHARS: usize = 80;
 /// The longest address of the operator (`--contact`).
 ///
 /// Beyond it: the start is refused.

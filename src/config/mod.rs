@@ -43,6 +43,9 @@ pub struct Config {
     pub stop_within: Duration,
     /// The site's time zone, an IANA name. The start checks that the database knows it.
     pub time_zone: String,
+    /// The name of the person or organization that runs the site. `None` if the landing page says
+    /// the host instead.
+    pub operator: Option<String>,
     /// How people reach the operator. `None` if the pages say that there is no address.
     pub contact: Option<Contact>,
     /// The networks of proxies whose `X-Forwarded-For` is trusted.
@@ -146,6 +149,7 @@ impl Config {
             time_zone: settings
                 .value("time-zone", &args.time_zone, time_zone)
                 .unwrap_or_else(|| DEFAULT_TIME_ZONE.to_owned()),
+            operator: settings.value("operator", &args.operator, contact::operator),
             contact: settings.value("contact", &args.contact, Contact::parse),
             trusted_proxies,
             pg_bin: settings.value("pg-bin", &args.pg_bin, pg_bin),
@@ -172,6 +176,7 @@ impl Config {
             ("log-filter", self.log_filter.as_deref().map(quoted).ok_or("info")),
             ("stop-within", Ok(self.stop_within.as_secs().to_string())),
             ("time-zone", Ok(quoted(&self.time_zone))),
+            ("operator", self.operator.as_deref().map(quoted).ok_or("the landing page names the host")),
             ("contact", self.contact.as_ref().map(|contact| quoted(contact.text())).ok_or("the pages say so")),
             ("trusted-proxies", Ok(format!("[{}]", networks.join(", ")))),
             ("pg-bin", self.pg_bin.as_deref().map(path).ok_or("the programs of this binary, or of the system")),

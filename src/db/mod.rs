@@ -1,7 +1,9 @@
 //! The database: pool, start checks, migrations, the fence, the private Postgres. Knows no noun.
 mod commit_scheduler;
 mod connection_error;
+mod connection_health;
 pub mod fence;
+pub mod group_commit;
 pub mod jsonb;
 pub mod limits;
 mod loader;
@@ -15,6 +17,7 @@ mod tests;
 mod timeouts;
 
 pub use commit_scheduler::CommitScheduler;
+pub use connection_health::ConnectionHealth;
 pub use limits::MAX_POOL_CONNECTIONS;
 pub use loader::Loader;
 pub use start_checks::check;

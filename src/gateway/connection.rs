@@ -11,16 +11,17 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use hyper::upgrade::Upgraded;
 use rand::RngExt as _;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
 
 use super::backlog::BacklogTimer;
 use super::close_reason::CloseReason;
 use super::codec::{self, Decoded};
 use super::frames::{self, ClientFrame, ParsedFrame};
+use super::heartbeat::{Beat, Heartbeat};
 use super::limits::{
-    HEARTBEAT_INTERVAL, HELLO_TIMEOUT, IDLE_TIMEOUT, MAX_FRAME_BYTES, MAX_SENDS_IN_FLIGHT, MAX_UNREADABLE_FRAMES,
-    RECONNECT_DELAY_MS, SOCKET_WRITE_TIMEOUT, STOP_TIMEOUT,
+    HELLO_TIMEOUT, MAX_FRAME_BYTES, MAX_SENDS_IN_FLIGHT, MAX_UNREADABLE_FRAMES, RECONNECT_DELAY_MS,
+    SOCKET_WRITE_TIMEOUT, STOP_TIMEOUT,
 };
 use super::receiving::Received;
 use super::refused_frames::RefusedFrames;
@@ -35,6 +36,7 @@ use crate::error::Error;
 use crate::faults::{self, Fault};
 use crate::http::{Bucket, Key, Prefix};
 use crate::ids::Seq;
+use crate::matching;
 use crate::realtime::{CloseCode, Disconnect, Notice, NoticeKind, Priority, Queue};
 use crate::rooms::{self, Membership};
 
@@ -44,8 +46,13 @@ pub(super) async fn run(app: App, who: Visitor, (prefix, session): (Prefix, Opti
     let max_bytes = if faults::on(Fault::LargeFrameAccepted) { 16 * MAX_FRAME_BYTES } else { MAX_FRAME_BYTES };
     let Some(stream) = FrameStream::new(upgraded, max_bytes) else { return };
     let queue = Arc::new(Queue::new(who.id));
-    let registration =
-        SocketRegistration { app: app.clone(), visitor: who.id, queue: queue.clone(), subscribed: false };
+    let registration = SocketRegistration {
+        app: app.clone(),
+        visitor: who.id,
+        queue: queue.clone(),
+        subscribed: false,
+        silent: false,
+    };
     if let Some(session) = session {
         accounts::track_socket(&app, session, &queue);
     }
@@ -60,6 +67,7 @@ pub(super) async fn run(app: App, who: Visitor, (prefix, session): (Prefix, Opti
         subscriptions: HashMap::new(),
         pending_replays: VecDeque::new(),
         registration,
+        heartbeat: Heartbeat::new(Instant::now()),
         has_said_hello: false,
         active_at: None,
         in_flight: 0,
@@ -99,6 +107,7 @@ pub(super) struct Connection {
     /// `None` while a request runs: answers are written by [`while_writing_answers`] meanwhile.
     pub(super) stream: Option<FrameStream>,
     pub(super) registration: SocketRegistration,
+    pub(super) heartbeat: Heartbeat,
     /// A hello was answered with ok. A hello that failed can be sent again.
     pub(super) has_said_hello: bool,
     /// When this socket last recorded that its visitor is active.
@@ -131,11 +140,8 @@ pub(super) struct Subscription {
 impl Connection {
     /// Serves the socket until there is a reason to end it.
     async fn serve(&mut self) -> Result<Infallible, CloseReason> {
-        let began = Instant::now();
-        let mut last_received = began;
-        let mut heartbeat = interval_at(began + HEARTBEAT_INTERVAL, HEARTBEAT_INTERVAL);
-        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut hello_deadline = pin!(tokio::time::sleep_until(began + HELLO_TIMEOUT));
+        let mut heartbeat = pin!(sleep_until(self.heartbeat.due()));
+        let mut hello_deadline = pin!(sleep_until(Instant::now() + HELLO_TIMEOUT));
         // Created once for the socket's life: registering it for each frame would make all sockets
         // wait for one lock.
         let mut draining = pin!(self.app.tasks.draining.clone().cancelled_owned());
@@ -152,9 +158,9 @@ impl Connection {
                     continue;
                 }
                 decoded = self.backlog.read(next(self.stream.as_mut())), if self.in_flight < MAX_SENDS_IN_FLIGHT => decoded,
-                _ = heartbeat.tick() => {
-                    if last_received.elapsed() >= IDLE_TIMEOUT { return Err(CloseReason::ConnectionLost) }
-                    self.write([codec::ping()]).await?;
+                () = &mut heartbeat => {
+                    self.beat().await?;
+                    heartbeat.as_mut().reset(self.heartbeat.due());
                     continue;
                 }
                 // After reading: a request waits for one step of a replay, not for all of them.
@@ -163,12 +169,37 @@ impl Connection {
                     continue;
                 }
             };
-            last_received = Instant::now();
+            if decoded.is_ok() {
+                self.heartbeat.received(Instant::now());
+                self.registration.set_silent(false);
+            }
             match self.receive(decoded).await? {
                 Received::Frame(frame) => self.handle(frame).await?,
                 Received::Unreadable => self.refuse_unreadable().await?,
                 Received::Nothing => {}
             }
+            // The frame may have entered a talk, where pings are more frequent.
+            if self.heartbeat.due() < heartbeat.deadline() {
+                heartbeat.as_mut().reset(self.heartbeat.due());
+            }
+        }
+    }
+
+    /// Does what the heartbeat asks for: pings, reports the silence of a client in a talk, or ends
+    /// the socket.
+    ///
+    /// # Errors
+    /// [`CloseReason`] if the connection is lost.
+    async fn beat(&mut self) -> Result<(), CloseReason> {
+        self.heartbeat.set_in_talk(matching::is_in_talk(&self.app, self.who.id));
+        match self.heartbeat.beat(Instant::now()) {
+            Beat::Wait => Ok(()),
+            Beat::Ping => self.write([codec::ping()]).await,
+            Beat::Silent => {
+                self.registration.set_silent(true);
+                Ok(())
+            }
+            Beat::Dead => Err(CloseReason::ConnectionLost),
         }
     }
 

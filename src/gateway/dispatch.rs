@@ -54,7 +54,7 @@ pub(super) async fn dispatch(connection: &mut Connection, id: u64, frame: Client
         ClientFrame::Seek { interests, languages, translate } => {
             // The visitor may have accepted the rules since this socket was opened.
             connection.who = accounts::by_id(&app, who.id).await?;
-            let seek = Seek { interests, languages, translate }.checked()?;
+            let seek = Seek::new(interests, languages, translate)?;
             let seeking = matching::seek(&app, &connection.who, seek).await?;
             let (ticket, waiting) = (seeking.ticket, seeking.waiting);
             reply(id, &SeekOk { ticket, waiting, median_wait_ms: seeking.median_wait_ms })
@@ -72,8 +72,12 @@ pub(super) async fn dispatch(connection: &mut Connection, id: u64, frame: Client
             let report = matching::report(&app, &who, NewReport { room, reason, seqs, note, block }).await?;
             reply(id, &ReportOk { report })
         }
-        ClientFrame::Block { room, sender } => {
+        ClientFrame::Block { room, sender, on: true } => {
             matching::block(&app, &who, room, sender).await?;
+            reply(id, &Empty {})
+        }
+        ClientFrame::Block { room, sender, on: false } => {
+            matching::unblock(&app, &who, room, sender).await?;
             reply(id, &Empty {})
         }
         ClientFrame::Ping {} => reply(id, &PingOk { server_time: format_timestamp(app.clock.now()) }),
@@ -94,7 +98,7 @@ async fn hello(connection: &mut Connection, id: u64, resume: &[ResumePoint]) -> 
         let entry = match rooms::membership(&app, &connection.who, from.room).await {
             Ok(membership) => resume_room(connection, &membership, from.after, &mut replays).await?,
             // A room that does not exist looks like one of other visitors.
-            Err(Error::NotFound) => ResumedRoom::Resync { room: from.room, resync: true, head: Seq::ZERO },
+            Err(Error::NotFound) => ResumedRoom::Resync { room: from.room, resync: true, head: Seq::ZERO, ended: None },
             Err(why) => return Err(why),
         };
         resumed.push(entry);
@@ -119,16 +123,17 @@ async fn resume_room(
 ) -> Result<ResumedRoom> {
     let room = membership.room.public_id;
     add_subscription(connection, membership).await?;
+    let ended = matching::end_reason(&connection.app, &connection.who, &membership.room).await?;
     Ok(match rooms::subscribe(&connection.app, membership, Some(after)).await? {
         Subscribed::Replay { head, replay } => {
             let replayed = replay.entries(head);
             replays.push((room, replay));
-            ResumedRoom::Replayed { room, head, replayed }
+            ResumedRoom::Replayed { room, head, replayed, ended }
         }
         Subscribed::Resync => {
             let (head, replay) = rooms::subscribe_at_head(&connection.app, membership).await?;
             replays.push((room, replay));
-            ResumedRoom::Resync { room, resync: true, head }
+            ResumedRoom::Resync { room, resync: true, head, ended }
         }
     })
 }
@@ -216,6 +221,7 @@ async fn add_subscription(connection: &mut Connection, membership: &Membership) 
     }
     if is_talk {
         matching::entered(&app, &connection.who, &membership.room).await?;
+        connection.heartbeat.set_in_talk(matching::is_in_talk(&app, connection.who.id));
     }
     connection
         .subscriptions

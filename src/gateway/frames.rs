@@ -9,7 +9,7 @@ use crate::accounts::VisitorView;
 use crate::error::{Error, Result};
 use crate::http::Bucket;
 use crate::ids::Seq;
-use crate::matching::OpenSession;
+use crate::matching::{EndReason, OpenSession};
 use crate::moderation::ReportReason;
 use crate::realtime::Frame;
 use crate::rooms::{RoomView, Sender};
@@ -68,11 +68,19 @@ pub(super) enum ClientFrame {
         note: Option<String>,
         block: bool,
     },
+    /// Blocks a member of a room, or takes the block back if `on` is `false`.
     Block {
         room: Uuid,
         sender: Uuid,
+        #[serde(default = "yes")]
+        #[ts(optional, as = "Option<bool>")]
+        on: bool,
     },
     Ping {},
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl ClientFrame {
@@ -206,12 +214,20 @@ pub(super) enum ResumedRoom {
         head: Seq,
         #[ts(type = "number")]
         replayed: i64,
+        /// How the room's talk ended, as this side sees it; absent while it is open.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        ended: Option<EndReason>,
     },
     Resync {
         room: Uuid,
         resync: bool,
         #[ts(type = "number")]
         head: Seq,
+        /// How the room's talk ended, as this side sees it; absent while it is open.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        ended: Option<EndReason>,
     },
 }
 

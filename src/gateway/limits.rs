@@ -20,6 +20,16 @@ pub const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time between two pings of the server.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(25);
+/// The time between two pings while the visitor is in an open talk.
+pub const TALK_HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
+/// The time without a frame or pong after which a socket does not count as the presence of a side
+/// in a talk. The next frame or pong counts again.
+///
+/// Beyond it: the other side receives `partner`.
+pub const TALK_SILENCE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The time that a client always has to answer a ping before its silence has a consequence, also
+/// after a pause of the server.
+pub const PONG_TIMEOUT: Duration = Duration::from_secs(10);
 /// The time without a frame or pong: two pings were missed.
 ///
 /// Beyond it: the connection is dropped, without a close code.

@@ -9,6 +9,7 @@ mod frames;
 #[cfg(test)]
 mod generated;
 mod handshake;
+mod heartbeat;
 pub mod limits;
 mod receiving;
 mod refused_frames;

@@ -15,6 +15,22 @@ pub(super) struct SocketRegistration {
     /// `true` after the first hello: the socket subscribes to its visitor's topic, and matching
     /// counts it.
     pub subscribed: bool,
+    /// `true` while the client does not answer in a talk: matching does not count the socket.
+    pub silent: bool,
+}
+
+impl SocketRegistration {
+    /// Records whether the client is silent. A socket that is not subscribed is never counted.
+    pub(super) fn set_silent(&mut self, silent: bool) {
+        if self.subscribed && silent != self.silent {
+            self.silent = silent;
+            if silent {
+                matching::fell_silent(&self.app, self.visitor);
+            } else {
+                matching::heard_again(&self.app, self.visitor);
+            }
+        }
+    }
 }
 
 impl Drop for SocketRegistration {
@@ -22,7 +38,11 @@ impl Drop for SocketRegistration {
         accounts::untrack_socket(&self.app, &self.queue);
         if self.subscribed {
             self.app.hub.unsubscribe(Topic::Visitor(self.visitor), &self.queue);
-            matching::disconnected(&self.app, self.visitor);
+            if self.silent {
+                matching::closed_silently(&self.app, self.visitor);
+            } else {
+                matching::disconnected(&self.app, self.visitor);
+            }
         }
     }
 }

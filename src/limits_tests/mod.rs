@@ -51,7 +51,7 @@ const CLIENT_HEAD: &str = "\
 ";
 
 /// The folders with limits, in the order of the page, and what each is about.
-const FOLDERS: [(&str, &str); 10] = [
+const FOLDERS: [(&str, &str); 11] = [
     ("rooms", "Messages and rooms"),
     ("matching", "Matching and reports"),
     ("accounts", "Visitors"),
@@ -60,12 +60,13 @@ const FOLDERS: [(&str, &str); 10] = [
     ("realtime", "The outgoing queue of a socket"),
     ("http", "HTTP"),
     ("cms", "The landing page"),
+    ("samples", "Samples for charts"),
     ("config", "Settings"),
     ("db", "The database"),
 ];
 
 /// The limits that the client uses.
-const CLIENT_LIMITS: [(&str, &str); 8] = [
+const CLIENT_LIMITS: [(&str, &str); 10] = [
     ("rooms", "MAX_MESSAGE_CHARS"),
     ("rooms", "MAX_PAGE_ITEMS"),
     ("rooms", "TALK_READABLE_AFTER_END"),
@@ -74,6 +75,8 @@ const CLIENT_LIMITS: [(&str, &str); 8] = [
     ("matching", "MAX_REPORT_ENTRIES"),
     ("matching", "MAX_REPORT_NOTE_CHARS"),
     ("gateway", "HEARTBEAT_INTERVAL"),
+    ("gateway", "TALK_HEARTBEAT_INTERVAL"),
+    ("cms", "MIN_PEOPLE_SHOWN"),
 ];
 
 /// A constant as its source file describes it.
@@ -259,11 +262,21 @@ fn the_texts_for_people_name_the_same_limits() {
         assert!(locale.strings().adults_only.contains(&age), "{locale:?}");
     }
     let with_age = ["rules.agree.1", "rulebook.age.h"];
-    let with_hours =
-        ["about.kept.say", "end.keep", "footer.keep", "hello.keep", "last.gone", "last.hint", "rulebook.leave"];
+    let with_hours = [
+        "about.kept.say",
+        "end.keep",
+        "end.keep.reported",
+        "footer.keep",
+        "hello.keep",
+        "last.gone",
+        "last.hint",
+        "rulebook.leave",
+    ];
+    let evidence = EVIDENCE_NEWEST_ENTRIES.to_string();
     for file in ["web/src/i18n/ko.ts", "web/src/i18n/en.ts"] {
         let texts = read(file);
         let named = with_age.map(|key| (key, &age)).into_iter().chain(with_hours.map(|key| (key, &hours)));
+        let named = named.chain([("report.seqs.hint", &evidence)]);
         for (key, figure) in named {
             let (_, text) = texts.split_once(&format!("  '{key}':")).unwrap_or_else(|| panic!("{file}: {key}"));
             // A long text is on the line after its key.
@@ -276,6 +289,9 @@ fn the_texts_for_people_name_the_same_limits() {
     {
         has(landing, text);
     }
+    let days = SESSION_IDLE_TIMEOUT.whole_days();
+    has(landing, format!("{days}일 동안 쓰지 않으면"));
+    has(landing, format!("{days} days without use"));
     has(landing, format!("{seconds}초 안에"));
     has(landing, format!("within {seconds} seconds"));
     let (about, newest) = ("migrations/0006_site_pages.sql", EVIDENCE_NEWEST_ENTRIES);
@@ -301,7 +317,12 @@ fn the_documents_have_the_same_figures() {
     let wire = "docs/WIRE.md";
     has(wire, format!("is `hello`, within {}", figure("gateway", "HELLO_TIMEOUT")));
     has(wire, format!("pings every {}", figure("gateway", "HEARTBEAT_INTERVAL")));
-    has(wire, format!("silent for {}", figure("gateway", "IDLE_TIMEOUT")));
+    has(wire, format!("and every {} while", figure("gateway", "TALK_HEARTBEAT_INTERVAL")));
+    has(wire, format!("nothing for {} in a talk", figure("gateway", "TALK_HEARTBEAT_INTERVAL")));
+    has(wire, format!("silent for {} does not count", figure("gateway", "TALK_SILENCE_TIMEOUT")));
+    has(wire, format!("always has {} to answer", figure("gateway", "PONG_TIMEOUT")));
+    has(wire, format!("silent for {} is closed", figure("gateway", "IDLE_TIMEOUT")));
+    has(wire, format!("is null below {}", figure("cms", "MIN_PEOPLE_SHOWN")));
     has(wire, format!("holds at most {}", figure("gateway", "MAX_FRAME_BYTES")));
     has(wire, format!("in more than {} fragments", figure("gateway", "MAX_FRAGMENTS")));
     has(wire, format!("written to it for {}", figure("gateway", "SOCKET_WRITE_TIMEOUT")));
@@ -325,6 +346,7 @@ fn the_documents_have_the_same_figures() {
     has(matching, format!("both have waited {}", figure("matching", "REMATCH_WAIT")));
     has(matching, format!("has {} to enter", figure("matching", "ENTRY_DEADLINE")));
     has(matching, format!("has {} to return", figure("matching", "RETURN_DEADLINE")));
+    has(matching, format!("silent for {}", figure("gateway", "TALK_SILENCE_TIMEOUT")));
     has(matching, format!("survives its connection by {}", figure("matching", "TICKET_GRACE")));
     let operations = "docs/OPERATIONS.md";
     has(operations, format!("`127.0.0.1:{}`", figure("config", "DEFAULT_LISTEN_PORT")));

@@ -1,6 +1,6 @@
 //! The value of each constant.
 use super::words::Value;
-use crate::{accounts, cms, config, db, gateway, http, matching, moderation, realtime, rooms};
+use crate::{accounts, cms, config, db, gateway, http, matching, moderation, realtime, rooms, samples};
 
 /// Folder, name and value of each constant. A test checks that each name belongs to its value.
 pub(super) const VALUES: &[(&str, &str, &dyn Value)] = &[
@@ -38,6 +38,8 @@ pub(super) const VALUES: &[(&str, &str, &dyn Value)] = &[
     ("matching", "RETURN_DEADLINE", &matching::limits::RETURN_DEADLINE),
     ("matching", "MEDIAN_WAIT_WINDOW", &matching::limits::MEDIAN_WAIT_WINDOW),
     ("matching", "MIN_WAITS_FOR_MEDIAN", &matching::limits::MIN_WAITS_FOR_MEDIAN),
+    ("matching", "WAIT_DAYS", &matching::limits::WAIT_DAYS),
+    ("matching", "MIN_SHOWN_PEOPLE", &matching::limits::MIN_SHOWN_PEOPLE),
     ("accounts", "MAX_NAME_CHARS", &accounts::limits::MAX_NAME_CHARS),
     ("accounts", "MAX_SETTINGS_BYTES", &accounts::limits::MAX_SETTINGS_BYTES),
     ("accounts", "MIN_AGE_YEARS", &accounts::limits::MIN_AGE_YEARS),
@@ -49,6 +51,9 @@ pub(super) const VALUES: &[(&str, &str, &dyn Value)] = &[
     ("gateway", "MESSAGE_TIMEOUT", &gateway::limits::MESSAGE_TIMEOUT),
     ("gateway", "HELLO_TIMEOUT", &gateway::limits::HELLO_TIMEOUT),
     ("gateway", "HEARTBEAT_INTERVAL", &gateway::limits::HEARTBEAT_INTERVAL),
+    ("gateway", "TALK_HEARTBEAT_INTERVAL", &gateway::limits::TALK_HEARTBEAT_INTERVAL),
+    ("gateway", "TALK_SILENCE_TIMEOUT", &gateway::limits::TALK_SILENCE_TIMEOUT),
+    ("gateway", "PONG_TIMEOUT", &gateway::limits::PONG_TIMEOUT),
     ("gateway", "IDLE_TIMEOUT", &gateway::limits::IDLE_TIMEOUT),
     ("gateway", "SOCKET_WRITE_TIMEOUT", &gateway::limits::SOCKET_WRITE_TIMEOUT),
     ("gateway", "REQUEST_TIMEOUT", &gateway::limits::REQUEST_TIMEOUT),
@@ -104,15 +109,20 @@ pub(super) const VALUES: &[(&str, &str, &dyn Value)] = &[
     ("http", "PREFIX_JOIN_RATE", &http::limits::PREFIX_JOIN_RATE),
     ("cms", "MAX_SECTIONS", &cms::limits::MAX_SECTIONS),
     ("cms", "MAX_STATS", &cms::limits::MAX_STATS),
+    ("cms", "MAX_TOPICS", &cms::limits::MAX_TOPICS),
     ("cms", "MIN_MEDIAN_TALKS", &cms::limits::MIN_MEDIAN_TALKS),
+    ("cms", "MIN_PEOPLE_SHOWN", &cms::limits::MIN_PEOPLE_SHOWN),
     ("cms", "REFRESH_INTERVAL", &cms::limits::REFRESH_INTERVAL),
     ("cms", "STATS_STALE_AFTER", &cms::limits::STATS_STALE_AFTER),
+    ("samples", "KEEP_MINUTES", &samples::limits::KEEP_MINUTES),
+    ("samples", "KEEP_HOURS", &samples::limits::KEEP_HOURS),
     ("config", "DEFAULT_LISTEN_PORT", &config::limits::DEFAULT_LISTEN_PORT),
     ("config", "MIN_STOP_SECS", &config::limits::MIN_STOP_SECS),
     ("config", "MAX_STOP_SECS", &config::limits::MAX_STOP_SECS),
     ("config", "DEFAULT_STOP_SECS", &config::limits::DEFAULT_STOP_SECS),
     ("config", "DEFAULT_TIME_ZONE", &config::limits::DEFAULT_TIME_ZONE),
     ("config", "MAX_TIME_ZONE_BYTES", &config::limits::MAX_TIME_ZONE_BYTES),
+    ("config", "MAX_OPERATOR_CHARS", &config::limits::MAX_OPERATOR_CHARS),
     ("config", "MAX_CONTACT_BYTES", &config::limits::MAX_CONTACT_BYTES),
     ("db", "MIN_POSTGRES_MAJOR", &db::limits::MIN_POSTGRES_MAJOR),
     ("db", "MAX_POOL_CONNECTIONS", &db::limits::MAX_POOL_CONNECTIONS),

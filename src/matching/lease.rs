@@ -4,7 +4,7 @@
 //! Four times a second it marks the tickets and sides of visitors that lost their last socket.
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{reconcile, store, talks};
@@ -28,27 +28,25 @@ pub(super) fn run(app: &App) {
 }
 
 async fn run_ticks(node: App) {
-    let mut tick = tokio::time::interval(TICK_INTERVAL);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut ticks = 0_u64;
+    let mut ticks = node.tasks.ticks(TICK_INTERVAL);
+    let mut count = 0_u64;
     loop {
         tokio::select! {
-            () = node.tasks.stopping.cancelled() => return,
+            runs = ticks.next() => if !runs { return },
             () = node.matching.socket_closed.notified() => {
                 log_failure(db::with_timeout(TICK_DEADLINE, mark_tickets_disconnected(&node)).await);
                 continue;
             }
-            _ = tick.tick() => {}
         }
-        if ticks.is_multiple_of(TICKS_PER_RENEWAL) {
+        if count.is_multiple_of(TICKS_PER_RENEWAL) {
             log_failure(db::with_timeout(db::JOB_TIMEOUT, renew_and_reconcile(&node)).await);
         }
         log_failure(db::with_timeout(TICK_DEADLINE, mark_tickets_disconnected(&node)).await);
         log_failure(db::with_timeout(TICK_DEADLINE, mark_sides_away(&node)).await);
-        if ticks.is_multiple_of(TICKS_PER_RENEWAL * RENEWALS_PER_MEDIAN) {
+        if count.is_multiple_of(TICKS_PER_RENEWAL * RENEWALS_PER_MEDIAN) {
             log_failure(db::with_timeout(db::JOB_TIMEOUT, update_median_wait(&node)).await);
         }
-        ticks += 1;
+        count += 1;
     }
 }
 

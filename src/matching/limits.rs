@@ -54,5 +54,9 @@ pub const RETURN_DEADLINE: Duration = Duration::seconds(30);
 
 /// The age up to which waits count for the median that visitors see.
 pub const MEDIAN_WAIT_WINDOW: Duration = Duration::minutes(10);
-/// The number of recent waits below which no median is shown.
+/// The number of waits, recent ones or those of an hour of the day, below which no median is shown.
 pub const MIN_WAITS_FOR_MEDIAN: usize = 5;
+/// The days over which the waits by the hour of the day are summed up.
+pub const WAIT_DAYS: i64 = 7;
+/// The number of people below which it is not shown how many chose a topic.
+pub const MIN_SHOWN_PEOPLE: i64 = 5;

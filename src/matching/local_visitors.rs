@@ -36,6 +36,14 @@ struct Disconnection {
     ticket_marked: bool,
 }
 
+/// The silent sockets of a visitor.
+#[derive(Default)]
+struct Silent {
+    sockets: usize,
+    /// The talk that the visitor was in, for the time when a socket is heard again.
+    talk: Option<TalkId>,
+}
+
 /// The visitors of a node.
 #[derive(Default)]
 pub(super) struct LocalVisitors(Mutex<Inner>);
@@ -48,6 +56,8 @@ struct Inner {
     tickets: HashMap<VisitorId, TrackedTicket>,
     /// The talk that a visitor's sockets on this node have entered.
     entered: HashMap<VisitorId, TalkId>,
+    /// The open sockets whose clients do not answer. They are not in `sockets`.
+    silent: HashMap<VisitorId, Silent>,
     uncertain: Vec<Uuid>,
 }
 
@@ -57,6 +67,28 @@ impl Inner {
             let disconnection = Disconnection { since: now, marked_away: false, ticket_marked: false };
             self.disconnected.insert(visitor, disconnection);
         }
+    }
+
+    fn discount(&mut self, visitor: VisitorId, since: Instant) {
+        let Some(count) = self.sockets.get_mut(&visitor) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.sockets.remove(&visitor);
+            if self.tickets.contains_key(&visitor) || self.entered.contains_key(&visitor) {
+                self.start_grace_if_disconnected(visitor, since);
+            }
+        }
+    }
+
+    /// Removes a socket from the silent ones. Returns the talk that the visitor was in.
+    fn remove_silent(&mut self, visitor: VisitorId) -> Option<TalkId> {
+        let silent = self.silent.get_mut(&visitor)?;
+        silent.sockets -= 1;
+        let talk = silent.talk;
+        if silent.sockets == 0 {
+            self.silent.remove(&visitor);
+        }
+        talk
     }
 }
 
@@ -70,15 +102,39 @@ impl LocalVisitors {
 
     /// Discounts a socket that closed. After the last one the visitor's grace period starts.
     pub(super) fn disconnected(&self, visitor: VisitorId, now: Instant) {
+        self.lock().discount(visitor, now);
+    }
+
+    /// Discounts a socket whose client does not answer. Its silence was long enough, so after the
+    /// last one the visitor's side is due to be marked away.
+    pub(super) fn fell_silent(&self, visitor: VisitorId, now: Instant) {
         let mut inner = self.lock();
-        let Some(count) = inner.sockets.get_mut(&visitor) else { return };
-        *count -= 1;
-        if *count == 0 {
-            inner.sockets.remove(&visitor);
-            if inner.tickets.contains_key(&visitor) || inner.entered.contains_key(&visitor) {
-                inner.start_grace_if_disconnected(visitor, now);
-            }
+        let talk = inner.entered.get(&visitor).copied();
+        let silent = inner.silent.entry(visitor).or_default();
+        silent.sockets += 1;
+        silent.talk = talk.or(silent.talk);
+        inner.discount(visitor, now.checked_sub(AWAY_DEBOUNCE).unwrap_or(now));
+    }
+
+    /// Counts a socket again whose client had fallen silent. If the visitor's talk is still open,
+    /// its side has returned; [`LocalVisitors::entered_talks`] names it from now on.
+    pub(super) fn heard_again(&self, visitor: VisitorId) {
+        let mut inner = self.lock();
+        if let Some(talk) = inner.remove_silent(visitor) {
+            inner.entered.entry(visitor).or_insert(talk);
         }
+        *inner.sockets.entry(visitor).or_default() += 1;
+        inner.disconnected.remove(&visitor);
+    }
+
+    /// Forgets a silent socket that closed.
+    pub(super) fn closed_silently(&self, visitor: VisitorId) {
+        self.lock().remove_silent(visitor);
+    }
+
+    /// Returns `true` if a visitor's sockets here have entered a talk that is open.
+    pub(super) fn is_in_talk(&self, visitor: VisitorId) -> bool {
+        self.lock().entered.contains_key(&visitor)
     }
 
     /// Tracks a ticket in place of the visitor's earlier one. The grace period of a visitor without
@@ -145,12 +201,19 @@ impl LocalVisitors {
     pub(super) fn entered_talk(&self, visitor: VisitorId, talk: TalkId, now: Instant) {
         let mut inner = self.lock();
         inner.entered.insert(visitor, talk);
+        if let Some(silent) = inner.silent.get_mut(&visitor) {
+            silent.talk = Some(talk);
+        }
         inner.start_grace_if_disconnected(visitor, now);
     }
 
     /// Records that a visitor's talk ended.
     pub(super) fn left_talk(&self, visitor: VisitorId) {
-        self.lock().entered.remove(&visitor);
+        let mut inner = self.lock();
+        inner.entered.remove(&visitor);
+        if let Some(silent) = inner.silent.get_mut(&visitor) {
+            silent.talk = None;
+        }
     }
 
     /// Returns the visitors with a socket here that are in a talk, each with that talk.

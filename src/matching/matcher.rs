@@ -8,18 +8,18 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sqlx::{Connection, PgConnection};
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
-use super::connection_health::ConnectionHealth;
 use super::model::{Ticket, TicketId};
 use super::pair::{Exclusions, Match, pair};
 use super::store::{self, LockedTicket};
 use super::talks::{self, NewTalk, TalkView};
 use crate::app::App;
+use crate::db::{self, ConnectionHealth};
 use crate::faults::{self, Fault};
 use crate::ids::VisitorId;
+use crate::moderation;
 use crate::rooms::{self, Pair, Participant};
-use crate::{db, moderation};
 
 /// Time between two full scans of the table, and between two attempts to get the lock.
 const SCAN_INTERVAL: Duration = Duration::from_secs(1);
@@ -86,7 +86,7 @@ pub(super) fn run(app: &App) {
     let node = app.clone();
     app.tasks.spawn_essential("matching.matcher", move || run_matcher(node.clone()));
     let node = app.clone();
-    app.tasks.spawn_essential("matching.sweeper", move || run_sweeper(node.clone()));
+    app.tasks.every("matching.sweeper", SCAN_INTERVAL, move || sweep_if_leading(node.clone()));
 }
 
 async fn run_matcher(node: App) {
@@ -100,13 +100,10 @@ async fn run_matcher(node: App) {
     }
 }
 
-async fn run_sweeper(node: App) {
-    while !node.tasks.stopping.is_cancelled() {
-        pause(&node, SCAN_INTERVAL).await;
-        let Some(leading_for) = node.matching.matcher.leading_for() else { continue };
-        if let Err(why) = db::with_timeout(db::JOB_TIMEOUT, sweep(&node, leading_for)).await {
-            tracing::debug!(error.cause = ?why, "matching: the sweep failed, retrying in a second");
-        }
+async fn sweep_if_leading(node: App) {
+    let Some(leading_for) = node.matching.matcher.leading_for() else { return };
+    if let Err(why) = db::with_timeout(db::JOB_TIMEOUT, sweep(&node, leading_for)).await {
+        tracing::debug!(error.cause = ?why, "matching: the sweep failed, retrying in a second");
     }
 }
 
@@ -189,13 +186,11 @@ struct RoundOutcome {
 
 impl Rounds {
     async fn run(&mut self, app: &App, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let mut scan = tokio::time::interval(SCAN_INTERVAL);
-        scan.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut scans = app.tasks.ticks(SCAN_INTERVAL);
         let mut earliest = Instant::now();
         loop {
             let scan = tokio::select! {
-                () = app.tasks.stopping.cancelled() => return Ok(()),
-                _ = scan.tick() => Scan::Full,
+                runs = scans.next() => if runs { Scan::Full } else { return Ok(()) },
                 () = app.matching.matcher.new_tickets.notified() => Scan::New,
             };
             tokio::time::sleep_until(earliest).await;
@@ -254,7 +249,9 @@ impl Rounds {
         if scan == Scan::Full && self.tickets.len() > 1 {
             // New blocks between two full scans are found by the check inside the transaction.
             let visitors: Vec<VisitorId> = self.tickets.keys().copied().collect();
-            for (low, high) in moderation::blocks_among(db, &visitors).await? {
+            let blocks = moderation::blocks_among(db, &visitors).await?;
+            self.exclusions.clear_blocks();
+            for (low, high) in blocks {
                 self.exclusions.add_block(low, high);
             }
         }
@@ -387,7 +384,6 @@ async fn open_talks(
         room_id: *room,
         a: &a.ticket,
         b: &b.ticket,
-        shared: &one.shared,
         languages: &one.languages,
         relaxed: one.relaxed,
     });

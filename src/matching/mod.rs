@@ -2,22 +2,26 @@
 //! talk.
 //!
 //! A visitor that waits is never forgotten, and nobody is in two talks at once.
-mod connection_health;
 mod lease;
 pub mod limits;
+mod live_topics;
 mod local_visitors;
 mod matcher;
 mod model;
 mod pair;
 mod pool;
 mod reconcile;
+mod refreshed;
 mod relayed;
+mod routes;
 mod sanctions;
 pub mod simulation;
 mod store;
 mod talks;
 #[cfg(test)]
 mod tests;
+mod topics;
+mod waits;
 mod writer;
 
 use std::borrow::Cow;
@@ -31,6 +35,7 @@ use crate::accounts::Visitor;
 use crate::app::App;
 use crate::db::{self, Loader};
 use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
 use crate::ids::{Seq, VisitorId};
 use crate::moderation::{self, ReportReason};
 use crate::realtime::{NodeEvent, Topic};
@@ -40,9 +45,11 @@ use crate::text;
 use limits::{MAX_REPORT_ENTRIES, MAX_REPORT_NOTE_CHARS};
 use model::TalkId;
 
+pub use live_topics::{PopularTopic, popular_topics};
 pub use model::{CurrentActivity, EndReason, OpenSession, Seek, Seeking, TRANSLATES};
 #[cfg(test)]
 pub use model::{Own, Pairing, Partner, PartnerState, SeekingRef, TalkEvent, TalkState};
+pub use routes::router;
 
 /// The state of matching on a node.
 #[derive(Default)]
@@ -57,6 +64,8 @@ pub struct State {
     waiting: AtomicI64,
     /// The median wait in milliseconds, plus one. 0 while there is none.
     median_plus_one: AtomicI64,
+    live_topics: live_topics::State,
+    waits: waits::State,
 }
 
 impl State {
@@ -98,23 +107,24 @@ pub fn can_match(app: &App) -> bool {
     app.matching.matcher.connection.is_healthy() && app.matching.seek_queue.connection.is_healthy()
 }
 
-/// Starts the tasks of matching: seek writer, lease, relay, matcher, sweeper and sanctions.
+/// Starts the tasks of matching: seek writer, lease, relay, matcher, sweeper, sanctions and the
+/// record of waits.
 pub fn run(app: &App) {
     writer::run(app);
     relayed::run(app);
     lease::run(app);
     matcher::run(app);
     sanctions::run(app);
+    waits::run(app);
 }
 
 /// Starts to wait for a partner. Returns after the commit of the ticket. A second seek replaces the
 /// first.
 ///
 /// # Errors
-/// `bad_frame`, `age_gate`, `already_in_session`, `banned`, `muted`, `unavailable`.
+/// `age_gate`, `already_in_session`, `banned`, `muted`, `unavailable`.
 pub async fn seek(app: &App, who: &Visitor, seek: Seek) -> Result<Seeking> {
     who.require_rules()?;
-    let seek = seek.checked()?;
     if app.is_stopping() {
         return Err(Error::Unavailable);
     }
@@ -247,8 +257,8 @@ pub async fn report(app: &App, who: &Visitor, new: NewReport) -> Result<Uuid> {
     .await
 }
 
-/// Blocks another member of a room: the two are never matched again. An open talk between them
-/// ends. In a talk this works for a day after its end.
+/// Blocks another member of a room: the two are not matched again. An open talk between them ends.
+/// In a talk this works for a day after its end.
 ///
 /// # Errors
 /// `not_found` if `sender` is not in the room, `bad_frame` if it is the visitor itself,
@@ -270,6 +280,24 @@ pub async fn block(app: &App, who: &Visitor, room: Uuid, sender: Uuid) -> Result
     .await
 }
 
+/// Takes back the visitor's block of another member of a room. The two can meet again, unless the
+/// other one has blocked the visitor too. A talk that ended stays ended, and a report stays. Does
+/// nothing if there is no block.
+///
+/// # Errors
+/// `not_found` if `sender` is not in the room, `unavailable`.
+pub async fn unblock(app: &App, who: &Visitor, room: Uuid, sender: Uuid) -> Result<()> {
+    let membership = rooms::membership(app, who, room).await?;
+    let mut tx = app.db.begin().await?;
+    let other = rooms::visitor_of(&mut tx, &membership, sender).await?;
+    if faults::on(Fault::BlockOfOthersUndone) {
+        moderation::unblock(&mut tx, other, who.id).await?;
+    }
+    moderation::unblock(&mut tx, who.id, other).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 /// Returns the visitor's open talk or waiting ticket. From now on this node tracks the ticket.
 ///
 /// # Errors
@@ -278,6 +306,18 @@ pub async fn current_activity(app: &App, who: &Visitor) -> Result<CurrentActivit
     let session = talks::open_session(app, who.id).await?;
     let seeking = if session.is_some() { None } else { adopt_ticket(app, who.id).await? };
     Ok(CurrentActivity { session, seeking })
+}
+
+/// Returns how the talk of a room ended, as the visitor's side sees it. `None` if the room is not a
+/// talk, or its talk is open.
+///
+/// # Errors
+/// `unavailable`.
+pub async fn end_reason(app: &App, who: &Visitor, room: &ChatRoom) -> Result<Option<EndReason>> {
+    if room.kind != RoomKind::Talk || room.closed_at.is_none() {
+        return Ok(None);
+    }
+    talks::end_reason(app, who.id, room.id).await
 }
 
 /// Records that a socket of the visitor joined or resumed a room. In a talk, the visitor's side has
@@ -304,6 +344,35 @@ pub fn connected(app: &App, visitor: VisitorId) {
 pub fn disconnected(app: &App, visitor: VisitorId) {
     app.matching.local.disconnected(visitor, app.clock.instant());
     app.matching.socket_closed.notify_one();
+}
+
+/// Returns `true` if a socket of the visitor on this node has entered a talk that is open, as far as
+/// this node knows.
+pub fn is_in_talk(app: &App, visitor: VisitorId) -> bool {
+    app.matching.local.is_in_talk(visitor)
+}
+
+/// Records that a client in a talk does not answer any more, while its socket is still open. If it
+/// was the visitor's last one, the partner is told at once.
+pub fn fell_silent(app: &App, visitor: VisitorId) {
+    if faults::on(Fault::SilenceIgnored) {
+        return;
+    }
+    app.matching.local.fell_silent(visitor, app.clock.instant());
+}
+
+/// Records that a client that had fallen silent was heard again. If its side was away, it has
+/// returned, and the partner is told within a second.
+pub fn heard_again(app: &App, visitor: VisitorId) {
+    if faults::on(Fault::SilentSideForgotten) {
+        return;
+    }
+    app.matching.local.heard_again(visitor);
+}
+
+/// Records that the socket of a silent client closed.
+pub fn closed_silently(app: &App, visitor: VisitorId) {
+    app.matching.local.closed_silently(visitor);
 }
 
 /// Tells other nodes that a visitor does not wait any more.

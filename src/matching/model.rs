@@ -1,4 +1,6 @@
 //! Matching: types and rules, no I/O.
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use ts_rs::TS;
@@ -6,6 +8,7 @@ use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
 use super::limits::{MAX_INTEREST_CHARS, MAX_INTERESTS, MAX_LANGUAGES};
+use super::topics::topic_of;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::ids::VisitorId;
@@ -33,42 +36,65 @@ pub const TRANSLATES: bool = false;
 
 /// What a visitor looks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredSeek")]
 pub struct Seek {
-    /// Lowercase, at most [`MAX_INTERESTS`]. Empty if the visitor is open to anyone.
-    pub interests: Vec<String>,
+    /// In the visitor's own words, at most [`MAX_INTERESTS`]. Empty if the visitor is open to
+    /// anyone.
+    interests: Vec<String>,
+    /// What each interest is compared by, in the order of `interests`.
+    topics: Vec<String>,
     /// BCP 47 tags, at most [`MAX_LANGUAGES`]. Empty if any language will do.
-    pub languages: Vec<String>,
+    languages: Vec<String>,
     /// A talk with a translation is welcome.
+    translate: bool,
+}
+
+/// A seek as it is stored. Versions that know no topics wrote none.
+#[derive(Deserialize)]
+pub(super) struct StoredSeek {
+    pub interests: Vec<String>,
+    #[serde(default)]
+    pub topics: Vec<String>,
+    pub languages: Vec<String>,
     pub translate: bool,
 }
 
+impl From<StoredSeek> for Seek {
+    fn from(stored: StoredSeek) -> Self {
+        let StoredSeek { interests, mut topics, languages, translate } = stored;
+        if topics.len() != interests.len() {
+            topics = interests.iter().map(|interest| topic_of(interest)).collect();
+        }
+        Self { interests, topics, languages, translate }
+    }
+}
+
 impl Seek {
-    /// Checks a seek and normalizes it: interests become NFC, trimmed and lowercase; duplicates are
-    /// removed; `translate` is dropped unless [`TRANSLATES`].
+    /// Checks and normalizes what a visitor looks for. Interests become NFC and trimmed; those with
+    /// the topic of an earlier one are left out, and so are repeated languages.
+    /// `translate` is dropped unless [`TRANSLATES`].
     ///
     /// # Errors
     /// `bad_frame` with the field that is over its limit or not valid.
-    pub fn checked(self) -> Result<Self> {
-        if self.interests.len() > MAX_INTERESTS {
+    pub fn new(asked_interests: Vec<String>, asked_languages: Vec<String>, translate: bool) -> Result<Self> {
+        if asked_interests.len() > MAX_INTERESTS {
             return Err(Error::bad_field("interests", format!("At most {MAX_INTERESTS} interests.")));
         }
-        if self.languages.len() > MAX_LANGUAGES {
+        if asked_languages.len() > MAX_LANGUAGES {
             return Err(Error::bad_field("languages", format!("At most {MAX_LANGUAGES} languages.")));
         }
-        let mut interests = Vec::with_capacity(self.interests.len());
-        for interest in &self.interests {
-            let interest: String = text::tidy(interest).to_lowercase().nfc().collect();
-            if !(1..=MAX_INTEREST_CHARS).contains(&interest.chars().count()) {
-                let why = format!("An interest has 1 to {MAX_INTEREST_CHARS} characters.");
-                return Err(Error::bad_field("interests", why));
-            }
-            text::check_line(&interest).map_err(|flaw| Error::bad_field("interests", flaw.to_string()))?;
-            if !interests.contains(&interest) {
-                interests.push(interest);
+        let mut interests = Vec::with_capacity(asked_interests.len());
+        let mut topics = Vec::with_capacity(asked_interests.len());
+        for asked in &asked_interests {
+            let interest = checked_interest(asked)?;
+            let topic = topic_of(&interest);
+            if !topics.contains(&topic) {
+                topics.push(topic);
+                interests.push(interest.into_owned());
             }
         }
-        let mut languages: Vec<String> = Vec::with_capacity(self.languages.len());
-        for tag in self.languages {
+        let mut languages: Vec<String> = Vec::with_capacity(asked_languages.len());
+        for tag in asked_languages {
             if !is_language_tag(&tag) {
                 return Err(Error::bad_field("languages", "A language is a BCP 47 tag."));
             }
@@ -76,8 +102,42 @@ impl Seek {
                 languages.push(tag);
             }
         }
-        Ok(Self { interests, languages, translate: self.translate && TRANSLATES })
+        Ok(Self { interests, topics, languages, translate: translate && TRANSLATES })
     }
+
+    /// Returns what the interests are compared by.
+    pub(super) fn topics(&self) -> &[String] {
+        &self.topics
+    }
+
+    pub(super) fn languages(&self) -> &[String] {
+        &self.languages
+    }
+
+    pub(super) fn translate(&self) -> bool {
+        self.translate
+    }
+
+    /// Returns the interests that another seek shares, in the words and the order of this one.
+    pub(super) fn shared_with(&self, other: &Self) -> Vec<&str> {
+        let own = self.interests.iter().zip(&self.topics);
+        own.filter(|(_, topic)| other.topics.contains(topic)).map(|(interest, _)| interest.as_str()).collect()
+    }
+}
+
+/// Checks an interest and returns it in NFC and trimmed.
+///
+/// # Errors
+/// `bad_frame`.
+pub(super) fn checked_interest(interest: &str) -> Result<Cow<'_, str>> {
+    let interest = text::tidy(interest);
+    // A capital letter can become two characters in lower case, which is what clients count.
+    if !(1..=MAX_INTEREST_CHARS).contains(&interest.to_lowercase().nfc().count()) {
+        let why = format!("An interest has 1 to {MAX_INTEREST_CHARS} characters.");
+        return Err(Error::bad_field("interests", why));
+    }
+    text::check_line(&interest).map_err(|flaw| Error::bad_field("interests", flaw.to_string()))?;
+    Ok(interest)
 }
 
 /// A waiting ticket.
@@ -192,7 +252,7 @@ pub struct Pairing {
     pub slot: Slot,
     pub partner: Partner,
     pub you: Own,
-    /// The interests that both named.
+    /// The interests that both named, in this side's own words.
     pub shared: Vec<String>,
     /// The primary subtags of the languages that both speak. Empty if they need a translation or
     /// both take any language.

@@ -22,7 +22,7 @@ use crate::ids::VisitorId;
 /// It keeps a round fast in a large waiting pool.
 const MAX_COMPARED_CANDIDATES: usize = 32;
 
-/// Pairs that must not be matched: blocked for ever, or met recently.
+/// Pairs that must not be matched: blocked, or met recently.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Exclusions {
     recent: HashMap<VisitorId, HashMap<VisitorId, OffsetDateTime, NumberHasher>, NumberHasher>,
@@ -38,9 +38,14 @@ impl Exclusions {
         }
     }
 
-    /// Adds a block. It is mutual and permanent.
+    /// Adds a block. It is mutual.
     pub(super) fn add_block(&mut self, one: VisitorId, other: VisitorId) {
         self.blocked.insert((one.min(other), one.max(other)));
+    }
+
+    /// Removes all blocks, before they are read again: some can have been taken back.
+    pub(super) fn clear_blocks(&mut self) {
+        self.blocked.clear();
     }
 
     /// Removes what concerns only visitors who do not wait.
@@ -73,8 +78,8 @@ impl Exclusions {
 pub(super) struct Match {
     pub a: VisitorId,
     pub b: VisitorId,
-    /// The interests that both named, in the order of `a`.
-    pub shared: Vec<String>,
+    /// The number of interests that both named.
+    pub shared: usize,
     /// The primary subtags of the languages that both speak. Empty if they need a translation or
     /// both take any language.
     pub languages: Vec<String>,
@@ -277,13 +282,20 @@ impl<'a> Round<'a> {
     }
 
     fn rank(&self, x: usize, y: usize) -> Rank {
+        let (rarest, count) = self.shared_interests(x, y);
+        (Reverse(count), rarest, y)
+    }
+
+    /// Returns the number of candidates that named the rarest interest that two share, and how many
+    /// interests they share.
+    fn shared_interests(&self, x: usize, y: usize) -> (u32, usize) {
         let (mine, theirs) = (self.pool.interests(x), self.pool.interests(y));
         let (mut count, mut rarest) = (0, u32::MAX);
         for interest in mine.iter().filter(|interest| theirs.contains(interest)) {
             count += 1;
             rarest = rarest.min(self.pool.interest_count(*interest));
         }
-        (Reverse(count), rarest, y)
+        (rarest, count)
     }
 
     /// Takes two candidates out of the round and returns their match.
@@ -297,12 +309,8 @@ impl<'a> Round<'a> {
         let mut languages: Vec<String> =
             either.iter().filter(in_common).map(|language| self.pool.language_name(*language).to_owned()).collect();
         languages.sort_unstable();
-        let (a, b) = (&self.pool.candidates[x], &self.pool.candidates[y]);
-        let mut shared = Vec::new();
-        if self.pool.max_shared_interests(x, y) > 0 {
-            let theirs = &b.ticket.seek.interests;
-            shared.extend(a.ticket.seek.interests.iter().filter(|interest| theirs.contains(interest)).cloned());
-        }
-        Match { a: a.visitor, b: b.visitor, shared, languages, relaxed }
+        let (_, shared) = self.shared_interests(x, y);
+        let visitor = |at: usize| self.pool.candidates[at].visitor;
+        Match { a: visitor(x), b: visitor(y), shared, languages, relaxed }
     }
 }

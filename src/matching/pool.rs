@@ -45,14 +45,15 @@ pub(super) struct Candidate<'a> {
     interest_mask: u64,
 }
 
-/// Keys for interests, in the order in which they are first seen.
+/// Keys for interests, in the order in which they are first seen. Interests with the same topic
+/// have the same key.
 #[derive(Default)]
 struct InterestKeys<'a>(HashMap<&'a str, u32>);
 
 impl<'a> InterestKeys<'a> {
-    fn key(&mut self, interest: &'a str) -> u32 {
+    fn key(&mut self, topic: &'a str) -> u32 {
         let next = u32::try_from(self.0.len()).unwrap_or(u32::MAX - FIRST_NAMED_KEY) + FIRST_NAMED_KEY;
-        *self.0.entry(interest).or_insert(next)
+        *self.0.entry(topic).or_insert(next)
     }
 }
 
@@ -118,7 +119,7 @@ impl<'a> WaitingPool<'a> {
 
     fn add(&mut self, ticket: &'a Ticket, stage: u8, known: &mut InterestKeys<'a>) -> Candidate<'a> {
         let seek = &ticket.seek;
-        let interests = self.push_keys(seek.interests.iter().map(|interest| known.key(interest)));
+        let interests = self.push_keys(seek.topics().iter().map(|topic| known.key(topic)));
         self.interest_counts.resize(known.0.len() + FIRST_NAMED_KEY as usize, 0);
         let mut interest_mask = 0;
         for key in &self.keys[usize_range(&interests)] {
@@ -126,9 +127,9 @@ impl<'a> WaitingPool<'a> {
             interest_mask |= 1 << (key % 64);
         }
         let mut known_languages = std::mem::take(&mut self.languages);
-        let languages = self.push_keys(seek.languages.iter().map(|tag| known_languages.key(tag)));
+        let languages = self.push_keys(seek.languages().iter().map(|tag| known_languages.key(tag)));
         self.languages = known_languages;
-        let translate = seek.translate;
+        let translate = seek.translate();
         Candidate { ticket, visitor: ticket.visitor, stage, translate, interests, languages, interest_mask }
     }
 

@@ -34,7 +34,7 @@ impl Simulation {
         self.exclusions.add_recent(one, other, ended);
     }
 
-    /// Keeps two visitors apart for ever, because one has blocked the other.
+    /// Keeps two visitors apart, because one has blocked the other.
     pub fn block(&mut self, one: VisitorId, other: VisitorId) {
         self.exclusions.add_block(one, other);
     }
@@ -42,7 +42,7 @@ impl Simulation {
     /// Runs one round. The pool stays as it is.
     pub fn pair(&self, now: OffsetDateTime) -> Round {
         let made = pair(&self.tickets, &self.exclusions, now);
-        Round { pairs: made.len(), sharing: made.iter().filter(|one| !one.shared.is_empty()).count() }
+        Round { pairs: made.len(), sharing: made.iter().filter(|one| one.shared > 0).count() }
     }
 }
 

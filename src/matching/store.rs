@@ -5,7 +5,8 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::model::{LEASE_TIMEOUT_SECS, Seek, Ticket, TicketId};
+use super::live_topics::Chosen;
+use super::model::{LEASE_TIMEOUT_SECS, Seek, StoredSeek, Ticket, TicketId};
 use super::reconcile::TicketState;
 use crate::faults::{self, Fault};
 use crate::ids::{FenceVersion, VisitorId};
@@ -104,15 +105,16 @@ pub(super) async fn visitors_in_talk(tx: &mut PgConnection, visitors: &[VisitorI
 /// Writes tickets. Each one replaces its visitor's earlier ticket and gets a new id.
 pub(super) async fn write_tickets(tx: &mut PgConnection, node: Uuid, new: &TicketBatch) -> Result<()> {
     sqlx::query!(
-        "INSERT INTO random_ticket (public_id, visitor_id, node, interests, languages, translate, since)
+        "INSERT INTO random_ticket (public_id, visitor_id, node, interests, topics, languages, translate, since)
          SELECT ticket, visitor, $1, ARRAY(SELECT jsonb_array_elements_text(seek::jsonb -> 'interests')),
+                ARRAY(SELECT jsonb_array_elements_text(seek::jsonb -> 'topics')),
                 ARRAY(SELECT jsonb_array_elements_text(seek::jsonb -> 'languages')),
                 (seek::jsonb ->> 'translate')::boolean, since
          FROM UNNEST($2::bigint[], $3::uuid[], $4::text[], $5::timestamptz[]) AS t(visitor, ticket, seek, since)
          ORDER BY visitor
          ON CONFLICT ON CONSTRAINT random_ticket_visitor_key DO UPDATE SET id = DEFAULT,
             public_id = excluded.public_id, node = excluded.node, interests = excluded.interests,
-            languages = excluded.languages, translate = excluded.translate, since = excluded.since, connected = true,
+            topics = excluded.topics, languages = excluded.languages, translate = excluded.translate, since = excluded.since, connected = true,
             cancelled_at = NULL",
         node,
         &new.visitors as &[VisitorId],
@@ -129,8 +131,9 @@ pub(super) async fn write_tickets(tx: &mut PgConnection, node: Uuid, new: &Ticke
 /// talk. Returns the number of tickets written.
 pub(super) async fn restore_tickets(db: &PgPool, node: Uuid, lost: &TicketBatch) -> Result<u64> {
     let restored = sqlx::query!(
-        "INSERT INTO random_ticket (public_id, visitor_id, node, interests, languages, translate, since)
+        "INSERT INTO random_ticket (public_id, visitor_id, node, interests, topics, languages, translate, since)
          SELECT ticket, visitor, $1, ARRAY(SELECT jsonb_array_elements_text(seek::jsonb -> 'interests')),
+                ARRAY(SELECT jsonb_array_elements_text(seek::jsonb -> 'topics')),
                 ARRAY(SELECT jsonb_array_elements_text(seek::jsonb -> 'languages')),
                 (seek::jsonb ->> 'translate')::boolean, since
          FROM UNNEST($2::bigint[], $3::uuid[], $4::text[], $5::timestamptz[]) AS t(visitor, ticket, seek, since)
@@ -249,10 +252,14 @@ pub(super) struct StoredTicket {
     pub state: TicketState,
 }
 
+fn seek_of(interests: Vec<String>, topics: Vec<String>, languages: Vec<String>, translate: bool) -> Seek {
+    StoredSeek { interests, topics, languages, translate }.into()
+}
+
 /// Returns the rows of these visitors, and all rows of this node.
 pub(super) async fn rows(db: &PgPool, node: Uuid, visitors: &[VisitorId]) -> Result<Vec<StoredTicket>> {
     let rows = sqlx::query!(
-        r#"SELECT visitor_id AS "visitor_id: VisitorId", public_id, interests, languages, translate, since, connected,
+        r#"SELECT visitor_id AS "visitor_id: VisitorId", public_id, interests, topics, languages, translate, since, connected,
                   cancelled_at IS NOT NULL AS "cancelled!"
            FROM random_ticket WHERE node = $1 OR visitor_id = ANY($2)"#,
         node,
@@ -263,7 +270,7 @@ pub(super) async fn rows(db: &PgPool, node: Uuid, visitors: &[VisitorId]) -> Res
     let tickets = rows.into_iter().map(|row| StoredTicket {
         visitor: row.visitor_id,
         connected: row.connected,
-        seek: Seek { interests: row.interests, languages: row.languages, translate: row.translate },
+        seek: seek_of(row.interests, row.topics, row.languages, row.translate),
         since: row.since,
         state: TicketState { ticket: row.public_id, cancelled: row.cancelled },
     });
@@ -287,7 +294,7 @@ pub(super) async fn waiting_among(db: &PgPool, visitors: Vec<VisitorId>) -> Resu
 pub(super) async fn take_over(db: &PgPool, node: Uuid, visitor: VisitorId) -> Result<Option<StoredTicket>> {
     let row = sqlx::query!(
         "UPDATE random_ticket SET node = $1, connected = true WHERE visitor_id = $2 AND cancelled_at IS NULL
-         RETURNING public_id, interests, languages, translate, since",
+         RETURNING public_id, interests, topics, languages, translate, since",
         node,
         visitor as VisitorId
     )
@@ -296,7 +303,7 @@ pub(super) async fn take_over(db: &PgPool, node: Uuid, visitor: VisitorId) -> Re
     Ok(row.map(|row| StoredTicket {
         visitor,
         connected: true,
-        seek: Seek { interests: row.interests, languages: row.languages, translate: row.translate },
+        seek: seek_of(row.interests, row.topics, row.languages, row.translate),
         since: row.since,
         state: TicketState { ticket: row.public_id, cancelled: false },
     }))
@@ -310,6 +317,26 @@ pub(super) async fn count_waiting(db: &PgPool) -> Result<i64> {
         LEASE_TIMEOUT_SECS
     )
     .fetch_one(db)
+    .await
+}
+
+/// Returns the topics of the visitors that wait and are connected or are in a talk, with how many
+/// visitors chose the same. At most [`MAX_SCAN_ROWS`] choices, the most frequent ones first.
+pub(super) async fn chosen_topics(db: &PgPool) -> Result<Vec<Chosen>> {
+    sqlx::query_as!(
+        Chosen,
+        r#"SELECT topics AS "topics!", count(*) AS "people!"
+           FROM (SELECT t.topics FROM random_ticket t JOIN node_lease l ON l.node = t.node
+                 WHERE t.cancelled_at IS NULL AND t.connected AND l.seen_at > now() - make_interval(secs => $1)
+                 UNION ALL
+                 SELECT ARRAY(SELECT jsonb_array_elements_text(side.seek -> 'topics'))
+                 FROM random_session s CROSS JOIN LATERAL (VALUES (s.a_seek), (s.b_seek)) AS side(seek)
+                 WHERE s.ended_at IS NULL) AS chosen
+           WHERE topics <> '{}' GROUP BY topics ORDER BY count(*) DESC LIMIT $2"#,
+        LEASE_TIMEOUT_SECS,
+        MAX_SCAN_ROWS
+    )
+    .fetch_all(db)
     .await
 }
 
@@ -350,7 +377,7 @@ pub(super) async fn try_lock_matcher(db: &mut PgConnection) -> Result<bool> {
 pub(super) async fn live_tickets(db: &mut PgConnection, after: TicketId) -> Result<Vec<Ticket>> {
     let rows = sqlx::query!(
         r#"SELECT t.id AS "id: TicketId", t.public_id, t.visitor_id AS "visitor_id: VisitorId", t.interests,
-                  t.languages, t.translate, t.since
+                  t.topics, t.languages, t.translate, t.since
            FROM random_ticket t JOIN node_lease l ON l.node = t.node
            WHERE t.id > $1 AND t.cancelled_at IS NULL AND t.connected AND l.seen_at > now() - make_interval(secs => $2)
            ORDER BY t.since, t.id LIMIT $3"#,
@@ -364,7 +391,7 @@ pub(super) async fn live_tickets(db: &mut PgConnection, after: TicketId) -> Resu
         id: row.id,
         public_id: row.public_id,
         visitor: row.visitor_id,
-        seek: Seek { interests: row.interests, languages: row.languages, translate: row.translate },
+        seek: seek_of(row.interests, row.topics, row.languages, row.translate),
         since: row.since,
     });
     Ok(tickets.collect())
@@ -401,7 +428,7 @@ pub(super) struct LockedTicket {
 pub(super) async fn lock_tickets(tx: &mut PgConnection, ids: &[TicketId]) -> Result<Vec<LockedTicket>> {
     let rows = sqlx::query!(
         r#"SELECT t.id AS "id: TicketId", t.public_id, t.visitor_id AS "visitor_id: VisitorId", t.interests,
-                  t.languages, t.translate, t.since, v.locale,
+                  t.topics, t.languages, t.translate, t.since, v.locale,
                   EXISTS (SELECT 1 FROM active_restriction(t.visitor_id, NULL) restriction WHERE restriction.kind = 'ban') AS "banned!"
            FROM random_ticket t JOIN visitor v ON v.id = t.visitor_id
            WHERE t.id = ANY($1) AND t.cancelled_at IS NULL AND t.connected ORDER BY t.id FOR UPDATE OF t"#,
@@ -416,7 +443,7 @@ pub(super) async fn lock_tickets(tx: &mut PgConnection, ids: &[TicketId]) -> Res
             id: row.id,
             public_id: row.public_id,
             visitor: row.visitor_id,
-            seek: Seek { interests: row.interests, languages: row.languages, translate: row.translate },
+            seek: seek_of(row.interests, row.topics, row.languages, row.translate),
             since: row.since,
         },
     });

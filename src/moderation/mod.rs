@@ -26,7 +26,9 @@ use crate::text;
 
 use limits::MAX_REASON_CHARS;
 pub use model::{NewSanction, ReportReason, Restriction, SanctionKind, StoredSanction};
-pub use reports::{NewReport, ReportReservation, WHOLE_TALK_SEQ, block, blocks_among, open_report, reserve_report};
+pub use reports::{
+    NewReport, ReportReservation, WHOLE_TALK_SEQ, block, blocks_among, open_report, reserve_report, unblock,
+};
 pub use revocations::{ban_disconnect, find_ban_disconnect, read_new_revocations, run};
 
 /// How long one attempt waits for the exclusive fence lock. Writers that arrive meanwhile queue

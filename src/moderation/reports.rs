@@ -71,13 +71,22 @@ pub async fn open_report(tx: &mut PgConnection, report: NewReport<'_>) -> Result
     Ok(store::insert_report(tx, &report).await?)
 }
 
-/// Blocks two visitors from being matched, in both directions and for ever. Repeating it is
-/// harmless.
+/// Blocks two visitors from being matched, in both directions, until `blocker` takes it back.
+/// Repeating it is harmless.
 ///
 /// # Errors
 /// `unavailable`.
 pub async fn block(tx: &mut PgConnection, blocker: VisitorId, other: VisitorId) -> Result<()> {
     Ok(store::insert_block(tx, blocker, other).await?)
+}
+
+/// Takes back the block by `blocker`. A block by the other visitor stays. Does nothing if there is
+/// none.
+///
+/// # Errors
+/// `unavailable`.
+pub async fn unblock(tx: &mut PgConnection, blocker: VisitorId, other: VisitorId) -> Result<()> {
+    Ok(store::delete_block(tx, blocker, other).await?)
 }
 
 /// Returns the blocked pairs among these visitors, each as `(smaller id, larger id)`.

@@ -66,7 +66,7 @@ pub(super) async fn insert_report(tx: &mut PgConnection, report: &NewReport<'_>)
     Ok(())
 }
 
-/// Stores a block, the smaller id first.
+/// Stores a block by one visitor, the smaller id first. The other one can have a block of its own.
 pub(super) async fn insert_block(
     tx: &mut PgConnection,
     blocker: VisitorId,
@@ -75,6 +75,23 @@ pub(super) async fn insert_block(
     sqlx::query!(
         "INSERT INTO visitor_block (low, high, blocker_id) VALUES (least($1::bigint, $2), greatest($1::bigint, $2), $1)
          ON CONFLICT ON CONSTRAINT visitor_block_pk DO NOTHING",
+        blocker as VisitorId,
+        other as VisitorId
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Deletes the block by one visitor of another.
+pub(super) async fn delete_block(
+    tx: &mut PgConnection,
+    blocker: VisitorId,
+    other: VisitorId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "DELETE FROM visitor_block
+         WHERE low = least($1::bigint, $2) AND high = greatest($1::bigint, $2) AND blocker_id = $1",
         blocker as VisitorId,
         other as VisitorId
     )
@@ -92,7 +109,7 @@ pub(super) async fn blocks_among(
         return Ok(Vec::new());
     }
     let rows = sqlx::query!(
-        r#"SELECT low AS "low: VisitorId", high AS "high: VisitorId" FROM visitor_block
+        r#"SELECT DISTINCT low AS "low: VisitorId", high AS "high: VisitorId" FROM visitor_block
            WHERE low = ANY($1) AND high = ANY($1)"#,
         visitors as &[VisitorId]
     )

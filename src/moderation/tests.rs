@@ -167,7 +167,7 @@ async fn no_ticket_survives_a_ban_at_the_same_time() {
         let new = sanction(&node, &guest, None).await;
         let seeking = async {
             tokio::time::sleep(Duration::from_micros(400 * (round % 7))).await;
-            let wish = crate::matching::Seek { interests: vec![], languages: vec![], translate: false };
+            let wish = crate::matching::Seek::default();
             crate::matching::seek(&other.app, &who, wish).await.map(|_| ()).map_err(|why| why.code())
         };
         let (sought, banned) = tokio::join!(seeking, ban(&node.app, &new));

@@ -67,7 +67,7 @@ pub const MAX_EVIDENCE_BYTES: i64 = 256 * 1024;
 pub const MAX_PEOPLE_FOR_READ_MARKERS: usize = 50;
 /// The time for which both sides can read a talk after its end.
 ///
-/// Beyond it: `not_found`. The talk is deleted unless it was reported.
+/// Beyond it: `not_found`. The talk is deleted. The evidence of a report is stored apart and stays.
 pub const TALK_READABLE_AFTER_END: time::Duration = time::Duration::hours(24);
 /// The time after a request in which its write can still commit: an entry, a leave or a seek. A
 /// client can repeat it.

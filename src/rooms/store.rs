@@ -189,7 +189,7 @@ pub(super) struct EvidenceScope<'a> {
 }
 
 /// Returns the evidence of a report: a JSON list of the entries as they are now, in the order of
-/// their seqs, each with the inner id of its author.
+/// their seqs, each with the inner id of its author and whether the reporter chose it.
 pub(super) async fn freeze(
     tx: &mut PgConnection,
     room: RoomId,
@@ -200,7 +200,8 @@ pub(super) async fn freeze(
                SELECT seq, entry, row_number() OVER walk AS nth, sum(octet_length(entry::text)) OVER walk AS bytes
                FROM (
                    SELECT m.seq, jsonb_build_object('seq', m.seq, 'sender', m.sender_id, 'member', p.public_id, 'name',
-                          p.name, 'payload', m.payload, 'at', m.created_at, 'deleted_at', m.deleted_at) AS entry
+                          p.name, 'payload', m.payload, 'at', m.created_at, 'deleted_at', m.deleted_at,
+                          'chosen', m.seq = ANY($2)) AS entry
                    FROM message m JOIN membership p ON p.room_id = m.room_id AND p.visitor_id = m.sender_id
                    WHERE m.room_id = $1 AND m.seq > $4 AND m.seq = ANY(
                       $2::bigint[] || ARRAY(SELECT seq FROM message WHERE room_id = $1 ORDER BY seq DESC LIMIT $3))

@@ -10,6 +10,7 @@ export const axeWalks = {
   'axe: the chat without JavaScript': noScript,
   'axe: the lobby, its rules and its dialogs': lobby,
   'axe: a search': seeking,
+  'axe: a search that is seen from the lobby, and when nobody is here': quiet,
   'axe: a talk from the first message to the end': talk,
 };
 
@@ -96,6 +97,8 @@ async function lobby(fixture) {
   const a = await fixture.person('ko', AUDITED);
   await a.openLobby();
   await auditInEveryLook(a, 'the lobby');
+  await a.$('.lobby-form summary').click();
+  await auditInEveryLook(a, 'the lobby with its languages unfolded');
   await a.addInterest('재즈');
   await a.$('.interests input').fill('co');
   await a.$('.options li').first().waitFor();
@@ -124,6 +127,23 @@ async function seeking(fixture, interest) {
   await auditInEveryLook(a, 'a widened search');
 }
 
+async function quiet(fixture, interest) {
+  const a = await fixture.person('ko', AUDITED);
+  await a.page.clock.install();
+  await a.openLobby(interest);
+  await a.acceptRulesAndStart();
+  await a.$('.browse').click();
+  await a.$('.seek-strip').waitFor();
+  await auditInEveryLook(a, 'the lobby during a search');
+  await a.$('.strip-link').click();
+  await a.passSearch();
+  await a.$('.seek .button-primary').waitFor();
+  await auditInEveryLook(a, 'a search with nobody here');
+  await a.$('.seek .button-primary').click(); // the browser of the test refuses
+  await a.$('.art-bell').waitFor({ state: 'attached' });
+  await auditInEveryLook(a, 'a search that waits for somebody');
+}
+
 async function talk(fixture, interest) {
   const [a, b] = await startTalk(fixture, interest, { a: AUDITED, b: AUDITED });
   await auditInEveryLook(a, 'a talk without messages');
@@ -142,17 +162,23 @@ async function talk(fixture, interest) {
   await a.field.fill('가'.repeat(2001));
   await auditInEveryLook(a, 'a message that is too long');
   await a.field.fill('');
-  await a.$('.talk-header .button-danger').click();
+  await a.press('.talk-header .button-danger', '.dialog');
   await a.$('.dialog').waitFor();
   await a.$('.dialog footer .button-danger-filled').click();
   await auditInEveryLook(a, 'the report');
   await a.page.keyboard.press('Escape');
   await a.$('.dialog').waitFor({ state: 'detached' });
+  await a.page.goBack();
+  await a.$('.open-chat').waitFor();
+  await b.send('Still there?');
+  await a.$('.open-chat .count').waitFor();
+  await auditInEveryLook(a, 'the lobby with an open talk');
+  await a.$('.open-chat').click();
+  await a.waitForText('Still there?');
   await b.page.goto('about:blank');
   await a.waitForState('away');
   await auditInEveryLook(a, 'a talk whose partner is away');
-  await a.$('.talk-header .icon-button').click();
-  await a.$('.menu:popover-open button').first().click();
+  await a.leave();
   await a.waitForState('ended');
   await auditInEveryLook(a, 'a talk that has ended');
   await a.page.goto('/chat');

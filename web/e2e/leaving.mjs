@@ -14,7 +14,7 @@ export const leavingWalks = {
 async function next(fixture, interest) {
   const [a, b] = await startTalk(fixture, interest);
   const before = new URL(a.page.url()).pathname;
-  await a.$('.talk-header .next-button').click();
+  await a.press('.talk-header .next-button', '.talk-header .next-button.armed');
   assert.equal(await a.$('.talk-header .next-button').innerText(), '한 번 더');
   await a.$('.talk-header .next-button:not(.armed)').waitFor(); // after two seconds
   await a.waitForState('open');
@@ -34,7 +34,7 @@ async function next(fixture, interest) {
   await a.send('새로 만났네요');
   await c.waitForText('새로 만났네요');
   // The person who was left can start a new search.
-  await b.$('.end-panel .button-primary').click();
+  await b.nextAfterEnd();
   await b.$('.seek .elapsed').waitFor();
 }
 
@@ -42,13 +42,11 @@ async function leave(fixture, interest) {
   const [a, b] = await startTalk(fixture, interest);
   await b.send('one thing to remember');
   await a.waitForText('one thing to remember');
-  await a.$('.talk-header .icon-button').click();
-  await a.$('.menu:popover-open button').first().click();
+  await a.leave();
   await Promise.all([a.waitForState('ended'), b.waitForState('ended')]);
   assert.equal(await a.$('.end-panel h2').innerText(), '대화를 끝냈어요');
   assert.equal(await a.focusedElement(), 'button.icon-button', 'the focus stays on the button, which still exists');
-  await a.$('.end-panel .button', { hasText: '처음으로' }).click();
-  await a.$('.last-talks li').waitFor();
+  await a.lobbyAfterEnd();
   await a.$('.last-talks .button').first().click();
   await a.waitForText('one thing to remember');
   await a.page.reload();
@@ -59,9 +57,8 @@ async function report(fixture, interest) {
   const [a, b] = await startTalk(fixture, interest);
   for (const text of ['rude 1', 'rude 2', 'rude 3']) await b.send(text);
   await a.waitForText('rude 3');
-  await a.$('.talk-header .button-danger').click(); // the first action
+  await a.press('.talk-header .button-danger', '.dialog'); // the first action
   assert.equal(await a.$('.evidence li').count(), 3);
-  assert.equal(await a.$('.report .agree input').isChecked(), true);
   await a.$('.dialog footer .button-danger-filled').click();
   await a.$('#report-missing').waitFor();
   await a.$('.radio').first().check();
@@ -70,8 +67,13 @@ async function report(fixture, interest) {
   await a.$('.dialog footer .button-danger-filled').click(); // the second
   await a.$('.dialog').waitFor({ state: 'detached' });
   await Promise.all([a.waitForState('ended'), b.waitForState('ended')]);
-  assert.equal(await a.$('.end-panel h2').innerText(), '신고를 받았어요. 대화를 끝냈고 다시 만나지 않아요.');
-  assert.doesNotMatch(await b.$('.end-panel h2').innerText(), /report/i);
+  assert.equal(
+    await a.$('.end-panel h2').innerText(),
+    '신고가 접수됐어요. 대화가 끝났고, 이 사람과 다시 이어지지 않아요.',
+  );
+  assert.match(await a.$('.end-panel p').innerText(), /따로 보관돼요.*운영자만/, 'what was reported is not deleted');
+  assert.match(await b.$('.end-panel h2').innerText(), / left the chat$/, 'as the dialog has promised');
+  assert.doesNotMatch(await b.$('.end-panel').innerText(), /moderat|review/i);
   assert.notEqual(await a.focusedElement(), 'nowhere');
 }
 
@@ -79,11 +81,10 @@ async function block(fixture, interest) {
   const [a, b] = await startTalk(fixture, interest);
   // Blocking works before any message was written.
   await a.$('.menu .danger').waitFor({ state: 'attached' });
-  await a.$('.talk-header .icon-button').click();
-  await a.$('.menu:popover-open .danger').click();
+  await a.block();
   await Promise.all([a.waitForState('ended'), b.waitForState('ended')]);
-  assert.match(await a.$('.end-panel h2').innerText(), /^차단했어요/);
-  await Promise.all([a.$('.end-panel .button-primary').click(), b.$('.end-panel .button-primary').click()]);
+  assert.match(await a.$('.undo-strip h2').innerText(), /차단했어요$/);
+  await Promise.all([a.nextAfterEnd(), b.nextAfterEnd()]);
   await Promise.all([a.$('.seek .elapsed').waitFor(), b.$('.seek .elapsed').waitFor()]);
   // A third person is matched with one of them, and the other one keeps waiting.
   const c = await fixture.person('ko');
@@ -99,7 +100,7 @@ async function away(fixture, interest) {
   const path = new URL(b.page.url()).pathname;
   await b.page.goto('about:blank');
   await a.waitForState('away');
-  assert.match(await a.$('.strip').innerText(), /연결이 끊겼어요/);
+  assert.match(await a.$('.strip').innerText(), /기다려요/);
   const left = await eventually(
     'a countdown',
     () => a.$('.strip b').innerText(),
@@ -116,10 +117,9 @@ async function reportLater(fixture, interest) {
   const [a, b] = await startTalk(fixture, interest);
   await b.send('something bad');
   await a.waitForText('something bad');
-  await b.$('.talk-header .icon-button').click();
-  await b.$('.menu:popover-open button').first().click();
+  await b.leave();
   await a.waitForState('ended');
-  await a.$('.end-panel .button', { hasText: '처음으로' }).click();
+  await a.lobbyAfterEnd();
   await a.$('.last-talks .button-danger').click();
   await a.$('.radio').nth(2).check();
   await a.$('.dialog footer .button-danger-filled').click();

@@ -52,11 +52,10 @@ async function look(fixture) {
   const a = await fixture.person('ko');
   await a.openLobby();
   assert.equal(await a.$('h1').innerText(), '무슨 이야기를 나눌까요?');
-  await a.$('.header-tools button[lang=en]').click();
-  assert.equal(await a.$('h1').innerText(), 'What would you like to talk about?');
+  await a.$('.site-header button[lang=en]').click();
+  assert.equal(await a.$('h1').innerText(), 'What would you like to chat about?');
   assert.equal(await a.page.title(), 'Maju: meet someone');
-  await a.$('.header-tools button').first().click(); // auto → light
-  await a.$('.header-tools button').first().click(); // light → dark
+  await a.$('.site-footer .theme label', { hasText: 'Dark' }).click();
   assert.equal(await a.page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(20, 19, 15)');
   const [first] = await Promise.all([
     a.page.waitForResponse((answer) => answer.url().endsWith('/chat')),
@@ -146,10 +145,10 @@ async function forced(fixture, interest) {
   await a.waitForText('two');
   const lines = await a.page.$$eval('.bubble', (all) => all.map((bubble) => getComputedStyle(bubble).borderTopStyle));
   assert.deepEqual(lines, ['solid', 'solid']);
-  await a.$('.talk-header .button-danger').click();
-  const colour = (on) => a.page.$eval(`.report .agree .checkbox${on}`, (box) => getComputedStyle(box).backgroundColor);
+  await a.press('.talk-header .button-danger', '.dialog');
+  const colour = (on) => a.page.$eval(`.evidence .checkbox${on}`, (box) => getComputedStyle(box).backgroundColor);
   const ticked = await colour(':checked');
-  await a.$('.report .agree .checkbox').uncheck();
+  await a.$('.evidence .checkbox').first().uncheck();
   assert.notEqual(await colour(':not(:checked)'), ticked, 'a tick is visible');
 }
 

@@ -47,8 +47,16 @@ export class Person {
         document.querySelector('#agree') !== null || document.querySelector('.submit p:last-child')?.textContent !== '',
     );
     // Everybody selects English as well, so that people of both page languages are matched.
-    await this.$('.choice[lang=en] input').check();
+    await this.setLanguage('en');
     if (interest) await this.addInterest(interest);
+  }
+
+  /** Unfolds the languages, selects one, and folds them again. */
+  async setLanguage(tag) {
+    if (await this.$(`.choice[lang=${tag}] input`).isChecked()) return;
+    await this.$('.lobby-form summary').click();
+    await this.$(`.choice[lang=${tag}] input`).check();
+    await this.$('.lobby-form summary').click();
   }
 
   async addInterest(interest) {
@@ -68,11 +76,27 @@ export class Person {
     await this.$('.seek, .talk').first().waitFor();
   }
 
+  /**
+   * Lets the clock of the page pass until a search finds it quiet. In two steps, so that the socket
+   * does not take the jump for a silent connection. The clock must be installed.
+   */
+  async passSearch() {
+    await this.page.clock.fastForward(13_000);
+    await this.page.clock.fastForward(13_000);
+  }
+
+  /** Stops a search, if there is one. The button ignores presses for a moment after it appeared. */
   async cancelSearch() {
-    const stop = this.$('.seek .actions .button').last();
-    if (!(await stop.isVisible())) return;
-    await stop.click({ timeout: 1_000 });
-    await this.$('.submit .button').waitFor({ timeout: 1_000 });
+    const stop = this.$('.seeking .actions .button, .seek-strip .strip-stop').last();
+    await eventually(
+      'the search has ended',
+      async () => {
+        if (await stop.isVisible()) await stop.click({ timeout: 1_000 }).catch(() => undefined);
+        return stop.isVisible();
+      },
+      (searching) => !searching,
+      3_000,
+    );
   }
 
   async waitForTalk() {
@@ -97,6 +121,43 @@ export class Person {
     // On a touch screen Enter makes a new line, and the button sends.
     if (this.touch) await this.$('.send-button').click();
     else await this.field.press('Enter');
+  }
+
+  /**
+   * Presses a button until `done` is on the page. A protected button ignores presses for a moment
+   * after a change of the screen, as it would those of an impatient person.
+   */
+  async press(selector, done) {
+    await eventually(`${selector} leads to ${done}`, async () => {
+      if ((await this.$(done).count()) > 0) return true;
+      await this.$(selector)
+        .click({ timeout: 1_000 })
+        .catch(() => undefined);
+      return (await this.$(done).count()) > 0;
+    });
+  }
+
+  /** Chooses an action of the talk's menu that ends the talk. */
+  async #chooseEnd(selector) {
+    await this.$('.talk-header .icon-button').click();
+    await this.press(`.menu:popover-open ${selector}`, '.talk[data-state=ended]');
+  }
+
+  leave() {
+    return this.#chooseEnd('button:first-child');
+  }
+
+  block() {
+    return this.#chooseEnd('.danger');
+  }
+
+  /** Starts the next search from the panel after the end. */
+  nextAfterEnd() {
+    return this.press('.end-panel .button-primary', '.seek');
+  }
+
+  lobbyAfterEnd() {
+    return this.press('.end-panel .lobby-button', '.last-talks li');
   }
 
   /** Returns all messages in their order: `[who, text, status]`. */

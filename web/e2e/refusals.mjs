@@ -103,11 +103,9 @@ async function storageBlocked(fixture, interest) {
   await b.waitForText('저장소 없이도');
   await b.send('works');
   await a.waitForText('works');
-  await a.$('.talk-header .icon-button').click();
-  await a.$('.menu:popover-open button').first().click();
+  await a.leave();
   await a.waitForState('ended');
-  await a.$('.end-panel .button', { hasText: '처음으로' }).click();
-  await a.$('.last-talks li').waitFor();
+  await a.lobbyAfterEnd();
   await eventually('the last talk can be read', async () => {
     await a.$('.last-talks .button').first().click();
     return (await a.texts()).includes('works') || a.waitForText('works');
@@ -227,7 +225,7 @@ async function reportRefused(fixture, interest) {
   await Promise.all([a.waitForTalk(), b.waitForTalk()]);
   await b.send('rude');
   await a.waitForText('rude');
-  await a.$('.talk-header .button-danger').click();
+  await a.press('.talk-header .button-danger', '.dialog');
   await a.$('.radio').first().check();
   await a.$('.report textarea').fill('REFUSED');
   await a.$('.dialog footer .button-danger-filled').click();
@@ -257,16 +255,12 @@ async function blockRefused(fixture, interest) {
   await Promise.all([a.openLobby(interest), b.openLobby(interest)]);
   await Promise.all([a.acceptRulesAndStart(), b.acceptRulesAndStart()]);
   await Promise.all([a.waitForTalk(), b.waitForTalk()]);
-  const block = async () => {
-    await a.$('.talk-header .icon-button').click();
-    await a.$('.menu:popover-open .danger').click();
-  };
-  await block();
-  await a.$('.strip[role=alert]').waitFor();
+  await a.$('.talk-header .icon-button').click();
+  await a.press('.menu:popover-open .danger', '.strip[role=alert]');
   await a.waitForState('open');
   await auditInEveryLook(a, 'a block that was refused');
-  await block();
-  await Promise.all([a.waitForState('ended'), b.waitForState('ended')]);
+  await a.block();
+  await b.waitForState('ended');
   assert.equal(await a.$('.strip').count(), 0);
 }
 
@@ -336,15 +330,11 @@ async function acceptRules(person) {
 async function sameEnd(fixture, interest) {
   const ways = {
     leave: async (a) => {
-      await a.$('.talk-header .icon-button').click();
-      await a.$('.menu:popover-open button').first().click();
+      await a.leave();
     },
-    block: async (a) => {
-      await a.$('.talk-header .icon-button').click();
-      await a.$('.menu:popover-open .danger').click();
-    },
+    block: (a) => a.block(),
     report: async (a) => {
-      await a.$('.talk-header .button-danger').click();
+      await a.press('.talk-header .button-danger', '.dialog');
       await a.$('.radio').first().check();
       await a.$('.dialog footer .button-danger-filled').click();
       await a.$('.dialog').waitFor({ state: 'detached' });
@@ -368,8 +358,7 @@ async function sameEnd(fixture, interest) {
     };
     await b.$('[data-announcer]', { hasText: 'left the chat' }).waitFor(); // announcements are delayed
     const ended = (await words()).replace(/Read ·|Sent ·/g, '');
-    await b.$('.end-panel .button', { hasText: 'Back to start' }).click();
-    await b.$('.last-talks li').waitFor();
+    await b.lobbyAfterEnd();
     await b.$('.last-talks .button').first().click();
     await b.waitForText('hi');
     seen[way] = [ended, (await words()).replace(/Read ·|Sent ·/g, '')];

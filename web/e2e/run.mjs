@@ -14,15 +14,25 @@ import { sitePagesWalks } from './pages.mjs';
 import { refusalsWalks } from './refusals.mjs';
 import { textsWalks } from './texts.mjs';
 import { leavingWalks } from './leaving.mjs';
+import { lobbyWalks } from './lobby.mjs';
+import { chatWalks } from './chat.mjs';
+import { topicsWalks } from './topics.mjs';
+import { presenceWalks } from './presence.mjs';
+import { lookWalks } from './look.mjs';
 
 const WALKS = {
   ...talkWalks,
   ...recoveryWalks,
   ...leavingWalks,
+  ...chatWalks,
+  ...topicsWalks,
+  ...presenceWalks,
   ...refusalsWalks,
   ...textsWalks,
   ...imeWalks,
   ...keyboardWalks,
+  ...lobbyWalks,
+  ...lookWalks,
   ...pageWalks,
   ...sitePagesWalks,
   ...axeWalks,

@@ -28,8 +28,8 @@ const STORY = {
     ['them', '맞아요. Peace Piece 들으면 시간이 느려지는 것 같아요.'],
     ['me', '그 곡 처음 들은 게 언제예요? 저는 스무 살 때 버스에서 들었는데, 내릴 곳을 두 정거장이나 지나쳤어요.'],
     ['them', 'ㅋㅋㅋ 그건 내릴 수가 없죠'],
-    ['them', '저는 아버지 차에서요. 그때는 졸린 음악인 줄 알았는데'],
-    ['me', '이제는 제일 좋아하는 곡이 됐네요'],
+    ['them', '저는 아버지 차에서요. 이런 글이 있어요: https://small-cinemas.example/rain'],
+    ['me', '🍿🎬'],
   ],
   en: [
     ['them', 'Hi! Is it raining where you are?'],
@@ -39,8 +39,8 @@ const STORY = {
     ['them', 'Right? Peace Piece makes the whole afternoon slow down.'],
     ['me', 'When did you first hear it? I was twenty, on a bus, and I missed my stop by two stations.'],
     ['them', 'Ha, nobody could get off during that one'],
-    ['them', 'For me it was my dad’s car. I thought it was music for falling asleep'],
-    ['me', 'And now it’s your favourite'],
+    ['them', 'For me it was my dad’s car. Here’s a story: https://small-cinemas.example/rain'],
+    ['me', '🍿🎬'],
   ],
 };
 
@@ -79,6 +79,11 @@ async function screenshots(locale, theme, width, height) {
   await a.acceptRulesAndStart();
   await a.$('.seek .elapsed').waitFor();
   await shot('looking');
+  await a.$('.browse').click();
+  await a.$('.seek-strip').waitFor();
+  await shot('lobby-searching');
+  await a.$('.strip-link').click();
+  await a.$('.seek .elapsed').waitFor();
   await b.openLobby();
   for (const interest of INTERESTS[locale]) await b.addInterest(interest);
   const met = a.$('.seek.found').waitFor(); // shown for less than a second
@@ -94,12 +99,16 @@ async function screenshots(locale, theme, width, height) {
   await b.field.pressSequentially('…');
   await a.$('.typing').waitFor();
   await shot('talk');
+  await a.$('.web-link').click();
+  await shot('talk-leaving');
+  await a.page.keyboard.press('Escape');
+  await a.$('.leaving-sheet').waitFor({ state: 'detached' });
   await a.$('.talk-header .next-button').click();
   await shot('talk-armed');
   await a.$('.talk-header .icon-button').click();
   await shot('talk-menu');
   await a.page.keyboard.press('Escape');
-  await a.$('.talk-header .button-danger').click();
+  await a.press('.talk-header .button-danger', '.dialog');
   await a.$('.radio').first().check();
   await shot('report');
   await a.page.keyboard.press('Escape');
@@ -109,10 +118,13 @@ async function screenshots(locale, theme, width, height) {
   await a.waitForState('away');
   await shot('talk-away');
   await b.page.goto(path);
-  await b.$('.talk-header .icon-button').click();
-  await b.$('.menu:popover-open button').first().click();
+  await a.field.fill(STORY[locale][0][1]);
+  await b.leave();
   await a.waitForState('ended');
   await shot('talk-ended');
+  await a.$('.talk-header .icon-button').click();
+  await a.press('.menu:popover-open .danger', '.undo-strip');
+  await shot('talk-blocked');
   await a.page.goto('/chat');
   await a.$('.last-talks li').waitFor();
   await shot('lobby-back', { fullPage: true });

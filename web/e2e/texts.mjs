@@ -128,7 +128,7 @@ async function stacked(fixture, interest) {
     );
     if ((await a.$('.bubble').last().boundingBox()).height < 300) await paintsInside(a, where);
   }
-  await a.$('.talk-header .button-danger').click();
+  await a.press('.talk-header .button-danger', '.dialog');
   await a.$('.evidence li').first().waitFor();
   assert.deepEqual(await overflows(a.page), [], 'the report');
 }
@@ -180,16 +180,14 @@ async function named(fixture) {
   assert.deepEqual(await overflows(a.page), [], 'away');
   await b.page.goto(path);
   await a.waitForState('open');
-  await a.$('.talk-header .button-danger').click();
+  await a.press('.talk-header .button-danger', '.dialog');
   await a.$('.dialog').waitFor();
   assert.deepEqual(await overflows(a.page), [], 'the report');
   await a.page.keyboard.press('Escape');
-  await b.$('.talk-header .icon-button').click();
-  await b.$('.menu:popover-open button').first().click();
+  await b.leave();
   await a.waitForState('ended');
   assert.deepEqual(await overflows(a.page), [], 'the end');
-  await a.$('.end-panel .button', { hasText: '처음으로' }).click();
-  await a.$('.last-talks li').waitFor();
+  await a.lobbyAfterEnd();
   assert.deepEqual(await overflows(a.page), [], 'last talks');
 }
 
@@ -325,7 +323,7 @@ async function bounded(fixture, interest) {
     (text) => text.includes('xxx'),
   );
   assert.ok(announcement.length < 300, 'the announcement');
-  await a.$('.talk-header .button-danger').click();
+  await a.press('.talk-header .button-danger', '.dialog');
   const rows = await a.$('.evidence li').evaluateAll((all) => all.map((row) => row.getBoundingClientRect().height));
   assert.ok(
     rows.every((height) => height < 200),

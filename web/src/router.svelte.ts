@@ -1,14 +1,18 @@
 //! Selects the screen by the address, which is the only state.
 
-export type Route = { name: 'lobby' } | { name: 'talk'; session: string };
+export type Route = { name: 'lobby' } | { name: 'search' } | { name: 'talk'; session: string };
 
 export function routeOf(path: string): Route {
-  const talk = /^\/chat\/s\/([^/]+)\/?$/.exec(path);
-  return talk?.[1] ? { name: 'talk', session: decodeURIComponent(talk[1]) } : { name: 'lobby' };
+  const [place = '', query] = path.split('?');
+  const talk = /^\/chat\/s\/([^/]+)\/?$/.exec(place);
+  if (talk?.[1]) return { name: 'talk', session: decodeURIComponent(talk[1]) };
+  return { name: new URLSearchParams(query).has('search') ? 'search' : 'lobby' };
 }
 
+const here = (): string => location.pathname + location.search;
+
 class Router {
-  path = $state(location.pathname);
+  path = $state(here());
   /**
    * Number of navigations within the page. The first screen does not take the focus, later ones do.
    */
@@ -16,7 +20,7 @@ class Router {
   readonly route = $derived(routeOf(this.path));
 
   listen(): () => void {
-    const navigated = () => this.#at(location.pathname);
+    const navigated = () => this.#at(here());
     addEventListener('popstate', navigated);
     return () => removeEventListener('popstate', navigated);
   }
@@ -38,4 +42,6 @@ class Router {
 export const router = new Router();
 
 export const LOBBY = '/chat';
+/** The search. It has an address of its own, so that Back leads to the lobby while it goes on. */
+export const SEARCH = '/chat?search';
 export const talkPath = (session: string): string => `/chat/s/${encodeURIComponent(session)}`;

@@ -141,6 +141,10 @@ const fn caught_by(fault: Fault) -> &'static [&'static str] {
         Fault::FoundToldBeforeCommit => &["matching::tests::faults::nobody_is_told_of_a_pair_before_it_is_committed"],
         Fault::EndToldBeforeCommit => &["matching::tests::faults::nobody_is_told_of_an_end_before_it_is_committed"],
         Fault::EndNotTold => &["matching::tests::verbs::next_ends_and_seeks_again"],
+        Fault::SilenceIgnored | Fault::SilentSideForgotten => {
+            &["gateway::tests::silence::a_silent_side_is_away_and_comes_back_with_its_next_frame"]
+        }
+        Fault::BlockOfOthersUndone => &["matching::tests::ends::a_block_can_be_taken_back_by_the_visitor_who_made_it"],
         Fault::AwayNotTold => &["matching::tests::ends::a_disconnected_side_has_half_a_minute_to_return"],
         Fault::BlocksNotRead => &["matching::tests::ends::a_block_is_mutual_and_works_after_the_end"],
         Fault::OpenTalkNotSeen => &["gateway::tests::messages::two_strangers_meet_in_a_and_b_and_talk"],

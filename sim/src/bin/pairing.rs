@@ -28,7 +28,8 @@ fn pool(visitors: usize, rng: &mut SeededRng, mut seeker: impl FnMut(&mut Seeded
 }
 
 fn seek(interests: Vec<String>, languages: &[&str], translate: bool) -> Seek {
-    Seek { interests, languages: languages.iter().map(|tag| (*tag).to_owned()).collect(), translate }
+    let languages = languages.iter().map(|tag| (*tag).to_owned()).collect();
+    Seek::new(interests, languages, translate).expect("within the limits")
 }
 
 /// Every visitor can be matched with every other.

@@ -10,5 +10,7 @@ mod nodes;
 mod protocol;
 mod refusals;
 mod resume;
+mod silence;
 mod texts;
+mod topics;
 mod wire;

@@ -14,8 +14,18 @@ use crate::rooms;
 use crate::testing::{Socket, node};
 
 /// Fields that are optional.
-const OPTIONAL: [&str; 9] =
-    ["reply_to", "until", "seeking", "median_wait_ms", "ticket", "field", "retry_after_ms", "partner_until", "lang"];
+const OPTIONAL: [&str; 10] = [
+    "reply_to",
+    "until",
+    "seeking",
+    "median_wait_ms",
+    "ticket",
+    "field",
+    "retry_after_ms",
+    "partner_until",
+    "lang",
+    "ended",
+];
 
 /// Returns the examples of the document: frames of clients, and frames of servers by their
 /// [`name`].

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::limits::{ENTRY_DEADLINE, MEDIAN_WAIT_WINDOW, MIN_WAITS_FOR_MEDIAN, REMATCH_COOLDOWN, RETURN_DEADLINE};
-use super::model::{OpenSession, Pairing, PartnerState, Seek, TalkEvent, TalkId, TalkState};
+use super::model::{EndReason, OpenSession, Pairing, PartnerState, Seek, TalkEvent, TalkId, TalkState};
 use crate::app::App;
 use crate::clock::format_timestamp;
 use crate::error::{Error, Result};
@@ -139,6 +139,16 @@ pub(super) async fn of_visitor(app: &App, session: Uuid, visitor: VisitorId) -> 
 /// `not_found` if the room is not a talk of the visitor's.
 pub(super) async fn of_room(app: &App, room: RoomId, visitor: VisitorId) -> Result<TalkId> {
     store::of_room(&app.db, room, visitor).await?.ok_or(Error::NotFound)
+}
+
+/// Returns how the talk of a room ended, as a side sees it. `None` if it is open, or is not one of
+/// the visitor's.
+///
+/// # Errors
+/// Those of the database.
+pub(super) async fn end_reason(app: &App, visitor: VisitorId, room: RoomId) -> Result<Option<EndReason>> {
+    let ended = store::end_of_room(&app.db, room, visitor).await?;
+    Ok(ended.map(|(reason, ended_by)| reason.shown_to_side(ended_by == Some(visitor))))
 }
 
 /// Returns the open talk between two visitors. `None` if there is none.

@@ -112,10 +112,8 @@ pub(in crate::matching) fn end_events(
             events.push((side.visitor, ended(ending.reason, ticket.map(|ticket| SeekingRef { ticket }))));
             continue;
         }
-        let ended_by_partner = ending.ended_by == Some(other_slot(slot));
-        // After a timeout the side that is still here learns that the other one has left.
-        let is_left_alone = ending.ended_by.is_none() && side.is_here();
-        if ended_by_partner || is_left_alone {
+        // After a timeout nobody has left: both sides learn that the connection was lost.
+        if ending.ended_by == Some(other_slot(slot)) {
             let left = TalkEvent::Partner { session, state: PartnerState::Left, until: None };
             events.push((side.visitor, left));
         }

@@ -21,7 +21,6 @@ pub(in crate::matching) struct NewTalk<'a> {
     pub room_id: RoomId,
     pub a: &'a Ticket,
     pub b: &'a Ticket,
-    pub shared: &'a [String],
     pub languages: &'a [String],
     pub relaxed: bool,
 }
@@ -35,21 +34,22 @@ pub(in crate::matching) async fn insert(
     let row = |talk: &NewTalk<'_>| {
         serde_json::json!({
             "public_id": Uuid::new_v4(), "room_id": talk.room_id.0, "a": talk.a.visitor.0, "b": talk.b.visitor.0,
-            "shared": talk.shared, "languages": talk.languages, "relaxed": talk.relaxed,
+            "shared": talk.a.seek.shared_with(&talk.b.seek), "b_shared": talk.b.seek.shared_with(&talk.a.seek), "languages": talk.languages, "relaxed": talk.relaxed,
             "a_seek": talk.a.seek, "b_seek": talk.b.seek, "a_ticket": talk.a.public_id, "b_ticket": talk.b.public_id,
         })
     };
     let rows = serde_json::Value::Array(talks.iter().map(row).collect());
     let (a_since, b_since): (Vec<_>, Vec<_>) = talks.iter().map(|talk| (talk.a.since, talk.b.since)).unzip();
     sqlx::query_scalar!(
-        r#"INSERT INTO random_session (public_id, room_id, a, b, shared, languages, relaxed, a_seek, b_seek,
+        r#"INSERT INTO random_session (public_id, room_id, a, b, shared, b_shared, languages, relaxed, a_seek, b_seek,
                                        a_since, b_since, a_ticket, b_ticket, created_at)
-           SELECT public_id, room_id, a, b, shared, languages, relaxed, a_seek, b_seek,
+           SELECT public_id, room_id, a, b, shared, b_shared, languages, relaxed, a_seek, b_seek,
                   ($2::timestamptz[])[place], ($3::timestamptz[])[place], a_ticket, b_ticket, $4
            FROM ROWS FROM (jsonb_to_recordset($1) AS (public_id uuid, room_id bigint, a bigint, b bigint, shared text[],
-                languages text[], relaxed boolean, a_seek jsonb, b_seek jsonb, a_ticket uuid, b_ticket uuid))
-                WITH ORDINALITY AS t(public_id, room_id, a, b, shared, languages, relaxed, a_seek, b_seek, a_ticket,
-                                     b_ticket, place)
+                b_shared text[], languages text[], relaxed boolean, a_seek jsonb, b_seek jsonb, a_ticket uuid,
+                b_ticket uuid))
+                WITH ORDINALITY AS t(public_id, room_id, a, b, shared, b_shared, languages, relaxed, a_seek, b_seek,
+                                     a_ticket, b_ticket, place)
            RETURNING id AS "id: TalkId""#,
         rows,
         &a_since,
@@ -145,6 +145,24 @@ pub(in crate::matching) async fn of_room(db: &PgPool, room: RoomId, visitor: Vis
     .await
 }
 
+/// Returns how a visitor's talk ended, and the visitor that ended it, by its room. `None` if it is
+/// open or the room is not a talk of the visitor's.
+pub(in crate::matching) async fn end_of_room(
+    db: &PgPool,
+    room: RoomId,
+    visitor: VisitorId,
+) -> Result<Option<(EndReason, Option<VisitorId>)>> {
+    let row = sqlx::query!(
+        r#"SELECT reason AS "reason!", ended_by AS "ended_by: VisitorId" FROM random_session
+           WHERE room_id = $1 AND $2 IN (a, b) AND ended_at IS NOT NULL AND reason IS NOT NULL"#,
+        room as RoomId,
+        visitor as VisitorId
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(row.map(|row| (EndReason::of_str(&row.reason), row.ended_by)))
+}
+
 /// Returns the open talk between two visitors. `None` if there is none.
 pub(in crate::matching) async fn open_between(db: &PgPool, one: VisitorId, other: VisitorId) -> Result<Option<TalkId>> {
     sqlx::query_scalar!(
@@ -196,7 +214,7 @@ pub(in crate::matching) struct TalkView {
 pub(in crate::matching) async fn views(db: &mut PgConnection, ids: &[TalkId]) -> Result<Vec<TalkView>> {
     let rows = sqlx::query!(
         r#"SELECT r.public_id, c.public_id AS room, r.a AS "a: VisitorId", r.b AS "b: VisitorId", r.shared,
-                  r.languages, r.relaxed, r.a_away_since, r.b_away_since, p.public_id AS a_id, p.name AS a_name,
+                  coalesce(r.b_shared, r.shared) AS "b_shared!", r.languages, r.relaxed, r.a_away_since, r.b_away_since, p.public_id AS a_id, p.name AS a_name,
                   p.color AS a_color, p.animal AS a_animal, q.public_id AS b_id, q.name AS b_name, q.color AS b_color,
                   q.animal AS b_animal
            FROM random_session r JOIN chat_room c ON c.id = r.room_id
@@ -212,7 +230,7 @@ pub(in crate::matching) async fn views(db: &mut PgConnection, ids: &[TalkId]) ->
         .map(|row| {
             let a = Own { id: row.a_id, name: row.a_name, color: row.a_color, animal: row.a_animal, slot: Slot::A };
             let b = Own { id: row.b_id, name: row.b_name, color: row.b_color, animal: row.b_animal, slot: Slot::B };
-            let found = |you: &Own, other: &Own| Pairing {
+            let found = |you: &Own, other: &Own, shared: &[String]| Pairing {
                 session: row.public_id,
                 room: row.room,
                 slot: you.slot,
@@ -223,13 +241,13 @@ pub(in crate::matching) async fn views(db: &mut PgConnection, ids: &[TalkId]) ->
                     animal: other.animal.clone(),
                 },
                 you: you.clone(),
-                shared: row.shared.clone(),
+                shared: shared.to_vec(),
                 languages: row.languages.clone(),
                 relaxed: row.relaxed,
             };
             TalkView {
-                a: (row.a, found(&a, &b)),
-                b: (row.b, found(&b, &a)),
+                a: (row.a, found(&a, &b, &row.shared)),
+                b: (row.b, found(&b, &a, &row.b_shared)),
                 a_away_since: row.a_away_since,
                 b_away_since: row.b_away_since,
             }

@@ -8,6 +8,8 @@ use crate::matching::{self, NewReport, TalkState};
 use crate::moderation::ReportReason;
 use crate::testing::{self, Node};
 
+const BLOCKS: &str = "SELECT count(*) FROM visitor_block";
+
 fn a_report(room: uuid::Uuid) -> NewReport {
     NewReport { room, reason: ReportReason::Harassment, seqs: vec![], note: Some("rude".to_owned()), block: false }
 }
@@ -78,7 +80,7 @@ async fn a_block_is_mutual_and_works_after_the_end() {
     assert_eq!(other.receives("partner").await["state"], "left");
     assert_eq!(other.receives("ended").await["reason"], "left", "as if the other side had left");
     matching::block(&node.app, &other.who, room, me).await.unwrap();
-    assert_eq!(count(&node, "SELECT count(*) FROM visitor_block").await, 1);
+    assert_eq!(count(&node, BLOCKS).await, 2, "each side has its own block");
     // A block while both visitors already wait.
     let (mut third, mut fourth) = (Client::new(&node).await, Client::new(&node).await);
     let (found, partner) = meet(&mut third, &mut fourth).await;
@@ -90,6 +92,40 @@ async fn a_block_is_mutual_and_works_after_the_end() {
     third.receives("ended").await;
     third.receives_nothing(2_200).await;
     assert_eq!(count(&node, OPEN).await, 0);
+}
+
+#[tokio::test]
+async fn a_block_can_be_taken_back_by_the_visitor_who_made_it() {
+    let node = testing::node().await;
+    let (mut one, mut other) = (Client::new(&node).await, Client::new(&node).await);
+    let (mine, theirs) = meet(&mut one, &mut other).await;
+    let room = id(&mine["room"]);
+    let (me, them) = (id(&mine["you"]["id"]), id(&theirs["you"]["id"]));
+    let stranger = Client::new(&node).await;
+    matching::block(&node.app, &one.who, room, them).await.unwrap();
+    assert_eq!(one.receives("ended").await["reason"], "block");
+    other.receives("partner").await;
+    other.receives("ended").await;
+    // Only the visitor who made a block can take it back.
+    assert!(matches!(matching::unblock(&node.app, &stranger.who, room, them).await, Err(Error::NotFound)));
+    assert!(matches!(matching::unblock(&node.app, &one.who, room, uuid::Uuid::new_v4()).await, Err(Error::NotFound)));
+    matching::unblock(&node.app, &other.who, room, me).await.unwrap();
+    assert_eq!(count(&node, BLOCKS).await, 1);
+    // Of two blocks one is enough.
+    matching::block(&node.app, &other.who, room, me).await.unwrap();
+    for _ in 0..2 {
+        matching::unblock(&node.app, &one.who, room, them).await.unwrap();
+    }
+    assert_eq!(count(&node, OPEN).await, 0, "the talk stays ended");
+    one.seek(&[], &["ko"]).await.unwrap();
+    other.seek(&[], &["ko"]).await.unwrap();
+    node.app.clock.advance(Duration::from_secs(60));
+    one.receives_nothing(2_500).await;
+    assert_eq!(count(&node, BLOCKS).await, 1);
+    // After the last one is taken back they meet, even while both wait already. The cooldown holds.
+    matching::unblock(&node.app, &other.who, room, me).await.unwrap();
+    assert_eq!(one.receives("found").await["relaxed"], true);
+    other.receives("found").await;
 }
 
 #[tokio::test]
@@ -178,7 +214,6 @@ async fn a_disconnected_side_has_half_a_minute_to_return() {
     node.app.clock.advance(Duration::from_secs(20));
     other.receives_nothing(1_300).await;
     node.app.clock.advance(Duration::from_secs(10));
-    assert_eq!(other.receives("partner").await["state"], "left");
     let ended = other.receives("ended").await;
     assert_eq!((&ended["reason"], ended.get("seeking")), (&serde_json::json!("lost"), None));
 }

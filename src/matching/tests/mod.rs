@@ -6,6 +6,7 @@ mod pairing;
 mod reports;
 mod seeks;
 mod verbs;
+mod waits;
 mod world;
 
 use std::collections::VecDeque;
@@ -30,9 +31,13 @@ fn start() -> OffsetDateTime {
     OffsetDateTime::UNIX_EPOCH + time::Duration::days(20_000)
 }
 
-fn seek(interests: &[&str], languages: &[&str], translate: bool) -> Seek {
+fn try_seek(interests: &[&str], languages: &[&str], translate: bool) -> Result<Seek> {
     let owned = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
-    Seek { interests: owned(interests), languages: owned(languages), translate }
+    Seek::new(owned(interests), owned(languages), translate)
+}
+
+fn seek(interests: &[&str], languages: &[&str], translate: bool) -> Seek {
+    try_seek(interests, languages, translate).unwrap()
 }
 
 fn ticket(visitor: i64, seek: Seek, waited_ms: i64) -> Ticket {

@@ -136,6 +136,9 @@ async fn evidence_has_its_bound_and_the_chosen_entries_come_first() {
     let seqs: Vec<i64> = evidence.as_array().unwrap().iter().map(|entry| entry["seq"].as_i64().unwrap()).collect();
     assert!(bytes <= 256 * 1024 + 1_024 && bytes > 200 * 1024, "{bytes}");
     assert_eq!(seqs[..2], [2, 3]);
+    let chosen = |entry: &Value| entry["chosen"].as_bool().unwrap();
+    let marked: Vec<bool> = evidence.as_array().unwrap().iter().map(chosen).collect();
+    assert!(marked[..2] == [true, true] && !marked[2..].contains(&true), "{marked:?}");
     assert_eq!(seqs.last(), Some(&60));
     assert!(seqs[2..].windows(2).all(|pair| pair[1] == pair[0] + 1), "the newest: {seqs:?}");
     talk.b.event("ended").await;

@@ -1,9 +1,10 @@
 //! The limits of a seek, and the events of an end.
+use serde_json::json;
 use uuid::Uuid;
 
-use super::{seek, start};
+use super::{seek, start, try_seek};
 use crate::ids::{RoomId, VisitorId};
-use crate::matching::model::{EndReason, TalkEvent};
+use crate::matching::model::{EndReason, Seek, TalkEvent};
 use crate::matching::reconcile::{Reconciliation, TicketState, reconcile};
 use crate::matching::talks::{Ending, Side, Talk, end_events, timeout_ending};
 use crate::realtime::NodeEvent;
@@ -11,28 +12,49 @@ use crate::rooms::Slot;
 
 #[test]
 fn seeks_are_tidied_and_checked() {
-    let tidy = seek(&["  Music ", "music", "Cafe\u{301}"], &["ko-KR", "KO-kr", "en"], true).checked().unwrap();
-    assert_eq!(tidy, seek(&["music", "café"], &["ko-KR", "en"], true));
-    assert_eq!(tidy.clone().checked().unwrap(), tidy, "a second check changes nothing");
+    let tidy = seek(&["  Music ", "music", "음악", "Cafe\u{301}"], &["ko-KR", "KO-kr", "en"], true);
+    assert_eq!(tidy, seek(&["Music", "Café"], &["ko-KR", "en"], true));
+    assert_eq!(tidy.topics(), ["music", "café"]);
     let long = "가".repeat(30);
-    assert!(seek(&[&long], &[], false).checked().is_ok());
+    assert!(try_seek(&[&long], &[], false).is_ok());
     let longer = "가".repeat(31);
     let tags: Vec<String> = (0..11).map(|n| format!("ko-{n:03}")).collect();
     let eleven: Vec<&str> = tags.iter().map(String::as_str).collect();
     for (bad, field) in [
-        (seek(&["1", "2", "3", "4", "5", "6"], &[], false), "interests"),
-        (seek(&[" "], &[], false), "interests"),
-        (seek(&[&longer], &[], false), "interests"),
-        (seek(&["a\u{7}b"], &[], false), "interests"),
-        (seek(&["a\u{202e}b"], &[], false), "interests"),
-        (seek(&["a\u{200b}b"], &[], false), "interests"),
-        (seek(&[], &["x"], false), "languages"),
-        (seek(&[], &["ko_KR"], false), "languages"),
-        (seek(&[], &eleven, false), "languages"),
+        (try_seek(&["1", "2", "3", "4", "5", "6"], &[], false), "interests"),
+        (try_seek(&[" "], &[], false), "interests"),
+        (try_seek(&[&longer], &[], false), "interests"),
+        (try_seek(&["a\u{7}b"], &[], false), "interests"),
+        (try_seek(&["a\u{202e}b"], &[], false), "interests"),
+        (try_seek(&["a\u{200b}b"], &[], false), "interests"),
+        (try_seek(&[], &["x"], false), "languages"),
+        (try_seek(&[], &["ko_KR"], false), "languages"),
+        (try_seek(&[], &eleven, false), "languages"),
     ] {
-        let why = bad.clone().checked().unwrap_err();
-        assert_eq!((why.code(), why.field()), ("bad_frame", Some(field)), "{bad:?}");
+        let why = bad.unwrap_err();
+        assert_eq!((why.code(), why.field()), ("bad_frame", Some(field)));
     }
+}
+
+#[test]
+fn each_side_shares_its_own_words() {
+    let (one, other) =
+        (seek(&["비 오는 날", "음악", "차"], &[], false), seek(&["Songs", "tea", "RAINY-DAYS"], &[], false));
+    assert_eq!(one.shared_with(&other), ["비 오는 날", "음악"]);
+    assert_eq!(other.shared_with(&one), ["Songs", "RAINY-DAYS"]);
+}
+
+#[test]
+fn a_stored_seek_keeps_its_topics_and_one_without_them_gets_them() {
+    let sought = seek(&["음악", "뜨개 바늘"], &["ko"], true);
+    let stored = serde_json::to_value(&sought).unwrap();
+    assert_eq!(
+        stored,
+        json!({"interests": ["음악", "뜨개 바늘"], "topics": ["music", "뜨개바늘"], "languages": ["ko"], "translate": true})
+    );
+    assert_eq!(serde_json::from_value::<Seek>(stored).unwrap(), sought);
+    let before = json!({"interests": ["음악", "뜨개 바늘"], "languages": ["ko"], "translate": true});
+    assert_eq!(serde_json::from_value::<Seek>(before).unwrap(), sought);
 }
 
 fn talk(a_node: Option<u128>, b_node: Option<u128>) -> Talk {

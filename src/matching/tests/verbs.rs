@@ -19,7 +19,8 @@ async fn two_strangers_meet_in_a_and_b() {
     assert_eq!((&mine["session"], &mine["room"]), (&theirs["session"], &theirs["room"]));
     let slots: HashSet<&str> = [&mine, &theirs].map(|found| found["slot"].as_str().unwrap()).into();
     assert_eq!(slots, HashSet::from(["A", "B"]));
-    assert_eq!((&mine["shared"], &mine["languages"]), (&serde_json::json!(["music"]), &serde_json::json!(["ko"])));
+    assert_eq!((&mine["shared"], &mine["languages"]), (&serde_json::json!(["Music"]), &serde_json::json!(["ko"])));
+    assert_eq!(theirs["shared"], serde_json::json!(["music"]), "each side reads its own word");
     assert_eq!(
         (&mine["partner"]["name"], &mine["partner"]["color"]),
         (&theirs["you"]["name"], &theirs["you"]["color"])

@@ -12,16 +12,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::limits::WRITE_DEADLINE;
 use super::membership::Membership;
 use super::model::{ChatRoom, Member, Payload};
 use super::{Answer, Post};
 use crate::app::App;
 use crate::db::CommitScheduler;
-use crate::error::{Error, Result};
+use crate::db::group_commit::{self, Queue, Sender};
+use crate::error::Result;
 use crate::http::{Bucket, Key};
 use crate::ids::{FenceVersion, RightsVersion, Seq};
 use authorization::DenyReason;
@@ -34,8 +35,6 @@ pub(super) use store::lock_heads;
 /// Writer shards on a node: one for each core within these bounds. More shards make smaller
 /// batches, which costs Postgres about a tenth more for each message.
 const SHARDS: RangeInclusive<usize> = 2..=4;
-/// Largest number of entries that wait for a shard. An entry beyond it is answered `unavailable`.
-const QUEUE_CAPACITY: usize = 4_096;
 /// How long a node counts as unable to write after Postgres has refused a write, unless a write
 /// commits. After that, one write is attempted.
 const REFUSED_FOR: Duration = Duration::from_secs(3);
@@ -54,20 +53,20 @@ pub(super) struct PendingEntry {
     pub reply_to: Option<Seq>,
     /// The keyed hash of the sender's address prefix.
     pub prefix: Vec<u8>,
-    pub requested_at: Instant,
+    pub deadline: Instant,
     pub answer: Answer,
 }
 
 /// The log's part of the node: the queues of the writer shards.
 pub(super) struct State {
-    shards: Vec<mpsc::Sender<PendingEntry>>,
+    shards: Vec<Sender<PendingEntry>>,
     /// When Postgres last refused a write: `None` since a write has committed.
     refused_at: Mutex<Option<Instant>>,
 }
 
 /// The receiving ends of the queues, for [`run`].
 pub(super) struct ShardQueues {
-    queues: Vec<mpsc::Receiver<PendingEntry>>,
+    queues: Vec<Queue<PendingEntry>>,
     scheduler: CommitScheduler,
 }
 
@@ -75,7 +74,7 @@ impl State {
     /// Creates the queues of a node. Half of its shards commit at a time.
     pub(super) fn new() -> (Self, ShardQueues) {
         let count = shards();
-        let (shards, queues) = (0..count).map(|_| mpsc::channel(QUEUE_CAPACITY)).unzip();
+        let (shards, queues) = (0..count).map(|_| group_commit::queue()).unzip();
         let queues = ShardQueues { queues, scheduler: CommitScheduler::new(count / 2) };
         (Self { shards, refused_at: Mutex::default() }, queues)
     }
@@ -96,7 +95,7 @@ impl State {
 
     fn submit(&self, entry: PendingEntry) -> Result<()> {
         let shard = usize::try_from(entry.room.id.0.unsigned_abs()).unwrap_or_default() % self.shards.len();
-        self.shards[shard].try_send(entry).map_err(|_| Error::Unavailable)
+        self.shards[shard].submit(entry)
     }
 }
 
@@ -148,7 +147,7 @@ pub(super) fn submit(app: &App, membership: Membership, post: Post, answer: Answ
         payload,
         reply_to: post.reply_to,
         prefix: post.prefix,
-        requested_at: post.requested_at,
+        deadline: post.requested_at + WRITE_DEADLINE,
         answer,
     })
 }

@@ -1,45 +1,34 @@
 //! A writer shard: one of a node's group-commit writers.
 //!
 //! The entries of a room always go through the same shard. Half of the shards commit at a time,
-//! while the others gather what arrives. Each commits what it has gathered in one transaction. No
-//! timer adds latency: an idle shard commits at once, a busy one in batches.
+//! while the others gather what arrives.
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::recent::{Committed, Parted, Recent, repeated};
-use super::{PendingEntry, QUEUE_CAPACITY, batch, store};
+use super::{PendingEntry, batch, store};
 use crate::app::App;
 use crate::clock::format_timestamp;
+use crate::db::group_commit::{
+    self, Attempts, MAX_BATCH_ROWS, MIN_TIME_LEFT, Queue, RETRY_DELAY, Verdict, Writer, WriterConnection,
+};
 use crate::db::{self, CommitScheduler};
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::ids::{RoomId, VisitorId};
 use crate::realtime::{Content, Entry, Publication, Topic};
-use crate::rooms::limits::WRITE_DEADLINE;
 use crate::rooms::model::{Message, RoomEvent};
 use crate::rooms::{Answer, Posted, delivery};
 
-/// Largest number of entries in one transaction.
-const MAX_BATCH_ROWS: usize = 500;
 /// Largest size of the payloads in one transaction. A single entry may be larger.
 const MAX_BATCH_BYTES: usize = 1024 * 1024;
-/// An entry with less time left than this is refused at once: a shard that is late keeps its time
-/// for the rest.
-const MIN_TIME_LEFT: Duration = Duration::from_millis(200);
-/// How long a batch waits before it tries again when Postgres cannot be reached, and how often the
-/// queue is checked meanwhile.
-const RETRY_DELAY: Duration = Duration::from_millis(100);
 /// How long a visitor whose repeats made a batch fail is written in batches of one.
 const ISOLATED_FOR: Duration = Duration::from_secs(60);
-/// How often a batch is repeated after a deadlock or a serialization failure.
-const MAX_RETRIES: usize = 5;
 /// Session settings of a shard's connection: no transaction can hang the others.
 pub(in crate::rooms) const SESSION: &[(&str, &str)] = &[
     ("idle_in_transaction_session_timeout", "2s"),
@@ -52,78 +41,48 @@ pub(in crate::rooms) const SESSION: &[(&str, &str)] = &[
 ];
 
 /// Starts a shard.
-pub(super) fn run(app: &App, queue: mpsc::Receiver<PendingEntry>, scheduler: CommitScheduler) {
-    let shard = WriterShard {
-        app: app.clone(),
-        queue,
-        waiting: Vec::new(),
-        scheduler,
-        turn: None,
-        connection: None,
-        recent: Recent::default(),
-        isolated: HashMap::new(),
-    };
-    // Kept outside of the task: the queue and the recent client ids survive a panic.
-    let shard = Arc::new(tokio::sync::Mutex::new(shard));
-    app.tasks.spawn_essential("rooms.writer", move || {
-        let shard = shard.clone();
-        async move { shard.lock().await.run().await }
-    });
+pub(super) fn run(app: &App, queue: Queue<PendingEntry>, scheduler: CommitScheduler) {
+    let connection = WriterConnection::new(&app.db, SESSION);
+    let shard = WriterShard { app: app.clone(), scheduler, recent: Recent::default(), isolated: HashMap::new() };
+    group_commit::spawn(&app.tasks, "rooms.writer", queue, connection, shard);
 }
 
 struct WriterShard {
     app: App,
-    queue: mpsc::Receiver<PendingEntry>,
-    /// Entries that were taken from the queue and are not in the current batch, in the order of
-    /// arrival.
-    waiting: Vec<PendingEntry>,
     scheduler: CommitScheduler,
-    /// The turn to commit, held from before the batch is gathered until Postgres has answered.
-    turn: Option<OwnedSemaphorePermit>,
-    connection: Option<PgConnection>,
     recent: Recent,
     /// Visitors whose entries are written in batches of one, and until when.
     isolated: HashMap<VisitorId, Instant>,
 }
 
-impl WriterShard {
-    async fn run(&mut self) {
-        let stopping = self.app.tasks.stopping.clone();
-        // After a panic a transaction may be unfinished on the connection.
-        (self.connection, self.turn) = (None, None);
-        loop {
-            let mut gathered = std::mem::take(&mut self.waiting);
-            if gathered.is_empty() {
-                tokio::select! {
-                    biased;
-                    count = self.queue.recv_many(&mut gathered, MAX_BATCH_ROWS) => if count == 0 { return },
-                    // The branch above comes first: queued entries are written before the shard
-                    // stops.
-                    () = stopping.cancelled() => break,
-                }
-            }
-            self.coalesce(&mut gathered).await;
-            self.take_turn().await;
-            if self.app.relay.has_others() {
-                self.scheduler.wait_for_interval().await;
-            }
-            while gathered.len() < MAX_BATCH_ROWS
-                && let Ok(entry) = self.queue.try_recv()
-            {
-                gathered.push(entry);
-            }
-            self.waiting = gathered.split_off(self.next_batch_len(&gathered));
-            self.process_batch(gathered).await;
-        }
-        if let Some(connection) = self.connection.take() {
-            let _ = tokio::time::timeout(Duration::from_secs(1), connection.close()).await;
-        }
-    }
+/// The turn to commit, held from before the batch is gathered until Postgres has answered.
+type Turn = Option<OwnedSemaphorePermit>;
 
+impl Writer for WriterShard {
+    type Request = PendingEntry;
+
+    async fn process(
+        &mut self,
+        queue: &mut Queue<PendingEntry>,
+        connection: &mut WriterConnection,
+        mut gathered: Vec<PendingEntry>,
+    ) {
+        self.coalesce(queue, &mut gathered).await;
+        let turn = self.scheduler.turn().await;
+        if self.app.relay.has_others() {
+            self.scheduler.wait_for_interval().await;
+        }
+        queue.take_more(&mut gathered);
+        queue.put_back(gathered.split_off(self.next_batch_len(&gathered)));
+        self.process_batch(queue, connection, turn, gathered).await;
+    }
+}
+
+impl WriterShard {
     /// Waits briefly for more entries if all that were gathered go to large rooms, whose sockets
     /// get several entries at a time anyway: a commit costs as much CPU as some hundred deliveries.
     /// An entry of any other room ends the wait.
-    async fn coalesce(&mut self, gathered: &mut Vec<PendingEntry>) {
+    async fn coalesce(&self, queue: &mut Queue<PendingEntry>, gathered: &mut Vec<PendingEntry>) {
         let (mut checked, mut enough, mut until) = (0, MAX_BATCH_ROWS, None);
         while checked < gathered.len() {
             for entry in &gathered[checked..] {
@@ -133,13 +92,7 @@ impl WriterShard {
             }
             checked = gathered.len();
             let Some(until) = until.filter(|_| checked < enough) else { return };
-            let _ = tokio::time::timeout_at(until, self.queue.recv_many(gathered, MAX_BATCH_ROWS - checked)).await;
-        }
-    }
-
-    async fn take_turn(&mut self) {
-        if self.turn.is_none() {
-            self.turn = self.scheduler.turn().await;
+            queue.wait_for_more(gathered, until).await;
         }
     }
 
@@ -161,17 +114,25 @@ impl WriterShard {
     }
 
     /// Answers every entry of a batch, whatever happens.
-    async fn process_batch(&mut self, batch: Vec<PendingEntry>) {
+    async fn process_batch(
+        &mut self,
+        queue: &mut Queue<PendingEntry>,
+        connection: &mut WriterConnection,
+        mut turn: Turn,
+        batch: Vec<PendingEntry>,
+    ) {
         let Parted { first: mut batch, repeats } = self.recent.answer_repeats(batch);
         // The entries of a room side by side: its sockets wake once for them, and their rows share
         // pages of the indexes.
         batch.sort_by_key(|entry| entry.room.id);
-        let (mut batch, mut deadline) = refuse_late(batch);
-        let mut retries = 0;
+        refuse_late(&mut batch);
+        let mut attempts = Attempts::default();
         while !batch.is_empty() {
-            self.take_turn().await;
-            let outcome = self.try_commit(&batch, deadline).await;
-            self.turn = None;
+            if turn.is_none() {
+                turn = self.scheduler.turn().await;
+            }
+            let outcome = self.try_commit(queue, connection, &batch).await;
+            drop(turn.take());
             let why = match outcome {
                 Ok(answers) => {
                     self.app.rooms.log.note_commit();
@@ -180,67 +141,62 @@ impl WriterShard {
                 }
                 Err(why) => why,
             };
-            if db::constraint(&why) == Some("message_client_id_key") && retries < MAX_RETRIES {
-                retries += 1;
-                batch = self.answer_stored(batch, deadline).await;
-            } else if db::is_retryable(&why) && retries < MAX_RETRIES && !faults::on(Fault::SerializationNotRepeated) {
-                retries += 1;
-            } else if db::is_unreachable(&why) {
-                // The outcome may be unknown: a client that repeats the entry gets the answer of
-                // what is stored.
-                self.connection = None;
-                if db::refuses_writes(&why) {
-                    self.app.rooms.log.note_refusal();
+            if db::constraint(&why) == Some("message_client_id_key") && attempts.repeat() {
+                batch = self.answer_stored(connection, batch).await;
+                continue;
+            }
+            match attempts.verdict(&why) {
+                Verdict::Repeat => {}
+                Verdict::Reconnect => {
+                    // A client that repeats a refused entry gets the answer of what is stored.
+                    if db::refuses_writes(&why) {
+                        self.app.rooms.log.note_refusal();
+                    }
+                    let refused = refuse_late(&mut batch);
+                    if refused > 0 {
+                        tracing::warn!(error.cause = %why, batch.rows = refused, "entries could not be written");
+                    }
+                    if !batch.is_empty() {
+                        tokio::time::sleep(RETRY_DELAY).await;
+                        refuse_late(queue.waiting());
+                    }
                 }
-                let rows = batch.len();
-                (batch, deadline) = refuse_late(batch);
-                if batch.len() < rows {
-                    tracing::warn!(error.cause = %why, batch.rows = rows - batch.len(), "entries could not be written");
+                Verdict::GiveUp if batch.len() > 1 && !faults::on(Fault::PoisonFailsTheBatch) => {
+                    // One of the entries cannot be stored. Each is written on its own, so that only
+                    // that one fails.
+                    tracing::error!(error.cause = %why, batch.rows = batch.len(), "a batch failed; writing its entries one by one");
+                    for entry in std::mem::take(&mut batch) {
+                        Box::pin(self.process_batch(queue, connection, None, vec![entry])).await;
+                    }
                 }
-                if !batch.is_empty() {
-                    tokio::time::sleep(RETRY_DELAY).await;
-                    drain_queue(&mut self.queue, &mut self.waiting);
+                Verdict::GiveUp => {
+                    for entry in std::mem::take(&mut batch) {
+                        (entry.answer)(Err(Error::internal(why.to_string())));
+                    }
                 }
-            } else if batch.len() > 1 && !faults::on(Fault::PoisonFailsTheBatch) {
-                // One of the entries cannot be stored. Each is written on its own, so that only
-                // that one fails.
-                tracing::error!(error.cause = %why, batch.rows = batch.len(), "a batch failed; writing its entries one by one");
-                self.connection = None;
-                for entry in std::mem::take(&mut batch) {
-                    Box::pin(self.process_batch(vec![entry])).await;
-                }
-            } else {
-                self.connection = None;
-                let cause = why.to_string();
-                refuse(std::mem::take(&mut batch), || Error::internal(cause.clone()));
             }
         }
-        self.turn = None;
         self.answer_repeats(repeats);
     }
 
     /// Tries one transaction. Entries that queue up behind one that hangs are answered when their
     /// own time is over.
     async fn try_commit(
-        &mut self,
+        &self,
+        queue: &mut Queue<PendingEntry>,
+        connection: &mut WriterConnection,
         batch: &[PendingEntry],
-        deadline: Instant,
-    ) -> std::result::Result<Vec<Result<Posted>>, sqlx::Error> {
-        let Self { app, connection, queue, waiting, .. } = self;
-        let mut writing = pin!(tokio::time::timeout_at(deadline, async {
-            let connection = match connection {
-                Some(connection) => connection,
-                empty => empty.insert(db::connect(&app.db, SESSION).await?),
-            };
-            batch::write(app, connection, batch, deadline).await
-        }));
+    ) -> Result<Vec<Result<Posted>>, sqlx::Error> {
+        let deadline = deadline(batch);
+        let write = async |connection: &mut _| batch::write(&self.app, connection, batch, deadline).await;
+        let mut writing = pin!(connection.attempt(deadline, write));
         loop {
             tokio::select! {
                 biased;
-                written = &mut writing => return written.unwrap_or(Err(sqlx::Error::PoolTimedOut)),
+                written = &mut writing => return written,
                 () = tokio::time::sleep(RETRY_DELAY) => {}
             }
-            drain_queue(queue, waiting);
+            refuse_late(queue.waiting());
         }
     }
 
@@ -297,17 +253,14 @@ impl WriterShard {
 
     /// Answers the repeats in a batch with what is stored, and returns the rest. Their senders are
     /// isolated for a while.
-    async fn answer_stored(&mut self, batch: Vec<PendingEntry>, deadline: Instant) -> Vec<PendingEntry> {
+    async fn answer_stored(
+        &mut self,
+        connection: &mut WriterConnection,
+        batch: Vec<PendingEntry>,
+    ) -> Vec<PendingEntry> {
         let (rooms, ids): (Vec<RoomId>, Vec<Uuid>) = batch.iter().map(|entry| (entry.room.id, entry.client_id)).unzip();
-        let lookup = async {
-            let connection = match &mut self.connection {
-                Some(connection) => connection,
-                empty => empty.insert(db::connect(&self.app.db, SESSION).await?),
-            };
-            store::stored(connection, &rooms, &ids).await
-        };
-        let Ok(Ok(stored)) = tokio::time::timeout_at(deadline, lookup).await else {
-            self.connection = None;
+        let lookup = async |connection: &mut _| store::stored(connection, &rooms, &ids).await;
+        let Ok(stored) = connection.attempt(deadline(&batch), lookup).await else {
             return batch; // `process_batch` tries again or gives up
         };
         let stored: HashMap<(RoomId, Uuid), _> =
@@ -349,29 +302,17 @@ fn deliver(app: &App, room: Option<RoomId>, entries: &mut Vec<Entry>, answered: 
     }
 }
 
-/// Refuses entries with too little time left. Returns the rest and the deadline of the oldest: no
-/// entry waits for others beyond its own time.
-fn refuse_late(batch: Vec<PendingEntry>) -> (Vec<PendingEntry>, Instant) {
-    let now = Instant::now();
-    let is_late = |entry: &PendingEntry| entry.requested_at + WRITE_DEADLINE < now + MIN_TIME_LEFT;
-    let (late, rest): (Vec<_>, Vec<_>) = batch.into_iter().partition(is_late);
-    refuse(late, || Error::Unavailable);
-    let deadline = rest.iter().map(|entry| entry.requested_at).min().unwrap_or(now) + WRITE_DEADLINE;
-    (rest, deadline)
+/// Returns the deadline of the oldest entry: none waits for others beyond its own time.
+fn deadline(batch: &[PendingEntry]) -> Instant {
+    group_commit::earliest(batch.iter().map(|entry| entry.deadline))
 }
 
-/// Takes entries from the queue, and refuses those with too little time left.
-fn drain_queue(queue: &mut mpsc::Receiver<PendingEntry>, waiting: &mut Vec<PendingEntry>) {
-    while waiting.len() < QUEUE_CAPACITY
-        && let Ok(entry) = queue.try_recv()
-    {
-        waiting.push(entry);
+/// Refuses the entries with too little time left, and returns how many: a shard that is late keeps
+/// its time for the rest.
+fn refuse_late(entries: &mut Vec<PendingEntry>) -> usize {
+    let (before, earliest) = (entries.len(), Instant::now() + MIN_TIME_LEFT);
+    for late in entries.extract_if(.., |entry| entry.deadline < earliest) {
+        (late.answer)(Err(Error::Unavailable));
     }
-    *waiting = refuse_late(std::mem::take(waiting)).0;
-}
-
-fn refuse(batch: Vec<PendingEntry>, why: impl Fn() -> Error) {
-    for entry in batch {
-        (entry.answer)(Err(why()));
-    }
+    before - entries.len()
 }

@@ -1,5 +1,4 @@
-//! Names: the same words as the server's, in the reader's language, and a shape that does not
-//! change.
+//! Names: the same words as the server's, in the reader's language, and a drawing for each animal.
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -7,7 +6,8 @@ import { setLocale } from '../i18n';
 import { en } from '../i18n/en';
 import { ko } from '../i18n/ko';
 import { COLORS } from '../wire/frames';
-import { aliasOf, shapeOf } from './alias';
+import { aliasOf } from './alias';
+import { drawingOf, ANIMALS, PLAIN } from './animals';
 
 describe('the words', () => {
   const isName = ([key]: [string, unknown]) => /^(color|animal)\./.test(key);
@@ -40,8 +40,29 @@ describe('a face', () => {
     expect(aliasOf({ name: 'Green Yak', color: 'pine', animal: 'yak' })).toBe('Green Yak');
   });
 
-  it('has the same shape in every language, and another one with another colour', () => {
-    expect(shapeOf(otter)).toBe(shapeOf({ ...otter, name: '초록 수달' }));
-    expect(shapeOf(otter)).not.toBe(shapeOf({ ...otter, color: 'plum' }));
+  it('has the drawing of its animal, and a plain tile without one', () => {
+    expect(drawingOf('otter')).toBe(ANIMALS.otter);
+    expect(drawingOf('yak')).toBe(PLAIN);
+    expect(drawingOf('constructor')).toBe(PLAIN);
+    expect(drawingOf(null)).toBe(PLAIN);
+  });
+});
+
+describe('the drawings', () => {
+  const named = Object.keys(ko).flatMap((key) => (key.startsWith('animal.') ? [key.slice('animal.'.length)] : []));
+
+  it('are one for each animal, all different', () => {
+    expect(Object.keys(ANIMALS).sort()).toEqual(named.sort());
+    expect(new Set(Object.values(ANIMALS).map((drawing) => JSON.stringify(drawing))).size).toBe(named.length);
+  });
+
+  it.each(Object.entries(ANIMALS))('stay inside the square: %s', (_, drawing) => {
+    for (const path of Object.values(drawing) as string[]) {
+      expect(path).toMatch(/^M[\d .MmLlHhVvCcSsAaZz-]*$/);
+      for (const [, x, y] of path.matchAll(/M(-?[\d.]+) (-?[\d.]+)/g)) {
+        expect(Math.min(Number(x), Number(y))).toBeGreaterThanOrEqual(0);
+        expect(Math.max(Number(x), Number(y))).toBeLessThanOrEqual(40);
+      }
+    }
   });
 });

@@ -1,22 +1,33 @@
 //! What a screen reader announces and what a notification shows while somebody chats.
 import { aliasOf } from '../accounts/alias';
 import { t } from '../i18n';
+import { alerts } from '../talk/alerts.svelte';
 import type { Talk } from '../talk/talk.svelte';
 import { announcer } from '../ui/announcer.svelte';
 import { notify } from '../ui/notify.svelte';
+import { playSoft } from '../ui/sound';
 import type { Face } from '../wire/frames';
 
 export const announcements = {
-  /** A partner was found. Also shown as a notification, if the person asked for one. */
+  /**
+   * A partner was found. While the page is hidden also a soft sound, and a notification if the
+   * person asked for one.
+   */
   matched(partner: Face): void {
     const sentence = t('seek.met', { name: aliasOf(partner) });
     announcer.announce(sentence);
-    notify.show(sentence);
+    notify.show(sentence, 'maju-found');
+    if (document.visibilityState !== 'visible') playSoft();
   },
 
-  /** A message of the partner arrived. */
+  /**
+   * A message of the partner arrived. While the page is hidden also a soft sound, and a notification
+   * if the person asked for one.
+   */
   message(talk: Talk, text: string): void {
-    announcer.announceMessage(aliasOf(talk.partner), text);
+    const name = aliasOf(talk.partner);
+    announcer.announceMessage(name, text);
+    alerts.message(name);
   },
 
   /** The partner lost the connection or is back. */
@@ -35,11 +46,13 @@ export const announcements = {
  */
 export function endSentence(talk: Talk): string {
   const name = aliasOf(talk.partner);
-  if (talk.reported) return talk.endedBy === 'report' && talk.blocked ? t('end.reported') : t('end.reported.only');
-  if (talk.blocked) return t('end.blocked');
+  if (talk.safety.reported)
+    return talk.endedBy === 'report' && talk.safety.blocked ? t('end.reported') : t('end.reported.only');
+  if (talk.safety.blocked) return t('end.blocked');
+  if (talk.safety.undone) return t('undo.done');
   if (talk.leftByMe) return t('end.by_me');
   if (talk.endedBy === 'left' || talk.endedBy === 'next') return t('end.left', { name });
-  if (talk.endedBy === 'lost') return t('end.lost', { name });
+  if (talk.endedBy === 'lost') return t('end.lost');
   if (talk.endedBy === 'moderator') return t('end.moderator');
   return t('end.over');
 }

@@ -38,9 +38,15 @@ export class Chat {
   constructor(options: SessionOptions) {
     this.session = new Session(options, {
       resume: () => [this.talk?.resumePoint ?? []].flat(),
+      // After a reload, the list of last talks knows of an open one before the first hello.
+      inTalk: () => (this.talk ? this.talk.state !== 'ended' : this.last.hasOpen()),
       hello: (ok) => this.#onHello(ok),
       event: (event) => this.#onEvent(event),
-      disconnected: () => this.talk?.disconnected(),
+      connected: () => this.seek.goOn(),
+      disconnected: () => {
+        this.talk?.disconnected();
+        this.seek.pause();
+      },
     });
     this.seek = new Seek({
       request: (type, fields) => this.session.socket.request(type, fields),
@@ -50,17 +56,39 @@ export class Chat {
     });
   }
 
-  /** Starts a search with the choices of the lobby. */
+  /** Starts a search with the choices of the lobby, and shows it. */
   async startSeeking(): Promise<void> {
     this.lobbyMessage = null;
-    await this.seek.start(this.choices.save());
+    const criteria = this.choices.save();
+    // The same search is under way: it is only shown again.
+    if (this.seek.active && JSON.stringify(criteria) === JSON.stringify(this.seek.criteria)) navigation.showSearch();
+    else await this.#search(criteria);
+  }
+
+  /** Ends the search and shows the lobby, unless an old talk is being read. */
+  async stopSeeking(): Promise<void> {
+    if (navigation.inSearch()) navigation.showLobby(true);
+    await this.seek.cancel();
+  }
+
+  /** The browser reports that the network went or came. */
+  networkChanged(online: boolean): void {
+    this.session.connection.onNetwork(online);
+    // A search goes on when the connection turns out to work.
+    if (!online) this.seek.pause();
+    this.session.socket.networkChanged();
+  }
+
+  #search(criteria: Criteria): Promise<void> {
+    navigation.showSearch();
+    return this.seek.start(criteria);
   }
 
   /** Leaves the talk and starts the next search in one step. */
   async next(): Promise<void> {
     const { talk } = this;
     const criteria = this.choices.criteria();
-    navigation.showLobby();
+    navigation.showSearch();
     if (!talk || talk.state === 'ended') return this.seek.start(criteria);
     this.last.markEnded(talk.session);
     this.seek.adopt(criteria);
@@ -110,7 +138,7 @@ export class Chat {
     const criteria = this.rulesPrompt?.criteria ?? null;
     this.rulesPrompt = null;
     this.talk?.rulesAccepted();
-    if (criteria) await this.seek.start(criteria);
+    if (criteria) await this.#search(criteria);
   }
 
   /** Closes the prompt for the rules. Nothing continues, and no text is lost. */
@@ -164,12 +192,16 @@ export class Chat {
 
   #onNoOpenTalk(ok: HelloOk): void {
     if (this.talk && this.talk.state !== 'ended') {
-      this.talk.end('gone');
+      const { room } = this.talk;
+      this.talk.end(ok.rooms.find((resumed) => resumed.room === room)?.ended ?? 'gone');
       // Messages sent before the end, while this page was disconnected, can still be read.
       void this.talk.load();
     }
     if (!ok.seeking) void this.seek.resume();
-    else if (!this.seek.active) this.seek.adopt(this.choices.criteria());
+    else if (!this.seek.active) {
+      this.seek.adopt(this.choices.criteria());
+      if (navigation.inLobby()) navigation.showSearch(true);
+    }
   }
 
   #onEvent(event: Event): void {
@@ -186,7 +218,7 @@ export class Chat {
   #seekAgain(): void {
     if (this.seek.active) return;
     this.seek.adopt(this.choices.criteria());
-    navigation.showLobby(true);
+    navigation.showSearch(true);
   }
 
   #onMatch(pairing: Pairing): void {
@@ -201,7 +233,8 @@ export class Chat {
     announcements.matched(pairing.partner);
     navigation.afterMatch(() => {
       if (this.seek.match?.session === pairing.session) this.seek.reset();
-      if (follow && this.talk === talk) navigation.showTalk(pairing.session);
+      // Back then leads from the talk to the lobby, not to a search that is over.
+      if (follow && this.talk === talk) navigation.showTalk(pairing.session, navigation.inSearch());
     });
   }
 

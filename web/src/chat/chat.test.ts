@@ -6,6 +6,7 @@ import { MATCH_ANIMATION_MS } from './navigation';
 import { setLocale } from '../i18n';
 import { deviceStore } from '../ui/storage';
 import { LastTalks } from '../talk/last.svelte';
+import { UNDO_MS } from '../talk/safety.svelte';
 import { LOBBY, router } from '../router.svelte';
 import type { Api } from '../wire/api';
 import { WireError } from '../wire/error';
@@ -60,6 +61,9 @@ beforeEach(async () => {
     acceptRules: vi.fn(async () => answer),
     setLocale: vi.fn(async () => answer),
     stats: vi.fn(async () => ({ items: [], next: null })),
+    topics: vi.fn(async () => ({ items: [], next: null })),
+    together: vi.fn(async () => ({ waiting: null })),
+    waits: vi.fn(async () => ({ hours: [], busiest: null, days: 7 })),
     messages: vi.fn(async () => ({ items: stored.slice(-50), next: null })),
     log: vi.fn(async (_room: string, { after }: { after: number }) => ({
       items: stored.filter((one) => one.seq > after).slice(0, 100),
@@ -109,7 +113,7 @@ describe('a match', () => {
   it('continues the search if the partner never joined and the server put the visitor back in the queue', async () => {
     await startTalk();
     await server().event({ type: 'ended', session: 's1', reason: 'lost', seeking: { ticket: 't2' } });
-    expect(router.route.name).toBe('lobby');
+    expect(router.route.name).toBe('search');
     expect(chat.seek.phase).toBe('looking');
     expect(server().frames('seek')).toHaveLength(1);
   });
@@ -216,7 +220,7 @@ describe('the end', () => {
   it('by Next starts the next search in one step and does not say that the partner left', async () => {
     await startTalk();
     void chat.next();
-    expect(router.route.name).toBe('lobby');
+    expect(router.route.name).toBe('search');
     await server().event({ type: 'ended', session: 's1', reason: 'next' });
     await server().answer('next', { ticket: 't2' });
     expect(server().frames('next')[0]).toMatchObject({ session: 's1', seek: true });
@@ -232,16 +236,16 @@ describe('the end', () => {
     expect(server().frames('next')[0]).toMatchObject({ session: 's1', seek: true });
     expect(server().frames('join')).toHaveLength(0);
     await server().answer('next', { ticket: 't2' });
-    expect([router.route.name, chat.seek.phase]).toEqual(['lobby', 'looking']);
+    expect([router.route.name, chat.seek.phase]).toEqual(['search', 'looking']);
   });
 
   it.each([
     ['left', 'Green Otter left the chat'],
     ['next', 'Green Otter left the chat'],
-    ['lost', "Green Otter didn't come back, so the talk has ended"],
+    ['lost', "The connection didn't come back, so the chat has ended"],
     ['report', 'Green Otter left the chat'],
     ['block', 'Green Otter left the chat'],
-    ['moderator', 'A moderator ended the talk'],
+    ['moderator', 'A moderator ended the chat'],
   ] as const)('by %s shows: %s', async (reason, words) => {
     await startTalk();
     await server().event({ type: 'ended', session: 's1', reason });
@@ -256,23 +260,52 @@ describe('the end', () => {
     expect([router.route.name, chat.talk?.state, chat.seek.phase]).toEqual(['talk', 'ended', 'idle']);
   });
 
-  it('by a report with a block shows thanks and both effects', async () => {
+  it('by a report shows thanks and both effects', async () => {
     await startTalk();
-    const done = chat.talk?.report({ reason: 'spam', seqs: [], block: true });
+    const done = chat.talk?.safety.report({ reason: 'spam', seqs: [], block: true });
     await server().event({ type: 'ended', session: 's1', reason: 'report' });
     await server().answer('report', { report: 'x' });
     await done;
-    expect(chat.talk && endSentence(chat.talk)).toBe("Thanks. The chat has ended and you won't meet them again.");
-    expect(chat.talk?.blocked).toBe(true);
+    expect(chat.talk && endSentence(chat.talk)).toMatch(/^Report received. The chat has ended/);
+    expect(chat.talk?.safety.blocked).toBe(true);
   });
 
   it('by a block works before the partner has written, with their id of the room', async () => {
     await startTalk();
-    void chat.talk?.block();
+    void chat.talk?.safety.block();
     expect(server().frames('block')[0]).toMatchObject({ room: 'r1', sender: 'them' });
     await server().event({ type: 'ended', session: 's1', reason: 'block' });
     await server().answer('block', {});
-    expect(chat.talk && endSentence(chat.talk)).toBe("Blocked. You won't meet this person again.");
+    expect(chat.talk && endSentence(chat.talk)).toBe("Blocked. We won't pair you again in this browser.");
+  });
+
+  it('by a block can be undone for ten seconds, and the talk stays ended', async () => {
+    await startTalk();
+    void chat.talk?.safety.block();
+    await server().answer('block', {});
+    expect(chat.talk?.safety.undoUntil).toBe(Date.now() + UNDO_MS);
+    void chat.talk?.safety.undoBlock();
+    expect(server().frames('block')[1]).toMatchObject({ room: 'r1', sender: 'them', on: false });
+    void chat.talk?.safety.undoBlock(); // a second press
+    await server().answer('block', {});
+    expect(server().frames('block')).toHaveLength(2);
+    expect([chat.talk?.state, chat.talk?.safety.blocked, chat.talk?.safety.undoUntil]).toEqual(['ended', false, null]);
+    expect(chat.last.ownActions('s1')).toEqual({ reported: false, blocked: false });
+    expect(chat.talk && endSentence(chat.talk)).toMatch(/unblocked/);
+  });
+
+  it('by a block stays blocked if the server refuses to undo it, which can be tried again', async () => {
+    await startTalk();
+    void chat.talk?.safety.block();
+    await server().answer('block', {});
+    void chat.talk?.safety.undoBlock();
+    await server().refuse('block', 'rate_limited');
+    const safety = chat.talk?.safety;
+    expect([safety?.blocked, safety?.undone, safety?.undoFailed]).toEqual([true, false, true]);
+    expect(chat.last.ownActions('s1').blocked).toBe(true);
+    void safety?.undoBlock();
+    await server().answer('block', {});
+    expect([safety?.blocked, safety?.undoFailed]).toEqual([false, false]);
   });
 
   it('by an own report or block in another tab is known here and after a reload', async () => {
@@ -280,29 +313,29 @@ describe('the end', () => {
     // As the other tab writes it.
     new LastTalks(deviceStore).recordActions('s1', { reported: true, blocked: true });
     await server().event({ type: 'ended', session: 's1', reason: 'report' });
-    expect(chat.talk && endSentence(chat.talk)).toBe("Thanks. The chat has ended and you won't meet them again.");
+    expect(chat.talk && endSentence(chat.talk)).toMatch(/^Report received. The chat has ended/);
     const known = chat.last.find('s1');
     const read = known && chat.archivedTalk(known);
-    expect([read?.reported, read?.blocked]).toEqual([true, true]);
+    expect([read?.safety.reported, read?.safety.blocked]).toEqual([true, true]);
   });
 
   it('does not follow a refused block, which is shown until the next attempt', async () => {
     await startTalk();
-    void chat.talk?.block().catch(() => undefined);
+    void chat.talk?.safety.block().catch(() => undefined);
     await server().refuse('block', 'rate_limited');
-    expect([chat.talk?.state, chat.talk?.blocked, chat.talk?.blockFailed]).toEqual(['open', false, true]);
-    void chat.talk?.block();
-    expect(chat.talk?.blockFailed).toBe(false);
+    expect([chat.talk?.state, chat.talk?.safety.blocked, chat.talk?.safety.blockFailed]).toEqual(['open', false, true]);
+    void chat.talk?.safety.block();
+    expect(chat.talk?.safety.blockFailed).toBe(false);
     await server().answer('block', {});
-    expect([chat.talk?.state, chat.talk?.blocked]).toEqual(['ended', true]);
+    expect([chat.talk?.state, chat.talk?.safety.blocked]).toEqual(['ended', true]);
   });
 
   it('does not follow a failed report', async () => {
     await startTalk();
-    const done = expect(chat.talk?.report({ reason: 'spam', seqs: [], block: true })).rejects.toThrow();
+    const done = expect(chat.talk?.safety.report({ reason: 'spam', seqs: [], block: true })).rejects.toThrow();
     await server().refuse('report', 'rate_limited');
     await done;
-    expect([chat.talk?.state, chat.talk?.reported]).toEqual(['open', false]);
+    expect([chat.talk?.state, chat.talk?.safety.reported]).toEqual(['open', false]);
     expect(chat.last.ownActions('s1')).toEqual({ reported: false, blocked: false });
   });
 

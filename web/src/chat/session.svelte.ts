@@ -17,8 +17,12 @@ export interface SessionOptions {
 export interface SessionListener {
   /** The rooms to resume, read at each hello. */
   resume(): ResumePoint[];
+  /** Returns `true` while a talk is open, or may be. */
+  inTalk(): boolean;
   hello(ok: HelloOk): void;
   event(event: Event): void;
+  /** The connection works, at first or again. */
+  connected(): void;
   disconnected(): void;
 }
 
@@ -57,8 +61,10 @@ export class Session {
       url: options.url,
       prepare: () => this.visitor.load(),
       resume: () => listener.resume(),
+      inTalk: () => listener.inTalk(),
       listener: {
         status: (status) => this.#onStatus(status),
+        silence: () => this.connection.onSilence(),
         hello: (ok) => this.#onHello(ok),
         event: (event) => this.#onEvent(event),
       },
@@ -94,6 +100,7 @@ export class Session {
     this.connection.onStatus(status);
     if (this.stop) this.needsCookies = this.stop.code === COOKIES_NEEDED;
     if (status === 'stopped' && this.stop?.code === CLOSE.UNSUPPORTED_VERSION) this.outdated = true;
+    if (status === 'open') this.#listener.connected();
     if (status === 'waiting' || status === 'stopped') this.#listener.disconnected();
   }
 

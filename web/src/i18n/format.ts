@@ -1,8 +1,10 @@
 //! Fills the sentences of a dictionary: {name}, {interest:을/를}, and the plural form of a number.
 import { josa, type Josa } from './josa';
 
-/** A sentence, or its plural forms by the number `n`. */
-export type Entry = string | Readonly<{ one?: string; other: string }>;
+/**
+ * A sentence, or its plural forms by the number `n`. `zero` is for exactly 0, in every language.
+ */
+export type Entry = string | Readonly<{ zero?: string; one?: string; other: string }>;
 
 type Name<S extends string> = S extends `${infer Bare}:${string}` ? Bare : S;
 type Names<S extends string> = S extends `${string}{${infer Inside}}${infer Rest}` ? Name<Inside> | Names<Rest> : never;
@@ -48,6 +50,7 @@ export function format(entry: Entry, locale: string, values: Values = {}): strin
 
 function pick(entry: Entry, locale: string, values: Values): string {
   if (typeof entry === 'string') return entry;
+  if (Number(values.n) === 0 && entry.zero !== undefined) return entry.zero;
   const rules = cached(plurals, locale, () => new Intl.PluralRules(locale));
   const form = rules.select(Number(values.n ?? 0));
   return (form === 'one' ? entry.one : undefined) ?? entry.other;

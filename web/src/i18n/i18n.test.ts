@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { firstLocale, list, setLocale, t } from '.';
 import { en } from './en';
-import { format, placeholdersOf } from './format';
+import { format, placeholdersOf, type Entry } from './format';
 import { josa } from './josa';
 import { ko } from './ko';
 
@@ -17,6 +17,16 @@ describe('the dictionaries', () => {
     for (const entry of [ko[key], en[key]]) {
       for (const form of typeof entry === 'string' ? [entry] : Object.values(entry)) expect(form.trim()).not.toBe('');
     }
+  });
+
+  it('use one word for one thing: 메시지, chat', () => {
+    const formsOf = (entry: Entry) => (typeof entry === 'string' ? [entry] : Object.values(entry));
+    const retired = (language: Record<string, Entry>, words: RegExp) =>
+      keys.flatMap((key) => formsOf(language[key] ?? '').filter((form) => words.test(form)));
+    // 글 alone for a message, as in 새 글, 최근 글, 지운 글이에요. 글자, 글쓰기 and 한글 are other words.
+    expect(retired(ko, /(?<!한)글(?!자|쓰기)/)).toEqual([]);
+    expect(retired(ko, /더하기|더했어요|자주 묻는 말|손님/)).toEqual([]);
+    expect(retired(en, /\b(talk(s|ed|ing)?|guests?)\b/i)).toEqual([]);
   });
 
   it('have no unused key', () => {
@@ -53,6 +63,17 @@ describe('filling', () => {
     expect(t('typing', { name: 'סתיו' })).toBe('\u2068סתיו\u2069 님이 입력하고 있어요');
     expect(t('seek.widened.why', { interest: 'می‌خواهم' })).toMatch(/^\u2068می‌خواهم\u2069[을를] /);
     expect(list(['שלום', 'jazz'])).toBe('\u2068שלום\u2069, jazz');
+  });
+
+  it('has a form of its own for nothing left', () => {
+    setLocale('en');
+    expect([0, 1, 2].map((n) => t('compose.left', { n }))).toEqual([
+      "That's the limit",
+      '1 character left',
+      '2 characters left',
+    ]);
+    setLocale('ko');
+    expect([0, 1].map((n) => t('compose.left', { n }))).toEqual(['더 쓸 수 없어요', '1자 더 쓸 수 있어요']);
   });
 
   it('leaves unknown placeholders and does not fill a value twice', () => {

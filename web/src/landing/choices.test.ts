@@ -37,6 +37,15 @@ describe('keepChoices', () => {
     expect([cookies.get('maju_theme'), document.documentElement.dataset.theme]).toEqual(['dark', 'dark']);
   });
 
+  it('shows a theme that was chosen on another page meanwhile', () => {
+    keepChoices();
+    cookies.set('maju_theme', 'dark');
+    window.dispatchEvent(new Event('pageshow'));
+    const shown = document.querySelector<HTMLInputElement>('.theme :checked')?.value;
+    const bars = [...document.querySelectorAll<HTMLMetaElement>('meta[name=theme-color]')].map((meta) => meta.content);
+    expect([shown, document.documentElement.dataset.theme, ...bars]).toEqual(['dark', 'dark', '#14130f']);
+  });
+
   it('stores a language whose link was followed', () => {
     keepChoices();
     press('other');

@@ -1,14 +1,28 @@
 //! Stores the choices of theme and language on the landing page. Before a choice the page sets no
 //! cookie.
+import { colorBars } from '../ui/bars';
 import { cookies } from '../ui/cookies';
 
 export function keepChoices(page: Document = document): void {
   const root = page.documentElement;
 
+  const show = (theme: string): void => {
+    root.dataset.theme = theme;
+    colorBars(theme, page);
+  };
+
   page.querySelector('.theme')?.addEventListener('change', (event) => {
     const { value } = event.target as HTMLInputElement;
-    root.dataset.theme = value;
+    show(value);
     cookies.set('maju_theme', value);
+  });
+
+  // A page that comes back from the browser's memory, or from a cache, has the theme of that time.
+  page.defaultView?.addEventListener('pageshow', () => {
+    const chosen = page.querySelector<HTMLInputElement>(`.theme [value='${cookies.get('maju_theme') ?? 'auto'}']`);
+    if (!chosen) return;
+    chosen.checked = true;
+    show(chosen.value);
   });
 
   page.addEventListener('click', (event) => {

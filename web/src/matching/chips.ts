@@ -13,8 +13,11 @@ export function tidy(raw: string): string {
     .replace(/^[\s#,，、]+|[\s,，、]+$/gu, '');
 }
 
-/** Adds a chip. One that is already there, in upper or lower case, is not added again. */
-export function addChip(chips: readonly string[], raw: string, max: number): Added {
+type KeyOf = (word: string) => string;
+const lowerCase: KeyOf = (word) => word.toLocaleLowerCase();
+
+/** Adds a chip. One with the same key as a chip that is already there is not added again. */
+export function addChip(chips: readonly string[], raw: string, max: number, keyOf: KeyOf = lowerCase): Added {
   const chip = tidy(raw);
   const same = [...chips];
   if (chip === '') return { chips: same, added: null, refused: 'empty' };
@@ -22,7 +25,7 @@ export function addChip(chips: readonly string[], raw: string, max: number): Add
   if (flaw !== null) return { chips: same, added: null, refused: flaw };
   if ([...chip.toLowerCase().normalize('NFC')].length > MAX_INTEREST_CHARS)
     return { chips: same, added: null, refused: 'long' };
-  if (chips.some((known) => known.toLowerCase() === chip.toLowerCase())) {
+  if (chips.some((known) => keyOf(known) === keyOf(chip))) {
     return { chips: same, added: null, refused: null };
   }
   if (chips.length >= max) return { chips: same, added: null, refused: 'full' };
@@ -37,15 +40,23 @@ export function splitTyped(text: string): { done: string[]; rest: string } {
 }
 
 /**
- * Returns ideas that begin with the typed text, then ideas that contain it. Chosen ones are left
- * out.
+ * Returns ideas that begin with the typed text, then ideas that contain it, under any of their
+ * names. Chosen ones are left out.
  */
-export function suggest(ideas: readonly string[], chips: readonly string[], typed: string, max: number): string[] {
+export function suggest(
+  ideas: readonly string[],
+  chips: readonly string[],
+  typed: string,
+  max: number,
+  keyOf: KeyOf = lowerCase,
+  otherNames: (idea: string) => readonly string[] = () => [],
+): string[] {
   const wanted = tidy(typed).toLocaleLowerCase();
-  const chosen = new Set(chips.map((chip) => chip.toLocaleLowerCase()));
-  const free = ideas.filter((idea) => !chosen.has(idea.toLocaleLowerCase()));
+  const chosen = new Set(chips.map(keyOf));
+  const free = ideas.filter((idea) => !chosen.has(keyOf(idea)));
   if (wanted === '') return free.slice(0, max);
-  const begins = free.filter((idea) => idea.toLocaleLowerCase().startsWith(wanted));
-  const contains = free.filter((idea) => !begins.includes(idea) && idea.toLocaleLowerCase().includes(wanted));
+  const names = (idea: string) => [idea, ...otherNames(idea)].map(lowerCase);
+  const begins = free.filter((idea) => names(idea).some((name) => name.startsWith(wanted)));
+  const contains = free.filter((idea) => !begins.includes(idea) && names(idea).some((name) => name.includes(wanted)));
   return [...begins, ...contains].slice(0, max);
 }

@@ -17,7 +17,6 @@ const KEY = 'maju.choices';
 export class Choices {
   interests = $state<string[]>([]);
   languages = $state<string[]>([]);
-  translate = $state(false);
   /** The device has choices of an earlier visit. */
   saved = $state(false);
   readonly #store: KeyValueStore;
@@ -28,14 +27,20 @@ export class Choices {
     const languages = strings(stored?.languages).filter((tag) => LANGUAGES.some((language) => language.tag === tag));
     this.interests = strings(stored?.interests).slice(0, MAX_INTERESTS);
     this.languages = languages.length > 0 ? languages : [locale];
-    this.translate = stored?.translate === true;
     this.saved = stored !== null;
+  }
+
+  setInterests(interests: string[]): void {
+    this.interests = interests;
+    this.save();
   }
 
   toggle(tag: string): void {
     this.languages = this.languages.includes(tag)
       ? this.languages.filter((known) => known !== tag)
       : [...this.languages, tag];
+    // Without a language there is no search, so the last choice stays for the next visit.
+    if (this.languages.length > 0) this.save();
   }
 
   /** Stores the choices and returns them as the criteria of a seek. */
@@ -47,7 +52,8 @@ export class Choices {
   }
 
   criteria(): Fields<'seek'> {
-    return { interests: [...this.interests], languages: [...this.languages], translate: this.translate };
+    // The server has no translator yet, so nobody is asked whether they want one.
+    return { interests: [...this.interests], languages: [...this.languages], translate: false };
   }
 
   /**

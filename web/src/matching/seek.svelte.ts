@@ -1,4 +1,5 @@
 //! The search for a partner: asking, looking, widened, quiet, cooling down, matched.
+import { SETTLE_MS } from '../ui/settled';
 import { codeOf, WireError } from '../wire/error';
 import type { Fields, Pairing } from '../wire/frames';
 import type { Socket } from '../wire/socket';
@@ -23,8 +24,13 @@ export interface SeekDeps {
 
 export class Seek {
   phase = $state<Phase>('idle');
-  /** When the search started, in milliseconds since the epoch. Reconnects do not change it. */
+  /**
+   * When the search started, in milliseconds since the epoch, moved forward by the time without a
+   * connection.
+   */
   since = $state(0);
+  /** Since when there is no connection, in milliseconds since the epoch, or `null`. */
+  pausedAt = $state<number | null>(null);
   cooldownUntil = $state(0);
   cooldownMs = $state(0);
   waiting = $state<number | null>(null);
@@ -40,6 +46,7 @@ export class Seek {
   readonly active = $derived(this.phase !== 'idle' && this.phase !== 'matched');
   readonly #deps: SeekDeps;
   #timers: ReturnType<typeof setTimeout>[] = [];
+  #cancelledAt = -Infinity;
   /** Rises with each change, so that a late answer to an earlier search is ignored. */
   #generation = 0;
 
@@ -66,6 +73,7 @@ export class Seek {
   }
 
   async cancel(): Promise<void> {
+    this.#cancelledAt = performance.now();
     const requested = this.phase !== 'cooling';
     this.#setPhase('idle');
     if (!requested) return;
@@ -74,6 +82,31 @@ export class Seek {
     } catch {
       // Disconnected: the server drops the ticket of a closed socket.
     }
+  }
+
+  /** Returns `true` if the search was cancelled so short ago that a press may be meant for that. */
+  get justCancelled(): boolean {
+    return performance.now() - this.#cancelledAt < SETTLE_MS;
+  }
+
+  /** Stops the clock: there is no connection, so nobody can be found. */
+  pause(): void {
+    if (!this.active || this.phase === 'cooling' || this.pausedAt !== null) return;
+    this.#clearTimers();
+    this.pausedAt = Date.now();
+  }
+
+  /** The clock goes on where it stopped. */
+  goOn(): void {
+    if (this.pausedAt === null) return;
+    this.since += Date.now() - this.pausedAt;
+    this.pausedAt = null;
+    if (this.phase === 'looking' || this.phase === 'widened') this.#look();
+  }
+
+  /** Returns how long the search has lasted, in milliseconds, without the time it was paused. */
+  elapsedMs(now: number): number {
+    return (this.pausedAt ?? now) - this.since;
   }
 
   /** A partner was found. */
@@ -122,10 +155,11 @@ export class Seek {
   }
 
   #look(): void {
-    this.phase = 'looking';
     const elapsedMs = Date.now() - this.since;
+    if (this.phase === 'asking') this.phase = 'looking';
     // Without interests there is nothing to widen.
-    if (this.criteria.interests.length > 0) this.#after(WIDEN_AFTER_MS - elapsedMs, () => (this.phase = 'widened'));
+    if (this.criteria.interests.length > 0 && this.phase === 'looking')
+      this.#after(WIDEN_AFTER_MS - elapsedMs, () => (this.phase = 'widened'));
     this.#after(QUIET_AFTER_MS - elapsedMs, () => (this.phase = 'quiet'));
   }
 
@@ -133,6 +167,7 @@ export class Seek {
     const code = codeOf(error);
     // No answer: the next hello shows whether the server has the search, and `resume` asks again if
     // not.
+    if (code === 'disconnected') this.pause();
     if (code === 'disconnected' || code === 'timeout' || code === 'session_ended') return;
     const retryAfterMs = error instanceof WireError ? error.retryAfterMs : null;
     if (code === 'rate_limited') return this.coolDown(this.criteria, retryAfterMs);
@@ -146,12 +181,17 @@ export class Seek {
 
   #setPhase(phase: Phase): void {
     this.#generation++;
-    for (const timer of this.#timers) clearTimeout(timer);
-    this.#timers = [];
+    this.#clearTimers();
+    this.pausedAt = null;
     this.phase = phase;
     this.match = null;
     this.clearError();
     this.waiting = null;
+  }
+
+  #clearTimers(): void {
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers = [];
   }
 
   #after(ms: number, then: () => void): void {

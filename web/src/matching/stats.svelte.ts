@@ -1,6 +1,7 @@
 //! The numbers of the site, read at an interval while the page is visible. An unknown number is not
 //! shown.
 import type { Api, Stat } from '../wire/api';
+import { MIN_PEOPLE_SHOWN } from '../wire/limits';
 
 const READ_INTERVAL_MS = 30_000;
 
@@ -36,9 +37,18 @@ export class Stats {
   }
 }
 
-/** Returns the numbers that are known and above zero. */
+/** Returns the numbers that are known and worth showing. */
 function known(stats: readonly Stat[]): ReadonlyMap<string, number> {
   const numbers = new Map<string, number>();
-  for (const { key, value } of stats) if (value !== null && value > 0) numbers.set(key, value);
+  for (const { key, value } of stats) {
+    // The server counts everybody with a connection, and so the reader of this page.
+    const others = key === 'online' && value !== null ? value - 1 : value;
+    if (others !== null && others >= smallestShown(key)) numbers.set(key, others);
+  }
   return numbers;
+}
+
+/** A handful of people is not shown, as on the landing page. */
+function smallestShown(key: string): number {
+  return key === 'online' || key === 'waiting' ? MIN_PEOPLE_SHOWN : 1;
 }

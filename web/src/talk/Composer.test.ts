@@ -5,6 +5,7 @@ import userEvent from '@testing-library/user-event';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { setLocale } from '../i18n';
 import Composer from './Composer.svelte';
+import { drafts } from './drafts';
 import type { Talk } from './talk.svelte';
 
 const send = vi.fn<(text: string) => void>();
@@ -40,8 +41,8 @@ afterEach(() => {
 });
 
 function show(limit = 2000) {
-  render(Composer, { talk, limit, onup, onsent });
-  return { field: screen.getByRole<HTMLTextAreaElement>('textbox'), user: userEvent.setup() };
+  const { component } = render(Composer, { talk, limit, onup, onsent });
+  return { component, field: screen.getByRole<HTMLTextAreaElement>('textbox'), user: userEvent.setup() };
 }
 
 describe('the composer', () => {
@@ -95,6 +96,8 @@ describe('the composer', () => {
     expect(screen.queryByText(/characters left/)).toBeNull();
     await user.paste('😀');
     expect(screen.getByText('200 characters left')).toBeTruthy();
+    await user.paste('가'.repeat(200));
+    expect(screen.getByText("That's the limit")).toBeTruthy();
   });
 
   it('refuses a text that is too long and keeps it', async () => {
@@ -123,11 +126,11 @@ describe('the composer', () => {
     await user.paste('\u3164\u200b');
     await user.keyboard('{Enter}');
     expect(send).not.toHaveBeenCalled();
-    expect(screen.getByText('Write at least one character that can be seen.')).toBeTruthy();
+    expect(screen.getByText('Write at least one visible character.')).toBeTruthy();
     expect(field.getAttribute('aria-invalid')).toBe('true');
     await user.type(field, 'hi{Enter}');
     expect(send).toHaveBeenCalledOnce();
-    expect(screen.queryByText('Write at least one character that can be seen.')).toBeNull();
+    expect(screen.queryByText('Write at least one visible character.')).toBeNull();
   });
 
   it('puts a message that the server refused back into the field, with the reason', async () => {
@@ -165,5 +168,32 @@ describe('the composer', () => {
     expect(notifyTyping).toHaveBeenCalledOnce();
     await user.type(field, '{Backspace}');
     expect(notifyTyping).toHaveBeenCalledOnce();
+  });
+
+  it('keeps the unfinished message of a talk that ended, and begins with a carried one', async () => {
+    const { field, user } = show();
+    await user.type(field, 'half a sentence');
+    talk.state = 'ended';
+    cleanup();
+    talk.state = 'open';
+    expect(drafts.get('r')).toBe('half a sentence');
+    drafts.set('r', '');
+    drafts.set('before', 'from the talk before');
+    drafts.carry('before');
+    expect(show().field.value).toBe('from the talk before');
+    cleanup();
+    expect(show().field.value).toBe('from the talk before'); // after a reload
+  });
+
+  it('takes a first sentence, replaces it by another, and loses nothing that was written', async () => {
+    const { component, field, user } = show();
+    component.offer('Is it raining?');
+    expect(field.value).toBe('Is it raining?');
+    component.offer('How was your day?');
+    expect(field.value).toBe('How was your day?');
+    await user.type(field, ' Mine was long.');
+    component.offer('Is it raining?');
+    expect(field.value).toBe('How was your day? Mine was long. Is it raining?');
+    expect(document.activeElement).toBe(field);
   });
 });

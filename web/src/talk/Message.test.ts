@@ -9,6 +9,9 @@ import type { Talk } from './talk.svelte';
 
 const sending = { retry: vi.fn(), discard: vi.fn() };
 const rewrite = vi.fn();
+const onlink = vi.fn();
+const oncopy = vi.fn();
+const onmenu = vi.fn();
 const onfold = vi.fn((row: Row) => (row.unfolded = !row.unfolded));
 const talk = {
   partner: { id: 'p', name: 'x', color: 'pine', animal: 'otter' },
@@ -32,6 +35,9 @@ function show(fields: Partial<Row>, mine = true, live = true) {
     size: 1,
     limit: 1500,
     onfold,
+    onlink,
+    oncopy,
+    onmenu,
   });
   return screen.getByRole('article');
 }
@@ -89,7 +95,7 @@ describe('a message', () => {
     expect(show({ seq: null, status: 'failed', reason: 'left' }, true, false).textContent).toMatch(
       /They left before this arrived/,
     );
-    expect(screen.queryByRole('button')).toBeNull();
+    expect(screen.getAllByRole('button').map((one) => one.getAttribute('aria-label'))).toEqual(['Copy message']);
   });
 
   it('that is long folds: the button has its state, the text is complete, and the name is short', async () => {
@@ -111,7 +117,7 @@ describe('a message', () => {
   it('that is slightly longer than a folded one does not fold', () => {
     const height = vi.spyOn(Element.prototype, 'scrollHeight', 'get').mockReturnValue(14 * 24);
     show({ text: 'line\n'.repeat(14) }, false);
-    expect(screen.queryByRole('button')).toBeNull();
+    expect(screen.getAllByRole('button').map((one) => one.getAttribute('aria-label'))).toEqual(['Copy message']);
     height.mockRestore();
   });
 
@@ -119,5 +125,50 @@ describe('a message', () => {
     const node = show({ text: '<img src=x onerror=alert(1)>' }, false);
     expect(node.querySelector('img')).toBeNull();
     expect(node.querySelector('.bubble .text')?.getAttribute('dir')).toBe('auto');
+  });
+
+  it('of few emoji is large, one with a word is not', () => {
+    expect(show({ text: '🍿🎬' }, false).classList.contains('large')).toBe(true);
+    cleanup();
+    expect(show({ text: '🍿 a' }, false).classList.contains('large')).toBe(false);
+    cleanup();
+    expect(show({ text: '', deleted: true }, false).classList.contains('large')).toBe(false);
+  });
+
+  it('names its author once for a screen reader', () => {
+    const node = show({ text: 'hi' }, false);
+    const named = (node.getAttribute('aria-labelledby') ?? '').split(' ').map((id) => document.getElementById(id));
+    const read = named.map((part) => {
+      const copy = part?.cloneNode(true) as HTMLElement;
+      for (const hidden of copy.querySelectorAll('[aria-hidden=true]')) hidden.remove();
+      return copy.textContent;
+    });
+    expect(read.join(' ').match(/Green Otter/g)).toHaveLength(1);
+  });
+
+  it('asks before a link opens, and its text stays as it was written', async () => {
+    const user = userEvent.setup();
+    const text = 'see https://a.example/b.';
+    const node = show({ text }, false);
+    expect(node.querySelector('.text')?.textContent).toBe(text);
+    expect(node.querySelector('a')).toBeNull();
+    const link = screen.getByRole('button', { name: 'https://a.example/b' });
+    await user.click(link);
+    expect(onlink).toHaveBeenLastCalledWith(
+      expect.objectContaining({ text }),
+      expect.objectContaining({ href: 'https://a.example/b', host: 'a.example' }),
+      link,
+    );
+  });
+
+  it('is copied by its button, and its menu opens with the key for menus, not with the mouse', async () => {
+    const user = userEvent.setup();
+    const node = show({}, false);
+    await user.click(screen.getByRole('button', { name: 'Copy message' }));
+    expect(oncopy).toHaveBeenCalledOnce();
+    node.dispatchEvent(new MouseEvent('contextmenu', { bubbles: true, button: 2 }));
+    expect(onmenu).not.toHaveBeenCalled();
+    node.dispatchEvent(new MouseEvent('contextmenu', { bubbles: true, button: 0 }));
+    expect(onmenu).toHaveBeenCalledOnce();
   });
 });

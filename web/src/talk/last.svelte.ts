@@ -47,6 +47,11 @@ export class LastTalks {
     this.#write([talk, ...this.#read().filter((known) => known.session !== session)]);
   }
 
+  /** Returns `true` if a talk is open, as far as this device knows. */
+  hasOpen(): boolean {
+    return this.all.some((talk) => talk.ended_at === null);
+  }
+
   markEnded(session: string): void {
     this.#markEnded((talk) => talk.session === session);
   }

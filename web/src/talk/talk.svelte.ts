@@ -8,7 +8,6 @@ import {
   type Entry,
   type Event,
   type Face,
-  type Fields,
   type MessageEvent,
   type OpenSession,
   type Pairing,
@@ -24,6 +23,7 @@ import type { LastTalk } from './last.svelte';
 import { Log } from './log';
 import { Messages } from './messages.svelte';
 import type { Row } from './row.svelte';
+import { Safety } from './safety.svelte';
 import { Sending } from './sending';
 
 export type TalkState = 'open' | 'away' | 'ended';
@@ -53,10 +53,8 @@ export class Talk {
   /** When an absent partner must be back, in the server's time, in milliseconds since the epoch. */
   awayUntil = $state<number | null>(null);
   endedBy = $state<TalkEndReason | null>(null);
-  reported = $state(false);
-  blocked = $state(false);
-  /** The last attempt to block was refused. */
-  blockFailed = $state(false);
+  /** When it ended, in milliseconds since the epoch; `null` while it is open. */
+  endedAt = $state<number | null>(null);
   /** This visitor left, so the page does not say that the partner did. */
   leftByMe = $state(false);
   loading = $state(false);
@@ -74,6 +72,7 @@ export class Talk {
   readonly messages: Messages;
   readonly sending: Sending;
   readonly indicators: Indicators;
+  readonly safety: Safety;
   readonly #log: Log;
   readonly #deps: TalkDeps;
   #ownId: string | null = null;
@@ -91,6 +90,16 @@ export class Talk {
     this.languages = pairing.languages ?? [];
     this.relaxed = pairing.relaxed;
     this.indicators = new Indicators(pairing.room, deps.request);
+    this.safety = new Safety({
+      session: pairing.session,
+      room: pairing.room,
+      partner: pairing.partner.id,
+      request: deps.request,
+      ownActions: deps.ownActions,
+      recordActions: deps.recordActions,
+      endedBy: () => this.endedBy,
+      end: (reason) => this.end(reason),
+    });
     this.messages = new Messages((message) => this.#isOwn(message.sender));
     this.#log = new Log({
       apply: (entry) => this.#applyEntry(entry),
@@ -112,8 +121,9 @@ export class Talk {
   static archived(deps: TalkDeps, talk: LastTalk): Talk {
     const archived = new Talk(deps, { ...talk, you: null, shared: [], languages: [], relaxed: false });
     archived.state = 'ended';
-    archived.reported = talk.actions?.reported ?? false;
-    archived.blocked = talk.actions?.blocked ?? false;
+    archived.endedAt = talk.ended_at;
+    archived.safety.reported = talk.actions?.reported ?? false;
+    archived.safety.blocked = talk.actions?.blocked ?? false;
     return archived;
   }
 
@@ -287,66 +297,21 @@ export class Talk {
     this.end('next', true);
   }
 
-  /** Reports the partner and ends an open talk. Rejects with the server's code. */
-  async report(fields: Omit<Fields<'report'>, 'room'>): Promise<void> {
-    const before = { reported: this.reported, blocked: this.blocked };
-    this.reported = true; // the `ended` event can arrive before the answer, here and in other tabs
-    this.#deps.recordActions(this.session, { reported: true, blocked: before.blocked || fields.block });
-    try {
-      await this.#deps.request('report', { room: this.room, ...fields });
-    } catch (error) {
-      if (this.state !== 'ended' || this.endedBy !== 'report') {
-        this.reported = before.reported;
-        this.#deps.recordActions(this.session, before);
-      }
-      throw error;
-    }
-    if (fields.block) this.blocked = true;
-    this.end('report');
-  }
-
-  /**
-   * Blocks the partner, so that the two are never matched again, and ends an open talk. Rejects
-   * with the code.
-   */
-  async block(): Promise<void> {
-    const before = { reported: this.reported, blocked: this.blocked };
-    this.blocked = true;
-    this.blockFailed = false;
-    this.#deps.recordActions(this.session, { ...before, blocked: true });
-    try {
-      await this.#deps.request('block', { room: this.room, sender: this.partner.id });
-    } catch (error) {
-      this.blocked = before.blocked;
-      this.blockFailed = true;
-      this.#deps.recordActions(this.session, before);
-      throw error;
-    }
-    this.end('block');
-  }
-
   /** Ends the talk on this page, whichever side ended it. With `silent` nothing is announced. */
   end(reason: TalkEndReason, silent = false): void {
-    if (this.state === 'ended') return;
+    if (this.state === 'ended') {
+      // A refused message can tell that the talk has ended before the server tells how.
+      if (this.endedBy === 'gone') this.endedBy = this.safety.isPartners(reason) ? 'left' : reason;
+      return;
+    }
     this.state = 'ended';
-    this.endedBy = this.#isPartnersAction(reason) ? 'left' : reason;
+    this.endedBy = this.safety.isPartners(reason) ? 'left' : reason;
+    this.endedAt = Date.now();
     this.awayUntil = null;
     this.indicators.partnerStopped();
     this.sending.end('left');
     this.#log.end();
     if (!silent) this.#deps.onEnd(this);
-  }
-
-  /**
-   * Returns `true` for a report or block by the partner. The page then shows only that the partner
-   * left.
-   */
-  #isPartnersAction(reason: TalkEndReason): boolean {
-    if (reason !== 'report' && reason !== 'block') return false;
-    const { reported, blocked } = this.#deps.ownActions(this.session);
-    this.reported ||= reported;
-    this.blocked ||= blocked;
-    return !this.reported && !this.blocked;
   }
 
   #onPartnerState(state: 'away' | 'back' | 'left', until: number | null): void {

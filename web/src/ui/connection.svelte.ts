@@ -9,21 +9,33 @@ const BACK_VISIBLE_MS = 1_500;
 
 export class Connection {
   line = $state<Line>('none');
+  /** This page is offline itself, so it does not know whether a partner is connected. */
+  offline = $state(true);
   #wasOpen = false;
   #lost = false;
   #online = true;
   #timers: ReturnType<typeof setTimeout>[] = [];
 
   onStatus(status: Status): void {
+    this.offline = status !== 'open';
     if (status === 'open') this.#onOpen();
     else if (status === 'off' || status === 'stopped') this.#setLine('none');
     else if (!this.#lost) this.#onLost();
+  }
+
+  /** The connection seems open, but nothing arrives. The next status ends it. */
+  onSilence(): void {
+    this.offline = true;
+    if (this.#lost) return;
+    this.#onLost();
+    if (this.#online) this.line = 'reconnecting';
   }
 
   /** The browser reports whether there is a network. */
   onNetwork(online: boolean): void {
     this.#online = online;
     if (!online) {
+      this.offline = true;
       this.#lost = true;
       this.#setLine('offline');
     } else if (this.line === 'offline') {

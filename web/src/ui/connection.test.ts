@@ -58,6 +58,20 @@ describe('the line', () => {
     expect(line.line).toBe('back');
   });
 
+  it('shows that nothing arrives, until something does', async () => {
+    const line = new Connection();
+    expect(line.offline).toBe(true);
+    line.onStatus('open');
+    expect(line.offline).toBe(false);
+    line.onSilence();
+    expect([line.line, line.offline]).toEqual(['reconnecting', true]);
+    line.onStatus('waiting'); // the same gap
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(line.line).toBe('countdown');
+    line.onStatus('open');
+    expect([line.line, line.offline]).toEqual(['back', false]);
+  });
+
   it('changes from offline to reconnecting when the network is back', () => {
     const line = new Connection();
     line.onStatus('open');

@@ -1,3 +1,4 @@
+//! The guard against presses meant for the screen before.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { SETTLE_MS, screenChanged, settled } from './settled';
 

@@ -1,4 +1,5 @@
 //! The theme: light, dark, or the device's own.
+import { colorBars } from './bars';
 import { cookies } from './cookies';
 
 export type Theme = 'auto' | 'light' | 'dark';
@@ -12,17 +13,19 @@ class ThemeSetting {
   /** Reads the theme that the server wrote on the page, or else the cookie. */
   read(): void {
     const written = asTheme(document.documentElement.dataset.theme);
-    this.set(written === 'auto' ? asTheme(cookies.get('maju_theme')) : written, false);
+    this.#show(written === 'auto' ? asTheme(cookies.get('maju_theme')) : written);
   }
 
-  set(theme: Theme, store = true): void {
+  /** Shows a theme and stores it. */
+  set(theme: Theme): void {
+    this.#show(theme);
+    cookies.set('maju_theme', theme);
+  }
+
+  #show(theme: Theme): void {
     this.theme = theme;
     document.documentElement.dataset.theme = theme;
-    if (store) cookies.set('maju_theme', theme);
-  }
-
-  next(): void {
-    this.set(THEMES[(THEMES.indexOf(this.theme) + 1) % THEMES.length] ?? 'auto');
+    colorBars(theme);
   }
 }
 

@@ -12,6 +12,8 @@ const asked = () => {
   return [method, path, body === undefined ? null : JSON.parse(String(body))];
 };
 
+const RAIN = encodeURIComponent('비 오는 날');
+
 beforeEach(() => {
   fetched.mockReset();
   vi.stubGlobal('fetch', fetched);
@@ -24,6 +26,8 @@ describe('calls', () => {
     [() => api.isKnown(), ['GET', '/api/v1/rooms?limit=1', null]],
     [() => api.acceptRules('7'), ['PATCH', '/api/v1/me', { rules: '7', adult: true }]],
     [() => api.setLocale('ko'), ['PATCH', '/api/v1/me', { locale: 'ko' }]],
+    [() => api.topics('ko'), ['GET', '/api/v1/topics?locale=ko', null]],
+    [() => api.together(['비 오는 날', 'c&a']), ['GET', `/api/v1/topics/together?interests=${RAIN}%2Cc%26a`, null]],
     [() => api.messages('r/1', { limit: 50 }), ['GET', '/api/v1/rooms/r%2F1/messages?limit=50', null]],
     [() => api.messages('r', { before: 9, limit: 50 }), ['GET', '/api/v1/rooms/r/messages?before=9&limit=50', null]],
     [() => api.log('r', { after: 0, limit: 100 }), ['GET', '/api/v1/rooms/r/log?after=0&limit=100', null]],

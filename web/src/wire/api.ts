@@ -19,6 +19,28 @@ export interface Stat {
   value: number | null;
 }
 
+/** A suggested topic, in the reader's language. */
+export interface Topic {
+  id: string;
+  name: string;
+  /** Its names in other languages, and other words for it. */
+  also: string[];
+  /** The people who chose it and are searching or in a chat now. `null` if they are few. */
+  waiting: number | null;
+}
+
+/** The usual waits by the hour of the day, on the site's clock. */
+export interface WaitsByHour {
+  /** `null` where there are too few samples. In seconds. */
+  hours: { hour: number; median_s: number | null }[];
+  /** The hour with the most people, or `null`. */
+  busiest: number | null;
+  /** The present hour on the site's clock, if the server tells it. */
+  now?: number;
+  /** The days of the samples. */
+  days: number;
+}
+
 /** A call that fails is better than one that hangs. */
 const REQUEST_TIMEOUT_MS = 15_000;
 
@@ -86,6 +108,11 @@ export const api = {
   acceptRules: (rules: string): Promise<Me> => call('PATCH', '/me', { rules, adult: true }),
   setLocale: (locale: string): Promise<Me> => call('PATCH', '/me', { locale }),
   stats: (): Promise<Page<Stat>> => call('GET', '/stats'),
+  topics: (locale: string): Promise<Page<Topic>> => call('GET', `/topics?locale=${encodeURIComponent(locale)}`),
+  /** Returns the number of people who chose all of these interests, `null` if they are few. */
+  together: (interests: readonly string[]): Promise<{ waiting: number | null }> =>
+    call('GET', `/topics/together?interests=${encodeURIComponent(interests.join(','))}`),
+  waits: (): Promise<WaitsByHour> => call('GET', '/waits'),
   /** Returns messages in their present state, newest last. Without `before`: the newest page. */
   messages: (room: string, page: { before?: number; limit: number }): Promise<Page<MessageEvent>> =>
     call('GET', `/rooms/${encodeURIComponent(room)}/messages?${query(page)}`),

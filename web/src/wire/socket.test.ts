@@ -10,12 +10,15 @@ let statuses: Status[];
 let events: Event[];
 let hellos: HelloOk[];
 let resume: ResumePoint[];
+let inTalk: boolean;
+let silences: number;
 let prepare: ReturnType<typeof vi.fn<() => Promise<void>>>;
 
 beforeEach(() => {
   vi.useFakeTimers();
   FakeSocket.all = [];
   [statuses, events, hellos, resume] = [[], [], [], []];
+  [inTalk, silences] = [false, 0];
   prepare = vi.fn(() => Promise.resolve());
   socket = new Socket({
     url: 'ws://x/ws',
@@ -23,7 +26,13 @@ beforeEach(() => {
     resume: () => resume,
     open: openFake,
     random: () => 1,
-    listener: { status: (s) => statuses.push(s), event: (e) => events.push(e), hello: (h) => hellos.push(h) },
+    inTalk: () => inTalk,
+    listener: {
+      status: (s) => statuses.push(s),
+      silence: () => silences++,
+      event: (e) => events.push(e),
+      hello: (h) => hellos.push(h),
+    },
   });
 });
 afterEach(() => {
@@ -207,6 +216,71 @@ describe('requests', () => {
     // Passed on: the talk ignores frames that it does not know.
     expect(events).toEqual([{ type: 'newer', kind: 'unknown' }]);
   });
+});
+
+describe('in a talk', () => {
+  beforeEach(() => (inTalk = true));
+
+  it('the backoff ends at five seconds', async () => {
+    await connected();
+    const waits: number[] = [];
+    for (let tries = 0; tries < 6; tries++) {
+      await FakeSocket.last.drop();
+      waits.push((socket.retryAt ?? 0) - Date.now());
+      await vi.advanceTimersByTimeAsync(waits.at(-1) ?? 0);
+      await settled();
+    }
+    expect(waits).toEqual([500, 1_000, 2_000, 4_000, 5_000, 5_000]);
+  });
+
+  it('silence is reported after twelve seconds, and the connection is replaced after fifteen', async () => {
+    const open = await connected();
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect([open.frames('ping').length, silences]).toEqual([1, 0]);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect([silences, socket.status]).toEqual([1, 'open']);
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect([open.closed, statuses.at(-1)]).toEqual([true, 'waiting']);
+  });
+
+  it('a late answer ends the silence', async () => {
+    const open = await connected();
+    await vi.advanceTimersByTimeAsync(13_000);
+    const before = statuses.length;
+    await open.answer('ping', { server_time: '' });
+    expect([silences, statuses.slice(before), open.closed]).toEqual([1, ['open'], false]);
+    // The next silence is found, too.
+    await vi.advanceTimersByTimeAsync(12_000);
+    expect([silences, open.frames('ping').length]).toEqual([2, 2]);
+  });
+
+  it('other frames count as an answer', async () => {
+    const open = await connected();
+    await vi.advanceTimersByTimeAsync(11_000);
+    open.deliver({ type: 'newer' });
+    await vi.advanceTimersByTimeAsync(6_000);
+    expect([silences, open.closed, socket.status]).toEqual([0, false, 'open']);
+  });
+
+  it('a talk that begins on an open connection is noticed', async () => {
+    inTalk = false;
+    const open = await connected();
+    await vi.advanceTimersByTimeAsync(9_000);
+    inTalk = true;
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect([open.frames('ping').length, silences]).toEqual([1, 1]);
+  });
+});
+
+it('does not ask for a visitor again if nothing answered an attempt', async () => {
+  await connected();
+  await FakeSocket.last.drop();
+  await vi.advanceTimersByTimeAsync(500);
+  await settled();
+  await vi.advanceTimersByTimeAsync(10_000); // the attempt hangs
+  await vi.advanceTimersByTimeAsync(1_000);
+  await settled();
+  expect([FakeSocket.all.length, prepare.mock.calls.length]).toEqual([3, 1]);
 });
 
 describe('silence', () => {

@@ -3,7 +3,7 @@
 import { codeOf, COOKIES_NEEDED, WireError } from './error';
 import { CLOSE_CODES, PROTOCOL } from './frames';
 import type { Answers, ErrorBody, Event, Fields, FrameType, HelloOk, ResumePoint, ServerFrame } from './frames';
-import { HEARTBEAT_INTERVAL_MS } from './limits';
+import { HEARTBEAT_INTERVAL_MS, TALK_HEARTBEAT_INTERVAL_MS } from './limits';
 
 export type Status = 'off' | 'connecting' | 'open' | 'waiting' | 'stopped';
 
@@ -17,6 +17,8 @@ export interface Stop {
 
 export interface Listener {
   status(status: Status): void;
+  /** The connection is open, but a ping has got no answer yet. What arrives next ends the silence. */
+  silence(): void;
   hello(ok: HelloOk): void;
   event(event: Event): void;
 }
@@ -27,6 +29,8 @@ export interface SocketOptions {
   prepare(): Promise<void>;
   /** Returns the rooms to resume. Called at each hello. */
   resume(): ResumePoint[];
+  /** Returns `true` while a talk is open: a lost connection must be found and replaced early. */
+  inTalk(): boolean;
   listener: Listener;
   open?: (url: string, protocol: string) => WebSocket;
   random?: () => number;
@@ -36,11 +40,15 @@ export interface SocketOptions {
 const OPEN = 1;
 const MIN_BACKOFF_MS = 500;
 const MAX_BACKOFF_MS = 30_000;
+/** A talk ends when a side is away for half a minute, so several attempts must fit into that. */
+const MAX_TALK_BACKOFF_MS = 5_000;
 /** Delay before reconnecting after a restart, if the server names none. */
 const DEFAULT_RESTART_DELAY_MS = 1_000;
 const OPEN_TIMEOUT_MS = 10_000;
 const ANSWER_TIMEOUT_MS = 15_000;
 const PING_TIMEOUT_MS = 5_000;
+/** The time after which an unanswered ping is reported as silence. */
+const SILENCE_AFTER_PING_MS = 2_000;
 /** Silence beyond the heartbeat interval after which the page sends a ping. */
 const HEARTBEAT_GRACE_MS = 5_000;
 /** The close codes that the page handles: those of the server, and some that it does not send yet. */
@@ -84,6 +92,7 @@ export class Socket {
   /** The server's interval, which each hello names. */
   #heartbeatMs = HEARTBEAT_INTERVAL_MS;
   #lastReceivedAt = 0;
+  #silent = false;
   #pending = new Map<number, PendingRequest>();
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
   #openTimer: ReturnType<typeof setTimeout> | undefined;
@@ -124,7 +133,7 @@ export class Socket {
    */
   retryNow(): void {
     if (this.status === 'waiting') void this.#connect();
-    else if (this.status === 'open' && Date.now() - this.#lastReceivedAt > this.#heartbeatMs) void this.#probe();
+    else if (this.status === 'open' && Date.now() - this.#lastReceivedAt > this.#pingAfterMs()) void this.#probe();
   }
 
   /**
@@ -183,7 +192,7 @@ export class Socket {
     }
     const ws = (this.#options.open ?? ((url, protocol) => new WebSocket(url, protocol)))(this.#options.url, PROTOCOL);
     this.#ws = ws;
-    this.#openTimer = setTimeout(() => this.#onClose(CLOSE.ABNORMAL, ''), OPEN_TIMEOUT_MS);
+    this.#openTimer = setTimeout(() => this.#onOpenTimeout(), OPEN_TIMEOUT_MS);
     ws.onopen = () => void this.#sendHello();
     ws.onmessage = (frame) => this.#receive(String(frame.data));
     ws.onclose = (close) => this.#onClose(close.code, close.reason);
@@ -215,6 +224,10 @@ export class Socket {
 
   #receive(text: string): void {
     this.#lastReceivedAt = Date.now();
+    if (this.#silent) {
+      this.#silent = false;
+      this.#setStatus('open');
+    }
     let frame: ServerFrame;
     try {
       frame = JSON.parse(text) as ServerFrame;
@@ -239,27 +252,51 @@ export class Socket {
     if (frame.error.code === 'session_ended') this.#onClose(CLOSE.SESSION_ENDED, '');
   }
 
+  /** The silence after which the page sends a ping. */
+  #pingAfterMs(): number {
+    return this.#options.inTalk() ? TALK_HEARTBEAT_INTERVAL_MS : this.#heartbeatMs + HEARTBEAT_GRACE_MS;
+  }
+
   /** A page cannot see the server's own pings, so after a longer silence it sends one itself. */
   #scheduleProbe(): void {
     clearTimeout(this.#heartbeatTimer);
-    const quietFor = Date.now() - this.#lastReceivedAt;
-    const wait = Math.max(0, this.#heartbeatMs + HEARTBEAT_GRACE_MS - quietFor);
+    const quietFor = (): number => Date.now() - this.#lastReceivedAt;
+    // A talk can begin meanwhile, so it never waits for longer than is right in a talk.
+    const wait = Math.min(Math.max(0, this.#pingAfterMs() - quietFor()), TALK_HEARTBEAT_INTERVAL_MS);
     this.#heartbeatTimer = setTimeout(() => {
-      if (Date.now() - this.#lastReceivedAt >= this.#heartbeatMs + HEARTBEAT_GRACE_MS) void this.#probe();
+      if (quietFor() >= this.#pingAfterMs()) void this.#probe();
       else this.#scheduleProbe();
     }, wait);
   }
 
   async #probe(): Promise<void> {
     const generation = this.#generation;
+    const startedAt = Date.now();
     clearTimeout(this.#heartbeatTimer);
+    this.#heartbeatTimer = setTimeout(() => this.#onSilence(startedAt), SILENCE_AFTER_PING_MS);
     try {
       await this.request('ping', {}, PING_TIMEOUT_MS);
       if (generation === this.#generation) this.#scheduleProbe();
     } catch {
+      if (generation !== this.#generation || this.status !== 'open') return;
+      // On a slow connection the answer can be behind much else.
+      if (this.#lastReceivedAt > startedAt) this.#scheduleProbe();
       // The browser can take minutes to notice a dead connection, so it is replaced now.
-      if (generation === this.#generation && this.status === 'open') this.#onClose(CLOSE.ABNORMAL, '');
+      else this.#onClose(CLOSE.ABNORMAL, '');
     }
+  }
+
+  #onSilence(since: number): void {
+    if (this.#lastReceivedAt > since) return;
+    this.#silent = true;
+    this.#options.listener.silence();
+  }
+
+  /** Nothing has answered, so nothing has refused this visitor: the next attempt is as this one. */
+  #onOpenTimeout(): void {
+    this.#disconnect();
+    this.refusal = null;
+    this.#retryWithBackoff();
   }
 
   #onClose(code: number, reason: string): void {
@@ -294,6 +331,7 @@ export class Socket {
 
   #disconnect(): void {
     this.#generation++;
+    this.#silent = false;
     clearTimeout(this.#retryTimer);
     clearTimeout(this.#openTimer);
     clearTimeout(this.#heartbeatTimer);
@@ -317,7 +355,8 @@ export class Socket {
    * outage.
    */
   #retryWithBackoff(minMs = 0): void {
-    const maxMs = Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** this.#attempt);
+    const limitMs = this.#options.inTalk() ? MAX_TALK_BACKOFF_MS : MAX_BACKOFF_MS;
+    const maxMs = Math.min(limitMs, MIN_BACKOFF_MS * 2 ** this.#attempt);
     this.#attempt++;
     this.#retryAfter(minMs + (this.#options.random ?? Math.random)() * maxMs);
   }

@@ -1,7 +1,7 @@
 //! A random model of several nodes, the ticket table and the talks.
 //!
-//! It runs random sequences of seeks, opened and closed sockets, crashes, lost messages and passing
-//! time. The rule, the local visitors, the reconciliation and the deadlines are the real code; only
+//! It runs random sequences of seeks, opened, closed and silent sockets, blocks that are made and
+//! taken back, crashes, lost messages and passing time. The rule, the local visitors, the reconciliation and the deadlines are the real code; only
 //! the tables are simulated.
 //!
 //! It checks that nobody is in two talks, paired with itself or with a blocked visitor, or
@@ -19,6 +19,7 @@ use crate::ids::VisitorId;
 use crate::matching::limits::{ENTRY_DEADLINE, RETURN_DEADLINE};
 use crate::matching::local_visitors::{LocalVisitors, TrackedTicket};
 use crate::matching::model::{EndReason, Seek, TalkId, TicketId};
+use crate::matching::pair::Exclusions;
 use crate::matching::simulation::SeededRng;
 use crate::matching::talks::{Ending, Side, Talk};
 use crate::rooms::Slot;
@@ -56,6 +57,10 @@ struct SimulatedTalk {
 struct Person {
     /// The number of sockets on each node.
     sockets: [u32; NODES],
+    /// The number of further sockets on each node whose client does not answer.
+    silent: [u32; NODES],
+    /// The talk that the silent sockets of each node were in.
+    silent_in: [Option<TalkId>; NODES],
     /// The nodes on which the seek was answered on a socket that is still open.
     informed: BTreeSet<usize>,
     waits: bool,
@@ -69,7 +74,13 @@ struct World {
     table: BTreeMap<VisitorId, SimulatedTicket>,
     talks: Vec<SimulatedTalk>,
     people: BTreeMap<VisitorId, Person>,
+    /// Who has blocked whom.
     blocked: BTreeSet<(VisitorId, VisitorId)>,
+    /// The pairs of which a block was taken back and no other one is left.
+    reconciled: BTreeSet<(VisitorId, VisitorId)>,
+    /// The number of pairs that met after a block was taken back.
+    met_again: u64,
+    exclusions: Exclusions,
     /// Visitors that cancelled, or were requeued, on one node while the message to the other node
     /// was lost. Cleared with the next second. A known limit is left out: a second fault in that
     /// same second (a crash of Postgres, an uncertain commit, a node that stops).
@@ -90,6 +101,9 @@ impl World {
             talks: Vec::new(),
             people: (1..=PEOPLE).map(|visitor| (VisitorId(visitor), Person::default())).collect(),
             blocked: BTreeSet::new(),
+            reconciled: BTreeSet::new(),
+            met_again: 0,
+            exclusions: Exclusions::default(),
             undelivered: BTreeSet::new(),
             next: 1_000,
             log: Vec::new(),
@@ -119,7 +133,7 @@ impl World {
         self.pass(Duration::milliseconds(1)); // no two seeks of a person have the same time
         let visitor = VisitorId(1 + self.rng.below(PEOPLE as u64) as i64);
         let node = self.rng.below(NODES as u64) as usize;
-        let what = self.rng.below(22);
+        let what = self.rng.below(25);
         self.log.push(format!("{what} visitor {} node {node}", visitor.0));
         let has_socket = self.people[&visitor].sockets[node] > 0;
         match what {
@@ -139,6 +153,9 @@ impl World {
             }
             3..=15 => self.connect(visitor, node), // without a socket nothing else is possible
             19 => (0..self.rng.one_of(&[3, 11, 16, 31])).for_each(|_| self.second()),
+            20 if has_socket => self.fall_silent(visitor, node),
+            20 | 21 => self.hear_again(visitor, node),
+            22 => self.unblock(visitor),
             _ => self.second(),
         }
         self.check_always();
@@ -242,18 +259,69 @@ impl World {
         let Some(at) = self.open_talk(visitor) else {
             let other = VisitorId(1 + self.rng.below(PEOPLE as u64) as i64);
             if reason == EndReason::Block && other != visitor && self.rng.below(4) == 0 {
-                self.blocked.insert((visitor.min(other), visitor.max(other))); // in some other room
+                self.block(visitor, other); // in some other room
             }
             return;
         };
         let talk = &self.talks[at].talk;
         let (ended_by, own) = (talk.slot_of(visitor), talk.slot_of(visitor).map(|slot| talk.side(slot).seek.clone()));
-        let (a, b) = (talk.a.visitor, talk.b.visitor);
+        let partner = if talk.a.visitor == visitor { talk.b.visitor } else { talk.a.visitor };
         self.end(at, Ending { reason, ended_by, requeued: None });
         match reason {
             EndReason::Next => self.seek(visitor, node, own),
-            EndReason::Block => _ = self.blocked.insert((a.min(b), a.max(b))),
+            EndReason::Block => self.block(visitor, partner),
             _ => {}
+        }
+    }
+
+    fn block(&mut self, visitor: VisitorId, other: VisitorId) {
+        self.blocked.insert((visitor, other));
+        self.reconciled.remove(&ordered(visitor, other));
+    }
+
+    /// Takes back the blocks of a visitor, but not those by others.
+    fn unblock(&mut self, visitor: VisitorId) {
+        let own: Vec<_> = self.blocked.iter().copied().filter(|(by, _)| *by == visitor).collect();
+        for (by, other) in own {
+            self.blocked.remove(&(by, other));
+            if !self.blocked.contains(&(other, by)) {
+                self.reconciled.insert(ordered(by, other));
+            }
+        }
+    }
+
+    /// Lets the client of a socket fall silent. Only in a talk does it matter.
+    fn fall_silent(&mut self, visitor: VisitorId, node: usize) {
+        let local = &self.nodes[node].local;
+        let Some((_, talk)) = local.entered_talks().into_iter().find(|(who, _)| *who == visitor) else { return };
+        local.fell_silent(visitor, self.instant());
+        let person = self.people.get_mut(&visitor).unwrap();
+        person.sockets[node] -= 1;
+        person.silent[node] += 1;
+        person.silent_in[node] = Some(talk);
+        if person.sockets[node] == 0 {
+            person.informed.remove(&node);
+        }
+    }
+
+    /// Lets a silent client be heard again, or its socket close.
+    fn hear_again(&mut self, visitor: VisitorId, node: usize) {
+        let closes = self.rng.below(3) == 0;
+        let person = self.people.get_mut(&visitor).unwrap();
+        if person.silent[node] == 0 {
+            return;
+        }
+        person.silent[node] -= 1;
+        if closes {
+            self.nodes[node].local.closed_silently(visitor);
+            return;
+        }
+        person.sockets[node] += 1;
+        let was_in = person.silent_in[node];
+        let local = &self.nodes[node].local;
+        local.heard_again(visitor);
+        if let Some(talk) = was_in.filter(|talk| self.open_talk(visitor) == Some(talk.0 as usize)) {
+            assert!(local.entered_talks().contains(&(visitor, talk)), "{visitor:?} does not return to its talk");
         }
     }
 
@@ -293,6 +361,7 @@ impl World {
         self.nodes[node] = Node { id: Uuid::from_u128(self.next), local: LocalVisitors::default(), seen_at: self.now };
         for person in self.people.values_mut() {
             person.sockets[node] = 0;
+            person.silent[node] = 0;
             person.informed.remove(&node);
         }
     }
@@ -336,7 +405,12 @@ impl World {
     }
 }
 
-fn run(seed: u64) -> (u64, u64) {
+fn ordered(one: VisitorId, other: VisitorId) -> (VisitorId, VisitorId) {
+    (one.min(other), one.max(other))
+}
+
+/// Returns the numbers of steps, of talks, and of pairs that met after a block was taken back.
+fn run(seed: u64) -> [u64; 3] {
     let mut world = World::new(seed);
     let steps = 4 + world.rng.below(2 * STEPS - 7);
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -351,7 +425,7 @@ fn run(seed: u64) -> (u64, u64) {
         eprintln!("seed {seed}:\n  {}", world.log.join("\n  "));
         std::panic::resume_unwind(why);
     }
-    (steps, world.talks.len() as u64)
+    [steps, world.talks.len() as u64, world.met_again]
 }
 
 #[test]
@@ -364,16 +438,18 @@ fn nobody_is_forgotten_in_two_talks_or_matched_while_gone() {
     let sequences = given("MAJU_WORLD_SEQUENCES").unwrap_or(SEQUENCES);
     let began = Instant::now();
     let threads = std::thread::available_parallelism().map_or(2, |n| n.get() as u64);
-    let (steps, talks) = std::thread::scope(|scope| {
+    let add = |sum: [u64; 3], one: [u64; 3]| -> [u64; 3] { std::array::from_fn(|at| sum[at] + one[at]) };
+    let [steps, talks, met_again] = std::thread::scope(|scope| {
         let run_from = |first: u64| {
             move || {
                 let seeds = (first..sequences).step_by(usize::try_from(threads).unwrap());
-                seeds.map(run).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+                seeds.map(run).fold([0; 3], add)
             }
         };
         let threads: Vec<_> = (0..threads).map(|first| scope.spawn(run_from(first))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+        threads.into_iter().map(|thread| thread.join().unwrap()).fold([0; 3], add)
     });
     eprintln!("{sequences} sequences (seeds 0..{sequences}), {steps} steps, {talks} talks in {:?}", began.elapsed());
     assert!(talks > sequences / 2, "too few talks: {talks}");
+    assert!(met_again >= sequences / 10_000, "too few met after a block was taken back: {met_again}");
 }

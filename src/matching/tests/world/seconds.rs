@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use time::Duration;
 use uuid::Uuid;
 
-use super::{NODES, SimulatedTalk, SimulatedTicket, World};
+use super::{NODES, SimulatedTalk, SimulatedTicket, World, ordered};
 use crate::ids::{RoomId, VisitorId};
+use crate::matching::limits::REMATCH_COOLDOWN;
 use crate::matching::local_visitors::TrackedTicket;
 use crate::matching::model::Ticket;
-use crate::matching::pair::{Exclusions, pair};
+use crate::matching::pair::pair;
 use crate::matching::reconcile::{Reconciliation, TicketState, reconcile};
 use crate::matching::talks::{Side, Talk, timeout_ending};
 
@@ -154,16 +155,23 @@ impl World {
                 since: row.since,
             })
             .collect();
-        let mut exclusions = Exclusions::default();
         for held in &self.talks {
             if let Some(ended) = held.ended_at {
-                exclusions.add_recent(held.talk.a.visitor, held.talk.b.visitor, ended);
+                self.exclusions.add_recent(held.talk.a.visitor, held.talk.b.visitor, ended);
             }
         }
-        self.blocked.iter().for_each(|(low, high)| exclusions.add_block(*low, *high));
-        for one in pair(&live, &exclusions, self.now) {
+        self.exclusions.clear_blocks();
+        self.blocked.iter().for_each(|(by, other)| self.exclusions.add_block(*by, *other));
+        for one in pair(&live, &self.exclusions, self.now) {
             assert_ne!(one.a, one.b, "paired with itself");
-            assert!(!self.blocked.contains(&(one.a.min(one.b), one.a.max(one.b))), "paired with a blocked visitor");
+            let blocks = [(one.a, one.b), (one.b, one.a)];
+            assert!(!blocks.iter().any(|block| self.blocked.contains(block)), "paired with a blocked visitor");
+            let met_lately = |held: &SimulatedTalk| {
+                ordered(held.talk.a.visitor, held.talk.b.visitor) == ordered(one.a, one.b)
+                    && held.ended_at.is_some_and(|at| self.now - at < REMATCH_COOLDOWN)
+            };
+            assert_eq!(one.relaxed, self.talks.iter().any(met_lately), "the cooldown holds after a block, too");
+            self.met_again += u64::from(self.reconciled.remove(&ordered(one.a, one.b)));
             if self.open_talk(one.a).is_some() || self.open_talk(one.b).is_some() {
                 panic!("a visitor in a talk has a ticket: {one:?}");
             }

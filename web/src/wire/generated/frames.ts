@@ -53,7 +53,7 @@ export type Own = {
 id: string, name: string, color: Color, animal: string | null, slot: Slot, };
 export type Pairing = { session: string, room: string, slot: Slot, partner: Partner, you: Own, 
 /**
- * The interests that both named.
+ * The interests that both named, in this side's own words.
  */
 shared: Array<string>, 
 /**
@@ -71,7 +71,7 @@ export type OpenSession = { state: TalkState,
  */
 partner_until: string | null, session: string, room: string, slot: Slot, partner: Partner, you: Own, 
 /**
- * The interests that both named.
+ * The interests that both named, in this side's own words.
  */
 shared: Array<string>, 
 /**
@@ -98,9 +98,17 @@ animal: string | null, locale: Locale, settings: { [name: string]: unknown },
  */
 account: null, };
 export type ResumePoint = { room: string, after: number, };
-export type Request = { "type": "hello", resume?: Array<ResumePoint>, } | { "type": "join", room: string, after?: number, } | { "type": "leave", room: string, } | { "type": "send", room: string, client_id: string, payload: Payload, reply_to?: number, } | { "type": "typing", room: string, } | { "type": "read", room: string, seq: number, } | { "type": "seek", interests: Array<string>, languages: Array<string>, translate: boolean, } | { "type": "cancel", } | { "type": "next", session: string, seek: boolean, } | { "type": "report", room: string, reason: ReportReason, seqs: number[], note?: string, block: boolean, } | { "type": "block", room: string, sender: string, } | { "type": "ping", };
+export type Request = { "type": "hello", resume?: Array<ResumePoint>, } | { "type": "join", room: string, after?: number, } | { "type": "leave", room: string, } | { "type": "send", room: string, client_id: string, payload: Payload, reply_to?: number, } | { "type": "typing", room: string, } | { "type": "read", room: string, seq: number, } | { "type": "seek", interests: Array<string>, languages: Array<string>, translate: boolean, } | { "type": "cancel", } | { "type": "next", session: string, seek: boolean, } | { "type": "report", room: string, reason: ReportReason, seqs: number[], note?: string, block: boolean, } | { "type": "block", room: string, sender: string, on?: boolean, } | { "type": "ping", };
 export type Waiting = { ticket: string, };
-export type ResumedRoom = { room: string, head: number, replayed: number, } | { room: string, resync: boolean, head: number, };
+export type ResumedRoom = { room: string, head: number, replayed: number, 
+/**
+ * How the room's talk ended, as this side sees it; absent while it is open.
+ */
+ended?: EndReason, } | { room: string, resync: boolean, head: number, 
+/**
+ * How the room's talk ended, as this side sees it; absent while it is open.
+ */
+ended?: EndReason, };
 export type HelloOk = { visitor: Visitor, heartbeat_ms: number, server_time: string, 
 /**
  * The open talk.

@@ -24,3 +24,9 @@ export const MAX_REPORT_NOTE_CHARS = 1000;
 
 /** The time between two pings of the server. */
 export const HEARTBEAT_INTERVAL_MS = 25000;
+
+/** The time between two pings while the visitor is in an open talk. */
+export const TALK_HEARTBEAT_INTERVAL_MS = 10000;
+
+/** The number of people below which a count of people is not shown: who is here now, and who waits. A page does not count its own reader. */
+export const MIN_PEOPLE_SHOWN = 5;
