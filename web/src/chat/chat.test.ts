@@ -1,50 +1,21 @@
 //! The chat as a whole, with the test in the server's place: match, reload, reconnect, leave, end.
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { endSentence } from './announcements';
-import { Chat } from './chat.svelte';
+import type { Chat } from './chat.svelte';
+import { type FakeApi, fakeApi, message, newPage, open, pairing, server, them } from './fixture';
 import { MATCH_ANIMATION_MS } from './navigation';
 import { setLocale } from '../i18n';
 import { deviceStore } from '../ui/storage';
 import { LastTalks } from '../talk/last.svelte';
 import { UNDO_MS } from '../talk/safety.svelte';
 import { LOBBY, router } from '../router.svelte';
-import type { Api } from '../wire/api';
 import { WireError } from '../wire/error';
-import { FakeSocket, openFake, settled } from '../wire/fake';
-import type { MessageEvent, OpenSession, Pairing, Partner } from '../wire/frames';
-
-const them: Partner = { name: 'Green Otter', color: 'pine', animal: 'otter', id: 'them' };
-const me = { name: 'Plum Fox', color: 'plum', animal: 'fox', id: 'me', slot: 'A' } as const;
-const pairing: Pairing = {
-  session: 's1',
-  room: 'r1',
-  slot: 'A',
-  partner: them,
-  you: me,
-  shared: ['jazz'],
-  languages: ['en'],
-  relaxed: false,
-};
-const open: OpenSession = { ...pairing, state: 'open', partner_until: null };
-const message = (seq: number, slot: 'A' | 'B', clientId = `c${seq}`, text = `text ${seq}`): MessageEvent => ({
-  type: 'message',
-  room: 'r1',
-  seq,
-  client_id: clientId,
-  sender: { ...(slot === 'A' ? me : them), slot },
-  payload: { kind: 'text', text },
-  at: '2026-01-01T10:00:00.000Z',
-});
+import { FakeSocket, settled } from '../wire/fake';
+import type { MessageEvent } from '../wire/frames';
 
 let chat: Chat;
 let stored: MessageEvent[];
-let api: { [K in keyof Api]: ReturnType<typeof vi.fn> };
-
-function newPage(): Chat {
-  const chat = new Chat({ url: 'ws://x/ws', api: api as unknown as Api, open: openFake });
-  chat.session.start();
-  return chat;
-}
+let api: FakeApi;
 
 beforeEach(async () => {
   vi.useFakeTimers();
@@ -54,23 +25,8 @@ beforeEach(async () => {
   setLocale('en');
   FakeSocket.all = [];
   stored = [];
-  const answer = { visitor: {}, rules: { current: '1', accepted: '1' }, limits: { text: 2000, interests: 5 } };
-  api = {
-    me: vi.fn(async () => answer),
-    isKnown: vi.fn(async () => true),
-    acceptRules: vi.fn(async () => answer),
-    setLocale: vi.fn(async () => answer),
-    stats: vi.fn(async () => ({ items: [], next: null })),
-    topics: vi.fn(async () => ({ items: [], next: null })),
-    together: vi.fn(async () => ({ waiting: null })),
-    waits: vi.fn(async () => ({ hours: [], busiest: null, days: 7 })),
-    messages: vi.fn(async () => ({ items: stored.slice(-50), next: null })),
-    log: vi.fn(async (_room: string, { after }: { after: number }) => ({
-      items: stored.filter((one) => one.seq > after).slice(0, 100),
-      next: null,
-    })),
-  };
-  chat = newPage();
+  api = fakeApi(() => stored);
+  chat = newPage(api);
   await settled();
 });
 afterEach(() => {
@@ -78,7 +34,6 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-const server = () => FakeSocket.last;
 const texts = () => chat.talk?.messages.rows.map((row) => `${row.seq ?? '-'} ${row.text} ${row.status}`);
 
 async function startTalk(): Promise<void> {
@@ -127,7 +82,7 @@ describe('a reload', () => {
     chat.session.socket.close();
     stored = [message(1, 'B'), message(2, 'A', 'x')];
     router.go(LOBBY);
-    chat = newPage();
+    chat = newPage(api);
     await settled();
     await server().accept({ session: open });
     await server().answer('join', {
@@ -440,7 +395,7 @@ describe('a refusal of the server', () => {
     chat.session.socket.close();
     api.me.mockRejectedValueOnce(new WireError('rate_limited', '', 7_000));
     const opened = FakeSocket.all.length;
-    chat = newPage();
+    chat = newPage(api);
     await settled();
     expect([chat.session.status, chat.session.refusal]).toEqual(['waiting', 'rate_limited']);
     await vi.advanceTimersByTimeAsync(6_999);
