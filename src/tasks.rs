@@ -367,7 +367,7 @@ mod tests {
     }
 
     /// The essential tasks of a node without Redis and without a private Postgres.
-    const ALL: [&str; 20] = [
+    const ALL: [&str; 22] = [
         "accounts.active",
         "accounts.present",
         "accounts.sweep",
@@ -379,6 +379,7 @@ mod tests {
         "matching.relay",
         "matching.sanctions",
         "matching.sweeper",
+        "matching.waits",
         "matching.writer",
         "moderation.watch",
         "ready",
@@ -388,6 +389,7 @@ mod tests {
         "rooms.retention",
         "rooms.tick",
         "rooms.writer",
+        "samples.thin",
     ];
 
     #[tokio::test]

@@ -1,31 +1,15 @@
 //! Tests of the addresses of pages and of the pages about the site, through the complete router.
-use axum::body::Body;
-use axum::http::{Request, StatusCode};
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::model::{self, Block, HelpLine, Page, PageSection, Prose};
 use super::page;
+use super::tests::{get, node, text};
 use crate::accounts::RULES_VERSION;
 use crate::config::Contact;
 use crate::http::Appearance;
 use crate::locale::Locale;
-use crate::testing::{self, Answer, Node, eventually};
-
-/// Starts a node and waits until it has read what the migrations wrote.
-async fn node() -> Node {
-    let node = testing::node().await;
-    eventually("the first sections are read", async || !node.app.cms.current().contents().sections.is_empty()).await;
-    node
-}
-
-async fn get(node: &Node, path: &str, headers: &[(&str, &str)]) -> Answer {
-    let request = headers.iter().fold(Request::get(path), |request, (name, value)| request.header(*name, *value));
-    node.send(request.body(Body::empty()).unwrap()).await
-}
-
-fn text<'a>(answer: &'a Answer, name: &str) -> &'a str {
-    answer.headers.get(name).map_or("", |value| value.to_str().unwrap())
-}
+use crate::testing::{Answer, eventually};
 
 /// Returns the values of all `Vary` headers, joined.
 fn vary(answer: &Answer) -> String {
@@ -271,4 +255,32 @@ fn a_block_is_a_list_if_every_line_is_an_item() {
     let expected = [Block::Paragraph("one"), Block::List(vec!["a", "b"]), Block::Paragraph("- c\nd")];
     assert_eq!(mixed.blocks(), expected);
     assert!(prose(" \n\n ").blocks().is_empty());
+}
+
+#[tokio::test]
+async fn not_found_is_a_page_for_people_and_a_problem_for_programs() {
+    let node = node().await;
+    let page = get(&node, "/nowhere", &[("accept-language", "ko-KR,ko;q=0.9")]).await;
+    assert_eq!(page.status, StatusCode::NOT_FOUND);
+    assert!(page.text.contains(r#"<html lang="ko""#) && page.text.contains("여기에는 아무도 없어요"));
+    assert_eq!(text(&page, "cache-control"), "no-store");
+    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    for path in ["/ko/nowhere", "/admin", "/admin/nowhere", "/assets/nowhere.js", "/chat/nowhere", "/fr"] {
+        let page = get(&node, path, &[("accept", browser), ("accept-language", "en")]).await;
+        assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
+        assert!(page.text.contains(r#"<html lang="en""#) && page.text.contains("Nobody is here"), "{path}");
+    }
+    let answer = get(&node, "/admin", &[("accept", "application/json")]).await;
+    assert_eq!((answer.status, answer.json()["code"].clone()), (StatusCode::NOT_FOUND, json!("not_found")));
+    for path in ["/api", "/api/nowhere", "/api/v1/nowhere", "/ws/nowhere"] {
+        let answer = get(&node, path, &[("accept", browser)]).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(text(&answer, "content-type"), "application/problem+json", "{path}");
+        assert_eq!(answer.json()["code"], "not_found", "{path}");
+    }
+    for path in ["/assets/nowhere.js", "/assets/../index.html", "/index.html", "/.vite/manifest.json"] {
+        let answer = node.get(path).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        assert!(!answer.text.contains("id=\"app\""), "{path}");
+    }
 }

@@ -14,7 +14,7 @@ use crate::locale::Locale;
 use crate::testing::{self, Answer, Node, eventually};
 
 /// Starts a node and waits until it has read what the migrations wrote.
-async fn node() -> Node {
+pub(super) async fn node() -> Node {
     let node = testing::node().await;
     eventually("the first sections are read", async || !node.app.cms.current().contents().sections.is_empty()).await;
     node
@@ -31,12 +31,12 @@ async fn change(node: &Node, sql: &'static str, path: &str, holds: impl Fn(&str)
     node.get(path).await
 }
 
-async fn get(node: &Node, path: &str, headers: &[(&str, &str)]) -> Answer {
+pub(super) async fn get(node: &Node, path: &str, headers: &[(&str, &str)]) -> Answer {
     let request = headers.iter().fold(Request::get(path), |request, (name, value)| request.header(*name, *value));
     node.send(request.body(Body::empty()).unwrap()).await
 }
 
-fn text<'a>(answer: &'a Answer, name: &str) -> &'a str {
+pub(super) fn text<'a>(answer: &'a Answer, name: &str) -> &'a str {
     answer.headers.get(name).map_or("", |value| value.to_str().unwrap())
 }
 
@@ -180,34 +180,6 @@ async fn a_chosen_theme_is_in_the_first_byte_and_the_path_decides_the_language()
     assert!(dark.text.contains(r#"value="dark" autocomplete="off" checked>"#));
     let odd = get(&node, "/ko", &[("cookie", "maju_theme=\"><script>")]).await;
     assert!(odd.text.contains(r#"<html lang="ko" data-theme="auto">"#));
-}
-
-#[tokio::test]
-async fn not_found_is_a_page_for_people_and_a_problem_for_programs() {
-    let node = node().await;
-    let page = get(&node, "/nowhere", &[("accept-language", "ko-KR,ko;q=0.9")]).await;
-    assert_eq!(page.status, StatusCode::NOT_FOUND);
-    assert!(page.text.contains(r#"<html lang="ko""#) && page.text.contains("여기에는 아무도 없어요"));
-    assert_eq!(text(&page, "cache-control"), "no-store");
-    let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
-    for path in ["/ko/nowhere", "/admin", "/admin/nowhere", "/assets/nowhere.js", "/chat/nowhere", "/fr"] {
-        let page = get(&node, path, &[("accept", browser), ("accept-language", "en")]).await;
-        assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
-        assert!(page.text.contains(r#"<html lang="en""#) && page.text.contains("Nobody is here"), "{path}");
-    }
-    let answer = get(&node, "/admin", &[("accept", "application/json")]).await;
-    assert_eq!((answer.status, answer.json()["code"].clone()), (StatusCode::NOT_FOUND, json!("not_found")));
-    for path in ["/api", "/api/nowhere", "/api/v1/nowhere", "/ws/nowhere"] {
-        let answer = get(&node, path, &[("accept", browser)]).await;
-        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
-        assert_eq!(text(&answer, "content-type"), "application/problem+json", "{path}");
-        assert_eq!(answer.json()["code"], "not_found", "{path}");
-    }
-    for path in ["/assets/nowhere.js", "/assets/../index.html", "/index.html", "/.vite/manifest.json"] {
-        let answer = node.get(path).await;
-        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
-        assert!(!answer.text.contains("id=\"app\""), "{path}");
-    }
 }
 
 #[tokio::test]

@@ -54,6 +54,8 @@ pub(super) async fn dispatch(connection: &mut Connection, id: u64, frame: Client
         ClientFrame::Seek { interests, languages, translate } => {
             // The visitor may have accepted the rules since this socket was opened.
             connection.who = accounts::by_id(&app, who.id).await?;
+            // Ignored as long as no translator is configured.
+            let translate = translate && matching::TRANSLATES;
             let seek = Seek::new(interests, languages, translate)?;
             let seeking = matching::seek(&app, &connection.who, seek).await?;
             let (ticket, waiting) = (seeking.ticket, seeking.waiting);

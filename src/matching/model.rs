@@ -72,7 +72,6 @@ impl From<StoredSeek> for Seek {
 impl Seek {
     /// Checks and normalizes what a visitor looks for. Interests become NFC and trimmed; those with
     /// the topic of an earlier one are left out, and so are repeated languages.
-    /// `translate` is dropped unless [`TRANSLATES`].
     ///
     /// # Errors
     /// `bad_frame` with the field that is over its limit or not valid.
@@ -102,7 +101,7 @@ impl Seek {
                 languages.push(tag);
             }
         }
-        Ok(Self { interests, topics, languages, translate: translate && TRANSLATES })
+        Ok(Self { interests, topics, languages, translate })
     }
 
     /// Returns what the interests are compared by.

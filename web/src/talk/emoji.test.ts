@@ -1,3 +1,4 @@
+//! Which messages are shown large: emoji only, three at most.
 import { expect, it } from 'vitest';
 import { isLargeEmoji } from './emoji';
 

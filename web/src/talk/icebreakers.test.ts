@@ -1,3 +1,4 @@
+//! The first sentences that a new talk offers.
 import { expect, it } from 'vitest';
 import { icebreakers, ids } from './icebreakers';
 
