@@ -86,7 +86,7 @@ pub enum PageSection {
     Stats(StatsSection),
     Topics(TopicsSection),
     Steps(Steps),
-    Showcase(Showcase),
+    Showcase(Box<Showcase>),
     Safety(Safety),
     Storage(Storage),
     Operator(Operator),
