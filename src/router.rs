@@ -86,7 +86,7 @@ fn probe(status: StatusCode, text: &str) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], Json(json!({ "status": text }))).into_response()
 }
 
-/// Answers unknown paths: with a problem for programs, with a page for people.
+/// Answers unknown paths: programs receive a problem, people receive a page.
 async fn not_found(uri: Uri, request: HeaderMap) -> Response {
     let for_programs = ["/api", "/ws"]
         .iter()
