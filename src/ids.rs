@@ -19,6 +19,17 @@ pub struct RoomId(pub i64);
 #[sqlx(transparent)]
 pub struct VisitorId(pub i64);
 
+/// The inner id of an account. Clients know an account by its public id and its handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct AccountId(pub i64);
+
+/// The number of revocations of an account's sessions. A session is live only while it has the
+/// number of its account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct SessionEpoch(pub i64);
+
 /// The number of an entry in its room's log: 1 for the first entry, without gaps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, sqlx::Type)]
 #[serde(transparent)]

@@ -12,7 +12,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use axum::extract::{Request, State as Shared};
@@ -30,14 +30,14 @@ use crate::config::Site;
 use crate::db::{self, Loader};
 use crate::error::{Error, Result};
 use crate::http::{Bucket, Key, Prefix};
-use crate::ids::VisitorId;
+use crate::ids::{SessionEpoch, VisitorId};
 
 pub use crate::locale::Locale;
 use crate::locale::cookies;
 use limits::{SESSION_IDLE_TIMEOUT, UNUSED_VISITOR_LIFETIME};
 #[cfg(test)]
 pub use model::RULES_VERSION;
-pub use model::{Ban, Visitor, VisitorView};
+pub use model::{Account, AccountView, Ban, Role, Visitor, VisitorView};
 pub use names::Alias;
 #[cfg(test)]
 pub use names::colors;
@@ -47,6 +47,9 @@ pub use sessions::Sessions;
 
 /// The visitor's key in a session's data.
 const VISITOR_KEY: &str = "visitor";
+/// The key under which the session store hands over what a signed-in session is bound to. It is
+/// read from columns and never written.
+const SIGNED_IN_KEY: &str = "signed_in";
 /// How often the activity of all visitors of this node is written.
 const ACTIVITY_FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the activity of one visitor is written at most.
@@ -163,7 +166,28 @@ pub async fn authenticate(app: &App, session: &Session, prefix: Prefix) -> Resul
 
 async fn load_session_visitor(app: &App, session: &Session) -> Result<Visitor> {
     let id = session_visitor(session).await?.ok_or(Error::SessionEnded)?;
-    find_visitor(app, id).await?.ok_or(Error::SessionEnded)
+    let visitor = find_visitor(app, id).await?.ok_or(Error::SessionEnded)?;
+    let signed_in = signed_in(session).await?;
+    let session_epoch = signed_in.map(|session| SessionEpoch(session.epoch));
+    // The account was read after the session, and may have been revoked between both.
+    if visitor.session_epoch() == session_epoch { Ok(visitor) } else { Err(Error::SessionEnded) }
+}
+
+/// Returns what the session is bound to if it is a signed-in one.
+async fn signed_in(session: &Session) -> Result<Option<store::SignedIn>> {
+    session.get(SIGNED_IN_KEY).await.map_err(session_error)
+}
+
+/// Returns a visitor as it is stored now, for the same session.
+///
+/// # Errors
+/// `session_ended` if the visitor was deleted or its session was revoked, `banned`, `unavailable`.
+pub async fn reload(app: &App, who: &Visitor) -> Result<Visitor> {
+    let visitor = find_visitor(app, who.id).await?.ok_or(Error::SessionEnded)?;
+    if visitor.session_epoch() != who.session_epoch() {
+        return Err(Error::SessionEnded);
+    }
+    visitor.require_not_banned()
 }
 
 /// Returns a visitor as it is stored now.
@@ -172,6 +196,17 @@ async fn load_session_visitor(app: &App, session: &Session) -> Result<Visitor> {
 /// `session_ended` if the visitor was deleted, `banned`, `unavailable`.
 pub async fn by_id(app: &App, id: VisitorId) -> Result<Visitor> {
     find_visitor(app, id).await?.ok_or(Error::SessionEnded)?.require_not_banned()
+}
+
+/// Checks inside a transaction that the session of `who` may write, and keeps it from being revoked
+/// until the transaction ends. Every write of a visitor over REST or the socket calls it, except
+/// those that compare epochs in a batch: entries and seeks. Costs a guest nothing.
+///
+/// # Errors
+/// `session_ended`, `unavailable`.
+pub async fn require_session(tx: &mut PgConnection, who: &Visitor) -> Result<()> {
+    let Some(account) = &who.account else { return Ok(()) };
+    if store::lock_epoch(tx, account.id, account.epoch).await? { Ok(()) } else { Err(Error::SessionEnded) }
 }
 
 /// Returns the ban in force against a visitor, `None` if there is none.
@@ -207,11 +242,14 @@ async fn find_visitor(app: &App, id: VisitorId) -> Result<Option<Visitor>> {
 }
 
 /// Locks visitors against being deleted by the sweep, until a transaction that adds rows of theirs
-/// ends.
+/// ends. Returns the epochs of those with an account, `None` for one that is deactivated.
 ///
 /// # Errors
 /// Those of the database.
-pub async fn lock_against_sweep(tx: &mut PgConnection, visitors: &[VisitorId]) -> Result<(), sqlx::Error> {
+pub async fn lock_against_sweep(
+    tx: &mut PgConnection,
+    visitors: &[VisitorId],
+) -> Result<HashMap<VisitorId, Option<SessionEpoch>>, sqlx::Error> {
     store::lock_visitors(tx, visitors).await
 }
 
@@ -259,10 +297,14 @@ async fn sweep(node: App) {
 }
 
 async fn session_visitor(session: &Session) -> Result<Option<VisitorId>> {
-    let stored = session.get::<i64>(VISITOR_KEY).await.map_err(|why| match why {
+    let stored = session.get::<i64>(VISITOR_KEY).await.map_err(session_error)?;
+    Ok(stored.map(VisitorId))
+}
+
+fn session_error(why: tower_sessions::session::Error) -> Error {
+    match why {
         // The session store could not reach the database.
         tower_sessions::session::Error::Store(_) => Error::Unavailable,
         other => Error::internal(other),
-    })?;
-    Ok(stored.map(VisitorId))
+    }
 }

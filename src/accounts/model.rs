@@ -14,7 +14,7 @@ use crate::config::Site;
 use crate::db::jsonb;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
-use crate::ids::VisitorId;
+use crate::ids::{AccountId, SessionEpoch, VisitorId};
 use crate::locale::Locale;
 use crate::text;
 
@@ -49,6 +49,70 @@ pub struct Visitor {
     pub rules_accepted: Option<String>,
     /// The ban that was in force when the visitor was read.
     pub ban: Option<Ban>,
+    /// The visitor's account, as the session it was read for saw it. `None` for a guest.
+    pub account: Option<Account>,
+}
+
+/// The account of a visitor who is signed in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    pub id: AccountId,
+    pub public_id: Uuid,
+    pub handle: String,
+    pub role: Role,
+    /// The epoch of the session. Every write compares it with the account's in its transaction.
+    pub epoch: SessionEpoch,
+}
+
+/// What an account may do. An admin may do all that editors and moderators may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, TS, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    Member,
+    Moderator,
+    Editor,
+    Admin,
+}
+
+impl Role {
+    /// All roles, the one with the fewest rights first.
+    pub const ALL: [Self; 4] = [Self::Member, Self::Moderator, Self::Editor, Self::Admin];
+
+    /// Returns the role's name, as it is stored and sent.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Moderator => "moderator",
+            Self::Editor => "editor",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Returns the role of this name. `None` if there is none.
+    pub fn of_str(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == name)
+    }
+
+    /// Returns `true` for everybody but members. Staff need a second factor.
+    pub fn is_staff(self) -> bool {
+        self != Self::Member
+    }
+}
+
+/// An account as it is sent to its owner.
+#[derive(Clone, Debug, Serialize, TS, utoipa::ToSchema)]
+#[ts(rename = "Account")]
+#[schema(as = Account)]
+pub struct AccountView {
+    pub id: Uuid,
+    pub handle: String,
+    pub role: Role,
+}
+
+impl From<Account> for AccountView {
+    fn from(account: Account) -> Self {
+        Self { id: account.public_id, handle: account.handle, role: account.role }
+    }
 }
 
 /// A ban in force everywhere.
@@ -76,10 +140,8 @@ pub struct VisitorView {
     #[schema(value_type = Object)]
     #[ts(type = "{ [name: string]: unknown }")]
     pub settings: Map<String, Value>,
-    /// Null for a guest. Accounts come later.
-    #[schema(value_type = Option<Object>)]
-    #[ts(type = "null")]
-    pub account: Option<Value>,
+    /// Null for a guest.
+    pub account: Option<AccountView>,
 }
 
 impl From<Visitor> for VisitorView {
@@ -91,12 +153,17 @@ impl From<Visitor> for VisitorView {
             animal: visitor.name.is_none().then_some(visitor.alias.animal),
             locale: visitor.locale,
             settings: visitor.settings,
-            account: None,
+            account: visitor.account.map(AccountView::from),
         }
     }
 }
 
 impl Visitor {
+    /// Returns the epoch of the session that the visitor was read for. `None` for a guest.
+    pub fn session_epoch(&self) -> Option<SessionEpoch> {
+        self.account.as_ref().map(|account| account.epoch)
+    }
+
     /// Returns the chosen name, or the alias in the visitor's language if there is none.
     pub fn display_name(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.alias.in_words(self.locale))

@@ -1,16 +1,18 @@
 //! The session store of `tower-sessions` on our own Postgres. Only a hash of the identifier in the
 //! cookie is stored.
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 use tower_sessions::SessionStore;
 use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{Error, Result};
 
-use super::VISITOR_KEY;
+use super::{SIGNED_IN_KEY, VISITOR_KEY};
 use super::limits::SESSION_IDLE_TIMEOUT;
 use super::store::{self, SessionHash, SessionRow, StoredSession};
 use crate::db::Loader;
@@ -60,10 +62,16 @@ impl SessionStore for Sessions {
         let fetch = |hashes| store::load_sessions(&self.db, hashes, SESSION_IDLE_TIMEOUT);
         let found = self.loader.load(hash_id(id), fetch).await.map_err(logged)?;
         let Some(found) = found else { return Ok(None) };
-        let data = serde_json::from_value(found.data).map_err(|why| {
+        let unreadable = |why: serde_json::Error| {
             tracing::error!(error.cause = %why, "a stored session cannot be read");
             Error::Decode(why.to_string())
-        })?;
+        };
+        let mut data: HashMap<String, Value> = serde_json::from_value(found.data).map_err(unreadable)?;
+        // What the columns say goes along with the data; `row` does not write it back.
+        data.remove(SIGNED_IN_KEY);
+        if let Some(signed_in) = found.signed_in {
+            data.insert(SIGNED_IN_KEY.to_owned(), serde_json::to_value(signed_in).map_err(unreadable)?);
+        }
         Ok(Some(Record { id: *id, data, expiry_date: found.expires_at }))
     }
 
@@ -75,7 +83,8 @@ impl SessionStore for Sessions {
 /// Returns the columns of a record. Its own expiry is by this machine's clock and is not stored.
 fn row(record: &Record) -> Result<SessionRow> {
     let visitor = record.data.get(VISITOR_KEY).and_then(|id| id.as_i64()).map(VisitorId);
-    let data = serde_json::to_value(&record.data).map_err(|why| Error::Encode(why.to_string()))?;
+    let data: HashMap<&String, &Value> = record.data.iter().filter(|(key, _)| *key != SIGNED_IN_KEY).collect();
+    let data = serde_json::to_value(data).map_err(|why| Error::Encode(why.to_string()))?;
     Ok(SessionRow { visitor, data, idle_timeout: SESSION_IDLE_TIMEOUT })
 }
 

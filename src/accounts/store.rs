@@ -2,15 +2,16 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::model::{Ban, Change, NameChange};
+use super::model::{Account, Ban, Change, NameChange, Role};
 use super::{Alias, Locale, Visitor};
 use crate::faults::{self, Fault};
-use crate::ids::VisitorId;
+use crate::ids::{AccountId, SessionEpoch, VisitorId};
 
 /// Loads visitors by their inner ids. A visitor that does not exist has no entry.
 pub(super) async fn load_visitors(
@@ -19,8 +20,11 @@ pub(super) async fn load_visitors(
 ) -> Result<HashMap<VisitorId, Visitor>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT v.id AS "id: VisitorId", v.public_id, v.color, v.animal, v.name, v.locale, v.settings, v.rules_accepted,
-                  restriction.kind = 'ban' AS banned, restriction.until, restriction.ends_in_ms, restriction.reason
-           FROM visitor v LEFT JOIN LATERAL active_restriction(v.id, NULL) restriction ON true WHERE v.id = ANY($1)"#,
+                  restriction.kind = 'ban' AS banned, restriction.until, restriction.ends_in_ms, restriction.reason,
+                  a.id AS "account?: AccountId", a.public_id AS "account_public_id?", a.handle AS "handle?",
+                  a.role AS "role?", a.session_epoch AS "epoch?: SessionEpoch"
+           FROM visitor v LEFT JOIN account a ON a.visitor_id = v.id
+           LEFT JOIN LATERAL active_restriction(v.id, NULL) restriction ON true WHERE v.id = ANY($1)"#,
         &ids as &[VisitorId]
     )
     .fetch_all(db)
@@ -38,6 +42,12 @@ pub(super) async fn load_visitors(
             ends_in: row.ends_in_ms.map(|ms| Duration::from_millis(ms.unsigned_abs())),
             reason: row.reason.unwrap_or_default(),
         }),
+        account: match (row.account, row.account_public_id, row.handle, row.role, row.epoch) {
+            (Some(id), Some(public_id), Some(handle), Some(role), Some(epoch)) => {
+                Some(Account { id, public_id, handle, role: Role::of_str(&role).unwrap_or(Role::Member), epoch })
+            }
+            _ => None,
+        },
     });
     Ok(visitors.map(|visitor| (visitor.id, visitor)).collect())
 }
@@ -56,7 +66,17 @@ pub(super) async fn insert_visitor(db: &PgPool, alias: &Alias, locale: Locale) -
     .fetch_one(db)
     .await?;
     let alias = alias.clone();
-    Ok(Visitor { id, public_id, alias, name: None, locale, settings: Map::new(), rules_accepted: None, ban: None })
+    Ok(Visitor {
+        id,
+        public_id,
+        alias,
+        name: None,
+        locale,
+        settings: Map::new(),
+        rules_accepted: None,
+        ban: None,
+        account: None,
+    })
 }
 
 /// Writes a checked change.
@@ -102,12 +122,39 @@ pub(super) async fn write_activity(db: &PgPool, ids: &[VisitorId], interval: Dur
     Ok(())
 }
 
-/// Locks the visitors' rows against deletion until the transaction ends.
-pub(super) async fn lock_visitors(tx: &mut PgConnection, visitors: &[VisitorId]) -> Result<(), sqlx::Error> {
-    sqlx::query!("SELECT id FROM visitor WHERE id = ANY($1) ORDER BY id FOR KEY SHARE", visitors as &[VisitorId])
-        .fetch_all(tx)
-        .await?;
-    Ok(())
+/// Locks the visitors' rows against deletion until the transaction ends. Returns the epochs of those
+/// that have an account: null for one that is deactivated.
+pub(super) async fn lock_visitors(
+    tx: &mut PgConnection,
+    visitors: &[VisitorId],
+) -> Result<HashMap<VisitorId, Option<SessionEpoch>>, sqlx::Error> {
+    let rows = sqlx::query!(
+        r#"SELECT v.id AS "id: VisitorId", a.visitor_id IS NOT NULL AS "has_account!",
+                  CASE WHEN a.status = 'active' THEN a.session_epoch END AS "epoch?: SessionEpoch"
+           FROM visitor v LEFT JOIN account a ON a.visitor_id = v.id
+           WHERE v.id = ANY($1) ORDER BY v.id FOR KEY SHARE OF v"#,
+        visitors as &[VisitorId]
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows.into_iter().filter(|row| row.has_account).map(|row| (row.id, row.epoch)).collect())
+}
+
+/// Returns `true` if a session of this epoch may still write. Until the transaction ends nothing
+/// can revoke it.
+pub(super) async fn lock_epoch(
+    tx: &mut PgConnection,
+    account: AccountId,
+    epoch: SessionEpoch,
+) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query_scalar!(
+        "SELECT true FROM account WHERE id = $1 AND session_epoch = $2 AND status = 'active' FOR SHARE",
+        account as AccountId,
+        epoch as SessionEpoch
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(found.is_some())
 }
 
 /// Deletes expired sessions, then visitors that left nothing behind and were inactive for
@@ -125,6 +172,7 @@ pub(super) async fn sweep(db: &PgPool, lifetime: time::Duration, limit: i64) -> 
               AND NOT EXISTS (SELECT 1 FROM membership m WHERE m.visitor_id = v.id)
               AND NOT EXISTS (SELECT 1 FROM random_session r WHERE r.a = v.id OR r.b = v.id)
               AND NOT EXISTS (SELECT 1 FROM sanction s WHERE s.visitor_id = v.id)
+              AND NOT EXISTS (SELECT 1 FROM account a WHERE a.visitor_id = v.id)
             ORDER BY v.last_used_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
         lifetime.as_seconds_f64(),
         limit
@@ -142,6 +190,21 @@ pub(super) type SessionHash = [u8; 32];
 pub(super) struct StoredSession {
     pub data: Value,
     pub expires_at: OffsetDateTime,
+    /// The sign-in that completed it. `None` for a guest's.
+    pub signed_in: Option<SignedIn>,
+}
+
+/// What a signed-in session is bound to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct SignedIn {
+    pub public_id: Uuid,
+    pub account: i64,
+    pub epoch: i64,
+    /// It ends at the earlier of both.
+    #[serde(with = "time::serde::timestamp::milliseconds")]
+    pub idle_until: OffsetDateTime,
+    #[serde(with = "time::serde::timestamp::milliseconds")]
+    pub ends_at: OffsetDateTime,
 }
 
 /// The columns of a session about to be written.
@@ -185,7 +248,7 @@ pub(super) async fn save_session(db: &PgPool, id_hash: &[u8], row: &SessionRow) 
     Ok(saved.rows_affected() == 1)
 }
 
-/// Reads sessions that have not expired. The read counts as use and moves their expiry on; that is
+/// Reads sessions that are live. The read counts as use and moves their expiry on; that is
 /// written once an hour at most.
 pub(super) async fn load_sessions(
     db: &PgPool,
@@ -194,8 +257,9 @@ pub(super) async fn load_sessions(
 ) -> Result<HashMap<SessionHash, StoredSession>, sqlx::Error> {
     let hashes: Vec<&[u8]> = hashes.iter().map(|hash| &hash[..]).collect();
     let rows = sqlx::query!(
-        r#"SELECT id_hash, data, expires_at, last_used_at < now() - interval '1 hour' AS "stale!"
-           FROM session WHERE id_hash = ANY($1) AND expires_at > now()"#,
+        r#"SELECT id_hash AS "id_hash!", data AS "data!", expires_at AS "expires_at!",
+                  last_used_at < now() - interval '1 hour' AS "stale!", public_id, account_id, epoch, idle_until, ends_at
+           FROM live_session WHERE id_hash = ANY($1)"#,
         &hashes as &[&[u8]]
     )
     .fetch_all(db)
@@ -211,15 +275,21 @@ pub(super) async fn load_sessions(
         .execute(db)
         .await?;
     }
-    let session = |data, expires_at| StoredSession { data, expires_at };
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| Some((row.id_hash.try_into().ok()?, session(row.data, row.expires_at))))
-        .collect())
+    let sessions = rows.into_iter().filter_map(|row| {
+        let signed_in = match (row.public_id, row.account_id, row.epoch, row.idle_until, row.ends_at) {
+            (Some(public_id), Some(account), Some(epoch), Some(idle_until), Some(ends_at)) => {
+                Some(SignedIn { public_id, account, epoch, idle_until, ends_at })
+            }
+            _ => None,
+        };
+        let session = StoredSession { data: row.data, expires_at: row.expires_at, signed_in };
+        Some((row.id_hash.try_into().ok()?, session))
+    });
+    Ok(sessions.collect())
 }
 
-/// Returns the indexes of the sessions that have ended: deleted, expired, or held by another
-/// visitor by now. `visitors` has the expected visitor of each session.
+/// Returns the indexes of the sessions that have ended: deleted, expired, revoked, or held by
+/// another visitor by now. `visitors` has the expected visitor of each session.
 ///
 /// The query looks each session up by its key. A join would read the whole table, which can hold
 /// millions of rows.
@@ -232,8 +302,8 @@ pub(super) async fn ended_sessions(
     let ordinals = sqlx::query_scalar!(
         r#"SELECT asked.nth AS "nth!"
            FROM UNNEST($1::bytea[], $2::bigint[]) WITH ORDINALITY AS asked(id_hash, visitor, nth)
-           WHERE asked.visitor IS DISTINCT FROM (SELECT s.visitor_id FROM session s
-                                                 WHERE s.id_hash = asked.id_hash AND s.expires_at > now())"#,
+           WHERE asked.visitor IS DISTINCT FROM (SELECT s.visitor_id FROM live_session s
+                                                 WHERE s.id_hash = asked.id_hash)"#,
         &hashes as &[&[u8]],
         visitors as &[VisitorId]
     )

@@ -53,7 +53,7 @@ pub(super) async fn dispatch(connection: &mut Connection, id: u64, frame: Client
         }
         ClientFrame::Seek { interests, languages, translate } => {
             // The visitor may have accepted the rules since this socket was opened.
-            connection.who = accounts::by_id(&app, who.id).await?;
+            connection.who = accounts::reload(&app, &who).await?;
             // Ignored as long as no translator is configured.
             let translate = translate && matching::TRANSLATES;
             let seek = Seek::new(interests, languages, translate)?;
@@ -66,7 +66,7 @@ pub(super) async fn dispatch(connection: &mut Connection, id: u64, frame: Client
             reply(id, &Empty {})
         }
         ClientFrame::Next { session, seek } => {
-            connection.who = accounts::by_id(&app, who.id).await?;
+            connection.who = accounts::reload(&app, &who).await?;
             let ticket = matching::next(&app, &connection.who, session, seek).await?;
             reply(id, &NextOk { ticket })
         }
@@ -94,7 +94,7 @@ async fn hello(connection: &mut Connection, id: u64, resume: &[ResumePoint]) -> 
     let app = connection.app.clone();
     // The socket is subscribed to its visitor's bans by now. One that was committed before is found
     // here.
-    connection.who = accounts::by_id(&app, connection.who.id).await?;
+    connection.who = accounts::reload(&app, &connection.who).await?;
     let (mut resumed, mut replays) = (Vec::with_capacity(resume.len()), Vec::new());
     for from in resume {
         let entry = match rooms::membership(&app, &connection.who, from.room).await {
@@ -175,7 +175,7 @@ async fn join(connection: &mut Connection, id: u64, room: Uuid, after: Option<Se
     app.limits.take_for(Bucket::PrefixJoins, (&connection.prefix_hash, room))?;
     if !connection.who.has_accepted_rules() {
         // The visitor may have accepted them since this socket was opened.
-        connection.who = accounts::by_id(&app, connection.who.id).await?;
+        connection.who = accounts::reload(&app, &connection.who).await?;
     }
     let membership = rooms::join(&app, &connection.who, room).await?;
     if after.is_some() {

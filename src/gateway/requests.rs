@@ -113,7 +113,7 @@ impl Connection {
     /// `unavailable`, and whatever reading the visitor fails with.
     pub(super) async fn reload_visitor(&mut self, requested_at: Instant) -> Result<(), RequestError> {
         let began = Instant::now();
-        let lookup = timeout(REQUEST_TIMEOUT, accounts::by_id(&self.app, self.who.id));
+        let lookup = timeout(REQUEST_TIMEOUT, accounts::reload(&self.app, &self.who));
         let (written, visitor) = while_writing_answers(&self.queue, self.stream.as_mut(), lookup).await;
         self.record_wait(written, requested_at, began);
         self.who = visitor?.unwrap_or(Err(Error::Unavailable))?;

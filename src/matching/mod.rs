@@ -128,7 +128,7 @@ pub async fn seek(app: &App, who: &Visitor, seek: Seek) -> Result<Seeking> {
     if app.is_stopping() {
         return Err(Error::Unavailable);
     }
-    let ticket = writer::write(app, who.id, seek).await?;
+    let ticket = writer::write(app, who, seek).await?;
     let waiting = app.matching.waiting().max(1);
     Ok(Seeking { ticket, waiting, median_wait_ms: app.matching.median_wait_ms() })
 }

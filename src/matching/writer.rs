@@ -12,12 +12,12 @@ use uuid::Uuid;
 use super::local_visitors::TrackedTicket;
 use super::model::Seek;
 use super::store::{self, TicketBatch};
-use crate::accounts;
+use crate::accounts::{self, Visitor};
 use crate::app::App;
 use crate::db::group_commit::{self, Queue, Sender, Transaction, Writer, WriterConnection};
 use crate::db::{ConnectionHealth, fence};
 use crate::error::{Error, Result};
-use crate::ids::VisitorId;
+use crate::ids::{SessionEpoch, VisitorId};
 use crate::moderation::{self, Restriction};
 use crate::rooms::limits::WRITE_DEADLINE;
 
@@ -32,6 +32,8 @@ const SESSION_SETTINGS: &[(&str, &str)] = &[
 /// A seek that is accepted but not yet committed.
 struct PendingSeek {
     visitor: VisitorId,
+    /// The epoch of the visitor's session. `None` for a guest.
+    epoch: Option<SessionEpoch>,
     ticket: Uuid,
     seek: Seek,
     since: OffsetDateTime,
@@ -44,6 +46,7 @@ struct PendingSeek {
 enum DenyReason {
     InTalk,
     Restricted(Restriction),
+    SessionEnded,
 }
 
 /// The queue of the seek writer, and the health of its connection.
@@ -64,10 +67,11 @@ impl Default for SeekQueue {
 /// Writes a ticket in place of the visitor's earlier one. Returns its public id after the commit.
 ///
 /// # Errors
-/// `already_in_session`, `banned`, `muted`, `unavailable`.
-pub(super) async fn write(app: &App, visitor: VisitorId, seek: Seek) -> Result<Uuid> {
+/// `already_in_session`, `banned`, `muted`, `session_ended`, `unavailable`.
+pub(super) async fn write(app: &App, who: &Visitor, seek: Seek) -> Result<Uuid> {
     let (ticket, since, deadline) = (Uuid::new_v4(), app.clock.now(), Instant::now() + WRITE_DEADLINE);
-    let pending = |answer| PendingSeek { visitor, ticket, seek, since, deadline, answer };
+    let (visitor, epoch) = (who.id, who.session_epoch());
+    let pending = |answer| PendingSeek { visitor, epoch, ticket, seek, since, deadline, answer };
     app.matching.seek_queue.sender.ask(pending).await
 }
 
@@ -115,21 +119,25 @@ struct SeekBatch {
     rows: TicketBatch,
     tickets: HashMap<VisitorId, TrackedTicket>,
     answers: Vec<(VisitorId, oneshot::Sender<Result<Uuid>>)>,
+    /// The epoch of the session of each visitor's last seek.
+    epochs: HashMap<VisitorId, Option<SessionEpoch>>,
 }
 
 impl SeekBatch {
     fn new(node: Uuid, seeks: Vec<PendingSeek>) -> Self {
         let mut tickets = HashMap::with_capacity(seeks.len());
         let mut answers = Vec::with_capacity(seeks.len());
-        for PendingSeek { visitor, ticket, seek, since, answer, .. } in seeks {
+        let mut epochs = HashMap::with_capacity(seeks.len());
+        for PendingSeek { visitor, epoch, ticket, seek, since, answer, .. } in seeks {
             answers.push((visitor, answer));
+            epochs.insert(visitor, epoch);
             tickets.insert(visitor, TrackedTicket { ticket, seek, since });
         }
         let mut rows = TicketBatch::default();
         for (visitor, tracked) in &tickets {
             rows.add(*visitor, tracked.ticket, &tracked.seek, tracked.since);
         }
-        Self { node, rows, tickets, answers }
+        Self { node, rows, tickets, answers, epochs }
     }
 
     /// Tracks the committed tickets on this node, then answers the seeks.
@@ -149,6 +157,7 @@ impl SeekBatch {
         for (visitor, answer) in self.answers {
             let outcome = match (denied.get(&visitor), tickets.get(&visitor)) {
                 (Some(DenyReason::Restricted(restriction)), _) => Err((*restriction).into()),
+                (Some(DenyReason::SessionEnded), _) => Err(Error::SessionEnded),
                 (None, Some(ticket)) => Ok(*ticket),
                 (Some(DenyReason::InTalk), _) | (None, None) => Err(Error::AlreadyInSession),
             };
@@ -183,7 +192,7 @@ impl Transaction for SeekBatch {
         let mut tx = connection.begin().await?;
         // No ticket is written after the commit of its visitor's ban.
         fence::lock_shared(&mut tx).await?;
-        accounts::lock_against_sweep(&mut tx, visitors).await?;
+        let epochs = accounts::lock_against_sweep(&mut tx, visitors).await?;
         // While these locks are held, no pair with these visitors is committed. The next statement
         // sees a pair that was committed before.
         store::lock_tickets_by_visitor(&mut tx, visitors).await?;
@@ -191,6 +200,9 @@ impl Transaction for SeekBatch {
         let mut denied: HashMap<VisitorId, DenyReason> = in_talk.map(|visitor| (visitor, DenyReason::InTalk)).collect();
         let restrictions = moderation::restrictions(&mut tx, visitors, None).await?.into_iter();
         denied.extend(restrictions.map(|(visitor, restriction)| (visitor, DenyReason::Restricted(restriction))));
+        let is_revoked =
+            |visitor: &&VisitorId| epochs.get(visitor).copied().flatten() != self.epochs.get(visitor).copied().flatten();
+        denied.extend(visitors.iter().filter(is_revoked).map(|visitor| (*visitor, DenyReason::SessionEnded)));
         let excluded: HashSet<VisitorId> = denied.keys().copied().collect();
         store::write_tickets(&mut tx, self.node, &self.rows.without(&excluded)).await?;
         tx.commit().await?;

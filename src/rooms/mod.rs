@@ -142,7 +142,8 @@ pub struct Post {
 ///
 /// # Errors
 /// `not_found` if the visitor is not a member, `age_gate`, `banned`, `bad_payload`, `too_long`,
-/// `rate_limited`, `unavailable`. `closed` and `muted` come through `answer`.
+/// `rate_limited`, `session_ended`, `unavailable`. `closed`, `muted` and a session that ended
+/// meanwhile come through `answer`.
 pub async fn post(app: &App, who: &Visitor, room: Uuid, post: Post, answer: Answer) -> Result<()> {
     let membership = match cached_membership(app, who, room) {
         Some(membership) => membership,
@@ -152,6 +153,9 @@ pub async fn post(app: &App, who: &Visitor, room: Uuid, post: Post, answer: Answ
             Box::pin(membership::membership_before(app, who, room, deadline)).await?
         }
     };
+    if !membership.is_of_session(who) {
+        return Err(Error::SessionEnded);
+    }
     who.require_rules()?;
     log::submit(app, membership, post, answer)
 }

@@ -15,7 +15,7 @@ use super::store::{self, LockedHead, StoredEntry};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
-use crate::ids::{RightsVersion, RoomId, VisitorId};
+use crate::ids::{RightsVersion, RoomId, SessionEpoch, VisitorId};
 use crate::moderation::{self, Restriction};
 use crate::rooms::Posted;
 use crate::rooms::membership::Mute;
@@ -26,6 +26,7 @@ pub(in crate::rooms) enum DenyReason {
     NotMember,
     Closed,
     Restricted(Restriction),
+    SessionEnded,
 }
 
 impl From<DenyReason> for Error {
@@ -34,6 +35,7 @@ impl From<DenyReason> for Error {
             DenyReason::NotMember => Self::NotFound,
             DenyReason::Closed => Self::Closed,
             DenyReason::Restricted(restriction) => restriction.into(),
+            DenyReason::SessionEnded => Self::SessionEnded,
         }
     }
 }
@@ -47,6 +49,8 @@ impl From<Mute> for DenyReason {
 /// The entries of a batch that must not be written, and which of them were written before.
 pub(super) struct Authorization {
     denied: HashMap<(RoomId, VisitorId), DenyReason>,
+    /// The epochs of the accounts among the senders that were asked about.
+    epochs: HashMap<VisitorId, Option<SessionEpoch>>,
     written_before: HashMap<(RoomId, Uuid), StoredEntry>,
 }
 
@@ -71,7 +75,8 @@ impl Authorization {
         };
         let stale: HashSet<(RoomId, VisitorId)> =
             batch.iter().filter(is_behind).map(|entry| (entry.room.id, entry.member.visitor)).collect();
-        let mut authorization = Self { denied: read_denied(tx, &stale).await?, written_before: HashMap::new() };
+        let (denied, epochs) = read_denied(tx, &stale).await?;
+        let mut authorization = Self { denied, epochs, written_before: HashMap::new() };
         for entry in batch.iter().filter(|entry| stale.contains(&(entry.room.id, entry.member.visitor))) {
             app.rooms.membership.cache.remove_room(entry.room.public_id);
         }
@@ -81,7 +86,9 @@ impl Authorization {
     }
 
     fn deny_reason(&self, entry: &PendingEntry) -> Option<DenyReason> {
+        let is_revoked = self.epochs.get(&entry.member.visitor).is_some_and(|epoch| *epoch != entry.epoch);
         match entry.room.closed_at {
+            _ if is_revoked => Some(DenyReason::SessionEnded),
             Some(_) => Some(DenyReason::Closed),
             None => self.denied.get(&(entry.room.id, entry.member.visitor)).copied().or(entry.denied),
         }
@@ -92,6 +99,8 @@ impl Authorization {
     pub(super) fn denial(&self, entry: &PendingEntry) -> Option<Result<Posted>> {
         let reason = self.deny_reason(entry)?;
         Some(match (self.written_before.get(&(entry.room.id, entry.client_id)), reason) {
+            // A revoked session learns nothing, not even the first answer.
+            (_, DenyReason::SessionEnded) => Err(reason.into()),
             (Some(stored), _) if stored.sender_id == entry.member.visitor => {
                 repeated(true, stored.seq, stored.created_at)
             }
@@ -101,19 +110,24 @@ impl Authorization {
     }
 }
 
-/// Returns which of the `(room, visitor)` pairs must not write, read under the locks of the heads
-/// and the fence.
-async fn read_denied(
-    tx: &mut PgConnection,
-    stale: &HashSet<(RoomId, VisitorId)>,
-) -> Result<HashMap<(RoomId, VisitorId), DenyReason>, sqlx::Error> {
+/// Which of the `(room, visitor)` pairs must not write, and the epochs of the visitors' accounts.
+type Denied = (HashMap<(RoomId, VisitorId), DenyReason>, HashMap<VisitorId, Option<SessionEpoch>>);
+
+/// Returns who must not write, read under the locks of the heads and the fence.
+async fn read_denied(tx: &mut PgConnection, stale: &HashSet<(RoomId, VisitorId)>) -> Result<Denied, sqlx::Error> {
     if stale.is_empty() || faults::on(Fault::RightsNotRechecked) {
-        return Ok(HashMap::new());
+        return Ok((HashMap::new(), HashMap::new()));
     }
+    let mut epochs = HashMap::new();
     let (rooms, visitors): (Vec<RoomId>, Vec<VisitorId>) = stale.iter().copied().unzip();
     let mut denied: HashMap<_, _> = stale.iter().map(|key| (*key, DenyReason::NotMember)).collect();
     for right in store::rights(tx, &rooms, &visitors).await? {
         let key = (right.room_id, right.visitor_id);
+        epochs.insert(right.visitor_id, right.epoch);
+        if right.is_deactivated {
+            denied.insert(key, DenyReason::SessionEnded);
+            continue;
+        }
         match right.restriction {
             Some(Restriction::Kicked) => {}
             Some(ban @ Restriction::Banned { .. }) => {
@@ -131,7 +145,7 @@ async fn read_denied(
             }
         }
     }
-    Ok(denied)
+    Ok((denied, epochs))
 }
 
 /// Returns the denied entries that were written before, by room and client id: a repeat gets the

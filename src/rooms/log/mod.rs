@@ -24,7 +24,7 @@ use crate::db::CommitScheduler;
 use crate::db::group_commit::{self, Queue, Sender};
 use crate::error::Result;
 use crate::http::{Bucket, Key};
-use crate::ids::{FenceVersion, RightsVersion, Seq};
+use crate::ids::{FenceVersion, RightsVersion, Seq, SessionEpoch};
 use authorization::DenyReason;
 
 #[cfg(test)]
@@ -46,6 +46,8 @@ pub(super) struct PendingEntry {
     /// The versions at which the sender's membership was read.
     pub rights: RightsVersion,
     pub fence: FenceVersion,
+    /// The epoch of the sender's session, which was the account's when the membership was read.
+    pub epoch: Option<SessionEpoch>,
     /// Why the sender must not write, as found when the membership was read.
     pub denied: Option<DenyReason>,
     pub client_id: Uuid,
@@ -142,6 +144,7 @@ pub(super) fn submit(app: &App, membership: Membership, post: Post, answer: Answ
         member: membership.member,
         rights: membership.rights,
         fence: membership.fence,
+        epoch: membership.epoch,
         denied: membership.muted.map(Into::into),
         client_id: post.client_id,
         payload,

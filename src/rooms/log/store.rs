@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::faults::{self, Fault};
-use crate::ids::{FenceVersion, RightsVersion, RoomId, Seq, VisitorId};
+use crate::ids::{FenceVersion, RightsVersion, RoomId, Seq, SessionEpoch, VisitorId};
 use crate::moderation::Restriction;
 
 /// A head, read under its lock.
@@ -45,6 +45,10 @@ pub(super) struct Right {
     pub is_member: bool,
     pub is_closed: bool,
     pub restriction: Option<Restriction>,
+    /// The epoch with which the visitor's session may write. `None` for a guest, and for an account
+    /// that is deactivated.
+    pub epoch: Option<SessionEpoch>,
+    pub is_deactivated: bool,
 }
 
 /// Reads the rights of `(room, visitor)` pairs. Pairs without a membership are left out.
@@ -56,10 +60,11 @@ pub(super) async fn rights(
     let rows = sqlx::query!(
         r#"SELECT m.room_id AS "room_id: RoomId", m.visitor_id AS "visitor_id: VisitorId",
                   (m.left_at IS NULL OR m.slot IS NOT NULL) AS "member!",
-                  (r.closed_at IS NOT NULL) AS "closed!", restriction.kind, restriction.in_room, restriction.ends_in_ms
+                  (r.closed_at IS NOT NULL) AS "closed!", restriction.kind, restriction.in_room, restriction.ends_in_ms,
+                  a.session_epoch AS "epoch?: SessionEpoch", (a.status = 'deactivated') AS deactivated
            FROM UNNEST($1::bigint[], $2::bigint[]) AS asked(room, visitor)
            JOIN membership m ON m.room_id = asked.room AND m.visitor_id = asked.visitor
-           JOIN chat_room r ON r.id = m.room_id
+           JOIN chat_room r ON r.id = m.room_id LEFT JOIN account a ON a.visitor_id = m.visitor_id
            LEFT JOIN LATERAL active_restriction(m.visitor_id, m.room_id) restriction ON true"#,
         rooms as &[RoomId],
         visitors as &[VisitorId]
@@ -72,6 +77,8 @@ pub(super) async fn rights(
         is_member: row.member,
         is_closed: row.closed,
         restriction: Restriction::of(row.kind.as_deref(), row.in_room, row.ends_in_ms),
+        epoch: row.epoch,
+        is_deactivated: row.deactivated.unwrap_or_default(),
     });
     Ok(rights.collect())
 }

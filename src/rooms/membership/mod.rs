@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::db::{CommitScheduler, Loader};
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
-use crate::ids::{FenceVersion, RightsVersion, RoomId, Seq, VisitorId};
+use crate::ids::{FenceVersion, RightsVersion, RoomId, Seq, SessionEpoch, VisitorId};
 use crate::moderation::Restriction;
 
 pub(super) use leave::LeaveQueue;
@@ -36,6 +36,16 @@ pub struct Membership {
     pub fence: FenceVersion,
     /// Set while the visitor must not write, in this room or everywhere.
     pub muted: Option<Mute>,
+    /// The epoch of the visitor's account at which this was read. `None` for a guest.
+    pub epoch: Option<SessionEpoch>,
+}
+
+impl Membership {
+    /// Returns `true` if the session of `who` was not revoked when this was read. A session that is
+    /// revoked later is found by its version of the fence.
+    pub(super) fn is_of_session(&self, who: &Visitor) -> bool {
+        self.epoch == who.session_epoch()
+    }
 }
 
 /// A mute, and how long it still lasts: `None` until a moderator lifts it.
@@ -83,7 +93,8 @@ pub(super) fn run(app: &App, queue: LeaveQueue, scheduler: CommitScheduler, on_c
 /// was read. The batch that writes an entry checks it again.
 pub fn cached_membership(app: &App, who: &Visitor, room: Uuid) -> Option<Membership> {
     let membership = app.rooms.membership.cache.find(room, who.id)?;
-    (!app.moderation.is_revoked_since(who.id, membership.fence)).then_some(membership)
+    let is_current = !app.moderation.is_revoked_since(who.id, membership.fence) && membership.is_of_session(who);
+    is_current.then_some(membership)
 }
 
 /// Returns the visitor's membership of a room, as committed now.
@@ -123,7 +134,8 @@ fn membership_of(app: &App, access: RoomAccess) -> Result<Membership> {
         return Err(Error::NotFound);
     }
     let (room, member) = (Arc::new(access.room), Arc::new(member));
-    let membership = Membership { room, member, rights: access.rights, fence: access.fence, muted };
+    let (rights, fence, epoch) = (access.rights, access.fence, access.epoch);
+    let membership = Membership { room, member, rights, fence, muted, epoch };
     app.rooms.membership.cache.insert(&membership);
     Ok(membership)
 }

@@ -5,7 +5,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::faults::{self, Fault};
-use crate::ids::{FenceVersion, RightsVersion, RoomId, Seq, VisitorId};
+use crate::ids::{FenceVersion, RightsVersion, RoomId, Seq, SessionEpoch, VisitorId};
 use crate::moderation::Restriction;
 use crate::rooms::model::{ChatRoom, Member, Naming, RoomKind, Sender, Slot};
 
@@ -19,6 +19,9 @@ pub(in crate::rooms) struct RoomAccess {
     pub fence: FenceVersion,
     /// The restriction in force against the visitor, in this room or everywhere.
     pub restriction: Option<Restriction>,
+    /// The epoch of the visitor's account in the same snapshot. `None` for a guest, and for an
+    /// account that is deactivated: no session of it is live.
+    pub epoch: Option<SessionEpoch>,
 }
 
 /// Reads a room by its public id, and the visitor's access to it. `None` if there is no such room.
@@ -43,10 +46,12 @@ pub(super) async fn accesses(
                   m.slot, m.role AS "role?", m.color AS "color?", m.animal, m.name AS "name?",
                   m.joined_seq AS "joined_seq?: Seq", m.left_at,
                   (SELECT version FROM fence) AS "fence!: FenceVersion", restriction.kind AS restriction,
-                  restriction.in_room, restriction.ends_in_ms, asked.visitor AS "visitor!: VisitorId"
+                  restriction.in_room, restriction.ends_in_ms, asked.visitor AS "visitor!: VisitorId",
+                  CASE WHEN a.status = 'active' THEN a.session_epoch END AS "epoch: SessionEpoch"
            FROM UNNEST($1::uuid[], $2::bigint[]) AS asked(room, visitor)
            JOIN chat_room r ON r.public_id = asked.room JOIN room_head h ON h.room_id = r.id
            LEFT JOIN membership m ON m.room_id = r.id AND m.visitor_id = asked.visitor
+           LEFT JOIN account a ON a.visitor_id = asked.visitor
            LEFT JOIN LATERAL active_restriction(asked.visitor, r.id) restriction ON true"#,
         &rooms,
         &visitors as &[VisitorId]
@@ -89,6 +94,7 @@ pub(super) async fn accesses(
                 rights: row.rights,
                 fence: row.fence,
                 restriction: Restriction::of(row.restriction.as_deref(), row.in_room, row.ends_in_ms),
+                epoch: row.epoch,
             },
         )
     });
