@@ -5,6 +5,7 @@
 //! [`Locale`], [`Locale::ALL`] and [`Locale::strings`]. Its addresses, links and alternates follow
 //! from that; its sections are content (`migrations/0002_landing_content.sql` and
 //! `0006_site_pages.sql`). No other code and no constraint of the database lists languages.
+mod account_pages;
 mod en;
 mod headers;
 mod ko;
@@ -13,6 +14,7 @@ use axum::http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
+pub use account_pages::PageStrings;
 pub use headers::{cookie, cookies, header_list, with_weights};
 
 /// A language of pages and of the client. The default is Korean.
