@@ -24,12 +24,14 @@ pub(in crate::accounts) struct Candidate {
     pub pin: Option<String>,
 }
 
-/// Returns the active account of a handle. `None` if there is none.
+/// Returns the active account of a handle. `None` if there is none, or it is about to be deleted for
+/// good.
 pub(in crate::accounts) async fn candidate(db: &PgPool, handle: &str) -> Result<Option<Candidate>, sqlx::Error> {
     let row = sqlx::query!(
         r#"SELECT id AS "id: AccountId", public_id, handle, role, session_epoch AS "epoch: SessionEpoch", password,
                   totp_secret, totp_confirmed_at IS NOT NULL AS "totp!", pin
-           FROM account WHERE handle = $1 AND status = 'active'"#,
+           FROM account
+           WHERE handle = $1 AND status = 'active' AND (delete_after IS NULL OR delete_after > now())"#,
         handle
     )
     .fetch_optional(db)
