@@ -4,6 +4,7 @@
 //! workspace (`sim`, `xtask`) needs them.
 mod accounts;
 mod app;
+mod audit;
 pub mod cli;
 mod clock;
 mod cms;
@@ -21,6 +22,7 @@ mod locale;
 mod log_throttle;
 mod matching;
 mod moderation;
+mod notify;
 #[cfg(test)]
 mod process_tests;
 mod ready;
