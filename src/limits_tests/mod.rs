@@ -51,7 +51,7 @@ const CLIENT_HEAD: &str = "\
 ";
 
 /// The folders with limits, in the order of the page, and what each is about.
-const FOLDERS: [(&str, &str); 11] = [
+const FOLDERS: [(&str, &str); 12] = [
     ("rooms", "Messages and rooms"),
     ("matching", "Matching and reports"),
     ("accounts", "Visitors and accounts"),
@@ -61,6 +61,7 @@ const FOLDERS: [(&str, &str); 11] = [
     ("http", "HTTP"),
     ("cms", "The landing page"),
     ("samples", "Samples for charts"),
+    ("notify", "Mail"),
     ("config", "Settings"),
     ("db", "The database"),
 ];

@@ -1,6 +1,6 @@
 //! The value of each constant.
 use super::words::Value;
-use crate::{accounts, cms, config, db, gateway, http, matching, moderation, realtime, rooms, samples};
+use crate::{accounts, cms, config, db, gateway, http, matching, moderation, notify, realtime, rooms, samples};
 
 /// Folder, name and value of each constant. A test checks that each name belongs to its value.
 pub(super) const VALUES: &[(&str, &str, &dyn Value)] = &[
@@ -148,6 +148,11 @@ pub(super) const VALUES: &[(&str, &str, &dyn Value)] = &[
     ("config", "MAX_TIME_ZONE_BYTES", &config::limits::MAX_TIME_ZONE_BYTES),
     ("config", "MAX_OPERATOR_CHARS", &config::limits::MAX_OPERATOR_CHARS),
     ("config", "MAX_CONTACT_BYTES", &config::limits::MAX_CONTACT_BYTES),
+    ("config", "MAX_MAIL_FROM_BYTES", &config::limits::MAX_MAIL_FROM_BYTES),
+    ("notify", "MAX_QUEUED_MAILS", &notify::limits::MAX_QUEUED_MAILS),
+    ("notify", "MAX_MAILS_SENDING", &notify::limits::MAX_MAILS_SENDING),
+    ("notify", "MAIL_DEADLINE", &notify::limits::MAIL_DEADLINE),
+    ("notify", "MAIL_ATTEMPT_TIMEOUT", &notify::limits::MAIL_ATTEMPT_TIMEOUT),
     ("db", "MIN_POSTGRES_MAJOR", &db::limits::MIN_POSTGRES_MAJOR),
     ("db", "MAX_POOL_CONNECTIONS", &db::limits::MAX_POOL_CONNECTIONS),
     ("db", "MIN_POOL_CONNECTIONS", &db::limits::MIN_POOL_CONNECTIONS),
