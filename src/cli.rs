@@ -76,6 +76,12 @@ pub struct ServeArgs {
     /// The operator's mail address or page, which the pages about the site show.
     #[arg(long, env = "MAJU_CONTACT", value_name = "MAIL|URL")]
     pub contact: Option<String>,
+    /// The mail server: smtps://user:password@host, or smtp:// with STARTTLS. Needs --mail-from.
+    #[arg(long, env = "MAJU_SMTP_URL", hide_env_values = true, value_name = "URL")]
+    pub smtp_url: Option<String>,
+    /// The sender of the mails, for example `Maju <no-reply@chat.example.org>`.
+    #[arg(long, env = "MAJU_MAIL_FROM", value_name = "MAIL")]
+    pub mail_from: Option<String>,
     /// The networks of proxies whose X-Forwarded-For is trusted, separated by commas.
     #[arg(long, env = "MAJU_TRUSTED_PROXIES", value_name = "NETWORKS")]
     pub trusted_proxies: Vec<String>,
@@ -248,7 +254,7 @@ mod tests {
     }
 
     /// Every setting with its variable and two valid values.
-    const ALL: [(&str, &str, &str, &str); 15] = [
+    const ALL: [(&str, &str, &str, &str); 17] = [
         ("listen", "MAJU_LISTEN", "127.0.0.1:1", "127.0.0.1:2"),
         ("data-dir", "MAJU_DATA_DIR", "/srv/#1/maju", "/srv/2"),
         ("public-url", "MAJU_PUBLIC_URL", "https://one.example", "https://two.example"),
@@ -262,6 +268,8 @@ mod tests {
         ("time-zone", "MAJU_TIME_ZONE", "UTC", "Asia/Tokyo"),
         ("operator", "MAJU_OPERATOR", "One", "둘 운영팀"),
         ("contact", "MAJU_CONTACT", "one@example.org", "https://two.example/contact"),
+        ("smtp-url", "MAJU_SMTP_URL", "smtps://me:one@one.example", "smtp://two.example:25"),
+        ("mail-from", "MAJU_MAIL_FROM", "one@example.org", "둘 <two@example.org>"),
         ("trusted-proxies", "MAJU_TRUSTED_PROXIES", "10.0.0.0/8, 192.168.0.0/16", "10.1.0.0/16"),
         ("pg-bin", "MAJU_PG_BIN", "/one", "/two"),
     ];
@@ -336,6 +344,8 @@ mod tests {
                 "time-zone" => &args.time_zone,
                 "operator" => &args.operator,
                 "contact" => &args.contact,
+                "smtp-url" => &args.smtp_url,
+                "mail-from" => &args.mail_from,
                 "pg-bin" => &args.pg_bin,
                 _ => return f.write_str(&args.trusted_proxies.join(",")),
             };

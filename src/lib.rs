@@ -4,11 +4,13 @@
 //! workspace (`sim`, `xtask`) needs them.
 mod accounts;
 mod app;
+mod audit;
 pub mod cli;
 mod clock;
 mod cms;
 mod config;
 mod connection_url;
+mod database;
 mod db;
 mod error;
 mod faults;
@@ -21,6 +23,7 @@ mod locale;
 mod log_throttle;
 mod matching;
 mod moderation;
+mod notify;
 #[cfg(test)]
 mod process_tests;
 mod ready;
@@ -30,6 +33,7 @@ mod router;
 mod samples;
 mod serve;
 mod settings_file;
+mod signals;
 mod spa;
 mod tasks;
 mod telemetry;

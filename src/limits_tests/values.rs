@@ -1,6 +1,6 @@
 //! The value of each constant.
 use super::words::Value;
-use crate::{accounts, cms, config, db, gateway, http, matching, moderation, realtime, rooms, samples};
+use crate::{accounts, cms, config, db, gateway, http, matching, moderation, notify, realtime, rooms, samples};
 
 /// Folder, name and value of each constant. A test checks that each name belongs to its value.
 pub(super) const VALUES: &[(&str, &str, &dyn Value)] = &[
@@ -45,6 +45,26 @@ pub(super) const VALUES: &[(&str, &str, &dyn Value)] = &[
     ("accounts", "MIN_AGE_YEARS", &accounts::limits::MIN_AGE_YEARS),
     ("accounts", "SESSION_IDLE_TIMEOUT", &accounts::limits::SESSION_IDLE_TIMEOUT),
     ("accounts", "UNUSED_VISITOR_LIFETIME", &accounts::limits::UNUSED_VISITOR_LIFETIME),
+    ("accounts", "MIN_HANDLE_CHARS", &accounts::limits::MIN_HANDLE_CHARS),
+    ("accounts", "MAX_HANDLE_CHARS", &accounts::limits::MAX_HANDLE_CHARS),
+    ("accounts", "MIN_PASSWORD_CHARS", &accounts::limits::MIN_PASSWORD_CHARS),
+    ("accounts", "MAX_PASSWORD_CHARS", &accounts::limits::MAX_PASSWORD_CHARS),
+    ("accounts", "PIN_DIGITS", &accounts::limits::PIN_DIGITS),
+    ("accounts", "MAX_EMAIL_CHARS", &accounts::limits::MAX_EMAIL_CHARS),
+    ("accounts", "QUEUED_HASHES", &accounts::limits::QUEUED_HASHES),
+    ("accounts", "MAX_LEGACY_ITERATIONS", &accounts::limits::MAX_LEGACY_ITERATIONS),
+    ("accounts", "SIGN_IN_LIFETIME", &accounts::limits::SIGN_IN_LIFETIME),
+    ("accounts", "MAX_WRONG_CODES", &accounts::limits::MAX_WRONG_CODES),
+    ("accounts", "FREE_FAILURES", &accounts::limits::FREE_FAILURES),
+    ("accounts", "FIRST_FAILURE_WAIT", &accounts::limits::FIRST_FAILURE_WAIT),
+    ("accounts", "MAX_FAILURE_WAIT", &accounts::limits::MAX_FAILURE_WAIT),
+    ("accounts", "FAILURE_MEMORY", &accounts::limits::FAILURE_MEMORY),
+    ("accounts", "RECOVERY_CODES", &accounts::limits::RECOVERY_CODES),
+    ("accounts", "VERIFY_LINK_LIFETIME", &accounts::limits::VERIFY_LINK_LIFETIME),
+    ("accounts", "RESET_LINK_LIFETIME", &accounts::limits::RESET_LINK_LIFETIME),
+    ("accounts", "DELETION_DELAY", &accounts::limits::DELETION_DELAY),
+    ("accounts", "VERIFICATION_LIFETIME", &accounts::limits::VERIFICATION_LIFETIME),
+    ("accounts", "MAX_NEXT_BYTES", &accounts::limits::MAX_NEXT_BYTES),
     ("moderation", "MAX_REASON_CHARS", &moderation::limits::MAX_REASON_CHARS),
     ("gateway", "MAX_FRAME_BYTES", &gateway::limits::MAX_FRAME_BYTES),
     ("gateway", "MAX_FRAGMENTS", &gateway::limits::MAX_FRAGMENTS),
@@ -107,6 +127,10 @@ pub(super) const VALUES: &[(&str, &str, &dyn Value)] = &[
     ("http", "PREFIX_ENTRY_RATE", &http::limits::PREFIX_ENTRY_RATE),
     ("http", "REPEATED_TEXT_RATE", &http::limits::REPEATED_TEXT_RATE),
     ("http", "PREFIX_JOIN_RATE", &http::limits::PREFIX_JOIN_RATE),
+    ("http", "PROOF_RATE", &http::limits::PROOF_RATE),
+    ("http", "SIGN_UP_RATE", &http::limits::SIGN_UP_RATE),
+    ("http", "MAIL_RATE", &http::limits::MAIL_RATE),
+    ("http", "EXPORT_RATE", &http::limits::EXPORT_RATE),
     ("cms", "MAX_SECTIONS", &cms::limits::MAX_SECTIONS),
     ("cms", "MAX_STATS", &cms::limits::MAX_STATS),
     ("cms", "MAX_TOPICS", &cms::limits::MAX_TOPICS),
@@ -124,6 +148,11 @@ pub(super) const VALUES: &[(&str, &str, &dyn Value)] = &[
     ("config", "MAX_TIME_ZONE_BYTES", &config::limits::MAX_TIME_ZONE_BYTES),
     ("config", "MAX_OPERATOR_CHARS", &config::limits::MAX_OPERATOR_CHARS),
     ("config", "MAX_CONTACT_BYTES", &config::limits::MAX_CONTACT_BYTES),
+    ("config", "MAX_MAIL_FROM_BYTES", &config::limits::MAX_MAIL_FROM_BYTES),
+    ("notify", "MAX_QUEUED_MAILS", &notify::limits::MAX_QUEUED_MAILS),
+    ("notify", "MAX_MAILS_SENDING", &notify::limits::MAX_MAILS_SENDING),
+    ("notify", "MAIL_DEADLINE", &notify::limits::MAIL_DEADLINE),
+    ("notify", "MAIL_ATTEMPT_TIMEOUT", &notify::limits::MAIL_ATTEMPT_TIMEOUT),
     ("db", "MIN_POSTGRES_MAJOR", &db::limits::MIN_POSTGRES_MAJOR),
     ("db", "MAX_POOL_CONNECTIONS", &db::limits::MAX_POOL_CONNECTIONS),
     ("db", "MIN_POOL_CONNECTIONS", &db::limits::MIN_POOL_CONNECTIONS),
