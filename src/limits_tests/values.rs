@@ -150,6 +150,7 @@ pub(super) const VALUES: &[(&str, &str, &dyn Value)] = &[
     ("config", "MAX_OPERATOR_CHARS", &config::limits::MAX_OPERATOR_CHARS),
     ("config", "MAX_CONTACT_BYTES", &config::limits::MAX_CONTACT_BYTES),
     ("config", "MAX_MAIL_FROM_BYTES", &config::limits::MAX_MAIL_FROM_BYTES),
+    ("config", "MIN_VERIFIER_SECRET_CHARS", &config::limits::MIN_VERIFIER_SECRET_CHARS),
     ("notify", "MAX_QUEUED_MAILS", &notify::limits::MAX_QUEUED_MAILS),
     ("notify", "MAX_MAILS_SENDING", &notify::limits::MAX_MAILS_SENDING),
     ("notify", "MAIL_DEADLINE", &notify::limits::MAIL_DEADLINE),

@@ -184,7 +184,7 @@ pub async fn continue_sign_in(
         if step != Step::Verify {
             return Err(Error::bad_field("code", "Send the code."));
         }
-        due.verify_url = Some(verifier::request_for_sign_in(app, session, begun.key).await?);
+        due.verify_url = Some(verifier::request_for_sign_in(app, begun.key).await?);
         let next = due.next.clone();
         return Ok(Progress { state: State::Due(due), recovery_codes: Vec::new(), next });
     };
