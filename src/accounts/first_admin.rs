@@ -1,0 +1,82 @@
+//! The first administrator: a single-use link in the log of a site that has none.
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::limits::FIRST_ADMIN_LINK_LIFETIME;
+use super::model::Role;
+use super::{Alias, handle, links, passwords, store};
+use crate::app::App;
+use crate::audit::{self, Act, Actor};
+use crate::db;
+use crate::error::{Error, Result};
+use crate::locale::Locale;
+
+/// Returns the address of the page on which the first administrator is made. `None` if the site has
+/// an administrator. Each call makes another link; the first one that is used ends all others.
+///
+/// # Errors
+/// `unavailable`.
+pub async fn offer_first_admin(app: &App) -> Result<Option<String>> {
+    let token = links::new_token();
+    let hash = links::token_hash(&token);
+    let made = store::insert_first_admin_link(&app.db, &hash, FIRST_ADMIN_LINK_LIFETIME);
+    if !db::with_timeout(db::JOB_TIMEOUT, made).await? {
+        return Ok(None);
+    }
+    Ok(Some(links::url(app, "/admin/setup", &token)))
+}
+
+/// Returns `true` if a link to the first administrator's page works now.
+///
+/// # Errors
+/// `unavailable`.
+pub async fn is_first_admin_link(app: &App, token: &SecretString) -> Result<bool> {
+    Ok(store::is_first_admin_link(&app.db, &links::token_hash(token)).await?)
+}
+
+/// Makes the first administrator, with the link's token. The account has a visitor of its own; it
+/// signs in as every other one, and has to set up a second factor then.
+///
+/// Of any number of links, on any number of nodes, one works once.
+///
+/// # Errors
+/// `not_found` if the link does not work (any more) or the site has an administrator; `bad_frame`
+/// with the field `handle` or `password`, `too_long`, `conflict` if the handle is taken,
+/// `unavailable`. The link still works after all but the first.
+pub async fn first_admin(
+    app: &App,
+    token: &SecretString,
+    handle: &str,
+    password: &SecretString,
+    locale: Locale,
+    prefix_hash: &[u8],
+) -> Result<()> {
+    handle::check_shape(handle)?;
+    let token = links::token_hash(token);
+    // Before the slow hash, which nobody without a link shall cause.
+    if !store::is_first_admin_link(&app.db, &token).await? {
+        return Err(Error::NotFound);
+    }
+    let password = passwords::accept(app, password, handle, "password", locale).await?;
+    let mut tx = app.db.begin().await?;
+    if !store::use_first_admin_link(&mut tx, &token).await? {
+        return Err(Error::NotFound);
+    }
+    let alias = Alias::random(&mut rand::rng());
+    let made = store::insert_account(&mut tx, handle, Role::Admin, Some(&password), &alias, locale).await;
+    let (_, public_id) = made.map_err(|why| match db::constraint(&why) {
+        Some("account_handle_key") => Error::Conflict("An account with this handle exists."),
+        _ => why.into(),
+    })?;
+    let act = Act {
+        actor: Actor::Account { id: public_id, handle },
+        action: "account.added",
+        subject: handle,
+        detail: json!({"role": "admin", "by": "first_admin_link"}),
+        prefix_hash: Some(prefix_hash),
+    };
+    audit::record(&mut tx, act).await?;
+    tx.commit().await?;
+    tracing::info!("the first administrator was made");
+    Ok(())
+}
