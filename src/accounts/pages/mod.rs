@@ -89,8 +89,7 @@ pub fn pages() -> Router<App> {
         .route("/account/totp/confirm", get(back_to("/account/totp")).post(changes::confirm_totp))
         .route("/account/totp/remove", get(changes::totp_removal).post(changes::remove_totp))
         .route("/account/recovery-codes", get(changes::recovery_codes).post(changes::renew_recovery_codes))
-        .route("/account/sessions/end", get(back_to("/account")).post(overview::end_others))
-        .route("/account/sessions/{id}/end", get(back_to("/account")).post(overview::end_session))
+        .route("/account/sessions/end", get(back_to("/account")).post(overview::end_sessions))
         .route("/account/blocks/{id}/remove", get(back_to("/account")).post(overview::unblock))
         .route("/account/delete", get(back_to("/account")).post(overview::delete))
         .route("/account/delete/undo", get(back_to("/account")).post(overview::undo_deletion));
