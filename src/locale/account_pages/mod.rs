@@ -23,8 +23,6 @@ pub struct PageStrings {
     pub copy: &'static str,
     pub copied: &'static str,
     pub download: &'static str,
-    /// On a button after it was pressed.
-    pub working: &'static str,
     // Refused forms.
     pub refused_sign_in: &'static str,
     pub refused_form: &'static str,
@@ -116,7 +114,6 @@ pub struct PageStrings {
     pub talk_text: &'static str,
     pub talk_leave: &'static str,
     pub talk_back: &'static str,
-    pub signed_in_heading: &'static str,
     // The tile for guests.
     pub guest_heading: &'static str,
     pub guest_text: &'static str,
@@ -159,12 +156,10 @@ pub struct PageStrings {
     pub room_name: &'static str,
     pub room_name_none: &'static str,
     pub room_name_hint: &'static str,
-    pub login_handle: &'static str,
     pub login_email: &'static str,
     pub email_none: &'static str,
     pub email_unconfirmed: &'static str,
     pub email_confirmed: &'static str,
-    pub email_resend: &'static str,
     pub role: &'static str,
     pub role_member: &'static str,
     pub role_moderator: &'static str,
