@@ -7,9 +7,9 @@ use tower_sessions::Session;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::sign_in::{Caller, sign_in_without_proof, store::New};
+use super::sign_in::{Caller, Progress, State as SignInState, Step, begin_after_sign_up, store::New};
 use super::{
-    Account, AccountView, Locale, account, device_name, find_or_create_visitor, handle, passwords, secret, signed_in,
+    AccountView, Locale, account, device_name, find_or_create_visitor, handle, passwords, secret, signed_in,
 };
 use crate::app::App;
 use crate::db;
@@ -32,7 +32,7 @@ pub struct SignUp {
 /// # Errors
 /// `bad_frame`, `too_long` or `conflict` with the field `handle`, `password` or `email`; `conflict` if
 /// the session is signed in already, `rate_limited`, `unavailable`.
-pub async fn sign_up(app: &App, session: &Session, caller: &Caller, new: SignUp, locale: Locale) -> Result<Account> {
+pub async fn sign_up(app: &App, session: &Session, caller: &Caller, new: SignUp, locale: Locale) -> Result<Progress> {
     app.limits.take(Bucket::SignUps, Key::Prefix(caller.prefix))?;
     handle::check_choice(&new.handle)?;
     let email = new.email.as_deref().map(str::trim).filter(|email| !email.is_empty());
@@ -55,14 +55,14 @@ pub async fn sign_up(app: &App, session: &Session, caller: &Caller, new: SignUp,
         other => other?,
     };
     let begun = New { account: id, epoch, enroll_secret: None, leave: false, next: None };
-    let account = sign_in_without_proof(app, session, caller, &begun).await?;
+    let progress = begin_after_sign_up(app, session, caller, &begun).await?;
     if let Some(email) = email
         && let Err(why) = account::send_verification(app, id, email, locale).await
     {
         // The account is there; another mail can be asked for.
         tracing::warn!(error.cause = %why, "a mail to confirm an address was not sent");
     }
-    Ok(account)
+    Ok(progress)
 }
 
 fn taken() -> Error {
@@ -88,10 +88,15 @@ struct NewSignUp {
     email: Option<String>,
 }
 
-/// The account that you are signed in to.
+/// The new account.
 #[derive(Serialize, utoipa::ToSchema)]
 struct SignedUp {
-    account: AccountView,
+    /// The account that you are signed in to. Absent if the site asks for another step first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<AccountView>,
+    /// The step that this site asks for (`POST /sign-in/{step}`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<Step>,
 }
 
 /// Makes an account. You are signed in, and keep your rooms and your talk.
@@ -106,6 +111,11 @@ async fn make(
 ) -> Result<(StatusCode, Json<SignedUp>)> {
     let caller = Caller { prefix: address.prefix(), device: device_name(&headers), asks_elsewhere: false };
     let new = SignUp { handle, password, email };
-    let account = sign_up(&app, &session, &caller, new, Locale::of(&headers)).await?;
-    Ok((StatusCode::CREATED, Json(SignedUp { account: account.into() })))
+    let (account, next) = match sign_up(&app, &session, &caller, new, Locale::of(&headers)).await?.state {
+        SignInState::Done(account) => (Some(account.into()), None),
+        SignInState::Due(due) => (None, due.step),
+        // Nobody was signed in to it before.
+        SignInState::Elsewhere { .. } => (None, None),
+    };
+    Ok((StatusCode::CREATED, Json(SignedUp { account, next })))
 }

@@ -36,7 +36,7 @@ pub async fn delete_account(
     let account = require_account(who)?;
     prove_password(app, &account.handle, prefix, password).await?;
     let marked = parking_lot::Mutex::new(None);
-    revoke_sessions(app, account.id, EndReason::Deleted, async |tx: &mut PgConnection| {
+    let ending = revoke_sessions(app, account.id, EndReason::Deleted, async |tx: &mut PgConnection| {
         require_session(tx, who).await?;
         if account.role == Role::Admin && store::is_last_admin(tx, account.id).await? {
             return Err(Error::Forbidden("You are the last administrator. Make somebody else one first."));
@@ -97,7 +97,7 @@ pub(super) async fn delete_due(app: &App) -> Result<usize> {
 /// Deletes one account for good.
 async fn delete(app: &App, account: AccountId, visitor: VisitorId) -> Result<bool> {
     // First its sessions end on every node. Nobody can sign in any more.
-    revoke_sessions(app, account, EndReason::Deleted, async |_: &mut PgConnection| Ok(())).await?;
+    let ending = revoke_sessions(app, account, EndReason::Deleted, async |_: &mut PgConnection| Ok(())).await?;
     let Some(known) = find_visitor(app, visitor).await? else { return Ok(false) };
     let alias = known.alias.in_words(known.locale);
     let mut tx = app.db.begin().await?;

@@ -191,7 +191,7 @@ pub async fn reset_password(
     // Found first: a password that is refused does not use the link up.
     let link = store::find_link(&app.db, &hash, RESET_PASSWORD).await?.ok_or(Error::WrongCredentials)?;
     let password = passwords::accept(app, password, &link.handle, "password", locale).await?;
-    revoke_sessions(app, link.account, EndReason::PasswordChanged, async |tx: &mut PgConnection| {
+    let ending = revoke_sessions(app, link.account, EndReason::PasswordChanged, async |tx: &mut PgConnection| {
         let used = store::use_link(tx, &hash, RESET_PASSWORD).await?.ok_or(Error::WrongCredentials)?;
         store::set_password(tx, used.account, &password).await?;
         Ok(())

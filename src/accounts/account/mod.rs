@@ -105,11 +105,11 @@ pub async fn change_password(
     let account = require_account(who)?;
     prove_password(app, &account.handle, prefix, current).await?;
     let hash = passwords::accept(app, new, &account.handle, "new", locale).await?;
-    revoke_sessions(app, account.id, EndReason::PasswordChanged, async |tx: &mut PgConnection| {
+    let ending = revoke_sessions(app, account.id, EndReason::PasswordChanged, async |tx: &mut PgConnection| {
         require_session(tx, who).await?;
         Ok(store::set_password(tx, account.id, &hash).await?)
-    })
-    .await?;
+    });
+    Box::pin(ending).await?;
     renew_own_session(app, session, account).await?;
     links::tell_owner(app, account.id, &account.handle, locale).await;
     Ok(())

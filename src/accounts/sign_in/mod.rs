@@ -277,18 +277,30 @@ pub(super) async fn take_complete(app: &App, tx: &mut PgConnection, key: Uuid) -
     Ok(taken)
 }
 
-/// Signs a session in to an account that it has just made or was given, without another proof.
+/// Signs a session in to the account that it has just made. If the site's policy asks for more than a
+/// password, the next step is due.
 ///
 /// # Errors
-/// As [`finish_sign_in`].
-pub(super) async fn sign_in_without_proof(
+/// `unavailable`.
+pub(super) async fn begin_after_sign_up(
     app: &App,
     session: &Session,
     caller: &Caller,
-    account: &store::New<'_>,
-) -> Result<Account> {
-    let key = store::insert(&mut *app.db.acquire().await?, account).await?;
-    complete_sign_in(app, session, key, &caller.device, &app.accounts.prefix_hash(caller.prefix)).await
+    new: &store::New<'_>,
+) -> Result<Progress> {
+    let key = store::insert(&mut *app.db.acquire().await?, new).await?;
+    let begun = store::begun(&app.db, key).await?.ok_or(Error::WrongStep)?;
+    let due = Due::new(app, &begun);
+    let state = if due.step.is_some() {
+        // The guest's session has ended, because its visitor has an account.
+        session.remove_value(VISITOR_KEY).await.map_err(session_error)?;
+        remember(session, key).await?;
+        State::Due(due)
+    } else {
+        let prefix_hash = app.accounts.prefix_hash(caller.prefix);
+        State::Done(complete_sign_in(app, session, key, &caller.device, &prefix_hash).await?)
+    };
+    Ok(Progress { state, recovery_codes: Vec::new(), next: None })
 }
 
 /// A step that was proved.
