@@ -65,6 +65,7 @@ pub(super) const VALUES: &[(&str, &str, &dyn Value)] = &[
     ("accounts", "DELETION_DELAY", &accounts::limits::DELETION_DELAY),
     ("accounts", "VERIFICATION_LIFETIME", &accounts::limits::VERIFICATION_LIFETIME),
     ("accounts", "MAX_NEXT_BYTES", &accounts::limits::MAX_NEXT_BYTES),
+    ("accounts", "MAX_FORM_BYTES", &accounts::limits::MAX_FORM_BYTES),
     ("moderation", "MAX_REASON_CHARS", &moderation::limits::MAX_REASON_CHARS),
     ("moderation", "MAX_LISTED_BLOCKS", &moderation::limits::MAX_LISTED_BLOCKS),
     ("gateway", "MAX_FRAME_BYTES", &gateway::limits::MAX_FRAME_BYTES),

@@ -42,6 +42,8 @@ pub struct Strings {
     pub open_graph_locale: &'static str,
     pub skip_to_content: &'static str,
     pub start_talk: &'static str,
+    /// The link to the account, on pages that are the same for everybody: a guest is led to sign-in.
+    pub sign_in: &'static str,
     /// Names the links of the header for screen readers.
     pub nav_label: &'static str,
     pub nav_steps: &'static str,

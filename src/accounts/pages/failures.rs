@@ -77,7 +77,7 @@ fn failure_page_with_status(
         t,
         heading,
         text,
-        wait: wait.map(|seconds| (t.wait)(seconds)),
+        wait: wait.map(|seconds| t.wait.replace("{}", &(t.span)(seconds))),
         again: again.to_owned(),
         status: status.as_u16(),
     };

@@ -32,7 +32,7 @@ impl Problems {
 
     /// Returns how long the wait is.
     pub(super) fn wait_text(&self, t: &PageStrings) -> String {
-        (t.wait)(self.wait.unwrap_or_default())
+        t.wait.replace("{}", &(t.span)(self.wait.unwrap_or_default()))
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) static STRINGS: PageStrings = PageStrings {
     last_admin: "You’re the last administrator. Make somebody else one first.",
     wait_title: "Please wait a moment",
     wait_text: "Several attempts didn’t match, so we paused. What you entered is still here.",
-    wait: |seconds| format!("You can try again in {}.", super::span_en(seconds)),
+    wait: "You can try again in {}.",
     wait_over: "You can try again now.",
     step_of: |step, all| format!("Step {step} of {all}"),
     step_handle: "Handle",

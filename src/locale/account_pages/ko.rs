@@ -40,7 +40,7 @@ pub(super) static STRINGS: PageStrings = PageStrings {
     last_admin: "마지막 관리자 계정이에요. 먼저 다른 관리자를 정해 주세요.",
     wait_title: "잠시 기다려 주세요",
     wait_text: "맞지 않는 시도가 이어져서 잠시 멈췄어요. 적은 아이디는 그대로 있어요.",
-    wait: |seconds| format!("{} 뒤에 다시 해 볼 수 있어요.", super::span_ko(seconds)),
+    wait: "{} 뒤에 다시 해 볼 수 있어요.",
     wait_over: "이제 다시 해 볼 수 있어요.",
     step_of: |step, all| format!("{all}단계 중 {step}단계"),
     step_handle: "아이디",

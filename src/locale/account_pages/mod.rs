@@ -47,8 +47,8 @@ pub struct PageStrings {
     pub last_admin: &'static str,
     pub wait_title: &'static str,
     pub wait_text: &'static str,
-    /// How long the wait is, in seconds.
-    pub wait: fn(u64) -> String,
+    /// How long a wait is: `{}` stands for the time.
+    pub wait: &'static str,
     pub wait_over: &'static str,
     // Sign-in.
     /// The number of this step, and of all steps.
