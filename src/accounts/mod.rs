@@ -1,5 +1,6 @@
 //! Accounts: who a visitor is. A visitor is anonymous, created at the first visit and kept by a
 //! cookie.
+mod first_admin;
 mod known_sessions;
 pub mod limits;
 mod model;
@@ -8,9 +9,11 @@ mod open_sockets;
 mod presence;
 mod routes;
 mod sessions;
+pub mod staff;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -34,6 +37,7 @@ use crate::ids::{SessionEpoch, VisitorId};
 
 pub use crate::locale::Locale;
 use crate::locale::cookies;
+pub use first_admin::{first_admin, is_first_admin_link, offer_first_admin};
 use limits::{SESSION_IDLE_TIMEOUT, UNUSED_VISITOR_LIFETIME};
 #[cfg(test)]
 pub use model::RULES_VERSION;

@@ -44,6 +44,7 @@ pub(super) const VALUES: &[(&str, &str, &dyn Value)] = &[
     ("accounts", "MAX_SETTINGS_BYTES", &accounts::limits::MAX_SETTINGS_BYTES),
     ("accounts", "MIN_AGE_YEARS", &accounts::limits::MIN_AGE_YEARS),
     ("accounts", "SESSION_IDLE_TIMEOUT", &accounts::limits::SESSION_IDLE_TIMEOUT),
+    ("accounts", "FIRST_ADMIN_LINK_LIFETIME", &accounts::limits::FIRST_ADMIN_LINK_LIFETIME),
     ("accounts", "UNUSED_VISITOR_LIFETIME", &accounts::limits::UNUSED_VISITOR_LIFETIME),
     ("moderation", "MAX_REASON_CHARS", &moderation::limits::MAX_REASON_CHARS),
     ("gateway", "MAX_FRAME_BYTES", &gateway::limits::MAX_FRAME_BYTES),
