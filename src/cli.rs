@@ -100,6 +100,21 @@ pub struct ServeArgs {
     /// The sender of the mails, for example `Maju <no-reply@chat.example.org>`.
     #[arg(long, env = "MAJU_MAIL_FROM", value_name = "MAIL")]
     pub mail_from: Option<String>,
+    /// The last day (UTC) on which password hashes of the earlier system work [default: no end].
+    #[arg(long, env = "MAJU_LEGACY_PASSWORDS_UNTIL", value_name = "DATE")]
+    pub legacy_passwords_until: Option<String>,
+    /// The page of an outside verifier, such as a carrier or a bank. Needs a secret.
+    #[arg(long, env = "MAJU_VERIFIER_URL", value_name = "URL")]
+    pub verifier_url: Option<String>,
+    /// The secret shared with the verifier, 32 characters or more.
+    #[arg(long, env = "MAJU_VERIFIER_SECRET", hide_env_values = true, value_name = "SECRET")]
+    pub verifier_secret: Option<String>,
+    /// A file with the secret shared with the verifier.
+    #[arg(long, env = "MAJU_VERIFIER_SECRET_FILE", value_name = "FILE")]
+    pub verifier_secret_file: Option<String>,
+    /// What the verifier is asked for: age, members, staff, separated by commas [default: age].
+    #[arg(long, env = "MAJU_VERIFIER_FOR", value_name = "LIST")]
+    pub verifier_for: Option<String>,
     /// The networks of proxies whose X-Forwarded-For is trusted, separated by commas.
     #[arg(long, env = "MAJU_TRUSTED_PROXIES", value_name = "NETWORKS")]
     pub trusted_proxies: Vec<String>,
@@ -287,7 +302,7 @@ mod tests {
     }
 
     /// Every setting with its variable and two valid values.
-    const ALL: [(&str, &str, &str, &str); 17] = [
+    const ALL: [(&str, &str, &str, &str); 22] = [
         ("listen", "MAJU_LISTEN", "127.0.0.1:1", "127.0.0.1:2"),
         ("data-dir", "MAJU_DATA_DIR", "/srv/#1/maju", "/srv/2"),
         ("public-url", "MAJU_PUBLIC_URL", "https://one.example", "https://two.example"),
@@ -303,6 +318,11 @@ mod tests {
         ("contact", "MAJU_CONTACT", "one@example.org", "https://two.example/contact"),
         ("smtp-url", "MAJU_SMTP_URL", "smtps://me:one@one.example", "smtp://two.example:25"),
         ("mail-from", "MAJU_MAIL_FROM", "one@example.org", "둘 <two@example.org>"),
+        ("legacy-passwords-until", "MAJU_LEGACY_PASSWORDS_UNTIL", "2027-06-30", "2028-01-01"),
+        ("verifier-url", "MAJU_VERIFIER_URL", "https://one.example", "https://two.example"),
+        ("verifier-secret", "MAJU_VERIFIER_SECRET", "one secret", "two secrets"),
+        ("verifier-secret-file", "MAJU_VERIFIER_SECRET_FILE", "/one", "/two"),
+        ("verifier-for", "MAJU_VERIFIER_FOR", "age", "members, staff"),
         ("trusted-proxies", "MAJU_TRUSTED_PROXIES", "10.0.0.0/8, 192.168.0.0/16", "10.1.0.0/16"),
         ("pg-bin", "MAJU_PG_BIN", "/one", "/two"),
     ];
@@ -379,6 +399,11 @@ mod tests {
                 "contact" => &args.contact,
                 "smtp-url" => &args.smtp_url,
                 "mail-from" => &args.mail_from,
+                "legacy-passwords-until" => &args.legacy_passwords_until,
+                "verifier-url" => &args.verifier_url,
+                "verifier-secret" => &args.verifier_secret,
+                "verifier-secret-file" => &args.verifier_secret_file,
+                "verifier-for" => &args.verifier_for,
                 "pg-bin" => &args.pg_bin,
                 _ => return f.write_str(&args.trusted_proxies.join(",")),
             };

@@ -19,7 +19,8 @@ pub(super) async fn load_visitors(
     ids: Vec<VisitorId>,
 ) -> Result<HashMap<VisitorId, Visitor>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT v.id AS "id: VisitorId", v.public_id, v.color, v.animal, v.name, v.locale, v.settings, v.rules_accepted,
+        r#"SELECT v.id AS "id!: VisitorId", v.public_id AS "public_id!", v.color AS "color!", v.animal AS "animal!",
+                  v.name, v.locale AS "locale!", v.settings AS "settings!", v.rules_accepted,
                   restriction.kind = 'ban' AS banned, restriction.until, restriction.ends_in_ms, restriction.reason,
                   a.id AS "account?: AccountId", a.public_id AS "account_public_id?", a.handle AS "handle?",
                   a.role AS "role?", a.session_epoch AS "epoch?: SessionEpoch"
@@ -129,7 +130,7 @@ pub(super) async fn lock_visitors(
     visitors: &[VisitorId],
 ) -> Result<HashMap<VisitorId, Option<SessionEpoch>>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT v.id AS "id: VisitorId", a.visitor_id IS NOT NULL AS "has_account!",
+        r#"SELECT v.id AS "id!: VisitorId", a.visitor_id IS NOT NULL AS "has_account!",
                   CASE WHEN a.status = 'active' THEN a.session_epoch END AS "epoch?: SessionEpoch"
            FROM visitor v LEFT JOIN account a ON a.visitor_id = v.id
            WHERE v.id = ANY($1) ORDER BY v.id FOR KEY SHARE OF v"#,

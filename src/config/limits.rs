@@ -32,3 +32,7 @@ pub const MAX_CONTACT_BYTES: usize = 254;
 ///
 /// Beyond it: the start is refused.
 pub const MAX_MAIL_FROM_BYTES: usize = 400;
+/// The shortest secret of the outside verifier (`--verifier-secret`).
+///
+/// Beyond it: the start is refused.
+pub const MIN_VERIFIER_SECRET_CHARS: usize = 32;

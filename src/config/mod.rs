@@ -4,6 +4,7 @@ mod contact;
 pub mod limits;
 mod mail;
 mod network;
+mod sign_in;
 mod site;
 
 use std::fmt;
@@ -22,6 +23,7 @@ use limits::{
 
 pub use contact::Contact;
 pub use network::Network;
+pub use sign_in::{SignInSettings, Verifier, VerifierUse};
 pub use site::Site;
 
 /// The checked settings of a node.
@@ -54,6 +56,8 @@ pub struct Config {
     pub smtp_url: Option<String>,
     /// The sender of the mails: an address, or a name and an address in angle brackets.
     pub mail_from: Option<String>,
+    /// How people sign in.
+    pub sign_in: SignInSettings,
     /// The networks of proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<Network>,
     /// The folder of PostgreSQL programs for the private Postgres. `None` for those of the binary.
@@ -107,6 +111,7 @@ impl Config {
             contact: settings.value("contact", &args.contact, Contact::parse),
             smtp_url,
             mail_from,
+            sign_in: SignInSettings::read(&mut settings, args),
             trusted_proxies,
             pg_bin: settings.value("pg-bin", &args.pg_bin, pg_bin),
             notes: settings.notes,
@@ -144,7 +149,7 @@ impl Config {
             Err(instead) => format!("# {name} is not set: {instead}\n"),
         };
         let notes = self.notes.iter().map(|note| format!("# {note}\n"));
-        lines.iter().map(line).chain(notes).collect()
+        lines.iter().chain(&self.sign_in.describe()).map(line).chain(notes).collect()
     }
 }
 

@@ -54,7 +54,7 @@ const CLIENT_HEAD: &str = "\
 const FOLDERS: [(&str, &str); 12] = [
     ("rooms", "Messages and rooms"),
     ("matching", "Matching and reports"),
-    ("accounts", "Visitors"),
+    ("accounts", "Visitors and accounts"),
     ("moderation", "Moderation"),
     ("gateway", "The socket"),
     ("realtime", "The outgoing queue of a socket"),

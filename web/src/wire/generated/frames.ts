@@ -94,9 +94,9 @@ export type Visitor = { id: string, name: string, color: Color,
  */
 animal: string | null, locale: Locale, settings: { [name: string]: unknown }, 
 /**
- * Null for a guest. Accounts come later.
+ * Null for a guest.
  */
-account: null, };
+account: Account | null, };
 export type ResumePoint = { room: string, after: number, };
 export type Request = { "type": "hello", resume?: Array<ResumePoint>, } | { "type": "join", room: string, after?: number, } | { "type": "leave", room: string, } | { "type": "send", room: string, client_id: string, payload: Payload, reply_to?: number, } | { "type": "typing", room: string, } | { "type": "read", room: string, seq: number, } | { "type": "seek", interests: Array<string>, languages: Array<string>, translate: boolean, } | { "type": "cancel", } | { "type": "next", session: string, seek: boolean, } | { "type": "report", room: string, reason: ReportReason, seqs: number[], note?: string, block: boolean, } | { "type": "block", room: string, sender: string, on?: boolean, } | { "type": "ping", };
 export type Waiting = { ticket: string, };

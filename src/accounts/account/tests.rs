@@ -1,0 +1,1 @@
+//! Accounts of their owners, tested over the real router and Postgres.
