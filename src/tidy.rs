@@ -47,7 +47,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         ],
         "serve" => &["accounts", "database", "db", "http", "realtime", "router", "signals"],
         "database" => &["connection_url", "db", "signals"],
-        "doctor" => &["audit", "connection_url", "database", "db", "notify", "realtime", "signals"],
+        "doctor" => &["audit", "commands", "connection_url", "database", "db", "notify", "realtime", "signals"],
         "shell" => &["accounts", "commands", "database", "signals"],
         "commands" => &["cli"],
         "router" => &["accounts", "cms", "gateway", "http", "matching", "moderation", "ready", "rooms", "spa"],

@@ -1,10 +1,10 @@
 //! The first administrator: a single-use link in the log of a site that has none.
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
 use super::limits::FIRST_ADMIN_LINK_LIFETIME;
 use super::model::Role;
-use super::{Alias, handle, links, passwords, store};
+use super::{Alias, handle, passwords, staff, tokens};
 use crate::app::App;
 use crate::audit::{self, Act, Actor};
 use crate::db;
@@ -17,13 +17,13 @@ use crate::locale::Locale;
 /// # Errors
 /// `unavailable`.
 pub async fn offer_first_admin(app: &App) -> Result<Option<String>> {
-    let token = links::new_token();
-    let hash = links::token_hash(&token);
-    let made = store::insert_first_admin_link(&app.db, &hash, FIRST_ADMIN_LINK_LIFETIME);
+    let token = tokens::new();
+    let hash = tokens::hash(&token);
+    let made = staff::insert_first_admin_link(&app.db, &hash, FIRST_ADMIN_LINK_LIFETIME);
     if !db::with_timeout(db::JOB_TIMEOUT, made).await? {
         return Ok(None);
     }
-    Ok(Some(links::url(app, "/admin/setup", &token)))
+    Ok(Some(format!("{}/admin/setup?token={}", app.config.site.url, token.expose_secret())))
 }
 
 /// Returns `true` if a link to the first administrator's page works now.
@@ -31,7 +31,7 @@ pub async fn offer_first_admin(app: &App) -> Result<Option<String>> {
 /// # Errors
 /// `unavailable`.
 pub async fn is_first_admin_link(app: &App, token: &SecretString) -> Result<bool> {
-    Ok(store::is_first_admin_link(&app.db, &links::token_hash(token)).await?)
+    Ok(staff::is_first_admin_link(&app.db, &tokens::hash(token)).await?)
 }
 
 /// Makes the first administrator, with the link's token. The account has a visitor of its own; it
@@ -52,24 +52,24 @@ pub async fn first_admin(
     prefix_hash: &[u8],
 ) -> Result<()> {
     handle::check_shape(handle)?;
-    let token = links::token_hash(token);
+    let token = tokens::hash(token);
     // Before the slow hash, which nobody without a link shall cause.
-    if !store::is_first_admin_link(&app.db, &token).await? {
+    if !staff::is_first_admin_link(&app.db, &token).await? {
         return Err(Error::NotFound);
     }
     let password = passwords::accept(app, password, handle, "password", locale).await?;
     let mut tx = app.db.begin().await?;
-    if !store::use_first_admin_link(&mut tx, &token).await? {
+    if !staff::use_first_admin_link(&mut tx, &token).await? {
         return Err(Error::NotFound);
     }
     let alias = Alias::random(&mut rand::rng());
-    let made = store::insert_account(&mut tx, handle, Role::Admin, Some(&password), &alias, locale).await;
-    let (_, public_id) = made.map_err(|why| match db::constraint(&why) {
+    let made = staff::insert(&mut tx, handle, Role::Admin, Some(&password), &alias, locale).await;
+    let made = made.map_err(|why| match db::constraint(&why) {
         Some("account_handle_key") => Error::Conflict("An account with this handle exists."),
         _ => why.into(),
     })?;
     let act = Act {
-        actor: Actor::Account { id: public_id, handle },
+        actor: Actor::Account { id: made.public_id, handle },
         action: "account.added",
         subject: handle,
         detail: json!({"role": "admin", "by": "first_admin_link"}),

@@ -4,7 +4,7 @@ use sha2::{Digest, Sha256};
 use sqlx::PgPool;
 
 use super::model::{Plan, Row};
-use super::{django, record, spreadsheet, store};
+use super::{django, record, spreadsheet, store, taken};
 use crate::accounts::{Alias, passwords};
 use crate::error::Result;
 use crate::locale::Locale;
@@ -69,7 +69,7 @@ pub async fn import(
     let mut written = 0;
     for batch in plan.rows.chunks(BATCH_ROWS) {
         let aliases: Vec<Alias> = batch.iter().map(|_| Alias::random(&mut rand::rng())).collect();
-        store::insert_many(&mut tx, batch, &aliases, Locale::default()).await?;
+        store::insert_many(&mut tx, batch, &aliases, Locale::default()).await.map_err(taken)?;
         written += batch.len();
         progress(written);
     }

@@ -17,16 +17,17 @@ use sqlx::{PgConnection, PgPool};
 use tokio::time::Instant;
 
 use super::model::Role;
-use super::{Alias, handle, links, passwords};
+use super::{Alias, handle, passwords, tokens};
 use crate::audit::{self, Act, Actor};
 use crate::db::{self, fence};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, VisitorId};
 use crate::locale::Locale;
 
-pub use import::{Imported, import};
+pub use import::{Imported, import, read_csv, read_django};
 pub use model::Plan;
 pub use store::{Legacy, StaffMember};
+pub(super) use store::{insert, insert_first_admin_link, is_first_admin_link, use_first_admin_link};
 
 /// How long one attempt to end sessions waits for the exclusive fence lock.
 const FENCE_LOCK_TIMEOUT: Duration = Duration::from_millis(400);
@@ -35,7 +36,7 @@ const RETRY_PAUSE_MS: std::ops::Range<u64> = 50..150;
 /// How long it is attempted before the caller gets the error.
 const REVOKE_DEADLINE: Duration = Duration::from_secs(8);
 /// How long a link to a password from a shell works: it has to reach its reader first.
-pub const SHELL_LINK_HOURS: u32 = 24;
+pub const SHELL_LINK_HOURS: i32 = 24;
 
 /// An account that is locked by the transaction.
 pub(super) struct Target {
@@ -70,7 +71,7 @@ pub async fn add(db: &PgPool, handle: &str, role: Role, access: Access) -> Resul
     let mut tx = db.begin().await?;
     let alias = Alias::random(&mut rand::rng());
     let added = store::insert(&mut tx, handle, role, password.as_deref(), &alias, Locale::default()).await;
-    let id = added.map_err(taken)?;
+    let id = added.map_err(taken)?.id;
     let token = if password.is_none() { Some(new_link(&mut tx, id).await?) } else { None };
     record(&mut tx, "account.added", handle, json!({"role": role.as_str(), "by_link": token.is_some()})).await?;
     tx.commit().await?;
@@ -87,7 +88,7 @@ pub async fn set_role(db: &PgPool, handle: &str, role: Role) -> Result<Role> {
         store::set_role(tx, target.id, role).await?;
         Ok((target.role, json!({"from": target.role.as_str(), "to": role.as_str()})))
     };
-    if store::find(db, handle).await?.ok_or(Error::NotFound)? == role {
+    if store::role(db, handle).await?.ok_or(Error::NotFound)? == role {
         return Ok(role);
     }
     change_and_revoke(db, handle, "role_changed", "account.role_changed", change).await
@@ -179,8 +180,8 @@ async fn hash(access: Access, handle: &str) -> Result<Option<String>> {
 
 /// Stores a link that sets a password, and returns its secret part.
 async fn new_link(tx: &mut PgConnection, account: AccountId) -> Result<SecretString> {
-    let token = links::new_token();
-    store::insert_reset_link(tx, &links::token_hash(&token), account, SHELL_LINK_HOURS).await?;
+    let token = tokens::new();
+    store::insert_reset_link(tx, &tokens::hash(&token), account, SHELL_LINK_HOURS).await?;
     Ok(token)
 }
 

@@ -12,21 +12,31 @@ use crate::accounts::model::Role;
 use crate::ids::{AccountId, VisitorId};
 use crate::locale::Locale;
 
-/// Stores an account with a new visitor. Returns its id.
-pub(super) async fn insert(
+/// The key of the lock that makes one first administrator: "maju" in ASCII, then 3.
+const FIRST_ADMIN_LOCK: i64 = 0x6d61_6a75_0000_0003;
+
+/// The ids of an account.
+pub(in crate::accounts) struct Ids {
+    pub id: AccountId,
+    pub public_id: Uuid,
+}
+
+/// Stores an account with a new visitor.
+pub(in crate::accounts) async fn insert(
     tx: &mut PgConnection,
     handle: &str,
     role: Role,
     password: Option<&str>,
     alias: &Alias,
     locale: Locale,
-) -> Result<AccountId, sqlx::Error> {
-    sqlx::query_scalar!(
+) -> Result<Ids, sqlx::Error> {
+    sqlx::query_as!(
+        Ids,
         r#"WITH made AS (
                INSERT INTO visitor (public_id, color, animal, locale) VALUES (gen_random_uuid(), $4, $5, $6) RETURNING id)
            INSERT INTO account (visitor_id, handle, role, password, password_set_at)
            SELECT id, $1, $2, $3, CASE WHEN $3::text IS NOT NULL THEN now() END FROM made
-           RETURNING id AS "id: AccountId""#,
+           RETURNING id AS "id: AccountId", public_id"#,
         handle,
         role.as_str(),
         password,
@@ -239,4 +249,52 @@ pub(super) async fn count_legacy(db: &PgPool) -> Result<Vec<Legacy>, sqlx::Error
     )
     .fetch_all(db)
     .await
+}
+
+/// Stores a link to the first administrator's page, and deletes those that have expired. Returns
+/// `false` if the site has an administrator, and stores none then.
+pub(in crate::accounts) async fn insert_first_admin_link(
+    db: &PgPool,
+    token_hash: &[u8],
+    lifetime: time::Duration,
+) -> Result<bool, sqlx::Error> {
+    let made = sqlx::query!(
+        "WITH old AS (DELETE FROM account_link WHERE purpose = 'first_admin' AND expires_at < now())
+         INSERT INTO account_link (token_hash, purpose, expires_at)
+         SELECT $1, 'first_admin', now() + make_interval(secs => $2)
+         WHERE NOT EXISTS (SELECT FROM account WHERE role = 'admin' AND status = 'active')",
+        token_hash,
+        lifetime.as_seconds_f64()
+    )
+    .execute(db)
+    .await?;
+    Ok(made.rows_affected() == 1)
+}
+
+/// Returns `true` if a link to the first administrator's page works now.
+pub(in crate::accounts) async fn is_first_admin_link(db: &PgPool, token_hash: &[u8]) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM account_link WHERE token_hash = $1 AND purpose = 'first_admin'
+                          AND used_at IS NULL AND expires_at > now())
+              AND NOT EXISTS (SELECT FROM account WHERE role = 'admin' AND status = 'active') AS "works!""#,
+        token_hash
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Uses up all links to the first administrator's page. Returns `false` if this one does not work.
+///
+/// The lock makes two links wait for each other: the second one finds an administrator.
+pub(in crate::accounts) async fn use_first_admin_link(tx: &mut PgConnection, token_hash: &[u8]) -> Result<bool, sqlx::Error> {
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", FIRST_ADMIN_LOCK).execute(&mut *tx).await?;
+    let used = sqlx::query_scalar!(
+        "UPDATE account_link SET used_at = now()
+         WHERE purpose = 'first_admin' AND used_at IS NULL AND expires_at > now()
+           AND NOT EXISTS (SELECT FROM account WHERE role = 'admin' AND status = 'active')
+         RETURNING token_hash"
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(used.iter().any(|used| used == token_hash))
 }
