@@ -49,6 +49,8 @@ pub enum Fault {
     CookieNotChecked,
     LateSaveRevives,
     ForeignWriteAccepted,
+    FormTokenIgnored,
+    MemberSeesBackOffice,
     RateLimitOff,
     LargeFrameAccepted,
     ControlCharactersAccepted,

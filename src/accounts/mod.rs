@@ -1,6 +1,7 @@
 //! Accounts: who a visitor is. A visitor is anonymous, created at the first visit and kept by a
 //! cookie.
 mod account;
+mod drawing;
 mod first_admin;
 mod handle;
 mod known_sessions;
@@ -8,6 +9,7 @@ pub mod limits;
 mod model;
 mod names;
 mod open_sockets;
+mod pages;
 mod passwords;
 mod pin;
 mod presence;
@@ -56,6 +58,7 @@ pub use passwords::{
     Flaw as PasswordFlaw, check as check_password, hash_now as hash_password, is_legacy as is_legacy_hash,
     is_usable_legacy,
 };
+pub use pages::{BlockedPerson, PageHooks, Staff, admin_api, failures_as_pages, pages};
 pub use sign_in::{
     Attempt, Caller, Due, Progress, State as SignInState, Step, begin_sign_in, cancel_sign_in, continue_sign_in,
     finish_sign_in, next_path, pending_sign_in,
@@ -68,6 +71,7 @@ pub use verifier::{checks_age, complete_age_check, is_age_verified, request_age_
 
 pub use crate::locale::Locale;
 use crate::locale::cookies;
+pub use drawing::Face;
 pub use first_admin::{first_admin, is_first_admin_link, offer_first_admin};
 use limits::{SESSION_IDLE_TIMEOUT, UNUSED_VISITOR_LIFETIME};
 #[cfg(test)]
@@ -106,6 +110,8 @@ pub struct State {
     active: Mutex<HashSet<VisitorId>>,
     open_sockets: open_sockets::OpenSockets,
     hashing: passwords::Hashing,
+    /// Signs the tokens of forms.
+    form_key: [u8; 32],
 }
 
 impl State {
@@ -123,6 +129,7 @@ impl State {
             active: Mutex::default(),
             open_sockets: open_sockets::OpenSockets::default(),
             hashing: passwords::Hashing::default(),
+            form_key: pages::form_key(db).await?,
         })
     }
 
@@ -279,6 +286,16 @@ async fn find_or_create_visitor(app: &App, session: &Session, locale: Locale) ->
 /// visitor at most once per [`ACTIVITY_WRITE_INTERVAL`].
 pub fn record_activity(app: &App, visitor: VisitorId) {
     app.accounts.active.lock().insert(visitor);
+}
+
+/// Changes a visitor and returns it as it is stored then.
+///
+/// # Errors
+/// Those of [`model::Change::checked`], `session_ended`, `unavailable`.
+async fn change_visitor(app: &App, who: &Visitor, change: model::Change) -> Result<Visitor> {
+    let change = change.checked()?;
+    store::update_visitor(&app.db, who.id, &change).await?;
+    find_visitor(app, who.id).await?.ok_or(Error::SessionEnded)
 }
 
 async fn find_visitor(app: &App, id: VisitorId) -> Result<Option<Visitor>> {

@@ -116,8 +116,6 @@ async fn change_me(
     who: Visitor,
     Json(change): Json<Change>,
 ) -> Result<Json<Me>> {
-    let change = change.checked()?;
-    store::update_visitor(&app.db, who.id, &change).await?;
-    let visitor = super::find_visitor(&app, who.id).await?.ok_or(Error::SessionEnded)?;
+    let visitor = super::change_visitor(&app, &who, change).await?;
     Ok(Json(Me::new(visitor, limits, features)))
 }

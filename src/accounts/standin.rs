@@ -13,8 +13,48 @@ use crate::ids::{AccountId, SessionEpoch, VisitorId};
 
 #[derive(Clone, Copy, Debug)]
 pub enum EndReason {
+    SignedOut,
+    SignedInElsewhere,
+    EndedByOwner,
     PasswordChanged,
+    RoleChanged,
+    Deactivated,
     Deleted,
+    Expired,
+}
+pub struct Times(time::OffsetDateTime);
+impl Times {
+    pub fn last_used_at(&self) -> time::OffsetDateTime {
+        self.0
+    }
+}
+pub struct Listed {
+    pub id: Uuid,
+    pub device: Option<String>,
+    pub times: Times,
+    pub ended_at: Option<time::OffsetDateTime>,
+    pub reason: Option<EndReason>,
+}
+pub async fn list_own_sessions(app: &App, who: &super::Visitor) -> Result<Vec<Listed>> {
+    let account = who.account.as_ref().ok_or(Error::SignInNeeded)?;
+    let rows: Vec<(Uuid, Option<String>, time::OffsetDateTime, Option<time::OffsetDateTime>)> = sqlx::query_as(
+        "SELECT public_id, device, last_used_at, ended_at FROM session WHERE account_id = $1 ORDER BY signed_in_at DESC",
+    )
+    .bind(account.id.0)
+    .fetch_all(&app.db)
+    .await?;
+    let listed = rows.into_iter().map(|(id, device, used, ended_at)| Listed {
+        id,
+        device,
+        times: Times(used),
+        ended_at,
+        reason: Some(EndReason::SignedInElsewhere),
+    });
+    Ok(listed.collect())
+}
+pub async fn end_own_sessions(app: &App, who: &super::Visitor, reason: EndReason) -> Result<()> {
+    let account = who.account.as_ref().ok_or(Error::SignInNeeded)?;
+    revoke_sessions(app, account.id, reason, async |_: &mut PgConnection| Ok(())).await
 }
 
 pub fn device_name(headers: &HeaderMap) -> String {

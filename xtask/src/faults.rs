@@ -105,6 +105,8 @@ const fn caught_by(fault: Fault) -> &'static [&'static str] {
         Fault::OriginNotChecked => &["gateway::tests::refusals::an_upgrade_is_checked_in_order"],
         Fault::CookieNotChecked => &["gateway::tests::refusals::an_upgrade_is_checked_in_order"],
         Fault::LateSaveRevives => &["accounts::tests::a_late_save_never_revives_a_session"],
+        Fault::FormTokenIgnored => &["accounts::pages::tests::guards::a_form_needs_the_token_of_its_session"],
+        Fault::MemberSeesBackOffice => &["accounts::pages::tests::staff::only_staff_see_that_there_is_a_back_office"],
         Fault::ForeignWriteAccepted => &["accounts::tests::writes_come_from_the_sites_own_pages"],
         Fault::RateLimitOff => &["gateway::tests::refusals::a_flood_is_refused_with_the_time_to_wait_and_others_go_on"],
         Fault::LargeFrameAccepted => {
