@@ -68,7 +68,7 @@ use crate::locale::cookies;
 use limits::{SESSION_IDLE_TIMEOUT, UNUSED_VISITOR_LIFETIME};
 #[cfg(test)]
 pub use model::RULES_VERSION;
-pub use model::{Ban, Visitor, VisitorView};
+pub use model::{Account, AccountView, Ban, Role, Visitor, VisitorView};
 pub use names::Alias;
 #[cfg(test)]
 pub use names::colors;

@@ -7,7 +7,7 @@ mod model;
 mod routes;
 pub(in crate::accounts) mod store;
 #[cfg(test)]
-mod tests;
+pub(in crate::accounts) mod tests;
 pub(in crate::accounts) mod throttle;
 
 use secrecy::{ExposeSecret as _, SecretString};
