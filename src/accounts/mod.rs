@@ -43,6 +43,8 @@ pub use live_sessions::{
     EndReason, SessionTimes, SessionView, complete_sign_in, device_name, find_session_disconnect, record_use,
     record_use_of, renew_own_session, revoke_sessions,
 };
+#[cfg(test)]
+pub(crate) use live_sessions::tests::{account, sign_in};
 pub use model::{Account, AccountView, Ban, Role, Visitor, VisitorView};
 pub use names::Alias;
 #[cfg(test)]

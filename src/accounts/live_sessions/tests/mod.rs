@@ -1,4 +1,8 @@
 //! Signed-in sessions, tested over the real router, real sockets and Postgres, on one node and on two.
+mod ending;
+mod matrix;
+mod revoking;
+
 use std::sync::Arc;
 
 use tower_sessions::Session;
