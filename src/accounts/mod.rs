@@ -72,7 +72,7 @@ pub use first_admin::{first_admin, is_first_admin_link, offer_first_admin};
 use limits::{SESSION_IDLE_TIMEOUT, UNUSED_VISITOR_LIFETIME};
 #[cfg(test)]
 pub use model::RULES_VERSION;
-pub use model::{Ban, Visitor, VisitorView};
+pub use model::{Account, AccountView, Ban, Role, Visitor, VisitorView};
 pub use names::Alias;
 #[cfg(test)]
 pub use names::colors;
