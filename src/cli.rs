@@ -1,4 +1,4 @@
-//! The commands serve, migrate and config. Settings come from a file, environment variables and
+//! The command line: the commands and the settings. Settings come from a file, environment variables and
 //! flags, each of which overrides the one before. An empty value counts as not set.
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::commands::{AdminCommand, DoctorArgs};
 use crate::connection_url;
 use crate::settings_file::{self, File};
 
@@ -27,6 +28,23 @@ pub enum Command {
     Migrate(ServeArgs),
     /// Check the settings and print those in effect.
     Config(ServeArgs),
+    /// Manage accounts from a shell, while the server runs or not.
+    Admin {
+        #[command(subcommand)]
+        act: AdminCommand,
+    },
+    /// Check the settings, the database, the audit log, the mail server and Redis.
+    Doctor(DoctorArgs),
+}
+
+impl Command {
+    fn settings_mut(&mut self) -> &mut ServeArgs {
+        match self {
+            Self::Serve(settings) | Self::Migrate(settings) | Self::Config(settings) => settings,
+            Self::Admin { act } => act.settings_mut(),
+            Self::Doctor(args) => &mut args.settings,
+        }
+    }
 }
 
 /// The settings as given: texts, which [`crate::config::Config::read`] checks together.
@@ -142,6 +160,13 @@ pub(crate) fn from_environment() -> ServeArgs {
     }
 }
 
+/// Returns a command with the settings of the environment, for a test program that runs it.
+#[cfg(test)]
+pub(crate) fn of_words(words: &[String]) -> Cli {
+    let words = std::iter::once("maju".to_owned()).chain(words.iter().cloned()).map(OsString::from).collect();
+    layered(words, &environment()).unwrap_or_else(|why| panic!("{why}"))
+}
+
 /// Ends the process with clap's message. URLs in it are shown without their secrets.
 fn refuse(why: &clap::Error) -> ! {
     let is_url = |word: &String| word.contains("://");
@@ -177,10 +202,12 @@ fn settings() -> Vec<Setting> {
 /// Parses the command, and takes each setting from the strongest source that has a value that is
 /// not empty.
 fn layered(words: Vec<OsString>, environment: &BTreeMap<String, OsString>) -> Result<Cli, clap::Error> {
-    // Without the variables, because clap accepts an empty one as a value.
-    let flags = Cli::command().mut_subcommands(|command| command.mut_args(|arg| arg.env(None::<&'static str>)));
-    let matches = flags.clone().try_get_matches_from(&words)?;
-    let Some((command, matches)) = matches.subcommand() else { return Cli::from_arg_matches(&matches) };
+    let matches = without_variables(Cli::command()).try_get_matches_from(&words)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    let mut matches = &matches;
+    while let Some((_, inner)) = matches.subcommand() {
+        matches = inner;
+    }
     let known = settings();
     let mut wrong = misspelled(environment, &known);
     let mut given = |setting: &Setting| {
@@ -208,13 +235,19 @@ fn layered(words: Vec<OsString>, environment: &BTreeMap<String, OsString>) -> Re
             chosen.entry(value.name).or_insert((value.text, value.origin));
         }
     }
-    let mut words = vec![OsString::from("maju"), command.into()];
+    let mut words = vec![OsString::from("maju")];
     words.extend(chosen.iter().map(|(name, (text, _))| format!("--{name}={text}").into()));
-    let mut cli = Cli::from_arg_matches(&flags.try_get_matches_from(words)?)?;
-    let (Command::Serve(args) | Command::Migrate(args) | Command::Config(args)) = &mut cli.command;
+    let settings = without_variables(ServeArgs::augment_args(clap::Command::new("maju")));
+    let mut args = ServeArgs::from_arg_matches(&settings.try_get_matches_from(words)?)?;
     args.origins = chosen.into_iter().map(|(name, (_, origin))| (name, origin)).collect();
     args.wrong = wrong;
+    *cli.command.settings_mut() = args;
     Ok(cli)
+}
+
+/// Returns a command that reads no variables, because clap accepts an empty one as a value.
+fn without_variables(command: clap::Command) -> clap::Command {
+    command.mut_args(|arg| arg.env(None::<&'static str>)).mut_subcommands(without_variables)
 }
 
 fn is_empty(text: &str) -> bool {
@@ -245,7 +278,7 @@ mod tests {
 
     use clap::Args as _;
 
-    use super::{Command, ServeArgs, layered};
+    use super::{AdminCommand, Command, ServeArgs, layered};
     use crate::config::Config;
     use crate::config::limits::{
         DEFAULT_LISTEN_PORT, DEFAULT_STOP_SECS, DEFAULT_TIME_ZONE, MAX_STOP_SECS, MIN_STOP_SECS,
@@ -375,6 +408,24 @@ mod tests {
                 _ => return f.write_str(&args.trusted_proxies.join(",")),
             };
             f.write_str(text.as_deref().unwrap_or_default())
+        }
+    }
+
+    #[test]
+    fn a_command_within_a_command_has_its_own_arguments_and_all_settings() {
+        let words = ["maju", "admin", "add", "min", "--role=editor", "--data-dir", "/flag", "--password-stdin"];
+        let environment = [("MAJU_DATA_DIR", "/variable"), ("MAJU_LISTEN", "127.0.0.1:9"), ("MAJU_PG_BIN", " ")];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.into())).into_iter().collect();
+        let Ok(cli) = layered(words.map(Into::into).to_vec(), &environment) else { panic!("refused") };
+        let Command::Admin { act: AdminCommand::Add(args) } = cli.command else { panic!("another command") };
+        assert_eq!((args.handle.as_str(), args.role.as_str(), args.password_stdin), ("min", "editor", true));
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!((args.settings.data_dir, args.settings.listen), (text("/flag"), text("127.0.0.1:9")));
+        assert_eq!(args.settings.pg_bin, None);
+        assert_eq!(args.settings.origins["data-dir"], "--data-dir");
+        for wrong in [&["maju", "admin", "add", "min"][..], &["maju", "admin", "add", "min", "--role=king"], &["maju", "admin"]] {
+            let words = wrong.iter().map(Into::into).collect();
+            assert!(layered(words, &BTreeMap::new()).is_err(), "{wrong:?}");
         }
     }
 

@@ -12,7 +12,7 @@ use crate::database::Database;
 use crate::db::{self, private};
 use crate::realtime::Relay;
 use crate::signals::StopSignals;
-use crate::{http, router};
+use crate::{accounts, http, router};
 
 /// The part of the time for a stop that is reserved for the writers, the pool and Postgres, after
 /// the sockets.
@@ -63,6 +63,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     let ms = began.elapsed().as_millis();
     tracing::info!(start.ms = ms, "Maju is ready at {}", app.config.site.url);
     http::serve(&app, listener, router::router(&app));
+    offer_first_admin(&app).await;
     if let Some(private) = &database.private {
         watch_private(&app, private);
     }
@@ -80,6 +81,17 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     database.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Logs the link to the first administrator's page if the site has no administrator.
+async fn offer_first_admin(app: &App) {
+    match accounts::offer_first_admin(app).await {
+        Ok(Some(link)) => {
+            tracing::warn!("there is no administrator yet: open this link within an hour to become the first one: {link}")
+        }
+        Ok(None) => {}
+        Err(why) => tracing::warn!(error.cause = %why, "whether there is an administrator could not be read"),
+    }
 }
 
 /// Returns the connection to the other nodes of the service.

@@ -27,6 +27,11 @@ pub const MIN_AGE_YEARS: u32 = 18;
 ///
 /// Beyond it: `session_ended`.
 pub const SESSION_IDLE_TIMEOUT: Duration = Duration::days(30);
+/// The time in which the link to the first administrator's page works, which is in the log of a site
+/// without one.
+///
+/// Beyond it: `not_found`; the next start has another one.
+pub const FIRST_ADMIN_LINK_LIFETIME: Duration = Duration::hours(1);
 /// The time without activity after which a visitor who left nothing behind is deleted.
 pub const UNUSED_VISITOR_LIFETIME: Duration = Duration::days(1);
 

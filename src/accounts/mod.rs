@@ -1,6 +1,7 @@
 //! Accounts: who a visitor is. A visitor is anonymous, created at the first visit and kept by a
 //! cookie.
 mod account;
+mod first_admin;
 mod handle;
 mod known_sessions;
 pub mod limits;
@@ -16,10 +17,12 @@ mod secret;
 mod sessions;
 mod sign_in;
 mod sign_up;
+pub mod staff;
 mod store;
 mod talk_hooks;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod totp;
 mod verifier;
 
@@ -65,6 +68,7 @@ pub use verifier::{checks_age, complete_age_check, is_age_verified, request_age_
 
 pub use crate::locale::Locale;
 use crate::locale::cookies;
+pub use first_admin::{first_admin, is_first_admin_link, offer_first_admin};
 use limits::{SESSION_IDLE_TIMEOUT, UNUSED_VISITOR_LIFETIME};
 #[cfg(test)]
 pub use model::RULES_VERSION;

@@ -48,6 +48,7 @@ pub(super) const VALUES: &[(&str, &str, &dyn Value)] = &[
     ("accounts", "MAX_SETTINGS_BYTES", &accounts::limits::MAX_SETTINGS_BYTES),
     ("accounts", "MIN_AGE_YEARS", &accounts::limits::MIN_AGE_YEARS),
     ("accounts", "SESSION_IDLE_TIMEOUT", &accounts::limits::SESSION_IDLE_TIMEOUT),
+    ("accounts", "FIRST_ADMIN_LINK_LIFETIME", &accounts::limits::FIRST_ADMIN_LINK_LIFETIME),
     ("accounts", "UNUSED_VISITOR_LIFETIME", &accounts::limits::UNUSED_VISITOR_LIFETIME),
     ("accounts", "MIN_HANDLE_CHARS", &accounts::limits::MIN_HANDLE_CHARS),
     ("accounts", "MAX_HANDLE_CHARS", &accounts::limits::MAX_HANDLE_CHARS),

@@ -147,6 +147,12 @@ impl Starting {
     }
 }
 
+/// Returns `true` if a data folder has a database, here or in another folder that its marker names.
+#[must_use]
+pub fn exists(data_dir: &std::path::Path) -> bool {
+    marker::path(data_dir).exists() || paths::has_database(data_dir)
+}
+
 impl PrivatePostgres {
     /// Returns how to connect: over the Unix socket, as `maju`, to the database `maju`. Restarts
     /// and changes of owner do not change it.
