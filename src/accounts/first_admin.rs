@@ -65,7 +65,7 @@ pub async fn first_admin(
     let alias = Alias::random(&mut rand::rng());
     let made = staff::insert(&mut tx, handle, Role::Admin, Some(&password), &alias, locale).await;
     let made = made.map_err(|why| match db::constraint(&why) {
-        Some("account_handle_key") => Error::Conflict("An account with this handle exists."),
+        Some("account_handle_key") => Error::Taken { field: "handle", why: "An account with this handle exists." },
         _ => why.into(),
     })?;
     let act = Act {

@@ -6,6 +6,7 @@ mod first_admin;
 mod handle;
 mod known_sessions;
 pub mod limits;
+mod live_sessions;
 mod model;
 mod names;
 mod open_sockets;
@@ -19,7 +20,6 @@ mod sessions;
 mod sign_in;
 mod sign_up;
 pub mod staff;
-mod standin;
 mod store;
 mod talk_hooks;
 #[cfg(test)]
@@ -45,6 +45,7 @@ use crate::app::App;
 use crate::config::Site;
 use crate::db::{self, Loader};
 use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
 use crate::http::{Bucket, Key, Prefix};
 use crate::ids::{SessionEpoch, VisitorId};
 
@@ -64,7 +65,6 @@ pub use sign_in::{
     finish_sign_in, next_path, pending_sign_in,
 };
 pub use sign_up::{SignUp, sign_up};
-pub use standin::{EndReason, complete_sign_in, device_name, renew_own_session, revoke_sessions};
 pub use talk_hooks::TalkHooks;
 pub use totp::Enrolment;
 pub use verifier::{checks_age, complete_age_check, is_age_verified, request_age_check};
@@ -76,7 +76,13 @@ pub use first_admin::{first_admin, is_first_admin_link, offer_first_admin};
 use limits::{SESSION_IDLE_TIMEOUT, UNUSED_VISITOR_LIFETIME};
 #[cfg(test)]
 pub use model::RULES_VERSION;
-pub use model::{Ban, Visitor, VisitorView};
+pub use live_sessions::{
+    EndReason, SessionTimes, SessionView, complete_sign_in, device_name, find_session_disconnect, record_use,
+    record_use_of, renew_own_session, revoke_sessions,
+};
+#[cfg(test)]
+pub(crate) use live_sessions::tests::{account, sign_in};
+pub use model::{Account, AccountView, Ban, Role, Visitor, VisitorView};
 pub use names::Alias;
 #[cfg(test)]
 pub use names::colors;
@@ -112,6 +118,7 @@ pub struct State {
     hashing: passwords::Hashing,
     /// Signs the tokens of forms.
     form_key: [u8; 32],
+    uses: live_sessions::Uses,
 }
 
 impl State {
@@ -130,6 +137,7 @@ impl State {
             open_sockets: open_sockets::OpenSockets::default(),
             hashing: passwords::Hashing::default(),
             form_key: pages::form_key(db).await?,
+            uses: live_sessions::Uses::default(),
         })
     }
 
@@ -219,9 +227,12 @@ async fn load_session_visitor(app: &App, session: &Session) -> Result<Visitor> {
     let id = session_visitor(session).await?.ok_or(Error::SessionEnded)?;
     let visitor = find_visitor(app, id).await?.ok_or(Error::SessionEnded)?;
     let signed_in = signed_in(session).await?;
-    let session_epoch = signed_in.map(|session| SessionEpoch(session.epoch));
+    let session_epoch = signed_in.as_ref().map(|session| SessionEpoch(session.epoch));
     // The account was read after the session, and may have been revoked between both.
-    if visitor.session_epoch() == session_epoch { Ok(visitor) } else { Err(Error::SessionEnded) }
+    if visitor.session_epoch() != session_epoch {
+        return Err(Error::SessionEnded);
+    }
+    Ok(Visitor { session: signed_in.map(|session| session.times()), ..visitor })
 }
 
 /// Returns what the session is bound to if it is a signed-in one.
@@ -238,7 +249,7 @@ pub async fn reload(app: &App, who: &Visitor) -> Result<Visitor> {
     if visitor.session_epoch() != who.session_epoch() {
         return Err(Error::SessionEnded);
     }
-    visitor.require_not_banned()
+    Visitor { session: who.session, ..visitor }.require_not_banned()
 }
 
 /// Returns a visitor as it is stored now.
@@ -249,15 +260,22 @@ pub async fn by_id(app: &App, id: VisitorId) -> Result<Visitor> {
     find_visitor(app, id).await?.ok_or(Error::SessionEnded)?.require_not_banned()
 }
 
-/// Checks inside a transaction that the session of `who` may write, and keeps it from being revoked
-/// until the transaction ends. Every write of a visitor over REST or the socket calls it, except
-/// those that compare epochs in a batch: entries and seeks. Costs a guest nothing.
+/// Checks inside a transaction that `who` may write: the session has not ended, and there is no ban.
+/// Neither can change before the transaction ends. Every write of a visitor over REST or the socket
+/// calls it before it takes a lock, except entries, seeks, leaves and read markers, which compare
+/// epochs in their batches, and joins, which check it in their own statement.
 ///
 /// # Errors
-/// `session_ended`, `unavailable`.
+/// `session_ended`, `banned`, `unavailable`.
 pub async fn require_session(tx: &mut PgConnection, who: &Visitor) -> Result<()> {
-    let Some(account) = &who.account else { return Ok(()) };
-    if store::lock_epoch(tx, account.id, account.epoch).await? { Ok(()) } else { Err(Error::SessionEnded) }
+    if faults::on(Fault::EpochNotComparedInWrites) {
+        return Ok(());
+    }
+    match store::write_refusal(tx, who.id, who.session_epoch()).await? {
+        store::WriteRefusal { ended: true, .. } => Err(Error::SessionEnded),
+        store::WriteRefusal { banned: true, ends_in, .. } => Err(Error::Banned { after: ends_in }),
+        store::WriteRefusal { .. } => Ok(()),
+    }
 }
 
 /// Returns the ban in force against a visitor, `None` if there is none.
@@ -268,13 +286,12 @@ pub async fn active_ban(app: &App, visitor: VisitorId) -> Result<Option<Ban>> {
     Ok(find_visitor(app, visitor).await?.and_then(|known| known.ban))
 }
 
-/// Returns the visitor of a session, or creates one if there is none. The answer to the request
-/// sets the cookie.
-async fn find_or_create_visitor(app: &App, session: &Session, locale: Locale) -> Result<Visitor> {
-    if let Some(id) = session_visitor(session).await?
-        && let Some(known) = find_visitor(app, id).await?
-    {
-        return Ok(known);
+/// Creates a visitor for a session that names none, or one that has ended. Nothing of an ended
+/// session is taken over, and its id changes. The answer to the request sets the cookie.
+async fn create_visitor(app: &App, session: &Session, locale: Locale) -> Result<Visitor> {
+    session.clear().await;
+    if session.id().is_some() {
+        session.cycle_id().await.map_err(session_error)?;
     }
     let alias = Alias::random(&mut rand::rng());
     let created = store::insert_visitor(&app.db, &alias, locale).await?;
@@ -291,11 +308,14 @@ pub fn record_activity(app: &App, visitor: VisitorId) {
 /// Changes a visitor and returns it as it is stored then.
 ///
 /// # Errors
-/// Those of [`model::Change::checked`], `session_ended`, `unavailable`.
+/// Those of [`model::Change::checked`], `session_ended`, `banned`, `unavailable`.
 async fn change_visitor(app: &App, who: &Visitor, change: model::Change) -> Result<Visitor> {
     let change = change.checked()?;
-    store::update_visitor(&app.db, who.id, &change).await?;
-    find_visitor(app, who.id).await?.ok_or(Error::SessionEnded)
+    let mut tx = app.db.begin().await?;
+    require_session(&mut tx, who).await?;
+    store::update_visitor(&mut tx, who.id, &change).await?;
+    tx.commit().await?;
+    reload(app, who).await
 }
 
 async fn find_visitor(app: &App, id: VisitorId) -> Result<Option<Visitor>> {
@@ -314,10 +334,11 @@ pub async fn lock_against_sweep(
     store::lock_visitors(tx, visitors).await
 }
 
-/// Starts the tasks of accounts: closing sockets whose session has ended, writing presence and
-/// activity, and sweeping expired sessions and unused visitors.
+/// Starts the tasks of accounts: closing sockets whose session has ended, writing presence, activity
+/// and the use of sessions, and sweeping expired sessions and unused visitors.
 pub fn run(app: &App) {
     open_sockets::run(app);
+    live_sessions::run(app);
     presence::run(app);
     account::run(app);
     let node = app.clone();

@@ -73,7 +73,7 @@ impl Shell {
         let (handle, role) = (args.handle.as_str(), parse_role(&args.role)?);
         let granted = staff::add(&self.db, handle, role, access(password)).await;
         let granted = granted.map_err(|why| match why {
-            Error::Conflict(_) => format!(
+            Error::Taken { .. } => format!(
                 "there is an account '{handle}' already. To change its role: maju admin role {handle} {}",
                 role.as_str()
             ),

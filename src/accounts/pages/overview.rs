@@ -20,7 +20,7 @@ use super::{BlockedPerson, PageHooks, times};
 use crate::accounts::account::{self, Profile};
 use crate::accounts::drawing::Face;
 use crate::accounts::limits::RECOVERY_CODES;
-use crate::accounts::standin::{Listed, end_own_sessions, list_own_sessions};
+use crate::accounts::live_sessions::{Listed, end_own_sessions, list_own_sessions};
 use crate::accounts::{Alias, EndReason, secret, session_error, signed_in};
 use crate::app::App;
 use crate::error::{Error, Result};

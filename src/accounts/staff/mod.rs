@@ -187,7 +187,7 @@ async fn new_link(tx: &mut PgConnection, account: AccountId) -> Result<SecretStr
 
 fn taken(why: sqlx::Error) -> Error {
     match db::constraint(&why) {
-        Some("account_handle_key") => Error::Conflict("An account with this handle exists."),
+        Some("account_handle_key") => Error::Taken { field: "handle", why: "An account with this handle exists." },
         _ => why.into(),
     }
 }
