@@ -105,7 +105,7 @@ pub(super) async fn list_own_sessions(app: &App, who: &Visitor) -> Result<Vec<Li
 /// `sign_in_needed` for a guest, `session_ended`, `unavailable`.
 pub(super) async fn end_own_sessions(app: &App, who: &Visitor, reason: EndReason) -> Result<()> {
     let account = account_of(who)?;
-    revoke_sessions(app, account.id, reason, async |tx| require_session(tx, who).await).await
+    revoke_sessions(app, account.id, reason, async |tx: &mut PgConnection| require_session(tx, who).await).await
 }
 
 /// Returns the account of a visitor.
