@@ -105,7 +105,10 @@ pub(super) async fn list_own_sessions(app: &App, who: &Visitor) -> Result<Vec<Li
 /// `sign_in_needed` for a guest, `session_ended`, `unavailable`.
 pub(super) async fn end_own_sessions(app: &App, who: &Visitor, reason: EndReason) -> Result<()> {
     let account = account_of(who)?;
-    revoke_sessions(app, account.id, reason, async |tx: &mut PgConnection| require_session(tx, who).await).await
+    // It owns what it uses, so that it can be sent to another thread.
+    let own = who.clone();
+    let change = async move |tx: &mut PgConnection| require_session(tx, &own).await;
+    revoke_sessions(app, account.id, reason, change).await
 }
 
 /// Returns the account of a visitor.
