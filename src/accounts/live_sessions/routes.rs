@@ -2,6 +2,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use sqlx::PgConnection;
 use tower_sessions::Session;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -116,7 +117,7 @@ async fn stay(State(app): State<App>, session: Session, who: Visitor) -> Result<
 /// Ends the sessions of the visitor's account, unless another request has done it before.
 async fn end(app: &App, who: &Visitor, reason: EndReason) -> Result<StatusCode> {
     let account = account_of(who)?;
-    super::revoke_sessions(app, account.id, reason, async |tx| require_session(tx, who).await).await?;
+    super::revoke_sessions(app, account.id, reason, async |tx: &mut PgConnection| require_session(tx, who).await).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
