@@ -12,13 +12,16 @@ mod uses;
 use std::time::Duration;
 
 use rand::RngExt as _;
+use serde_json::json;
 use sqlx::{PgConnection, Postgres, Transaction};
 use tokio::time::Instant;
 use tower_sessions::Session;
 use uuid::Uuid;
 
+use super::sign_in::take_complete;
 use super::{Account, SIGNED_IN_KEY, SessionKey, VISITOR_KEY, session_error, signed_in};
 use crate::app::App;
+use crate::audit::{self, Act, Actor};
 use crate::db::fence;
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, SessionEpoch, VisitorId};
@@ -53,7 +56,7 @@ pub async fn complete_sign_in(
     session: &Session,
     key: Uuid,
     device: &str,
-    _prefix_hash: &[u8],
+    prefix_hash: &[u8],
 ) -> Result<Account> {
     let (account, visitor) = store::account_of_sign_in(&app.db, key).await?.ok_or(Error::WrongStep)?;
     // First a row that names the account's visitor and is not live, under an id that nobody knew.
@@ -64,11 +67,12 @@ pub async fn complete_sign_in(
     let SessionKey(row) = SessionKey::of(session).ok_or(Error::SessionEnded)?;
     let device = model::stored_device(device);
     let mut tx = lock_fence(app, visitor).await?;
-    if !store::take_sign_in(&mut tx, key).await? {
-        return Err(Error::WrongStep);
-    }
+    take_complete(app, &mut tx, key).await?;
     store::end_all(&mut tx, account, EndReason::SignedInElsewhere).await?.ok_or(Error::WrongStep)?;
     let account = store::begin(&mut tx, &row, account, device.as_deref()).await?.ok_or(Error::SessionEnded)?;
+    if account.role.is_staff() {
+        record_sign_in(&mut tx, &account, device.as_deref(), prefix_hash).await?;
+    }
     tx.commit().await?;
     announce(app, EndReason::SignedInElsewhere);
     Ok(account)
@@ -149,6 +153,23 @@ async fn lock_fence(app: &App, visitor: VisitorId) -> Result<Transaction<'static
         let ms = rand::rng().random_range(RETRY_PAUSE_MS);
         tokio::time::sleep(Duration::from_millis(ms)).await;
     }
+}
+
+/// Adds the sign-in of a member of the staff to the audit log.
+async fn record_sign_in(
+    tx: &mut PgConnection,
+    account: &Account,
+    device: Option<&str>,
+    prefix_hash: &[u8],
+) -> Result<(), sqlx::Error> {
+    let act = Act {
+        actor: Actor::Account { id: account.public_id, handle: &account.handle },
+        action: "account.signed_in",
+        subject: &account.handle,
+        detail: json!({ "role": account.role.as_str(), "device": device }),
+        prefix_hash: Some(prefix_hash),
+    };
+    audit::record(tx, act).await
 }
 
 /// Tells this node and the others that sessions have ended. What is lost is found by a regular
