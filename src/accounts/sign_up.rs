@@ -7,9 +7,9 @@ use tower_sessions::Session;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::sign_in::{Caller, Progress, State as SignInState, Step, begin_after_sign_up, store::New};
+use super::sign_in::{Caller, Progress, State as SignInState, Step, begin_after_sign_up, guest_of, store::New};
 use super::{
-    AccountView, Locale, account, device_name, find_or_create_visitor, handle, passwords, secret, signed_in,
+    AccountView, Locale, account, create_visitor, device_name, handle, passwords, secret, signed_in,
 };
 use crate::app::App;
 use crate::db;
@@ -31,7 +31,7 @@ pub struct SignUp {
 ///
 /// # Errors
 /// `bad_frame`, `too_long` or `conflict` with the field `handle`, `password` or `email`; `conflict` if
-/// the session is signed in already, `rate_limited`, `unavailable`.
+/// the session is signed in already, `banned`, `rate_limited`, `unavailable`.
 pub async fn sign_up(app: &App, session: &Session, caller: &Caller, new: SignUp, locale: Locale) -> Result<Progress> {
     app.limits.take(Bucket::SignUps, Key::Prefix(caller.prefix))?;
     handle::check_choice(&new.handle)?;
@@ -45,7 +45,10 @@ pub async fn sign_up(app: &App, session: &Session, caller: &Caller, new: SignUp,
         return Err(taken());
     }
     let hash = passwords::accept(app, &new.password, &new.handle, "password", locale).await?;
-    let visitor = find_or_create_visitor(app, session, locale).await?;
+    let visitor = match guest_of(app, session).await? {
+        Some(guest) => guest.require_not_banned()?,
+        None => create_visitor(app, session, locale).await?,
+    };
     let account = account::NewAccount { visitor: visitor.id, handle: &new.handle, password: &hash, email };
     let (id, epoch) = match account::insert(&app.db, &account).await {
         Err(why) if db::constraint(&why) == Some("account_handle_key") => return Err(taken()),

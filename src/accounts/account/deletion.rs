@@ -1,6 +1,8 @@
 //! Deletion of an account: its owner has two weeks to take it back.
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -35,18 +37,22 @@ pub async fn delete_account(
 ) -> Result<OffsetDateTime> {
     let account = require_account(who)?;
     prove_password(app, &account.handle, prefix, password).await?;
-    let marked = parking_lot::Mutex::new(None);
-    let ending = revoke_sessions(app, account.id, EndReason::Deleted, async |tx: &mut PgConnection| {
-        require_session(tx, who).await?;
+    let marked = Arc::new(Mutex::new(None));
+    // What a revocation runs owns what it uses, so that it can be sent to another thread.
+    let (who, account, at) = (who.clone(), account.clone(), marked.clone());
+    let id = account.id;
+    let change = async move |tx: &mut PgConnection| {
+        require_session(tx, &who).await?;
         if account.role == Role::Admin && store::is_last_admin(tx, account.id).await? {
             return Err(Error::Forbidden("You are the last administrator. Make somebody else one first."));
         }
-        let at = store::request_deletion(tx, account.id).await?;
-        *marked.lock() = at;
+        let requested = store::request_deletion(tx, account.id).await?;
+        *at.lock() = requested;
         Ok(())
-    })
-    .await?;
-    marked.into_inner().ok_or(Error::SessionEnded)
+    };
+    revoke_sessions(app, id, EndReason::Deleted, change).await?;
+    let requested = *marked.lock();
+    requested.ok_or(Error::SessionEnded)
 }
 
 /// Takes the deletion of the visitor's account back.
@@ -97,7 +103,7 @@ pub(super) async fn delete_due(app: &App) -> Result<usize> {
 /// Deletes one account for good.
 async fn delete(app: &App, account: AccountId, visitor: VisitorId) -> Result<bool> {
     // First its sessions end on every node. Nobody can sign in any more.
-    let ending = revoke_sessions(app, account, EndReason::Deleted, async |_: &mut PgConnection| Ok(())).await?;
+    revoke_sessions(app, account, EndReason::Deleted, async |_: &mut PgConnection| Ok(())).await?;
     let Some(known) = find_visitor(app, visitor).await? else { return Ok(false) };
     let alias = known.alias.in_words(known.locale);
     let mut tx = app.db.begin().await?;

@@ -191,12 +191,13 @@ pub async fn reset_password(
     // Found first: a password that is refused does not use the link up.
     let link = store::find_link(&app.db, &hash, RESET_PASSWORD).await?.ok_or(Error::WrongCredentials)?;
     let password = passwords::accept(app, password, &link.handle, "password", locale).await?;
-    let ending = revoke_sessions(app, link.account, EndReason::PasswordChanged, async |tx: &mut PgConnection| {
+    // It owns what it uses, so that it can be sent to another thread.
+    let change = async move |tx: &mut PgConnection| {
         let used = store::use_link(tx, &hash, RESET_PASSWORD).await?.ok_or(Error::WrongCredentials)?;
         store::set_password(tx, used.account, &password).await?;
         Ok(())
-    })
-    .await?;
+    };
+    revoke_sessions(app, link.account, EndReason::PasswordChanged, change).await?;
     tell_owner(app, link.account, &link.handle, locale).await;
     Ok(())
 }

@@ -105,11 +105,13 @@ pub async fn change_password(
     let account = require_account(who)?;
     prove_password(app, &account.handle, prefix, current).await?;
     let hash = passwords::accept(app, new, &account.handle, "new", locale).await?;
-    let ending = revoke_sessions(app, account.id, EndReason::PasswordChanged, async |tx: &mut PgConnection| {
-        require_session(tx, who).await?;
-        Ok(store::set_password(tx, account.id, &hash).await?)
-    });
-    Box::pin(ending).await?;
+    // It owns what it uses, so that it can be sent to another thread.
+    let (own, id) = (who.clone(), account.id);
+    let change = async move |tx: &mut PgConnection| {
+        require_session(tx, &own).await?;
+        Ok(store::set_password(tx, id, &hash).await?)
+    };
+    revoke_sessions(app, id, EndReason::PasswordChanged, change).await?;
     renew_own_session(app, session, account).await?;
     links::tell_owner(app, account.id, &account.handle, locale).await;
     Ok(())

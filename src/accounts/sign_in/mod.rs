@@ -7,7 +7,7 @@ mod model;
 mod routes;
 pub(in crate::accounts) mod store;
 #[cfg(test)]
-mod tests;
+pub(in crate::accounts) mod tests;
 pub(in crate::accounts) mod throttle;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -405,7 +405,7 @@ async fn load(app: &App, session: &Session) -> Result<Option<Begun>> {
 }
 
 /// Returns the visitor of a session. `None` if there is none yet.
-async fn guest_of(app: &App, session: &Session) -> Result<Option<Visitor>> {
+pub(super) async fn guest_of(app: &App, session: &Session) -> Result<Option<Visitor>> {
     match session_visitor(session).await? {
         Some(visitor) => find_visitor(app, visitor).await,
         None => Ok(None),

@@ -15,7 +15,6 @@ use crate::ids::{AccountId, SessionEpoch};
 #[derive(Clone)]
 pub(in crate::accounts) struct Candidate {
     pub id: AccountId,
-    pub public_id: Uuid,
     pub handle: String,
     pub epoch: SessionEpoch,
     pub factors: Factors,
@@ -28,7 +27,7 @@ pub(in crate::accounts) struct Candidate {
 /// good.
 pub(in crate::accounts) async fn candidate(db: &PgPool, handle: &str) -> Result<Option<Candidate>, sqlx::Error> {
     let row = sqlx::query!(
-        r#"SELECT id AS "id: AccountId", public_id, handle, role, session_epoch AS "epoch: SessionEpoch", password,
+        r#"SELECT id AS "id: AccountId", handle, role, session_epoch AS "epoch: SessionEpoch", password,
                   totp_secret, totp_confirmed_at IS NOT NULL AS "totp!", pin
            FROM account
            WHERE handle = $1 AND status = 'active' AND (delete_after IS NULL OR delete_after > now())"#,
@@ -38,7 +37,6 @@ pub(in crate::accounts) async fn candidate(db: &PgPool, handle: &str) -> Result<
     .await?;
     Ok(row.map(|row| Candidate {
         id: row.id,
-        public_id: row.public_id,
         handle: row.handle,
         epoch: row.epoch,
         factors: factors(&row.role, row.totp, row.pin.is_some()),
@@ -94,7 +92,7 @@ pub(in crate::accounts) async fn insert(db: &mut PgConnection, new: &New<'_>) ->
 /// since it began.
 pub(in crate::accounts) async fn begun(db: &PgPool, key: Uuid) -> Result<Option<Begun>, sqlx::Error> {
     let row = sqlx::query!(
-        r#"SELECT s.done, s.enroll_secret, s.leave, s.next, a.id AS "id: AccountId", a.public_id, a.handle, a.role,
+        r#"SELECT s.done, s.enroll_secret, s.leave, s.next, a.id AS "id: AccountId", a.handle, a.role,
                   a.session_epoch AS "epoch: SessionEpoch", a.password, a.totp_secret,
                   a.totp_confirmed_at IS NOT NULL AS "totp!", a.pin
            FROM sign_in s JOIN account a ON a.id = s.account_id AND a.session_epoch = s.epoch AND a.status = 'active'
@@ -109,8 +107,7 @@ pub(in crate::accounts) async fn begun(db: &PgPool, key: Uuid) -> Result<Option<
         done: row.done.iter().filter_map(|step| Step::of_str(step)).collect(),
         account: Candidate {
             id: row.id,
-            public_id: row.public_id,
-            handle: row.handle,
+                handle: row.handle,
             epoch: row.epoch,
             factors: factors(&row.role, row.totp, row.pin.is_some()),
             password: row.password,

@@ -18,7 +18,7 @@ use crate::testing::{Node, node};
 
 /// Returns every order of every subset of some steps.
 fn orders_of_subsets(steps: &[Step]) -> Vec<Vec<Step>> {
-    let mut all = vec![Vec::new()];
+    let mut all: Vec<Vec<Step>> = vec![Vec::new()];
     let mut at = 0;
     while at < all.len() {
         let longer: Vec<Vec<Step>> = steps
