@@ -32,12 +32,19 @@ export type FakeApi = { [K in keyof Api]: ReturnType<typeof vi.fn> };
 
 /** Returns an API that knows the visitor and serves the stored messages. */
 export function fakeApi(stored: () => MessageEvent[]): FakeApi {
-  const answer = { visitor: {}, rules: { current: '1', accepted: '1' }, limits: { text: 2000, interests: 5 } };
+  const answer = {
+    visitor: { id: 'v', account: null },
+    session: null,
+    rules: { current: '1', accepted: '1' },
+    limits: { text: 2000, interests: 5 },
+  };
   return {
     me: vi.fn(async () => answer),
     isKnown: vi.fn(async () => true),
     acceptRules: vi.fn(async () => answer),
     setLocale: vi.fn(async () => answer),
+    stay: vi.fn(async () => undefined),
+    signOut: vi.fn(async () => undefined),
     stats: vi.fn(async () => ({ items: [], next: null })),
     topics: vi.fn(async () => ({ items: [], next: null })),
     together: vi.fn(async () => ({ waiting: null })),
