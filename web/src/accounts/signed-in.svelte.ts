@@ -211,7 +211,8 @@ export class SignedIn {
       this.leaving = true; // the server closes the sockets before it answers
       await this.#deps.signOut();
       this.#tellSignedOut();
-      this.forgetAndLeave();
+      if (this.#owner !== null) this.#deps.forget(this.#owner);
+      this.leave();
     });
   }
 
@@ -221,12 +222,6 @@ export class SignedIn {
     this.#stopTimer();
     this.#deps.disconnect();
     this.#deps.leave();
-  }
-
-  /** After the end: goes on as a guest, and deletes here what this person has not sent. */
-  forgetAndLeave(): void {
-    if (this.#owner !== null) this.#deps.forget(this.#owner);
-    this.leave();
   }
 
   async #attempt(act: () => Promise<void>): Promise<void> {

@@ -388,7 +388,7 @@ export const ko = {
   'ended.handle': '아이디',
   'ended.device': '기기',
   'ended.at': '시각',
-  'ended.unsent': '보내지 못한 메시지',
+  'ended.unsent': '보내지 않은 메시지',
   'ended.kept': '이 탭에 그대로 있어요. 다른 계정에서는 보이지 않아요.',
   'ended.here': '여기서 계속하기',
   'ended.guest': '로그인 없이 계속',
