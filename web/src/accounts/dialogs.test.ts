@@ -105,7 +105,7 @@ describe('after the end', () => {
     expect(screen.getByRole('heading', { level: 2 }).textContent).toBe('Your session ended');
     expect([screen.getByText('hana').tagName, link('Sign in again')]).toEqual(['BDI', '/signin?next=%2Fchat%2Fs%2F1']);
     expect(screen.queryByText('Not sent yet')).toBeNull();
-    press('Continue without signing in');
+    press('Continue signed out');
     expect(signedIn.leave).toHaveBeenCalledOnce();
   });
 
@@ -142,7 +142,7 @@ describe('after the end', () => {
     show({ reason: 'deactivated' }, ['unsent']);
     expect(screen.queryByRole('link')).toBeNull();
     expect(screen.queryByText(/stays in this tab/)).toBeNull();
-    press('Continue without signing in');
+    press('Continue signed out');
     expect(signedIn.leave).toHaveBeenCalledOnce();
   });
 

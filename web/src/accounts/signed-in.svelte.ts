@@ -39,7 +39,7 @@ export type Reason = (typeof REASONS)[number];
 
 export interface Ended {
   reason: Reason;
-  /** When somebody signed in elsewhere, in milliseconds since the epoch, or `null`. */
+  /** When somebody signed in elsewhere, in milliseconds since the epoch. `null` if it is unknown. */
   at: number | null;
   /** On which device, in a few words of the server, or `null`. */
   device: string | null;
@@ -169,7 +169,8 @@ export class SignedIn {
   stopped(elsewhere: boolean, closeReason: string, skewMs: number): void {
     const notice = this.#notice as (Notice & { device?: string }) | null;
     const said = [notice?.reason, closeReason].find((word): word is Reason => REASONS.includes(word as Reason));
-    const at = notice?.at ? Date.parse(notice.at) - skewMs : null;
+    // The server closes the socket within a second of the sign-in.
+    const at = notice?.at ? Date.parse(notice.at) - skewMs : Date.now();
     this.end({ reason: elsewhere ? 'signed_in_elsewhere' : (said ?? 'expired'), at, device: notice?.device ?? null });
   }
 
@@ -253,6 +254,7 @@ export class SignedIn {
     if (!near) this.asking = this.failed = false;
     this.phase = near ? 'expiring' : 'live';
     this.#stopTimer();
+    if (this.deadline === Infinity) return;
     const wait = near ? Math.max(0, left) + GRACE_MS : left - WARNING_MS + TIMER_SLACK_MS;
     this.#timer = setTimeout(() => void this.#look(), wait);
   }

@@ -15,7 +15,13 @@ const in30minutes = () => ({
   ends_at: new Date(Date.now() + 12 * 3_600_000).toISOString(),
 });
 const visitor = (account: Account | null) =>
-  ({ id: account ? `v-${account.handle}` : 'v-guest', name: 'n', color: 'pine', account }) as unknown as Visitor;
+  ({
+    id: account ? `v-${account.handle}` : 'v-guest',
+    name: 'n',
+    color: 'pine',
+    account,
+    session: account && in30minutes(),
+  }) as unknown as Visitor;
 
 let chat: Chat;
 let api: FakeApi;
@@ -230,6 +236,23 @@ describe('the time until the end', () => {
     await vi.advanceTimersByTimeAsync(5_000);
     await chat.session.visitor.setLocale('en');
     expect(left()).toBe(1_800);
+  });
+
+  it('is unknown before a hello has told the clock of the server', async () => {
+    await load(null);
+    api.me.mockResolvedValue({ visitor: visitor(hana), session: in30minutes(), rules: {}, limits: {} });
+    vi.setSystemTime(Date.now() + 3_600_000); // the clock of this device is wrong
+    chat = newPage(api);
+    await settled();
+    await vi.advanceTimersByTimeAsync(3_000);
+    expect([chat.session.signedIn.phase, chat.session.signedIn.asking]).toEqual(['live', false]);
+    const earlier = Date.now() - 3_600_000;
+    const times = {
+      idle_until: new Date(earlier + 30 * 60_000).toISOString(),
+      ends_at: new Date(earlier + 12 * 3_600_000).toISOString(),
+    };
+    await accept(hana, { visitor: { ...visitor(hana), session: times }, server_time: new Date(earlier).toISOString() });
+    expect([chat.session.signedIn.phase, left()]).toEqual(['live', 1_800]);
   });
 
   it('is what the notice of the server says', async () => {

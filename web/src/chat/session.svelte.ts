@@ -72,6 +72,7 @@ export class Session {
   outdated = $state(false);
   /** The server's clock minus the local clock, in milliseconds. */
   clockSkewMs = 0;
+  #skewKnown = false;
 
   readonly api: Api;
   readonly visitor: VisitorState;
@@ -139,7 +140,9 @@ export class Session {
   }
 
   #greet(visitor: Visitor, times: SessionTimes | null | undefined): boolean {
-    const same = this.signedIn.greet(visitor, times, this.clockSkewMs);
+    // Before the first hello the clock of the server is unknown, and with it when the session ends.
+    const known = this.#skewKnown ? times : undefined;
+    const same = this.signedIn.greet(visitor, known, this.clockSkewMs);
     if (same) this.#listener.known(visitor.id);
     return same;
   }
@@ -195,6 +198,7 @@ export class Session {
 
   #onHello(ok: HelloOk): void {
     this.clockSkewMs = Date.parse(ok.server_time) - Date.now();
+    this.#skewKnown = true;
     if (!this.#greet(ok.visitor, (ok.visitor as { session?: SessionTimes | null }).session)) return;
     this.signedIn.greeted();
     this.greeted = true;

@@ -381,7 +381,7 @@ export const en: Record<keyof typeof ko, Entry> = {
   'ended.unsent': 'Not sent yet',
   'ended.kept': 'It stays in this tab. No other account can see it.',
   'ended.here': 'Continue here',
-  'ended.guest': 'Continue without signing in',
+  'ended.guest': 'Continue signed out',
   'ended.not_me': "This wasn't me",
   'ended.not_me.password': "I didn't change it",
   'when.today': 'Today at {time}',
