@@ -3,7 +3,7 @@
 CARGO ?= cargo
 NPM := npm --prefix web
 BUILT := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/debug
-.PHONY: help run build test check fix gen e2e bench chaos rolling faults needs clean
+.PHONY: help run build test check fix gen e2e bench chaos rolling faults drills needs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,17 @@ rolling: needs ## Restart two nodes behind a balancer 40 times under load; CLIEN
 
 faults: ## Plant mistakes in the server, and check that a test catches each; ONLY=a,b selects some
 	@$(CARGO) xtask faults $(if $(ONLY),--only $(ONLY))
+
+# What takes too long for each change: every page in every state, language, theme and width; ten
+# minutes of faults; restarts; planted faults. Each runs, whatever the others found.
+drills: needs web/node_modules/.maju-lock ## Run what is too long for `make test`: all pages in all states, ten minutes of faults, planted faults
+	$(CARGO) build --locked --workspace
+	@failed=; \
+	E2E_GRID=full MAJU_BIN="$(BUILT)/maju" $(NPM) run e2e || failed="$$failed e2e"; \
+	$(MAKE) --no-print-directory chaos SHORT=1 || failed="$$failed chaos"; \
+	$(MAKE) --no-print-directory rolling || failed="$$failed rolling"; \
+	$(MAKE) --no-print-directory faults || failed="$$failed faults"; \
+	if [ -n "$$failed" ]; then echo "Failed:$$failed" >&2; exit 1; fi
 
 needs: ## Install what only the tests need, or print the command
 	@.ci/needs

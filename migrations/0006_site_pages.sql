@@ -45,7 +45,7 @@ FROM jsonb_array_elements($rules_en$[
 {"kind": "markdown", "content": {"title": "Leave whenever you like",
   "text": "You can leave or report without giving a reason. You can still report for 24 hours after the end."}},
 {"kind": "markdown", "content": {"title": "If someone breaks them",
-  "text": "A report stores a copy of the messages from that moment. Whoever runs this site can look at that copy, and can keep a person from writing or from chatting. There’s no sign-up, so somebody who clears their browser isn’t always recognised."}}
+  "text": "A report stores a copy of the messages from that moment. The operator of this site can look at that copy, and can keep a person from writing or from chatting. There’s no sign-up, so somebody who clears their browser isn’t always recognised."}}
 ]$rules_en$::jsonb) WITH ORDINALITY AS listed (section, number);
 
 INSERT INTO page_section (page, locale, kind, position, content)
@@ -90,12 +90,12 @@ FROM jsonb_array_elements($privacy_en$[
 {"kind": "markdown", "content": {"title": "How long it’s kept",
   "text": "- A chat: 24 hours after its end. Until then both of you can read it; after that, even the record of who chatted with whom is deleted.\n- The copy made by a report: the messages you picked and up to 50 of the newest are stored separately. They have no automatic end yet, and stay until the operator deletes them.\n- Visitor data: a day if you did nothing here; otherwise until your cookie has ended and no chat of yours is left\n- A block: as long as the visitor data of both people exists\n- A decision of the operator, and the visitor data of that person: no automatic end yet\n\nMessages in chat rooms that programs create stay as long as the room exists. There’s no page for rooms yet."}},
 {"kind": "markdown", "content": {"title": "Who can see it",
-  "text": "The other person sees your made-up name, the interests and languages you share, and what you send. They are never told who reported or blocked them.\n\nThe operator sees the copy in a report. The software isn’t made for reading other chats, but whoever runs the server is technically able to read what is stored. Messages are encrypted on their way to the server, not end to end.\n\nThe software sends nothing to other companies. Where the server stands is the operator’s choice."}},
+  "text": "The other person sees your made-up name, the interests and languages you share, and what you send. They are never told who reported or blocked them.\n\nThe operator sees the copy in a report. The software isn’t made for reading other chats, but the operator of the server is technically able to read what is stored. Messages are encrypted on their way to the server, not end to end.\n\nThe software sends nothing to other companies. Where the server stands is the operator’s choice."}},
 {"kind": "markdown", "content": {"title": "If you want it deleted",
   "text": "End your chat, and it’s deleted 24 hours later. If you delete the cookie, nothing connects this browser with what is left, and that is deleted at the times above.\n\nWe know neither your name nor how to reach you, so we can’t look up whose chat is whose."}},
 {"kind": "contact", "content": {
   "title": "Who runs this site",
-  "text": "Maju is software that anybody can run on a server of their own. Whoever runs this site is responsible for what is stored here.",
+  "text": "Maju is software that anybody can run on a server of their own. The operator of this site is responsible for what is stored here.",
   "given": "Contact of the operator",
   "missing": "The operator hasn’t given an address yet."}}
 ]$privacy_en$::jsonb) WITH ORDINALITY AS listed (section, number);
@@ -147,7 +147,7 @@ FROM jsonb_array_elements($terms_en$[
   "text": "When these terms change, the edition above changes. When the rules change, you’re asked to confirm them before your next chat."}},
 {"kind": "contact", "content": {
   "title": "Who you agree with",
-  "text": "With whoever runs this site. These are the default terms that come with the software; the law where the operator lives may ask for more.",
+  "text": "With the operator of this site. These are the default terms that come with the software; the law where the operator lives may ask for more.",
   "given": "Contact of the operator",
   "missing": "The operator hasn’t given an address yet."}}
 ]$terms_en$::jsonb) WITH ORDINALITY AS listed (section, number);
@@ -178,7 +178,7 @@ SELECT 'contact', 'en', section ->> 'kind', number * 10, section -> 'content'
 FROM jsonb_array_elements($contact_en$[
 {"kind": "intro", "content": {
   "title": "Contact",
-  "lead": "How to reach whoever runs this site.",
+  "lead": "How to reach the operator of this site.",
   "note": "If it’s urgent, call the police or a crisis line first."}},
 {"kind": "contact", "content": {
   "title": "The operator",

@@ -149,6 +149,23 @@ WHERE s.expires_at > statement_timestamp() AND s.ended_at IS NULL
        OR a.id = s.account_id AND a.status = 'active' AND a.session_epoch = s.epoch
           AND s.idle_until > statement_timestamp() AND s.ends_at > statement_timestamp());
 
+-- Returns why a visitor must not write with a session of this epoch (null for a guest): it has
+-- ended, or the visitor is banned. Takes the fence lock shared first, so that neither can change
+-- before the transaction ends (src/db/fence.rs). Each statement of a volatile function has its own
+-- snapshot, which is younger than the wait for the lock.
+CREATE FUNCTION write_refusal(fence_key bigint, visitor bigint, epoch bigint)
+    RETURNS TABLE (ended boolean, banned boolean, ends_in_ms bigint) LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(fence_key);
+    -- No session has the epoch 0.
+    ended := (SELECT CASE a.status WHEN 'active' THEN a.session_epoch ELSE 0 END FROM account a
+              WHERE a.visitor_id = visitor) IS DISTINCT FROM epoch;
+    SELECT r.kind = 'ban', r.ends_in_ms INTO banned, ends_in_ms FROM active_restriction(visitor, NULL) r;
+    banned := coalesce(banned, false);
+    RETURN NEXT;
+END
+$$;
+
 -- What staff did, and what was done to accounts. Rows are only added: a trigger refuses the rest.
 -- Each row's hash covers the row and the hash of the row before, so a changed or removed row is
 -- found (src/audit).

@@ -42,7 +42,19 @@ pub enum Error {
     /// A contradiction to something that is stored already.
     #[error("{0}")]
     Conflict(&'static str),
-    /// A seek by a visitor who is in a talk.
+    /// A contradiction to something that is stored already, in one field of the request.
+    #[error("{why}")]
+    Taken { field: &'static str, why: &'static str },
+    /// An action that needs an account, by a guest.
+    #[error("Sign in first.")]
+    SignInNeeded,
+    /// A proof that is wrong: a password, a code, a link. It never says which part of it.
+    #[error("That did not match. Check what you entered and try again.")]
+    WrongCredentials,
+    /// A step of a sign-in that is not due, or of one that has ended.
+    #[error("This step is not due, or the sign-in has expired. Begin it again.")]
+    WrongStep,
+    /// A seek or a sign-in by a visitor who is in a talk.
     #[error("You are already in a talk. Return to it, or end it first.")]
     AlreadyInSession,
     /// An action before the age and the rules are confirmed.
@@ -96,7 +108,10 @@ impl Error {
             Self::Forbidden(_) => "forbidden",
             Self::RateLimited { .. } => "rate_limited",
             Self::Closed => "closed",
-            Self::Conflict(_) => "conflict",
+            Self::Conflict(_) | Self::Taken { .. } => "conflict",
+            Self::SignInNeeded => "sign_in_needed",
+            Self::WrongCredentials => "wrong_credentials",
+            Self::WrongStep => "wrong_step",
             Self::AlreadyInSession => "already_in_session",
             Self::AgeGate => "age_gate",
             Self::Muted { .. } => "muted",
@@ -114,6 +129,7 @@ impl Error {
             | Self::BadPayload { field, .. }
             | Self::TooLong { field, .. }
             | Self::TooLarge { field, .. } => *field,
+            Self::Taken { field, .. } => Some(field),
             _ => None,
         }
     }
@@ -137,8 +153,10 @@ impl Error {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Forbidden(_) | Self::AgeGate | Self::Muted { .. } | Self::Banned { .. } => StatusCode::FORBIDDEN,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Closed | Self::Conflict(_) | Self::AlreadyInSession => StatusCode::CONFLICT,
-            Self::SessionEnded => StatusCode::UNAUTHORIZED,
+            Self::Closed | Self::Conflict(_) | Self::Taken { .. } | Self::AlreadyInSession | Self::WrongStep => {
+                StatusCode::CONFLICT
+            }
+            Self::SessionEnded | Self::SignInNeeded | Self::WrongCredentials => StatusCode::UNAUTHORIZED,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -8,7 +8,7 @@ use ts_rs::TS;
 use utoipa::openapi::schema::{self, ObjectBuilder, SchemaType, Type};
 use uuid::Uuid;
 
-use super::Alias;
+use super::{Alias, SessionTimes, SessionView};
 use super::limits::{MAX_NAME_CHARS, MAX_SETTINGS_BYTES, MIN_AGE_YEARS};
 use crate::config::Site;
 use crate::db::jsonb;
@@ -51,6 +51,8 @@ pub struct Visitor {
     pub ban: Option<Ban>,
     /// The visitor's account, as the session it was read for saw it. `None` for a guest.
     pub account: Option<Account>,
+    /// When the session ends that the visitor was read for. `None` for a guest.
+    pub session: Option<SessionTimes>,
 }
 
 /// The account of a visitor who is signed in.
@@ -142,6 +144,8 @@ pub struct VisitorView {
     pub settings: Map<String, Value>,
     /// Null for a guest.
     pub account: Option<AccountView>,
+    /// When the session ends. Null for a guest.
+    pub session: Option<SessionView>,
 }
 
 impl From<Visitor> for VisitorView {
@@ -154,6 +158,7 @@ impl From<Visitor> for VisitorView {
             locale: visitor.locale,
             settings: visitor.settings,
             account: visitor.account.map(AccountView::from),
+            session: visitor.session.map(SessionView::from),
         }
     }
 }

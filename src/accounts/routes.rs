@@ -8,15 +8,21 @@ use tower_sessions::Session;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::live_sessions::{self, SessionView};
 use super::model::{Change, RULES_VERSION, VisitorView};
 use super::{Locale, Visitor, store};
 use crate::app::App;
 use crate::error::{Error, Problem, Result};
 use crate::http::{Bucket, ClientIp, Json, Key};
 
-/// Returns the routes `GET` and `PATCH /me`. Their answers contain `limits` and `features`.
+/// Returns the routes `GET` and `PATCH /me`, and those of sessions. The answers of the first contain
+/// `limits` and `features`.
 pub fn router(limits: ClientLimits, features: Features) -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(me, change_me)).layer(Extension(limits)).layer(Extension(features))
+    OpenApiRouter::new()
+        .routes(routes!(me, change_me))
+        .layer(Extension(limits))
+        .layer(Extension(features))
+        .merge(live_sessions::router())
 }
 
 /// Extracts the visitor of the request's cookie. Rejects with `session_ended` (401) if there is
@@ -27,7 +33,12 @@ impl FromRequestParts<App> for Visitor {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         let session = parts.extensions.get::<Session>().cloned().ok_or(Error::SessionEnded)?;
         let address = ClientIp::from_request_parts(parts, app).await?;
-        super::authenticate(app, &session, address.prefix()).await?.require_not_banned()
+        let who = super::authenticate(app, &session, address.prefix()).await?.require_not_banned()?;
+        // Reads are no use: a page in the background polls.
+        if who.account.is_some() && !parts.method.is_safe() {
+            live_sessions::record_use(app, &session);
+        }
+        Ok(who)
     }
 }
 
@@ -35,6 +46,8 @@ impl FromRequestParts<App> for Visitor {
 #[derive(Serialize, utoipa::ToSchema)]
 struct Me {
     visitor: VisitorView,
+    /// When the session ends. Null for a guest.
+    session: Option<SessionView>,
     rules: Rules,
     limits: ClientLimits,
     features: Features,
@@ -72,7 +85,7 @@ pub struct Features {
 impl Me {
     fn new(visitor: Visitor, limits: ClientLimits, features: Features) -> Self {
         let rules = Rules { current: RULES_VERSION, accepted: visitor.rules_accepted.clone() };
-        Self { visitor: visitor.into(), rules, limits, features }
+        Self { session: visitor.session.map(SessionView::from), visitor: visitor.into(), rules, limits, features }
     }
 }
 
@@ -97,7 +110,7 @@ async fn me(
         }
         None => {
             app.limits.take(Bucket::Visitors, Key::Prefix(address.prefix()))?;
-            super::find_or_create_visitor(&app, &session, Locale::of(&headers)).await?
+            super::create_visitor(&app, &session, Locale::of(&headers)).await?
         }
     };
     Ok(Json(Me::new(visitor, limits, features)))
@@ -114,7 +127,11 @@ async fn change_me(
     Json(change): Json<Change>,
 ) -> Result<Json<Me>> {
     let change = change.checked()?;
-    store::update_visitor(&app.db, who.id, &change).await?;
-    let visitor = super::find_visitor(&app, who.id).await?.ok_or(Error::SessionEnded)?;
-    Ok(Json(Me::new(visitor, limits, features)))
+    let mut tx = app.db.begin().await?;
+    super::require_session(&mut tx, &who).await?;
+    store::update_visitor(&mut tx, who.id, &change).await?;
+    tx.commit().await?;
+    let visitor = super::reload(&app, &who).await?;
+    let session = visitor.session.map(|times| times.used(app.clock.now()));
+    Ok(Json(Me::new(Visitor { session, ..visitor }, limits, features)))
 }

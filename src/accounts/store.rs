@@ -8,8 +8,10 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::limits::ENDED_SESSION_SHOWN;
 use super::model::{Account, Ban, Change, NameChange, Role};
-use super::{Alias, Locale, Visitor};
+use super::{Alias, Locale, SessionTimes, Visitor};
+use crate::db::fence;
 use crate::faults::{self, Fault};
 use crate::ids::{AccountId, SessionEpoch, VisitorId};
 
@@ -19,7 +21,8 @@ pub(super) async fn load_visitors(
     ids: Vec<VisitorId>,
 ) -> Result<HashMap<VisitorId, Visitor>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT v.id AS "id: VisitorId", v.public_id, v.color, v.animal, v.name, v.locale, v.settings, v.rules_accepted,
+        r#"SELECT v.id AS "id!: VisitorId", v.public_id AS "public_id!", v.color AS "color!", v.animal AS "animal!",
+                  v.name, v.locale AS "locale!", v.settings AS "settings!", v.rules_accepted,
                   restriction.kind = 'ban' AS banned, restriction.until, restriction.ends_in_ms, restriction.reason,
                   a.id AS "account?: AccountId", a.public_id AS "account_public_id?", a.handle AS "handle?",
                   a.role AS "role?", a.session_epoch AS "epoch?: SessionEpoch"
@@ -48,6 +51,7 @@ pub(super) async fn load_visitors(
             }
             _ => None,
         },
+        session: None,
     });
     Ok(visitors.map(|visitor| (visitor.id, visitor)).collect())
 }
@@ -76,11 +80,12 @@ pub(super) async fn insert_visitor(db: &PgPool, alias: &Alias, locale: Locale) -
         rules_accepted: None,
         ban: None,
         account: None,
+        session: None,
     })
 }
 
 /// Writes a checked change.
-pub(super) async fn update_visitor(db: &PgPool, id: VisitorId, change: &Change) -> Result<(), sqlx::Error> {
+pub(super) async fn update_visitor(db: &mut PgConnection, id: VisitorId, change: &Change) -> Result<(), sqlx::Error> {
     let (name_changes, name) = match &change.name {
         NameChange::Keep => (false, None),
         NameChange::UseAlias => (true, None),
@@ -129,7 +134,7 @@ pub(super) async fn lock_visitors(
     visitors: &[VisitorId],
 ) -> Result<HashMap<VisitorId, Option<SessionEpoch>>, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT v.id AS "id: VisitorId", a.visitor_id IS NOT NULL AS "has_account!",
+        r#"SELECT v.id AS "id!: VisitorId", a.visitor_id IS NOT NULL AS "has_account!",
                   CASE WHEN a.status = 'active' THEN a.session_epoch END AS "epoch?: SessionEpoch"
            FROM visitor v LEFT JOIN account a ON a.visitor_id = v.id
            WHERE v.id = ANY($1) ORDER BY v.id FOR KEY SHARE OF v"#,
@@ -140,29 +145,45 @@ pub(super) async fn lock_visitors(
     Ok(rows.into_iter().filter(|row| row.has_account).map(|row| (row.id, row.epoch)).collect())
 }
 
-/// Returns `true` if a session of this epoch may still write. Until the transaction ends nothing
-/// can revoke it.
-pub(super) async fn lock_epoch(
-    tx: &mut PgConnection,
-    account: AccountId,
-    epoch: SessionEpoch,
-) -> Result<bool, sqlx::Error> {
-    let found = sqlx::query_scalar!(
-        "SELECT true FROM account WHERE id = $1 AND session_epoch = $2 AND status = 'active' FOR SHARE",
-        account as AccountId,
-        epoch as SessionEpoch
-    )
-    .fetch_optional(tx)
-    .await?;
-    Ok(found.is_some())
+/// Why a visitor must not write.
+pub(super) struct WriteRefusal {
+    pub ended: bool,
+    pub banned: bool,
+    /// How long the ban lasts. `None` if it has no end, or there is none.
+    pub ends_in: Option<Duration>,
 }
 
-/// Deletes expired sessions, then visitors that left nothing behind and were inactive for
+/// Returns why a visitor must not write with a session of this epoch. It cannot change before the
+/// transaction ends.
+pub(super) async fn write_refusal(
+    tx: &mut PgConnection,
+    visitor: VisitorId,
+    epoch: Option<SessionEpoch>,
+) -> Result<WriteRefusal, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"SELECT ended AS "ended!", banned AS "banned!", ends_in_ms FROM write_refusal($1, $2, $3)"#,
+        fence::LOCK_KEY,
+        visitor as VisitorId,
+        epoch as Option<SessionEpoch>
+    )
+    .fetch_one(tx)
+    .await?;
+    let ends_in = row.ends_in_ms.map(|ms| Duration::from_millis(ms.unsigned_abs()));
+    Ok(WriteRefusal { ended: row.ended, banned: row.banned, ends_in })
+}
+
+/// Deletes expired sessions and those that ended long ago, then visitors that left nothing behind and were inactive for
 /// `lifetime`. Returns how many visitors were deleted.
 ///
 /// A visitor who chose a name or accepted the rules is kept as long as a session of theirs exists.
 pub(super) async fn sweep(db: &PgPool, lifetime: time::Duration, limit: i64) -> Result<u64, sqlx::Error> {
-    sqlx::query!("DELETE FROM session WHERE expires_at < now()").execute(db).await?;
+    sqlx::query!(
+        "DELETE FROM session WHERE expires_at < now() OR account_id IS NOT NULL
+            AND coalesce(ended_at, least(idle_until, ends_at)) < now() - make_interval(secs => $1)",
+        ENDED_SESSION_SHOWN.as_seconds_f64()
+    )
+    .execute(db)
+    .await?;
     let swept = sqlx::query!(
         "DELETE FROM visitor WHERE id IN (
             SELECT v.id FROM visitor v
@@ -205,6 +226,13 @@ pub(super) struct SignedIn {
     pub idle_until: OffsetDateTime,
     #[serde(with = "time::serde::timestamp::milliseconds")]
     pub ends_at: OffsetDateTime,
+}
+
+impl SignedIn {
+    /// Returns when it ends.
+    pub(super) fn times(&self) -> SessionTimes {
+        SessionTimes { idle_until: self.idle_until, ends_at: self.ends_at }
+    }
 }
 
 /// The columns of a session about to be written.
@@ -288,31 +316,6 @@ pub(super) async fn load_sessions(
     Ok(sessions.collect())
 }
 
-/// Returns the indexes of the sessions that have ended: deleted, expired, revoked, or held by
-/// another visitor by now. `visitors` has the expected visitor of each session.
-///
-/// The query looks each session up by its key. A join would read the whole table, which can hold
-/// millions of rows.
-pub(super) async fn ended_sessions(
-    db: &PgPool,
-    hashes: &[SessionHash],
-    visitors: &[VisitorId],
-) -> Result<Vec<usize>, sqlx::Error> {
-    let hashes: Vec<&[u8]> = hashes.iter().map(|hash| &hash[..]).collect();
-    let ordinals = sqlx::query_scalar!(
-        r#"SELECT asked.nth AS "nth!"
-           FROM UNNEST($1::bytea[], $2::bigint[]) WITH ORDINALITY AS asked(id_hash, visitor, nth)
-           WHERE asked.visitor IS DISTINCT FROM (SELECT s.visitor_id FROM live_session s
-                                                 WHERE s.id_hash = asked.id_hash)"#,
-        &hashes as &[&[u8]],
-        visitors as &[VisitorId]
-    )
-    .fetch_all(db)
-    .await?;
-    // SQL counts from 1.
-    Ok(ordinals.into_iter().filter_map(|nth| usize::try_from(nth - 1).ok()).collect())
-}
-
 /// Writes which visitors have a socket on a node.
 pub(super) async fn write_presence(db: &PgPool, node: Uuid, visitors: &[VisitorId]) -> Result<(), sqlx::Error> {
     sqlx::query!(
@@ -334,9 +337,17 @@ pub(super) async fn delete_presence(db: &PgPool, node: Uuid) -> Result<(), sqlx:
     Ok(())
 }
 
-/// Deletes a session.
+/// Deletes a session. Of a signed-in one its record stays for the list of its owner, as one that has
+/// ended.
 pub(super) async fn delete_session(db: &PgPool, id_hash: &[u8]) -> Result<(), sqlx::Error> {
-    sqlx::query!("DELETE FROM session WHERE id_hash = $1", id_hash).execute(db).await?;
+    sqlx::query!(
+        "WITH deleted AS (DELETE FROM session WHERE id_hash = $1 AND account_id IS NULL)
+         UPDATE session SET ended_at = least(statement_timestamp(), idle_until, ends_at), end_reason = 'signed_out'
+         WHERE id_hash = $1 AND account_id IS NOT NULL AND ended_at IS NULL",
+        id_hash
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 

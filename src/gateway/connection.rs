@@ -62,6 +62,7 @@ pub(super) async fn run(app: App, who: Visitor, (prefix, session): (Prefix, Opti
         who,
         prefix,
         prefix_hash,
+        session,
         stream: Some(stream),
         queue,
         subscriptions: HashMap::new(),
@@ -100,6 +101,8 @@ pub(super) struct Connection {
     pub(super) prefix: Prefix,
     /// The keyed hash of the address prefix, which its entries keep for moderation.
     pub(super) prefix_hash: Vec<u8>,
+    /// The session that it was opened with.
+    pub(super) session: Option<SessionKey>,
     pub(super) queue: Arc<Queue>,
     pub(super) subscriptions: HashMap<Uuid, Subscription>,
     /// Rooms whose entries are still to be replayed, in order.
@@ -205,7 +208,11 @@ impl Connection {
 
     /// Handles a frame and answers it, unless its answer comes through the queue.
     async fn handle(&mut self, ParsedFrame { id, frame }: ParsedFrame) -> Result<(), CloseReason> {
-        let outcome = match self.admit(frame) {
+        let admitted = self.admit(frame);
+        if let Ok(frame) = &admitted {
+            self.record_use(frame);
+        }
+        let outcome = match admitted {
             Ok(ClientFrame::Send { room, client_id, payload, reply_to }) => {
                 let prefix = self.prefix_hash.clone();
                 let post =
@@ -218,7 +225,13 @@ impl Connection {
         };
         match outcome {
             Ok(()) => Ok(()),
-            Err(RequestError::Refused(why)) => self.send(frames::refusal(Some(id), &why)).await,
+            Err(RequestError::Refused(why)) => {
+                self.send(frames::refusal(Some(id), &why)).await?;
+                if matches!(why, Error::SessionEnded) {
+                    Box::pin(self.disconnect_ended()).await;
+                }
+                Ok(())
+            }
             Err(RequestError::Closed(reason)) => Err(reason),
         }
     }

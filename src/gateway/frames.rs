@@ -100,6 +100,23 @@ impl ClientFrame {
         }
     }
 
+    /// Returns `true` if the frame shows that somebody is there. The client sends the others by itself.
+    pub(super) fn is_use(&self) -> bool {
+        match self {
+            Self::Hello { .. } | Self::Ping {} => false,
+            Self::Join { .. }
+            | Self::Leave { .. }
+            | Self::Send { .. }
+            | Self::Typing { .. }
+            | Self::Read { .. }
+            | Self::Seek { .. }
+            | Self::Cancel {}
+            | Self::Next { .. }
+            | Self::Report { .. }
+            | Self::Block { .. } => true,
+        }
+    }
+
     /// Returns the rate limit for this kind of frame, in addition to the limits on all frames of a
     /// visitor and of an address prefix. `None` if answering costs no more than reading.
     pub(super) fn bucket(&self) -> Option<Bucket> {

@@ -11,8 +11,14 @@ use crate::{accounts, locale, matching, moderation, realtime, rooms};
 const FILE: &str = "web/src/wire/generated/frames.ts";
 
 /// The close codes that the client handles.
-const CLOSE_CODES: [CloseCode; 5] =
-    [CloseCode::Restart, CloseCode::BadFrame, CloseCode::SessionEnded, CloseCode::Banned, CloseCode::TooSlow];
+const CLOSE_CODES: [CloseCode; 6] = [
+    CloseCode::Restart,
+    CloseCode::BadFrame,
+    CloseCode::SessionEnded,
+    CloseCode::Banned,
+    CloseCode::TooSlow,
+    CloseCode::SignedInElsewhere,
+];
 
 /// What no Rust type describes: a payload's fields, and the unions of what the server sends.
 const HEAD: &str = "\
@@ -53,6 +59,9 @@ fn typescript() -> String {
         declaration::<matching::EndReason>(&config),
         declaration::<matching::SeekingRef>(&config),
         declaration::<matching::TalkEvent>(&config),
+        declaration::<accounts::Role>(&config),
+        declaration::<accounts::AccountView>(&config),
+        declaration::<accounts::SessionView>(&config),
         declaration::<accounts::VisitorView>(&config),
         declaration::<frames::ResumePoint>(&config),
         declaration::<frames::ClientFrame>(&config),

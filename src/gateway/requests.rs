@@ -64,13 +64,12 @@ impl Connection {
                 Ok(())
             }
             Err(RequestError::Closed(reason)) => Err(reason),
-            Err(RequestError::Refused(Error::SessionEnded)) => {
-                Err(CloseReason::by_server(CloseCode::SessionEnded, "the session has ended"))
-            }
             Err(RequestError::Refused(why)) => {
                 self.send(frames::refusal(Some(id), &why)).await?;
-                if matches!(why, Error::Banned { .. }) {
-                    self.disconnect_banned().await;
+                match why {
+                    Error::Banned { .. } => self.disconnect_banned().await,
+                    Error::SessionEnded => self.disconnect_ended().await,
+                    _ => {}
                 }
                 Ok(())
             }
@@ -128,6 +127,27 @@ impl Connection {
             Ok(Some(why)) => self.queue.disconnect(&why),
             Ok(None) => {} // lifted meanwhile
             Err(why) => why.log(),
+        }
+    }
+
+    /// Requests a disconnect with the reason why the session ended. A frame met the end before this
+    /// node learned of it; the socket ends in the same way.
+    pub(super) async fn disconnect_ended(&mut self) {
+        let Some(session) = self.session else { return };
+        let lookup = timeout(REQUEST_TIMEOUT, accounts::find_session_disconnect(&self.app, session));
+        match lookup.await.unwrap_or(Err(Error::Unavailable)) {
+            Ok(why) => self.queue.disconnect(&why),
+            Err(why) => why.log(), // the regular check of all sockets closes it
+        }
+    }
+
+    /// Records that the visitor's session is used. Of a guest this is a comparison.
+    pub(super) fn record_use(&mut self, frame: &ClientFrame) {
+        if self.who.account.is_some()
+            && (frame.is_use() || faults::on(Fault::PingIsUse))
+            && let Some(session) = self.session
+        {
+            accounts::record_use_of(&self.app, session);
         }
     }
 

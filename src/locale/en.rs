@@ -25,7 +25,7 @@ pub(super) static STRINGS: Strings = Strings {
     not_found_heading: "Nobody is here.",
     not_found_text: "The address has changed, or it never existed.",
     not_found_home: "Back to the home page",
-    seconds: "s",
+    seconds: "sec",
     minutes: "min",
     stats_as_of: |time| format!("as of {time} UTC"),
     about_legend: "About this site",

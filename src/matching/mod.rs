@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
-use crate::accounts::Visitor;
+use crate::accounts::{self, Visitor};
 use crate::app::App;
 use crate::db::{self, Loader};
 use crate::error::{Error, Result};
@@ -137,9 +137,16 @@ pub async fn seek(app: &App, who: &Visitor, seek: Seek) -> Result<Seeking> {
 /// stands.
 ///
 /// # Errors
-/// `unavailable`.
+/// `session_ended`, `unavailable`.
 pub async fn cancel(app: &App, who: &Visitor) -> Result<()> {
-    store::cancel(&app.db, who.id, app.node).await?;
+    if who.account.is_none() {
+        store::cancel(&mut *app.db.acquire().await?, who.id, app.node).await?;
+    } else {
+        let mut tx = app.db.begin().await?;
+        accounts::require_session(&mut tx, who).await?;
+        store::cancel(&mut tx, who.id, app.node).await?;
+        tx.commit().await?;
+    }
     app.matching.local.untrack(who.id);
     publish_cancelled(app, who.id);
     Ok(())
@@ -154,7 +161,7 @@ pub async fn cancel(app: &App, who: &Visitor) -> Result<()> {
 /// `not_found` if the talk is not one of the visitor's, and those of [`seek`].
 pub async fn next(app: &App, who: &Visitor, session: Uuid, seek: bool) -> Result<Option<Uuid>> {
     let (talk, wishes) = talks::of_visitor(app, session, who.id).await?;
-    let ended_now = end(app, talk, who.id, EndReason::Next).await?;
+    let ended_now = end(app, talk, who, EndReason::Next).await?;
     if !seek {
         return Ok(None);
     }
@@ -167,10 +174,10 @@ pub async fn next(app: &App, who: &Visitor, session: Uuid, seek: bool) -> Result
 /// Ends the talk of a room. Does nothing if it has ended.
 ///
 /// # Errors
-/// `not_found` if the room is not a talk of the visitor's, `unavailable`.
+/// `not_found` if the room is not a talk of the visitor's, `session_ended`, `unavailable`.
 pub async fn leave(app: &App, who: &Visitor, membership: &Membership) -> Result<()> {
     let talk = talks::of_room(app, membership.room.id, who.id).await?;
-    end(app, talk, who.id, EndReason::Left).await?;
+    end(app, talk, who, EndReason::Left).await?;
     Ok(())
 }
 
@@ -230,6 +237,7 @@ pub async fn report(app: &App, who: &Visitor, new: NewReport) -> Result<Uuid> {
             RoomKind::Public | RoomKind::Private => None,
         };
         let mut tx = app.db.begin().await?;
+        accounts::require_session(&mut tx, &who).await?;
         let partner = match talk {
             Some(talk) => talks::partner(&mut tx, talk, who.id).await?,
             None => None,
@@ -265,10 +273,11 @@ pub async fn report(app: &App, who: &Visitor, new: NewReport) -> Result<Uuid> {
 /// `unavailable`.
 pub async fn block(app: &App, who: &Visitor, room: Uuid, sender: Uuid) -> Result<()> {
     let membership = rooms::membership(app, who, room).await?;
-    let (node, who) = (app.clone(), who.id);
+    let (node, visitor) = (app.clone(), who.clone());
     run_to_completion(app, async move {
-        let app = &node;
+        let (app, who) = (&node, visitor.id);
         let mut tx = app.db.begin().await?;
+        accounts::require_session(&mut tx, &visitor).await?;
         let other = rooms::visitor_of(&mut tx, &membership, sender).await?;
         if other == who {
             return Err(Error::bad_field("sender", "You cannot block yourself."));
@@ -289,6 +298,7 @@ pub async fn block(app: &App, who: &Visitor, room: Uuid, sender: Uuid) -> Result
 pub async fn unblock(app: &App, who: &Visitor, room: Uuid, sender: Uuid) -> Result<()> {
     let membership = rooms::membership(app, who, room).await?;
     let mut tx = app.db.begin().await?;
+    accounts::require_session(&mut tx, who).await?;
     let other = rooms::visitor_of(&mut tx, &membership, sender).await?;
     if faults::on(Fault::BlockOfOthersUndone) {
         moderation::unblock(&mut tx, other, who.id).await?;
@@ -396,10 +406,12 @@ async fn adopt_ticket(app: &App, visitor: VisitorId) -> Result<Option<Uuid>> {
     Ok(Some(ticket))
 }
 
-/// Ends a talk. Returns `true` if this call ended it, `false` if it had ended before.
-async fn end(app: &App, talk: TalkId, visitor: VisitorId, reason: EndReason) -> Result<bool> {
-    let node = app.clone();
-    run_to_completion(app, async move { talks::end(&node, talk, |talk| talk.ending_by(visitor, reason)).await }).await
+/// Ends a talk for one of its visitors. Returns `true` if this call ended it, `false` if it had
+/// ended before.
+async fn end(app: &App, talk: TalkId, who: &Visitor, reason: EndReason) -> Result<bool> {
+    let (node, who) = (app.clone(), who.clone());
+    run_to_completion(app, async move { talks::end_by(&node, &who, talk, |talk| talk.ending_by(who.id, reason)).await })
+        .await
 }
 
 /// Blocks two visitors inside a transaction. It locks their tickets first, so that a match of the

@@ -55,7 +55,7 @@ async fn apply_bans(node: App) {
 async fn end_banned(app: &App, after: Option<FenceVersion>) -> Result<()> {
     let banned = store::banned(&app.db, after).await?;
     for visitor in &banned {
-        store::cancel(&app.db, *visitor, app.node).await?;
+        store::cancel(&mut *app.db.acquire().await?, *visitor, app.node).await?;
         app.matching.local.untrack(*visitor);
         publish_cancelled(app, *visitor);
     }

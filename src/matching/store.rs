@@ -154,7 +154,7 @@ pub(super) async fn restore_tickets(db: &PgPool, node: Uuid, lost: &TicketBatch)
 
 /// Marks a visitor's ticket as cancelled. If there is no ticket, it writes a cancelled one, so that
 /// another node does not write a missing one again.
-pub(super) async fn cancel(db: &PgPool, visitor: VisitorId, node: Uuid) -> Result<()> {
+pub(super) async fn cancel(db: &mut PgConnection, visitor: VisitorId, node: Uuid) -> Result<()> {
     if faults::on(Fault::CancelIgnored) {
         return Ok(());
     }

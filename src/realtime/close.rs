@@ -21,6 +21,8 @@ pub enum CloseCode {
     SessionEnded = 4401,
     /// The visitor is banned.
     Banned = 4403,
+    /// The visitor signed in on another device.
+    SignedInElsewhere = 4409,
     /// The client did not read, or did not complete a message, before the deadline.
     TooSlow = 4408,
 }
@@ -46,7 +48,7 @@ mod tests {
     fn every_close_code_of_the_server_is_documented_and_no_other() {
         let source = include_str!("close.rs").split("#[cfg(test)]").next().unwrap();
         let sent = codes(source, " = ");
-        assert_eq!(sent.len(), 9, "{sent:?}");
+        assert_eq!(sent.len(), 10, "{sent:?}");
         let wire = include_str!("../../docs/WIRE.md");
         let table = wire.split("## Close codes").nth(1).unwrap().split("\n## ").next().unwrap();
         let cells = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());

@@ -15,7 +15,8 @@ pub enum Notice {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         at: Option<String>,
-        /// The reason in the words of the staff member who decided it.
+        /// The reason in the words of the staff member who decided it, or a name such as
+        /// `password_changed` if a session has ended.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         reason: Option<String>,
@@ -37,6 +38,10 @@ pub enum NoticeKind {
     /// The visitor was removed from `room` and gets no more frames of it. Without `room`, the
     /// session has ended and a close with 4401 follows.
     Revoked,
+    /// The session ends at `at` unless it is used.
+    SessionExpiring,
+    /// The account signed in elsewhere; a close with 4409 follows.
+    SignedInElsewhere,
 }
 
 impl Notice {

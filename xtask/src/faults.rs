@@ -105,6 +105,15 @@ const fn caught_by(fault: Fault) -> &'static [&'static str] {
         Fault::OriginNotChecked => &["gateway::tests::refusals::an_upgrade_is_checked_in_order"],
         Fault::CookieNotChecked => &["gateway::tests::refusals::an_upgrade_is_checked_in_order"],
         Fault::LateSaveRevives => &["accounts::tests::a_late_save_never_revives_a_session"],
+        Fault::EpochNotComparedInEntries => &["rooms::tests::revocation::a_post_with_a_stale_membership_is_refused"],
+        Fault::EpochNotComparedInSeeks => {
+            &["accounts::live_sessions::tests::revoking::a_visitor_of_an_ended_session_writes_nothing"]
+        }
+        Fault::EpochNotComparedInWrites => {
+            &["accounts::live_sessions::tests::revoking::a_visitor_of_an_ended_session_writes_nothing"]
+        }
+        Fault::UseRevivesSession => &["accounts::live_sessions::tests::ending::a_late_use_never_revives_a_session"],
+        Fault::PingIsUse => &["accounts::live_sessions::tests::ending::pings_and_reads_do_not_keep_a_session_alive"],
         Fault::ForeignWriteAccepted => &["accounts::tests::writes_come_from_the_sites_own_pages"],
         Fault::RateLimitOff => &["gateway::tests::refusals::a_flood_is_refused_with_the_time_to_wait_and_others_go_on"],
         Fault::LargeFrameAccepted => {

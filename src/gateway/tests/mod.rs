@@ -1,5 +1,6 @@
 //! Tests of the socket over the real router and Postgres.
 mod age_gate;
+mod authorization;
 mod cluster;
 mod database_loss;
 mod features;

@@ -6,7 +6,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::accounts::Visitor;
+use crate::accounts::{self, Visitor};
 use crate::gateway::frames;
 use crate::ids::Seq;
 use crate::moderation::{self, NewSanction};
@@ -172,6 +172,13 @@ async fn all_frames() -> BTreeMap<String, Value> {
     receive(&mut a, &mut kept, "notice").await;
     moderation::ban(&node.app, &sanction(&node.visitor_of(&two).await)).await.unwrap();
     receive(&mut b, &mut kept, "notice").await;
+    let hana = accounts::account(&node, "hana", accounts::Role::Member).await;
+    let mut c = node.socket(&hana).await;
+    let soon = "UPDATE session SET idle_until = now() + interval '1 minute' WHERE account_id IS NOT NULL";
+    sqlx::query(soon).execute(&node.app.db).await.unwrap();
+    receive(&mut c, &mut kept, "notice").await;
+    accounts::sign_in(&node, "hana").await.unwrap();
+    receive(&mut c, &mut kept, "notice").await;
     node.app.tasks.draining.cancel();
     receive(&mut a, &mut kept, "notice").await;
     kept

@@ -4,12 +4,13 @@
 mod model;
 mod store;
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::limits::{ENTRY_DEADLINE, MEDIAN_WAIT_WINDOW, MIN_WAITS_FOR_MEDIAN, REMATCH_COOLDOWN, RETURN_DEADLINE};
 use super::model::{EndReason, OpenSession, Pairing, PartnerState, Seek, TalkEvent, TalkId, TalkState};
+use crate::accounts::{self, Visitor};
 use crate::app::App;
 use crate::clock::format_timestamp;
 use crate::error::{Error, Result};
@@ -112,7 +113,34 @@ pub(super) fn publish_end(app: &App, ended: &EndedTalk) {
 /// # Errors
 /// Those of the database.
 pub(super) async fn end(app: &App, id: TalkId, how: impl FnOnce(&Talk) -> Option<Ending>) -> Result<bool> {
+    let tx = app.db.begin().await?;
+    end_and_publish(app, tx, id, how).await
+}
+
+/// Ends a talk for a visitor, as [`end`] does. The session of a visitor with an account is checked in
+/// the same transaction.
+///
+/// # Errors
+/// `session_ended`, and those of the database.
+pub(super) async fn end_by(
+    app: &App,
+    who: &Visitor,
+    id: TalkId,
+    how: impl FnOnce(&Talk) -> Option<Ending>,
+) -> Result<bool> {
     let mut tx = app.db.begin().await?;
+    if who.account.is_some() {
+        accounts::require_session(&mut tx, who).await?;
+    }
+    end_and_publish(app, tx, id, how).await
+}
+
+async fn end_and_publish(
+    app: &App,
+    mut tx: Transaction<'_, Postgres>,
+    id: TalkId,
+    how: impl FnOnce(&Talk) -> Option<Ending>,
+) -> Result<bool> {
     let Some(ended) = end_in(&mut tx, id, app.clock.now(), how).await? else {
         tx.rollback().await?;
         return Ok(false);

@@ -7,22 +7,25 @@ use parking_lot::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use super::{feed, is_subscribed, online, presence, store};
-use crate::accounts::Visitor;
+use crate::accounts::{self, Visitor};
 use crate::app::App;
-use crate::db;
+use crate::db::{self, fence};
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::http::{Bucket, Key};
-use crate::ids::{RoomId, Seq, VisitorId};
+use crate::ids::{RoomId, Seq, SessionEpoch, VisitorId};
 use crate::realtime::{Queue, Topic};
 use crate::rooms::limits::MAX_PEOPLE_FOR_READ_MARKERS;
 use crate::rooms::membership::{self, Membership, Mute};
 use crate::rooms::model::{ChatRoom, RoomEvent};
 
+/// A member of a room, with the epoch of the session that sent a marker: `None` for a guest.
+type MarkerKey = (RoomId, VisitorId, Option<SessionEpoch>);
+
 /// Read markers by room and visitor, until they are written and published.
 #[derive(Default)]
 pub(super) struct ReadMarkers {
-    unwritten: Mutex<HashMap<(RoomId, VisitorId), Seq>>,
+    unwritten: Mutex<HashMap<MarkerKey, Seq>>,
     unpublished: Mutex<HashMap<(RoomId, VisitorId), UnpublishedMarker>>,
 }
 
@@ -36,7 +39,7 @@ struct UnpublishedMarker {
 }
 
 impl ReadMarkers {
-    fn unwritten(&self) -> MutexGuard<'_, HashMap<(RoomId, VisitorId), Seq>> {
+    fn unwritten(&self) -> MutexGuard<'_, HashMap<MarkerKey, Seq>> {
         self.unwritten.lock()
     }
 
@@ -100,7 +103,7 @@ pub async fn read(app: &App, who: &Visitor, room: Uuid, seq: Seq, own: &Arc<Queu
     let key = (membership.room.id, who.id);
     let seq = {
         let mut markers = app.rooms.delivery.read_markers.unwritten();
-        let known = markers.entry(key).or_default();
+        let known = markers.entry((membership.room.id, who.id, who.session_epoch())).or_default();
         *known = seq.max(*known);
         *known
     };
@@ -148,21 +151,13 @@ fn has_capacity(app: &App, room: RoomId) -> bool {
 }
 
 /// Writes the read markers to Postgres. Markers that cannot be written are written with the next
-/// call.
+/// call. Those of a session that was revoked meanwhile are dropped.
 pub(in crate::rooms) async fn write_read_markers(app: &App) {
     let markers = std::mem::take(&mut *app.rooms.delivery.read_markers.unwritten());
     if markers.is_empty() {
         return;
     }
-    let (mut rooms, mut visitors, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
-    for ((room, visitor), seq) in &markers {
-        rooms.push(*room);
-        visitors.push(*visitor);
-        seqs.push(*seq);
-    }
-    if let Err(why) =
-        db::with_timeout(db::JOB_TIMEOUT, store::save_read_markers(&app.db, &rooms, &visitors, &seqs)).await
-    {
+    if let Err(why) = db::with_timeout(db::JOB_TIMEOUT, save(app, &markers)).await {
         tracing::debug!(error.cause = %why, "read markers could not be written; trying again in a second");
         let mut unwritten = app.rooms.delivery.read_markers.unwritten();
         for (key, seq) in markers {
@@ -170,4 +165,29 @@ pub(in crate::rooms) async fn write_read_markers(app: &App) {
             *known = seq.max(*known);
         }
     }
+}
+
+async fn save(app: &App, markers: &HashMap<MarkerKey, Seq>) -> Result<(), sqlx::Error> {
+    let members: Vec<VisitorId> =
+        markers.keys().filter(|(.., epoch)| epoch.is_some()).map(|(_, visitor, _)| *visitor).collect();
+    let mut tx = app.db.begin().await?;
+    let epochs = if members.is_empty() {
+        HashMap::new()
+    } else {
+        fence::lock_shared(&mut tx).await?;
+        accounts::lock_against_sweep(&mut tx, &members).await?
+    };
+    let is_live = |(_, visitor, epoch): &MarkerKey| {
+        epoch.is_none()
+            || epochs.get(visitor).copied().flatten() == *epoch
+            || faults::on(Fault::EpochNotComparedInWrites)
+    };
+    let (mut rooms, mut visitors, mut seqs) = (Vec::new(), Vec::new(), Vec::new());
+    for ((room, visitor, _), seq) in markers.iter().filter(|(key, _)| is_live(key)) {
+        rooms.push(*room);
+        visitors.push(*visitor);
+        seqs.push(*seq);
+    }
+    store::save_read_markers(&mut tx, &rooms, &visitors, &seqs).await?;
+    tx.commit().await
 }

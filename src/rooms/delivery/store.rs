@@ -2,7 +2,7 @@
 use std::collections::HashMap;
 
 use serde_json::value::RawValue;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -185,7 +185,7 @@ pub(super) async fn heads(db: &PgPool, rooms: Vec<RoomId>) -> Result<HashMap<Roo
 
 /// Writes read markers. A marker never moves backwards.
 pub(super) async fn save_read_markers(
-    db: &PgPool,
+    db: &mut PgConnection,
     rooms: &[RoomId],
     visitors: &[VisitorId],
     seqs: &[Seq],

@@ -55,7 +55,8 @@ struct WriterShard {
     isolated: HashMap<VisitorId, Instant>,
 }
 
-/// The turn to commit, held from before the batch is gathered until Postgres has answered.
+/// The turn to commit, held from before the batch is gathered until Postgres has answered. `None`
+/// if it was waited for too long.
 type Turn = Option<OwnedSemaphorePermit>;
 
 impl Writer for WriterShard {
@@ -118,7 +119,7 @@ impl WriterShard {
         &mut self,
         queue: &mut Queue<PendingEntry>,
         connection: &mut WriterConnection,
-        mut turn: Turn,
+        turn: Turn,
         batch: Vec<PendingEntry>,
     ) {
         let Parted { first: mut batch, repeats } = self.recent.answer_repeats(batch);
@@ -127,12 +128,15 @@ impl WriterShard {
         batch.sort_by_key(|entry| entry.room.id);
         refuse_late(&mut batch);
         let mut attempts = Attempts::default();
+        // Each attempt waits for a turn once. The caller did for the first.
+        let mut first_turn = Some(turn);
         while !batch.is_empty() {
-            if turn.is_none() {
-                turn = self.scheduler.turn().await;
-            }
+            let turn = match first_turn.take() {
+                Some(turn) => turn,
+                None => self.scheduler.turn().await,
+            };
             let outcome = self.try_commit(queue, connection, &batch).await;
-            drop(turn.take());
+            drop(turn);
             let why = match outcome {
                 Ok(answers) => {
                     self.app.rooms.log.note_commit();
@@ -166,7 +170,8 @@ impl WriterShard {
                     // that one fails.
                     tracing::error!(error.cause = %why, batch.rows = batch.len(), "a batch failed; writing its entries one by one");
                     for entry in std::mem::take(&mut batch) {
-                        Box::pin(self.process_batch(queue, connection, None, vec![entry])).await;
+                        let turn = self.scheduler.turn().await;
+                        Box::pin(self.process_batch(queue, connection, turn, vec![entry])).await;
                     }
                 }
                 Verdict::GiveUp => {

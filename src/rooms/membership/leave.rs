@@ -7,25 +7,28 @@
 //! visitor has gone.
 use std::collections::HashMap;
 
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::store::{self, Left};
 use super::{LEAVE_SESSION, OnRightsChange, RightsChange};
+use crate::accounts::{self, Visitor};
 use crate::app::App;
 use crate::db::group_commit::{self, Committed, Queue, Sender, Transaction, Writer, WriterConnection};
-use crate::db::{self, CommitScheduler};
+use crate::db::{self, CommitScheduler, fence};
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
-use crate::ids::VisitorId;
+use crate::ids::{SessionEpoch, VisitorId};
 use crate::rooms::limits::WRITE_DEADLINE;
 
 /// A request to leave a room.
 struct Leave {
     room: Uuid,
     visitor: VisitorId,
+    /// The epoch of the visitor's session. `None` for a guest.
+    epoch: Option<SessionEpoch>,
     deadline: Instant,
     answer: oneshot::Sender<Result<()>>,
 }
@@ -46,10 +49,10 @@ impl Leaves {
     /// Ends a visitor's membership of a room, and returns after the commit.
     ///
     /// # Errors
-    /// `not_found` if there was none, `unavailable`.
-    pub(super) async fn leave(&self, room: Uuid, visitor: VisitorId) -> Result<()> {
-        let deadline = Instant::now() + WRITE_DEADLINE;
-        self.0.ask(|answer| Leave { room, visitor, deadline, answer }).await
+    /// `not_found` if there was none, `session_ended`, `unavailable`.
+    pub(super) async fn leave(&self, room: Uuid, who: &Visitor) -> Result<()> {
+        let (visitor, epoch, deadline) = (who.id, who.session_epoch(), Instant::now() + WRITE_DEADLINE);
+        self.0.ask(|answer| Leave { room, visitor, epoch, deadline, answer }).await
     }
 }
 
@@ -96,12 +99,43 @@ impl Writer for LeaveWriter {
     }
 }
 
-impl Transaction for Batch {
-    type Outcome = Vec<Left>;
+/// What a batch has written.
+struct Written {
+    left: Vec<Left>,
+    /// The epochs of the accounts among the visitors, as they cannot change before the commit.
+    epochs: HashMap<VisitorId, Option<SessionEpoch>>,
+}
 
-    async fn run(&self, connection: &mut PgConnection) -> Result<Vec<Left>, sqlx::Error> {
-        let (rooms, visitors): (Vec<Uuid>, Vec<VisitorId>) = self.0.keys().copied().unzip();
-        store::leave(connection, &rooms, &visitors).await
+impl Leave {
+    /// Returns `true` if it came from a session that was revoked. A guest has none.
+    fn is_revoked(&self, epochs: &HashMap<VisitorId, Option<SessionEpoch>>) -> bool {
+        self.epoch.is_some()
+            && epochs.get(&self.visitor).copied().flatten() != self.epoch
+            && !faults::on(Fault::EpochNotComparedInWrites)
+    }
+}
+
+impl Transaction for Batch {
+    type Outcome = Written;
+
+    /// One statement if all are guests. Otherwise it takes the fence and compares the epochs of
+    /// sessions first.
+    async fn run(&self, connection: &mut PgConnection) -> Result<Written, sqlx::Error> {
+        let members: Vec<VisitorId> =
+            self.0.values().flatten().filter(|leave| leave.epoch.is_some()).map(|leave| leave.visitor).collect();
+        if members.is_empty() {
+            let (rooms, visitors): (Vec<Uuid>, Vec<VisitorId>) = self.0.keys().copied().unzip();
+            let left = store::leave(connection, &rooms, &visitors).await?;
+            return Ok(Written { left, epochs: HashMap::new() });
+        }
+        let mut tx = connection.begin().await?;
+        fence::lock_shared(&mut tx).await?;
+        let epochs = accounts::lock_against_sweep(&mut tx, &members).await?;
+        let allowed = self.0.iter().filter(|(_, leaves)| leaves.iter().any(|leave| !leave.is_revoked(&epochs)));
+        let (rooms, visitors): (Vec<Uuid>, Vec<VisitorId>) = allowed.map(|(key, _)| *key).unzip();
+        let left = store::leave(&mut tx, &rooms, &visitors).await?;
+        tx.commit().await?;
+        Ok(Written { left, epochs })
     }
 }
 
@@ -110,8 +144,14 @@ impl LeaveWriter {
     ///
     /// A visitor without a membership has left before. If an earlier attempt may have committed, it
     /// may have ended the membership, so the answer is a success.
-    fn finish(&self, mut batch: Batch, committed: Committed<Vec<Left>>) {
-        for (nth, Left { room_id, public_id, visitor_id, rights }) in committed.outcome.into_iter().enumerate() {
+    fn finish(&self, mut batch: Batch, committed: Committed<Written>) {
+        let Written { left, epochs } = committed.outcome;
+        for leaves in batch.0.values_mut() {
+            for revoked in leaves.extract_if(.., |leave| leave.is_revoked(&epochs)) {
+                let _ = revoked.answer.send(Err(Error::SessionEnded));
+            }
+        }
+        for (nth, Left { room_id, public_id, visitor_id, rights }) in left.into_iter().enumerate() {
             if nth == 0 || !faults::on(Fault::OneLeaverTold) {
                 let change = RightsChange { room: room_id, public: public_id, rights, removed: Some(visitor_id) };
                 (self.on_change)(&self.app, change);

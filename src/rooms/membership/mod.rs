@@ -101,7 +101,7 @@ pub fn cached_membership(app: &App, who: &Visitor, room: Uuid) -> Option<Members
 ///
 /// # Errors
 /// `not_found` if there is no such room, the visitor has no membership or left it, or the room was
-/// a talk that ended more than a day ago; `banned`.
+/// a talk that ended more than a day ago; `banned`, `session_ended`.
 pub async fn membership(app: &App, who: &Visitor, room: Uuid) -> Result<Membership> {
     membership_of(app, access(app, who, room).await?)
 }
@@ -115,10 +115,11 @@ pub async fn membership_before(app: &App, who: &Visitor, room: Uuid, deadline: I
 }
 
 /// Returns a room and what the visitor may do in it, as committed now. Requests that arrive
-/// together share a query.
+/// together share a query. Errors: `not_found`, and `session_ended` if the session was revoked.
 async fn access(app: &App, who: &Visitor, room: Uuid) -> Result<RoomAccess> {
     let fetch = |wanted: Vec<_>| async move { store::accesses(&mut *app.db.acquire().await?, &wanted).await };
-    app.rooms.membership.access.load((room, who.id), fetch).await?.ok_or(Error::NotFound)
+    let access = app.rooms.membership.access.load((room, who.id), fetch).await?.ok_or(Error::NotFound)?;
+    if access.epoch == who.session_epoch() { Ok(access) } else { Err(Error::SessionEnded) }
 }
 
 /// Turns what was read into a membership and caches it. Errors: as [`membership`].
@@ -167,7 +168,7 @@ pub async fn join(app: &App, who: &Visitor, room: Uuid) -> Result<Membership> {
 /// room, so that nobody can be followed from one room to the next.
 ///
 /// # Errors
-/// `banned`; `forbidden` if the visitor was removed from the room.
+/// `banned`, `session_ended`; `forbidden` if the visitor was removed from the room.
 pub(super) async fn add_member(db: &mut PgConnection, who: &Visitor, room: &ChatRoom, role: &str) -> Result<()> {
     let alias = match room.naming {
         Naming::Anonymous => Alias::random(&mut rand::rng()),
@@ -177,11 +178,13 @@ pub(super) async fn add_member(db: &mut PgConnection, who: &Visitor, room: &Chat
         (Some(chosen), Naming::Named) => (chosen.clone(), None),
         _ => (alias.in_words(who.locale), Some(alias.animal.as_str())),
     };
-    let new = store::NewMember { room: room.id, visitor: who.id, role, color: &alias.color, animal, name: &name };
+    let (visitor, epoch, color) = (who.id, who.session_epoch(), alias.color.as_str());
+    let new = store::NewMember { room: room.id, visitor, epoch, role, color, animal, name: &name };
     match store::add_member(db, &new).await? {
-        Some(Restriction::Kicked) => Err(Error::Forbidden("You were removed from this room.")),
-        Some(restriction @ Restriction::Banned { .. }) => Err(restriction.into()),
-        Some(Restriction::Muted { .. }) | None => Ok(()),
+        store::Added::SessionEnded => Err(Error::SessionEnded),
+        store::Added::Member(Some(Restriction::Kicked)) => Err(Error::Forbidden("You were removed from this room.")),
+        store::Added::Member(Some(restriction @ Restriction::Banned { .. })) => Err(restriction.into()),
+        store::Added::Member(Some(Restriction::Muted { .. }) | None) => Ok(()),
     }
 }
 
@@ -189,9 +192,10 @@ pub(super) async fn add_member(db: &mut PgConnection, who: &Visitor, room: &Chat
 /// commit, and their sockets receive nothing more of the room.
 ///
 /// # Errors
-/// `not_found` if there was no membership to end. A talk has none: matching ends it. `unavailable`.
+/// `not_found` if there was no membership to end. A talk has none: matching ends it.
+/// `session_ended`, `unavailable`.
 pub async fn leave(app: &App, who: &Visitor, room: Uuid) -> Result<()> {
-    app.rooms.membership.leaves.leave(room, who.id).await
+    app.rooms.membership.leaves.leave(room, who).await
 }
 
 /// Number of database connections that this wing holds for itself.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::db::fence;
 use crate::faults::{self, Fault};
 use crate::ids::{FenceVersion, RightsVersion, RoomId, Seq, SessionEpoch, VisitorId};
 use crate::moderation::Restriction;
@@ -105,17 +106,29 @@ pub(super) async fn accesses(
 pub(super) struct NewMember<'a> {
     pub room: RoomId,
     pub visitor: VisitorId,
+    /// The epoch of the visitor's session. `None` for a guest.
+    pub epoch: Option<SessionEpoch>,
     pub role: &'a str,
     pub color: &'a str,
     pub animal: Option<&'a str>,
     pub name: &'a str,
 }
 
-/// Adds a member, or takes a former member in again, unless a ban or a kick is in force. Returns
-/// the restriction in force.
-pub(super) async fn add_member(db: &mut PgConnection, new: &NewMember<'_>) -> Result<Option<Restriction>, sqlx::Error> {
-    let restriction = sqlx::query!(
-        r#"SELECT kind, in_room, ends_in_ms FROM join_room($1, $2, $3, $4, $5, $6, $7)"#,
+/// What came of adding a member.
+pub(super) enum Added {
+    /// The session has ended: nobody was added.
+    SessionEnded,
+    /// With the restriction in force. A ban or a kick means that nobody was added.
+    Member(Option<Restriction>),
+}
+
+/// Adds a member, or takes a former member in again, unless the session has ended or a ban or a kick
+/// is in force. None of this can change before the transaction ends.
+pub(super) async fn add_member(db: &mut PgConnection, new: &NewMember<'_>) -> Result<Added, sqlx::Error> {
+    let added = sqlx::query!(
+        r#"SELECT ended AS "ended!", kind, in_room, ends_in_ms FROM join_room($1, $2, $3, $4, $5, $6, $7, $8, $9)"#,
+        fence::LOCK_KEY,
+        new.epoch as Option<SessionEpoch>,
         new.room as RoomId,
         new.visitor as VisitorId,
         Uuid::new_v4(),
@@ -126,7 +139,10 @@ pub(super) async fn add_member(db: &mut PgConnection, new: &NewMember<'_>) -> Re
     )
     .fetch_one(db)
     .await?;
-    Ok(Restriction::of(restriction.kind.as_deref(), restriction.in_room, restriction.ends_in_ms))
+    if added.ended {
+        return Ok(Added::SessionEnded);
+    }
+    Ok(Added::Member(Restriction::of(added.kind.as_deref(), added.in_room, added.ends_in_ms)))
 }
 
 /// A membership that has ended.

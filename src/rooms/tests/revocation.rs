@@ -9,7 +9,7 @@ use sqlx::Connection as _;
 use uuid::Uuid;
 
 use super::{committed, create_public_room, post_text, submit, text_post};
-use crate::accounts::Visitor;
+use crate::accounts::{self, Visitor};
 use crate::db::{self, fence};
 use crate::error::Result;
 use crate::ids::{FenceVersion, RightsVersion, RoomId, Seq, VisitorId};
@@ -25,10 +25,21 @@ enum Revocation {
     Kick,
     RoomMute,
     Leave,
+    /// The end of the session of an account. The others are guests.
+    Session,
 }
 
 impl Revocation {
-    const ALL: [Self; 5] = [Self::Ban, Self::Mute, Self::Kick, Self::RoomMute, Self::Leave];
+    const ALL: [Self; 6] = [Self::Ban, Self::Mute, Self::Kick, Self::RoomMute, Self::Leave, Self::Session];
+
+    /// Creates a visitor from whom the right can be taken away.
+    async fn visitor(self, node: &Node) -> Visitor {
+        if self != Self::Session {
+            return node.visitor("en").await;
+        }
+        let handle = format!("h{}", &Uuid::new_v4().simple().to_string()[..16]);
+        node.visitor_of(&accounts::account(node, &handle, accounts::Role::Member).await).await
+    }
 
     /// Takes the right away, and returns after the commit.
     async fn apply(self, node: &Node, who: &Visitor, room: Uuid) {
@@ -39,6 +50,13 @@ impl Revocation {
             Self::Kick => drop(rooms::kick(&node.app, room, &new).await.unwrap()),
             Self::RoomMute => drop(rooms::mute(&node.app, room, &new).await.unwrap()),
             Self::Leave => leave(&node.app, who, room).await.unwrap(),
+            Self::Session => {
+                let account = who.account.as_ref().unwrap().id;
+                let change = async |_: &mut sqlx::PgConnection| Ok(());
+                accounts::revoke_sessions(&node.app, account, accounts::EndReason::PasswordChanged, change)
+                    .await
+                    .unwrap();
+            }
         }
     }
 
@@ -48,6 +66,7 @@ impl Revocation {
             Self::Ban => "banned",
             Self::Mute | Self::RoomMute => "muted",
             Self::Kick | Self::Leave => "not_found",
+            Self::Session => "session_ended",
         }
     }
 }
@@ -95,7 +114,7 @@ async fn post_until_refused(node: &Node, who: &Visitor, membership: &Membership,
     }
 }
 
-/// In each round, five visitors flood one room on the node `there`, and `here` takes the right of
+/// In each round, six visitors flood one room on the node `there`, and `here` takes the right of
 /// each away in a different way. Asserts that nothing is written afterwards. Returns the number of
 /// revocations.
 async fn revoke_during_floods(here: &Node, there: &Node, rounds: usize) -> usize {
@@ -107,7 +126,7 @@ async fn revoke_during_floods(here: &Node, there: &Node, rounds: usize) -> usize
     for round in 0..rounds {
         let mut members = Vec::new();
         for revocation in Revocation::ALL {
-            let who = here.visitor("en").await;
+            let who = revocation.visitor(here).await;
             join(&here.app, &who, id).await.unwrap();
             let membership = membership(&there.app, &who, id).await.unwrap();
             members.push((revocation, Arc::new(who), membership));
@@ -147,7 +166,7 @@ async fn revoke_during_floods(here: &Node, there: &Node, rounds: usize) -> usize
 async fn nothing_is_written_after_the_commit_of_a_revocation_without_a_relay() {
     let here = node().await;
     let there = Node::apart(&here).await;
-    assert_eq!(revoke_during_floods(&here, &there, 25).await, 125);
+    assert_eq!(revoke_during_floods(&here, &there, 25).await, 150);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -155,7 +174,7 @@ async fn nothing_is_written_after_the_commit_of_a_revocation_with_redis() {
     let redis = Redis::start().await;
     let here = Node::over_redis(&redis.url, None).await;
     let there = Node::over_redis(&redis.url, Some(&here)).await;
-    assert_eq!(revoke_during_floods(&here, &there, 25).await, 125);
+    assert_eq!(revoke_during_floods(&here, &there, 25).await, 150);
 }
 
 #[tokio::test]
@@ -165,7 +184,7 @@ async fn a_post_with_a_stale_membership_is_refused() {
     let owner = here.guest("en").await;
     let id = create_public_room(&here, &owner).await;
     for revocation in Revocation::ALL {
-        let who = here.visitor("en").await;
+        let who = revocation.visitor(&here).await;
         join(&here.app, &who, id).await.unwrap();
         let membership = membership(&there.app, &who, id).await.unwrap();
         post_with_stale_membership(&there, &membership).await.unwrap();

@@ -97,8 +97,6 @@ animal: string | null, locale: Locale, settings: { [name: string]: unknown },
  * Null for a guest.
  */
 account: Account | null, };
-export type Role = "member" | "moderator" | "editor" | "admin";
-export type Account = { id: string, handle: string, role: Role, };
 export type ResumePoint = { room: string, after: number, };
 export type Request = { "type": "hello", resume?: Array<ResumePoint>, } | { "type": "join", room: string, after?: number, } | { "type": "leave", room: string, } | { "type": "send", room: string, client_id: string, payload: Payload, reply_to?: number, } | { "type": "typing", room: string, } | { "type": "read", room: string, seq: number, } | { "type": "seek", interests: Array<string>, languages: Array<string>, translate: boolean, } | { "type": "cancel", } | { "type": "next", session: string, seek: boolean, } | { "type": "report", room: string, reason: ReportReason, seqs: number[], note?: string, block: boolean, } | { "type": "block", room: string, sender: string, on?: boolean, } | { "type": "ping", };
 export type Waiting = { ticket: string, };
@@ -145,7 +143,7 @@ export type NextOk = { ticket?: string, };
 export type ReportOk = { report: string, };
 export type PingOk = { server_time: string, };
 export type Empty = Record<symbol, never>;
-export type NoticeKind = "restart" | "banned" | "revoked" | "session_expiring" | "signed_in_elsewhere";
+export type NoticeKind = "restart" | "banned" | "revoked";
 export type Notice = { "type": "notice", kind: NoticeKind, 
 /**
  * When it ends; absent if it has no end.

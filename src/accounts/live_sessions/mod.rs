@@ -1,0 +1,168 @@
+//! Signed-in sessions: begun by a completed sign-in, kept by use, and ended at once on every node.
+//!
+//! An account has one live session at most. Its epoch decides which one: it rises in a transaction
+//! that holds the fence exclusively, so nothing is written with an older epoch after the commit.
+mod model;
+mod routes;
+mod store;
+#[cfg(test)]
+pub(crate) mod tests;
+mod uses;
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use sqlx::PgConnection;
+use tokio::time::Instant;
+use tower_sessions::Session;
+use uuid::Uuid;
+
+use super::{Account, SIGNED_IN_KEY, SessionKey, VISITOR_KEY, session_error, signed_in};
+use crate::app::App;
+use crate::db::fence;
+use crate::error::{Error, Result};
+use crate::ids::{AccountId, SessionEpoch, VisitorId};
+use crate::realtime::{Disconnect, NodeEvent, Topic};
+
+pub use model::{EndReason, SessionTimes, SessionView, device_name};
+pub(super) use routes::router;
+pub(super) use store::{end_reasons, endings};
+pub use uses::{record_use, record_use_of};
+pub(super) use uses::{Uses, run, write as write_uses};
+
+/// How long one attempt waits for the exclusive fence lock. Writers that arrive meanwhile queue
+/// behind it, so it is short.
+const FENCE_LOCK_TIMEOUT: Duration = Duration::from_millis(400);
+/// The pause between two attempts, in milliseconds. The waiting writers commit in it.
+const RETRY_PAUSE_MS: std::ops::Range<u64> = 50..150;
+/// How long a revocation is attempted before the caller gets the error. A writer that hangs loses
+/// the fence after 2 s.
+const REVOCATION_DEADLINE: Duration = Duration::from_secs(8);
+
+/// Makes a session one of an account, by the key of a sign-in whose steps are all done. The
+/// session's id changes, and the account's earlier session ends on every node. Returns the account.
+///
+/// If this fails, nobody is signed in. `device` is the name of the browser and the system
+/// ([`device_name`]).
+///
+/// # Errors
+/// `wrong_step` if a step is missing, the sign-in has ended, or the account was revoked since it
+/// began; `unavailable`.
+pub async fn complete_sign_in(
+    app: &App,
+    session: &Session,
+    key: Uuid,
+    device: &str,
+    _prefix_hash: &[u8],
+) -> Result<Account> {
+    let (account, visitor) = store::account_of_sign_in(&app.db, key).await?.ok_or(Error::WrongStep)?;
+    // First a row that names the account's visitor and is not live, under an id that nobody knew.
+    session.remove_value(SIGNED_IN_KEY).await.map_err(session_error)?;
+    session.cycle_id().await.map_err(session_error)?;
+    session.insert(VISITOR_KEY, visitor.0).await.map_err(session_error)?;
+    session.save().await.map_err(session_error)?;
+    let SessionKey(row) = SessionKey::of(session).ok_or(Error::SessionEnded)?;
+    let device = model::stored_device(device);
+    let take = async |tx: &mut PgConnection| {
+        if store::take_sign_in(tx, key).await? { Ok(()) } else { Err(Error::WrongStep) }
+    };
+    let begin = async |tx: &mut PgConnection| {
+        store::begin(tx, &row, account, device.as_deref()).await?.ok_or(Error::SessionEnded)
+    };
+    revoke(app, account, visitor, EndReason::SignedInElsewhere, take, begin).await
+}
+
+/// Ends all sessions of an account on every node. `change` runs in the revoking transaction, with
+/// the fence held exclusively: a new password, another role. It runs again after a lock timeout, so
+/// it must have no other effect than its statements. If it fails, nothing is changed.
+///
+/// # Errors
+/// `not_found` if there is no such account, `unavailable`, and the errors of `change`.
+pub async fn revoke_sessions(
+    app: &App,
+    account: AccountId,
+    reason: EndReason,
+    change: impl AsyncFn(&mut PgConnection) -> Result<()>,
+) -> Result<()> {
+    let visitor = store::visitor_of(&app.db, account).await?.ok_or(Error::NotFound)?;
+    revoke(app, account, visitor, reason, change, async |_: &mut PgConnection| Ok(())).await
+}
+
+/// Lets the caller's session go on under a new id, after one revocation of its account that the
+/// caller asked for, such as a new password. Its end does not move.
+///
+/// # Errors
+/// `session_ended` if the account was revoked again since, or the session was no signed-in one;
+/// `unavailable`.
+pub async fn renew_own_session(app: &App, session: &Session, account: &Account) -> Result<()> {
+    let old = signed_in(session).await?.ok_or(Error::SessionEnded)?;
+    if old.account != account.id.0 || SessionEpoch(old.epoch) != account.epoch {
+        return Err(Error::SessionEnded);
+    }
+    session.remove_value(SIGNED_IN_KEY).await.map_err(session_error)?;
+    session.cycle_id().await.map_err(session_error)?;
+    session.save().await.map_err(session_error)?;
+    let SessionKey(row) = SessionKey::of(session).ok_or(Error::SessionEnded)?;
+    let mut tx = app.db.begin().await?;
+    let renewed = store::renew(&mut tx, old.public_id, account.epoch, &row).await?;
+    let Some((epoch, times)) = renewed else { return Err(Error::SessionEnded) };
+    tx.commit().await?;
+    let renewed = super::store::SignedIn {
+        epoch: epoch.0,
+        idle_until: times.idle_until,
+        ends_at: times.ends_at,
+        ..old
+    };
+    session.insert(SIGNED_IN_KEY, renewed).await.map_err(session_error)
+}
+
+/// Returns the last frame and the close code for the sockets of a session that has ended.
+///
+/// # Errors
+/// `unavailable`.
+pub async fn find_session_disconnect(app: &App, session: SessionKey) -> Result<Disconnect> {
+    let SessionKey(hash) = session;
+    let reasons = store::end_reasons(&app.db, &[hash]).await?;
+    Ok(EndReason::disconnect(reasons.get(&hash).copied()))
+}
+
+/// Ends the account's sessions in one short transaction, and runs `before` and `after` in it.
+///
+/// The fence comes first: everybody who writes takes it before any row, so nobody waits in a circle.
+async fn revoke<T>(
+    app: &App,
+    account: AccountId,
+    visitor: VisitorId,
+    reason: EndReason,
+    before: impl AsyncFn(&mut PgConnection) -> Result<()>,
+    after: impl AsyncFn(&mut PgConnection) -> Result<T>,
+) -> Result<T> {
+    let deadline = Instant::now() + REVOCATION_DEADLINE;
+    loop {
+        let mut tx = app.db.begin().await?;
+        match fence::revoke(&mut tx, visitor, FENCE_LOCK_TIMEOUT).await {
+            Ok(_) => {}
+            Err(why) if fence::is_lock_timeout(&why) && Instant::now() < deadline => {
+                drop(tx);
+                let ms = rand::rng().random_range(RETRY_PAUSE_MS);
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                continue;
+            }
+            Err(why) => return Err(why.into()),
+        }
+        before(&mut tx).await?;
+        let epoch = store::end_all(&mut tx, account, reason).await?.ok_or(Error::NotFound)?;
+        let outcome = after(&mut tx).await?;
+        tx.commit().await?;
+        tracing::info!(session.reason = reason.as_str(), session.epoch = epoch.0, "sessions revoked");
+        announce(app);
+        return Ok(outcome);
+    }
+}
+
+/// Tells this node and the others that sessions have ended. What is lost is found by a regular
+/// check of all sockets.
+fn announce(app: &App) {
+    app.accounts.open_sockets.wake();
+    app.hub.send_event(Topic::Nodes, NodeEvent::RightsRevoked);
+}

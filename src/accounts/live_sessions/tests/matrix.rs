@@ -1,0 +1,153 @@
+//! Who may call which route: every route of the API's description for every kind of person. A route
+//! without a rule fails the test.
+use axum::http::{Method, StatusCode};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::account;
+use crate::accounts::{RULES_VERSION, Role};
+use crate::moderation::{self, NewSanction};
+use crate::rooms;
+use crate::testing::{Guest, Node, node};
+
+/// Who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Person {
+    Guest,
+    Signed(Role),
+    /// A member of no room.
+    Foreign,
+    Banned,
+    /// Signed in, until the session was revoked.
+    Expired,
+}
+
+const PEOPLE: [Person; 8] = [
+    Person::Guest,
+    Person::Signed(Role::Member),
+    Person::Signed(Role::Moderator),
+    Person::Signed(Role::Editor),
+    Person::Signed(Role::Admin),
+    Person::Foreign,
+    Person::Banned,
+    Person::Expired,
+];
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    /// Everybody, with or without a visitor.
+    Site,
+    /// Everybody; who has no live session becomes a guest.
+    Me,
+    /// Every visitor who is not banned.
+    Visitor,
+    /// Who is in the room of the path.
+    Room,
+    /// Who is signed in.
+    Account,
+}
+
+/// Returns the rule of a route, and a body that it accepts.
+fn rule(route: &str) -> Option<(Rule, Option<Value>)> {
+    let message = json!({"client_id": Uuid::new_v4(), "payload": {"kind": "text", "text": "x"}});
+    let room = json!({"title": "x", "kind": "public", "naming": "anonymous", "history": true});
+    Some(match route {
+        "GET /api/v1/me" => (Rule::Me, None),
+        "PATCH /api/v1/me" => (Rule::Visitor, Some(json!({"rules": RULES_VERSION, "adult": true}))),
+        "GET /api/v1/rooms" => (Rule::Visitor, None),
+        "POST /api/v1/rooms" => (Rule::Visitor, Some(room)),
+        "GET /api/v1/rooms/{room}" | "GET /api/v1/rooms/{room}/messages" | "GET /api/v1/rooms/{room}/log" => {
+            (Rule::Room, None)
+        }
+        "POST /api/v1/rooms/{room}/messages" => (Rule::Room, Some(message)),
+        "GET /api/v1/topics" | "GET /api/v1/topics/together" | "GET /api/v1/waits" | "GET /api/v1/content"
+        | "GET /api/v1/stats" => (Rule::Site, None),
+        "POST /api/v1/sign-out" => (Rule::Visitor, None),
+        "GET /api/v1/sessions" | "DELETE /api/v1/sessions" | "DELETE /api/v1/sessions/{id}"
+        | "POST /api/v1/session/stay" => (Rule::Account, None),
+        _ => return None,
+    })
+}
+
+/// Creates a person, and a private room that the person is in, unless it is a foreign one.
+async fn person(node: &Node, kind: Person, nth: usize) -> (Guest, Uuid) {
+    let handle = format!("person-{nth}");
+    let browser = match kind {
+        Person::Guest => node.guest("en").await,
+        Person::Signed(role) => account(node, &handle, role).await,
+        Person::Foreign | Person::Banned | Person::Expired => account(node, &handle, Role::Member).await,
+    };
+    let owner = if kind == Person::Foreign { node.guest("en").await } else { browser.clone() };
+    let body = json!({"title": "Room", "kind": "private", "naming": "anonymous", "history": true});
+    let room = node.ask(Some(&owner), Method::POST, "/api/v1/rooms", Some(body)).await.json();
+    let who = node.visitor_of(&browser).await;
+    match kind {
+        Person::Banned => {
+            let new = NewSanction { visitor: who.id, reason: "a test", author: None, lasts: None };
+            drop(moderation::ban(&node.app, &new).await.unwrap());
+        }
+        Person::Expired => {
+            let out = node.ask(Some(&browser), Method::POST, "/api/v1/sign-out", None).await;
+            assert_eq!(out.status, StatusCode::NO_CONTENT);
+        }
+        Person::Guest | Person::Signed(_) | Person::Foreign => {}
+    }
+    (browser, room["id"].as_str().unwrap().parse().unwrap())
+}
+
+/// Returns the status and code with which a person must be refused. `None` if the person may call.
+fn refusal(rule: Rule, who: Person) -> Option<(u16, &'static str)> {
+    match (rule, who) {
+        (Rule::Site | Rule::Me, _) => None,
+        (_, Person::Expired) => Some((401, "session_ended")),
+        (_, Person::Banned) => Some((403, "banned")),
+        (Rule::Account, Person::Guest) => Some((401, "sign_in_needed")),
+        (Rule::Room, Person::Foreign) => Some((404, "not_found")),
+        (Rule::Visitor | Rule::Room | Rule::Account, _) => None,
+    }
+}
+
+#[tokio::test]
+async fn every_route_has_a_rule_and_keeps_it_for_everybody() {
+    let node = node().await;
+    let described = node.get("/api/openapi.json").await.json();
+    let (mut wrong, mut nth) = (Vec::new(), 0);
+    for (path, methods) in described["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys() {
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let route = format!("{method} {path}");
+            let Some((rule, body)) = rule(&route) else {
+                wrong.push(format!("{route} has no rule: say in `rule` who may call it"));
+                continue;
+            };
+            for kind in PEOPLE {
+                nth += 1;
+                let (browser, room) = person(&node, kind, nth).await;
+                let path = path.replace("{room}", &room.to_string()).replace("{id}", &Uuid::new_v4().to_string());
+                let path = path.replace("/together", "/together?interests=film");
+                let answer = node.ask(Some(&browser), method.clone(), &path, body.clone()).await;
+                let status = answer.status.as_u16();
+                let is_right = match refusal(rule, kind) {
+                    Some((wanted, code)) => status == wanted && answer.json()["code"] == code,
+                    // The session in the path is nobody's.
+                    None => answer.status.is_success() || (status == 404 && route.contains("/sessions/{id}")),
+                };
+                if !is_right {
+                    wrong.push(format!("{route} ({rule:?}) for {kind:?}: {status} {}", answer.text));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn a_member_of_another_room_learns_nothing_of_this_one() {
+    let node = node().await;
+    let (foreign, room) = person(&node, Person::Foreign, 1).await;
+    let who = node.visitor_of(&foreign).await;
+    assert_eq!(rooms::membership(&node.app, &who, room).await.err().unwrap().code(), "not_found");
+    let list = node.ask(Some(&foreign), Method::GET, "/api/v1/rooms", None).await.json();
+    assert_eq!(list["items"], json!([]));
+}
