@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::realtime::{Hub, Relay};
 use crate::tasks::Tasks;
-use crate::{accounts, cms, db, http, matching, moderation, ready, rooms, samples};
+use crate::{accounts, cms, db, http, matching, moderation, notify, ready, rooms, samples};
 
 /// A handle to a node of the service. Cheap to clone.
 #[derive(Clone)]
@@ -39,6 +39,7 @@ pub struct Parts {
     pub rooms: rooms::State,
     pub matching: matching::State,
     pub cms: cms::State,
+    pub notify: notify::State,
     pub ready: ready::State,
 }
 
@@ -69,6 +70,7 @@ impl App {
             moderation: db::with_timeout(db::JOB_TIMEOUT, moderation::State::new(&db)).await?,
             matching: matching::State::default(),
             cms: cms::State::default(),
+            notify: notify::State::new(&config),
             ready: ready::State::default(),
             rooms,
             relay,
@@ -84,6 +86,7 @@ impl App {
         matching::run(&app);
         accounts::run(&app);
         cms::run(&app);
+        notify::run(&app);
         samples::run(&app);
         ready::run(&app);
         Ok(app)

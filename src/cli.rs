@@ -1,4 +1,4 @@
-//! The commands serve, migrate and config. Settings come from a file, environment variables and
+//! The command line: the commands and the settings. Settings come from a file, environment variables and
 //! flags, each of which overrides the one before. An empty value counts as not set.
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::commands::{AdminCommand, DoctorArgs};
 use crate::connection_url;
 use crate::settings_file::{self, File};
 
@@ -27,6 +28,23 @@ pub enum Command {
     Migrate(ServeArgs),
     /// Check the settings and print those in effect.
     Config(ServeArgs),
+    /// Manage accounts from a shell, while the server runs or not.
+    Admin {
+        #[command(subcommand)]
+        act: AdminCommand,
+    },
+    /// Check the settings, the database, the audit log, the mail server and Redis.
+    Doctor(DoctorArgs),
+}
+
+impl Command {
+    fn settings_mut(&mut self) -> &mut ServeArgs {
+        match self {
+            Self::Serve(settings) | Self::Migrate(settings) | Self::Config(settings) => settings,
+            Self::Admin { act } => act.settings_mut(),
+            Self::Doctor(args) => &mut args.settings,
+        }
+    }
 }
 
 /// The settings as given: texts, which [`crate::config::Config::read`] checks together.
@@ -76,6 +94,27 @@ pub struct ServeArgs {
     /// The operator's mail address or page, which the pages about the site show.
     #[arg(long, env = "MAJU_CONTACT", value_name = "MAIL|URL")]
     pub contact: Option<String>,
+    /// The mail server: smtps://user:password@host, or smtp:// with STARTTLS. Needs --mail-from.
+    #[arg(long, env = "MAJU_SMTP_URL", hide_env_values = true, value_name = "URL")]
+    pub smtp_url: Option<String>,
+    /// The sender of the mails, for example `Maju <no-reply@chat.example.org>`.
+    #[arg(long, env = "MAJU_MAIL_FROM", value_name = "MAIL")]
+    pub mail_from: Option<String>,
+    /// The last day (UTC) on which password hashes of the earlier system work [default: no end].
+    #[arg(long, env = "MAJU_LEGACY_PASSWORDS_UNTIL", value_name = "DATE")]
+    pub legacy_passwords_until: Option<String>,
+    /// The page of an outside verifier, such as a carrier or a bank. Needs a secret.
+    #[arg(long, env = "MAJU_VERIFIER_URL", value_name = "URL")]
+    pub verifier_url: Option<String>,
+    /// The secret shared with the verifier, 32 characters or more.
+    #[arg(long, env = "MAJU_VERIFIER_SECRET", hide_env_values = true, value_name = "SECRET")]
+    pub verifier_secret: Option<String>,
+    /// A file with the secret shared with the verifier.
+    #[arg(long, env = "MAJU_VERIFIER_SECRET_FILE", value_name = "FILE")]
+    pub verifier_secret_file: Option<String>,
+    /// What the verifier is asked for: age, members, staff, separated by commas [default: age].
+    #[arg(long, env = "MAJU_VERIFIER_FOR", value_name = "LIST")]
+    pub verifier_for: Option<String>,
     /// The networks of proxies whose X-Forwarded-For is trusted, separated by commas.
     #[arg(long, env = "MAJU_TRUSTED_PROXIES", value_name = "NETWORKS")]
     pub trusted_proxies: Vec<String>,
@@ -121,6 +160,13 @@ pub(crate) fn from_environment() -> ServeArgs {
     }
 }
 
+/// Returns a command with the settings of the environment, for a test program that runs it.
+#[cfg(test)]
+pub(crate) fn of_words(words: &[String]) -> Cli {
+    let words = std::iter::once("maju".to_owned()).chain(words.iter().cloned()).map(OsString::from).collect();
+    layered(words, &environment()).unwrap_or_else(|why| panic!("{why}"))
+}
+
 /// Ends the process with clap's message. URLs in it are shown without their secrets.
 fn refuse(why: &clap::Error) -> ! {
     let is_url = |word: &String| word.contains("://");
@@ -156,10 +202,12 @@ fn settings() -> Vec<Setting> {
 /// Parses the command, and takes each setting from the strongest source that has a value that is
 /// not empty.
 fn layered(words: Vec<OsString>, environment: &BTreeMap<String, OsString>) -> Result<Cli, clap::Error> {
-    // Without the variables, because clap accepts an empty one as a value.
-    let flags = Cli::command().mut_subcommands(|command| command.mut_args(|arg| arg.env(None::<&'static str>)));
-    let matches = flags.clone().try_get_matches_from(&words)?;
-    let Some((command, matches)) = matches.subcommand() else { return Cli::from_arg_matches(&matches) };
+    let matches = without_variables(Cli::command()).try_get_matches_from(&words)?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    let mut matches = &matches;
+    while let Some((_, inner)) = matches.subcommand() {
+        matches = inner;
+    }
     let known = settings();
     let mut wrong = misspelled(environment, &known);
     let mut given = |setting: &Setting| {
@@ -187,13 +235,19 @@ fn layered(words: Vec<OsString>, environment: &BTreeMap<String, OsString>) -> Re
             chosen.entry(value.name).or_insert((value.text, value.origin));
         }
     }
-    let mut words = vec![OsString::from("maju"), command.into()];
+    let mut words = vec![OsString::from("maju")];
     words.extend(chosen.iter().map(|(name, (text, _))| format!("--{name}={text}").into()));
-    let mut cli = Cli::from_arg_matches(&flags.try_get_matches_from(words)?)?;
-    let (Command::Serve(args) | Command::Migrate(args) | Command::Config(args)) = &mut cli.command;
+    let settings = without_variables(ServeArgs::augment_args(clap::Command::new("maju")));
+    let mut args = ServeArgs::from_arg_matches(&settings.try_get_matches_from(words)?)?;
     args.origins = chosen.into_iter().map(|(name, (_, origin))| (name, origin)).collect();
     args.wrong = wrong;
+    *cli.command.settings_mut() = args;
     Ok(cli)
+}
+
+/// Returns a command that reads no variables, because clap accepts an empty one as a value.
+fn without_variables(command: clap::Command) -> clap::Command {
+    command.mut_args(|arg| arg.env(None::<&'static str>)).mut_subcommands(without_variables)
 }
 
 fn is_empty(text: &str) -> bool {
@@ -224,7 +278,7 @@ mod tests {
 
     use clap::Args as _;
 
-    use super::{Command, ServeArgs, layered};
+    use super::{AdminCommand, Command, ServeArgs, layered};
     use crate::config::Config;
     use crate::config::limits::{
         DEFAULT_LISTEN_PORT, DEFAULT_STOP_SECS, DEFAULT_TIME_ZONE, MAX_STOP_SECS, MIN_STOP_SECS,
@@ -248,7 +302,7 @@ mod tests {
     }
 
     /// Every setting with its variable and two valid values.
-    const ALL: [(&str, &str, &str, &str); 15] = [
+    const ALL: [(&str, &str, &str, &str); 22] = [
         ("listen", "MAJU_LISTEN", "127.0.0.1:1", "127.0.0.1:2"),
         ("data-dir", "MAJU_DATA_DIR", "/srv/#1/maju", "/srv/2"),
         ("public-url", "MAJU_PUBLIC_URL", "https://one.example", "https://two.example"),
@@ -262,6 +316,13 @@ mod tests {
         ("time-zone", "MAJU_TIME_ZONE", "UTC", "Asia/Tokyo"),
         ("operator", "MAJU_OPERATOR", "One", "둘 운영팀"),
         ("contact", "MAJU_CONTACT", "one@example.org", "https://two.example/contact"),
+        ("smtp-url", "MAJU_SMTP_URL", "smtps://me:one@one.example", "smtp://two.example:25"),
+        ("mail-from", "MAJU_MAIL_FROM", "one@example.org", "둘 <two@example.org>"),
+        ("legacy-passwords-until", "MAJU_LEGACY_PASSWORDS_UNTIL", "2027-06-30", "2028-01-01"),
+        ("verifier-url", "MAJU_VERIFIER_URL", "https://one.example", "https://two.example"),
+        ("verifier-secret", "MAJU_VERIFIER_SECRET", "one secret", "two secrets"),
+        ("verifier-secret-file", "MAJU_VERIFIER_SECRET_FILE", "/one", "/two"),
+        ("verifier-for", "MAJU_VERIFIER_FOR", "age", "members, staff"),
         ("trusted-proxies", "MAJU_TRUSTED_PROXIES", "10.0.0.0/8, 192.168.0.0/16", "10.1.0.0/16"),
         ("pg-bin", "MAJU_PG_BIN", "/one", "/two"),
     ];
@@ -336,10 +397,35 @@ mod tests {
                 "time-zone" => &args.time_zone,
                 "operator" => &args.operator,
                 "contact" => &args.contact,
+                "smtp-url" => &args.smtp_url,
+                "mail-from" => &args.mail_from,
+                "legacy-passwords-until" => &args.legacy_passwords_until,
+                "verifier-url" => &args.verifier_url,
+                "verifier-secret" => &args.verifier_secret,
+                "verifier-secret-file" => &args.verifier_secret_file,
+                "verifier-for" => &args.verifier_for,
                 "pg-bin" => &args.pg_bin,
                 _ => return f.write_str(&args.trusted_proxies.join(",")),
             };
             f.write_str(text.as_deref().unwrap_or_default())
+        }
+    }
+
+    #[test]
+    fn a_command_within_a_command_has_its_own_arguments_and_all_settings() {
+        let words = ["maju", "admin", "add", "min", "--role=editor", "--data-dir", "/flag", "--password-stdin"];
+        let environment = [("MAJU_DATA_DIR", "/variable"), ("MAJU_LISTEN", "127.0.0.1:9"), ("MAJU_PG_BIN", " ")];
+        let environment = environment.map(|(name, value)| (name.to_owned(), value.into())).into_iter().collect();
+        let Ok(cli) = layered(words.map(Into::into).to_vec(), &environment) else { panic!("refused") };
+        let Command::Admin { act: AdminCommand::Add(args) } = cli.command else { panic!("another command") };
+        assert_eq!((args.handle.as_str(), args.role.as_str(), args.password_stdin), ("min", "editor", true));
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!((args.settings.data_dir, args.settings.listen), (text("/flag"), text("127.0.0.1:9")));
+        assert_eq!(args.settings.pg_bin, None);
+        assert_eq!(args.settings.origins["data-dir"], "--data-dir");
+        for wrong in [&["maju", "admin", "add", "min"][..], &["maju", "admin", "add", "min", "--role=king"], &["maju", "admin"]] {
+            let words = wrong.iter().map(Into::into).collect();
+            assert!(layered(words, &BTreeMap::new()).is_err(), "{wrong:?}");
         }
     }
 

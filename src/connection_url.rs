@@ -1,7 +1,11 @@
-//! The URLs of Postgres and Redis: how they are checked, and how they are shown without their
+//! The URLs of Postgres, Redis and the mail server: how they are checked, and how they are shown without their
 //! secrets.
 use std::str::FromStr as _;
 
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Tls, TlsParameters};
+use lettre::transport::smtp::{AsyncSmtpTransport, AsyncSmtpTransportBuilder, SUBMISSION_PORT, SUBMISSIONS_PORT};
+use lettre::Tokio1Executor;
 use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
@@ -97,6 +101,62 @@ pub fn redis(text: &str) -> Result<Checked<fred::types::config::Config>, String>
     }
     let options = fred::types::config::Config::from_url(url.as_str()).map_err(|why| why.details().to_owned())?;
     Ok(Checked { options, ignored })
+}
+
+/// Parses the URL of a mail server. With `smtps://` the connection begins with TLS; with `smtp://` it
+/// must be upgraded by STARTTLS, unless the host is a loopback one.
+///
+/// # Errors
+/// Returns a phrase that names the problem and quotes nothing from the URL.
+pub fn smtp(text: &str) -> Result<Checked<AsyncSmtpTransportBuilder>, String> {
+    let mut url = parse(text, "smtps://user:password@host:465")?;
+    let is_tls = match url.scheme() {
+        "smtps" => true,
+        "smtp" => false,
+        _ => return Err("must begin with smtps://, or with smtp:// for STARTTLS".to_owned()),
+    };
+    let host = url.host_str().map(|host| host.trim_matches(['[', ']']).to_ascii_lowercase()).unwrap_or_default();
+    if host.is_empty() {
+        return Err("names no host".to_owned());
+    }
+    if !["", "/"].contains(&url.path()) {
+        return Err(format!("has a path, which means nothing here{ENCODE}"));
+    }
+    let ignored = drop_unknown(&mut url, &[]);
+    let is_loopback =
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    let tls = || TlsParameters::new(host.clone()).map_err(|_| "has a host that no certificate can name".to_owned());
+    let (tls, port) = match (is_tls, is_loopback) {
+        (true, _) => (Tls::Wrapper(tls()?), SUBMISSIONS_PORT),
+        (false, false) => (Tls::Required(tls()?), SUBMISSION_PORT),
+        (false, true) => (Tls::None, SUBMISSION_PORT),
+    };
+    let builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host.as_str());
+    let builder = builder.port(url.port().unwrap_or(port)).tls(tls);
+    let builder = match (url.username(), url.password()) {
+        ("", None) => builder,
+        ("", Some(_)) | (_, None) => return Err("needs a user and a password, or neither".to_owned()),
+        (user, Some(password)) => builder.credentials(Credentials::new(decoded(user)?, decoded(password)?)),
+    };
+    Ok(Checked { options: builder, ignored })
+}
+
+/// Returns a part of a URL without its percent encoding.
+fn decoded(text: &str) -> Result<String, String> {
+    let wrong = || format!("has a percent sign that encodes no character{ENCODE}, and % as %25");
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((first, others)) = rest.split_first() {
+        if *first != b'%' {
+            bytes.push(*first);
+            rest = others;
+            continue;
+        }
+        let digits = others.get(..2).and_then(|digits| std::str::from_utf8(digits).ok()).ok_or_else(wrong)?;
+        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
+        rest = &others[2..];
+    }
+    String::from_utf8(bytes).map_err(|_| wrong())
 }
 
 /// Returns a URL without its secrets. Passwords, the values of unknown parameters and everything
@@ -205,7 +265,7 @@ fn drop_unknown(url: &mut Url, known: &[&str]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{postgres, redacted, redis};
+    use super::{postgres, redacted, redis, smtp};
 
     #[test]
     fn an_ipv6_address_is_a_host_without_its_brackets() {
@@ -250,6 +310,9 @@ mod tests {
                 "rediss-sentinel://u:…@r:26379?sentinelServiceName=m&sentinelPassword=…",
             ),
             ("redis-cluster://r:1?node=s:2&token=hush", "redis-cluster://r:1?node=s%3A2&token=…"),
+            ("smtps://me%40example.org:hush@mail.example.org:465", "smtps://me%40example.org:…@mail.example.org:465"),
+            ("smtp://me:hu@sh@mail.example.org", "smtp://me:…@mail.example.org"),
+            ("smtp://me:5/hush@mail.example.org", "smtp://…"),
             ("hush", "…"),
         ] {
             assert_eq!(redacted(given), expected, "{given}");
@@ -284,6 +347,25 @@ mod tests {
             let Err(why) = redis(given) else { panic!("{given} is accepted") };
             assert!(why.contains(part) && !why.contains("hush"), "{given}: {why}");
         }
+        for (given, part) in [
+            ("nonsense", "is not a URL"),
+            ("https://me:hush@host", "must begin with smtps://"),
+            ("smtp://", "host"),
+            ("smtp://hush@host", "a user and a password"),
+            ("smtp://:hush@host", "a user and a password"),
+            ("smtp://me:5/hush@host", "%2F"),
+            ("smtp://me:hush%zz@host", "%25"),
+            ("smtp://me:hush%ff@host", "%25"),
+            ("smtp://me:hush@host/path", "path"),
+            ("smtp://host:99999", "port"),
+        ] {
+            let Err(why) = smtp(given) else { panic!("{given} is accepted") };
+            assert!(why.contains(part) && !why.contains("hush"), "{given}: {why}");
+        }
+        for fine in ["smtp://localhost", "smtps://me:hush@mail.example.org", "smtp://mail.example.org:25", "smtp://[::1]:25"] {
+            assert!(smtp(fine).unwrap().ignored.is_empty(), "{fine}");
+        }
+        assert_eq!(smtp("smtp://localhost?tls=none").unwrap().ignored, ["tls"]);
     }
 
     #[test]

@@ -4,12 +4,16 @@
 //! workspace (`sim`, `xtask`) needs them.
 mod accounts;
 mod app;
+mod audit;
 pub mod cli;
 mod clock;
 mod cms;
+mod commands;
 mod config;
 mod connection_url;
+mod database;
 mod db;
+mod doctor;
 mod error;
 mod faults;
 mod gateway;
@@ -21,6 +25,7 @@ mod locale;
 mod log_throttle;
 mod matching;
 mod moderation;
+mod notify;
 #[cfg(test)]
 mod process_tests;
 mod ready;
@@ -30,6 +35,8 @@ mod router;
 mod samples;
 mod serve;
 mod settings_file;
+mod shell;
+mod signals;
 mod spa;
 mod tasks;
 mod telemetry;
@@ -45,6 +52,7 @@ use std::process::ExitCode;
 pub use matching::simulation;
 
 use cli::{Cli, Command, ServeArgs};
+use commands::{AdminCommand, DoctorArgs};
 use config::Config;
 
 /// Runs a command to its end. A failure is written to standard error.
@@ -53,6 +61,8 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Serve(args) => run_server(args),
         Command::Migrate(args) => with_config(args, |config| block_on(serve::migrate(config))),
         Command::Config(args) => print_config(args),
+        Command::Admin { act } => run_admin(act),
+        Command::Doctor(args) => run_doctor(args),
     };
     report(outcome)
 }
@@ -64,6 +74,30 @@ fn run_server(args: &ServeArgs) -> Result<(), String> {
 fn print_config(args: &ServeArgs) -> Result<(), String> {
     let description = Config::read(args)?.describe();
     std::io::stdout().write_all(description.as_bytes()).map_err(|why| why.to_string())
+}
+
+fn run_admin(act: &AdminCommand) -> Result<(), String> {
+    let work = |config: Config| block_on(shell::run(config, act));
+    with_quiet_config(act.settings(), work)
+}
+
+fn run_doctor(args: &DoctorArgs) -> Result<(), String> {
+    // The doctor itself reports settings that are wrong.
+    match Config::read(&args.settings) {
+        Err(why) => doctor::report_settings(&why, args.json),
+        Ok(_) => with_quiet_config(&args.settings, |config| block_on(doctor::run(config, args))),
+    }
+}
+
+/// As [`with_config`], for a command of which a person reads the output: only warnings are logged,
+/// and notes about the settings are left to `maju config`.
+fn with_quiet_config(args: &ServeArgs, work: impl FnOnce(Config) -> Result<(), String>) -> Result<(), String> {
+    let config = Config::read(args)?;
+    if config.database_url.is_none() {
+        db::private::without_pg_variables()?;
+    }
+    telemetry::init(config.log_json, Some(config.log_filter.as_deref().unwrap_or(telemetry::QUIET_FILTER)));
+    work(config)
 }
 
 /// Reads the settings, starts logging and runs `work`.

@@ -34,11 +34,17 @@ const CLIENT_LIMITS: accounts::ClientLimits = accounts::ClientLimits {
 /// The features that `GET /me` shows to the client.
 const FEATURES: accounts::Features = accounts::Features { translation: matching::TRANSLATES };
 
+/// What sign-in calls about a guest's open talk.
+const TALKS: accounts::TalkHooks = accounts::TalkHooks {
+    is_open: |app, who| Box::pin(matching::has_open_talk(app, who)),
+    leave: |app, who| Box::pin(matching::leave_open_talk(app, who)),
+};
+
 /// Returns the complete router of a node with all its layers.
 pub fn router(app: &App) -> Router {
     let sessions = accounts::session_layer(app);
     let v1 = OpenApiRouter::new()
-        .merge(accounts::router(CLIENT_LIMITS, FEATURES))
+        .merge(accounts::router(CLIENT_LIMITS, FEATURES, TALKS))
         .merge(rooms::router())
         .merge(matching::router())
         .merge(cms::api());

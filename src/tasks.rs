@@ -367,7 +367,7 @@ mod tests {
     }
 
     /// The essential tasks of a node without Redis and without a private Postgres.
-    const ALL: [&str; 22] = [
+    const ALL: [&str; 23] = [
         "accounts.active",
         "accounts.present",
         "accounts.sweep",
@@ -382,6 +382,7 @@ mod tests {
         "matching.waits",
         "matching.writer",
         "moderation.watch",
+        "notify.mail",
         "ready",
         "rooms.feed",
         "rooms.leaving",

@@ -82,8 +82,7 @@ fn is_of_running_process(name: &str) -> bool {
 /// Creates a database for one test, with this version's schema.
 pub(crate) async fn database() -> PgPool {
     let options = server().await;
-    let admin = db::pool(options.clone());
-    let run = std::process::id();
+    let (admin, run) = (db::pool(options.clone()), std::process::id());
     let name = format!("test_{run}_{}", COUNT.fetch_add(1, Ordering::Relaxed));
     let sql = format!("CREATE DATABASE {name} TEMPLATE test_{run}_template");
     // Postgres refuses to copy one template twice at the same time, so retry.
@@ -114,22 +113,23 @@ impl Drop for Node {
 
 /// Starts a node on a new database, without rate limits.
 pub(crate) async fn node() -> Node {
-    Node::start(database().await, Relay::in_process(), Clock::default(), false).await
+    Node::start(database().await, Relay::in_process(), Clock::default(), |_| {}).await
 }
 
 /// Starts a node on a new database, with rate limits.
 pub(crate) async fn limited_node() -> Node {
-    Node::start(database().await, Relay::in_process(), Clock::default(), true).await
+    Node::start(database().await, Relay::in_process(), Clock::default(), |config| config.limits = true).await
 }
 
 impl Node {
-    pub(crate) async fn start(db: PgPool, relay: Relay, clock: Clock, limits: bool) -> Self {
+    /// Starts a node without rate limits, with changed settings.
+    pub(crate) async fn start(db: PgPool, relay: Relay, clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut config = Config::read(&ServeArgs::default()).unwrap();
+        let (address, mut config) = (listener.local_addr().unwrap(), Config::read(&ServeArgs::default()).unwrap());
         config.listen = address;
         config.site = crate::config::Site::parse(&format!("http://localhost:{}", address.port())).unwrap();
-        config.limits = limits;
+        config.limits = false;
+        change(&mut config);
         let app = App::start(config, db, relay.clone(), clock).await.unwrap();
         http::serve(&app, listener, router::router(&app));
         Self { app, address, relay }
@@ -138,13 +138,13 @@ impl Node {
     /// Starts a second node of the same service: same database, same relay, same clock.
     pub(crate) async fn beside(other: &Self) -> Self {
         let options = (*other.app.db.connect_options()).clone();
-        Self::start(db::pool(options), other.relay.clone(), other.app.clock.clone(), false).await
+        Self::start(db::pool(options), other.relay.clone(), other.app.clock.clone(), |_| {}).await
     }
 
     /// Starts a second node without a relay to the first: only the database connects them.
     pub(crate) async fn apart(other: &Self) -> Self {
         let options = (*other.app.db.connect_options()).clone();
-        Self::start(db::pool(options), Relay::in_process(), other.app.clock.clone(), false).await
+        Self::start(db::pool(options), Relay::in_process(), other.app.clock.clone(), |_| {}).await
     }
 
     /// Starts a node with a relay over Redis, on the database of `other` or on a new one.
@@ -154,12 +154,12 @@ impl Node {
             None => (database().await, Clock::default()),
         };
         let relay = Relay::over_redis(redis, db::service::id(&db).await.unwrap()).unwrap();
-        Self::start(db, relay, clock, false).await
+        Self::start(db, relay, clock, |_| {}).await
     }
 
     /// Returns the site's origin.
     pub(crate) fn origin(&self) -> String {
-        format!("http://localhost:{}", self.address.port())
+        self.app.config.site.url.clone()
     }
 
     /// Creates a visitor who has accepted the rules, for calls of verbs.

@@ -97,4 +97,16 @@ pub enum Fault {
     MachineClockBelieved,
     GhostIsPaired,
     ReporterTold,
+    // Accounts and sign-in.
+    DummyHashSkipped,
+    WeakPasswordAccepted,
+    AnyStepAccepted,
+    StepsNotComplete,
+    SignInKeyKept,
+    SessionIdKept,
+    WrongCodesNotCounted,
+    TotpStepReused,
+    ThrottleOff,
+    ThrottleLocksEverybody,
+    VerifierNotChecked,
 }

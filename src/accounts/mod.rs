@@ -1,17 +1,30 @@
 //! Accounts: who a visitor is. A visitor is anonymous, created at the first visit and kept by a
 //! cookie.
+mod account;
+mod first_admin;
+mod handle;
 mod known_sessions;
 pub mod limits;
 mod live_sessions;
 mod model;
 mod names;
 mod open_sockets;
+mod passwords;
+mod pin;
 mod presence;
 mod routes;
+mod secret;
 mod sessions;
+mod sign_in;
+mod sign_up;
+pub mod staff;
 mod store;
+mod talk_hooks;
 #[cfg(test)]
 mod tests;
+mod tokens;
+mod totp;
+mod verifier;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -34,8 +47,28 @@ use crate::faults::{self, Fault};
 use crate::http::{Bucket, Key, Prefix};
 use crate::ids::{SessionEpoch, VisitorId};
 
+pub use account::{
+    Profile, Reset, ask_for_reset, begin_totp, can_mail, change_email, change_password, confirm_totp, delete_account,
+    export, is_reset_link, new_recovery_codes, profile, remove_totp, require_account, reset_password, set_pin,
+    undo_deletion, verify_email,
+};
+pub use handle::check_shape as check_handle;
+pub use passwords::{
+    Flaw as PasswordFlaw, check as check_password, hash_now as hash_password, is_legacy as is_legacy_hash,
+    is_usable_legacy,
+};
+pub use sign_in::{
+    Attempt, Caller, Due, Progress, State as SignInState, Step, begin_sign_in, cancel_sign_in, continue_sign_in,
+    finish_sign_in, next_path, pending_sign_in,
+};
+pub use sign_up::{SignUp, sign_up};
+pub use talk_hooks::TalkHooks;
+pub use totp::Enrolment;
+pub use verifier::{checks_age, complete_age_check, is_age_verified, request_age_check};
+
 pub use crate::locale::Locale;
 use crate::locale::cookies;
+pub use first_admin::{first_admin, is_first_admin_link, offer_first_admin};
 use limits::{SESSION_IDLE_TIMEOUT, UNUSED_VISITOR_LIFETIME};
 #[cfg(test)]
 pub use model::RULES_VERSION;
@@ -78,6 +111,7 @@ pub struct State {
     /// Visitors whose activity is not written yet.
     active: Mutex<HashSet<VisitorId>>,
     open_sockets: open_sockets::OpenSockets,
+    hashing: passwords::Hashing,
     uses: live_sessions::Uses,
 }
 
@@ -95,6 +129,7 @@ impl State {
             known_sessions: known_sessions::KnownSessions::default(),
             active: Mutex::default(),
             open_sockets: open_sockets::OpenSockets::default(),
+            hashing: passwords::Hashing::default(),
             uses: live_sessions::Uses::default(),
         })
     }
@@ -102,9 +137,16 @@ impl State {
     /// Returns a keyed hash (16 bytes) of an address prefix. Audit columns store it instead of an
     /// address.
     pub fn prefix_hash(&self, prefix: Prefix) -> Vec<u8> {
+        self.keyed_hash("", &prefix.bytes())
+    }
+
+    /// Returns a keyed hash (16 bytes) of what must not be stored as it is. Values of another `kind`
+    /// have other hashes.
+    fn keyed_hash(&self, kind: &str, value: &[u8]) -> Vec<u8> {
         // HMAC takes a key of any length, so this cannot fail.
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.address_key) else { return Vec::new() };
-        mac.update(&prefix.bytes());
+        mac.update(kind.as_bytes());
+        mac.update(value);
         mac.finalize().into_bytes()[..16].to_vec()
     }
 }
@@ -278,6 +320,7 @@ pub fn run(app: &App) {
     open_sockets::run(app);
     live_sessions::run(app);
     presence::run(app);
+    account::run(app);
     let node = app.clone();
     app.tasks.spawn_essential("accounts.active", move || keep_writing_activity(node.clone()));
     let node = app.clone();

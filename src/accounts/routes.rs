@@ -10,19 +10,17 @@ use utoipa_axum::routes;
 
 use super::live_sessions::{self, SessionView};
 use super::model::{Change, RULES_VERSION, VisitorView};
-use super::{Locale, Visitor, store};
+use super::{Locale, TalkHooks, Visitor, account, sign_in, sign_up, store, verifier};
 use crate::app::App;
 use crate::error::{Error, Problem, Result};
 use crate::http::{Bucket, ClientIp, Json, Key};
 
-/// Returns the routes `GET` and `PATCH /me`, and those of sessions. The answers of the first contain
-/// `limits` and `features`.
-pub fn router(limits: ClientLimits, features: Features) -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(me, change_me))
-        .layer(Extension(limits))
-        .layer(Extension(features))
-        .merge(live_sessions::router())
+/// Returns the routes of visitors and accounts. The answers of `/me` contain `limits` and
+/// `features`, and sign-in calls `talks`.
+pub fn router(limits: ClientLimits, features: Features, talks: TalkHooks) -> OpenApiRouter<App> {
+    let me = OpenApiRouter::new().routes(routes!(me, change_me)).layer(Extension(limits)).layer(Extension(features));
+    let sign_in = sign_in::router().layer(Extension(talks));
+    me.merge(live_sessions::router()).merge(sign_in).merge(sign_up::router()).merge(account::router()).merge(verifier::router())
 }
 
 /// Extracts the visitor of the request's cookie. Rejects with `session_ended` (401) if there is

@@ -28,3 +28,11 @@ pub const MAX_OPERATOR_CHARS: usize = 80;
 ///
 /// Beyond it: the start is refused.
 pub const MAX_CONTACT_BYTES: usize = 254;
+/// The longest sender of the mails (`--mail-from`).
+///
+/// Beyond it: the start is refused.
+pub const MAX_MAIL_FROM_BYTES: usize = 400;
+/// The shortest secret of the outside verifier (`--verifier-secret`).
+///
+/// Beyond it: the start is refused.
+pub const MIN_VERIFIER_SECRET_CHARS: usize = 32;

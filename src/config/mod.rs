@@ -2,14 +2,16 @@
 //! override the file, which overrides the defaults.
 mod contact;
 pub mod limits;
+mod mail;
 mod network;
+mod sign_in;
+mod site;
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use axum::http::Uri;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::ServeArgs;
@@ -21,6 +23,8 @@ use limits::{
 
 pub use contact::Contact;
 pub use network::Network;
+pub use sign_in::{SignInSettings, Verifier, VerifierUse};
+pub use site::Site;
 
 /// The checked settings of a node.
 #[derive(Clone)]
@@ -48,67 +52,18 @@ pub struct Config {
     pub operator: Option<String>,
     /// How people reach the operator. `None` if the pages say that there is no address.
     pub contact: Option<Contact>,
+    /// The URL of the mail server. `None` if the site sends no mail. With it there is a `mail_from`.
+    pub smtp_url: Option<String>,
+    /// The sender of the mails: an address, or a name and an address in angle brackets.
+    pub mail_from: Option<String>,
+    /// How people sign in.
+    pub sign_in: SignInSettings,
     /// The networks of proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<Network>,
     /// The folder of PostgreSQL programs for the private Postgres. `None` for those of the binary.
     pub pg_bin: Option<PathBuf>,
     /// Warnings for the operator about settings that work.
     pub notes: Vec<String>,
-}
-
-/// The site's public address, and the origins of its own pages.
-#[derive(Clone, Debug)]
-pub struct Site {
-    /// Scheme, host and port, without a slash at the end.
-    pub url: String,
-    pub secure: bool,
-    pub loopback: bool,
-    /// Whether the port is the default of the scheme, so no other site can have the same host name.
-    pub default_port: bool,
-    origins: Vec<String>,
-}
-
-impl Site {
-    /// Parses a public URL.
-    ///
-    /// # Errors
-    /// Returns a sentence that names the problem and quotes no password.
-    pub fn parse(given: &str) -> Result<Self, String> {
-        let url = if given.contains(['@', '?']) { connection_url::redacted(given) } else { given.to_owned() };
-        let uri: Uri = given.trim_end_matches('/').parse().map_err(|_| format!("'{url}' is not a URL"))?;
-        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err(format!("'{url}' needs a scheme and a host, like https://chat.example.org"));
-        };
-        if authority.as_str().contains('@') || uri.path().len() > 1 || uri.query().is_some() {
-            return Err(format!("'{url}' must have a scheme, a host and a port only"));
-        }
-        let host = authority.host().to_ascii_lowercase();
-        let loopback = matches!(host.as_str(), "localhost" | "127.0.0.1" | "[::1]");
-        let secure = match scheme {
-            "https" => true,
-            "http" if loopback => false,
-            "http" => {
-                return Err(format!("'{url}' must begin with https://, because plain http is for localhost only"));
-            }
-            other => return Err(format!("'{other}' is neither http nor https")),
-        };
-        let default_port = if secure { 443 } else { 80 };
-        let port = authority.port_u16().unwrap_or(default_port);
-        let suffix = if port == default_port { String::new() } else { format!(":{port}") };
-        let origins = if loopback {
-            // A browser can use any of the three names for one site.
-            ["localhost", "127.0.0.1", "[::1]"].iter().map(|name| format!("{scheme}://{name}{suffix}")).collect()
-        } else {
-            vec![format!("{scheme}://{host}{suffix}")]
-        };
-        let default_port = port == default_port;
-        Ok(Self { url: format!("{scheme}://{host}{suffix}"), secure, loopback, default_port, origins })
-    }
-
-    /// Returns `true` if a browser's `Origin` is exactly one of this site's.
-    pub fn is_own_origin(&self, origin: &str) -> bool {
-        self.origins.iter().any(|own| own == origin)
-    }
 }
 
 impl Config {
@@ -131,6 +86,9 @@ impl Config {
         let trusted_proxies = settings.networks(&args.trusted_proxies);
         let database_url = settings.url("database-url", &args.database_url, connection_url::postgres);
         let redis_url = settings.url("redis-url", &args.redis_url, connection_url::redis);
+        let smtp_url = settings.url("smtp-url", &args.smtp_url, connection_url::smtp);
+        let mail_from = settings.value("mail-from", &args.mail_from, mail::sender);
+        settings.check_mail(&smtp_url, &mail_from);
         let private = database_url.is_none();
         let data_dir = settings.value("data-dir", &args.data_dir, |text| data_dir(text, private));
         let config = Self {
@@ -151,6 +109,9 @@ impl Config {
                 .unwrap_or_else(|| DEFAULT_TIME_ZONE.to_owned()),
             operator: settings.value("operator", &args.operator, contact::operator),
             contact: settings.value("contact", &args.contact, Contact::parse),
+            smtp_url,
+            mail_from,
+            sign_in: SignInSettings::read(&mut settings, args),
             trusted_proxies,
             pg_bin: settings.value("pg-bin", &args.pg_bin, pg_bin),
             notes: settings.notes,
@@ -178,6 +139,8 @@ impl Config {
             ("time-zone", Ok(quoted(&self.time_zone))),
             ("operator", self.operator.as_deref().map(quoted).ok_or("the landing page names the host")),
             ("contact", self.contact.as_ref().map(|contact| quoted(contact.text())).ok_or("the pages say so")),
+            ("smtp-url", self.smtp_url.as_deref().map(url).ok_or("no mail is sent")),
+            ("mail-from", self.mail_from.as_deref().map(quoted).ok_or("no mail is sent")),
             ("trusted-proxies", Ok(format!("[{}]", networks.join(", ")))),
             ("pg-bin", self.pg_bin.as_deref().map(path).ok_or("the programs of this binary, or of the system")),
         ];
@@ -186,7 +149,7 @@ impl Config {
             Err(instead) => format!("# {name} is not set: {instead}\n"),
         };
         let notes = self.notes.iter().map(|note| format!("# {note}\n"));
-        lines.iter().map(line).chain(notes).collect()
+        lines.iter().chain(&self.sign_in.describe()).map(line).chain(notes).collect()
     }
 }
 
@@ -229,6 +192,18 @@ impl Reader<'_> {
             self.notes.push(format!("{origin}: these parameters have no effect here: {}", ignored.join(", ")));
         }
         Some(url)
+    }
+
+    /// Refuses a mail server without a sender, and notes a sender without a mail server.
+    fn check_mail(&mut self, smtp_url: &Option<String>, mail_from: &Option<String>) {
+        let has_sender = self.args.mail_from.as_deref().is_some_and(|text| !text.trim().is_empty());
+        if smtp_url.is_some() && !has_sender {
+            self.refuse("smtp-url", "needs --mail-from (MAJU_MAIL_FROM), the sender of the mails");
+        }
+        if mail_from.is_some() && smtp_url.is_none() {
+            let origin = self.args.origin("mail-from");
+            self.notes.push(format!("{origin}: has no effect without --smtp-url (MAJU_SMTP_URL): no mail is sent"));
+        }
     }
 
     /// Returns the networks of lists that are separated by commas or spaces. Each wrong network is
@@ -348,16 +323,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn plain_http_is_for_loopback_only() {
-        assert!(Site::parse("http://chat.example.org").unwrap_err().contains("https"));
-        let site = Site::parse("https://Chat.Example.org:443/").unwrap();
-        assert!(site.is_own_origin("https://chat.example.org") && site.secure);
-        for bad in ["chat.example.org", "ftp://x", "https://u@x", "https://x/path", ""] {
-            assert!(Site::parse(bad).is_err(), "{bad}");
-        }
-    }
-
     /// Returns the error of the default settings with one change. Empty if there is none.
     fn refusal(change: impl FnOnce(&mut ServeArgs)) -> String {
         let mut args = ServeArgs::default();
@@ -381,12 +346,25 @@ mod tests {
             stop_within: nothing(),
             time_zone: nothing(),
             contact: nothing(),
+            smtp_url: nothing(),
+            mail_from: nothing(),
             trusted_proxies: vec![" ,".to_owned()],
             pg_bin: nothing(),
             ..ServeArgs::default()
         };
         let (empty, none) = (Config::read(&args).unwrap(), Config::read(&ServeArgs::default()).unwrap());
         assert_eq!(empty.describe(), none.describe());
+    }
+
+    #[test]
+    fn a_mail_server_needs_a_sender() {
+        let text = |text: &str| Some(text.to_owned());
+        let url = text("smtps://mail.example.org");
+        assert!(refusal(|args| args.smtp_url = url.clone()).starts_with("--smtp-url: needs --mail-from"));
+        let both = ServeArgs { smtp_url: url, mail_from: text("no-reply@example.org"), ..ServeArgs::default() };
+        assert!(Config::read(&both).unwrap().notes.is_empty());
+        let sender = ServeArgs { mail_from: text("no-reply@example.org"), ..ServeArgs::default() };
+        assert!(Config::read(&sender).unwrap().notes[0].contains("no effect without --smtp-url"));
     }
 
     #[test]
@@ -415,6 +393,8 @@ mod tests {
             log_filter: text("maju=debgu"),
             stop_within: text("soon"),
             contact: text("the operator"),
+            smtp_url: text("mail.example.org"),
+            mail_from: text("no sender"),
             trusted_proxies: vec!["a/8, 10.0.0.0/33".to_owned()],
             pg_bin: text("/dev"),
             wrong: vec!["maju.toml:1: wrong".to_owned()],
@@ -429,6 +409,8 @@ mod tests {
             "--trusted-proxies: 'a/8' is not a network",
             "--trusted-proxies: '10.0.0.0/33' has more than 32 bits",
             "--redis-url: is not a URL",
+            "--smtp-url: is not a URL",
+            "--mail-from: 'no sender' is not a mail address",
             "--data-dir: /dev/null is a file",
             "--unsafe-database: 'perhaps'",
             "--log: 'colourful'",
@@ -457,6 +439,8 @@ mod tests {
             database_url: Some("postgres://u:hush@db/maju?sslpassword=hush&password=hu@sh".to_owned()),
             redis_url: Some("redis-sentinel://:hush@r:1?sentinelServiceName=m&sentinelPassword=hush".to_owned()),
             data_dir: Some("/srv/\"#1\"".to_owned()),
+            smtp_url: Some("smtps://me:hush@mail.example.org".to_owned()),
+            mail_from: Some("마주 <no-reply@example.org>".to_owned()),
             trusted_proxies: vec!["10.0.0.0/8 fd00::/8".to_owned(), "192.0.2.7".to_owned()],
             ..ServeArgs::default()
         };
@@ -470,6 +454,8 @@ mod tests {
         let table = toml::de::DeTable::parse(&printed).unwrap();
         let text = |name: &str| table.get_ref().get(name).unwrap().get_ref().as_str().unwrap().to_owned();
         assert_eq!(text("database-url"), "postgres://u:…@db/maju?sslpassword=…&password=…");
+        assert_eq!(text("smtp-url"), "smtps://me:…@mail.example.org");
+        assert_eq!(text("mail-from"), "마주 <no-reply@example.org>");
         assert_eq!(text("data-dir"), "/srv/\"#1\"");
         assert!(printed.contains("trusted-proxies = [\"10.0.0.0/8\", \"fd00::/8\", \"192.0.2.7/32\"]"), "{printed}");
     }

@@ -8,6 +8,7 @@ pub mod jsonb;
 pub mod limits;
 mod loader;
 pub mod private;
+mod schema_state;
 pub mod secret;
 pub mod service;
 mod session;
@@ -20,6 +21,7 @@ pub use commit_scheduler::CommitScheduler;
 pub use connection_health::ConnectionHealth;
 pub use limits::MAX_POOL_CONNECTIONS;
 pub use loader::Loader;
+pub use schema_state::{SchemaState, schema_state};
 pub use start_checks::check;
 pub use timeouts::{JOB_TIMEOUT, REQUEST_TIMEOUT, record_failure, with_timeout};
 

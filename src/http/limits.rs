@@ -188,3 +188,19 @@ pub const REPEATED_TEXT_RATE: Rate = Rate::per_second(1, 20);
 ///
 /// Beyond it: `rate_limited`.
 pub const PREFIX_JOIN_RATE: Rate = Rate::per_second(10, 200);
+/// Proofs from one address prefix: passwords, codes, PINs and links. Each can cost a slow hash.
+///
+/// Beyond it: `rate_limited`.
+pub const PROOF_RATE: Rate = Rate::per_second(1, 60);
+/// Accounts that are made from one address prefix.
+///
+/// Beyond it: `rate_limited`.
+pub const SIGN_UP_RATE: Rate = Rate::per_seconds(10, 30);
+/// Mails that one address prefix asks for.
+///
+/// Beyond it: `rate_limited`.
+pub const MAIL_RATE: Rate = Rate::per_seconds(60, 10);
+/// Exports of one visitor's data.
+///
+/// Beyond it: `rate_limited`.
+pub const EXPORT_RATE: Rate = Rate::per_seconds(60, 5);

@@ -74,6 +74,10 @@ pub enum Bucket {
     PrefixEntries,
     RepeatedText,
     PrefixJoins,
+    Proofs,
+    SignUps,
+    Mails,
+    Exports,
 }
 
 impl Bucket {
@@ -105,6 +109,10 @@ impl Bucket {
             Self::PrefixEntries => limits::PREFIX_ENTRY_RATE,
             Self::RepeatedText => limits::REPEATED_TEXT_RATE,
             Self::PrefixJoins => limits::PREFIX_JOIN_RATE,
+            Self::Proofs => limits::PROOF_RATE,
+            Self::SignUps => limits::SIGN_UP_RATE,
+            Self::Mails => limits::MAIL_RATE,
+            Self::Exports => limits::EXPORT_RATE,
         }
     }
 }

@@ -51,16 +51,17 @@ const CLIENT_HEAD: &str = "\
 ";
 
 /// The folders with limits, in the order of the page, and what each is about.
-const FOLDERS: [(&str, &str); 11] = [
+const FOLDERS: [(&str, &str); 12] = [
     ("rooms", "Messages and rooms"),
     ("matching", "Matching and reports"),
-    ("accounts", "Visitors"),
+    ("accounts", "Visitors and accounts"),
     ("moderation", "Moderation"),
     ("gateway", "The socket"),
     ("realtime", "The outgoing queue of a socket"),
     ("http", "HTTP"),
     ("cms", "The landing page"),
     ("samples", "Samples for charts"),
+    ("notify", "Mail"),
     ("config", "Settings"),
     ("db", "The database"),
 ];

@@ -80,6 +80,12 @@ impl Value for i64 {
     }
 }
 
+impl Value for i32 {
+    fn in_words(&self, name: &str) -> String {
+        number(name, integer(*self))
+    }
+}
+
 impl Value for u64 {
     fn in_words(&self, name: &str) -> String {
         number(name, integer(*self))

@@ -1,5 +1,5 @@
 //! The strings in English.
-use super::Strings;
+use super::{Strings, accounts};
 
 pub(super) static STRINGS: Strings = Strings {
     tag: "en",
@@ -37,6 +37,7 @@ pub(super) static STRINGS: Strings = Strings {
     no_script_about: "Maju is where two people who have never met chat in writing, without names.",
     no_script_reason: "Messages travel over an open connection. Please turn on JavaScript in your browser and open this page again. All other pages work without it.",
     no_script_again: "Open again",
+    accounts: accounts::EN,
     colors: [
         ("pine", "Green"),
         ("persimmon", "Orange"),

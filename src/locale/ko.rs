@@ -1,5 +1,5 @@
 //! The strings in Korean.
-use super::Strings;
+use super::{Strings, accounts};
 
 pub(super) static STRINGS: Strings = Strings {
     tag: "ko",
@@ -37,6 +37,7 @@ pub(super) static STRINGS: Strings = Strings {
     no_script_about: "마주는 처음 만난 두 사람이 이름 없이 글로 대화하는 곳이에요.",
     no_script_reason: "메시지는 열려 있는 연결로 바로 오가요. 브라우저에서 자바스크립트를 켜고 다시 열어 주세요. 다른 페이지는 켜지 않아도 읽을 수 있어요.",
     no_script_again: "다시 열기",
+    accounts: accounts::KO,
     colors: [
         ("pine", "초록"),
         ("persimmon", "주황"),

@@ -5,6 +5,7 @@
 //! [`Locale`], [`Locale::ALL`] and [`Locale::strings`]. Its addresses, links and alternates follow
 //! from that; its sections are content (`migrations/0002_landing_content.sql` and
 //! `0006_site_pages.sql`). No other code and no constraint of the database lists languages.
+mod accounts;
 mod en;
 mod headers;
 mod ko;
@@ -13,6 +14,7 @@ use axum::http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
+pub use accounts::AccountStrings;
 pub use headers::{cookie, cookies, header_list, with_weights};
 
 /// A language of pages and of the client. The default is Korean.
@@ -74,6 +76,8 @@ pub struct Strings {
     pub no_script_about: &'static str,
     pub no_script_reason: &'static str,
     pub no_script_again: &'static str,
+    /// What an account's owner reads: why a password is refused, and mails.
+    pub accounts: AccountStrings,
     /// The colours of aliases: key and name.
     pub colors: [(&'static str, &'static str); 8],
     /// The animals of aliases: key and name. None of them is an insult in any language.

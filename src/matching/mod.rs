@@ -181,6 +181,25 @@ pub async fn leave(app: &App, who: &Visitor, membership: &Membership) -> Result<
     Ok(())
 }
 
+/// Returns `true` if the visitor is in an open talk.
+///
+/// # Errors
+/// `unavailable`.
+pub async fn has_open_talk(app: &App, who: &Visitor) -> Result<bool> {
+    Ok(!talks::open_ids(app, &[who.id]).await?.is_empty())
+}
+
+/// Ends the visitor's open talk. Does nothing if there is none.
+///
+/// # Errors
+/// `unavailable`.
+pub async fn leave_open_talk(app: &App, who: &Visitor) -> Result<()> {
+    for talk in talks::open_ids(app, &[who.id]).await? {
+        end(app, talk, who.id, EndReason::Left).await?;
+    }
+    Ok(())
+}
+
 /// A report about a visitor in a room.
 #[derive(Clone, Debug)]
 pub struct NewReport {

@@ -19,7 +19,7 @@ pub use hub::Hub;
 pub use node_event::NodeEvent;
 pub use notice::{Notice, NoticeKind};
 pub use queue::{Disconnect, Priority, Queue, QueueState};
-pub use relay::{Content, Publication, Relay, RelayEvent, RelayEvents, TopicKind};
+pub use relay::{Content, Publication, Relay, RelayEvent, RelayEvents, TopicKind, probe};
 
 use crate::ids::{RoomId, VisitorId};
 

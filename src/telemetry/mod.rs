@@ -16,6 +16,8 @@ use writer::LogWriter;
 /// Postgres could not answer, and a warning for each old cookie; `accounts/sessions.rs` logs what
 /// matters.
 const DEFAULT_FILTER: &str = "info,sqlx=warn,tower_sessions=off,tower_sessions_core=off";
+/// The levels for a command of which a person reads the output.
+pub const QUIET_FILTER: &str = "warn,tower_sessions=off,tower_sessions_core=off";
 /// How long the process waits at its end until the log is written.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use tower_sessions::Session;
 use uuid::Uuid;
 
+use super::sign_in::take_complete;
 use super::{Account, SIGNED_IN_KEY, SessionKey, VISITOR_KEY, session_error, signed_in};
 use crate::app::App;
 use crate::db::fence;
@@ -63,10 +64,10 @@ pub async fn complete_sign_in(
     session.save().await.map_err(session_error)?;
     let SessionKey(row) = SessionKey::of(session).ok_or(Error::SessionEnded)?;
     let device = model::stored_device(device);
-    let take = async |tx: &mut PgConnection| {
-        if store::take_sign_in(tx, key).await? { Ok(()) } else { Err(Error::WrongStep) }
-    };
-    let begin = async |tx: &mut PgConnection| {
+    // They own what they use, so that the whole can be sent to another thread.
+    let node = app.clone();
+    let take = async move |tx: &mut PgConnection| take_complete(&node, tx, key).await.map(drop);
+    let begin = async move |tx: &mut PgConnection| {
         store::begin(tx, &row, account, device.as_deref()).await?.ok_or(Error::SessionEnded)
     };
     revoke(app, account, visitor, EndReason::SignedInElsewhere, take, begin).await

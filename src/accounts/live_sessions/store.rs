@@ -42,20 +42,6 @@ pub(super) async fn account_of_sign_in(
     Ok(row.map(|row| (row.id, row.visitor_id)))
 }
 
-/// Deletes a sign-in. Returns `false` if it is gone, has expired, or its account was revoked since it
-/// began.
-pub(super) async fn take_sign_in(tx: &mut PgConnection, key: Uuid) -> Result<bool, sqlx::Error> {
-    let taken = sqlx::query!(
-        "DELETE FROM sign_in s USING account a
-         WHERE s.key = $1 AND s.expires_at > now() AND a.id = s.account_id AND a.session_epoch = s.epoch
-           AND a.status = 'active'",
-        key
-    )
-    .execute(tx)
-    .await?;
-    Ok(taken.rows_affected() == 1)
-}
-
 /// Raises the epoch of an account, so that none of its sessions is live any more, and records why.
 /// Returns the new epoch, `None` if there is no such account.
 pub(super) async fn end_all(

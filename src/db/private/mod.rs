@@ -76,7 +76,16 @@ struct Inner {
 /// # Errors
 /// Returns an error if the thread cannot be started.
 pub fn start(options: StartOptions, programs: Option<PathBuf>) -> Result<Starting, PrivateError> {
-    start_with(options, Sources::for_user(programs))
+    start_with(options, Sources::for_user(programs), true)
+}
+
+/// As [`start`], for a command that ends soon: if another Maju runs Postgres and ends, this one does
+/// not take it over.
+///
+/// # Errors
+/// As [`start`].
+pub fn join(options: StartOptions, programs: Option<PathBuf>) -> Result<Starting, PrivateError> {
+    start_with(options, Sources::for_user(programs), false)
 }
 
 /// Starts Postgres with the programs of `MAJU_PG_BIN`, if it is set, and waits until it is ready.
@@ -87,15 +96,15 @@ pub async fn open(options: StartOptions) -> Result<PrivatePostgres, PrivateError
 
 #[cfg(test)]
 async fn open_with(options: StartOptions, sources: Sources) -> Result<PrivatePostgres, PrivateError> {
-    start_with(options, sources)?.finish().await
+    start_with(options, sources, true)?.finish().await
 }
 
-fn start_with(options: StartOptions, sources: Sources) -> Result<Starting, PrivateError> {
+fn start_with(options: StartOptions, sources: Sources, takes_over: bool) -> Result<Starting, PrivateError> {
     let folder = options.data_dir.clone();
     let (control_sender, control) = sync_channel(1);
     let (opened, answer) = oneshot::channel();
     let (status_sender, status) = watch::channel(Status::default());
-    let supervisor = Supervisor::new(options, sources, control, status_sender, opened);
+    let supervisor = Supervisor::new(options, sources, takes_over, control, status_sender, opened);
     // A thread and not a task: the kernel ends Postgres together with the thread that started it,
     // and tokio's threads come and go.
     thread::Builder::new()
@@ -136,6 +145,12 @@ impl Starting {
         }
         Ok(postgres)
     }
+}
+
+/// Returns `true` if a data folder has a database, here or in another folder that its marker names.
+#[must_use]
+pub fn exists(data_dir: &std::path::Path) -> bool {
+    marker::path(data_dir).exists() || paths::has_database(data_dir)
 }
 
 impl PrivatePostgres {

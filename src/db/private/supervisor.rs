@@ -72,6 +72,8 @@ enum Step {
 pub(super) struct Supervisor {
     options: StartOptions,
     sources: Sources,
+    /// Whether this process starts Postgres again after the other one that ran it.
+    takes_over: bool,
     control: Receiver<ControlMessage>,
     status: watch::Sender<Status>,
     opened: Option<Opened>,
@@ -88,6 +90,7 @@ impl Supervisor {
     pub(super) fn new(
         options: StartOptions,
         sources: Sources,
+        takes_over: bool,
         control: Receiver<ControlMessage>,
         status: watch::Sender<Status>,
         opened: Opened,
@@ -95,6 +98,7 @@ impl Supervisor {
         Self {
             options,
             sources,
+            takes_over,
             control,
             status,
             opened: Some(opened),
@@ -146,6 +150,9 @@ impl Supervisor {
 
     /// Tries to take the lock: owns Postgres if it gets it, shares it otherwise.
     fn own_or_share(&mut self) -> Result<Step, PrivateError> {
+        if !self.takes_over && matches!(*self.status.borrow(), Status::Shared { .. }) {
+            return Ok(Step::Again);
+        }
         if self.opened.is_some() {
             self.options.data_dir = paths::prepare_data_dir(&self.options.data_dir)?;
         }

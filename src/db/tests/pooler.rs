@@ -116,7 +116,7 @@ async fn a_pooler_in_session_mode_keeps_the_session_settings() {
 async fn people_are_matched_and_talk_through_a_pooler() {
     let database = testing::database().await;
     let Some(pooler) = Pooler::start(&database, "pool_mode = session\ndefault_pool_size = 40").await else { return };
-    let node = Node::start(pooler.pool(&database), Relay::in_process(), Clock::default(), false).await;
+    let node = Node::start(pooler.pool(&database), Relay::in_process(), Clock::default(), |_| {}).await;
     let (one, two) = (node.guest("ko").await, node.guest("en").await);
     let mut talk = node.talk(&one, &two).await;
     assert_eq!(talk.a.text(&talk.room, "through").await["seq"], 1);

@@ -41,7 +41,7 @@ impl Postgres {
     async fn node(&self) -> Node {
         let pool = db::pool(self.own.connect_options());
         db::migrate(&pool).await.unwrap();
-        Node::start(pool, Relay::in_process(), Clock::default(), false).await
+        Node::start(pool, Relay::in_process(), Clock::default(), |_| {}).await
     }
 
     /// Returns the process id of the postmaster.

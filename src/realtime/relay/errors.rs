@@ -62,7 +62,7 @@ impl ErrorReporter {
 
 /// Explains an error of the client in a sentence for the operator. `tls` is `true` if the URL asks
 /// for TLS.
-fn explain(error: &Error, tls: bool) -> String {
+pub(super) fn explain(error: &Error, tls: bool) -> String {
     let details = error.details();
     let starts = |word: &str| details.starts_with(word);
     match error.kind() {

@@ -4,8 +4,11 @@
 mod errors;
 mod outbox;
 mod packing;
+mod probe;
 mod redis;
 mod subscriptions;
+
+pub use probe::probe;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

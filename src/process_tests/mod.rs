@@ -1,5 +1,7 @@
-//! The server as a process: readers of its log, environment variables, signals. The test program
+//! The server and the commands as processes: readers of its log, environment variables, signals. The test program
 //! runs as the server.
+mod shell;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,8 @@ use crate::accounts;
 
 /// The variable that makes the test program run as the server.
 const ROLE: &str = "MAJU_TEST_SERVER";
+/// The variable that makes the test program run as a command: its words as JSON.
+const WORDS: &str = "MAJU_TEST_COMMAND";
 /// Longer than any step takes on a busy machine. A first start unpacks programs and creates a
 /// database.
 const STEP_TIMEOUT: Duration = Duration::from_secs(120);
@@ -32,11 +36,35 @@ fn runs_as_a_server() {
     }
 }
 
+/// The program of a command. Does nothing when it runs as an ordinary test.
+#[test]
+fn runs_as_a_command() {
+    if let Ok(words) = std::env::var(WORDS) {
+        let words: Vec<String> = serde_json::from_str(&words).unwrap();
+        let ended = crate::run(&crate::cli::of_words(&words));
+        std::process::exit(i32::from(ended != ExitCode::SUCCESS));
+    }
+}
+
 /// A server process with its own data folder. Killed on drop.
 struct Process {
     child: Child,
     port: u16,
-    folder: tempfile::TempDir,
+    /// Always there, except while the process is dropped.
+    folder: Option<tempfile::TempDir>,
+}
+
+/// Creates a folder that Postgres's user can pass through.
+fn new_folder() -> tempfile::TempDir {
+    let folder = tempfile::Builder::new().prefix("maju-process-").tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+/// Returns the process of the Postgres in a data folder. `None` if there is none.
+fn postmaster(data: &Path) -> Option<Pid> {
+    let text = fs::read_to_string(data.join("pg/postmaster.pid")).ok()?;
+    Pid::from_raw(text.lines().next()?.parse().ok()?)
 }
 
 impl Drop for Process {
@@ -49,9 +77,11 @@ impl Drop for Process {
 impl Process {
     /// Starts a server. `prefix` is a command that starts the program it is given.
     fn start(prefix: &[&str], stderr: Stdio, settings: &[(&str, &str)]) -> Self {
-        let folder = tempfile::Builder::new().prefix("maju-process-").tempdir().unwrap();
-        // Postgres's user must be able to pass through.
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        Self::start_in(new_folder(), prefix, stderr, settings)
+    }
+
+    /// Starts a server with the data folder of an earlier one.
+    fn start_in(folder: tempfile::TempDir, prefix: &[&str], stderr: Stdio, settings: &[(&str, &str)]) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let program = std::env::current_exe().unwrap();
         let mut command = match prefix {
@@ -66,16 +96,22 @@ impl Process {
         command.env(ROLE, "1").env("MAJU_DATA_DIR", folder.path().join("data"));
         command.env("MAJU_LISTEN", format!("127.0.0.1:{port}")).envs(settings.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
-        Self { child: command.spawn().unwrap(), port, folder }
+        Self { child: command.spawn().unwrap(), port, folder: Some(folder) }
     }
 
     fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.folder.as_ref().unwrap().path().join("data")
+    }
+
+    /// Stops the server in order and returns its folder.
+    async fn stop(mut self) -> tempfile::TempDir {
+        self.signal(Signal::TERM);
+        assert_eq!(self.end().await.code(), Some(0));
+        self.folder.take().unwrap()
     }
 
     fn postmaster(&self) -> Option<Pid> {
-        let text = fs::read_to_string(self.data().join("pg/postmaster.pid")).ok()?;
-        Pid::from_raw(text.lines().next()?.parse().ok()?)
+        postmaster(&self.data())
     }
 
     fn signal(&self, signal: Signal) {

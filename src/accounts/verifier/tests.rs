@@ -1,0 +1,1 @@
+//! The outside verifier, tested with one of the test.
