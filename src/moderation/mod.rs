@@ -25,9 +25,10 @@ use crate::ids::{FenceVersion, RoomId, VisitorId};
 use crate::text;
 
 use limits::MAX_REASON_CHARS;
-pub use model::{NewSanction, ReportReason, Restriction, SanctionKind, StoredSanction};
+pub use model::{Blocked, NewSanction, ReportReason, Restriction, SanctionKind, StoredSanction};
 pub use reports::{
-    NewReport, ReportReservation, WHOLE_TALK_SEQ, block, blocks_among, open_report, reserve_report, unblock,
+    NewReport, ReportReservation, WHOLE_TALK_SEQ, block, blocked_by, blocks_among, open_report, reserve_report, unblock,
+    unblock_listed,
 };
 pub use revocations::{ban_disconnect, find_ban_disconnect, read_new_revocations, run};
 
