@@ -18,7 +18,7 @@ use tower_sessions::Session;
 use uuid::Uuid;
 
 use super::sign_in::take_complete;
-use super::{Account, SIGNED_IN_KEY, SessionKey, VISITOR_KEY, session_error, signed_in};
+use super::{Account, SIGNED_IN_KEY, SessionKey, VISITOR_KEY, Visitor, require_session, session_error, signed_in};
 use crate::app::App;
 use crate::db::fence;
 use crate::error::{Error, Result};
@@ -27,7 +27,7 @@ use crate::realtime::{Disconnect, NodeEvent, Topic};
 
 pub use model::{EndReason, SessionTimes, SessionView, device_name};
 pub(super) use routes::router;
-pub(super) use store::{end_reasons, endings};
+pub(super) use store::{Listed, end_reasons, endings};
 pub use uses::{record_use, record_use_of};
 pub(super) use uses::{Uses, run, write as write_uses};
 
@@ -87,6 +87,30 @@ pub async fn revoke_sessions(
 ) -> Result<()> {
     let visitor = store::visitor_of(&app.db, account).await?.ok_or(Error::NotFound)?;
     revoke(app, account, visitor, reason, change, async |_: &mut PgConnection| Ok(())).await
+}
+
+/// Returns the sessions of the visitor's account, the newest first: the live one, and those that
+/// ended in the last day.
+///
+/// # Errors
+/// `sign_in_needed` for a guest, `unavailable`.
+pub(super) async fn list_own_sessions(app: &App, who: &Visitor) -> Result<Vec<Listed>> {
+    Ok(store::list(&app.db, account_of(who)?.id).await?)
+}
+
+/// Ends the sessions of the visitor's account, the visitor's own too, unless another request has done
+/// it before.
+///
+/// # Errors
+/// `sign_in_needed` for a guest, `session_ended`, `unavailable`.
+pub(super) async fn end_own_sessions(app: &App, who: &Visitor, reason: EndReason) -> Result<()> {
+    let account = account_of(who)?;
+    revoke_sessions(app, account.id, reason, async |tx| require_session(tx, who).await).await
+}
+
+/// Returns the account of a visitor.
+fn account_of(who: &Visitor) -> Result<&Account> {
+    who.account.as_ref().ok_or(Error::SignInNeeded)
 }
 
 /// Lets the caller's session go on under a new id, after one revocation of its account that the

@@ -12,7 +12,7 @@ use super::problems::Problems;
 use super::store;
 use crate::accounts::sign_in::Caller;
 use crate::accounts::{
-    Account, Locale, Visitor, authenticate, device_name, find_or_create_visitor, record_activity, session_error,
+    Account, Locale, Visitor, authenticate, device_name, create_visitor, record_activity, record_use, session_error,
 };
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -45,7 +45,7 @@ impl FromRequestParts<App> for Reader {
             // A form without a session has no token either, so it makes no visitor.
             Err(Error::SessionEnded) if is_read(&parts.method) => {
                 app.limits.take(Bucket::Visitors, Key::Prefix(prefix))?;
-                let visitor = find_or_create_visitor(app, &session, appearance.locale).await?;
+                let visitor = create_visitor(app, &session, appearance.locale).await?;
                 if let Some(ended) = cookie
                     && let Some(note) = why_ended(app, &ended).await?
                 {
@@ -57,6 +57,10 @@ impl FromRequestParts<App> for Reader {
             other => other?,
         };
         record_activity(app, visitor.id);
+        // Every page is read by a person, unlike the polls of a page in the background.
+        if visitor.account.is_some() {
+            record_use(app, &session);
+        }
         let id = session.id().ok_or(Error::Unavailable)?;
         let caller = Caller { prefix, device: device_name(&parts.headers), asks_elsewhere: true };
         let path = parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
