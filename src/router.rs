@@ -78,6 +78,7 @@ pub fn router(app: &App) -> Router {
         .merge(accounts::router(CLIENT_LIMITS, FEATURES, TALKS))
         .merge(rooms::router())
         .merge(matching::router())
+        .merge(moderation::router())
         .merge(cms::api());
     let (api, description) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts();
     let api = api.merge(accounts::admin_api());

@@ -66,7 +66,7 @@ async fn walk(node: &Node, new: Stored<'_>, steps: &[Step], as_guest: bool) -> b
         }
         assert_eq!(answer.status, StatusCode::OK, "{what}");
         if *step == Step::Password {
-            (done, begun) = (Vec::new(), true);
+            done.clear();
         }
         done.push(*step);
         factors.totp |= *step == Step::EnrollTotp;
