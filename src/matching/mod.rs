@@ -358,7 +358,7 @@ pub async fn entered(app: &App, who: &Visitor, room: &ChatRoom) -> Result<()> {
     if room.kind != RoomKind::Talk || room.closed_at.is_some() {
         return Ok(());
     }
-    talks::enter(app, who.id, room.id).await
+    talks::enter_as(app, who, room.id).await
 }
 
 /// Records that a socket of a visitor opened on this node.
