@@ -353,7 +353,7 @@ pub async fn end_reason(app: &App, who: &Visitor, room: &ChatRoom) -> Result<Opt
 /// entered or returned. Does nothing in other rooms.
 ///
 /// # Errors
-/// `unavailable`.
+/// `session_ended`, `banned`, `unavailable`.
 pub async fn entered(app: &App, who: &Visitor, room: &ChatRoom) -> Result<()> {
     if room.kind != RoomKind::Talk || room.closed_at.is_some() {
         return Ok(());
