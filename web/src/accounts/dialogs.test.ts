@@ -122,7 +122,7 @@ describe('after the end', () => {
     expect(screen.getByText('half a sentence')).toBeTruthy();
     expect([link('Continue here'), link("This wasn't me")]).toEqual([
       '/signin?next=%2Fchat%2Fs%2F1',
-      '/signin?next=%2Faccount',
+      '/signin?next=%2Faccount%2Fpassword',
     ]);
     press('Sign out');
     expect(signedIn.leave).toHaveBeenCalledOnce();

@@ -1,9 +1,9 @@
 //! Who is signed in on this page, until when, and why that ended. A state machine without a page or
 //! a socket: the session with the server tells it what happens.
 import type { Tabs } from '../ui/tabs';
-import type { Me, SessionTimes } from '../wire/api';
+import type { Me } from '../wire/api';
 import { codeOf } from '../wire/error';
-import type { Account, Notice, Visitor } from '../wire/frames';
+import type { Account, Notice, SessionTimes, Visitor } from '../wire/frames';
 
 /** A session ends after this time without use. */
 export const IDLE_MS = 30 * 60_000;

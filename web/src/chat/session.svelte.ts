@@ -5,9 +5,9 @@ import { VisitorState } from '../accounts/visitor.svelte';
 import { LOBBY } from '../router.svelte';
 import { Connection } from '../ui/connection.svelte';
 import { openTabs } from '../ui/tabs';
-import { api, type Api, type Me, type SessionTimes } from '../wire/api';
+import { api, type Api, type Me } from '../wire/api';
 import { codeOf, COOKIES_NEEDED, WireError } from '../wire/error';
-import type { Event, HelloOk, Notice, ResumePoint, Visitor } from '../wire/frames';
+import type { Event, HelloOk, Notice, ResumePoint, SessionTimes, Visitor } from '../wire/frames';
 import { CLOSE, Socket, type SocketOptions, type Status, type Stop } from '../wire/socket';
 
 export interface SessionOptions {
@@ -199,7 +199,7 @@ export class Session {
   #onHello(ok: HelloOk): void {
     this.clockSkewMs = Date.parse(ok.server_time) - Date.now();
     this.#skewKnown = true;
-    if (!this.#greet(ok.visitor, (ok.visitor as { session?: SessionTimes | null }).session)) return;
+    if (!this.#greet(ok.visitor, ok.visitor.session)) return;
     this.signedIn.greeted();
     this.greeted = true;
     this.visitor.allowNewVisitor();

@@ -1,14 +1,6 @@
 //! REST under /api/v1: typed, with one error type and a timeout on every call.
 import { codeOf, WireError } from './error';
-import type { Entry, MessageEvent, Visitor } from './frames';
-
-/** How long a signed-in session lasts, by the server's clock: until the earlier of both. */
-export interface SessionTimes {
-  /** Moves on with use. */
-  idle_until: string;
-  /** Does not move. */
-  ends_at: string;
-}
+import type { Entry, MessageEvent, SessionTimes, Visitor } from './frames';
 
 export interface Me {
   visitor: Visitor;
@@ -118,7 +110,7 @@ export const api = {
   acceptRules: (rules: string): Promise<Me> => call('PATCH', '/me', { rules, adult: true }),
   setLocale: (locale: string): Promise<Me> => call('PATCH', '/me', { locale }),
   /** Counts as use, so that the session goes on. */
-  stay: (): Promise<SessionTimes | undefined> => call('POST', '/session/stay'),
+  stay: (): Promise<SessionTimes> => call('POST', '/session/stay'),
   signOut: (): Promise<void> => call('POST', '/sign-out'),
   stats: (): Promise<Page<Stat>> => call('GET', '/stats'),
   topics: (locale: string): Promise<Page<Topic>> => call('GET', `/topics?locale=${encodeURIComponent(locale)}`),

@@ -34,6 +34,7 @@ export type {
   SeekOk,
   Sender,
   SendOk,
+  SessionTimes,
   Slot,
   Visitor,
   ErrorBody,

@@ -61,7 +61,6 @@ export const CLOSE = {
   ...CLOSE_CODES,
   /** The browser's own code: the connection is lost. */
   ABNORMAL: 1006,
-  SIGNED_IN_ELSEWHERE: 4409,
   UNSUPPORTED_VERSION: 4410,
 } as const;
 /** Close codes after which reconnecting would not help. */
