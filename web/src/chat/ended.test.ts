@@ -76,6 +76,13 @@ it.each([
   document.body.replaceChildren();
 });
 
+it("knows the server's clock also after the clock of this device was set", async () => {
+  await startTalk();
+  expect(chat.session.clockSkewMs).toBe(0);
+  vi.setSystemTime(Date.now() + 3_600_000);
+  expect(chat.session.clockSkewMs).toBe(-3_600_000);
+});
+
 it('tries again soon while a talk is open, also after a reload', async () => {
   await startTalk();
   for (let tries = 0; tries < 6; tries++) {

@@ -44,8 +44,11 @@ export class Session {
   notice = $state.raw<Notice | null>(null);
   /** The server is newer than this page, so a reload is needed. */
   outdated = $state(false);
-  /** The server's clock minus the local clock, in milliseconds. */
-  clockSkewMs = 0;
+  /**
+   * The server's clock minus the time since the page started, in milliseconds; `null` before the
+   * first hello.
+   */
+  #serverAheadMs: number | null = null;
 
   readonly api: Api;
   readonly visitor: VisitorState;
@@ -92,6 +95,13 @@ export class Session {
     }
   }
 
+  /**
+   * The server's clock minus the local clock, in milliseconds, also after the local clock was set.
+   */
+  get clockSkewMs(): number {
+    return this.#serverAheadMs === null ? 0 : this.#serverAheadMs + performance.now() - Date.now();
+  }
+
   #onStatus(status: Status): void {
     this.status = status;
     this.stop = this.socket.stop;
@@ -105,7 +115,7 @@ export class Session {
   }
 
   #onHello(ok: HelloOk): void {
-    this.clockSkewMs = Date.parse(ok.server_time) - Date.now();
+    this.#serverAheadMs = Date.parse(ok.server_time) - performance.now();
     this.greeted = true;
     this.visitor.allowNewVisitor();
     this.needsCookies = false;
