@@ -22,7 +22,9 @@ const newHandle = () => `hana-${Date.now().toString(36)}-${count++}`;
 
 /** The bytes of a text in base 32 (RFC 4648). */
 function base32(text) {
-  const bits = [...text].map((c) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(c).toString(2).padStart(5, '0')).join('');
+  const bits = [...text]
+    .map((c) => 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'.indexOf(c).toString(2).padStart(5, '0'))
+    .join('');
   return Buffer.from((bits.match(/.{8}/g) ?? []).map((byte) => parseInt(byte, 2)));
 }
 
@@ -233,7 +235,7 @@ async function eachState(a, b, visit) {
   await signIn(b, handle);
   await waitFor(b, '/signin/totp');
   const other = a;
-  [a, b] = [b, a];
+  a = b;
   await visit('the code', a);
   await a.$('#code').fill('000000');
   await send(a);
@@ -292,7 +294,10 @@ async function tight(fixture) {
           .filter((one) => one.checkVisibility() && one.getBoundingClientRect().height < 43.9)
           .map((one) => one.outerHTML.slice(0, 80));
         const wide = [...document.querySelectorAll('body *')]
-          .filter((one) => !one.closest('.visually-hidden, .skip-link') && one.getBoundingClientRect().right > root.clientWidth + 1)
+          .filter(
+            (one) =>
+              !one.closest('.visually-hidden, .skip-link') && one.getBoundingClientRect().right > root.clientWidth + 1,
+          )
           .map((one) => one.outerHTML.slice(0, 80));
         const found = { over: root.scrollWidth - root.clientWidth, small, wide: wide.slice(0, 3) };
         document.documentElement.style.fontSize = '';
