@@ -265,12 +265,12 @@ async fn not_found_is_a_page_for_people_and_a_problem_for_programs() {
     assert!(page.text.contains(r#"<html lang="ko""#) && page.text.contains("여기에는 아무도 없어요"));
     assert_eq!(text(&page, "cache-control"), "no-store");
     let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
-    for path in ["/ko/nowhere", "/admin", "/admin/nowhere", "/assets/nowhere.js", "/chat/nowhere", "/fr"] {
+    for path in ["/ko/nowhere", "/admin/nowhere", "/assets/nowhere.js", "/chat/nowhere", "/fr"] {
         let page = get(&node, path, &[("accept", browser), ("accept-language", "en")]).await;
         assert_eq!(page.status, StatusCode::NOT_FOUND, "{path}");
         assert!(page.text.contains(r#"<html lang="en""#) && page.text.contains("Nobody is here"), "{path}");
     }
-    let answer = get(&node, "/admin", &[("accept", "application/json")]).await;
+    let answer = get(&node, "/admin/nowhere", &[("accept", "application/json")]).await;
     assert_eq!((answer.status, answer.json()["code"].clone()), (StatusCode::NOT_FOUND, json!("not_found")));
     for path in ["/api", "/api/nowhere", "/api/v1/nowhere", "/ws/nowhere"] {
         let answer = get(&node, path, &[("accept", browser)]).await;

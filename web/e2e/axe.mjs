@@ -18,7 +18,7 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 const FULL = process.env.E2E_GRID === 'full';
 
 /** Language, theme, width. The short grid has each language and theme once. */
-const LOOKS = FULL
+export const LOOKS = FULL
   ? ['ko', 'en'].flatMap((locale) =>
       ['light', 'dark'].flatMap((theme) => [320, 390, 1280].map((width) => [locale, theme, width])),
     )
@@ -30,7 +30,7 @@ const LOOKS = FULL
 // The page's content security policy would block axe, so it is bypassed in these contexts.
 export const AUDITED = { bypassCSP: true, reducedMotion: 'reduce' };
 
-async function audit(person, where) {
+export async function audit(person, where) {
   await person.page.evaluate(AXE);
   const found = await person.page.evaluate(async () => {
     const { violations } = await window.axe.run(document, { resultTypes: ['violations'] });

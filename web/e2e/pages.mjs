@@ -74,7 +74,7 @@ async function about(fixture) {
 
 async function notFound(fixture) {
   const a = await fixture.person('ko', PHONE);
-  for (const address of ['/nowhere', '/admin', '/ko/nowhere', '/assets/nowhere.js']) {
+  for (const address of ['/nowhere', '/admin/nowhere', '/ko/nowhere', '/assets/nowhere.js']) {
     const answer = await a.page.goto(address);
     assert.equal(answer.status(), 404, address);
     assert.equal(await a.$('h1').innerText(), '여기에는 아무도 없어요.', address);

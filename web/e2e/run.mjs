@@ -4,6 +4,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Fixture, openBrowser } from './browser.mjs';
 import { Server } from './server.mjs';
+import { accountWalks } from './account.mjs';
 import { axeWalks } from './axe.mjs';
 import { imeWalks } from './ime.mjs';
 import { keyboardWalks } from './keyboard.mjs';
@@ -37,6 +38,7 @@ const WALKS = {
   ...sessionWalks,
   ...pageWalks,
   ...sitePagesWalks,
+  ...accountWalks,
   ...axeWalks,
 };
 const LIMIT_MS = process.env.E2E_GRID === 'full' ? 600_000 : 120_000;

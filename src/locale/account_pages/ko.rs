@@ -90,7 +90,7 @@ pub(super) static STRINGS: PageStrings = PageStrings {
     codes_list: "복구 코드",
     codes_done: "보관했어요",
     codes_file: |handle| format!("마주 복구 코드 · {handle}\n각 코드는 한 번만 쓸 수 있어요.\n\n"),
-    elsewhere_heading: "다른 기기에서 로그인 중이에요",
+    elsewhere_heading: "다른 기기에 로그인되어 있어요",
     elsewhere_device: "기기",
     elsewhere_time: "마지막 사용",
     elsewhere_text: "여기서 계속하면 그 기기는 로그아웃돼요. 그 기기에 쓰던 글은 그대로 남아요.",

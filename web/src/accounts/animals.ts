@@ -2,7 +2,7 @@
 //! tail is at the outer foot, and one eye is beside the gap. All look to the left. A tile has one
 //! colour, and what is cut out of it shows the background.
 //!
-//! The server draws the same paths on the landing page (src/cms/drawing.rs).
+//! The server draws the same paths on the landing page (src/accounts/drawing.rs).
 import drawings from './animals.json';
 
 /** The paths of a drawing, in the order in which they are painted. */

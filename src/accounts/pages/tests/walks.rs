@@ -169,7 +169,7 @@ async fn a_sign_in_asks_before_it_ends_the_session_on_another_device() {
     one.sign_up("hana").await;
     let mut phone = Browser::on_a_phone(&node, "ko");
     phone.sign_in("/signin", "hana", PASSWORD).await;
-    assert_eq!((phone.path.as_str(), phone.heading().as_str()), ("/signin/elsewhere", "다른 기기에서 로그인 중이에요"));
+    assert_eq!((phone.path.as_str(), phone.heading().as_str()), ("/signin/elsewhere", "다른 기기에 로그인되어 있어요"));
     assert!(phone.html.contains("<dd>Firefox, Windows</dd>") && phone.html.contains("방금"), "{}", phone.html);
     assert_eq!((phone.signed_in().await, one.signed_in().await.is_some()), (None, true));
     phone.submit("/signin/elsewhere", &[]).await;
