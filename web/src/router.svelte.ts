@@ -5,8 +5,17 @@ export type Route = { name: 'lobby' } | { name: 'search' } | { name: 'talk'; ses
 export function routeOf(path: string): Route {
   const [place = '', query] = path.split('?');
   const talk = /^\/chat\/s\/([^/]+)\/?$/.exec(place);
-  if (talk?.[1]) return { name: 'talk', session: decodeURIComponent(talk[1]) };
+  if (talk?.[1]) return { name: 'talk', session: decoded(talk[1]) };
   return { name: new URLSearchParams(query).has('search') ? 'search' : 'lobby' };
+}
+
+/** An address that is not well formed names no talk, and must not stop the page. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 const here = (): string => location.pathname + location.search;

@@ -121,6 +121,8 @@ export class Chat {
       const unknown = code === 'disconnected' || code === 'timeout';
       if (!unknown) this.#leaving = null;
       talk.end('next', true);
+      // The search begins when the connection is back.
+      if (code === 'disconnected') this.seek.pause();
       if (unknown || criteria === null) return;
       if (code === 'not_found' || code === 'closed' || code === 'conflict') return this.seek.start(criteria);
       // Rate limited, or not allowed to search: leaving alone is always allowed.

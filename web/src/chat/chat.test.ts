@@ -187,7 +187,10 @@ describe('the end', () => {
     await startTalk();
     await server().drop();
     void chat.next();
+    await settled();
+    expect(chat.seek.pausedAt).not.toBeNull();
     await reconnect({ session: open, rooms: [] });
+    expect(chat.seek.pausedAt).toBeNull();
     expect(server().frames('next')[0]).toMatchObject({ session: 's1', seek: true });
     expect(server().frames('join')).toHaveLength(0);
     await server().answer('next', { ticket: 't2' });

@@ -70,9 +70,11 @@ export class Session {
   notice = $state.raw<Notice | null>(null);
   /** The server is newer than this page, so a reload is needed. */
   outdated = $state(false);
-  /** The server's clock minus the local clock, in milliseconds. */
-  clockSkewMs = 0;
-  #skewKnown = false;
+  /**
+   * The server's clock minus the time since the page started, in milliseconds; `null` before the
+   * first hello.
+   */
+  #serverAheadMs: number | null = null;
 
   readonly api: Api;
   readonly visitor: VisitorState;
@@ -141,7 +143,7 @@ export class Session {
 
   #greet(visitor: Visitor, times: SessionTimes | null | undefined): boolean {
     // Before the first hello the clock of the server is unknown, and with it when the session ends.
-    const known = this.#skewKnown ? times : undefined;
+    const known = this.#serverAheadMs !== null ? times : undefined;
     const same = this.signedIn.greet(visitor, known, this.clockSkewMs);
     if (same) this.#listener.known(visitor.id);
     return same;
@@ -177,6 +179,13 @@ export class Session {
     return Object.fromEntries(Object.entries(calls).map((entry) => watched(entry as never))) as unknown as Api;
   }
 
+  /**
+   * The server's clock minus the local clock, in milliseconds, also after the local clock was set.
+   */
+  get clockSkewMs(): number {
+    return this.#serverAheadMs === null ? 0 : this.#serverAheadMs + performance.now() - Date.now();
+  }
+
   #onStatus(status: Status): void {
     this.status = status;
     this.stop = this.socket.stop;
@@ -197,8 +206,7 @@ export class Session {
   }
 
   #onHello(ok: HelloOk): void {
-    this.clockSkewMs = Date.parse(ok.server_time) - Date.now();
-    this.#skewKnown = true;
+    this.#serverAheadMs = Date.parse(ok.server_time) - performance.now();
     if (!this.#greet(ok.visitor, ok.visitor.session)) return;
     this.signedIn.greeted();
     this.greeted = true;

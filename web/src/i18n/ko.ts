@@ -163,6 +163,7 @@ export const ko = {
   'leave.say': '다음 사람을 찾지 않고 대화만 끝내요',
   'block': '차단',
   'block.say': '대화를 끝내고 이 사람과 다시 이어지지 않아요',
+  'block.say.ended': '이 사람과 다시 이어지지 않아요',
   'block.failed': '차단하지 못했어요. 잠시 뒤에 다시 눌러 주세요.',
   'next': '다음',
   'next.again': '한 번 더',
