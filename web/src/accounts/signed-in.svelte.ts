@@ -4,11 +4,8 @@ import type { Tabs } from '../ui/tabs';
 import type { Me } from '../wire/api';
 import { codeOf } from '../wire/error';
 import type { Account, Notice, SessionTimes, Visitor } from '../wire/frames';
+import { EXPIRY_WARNING_MS, SIGNED_IN_IDLE_TIMEOUT_MS } from '../wire/limits';
 
-/** A session ends after this time without use. */
-export const IDLE_MS = 30 * 60_000;
-/** The dialog asks this long before the end. The server's notice comes at the same time. */
-export const WARNING_MS = 2 * 60_000;
 /** In the last minute, a screen reader says the time this often, in seconds. */
 export const SPOKEN_EVERY_S = 15;
 /** The page asks the server only a moment after the end, because their clocks can differ. */
@@ -143,7 +140,7 @@ export class SignedIn {
   used(): void {
     if (!this.#isLive()) return;
     const near = this.phase === 'expiring';
-    this.#idleUntil = Math.max(this.#idleUntil, Date.now() + IDLE_MS);
+    this.#idleUntil = Math.max(this.#idleUntil, Date.now() + SIGNED_IN_IDLE_TIMEOUT_MS);
     this.#timesChanged();
     if (near || Date.now() - this.#toldAt >= TELL_EVERY_MS) this.#tell('used');
   }
@@ -155,7 +152,7 @@ export class SignedIn {
       this.#notice = notice;
       return;
     }
-    const at = notice.at ? Date.parse(notice.at) - skewMs : Date.now() + WARNING_MS;
+    const at = notice.at ? Date.parse(notice.at) - skewMs : Date.now() + EXPIRY_WARNING_MS;
     // The server rounds to milliseconds: a notice about the greatest length names that time.
     if (at < this.#endsAt - 1_000) this.#idleUntil = at;
     else this.#idleUntil = Math.max(this.#idleUntil, at);
@@ -248,14 +245,14 @@ export class SignedIn {
     this.deadline = Math.min(this.#idleUntil, this.#endsAt);
     this.atLimit = this.#endsAt <= this.#idleUntil;
     const left = this.deadline - Date.now();
-    const near = left <= WARNING_MS;
+    const near = left <= EXPIRY_WARNING_MS;
     // The dialog that was closed at the limit does not open again.
     if (near && this.phase !== 'expiring') this.asking = true;
     if (!near) this.asking = this.failed = false;
     this.phase = near ? 'expiring' : 'live';
     this.#stopTimer();
     if (this.deadline === Infinity) return;
-    const wait = near ? Math.max(0, left) + GRACE_MS : left - WARNING_MS + TIMER_SLACK_MS;
+    const wait = near ? Math.max(0, left) + GRACE_MS : left - EXPIRY_WARNING_MS + TIMER_SLACK_MS;
     this.#timer = setTimeout(() => void this.#look(), wait);
   }
 

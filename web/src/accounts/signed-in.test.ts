@@ -3,7 +3,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { WireError } from '../wire/error';
 import { settled } from '../wire/fake';
 import type { Account, Notice, Visitor } from '../wire/frames';
-import { IDLE_MS, SignedIn, WARNING_MS, type Phase, type TabMessage } from './signed-in.svelte';
+import { EXPIRY_WARNING_MS as WARNING_MS, SIGNED_IN_IDLE_TIMEOUT_MS as IDLE_MS } from '../wire/limits';
+import { SignedIn, type Phase, type TabMessage } from './signed-in.svelte';
 
 const START = Date.UTC(2026, 10, 30, 9);
 const LIMIT_MS = 12 * 3_600_000;
