@@ -350,8 +350,11 @@ async function sameEnd(fixture, interest) {
     await end(a);
     await Promise.all([a.waitForState('ended'), b.waitForState('ended')]);
     const words = async () => {
+      const heard = await b.$('[data-announcer]').innerText();
+      assert.doesNotMatch(heard, /left|report|block/i, 'the heading says it');
       const text = await b.page.evaluate(() => `${document.title}\n${document.body.innerText}`);
       return text
+        .replace(heard, '')
         .replaceAll(name, 'THEM')
         .replaceAll(own, 'ME')
         .replace(/\d+:\d+\s*[AP]M/g, 'TIME');
