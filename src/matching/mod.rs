@@ -195,7 +195,7 @@ pub async fn has_open_talk(app: &App, who: &Visitor) -> Result<bool> {
 /// `unavailable`.
 pub async fn leave_open_talk(app: &App, who: &Visitor) -> Result<()> {
     for talk in talks::open_ids(app, &[who.id]).await? {
-        end(app, talk, who.id, EndReason::Left).await?;
+        end(app, talk, who, EndReason::Left).await?;
     }
     Ok(())
 }

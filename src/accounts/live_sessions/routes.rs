@@ -116,7 +116,10 @@ async fn stay(State(app): State<App>, session: Session, who: Visitor) -> Result<
 /// Ends the sessions of the visitor's account, unless another request has done it before.
 async fn end(app: &App, who: &Visitor, reason: EndReason) -> Result<StatusCode> {
     let account = account_of(who)?;
-    super::revoke_sessions(app, account.id, reason, async |tx| require_session(tx, who).await).await?;
+    // It owns what it uses, so that it can be sent to another thread.
+    let own = who.clone();
+    let check = async move |tx: &mut sqlx::PgConnection| require_session(tx, &own).await;
+    super::revoke_sessions(app, account.id, reason, check).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
