@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-use super::{require_account, store};
+use super::{audit_own, require_account, store};
 use crate::accounts::sign_in::{self, prove_password};
 use crate::accounts::{EndReason, Role, Visitor, find_visitor, require_session, revoke_sessions};
 use crate::app::App;
@@ -40,7 +40,7 @@ pub async fn delete_account(
     let marked = Arc::new(Mutex::new(None));
     // What a revocation runs owns what it uses, so that it can be sent to another thread.
     let (who, account, at) = (who.clone(), account.clone(), marked.clone());
-    let id = account.id;
+    let (id, prefix_hash) = (account.id, app.accounts.prefix_hash(prefix));
     let change = async move |tx: &mut PgConnection| {
         require_session(tx, &who).await?;
         if account.role == Role::Admin && store::is_last_admin(tx, account.id).await? {
@@ -48,7 +48,7 @@ pub async fn delete_account(
         }
         let requested = store::request_deletion(tx, account.id).await?;
         *at.lock() = requested;
-        Ok(())
+        audit_own(tx, &account, "account.deletion_requested", &prefix_hash).await
     };
     revoke_sessions(app, id, EndReason::Deleted, change).await?;
     let requested = *marked.lock();

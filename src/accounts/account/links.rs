@@ -1,16 +1,12 @@
 //! Links in mails: to confirm an address, and to choose a new password. Each works once, and only a
 //! hash of its token is stored.
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rand::RngExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
-use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 
-use super::{require_account, store};
+use super::{audit_own, require_account, store};
 use crate::accounts::limits::{MAX_EMAIL_CHARS, RESET_LINK_LIFETIME, VERIFY_LINK_LIFETIME};
 use crate::accounts::sign_in::prove_password;
-use crate::accounts::{EndReason, Visitor, passwords, require_session, revoke_sessions};
+use crate::accounts::{EndReason, Visitor, passwords, require_session, revoke_sessions, tokens};
 use crate::app::App;
 use crate::db;
 use crate::error::{Error, Result};
@@ -29,18 +25,6 @@ pub enum Reset {
     ByMail,
     /// This site sends no mails: an administrator has to do it.
     ByAdministrator,
-}
-
-/// Draws a token, and returns it with its hash. It has 256 random bits, so a fast hash is enough.
-fn new_token() -> (SecretString, Vec<u8>) {
-    let bytes: [u8; 32] = rand::rng().random();
-    let token = SecretString::from(URL_SAFE_NO_PAD.encode(bytes));
-    let hash = token_hash(&token);
-    (token, hash)
-}
-
-fn token_hash(token: &SecretString) -> Vec<u8> {
-    Sha256::digest(token.expose_secret()).to_vec()
 }
 
 /// Checks a mail address roughly. Only a mail that arrives proves one.
@@ -74,7 +58,8 @@ pub(in crate::accounts) async fn send_verification(
     if !notify::can_mail(app) {
         return Ok(());
     }
-    let (token, hash) = new_token();
+    let token = tokens::new();
+    let hash = tokens::hash(&token);
     store::insert_link(&app.db, &hash, VERIFY_EMAIL, account, Some(email), VERIFY_LINK_LIFETIME).await?;
     let words = &locale.strings().accounts;
     let link = format!("{}/verify-email/{}", app.config.site.url, token.expose_secret());
@@ -103,6 +88,7 @@ pub async fn change_email(
     let mut tx = app.db.begin().await?;
     require_session(&mut tx, who).await?;
     store::set_email(&mut tx, account.id, email).await?;
+    audit_own(&mut tx, account, "account.email_changed", &app.accounts.prefix_hash(prefix)).await?;
     tx.commit().await?;
     match email {
         Some(email) => send_verification(app, account.id, email, locale).await,
@@ -118,7 +104,7 @@ pub async fn change_email(
 pub async fn verify_email(app: &App, prefix: Prefix, token: &SecretString, locale: Locale) -> Result<()> {
     app.limits.take(Bucket::Proofs, Key::Prefix(prefix))?;
     let mut tx = app.db.begin().await?;
-    let link = store::use_link(&mut tx, &token_hash(token), VERIFY_EMAIL).await?.ok_or(Error::WrongCredentials)?;
+    let link = store::use_link(&mut tx, &tokens::hash(token), VERIFY_EMAIL).await?.ok_or(Error::WrongCredentials)?;
     let email = link.email.ok_or(Error::WrongCredentials)?;
     let before = match store::verify_email(&mut tx, link.account, &email).await {
         Err(why) if db::constraint(&why) == Some("account_verified_email") => {
@@ -158,7 +144,8 @@ pub fn ask_for_reset(app: &App, prefix: Prefix, email: &str, locale: Locale) -> 
 
 async fn send_reset(app: &App, email: &str, locale: Locale) -> Result<()> {
     let Some((account, _)) = store::of_email(&app.db, email).await? else { return Ok(()) };
-    let (token, hash) = new_token();
+    let token = tokens::new();
+    let hash = tokens::hash(&token);
     store::insert_link(&app.db, &hash, RESET_PASSWORD, account, Some(email), RESET_LINK_LIFETIME).await?;
     let words = &locale.strings().accounts;
     let link = format!("{}/reset/{}", app.config.site.url, token.expose_secret());
@@ -170,7 +157,7 @@ async fn send_reset(app: &App, email: &str, locale: Locale) -> Result<()> {
 /// # Errors
 /// `unavailable`.
 pub async fn is_reset_link(app: &App, token: &SecretString) -> Result<bool> {
-    Ok(store::find_link(&app.db, &token_hash(token), RESET_PASSWORD).await?.is_some())
+    Ok(store::find_link(&app.db, &tokens::hash(token), RESET_PASSWORD).await?.is_some())
 }
 
 /// Sets a new password by a link. All sessions of the account end. It does not sign in, and a second
@@ -187,7 +174,7 @@ pub async fn reset_password(
     locale: Locale,
 ) -> Result<()> {
     app.limits.take(Bucket::Proofs, Key::Prefix(prefix))?;
-    let hash = token_hash(token);
+    let hash = tokens::hash(token);
     // Found first: a password that is refused does not use the link up.
     let link = store::find_link(&app.db, &hash, RESET_PASSWORD).await?.ok_or(Error::WrongCredentials)?;
     let password = passwords::accept(app, password, &link.handle, "password", locale).await?;
@@ -226,16 +213,7 @@ fn log_unsent(outcome: Result<()>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{check_email, new_token, token_hash};
-
-    #[test]
-    fn a_token_is_long_and_only_its_hash_is_kept() {
-        let ((one, hash), (other, _)) = (new_token(), new_token());
-        use secrecy::ExposeSecret as _;
-        assert_eq!((one.expose_secret().len(), hash.len()), (43, 32));
-        assert_ne!(one.expose_secret(), other.expose_secret());
-        assert_eq!(token_hash(&one), hash);
-    }
+    use super::check_email;
 
     #[test]
     fn an_address_has_a_name_and_a_domain() {

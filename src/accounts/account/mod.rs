@@ -2,12 +2,15 @@
 mod deletion;
 mod export;
 mod links;
+#[cfg(test)]
+mod mail_tests;
 mod routes;
 mod store;
 #[cfg(test)]
 mod tests;
 
 use secrecy::SecretString;
+use serde_json::json;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tower_sessions::Session;
@@ -16,6 +19,7 @@ use super::sign_in::{prove_password, throttle};
 use super::totp::{self, Enrolment};
 use super::{Account, EndReason, Role, Visitor, passwords, pin, renew_own_session, require_session, revoke_sessions};
 use crate::app::App;
+use crate::audit::{self, Act, Actor};
 use crate::error::{Error, Result};
 use crate::http::Prefix;
 use crate::ids::AccountId;
@@ -106,10 +110,12 @@ pub async fn change_password(
     prove_password(app, &account.handle, prefix, current).await?;
     let hash = passwords::accept(app, new, &account.handle, "new", locale).await?;
     // It owns what it uses, so that it can be sent to another thread.
-    let (own, id) = (who.clone(), account.id);
+    let (own, changed, id) = (who.clone(), account.clone(), account.id);
+    let prefix_hash = app.accounts.prefix_hash(prefix);
     let change = async move |tx: &mut PgConnection| {
         require_session(tx, &own).await?;
-        Ok(store::set_password(tx, id, &hash).await?)
+        store::set_password(tx, id, &hash).await?;
+        audit_own(tx, &changed, "account.password_changed", &prefix_hash).await
     };
     revoke_sessions(app, id, EndReason::PasswordChanged, change).await?;
     renew_own_session(app, session, account).await?;
@@ -158,6 +164,7 @@ pub async fn confirm_totp(
     if !enroll_in(&mut tx, account.id, &secret, step, &codes).await? {
         return Err(Error::Conflict("One-time codes are in use already."));
     }
+    audit_own(&mut tx, account, "account.totp_added", &app.accounts.prefix_hash(prefix)).await?;
     tx.commit().await?;
     reserved.refund(app).await?;
     Ok(codes)
@@ -216,6 +223,7 @@ pub async fn new_recovery_codes(
     if !store::replace_recovery_codes(&mut tx, account.id, &hashes).await? {
         return Err(Error::Conflict("Recovery codes stand in for one-time codes. Set those up first."));
     }
+    audit_own(&mut tx, account, "account.recovery_codes_replaced", &app.accounts.prefix_hash(prefix)).await?;
     tx.commit().await?;
     Ok(codes)
 }
@@ -241,8 +249,30 @@ pub async fn set_pin(
     let mut tx = app.db.begin().await?;
     require_session(&mut tx, who).await?;
     store::set_pin(&mut tx, account.id, hash.as_deref()).await?;
+    audit_own(&mut tx, account, "account.pin_changed", &app.accounts.prefix_hash(prefix)).await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// Adds what staff change of their own account to the audit log, as the last statement of the
+/// transaction. What members do with theirs is not recorded.
+async fn audit_own(
+    tx: &mut PgConnection,
+    account: &Account,
+    action: &'static str,
+    prefix_hash: &[u8],
+) -> Result<()> {
+    if !account.role.is_staff() {
+        return Ok(());
+    }
+    let act = Act {
+        actor: Actor::Account { id: account.public_id, handle: &account.handle },
+        action,
+        subject: &account.handle,
+        detail: json!({}),
+        prefix_hash: Some(prefix_hash),
+    };
+    Ok(audit::record(tx, act).await?)
 }
 
 /// Returns `true` if mails can be sent, so that a forgotten password needs no administrator.

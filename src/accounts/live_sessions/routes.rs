@@ -2,6 +2,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use sqlx::PgConnection;
 use tower_sessions::Session;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -118,8 +119,8 @@ async fn end(app: &App, who: &Visitor, reason: EndReason) -> Result<StatusCode> 
     let account = account_of(who)?;
     // It owns what it uses, so that it can be sent to another thread.
     let own = who.clone();
-    let check = async move |tx: &mut sqlx::PgConnection| require_session(tx, &own).await;
-    super::revoke_sessions(app, account.id, reason, check).await?;
+    let change = async move |tx: &mut PgConnection| require_session(tx, &own).await;
+    super::revoke_sessions(app, account.id, reason, change).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

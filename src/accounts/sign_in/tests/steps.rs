@@ -66,7 +66,7 @@ async fn walk(node: &Node, new: Stored<'_>, steps: &[Step], as_guest: bool) -> b
         }
         assert_eq!(answer.status, StatusCode::OK, "{what}");
         if *step == Step::Password {
-            (done, begun) = (Vec::new(), true);
+            done.clear();
         }
         done.push(*step);
         factors.totp |= *step == Step::EnrollTotp;
@@ -280,6 +280,18 @@ async fn signing_up_keeps_the_visitor_its_rooms_and_its_talk() {
     let mut old = Browser::of(&one);
     let ended = old.ask(&node, Method::GET, "/rooms", None).await;
     assert_eq!(outcome(&ended), (401, "session_ended".to_owned()), "the guest's cookie has ended");
+}
+
+#[tokio::test]
+async fn a_page_in_another_tab_does_not_end_a_sign_in() {
+    let node = node().await;
+    store_account(&node, Stored { pin: true, ..Stored::member("somebody") }).await;
+    let mut browser = Browser::default();
+    assert_eq!(browser.begin(&node, "somebody", PASSWORD).await.json()["next"], "pin");
+    let me = browser.ask(&node, Method::GET, "/me", None).await.json();
+    assert_eq!(me["visitor"]["account"], json!(null), "it is a guest so far");
+    assert_eq!(browser.step(&node, "pin", PIN).await.json()["done"], true);
+    assert_eq!(browser.signed_in(&node).await.as_deref(), Some("somebody"));
 }
 
 #[tokio::test]
