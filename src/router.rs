@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{from_fn_with_state, map_request_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde_json::json;
 use tower_http::compression::CompressionLayer;
 use utoipa::{OpenApi, openapi};
@@ -12,8 +12,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::app::App;
-use crate::error::Error;
-use crate::{accounts, cms, gateway, http, matching, ready, rooms, spa};
+use crate::error::{Error, Result};
+use crate::{accounts, cms, gateway, http, matching, moderation, ready, rooms, spa};
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -40,6 +40,37 @@ const TALKS: accounts::TalkHooks = accounts::TalkHooks {
     leave: |app, who| Box::pin(matching::leave_open_talk(app, who)),
 };
 
+/// What the pages of accounts show of other nouns.
+const PAGES: accounts::PageHooks = accounts::PageHooks {
+    not_found: |request| Box::pin(cms::not_found_page(request)),
+    blocked: |app, who| Box::pin(blocked_people(app, who)),
+    unblock: |app, who, block| Box::pin(moderation::unblock_listed(app, who, block)),
+};
+
+async fn blocked_people(app: &App, who: &accounts::Visitor) -> Result<Vec<accounts::BlockedPerson>> {
+    let blocked = moderation::blocked_by(app, who.id).await?.into_iter();
+    let person = |blocked: moderation::Blocked| accounts::BlockedPerson {
+        id: blocked.id,
+        name: blocked.name.filter(|_| blocked.animal.is_none()),
+        alias: blocked.color.zip(blocked.animal).map(|(color, animal)| accounts::Alias { color, animal }),
+        at: blocked.at,
+    };
+    Ok(blocked.map(person).collect())
+}
+
+/// Returns the pages of accounts with their layers. Errors of every layer become pages.
+fn account_pages(app: &App) -> Router<App> {
+    accounts::pages()
+        .layer(Extension(TALKS))
+        .layer(Extension(PAGES))
+        .layer(from_fn_with_state(app.clone(), http::require_own_form))
+        .layer(from_fn_with_state(app.clone(), http::limit_requests))
+        .layer(accounts::session_layer(app))
+        .layer(map_response(accounts::map_session_failure))
+        .layer(map_request_with_state(app.clone(), accounts::keep_own_cookies))
+        .layer(from_fn_with_state(PAGES, accounts::failures_as_pages))
+}
+
 /// Returns the complete router of a node with all its layers.
 pub fn router(app: &App) -> Router {
     let sessions = accounts::session_layer(app);
@@ -47,8 +78,10 @@ pub fn router(app: &App) -> Router {
         .merge(accounts::router(CLIENT_LIMITS, FEATURES, TALKS))
         .merge(rooms::router())
         .merge(matching::router())
+        .merge(moderation::router())
         .merge(cms::api());
     let (api, description) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts();
+    let api = api.merge(accounts::admin_api());
     let api = api.layer(from_fn_with_state(app.clone(), http::require_same_origin));
     let api = api.layer(from_fn_with_state(app.clone(), http::limit_requests));
     let with_cookie =
@@ -56,6 +89,7 @@ pub fn router(app: &App) -> Router {
     let with_cookie = with_cookie.layer(map_request_with_state(app.clone(), accounts::keep_own_cookies));
     let router = Router::new()
         .merge(with_cookie)
+        .merge(account_pages(app))
         .merge(docs(http::with_shared_errors(description)))
         .route("/livez", get(|| async { probe(StatusCode::OK, "alive") }))
         .route("/readyz", get(readyz))

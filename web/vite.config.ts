@@ -1,5 +1,5 @@
-//! The build: two entries (the chat and the script of the landing page), hashed names, a brotli
-//! copy of each file.
+//! The build: three entries (the chat, and the scripts of the landing page and of the account pages),
+//! hashed names, a brotli copy of each file.
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { brotliCompressSync, constants } from 'node:zlib';
@@ -63,7 +63,11 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     rollupOptions: {
-      input: { app: resolve('index.html'), landing: resolve('src/landing/main.ts') },
+      input: {
+        app: resolve('index.html'),
+        landing: resolve('src/landing/main.ts'),
+        account: resolve('src/account/main.ts'),
+      },
     },
   },
   server: {

@@ -54,6 +54,8 @@ pub enum Fault {
     UseRevivesSession,
     PingIsUse,
     ForeignWriteAccepted,
+    FormTokenIgnored,
+    MemberSeesBackOffice,
     RateLimitOff,
     LargeFrameAccepted,
     ControlCharactersAccepted,

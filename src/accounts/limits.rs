@@ -105,3 +105,7 @@ pub const VERIFICATION_LIFETIME: Duration = Duration::minutes(10);
 ///
 /// Beyond it: it is ignored.
 pub const MAX_NEXT_BYTES: usize = 1_024;
+/// The largest body of a form on the pages of sign-in and account.
+///
+/// Beyond it: 413.
+pub const MAX_FORM_BYTES: usize = 8 * 1024;

@@ -1,6 +1,7 @@
 //! Accounts: who a visitor is. A visitor is anonymous, created at the first visit and kept by a
 //! cookie.
 mod account;
+mod drawing;
 mod first_admin;
 mod handle;
 mod known_sessions;
@@ -9,6 +10,7 @@ mod live_sessions;
 mod model;
 mod names;
 mod open_sockets;
+mod pages;
 mod passwords;
 mod pin;
 mod presence;
@@ -57,6 +59,7 @@ pub use passwords::{
     Flaw as PasswordFlaw, check as check_password, hash_now as hash_password, is_legacy as is_legacy_hash,
     is_usable_legacy,
 };
+pub use pages::{BlockedPerson, PageHooks, Staff, admin_api, failures_as_pages, pages};
 pub use sign_in::{
     Attempt, Caller, Due, Progress, State as SignInState, Step, begin_sign_in, cancel_sign_in, continue_sign_in,
     finish_sign_in, next_path, pending_sign_in,
@@ -68,6 +71,7 @@ pub use verifier::{checks_age, complete_age_check, is_age_verified, request_age_
 
 pub use crate::locale::Locale;
 use crate::locale::cookies;
+pub use drawing::Face;
 pub use first_admin::{first_admin, is_first_admin_link, offer_first_admin};
 use limits::{SESSION_IDLE_TIMEOUT, UNUSED_VISITOR_LIFETIME};
 #[cfg(test)]
@@ -112,6 +116,8 @@ pub struct State {
     active: Mutex<HashSet<VisitorId>>,
     open_sockets: open_sockets::OpenSockets,
     hashing: passwords::Hashing,
+    /// Signs the tokens of forms.
+    form_key: [u8; 32],
     uses: live_sessions::Uses,
 }
 
@@ -130,6 +136,7 @@ impl State {
             active: Mutex::default(),
             open_sockets: open_sockets::OpenSockets::default(),
             hashing: passwords::Hashing::default(),
+            form_key: pages::form_key(db).await?,
             uses: live_sessions::Uses::default(),
         })
     }
@@ -301,6 +308,19 @@ async fn create_visitor(app: &App, session: &Session, locale: Locale) -> Result<
 /// visitor at most once per [`ACTIVITY_WRITE_INTERVAL`].
 pub fn record_activity(app: &App, visitor: VisitorId) {
     app.accounts.active.lock().insert(visitor);
+}
+
+/// Changes a visitor and returns it as it is stored then.
+///
+/// # Errors
+/// Those of [`model::Change::checked`], `session_ended`, `banned`, `unavailable`.
+async fn change_visitor(app: &App, who: &Visitor, change: model::Change) -> Result<Visitor> {
+    let change = change.checked()?;
+    let mut tx = app.db.begin().await?;
+    require_session(&mut tx, who).await?;
+    store::update_visitor(&mut tx, who.id, &change).await?;
+    tx.commit().await?;
+    reload(app, who).await
 }
 
 async fn find_visitor(app: &App, id: VisitorId) -> Result<Option<Visitor>> {

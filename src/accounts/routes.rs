@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::live_sessions::{self, SessionView};
 use super::model::{Change, RULES_VERSION, VisitorView};
-use super::{Locale, TalkHooks, Visitor, account, sign_in, sign_up, store, verifier};
+use super::{Locale, TalkHooks, Visitor, account, sign_in, sign_up, verifier};
 use crate::app::App;
 use crate::error::{Error, Problem, Result};
 use crate::http::{Bucket, ClientIp, Json, Key};
@@ -124,12 +124,7 @@ async fn change_me(
     who: Visitor,
     Json(change): Json<Change>,
 ) -> Result<Json<Me>> {
-    let change = change.checked()?;
-    let mut tx = app.db.begin().await?;
-    super::require_session(&mut tx, &who).await?;
-    store::update_visitor(&mut tx, who.id, &change).await?;
-    tx.commit().await?;
-    let visitor = super::reload(&app, &who).await?;
+    let visitor = super::change_visitor(&app, &who, change).await?;
     let session = visitor.session.map(|times| times.used(app.clock.now()));
     Ok(Json(Me::new(Visitor { session, ..visitor }, limits, features)))
 }

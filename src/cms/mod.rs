@@ -1,6 +1,5 @@
 //! The landing page and the pages about the site: sections and stats. Pages are rendered from a snapshot in memory; requests run
 //! no SQL.
-mod drawing;
 mod facts;
 mod formatted_stat;
 #[cfg(test)]

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::drawing::Face;
 use super::facts::{Operator, Storage, TopicsSection};
 use super::limits::MIN_PEOPLE_SHOWN;
+use crate::accounts::Face;
 use crate::locale::{Locale, Strings};
 
 /// A page whose sections are content.

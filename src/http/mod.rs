@@ -21,7 +21,7 @@ pub use body::{Json, Path, Query, deserialize_integer};
 pub use cached_body::{CachedBody, Encoding, HTML};
 pub use client_ip::{ClientIp, Prefix};
 pub use openapi::with_shared_errors;
-pub use origin::require_same_origin;
+pub use origin::{require_own_form, require_same_origin};
 pub use rate_limit::{Bucket, Key, RateLimiter, limit_requests};
 pub use socket::Socket;
 

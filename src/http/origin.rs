@@ -1,4 +1,5 @@
-//! Refuses cross-site requests: a write has to come from a page of this site, with a JSON body.
+//! Refuses cross-site requests: a write has to come from a page of this site, with a JSON body, or
+//! with that of a form where the pages have forms.
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -18,9 +19,37 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Otherwise answers `application/problem+json`: 403 `forbidden` for a write with a foreign or
 /// missing origin, 415 `bad_frame` for a body that is compressed or not `application/json`.
 pub async fn require_same_origin(State(app): State<App>, request: Request, next: Next) -> Response {
-    match check(&request, &app.config.site) {
+    match check(&request, &app.config.site, BodyKind::Json) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// Lets a request for a page pass if it is a read, or a form of this site's own pages.
+///
+/// Browsers send forms of any site with `application/x-www-form-urlencoded`, so the origin is what
+/// protects these paths; the pages' form tokens are a second proof. The answers are those of
+/// [`require_same_origin`].
+pub async fn require_own_form(State(app): State<App>, request: Request, next: Next) -> Response {
+    match check(&request, &app.config.site, BodyKind::Form) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// The media type that the body of a write must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyKind {
+    Json,
+    Form,
+}
+
+impl BodyKind {
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Form => "application/x-www-form-urlencoded",
+        }
     }
 }
 
@@ -29,26 +58,26 @@ pub async fn require_same_origin(State(app): State<App>, request: Request, next:
 pub(super) enum Refusal {
     Foreign,
     Compressed,
-    NotJson,
+    OtherMediaType(BodyKind),
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let media_type =
-            |why: &str| problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_frame", why.to_owned(), None, None);
+            |why: String| problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_frame", why, None, None);
         match self {
             Self::Foreign => Error::Forbidden("This request has to come from a page of this site.").into_response(),
-            Self::Compressed => media_type("The body must not be compressed."),
-            Self::NotJson => media_type("The body must be application/json."),
+            Self::Compressed => media_type("The body must not be compressed.".to_owned()),
+            Self::OtherMediaType(kind) => media_type(format!("The body must be {}.", kind.media_type())),
         }
     }
 }
 
-/// Checks the rules of [`require_same_origin`].
+/// Checks the rules of [`require_same_origin`], for bodies of a kind.
 ///
 /// # Errors
 /// The first rule that is broken.
-pub(super) fn check(request: &Request<Body>, site: &Site) -> Result<(), Refusal> {
+pub(super) fn check(request: &Request<Body>, site: &Site, kind: BodyKind) -> Result<(), Refusal> {
     let headers = request.headers();
     if headers.get_all(header::CONTENT_ENCODING).iter().any(|coding| coding != "identity") {
         return Err(Refusal::Compressed);
@@ -59,8 +88,8 @@ pub(super) fn check(request: &Request<Body>, site: &Site) -> Result<(), Refusal>
     if !is_own(headers, site) && !faults::on(Fault::ForeignWriteAccepted) {
         return Err(Refusal::Foreign);
     }
-    if !request.body().is_end_stream() && !is_json(headers) {
-        return Err(Refusal::NotJson);
+    if !request.body().is_end_stream() && !is_of_kind(headers, kind) {
+        return Err(Refusal::OtherMediaType(kind));
     }
     Ok(())
 }
@@ -81,12 +110,12 @@ fn is_own(headers: &HeaderMap, site: &Site) -> bool {
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+fn is_of_kind(headers: &HeaderMap, kind: BodyKind) -> bool {
     let media_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     media_type
         .split(|byte| *byte == b';')
         .next()
         .unwrap_or_default()
         .trim_ascii()
-        .eq_ignore_ascii_case(b"application/json")
+        .eq_ignore_ascii_case(kind.media_type().as_bytes())
 }

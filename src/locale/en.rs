@@ -8,6 +8,7 @@ pub(super) static STRINGS: Strings = Strings {
     open_graph_locale: "en_US",
     skip_to_content: "Skip to content",
     start_talk: "Meet someone",
+    sign_in: "Sign in",
     nav_label: "This page",
     nav_steps: "How it works",
     nav_safety: "Safety",

@@ -8,6 +8,7 @@ pub(super) static STRINGS: Strings = Strings {
     open_graph_locale: "ko_KR",
     skip_to_content: "본문으로 건너뛰기",
     start_talk: "대화 시작",
+    sign_in: "로그인",
     nav_label: "이 페이지",
     nav_steps: "이용 방법",
     nav_safety: "안전",

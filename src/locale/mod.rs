@@ -5,6 +5,7 @@
 //! [`Locale`], [`Locale::ALL`] and [`Locale::strings`]. Its addresses, links and alternates follow
 //! from that; its sections are content (`migrations/0002_landing_content.sql` and
 //! `0006_site_pages.sql`). No other code and no constraint of the database lists languages.
+mod account_pages;
 mod accounts;
 mod en;
 mod headers;
@@ -14,6 +15,7 @@ use axum::http::{HeaderMap, header};
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
+pub use account_pages::PageStrings;
 pub use accounts::AccountStrings;
 pub use headers::{cookie, cookies, header_list, with_weights};
 
@@ -40,6 +42,8 @@ pub struct Strings {
     pub open_graph_locale: &'static str,
     pub skip_to_content: &'static str,
     pub start_talk: &'static str,
+    /// The link to the account, on pages that are the same for everybody: a guest is led to sign-in.
+    pub sign_in: &'static str,
     /// Names the links of the header for screen readers.
     pub nav_label: &'static str,
     pub nav_steps: &'static str,

@@ -36,7 +36,7 @@ use crate::app::App;
 use crate::db::{self, Loader};
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
-use crate::ids::{Seq, VisitorId};
+use crate::ids::{RoomId, Seq, VisitorId};
 use crate::moderation::{self, ReportReason};
 use crate::realtime::{NodeEvent, Topic};
 use crate::rooms::{self, ChatRoom, Membership, RoomKind};
@@ -270,7 +270,7 @@ pub async fn report(app: &App, who: &Visitor, new: NewReport) -> Result<Uuid> {
         }
         let blocks = talk.is_some() || new.block;
         if blocks {
-            block_in(&mut tx, who.id, other).await?;
+            block_in(&mut tx, who.id, other, membership.room.id).await?;
         }
         tx.commit().await?;
         if let Some(ended) = &ended {
@@ -301,7 +301,7 @@ pub async fn block(app: &App, who: &Visitor, room: Uuid, sender: Uuid) -> Result
         if other == who {
             return Err(Error::bad_field("sender", "You cannot block yourself."));
         }
-        block_in(&mut tx, who, other).await?;
+        block_in(&mut tx, who, other, membership.room.id).await?;
         tx.commit().await?;
         end_talk_between(app, who, other).await
     })
@@ -353,12 +353,12 @@ pub async fn end_reason(app: &App, who: &Visitor, room: &ChatRoom) -> Result<Opt
 /// entered or returned. Does nothing in other rooms.
 ///
 /// # Errors
-/// `unavailable`.
+/// `session_ended`, `banned`, `unavailable`.
 pub async fn entered(app: &App, who: &Visitor, room: &ChatRoom) -> Result<()> {
     if room.kind != RoomKind::Talk || room.closed_at.is_some() {
         return Ok(());
     }
-    talks::enter(app, who.id, room.id).await
+    talks::enter_as(app, who, room.id).await
 }
 
 /// Records that a socket of a visitor opened on this node.
@@ -435,9 +435,9 @@ async fn end(app: &App, talk: TalkId, who: &Visitor, reason: EndReason) -> Resul
 
 /// Blocks two visitors inside a transaction. It locks their tickets first, so that a match of the
 /// two either was committed before, or sees the block.
-async fn block_in(tx: &mut sqlx::PgConnection, who: VisitorId, other: VisitorId) -> Result<()> {
+async fn block_in(tx: &mut sqlx::PgConnection, who: VisitorId, other: VisitorId, room: RoomId) -> Result<()> {
     store::lock_tickets_by_visitor(tx, &[who, other]).await?;
-    moderation::block(tx, who, other).await
+    moderation::block(tx, who, other, room).await
 }
 
 /// Ends the open talk between two visitors after a block. It can be a match that was committed just

@@ -4,3 +4,5 @@
 ///
 /// Beyond it: `bad_frame`.
 pub const MAX_REASON_CHARS: usize = 500;
+/// The people whom a visitor blocked that the account page lists, the newest first.
+pub const MAX_LISTED_BLOCKS: i64 = 200;

@@ -4,6 +4,7 @@ pub mod limits;
 mod model;
 mod reports;
 mod revocations;
+mod routes;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -25,11 +26,13 @@ use crate::ids::{FenceVersion, RoomId, VisitorId};
 use crate::text;
 
 use limits::MAX_REASON_CHARS;
-pub use model::{NewSanction, ReportReason, Restriction, SanctionKind, StoredSanction};
+pub use model::{Blocked, NewSanction, ReportReason, Restriction, SanctionKind, StoredSanction};
 pub use reports::{
-    NewReport, ReportReservation, WHOLE_TALK_SEQ, block, blocks_among, open_report, reserve_report, unblock,
+    NewReport, ReportReservation, WHOLE_TALK_SEQ, block, blocked_by, blocks_among, open_report, reserve_report, unblock,
+    unblock_listed,
 };
 pub use revocations::{ban_disconnect, find_ban_disconnect, read_new_revocations, run};
+pub use routes::router;
 
 /// How long one attempt waits for the exclusive fence lock. Writers that arrive meanwhile queue
 /// behind it, so it is short.

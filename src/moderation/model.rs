@@ -40,6 +40,18 @@ impl ReportReason {
     }
 }
 
+/// Somebody whom a visitor blocked, under the name they had in the room where it was done.
+#[derive(Clone, Debug)]
+pub struct Blocked {
+    /// The public id of the block.
+    pub id: Uuid,
+    pub color: Option<String>,
+    /// `None` if the person had chosen the name.
+    pub animal: Option<String>,
+    pub name: Option<String>,
+    pub at: OffsetDateTime,
+}
+
 /// A sanction about to be imposed.
 #[derive(Clone, Copy, Debug)]
 pub struct NewSanction<'a> {

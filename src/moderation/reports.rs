@@ -3,7 +3,10 @@ use serde_json::value::RawValue;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{ReportReason, store};
+use super::limits::MAX_LISTED_BLOCKS;
+use super::{Blocked, ReportReason, store};
+use crate::accounts::{self, Visitor};
+use crate::app::App;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::ids::{RoomId, Seq, VisitorId};
@@ -71,13 +74,35 @@ pub async fn open_report(tx: &mut PgConnection, report: NewReport<'_>) -> Result
     Ok(store::insert_report(tx, &report).await?)
 }
 
-/// Blocks two visitors from being matched, in both directions, until `blocker` takes it back.
-/// Repeating it is harmless.
+/// Blocks two visitors from being matched, in both directions, until `blocker` takes it back. The
+/// block keeps the name that `other` has in `room`. Repeating it is harmless.
 ///
 /// # Errors
 /// `unavailable`.
-pub async fn block(tx: &mut PgConnection, blocker: VisitorId, other: VisitorId) -> Result<()> {
-    Ok(store::insert_block(tx, blocker, other).await?)
+pub async fn block(tx: &mut PgConnection, blocker: VisitorId, other: VisitorId, room: RoomId) -> Result<()> {
+    Ok(store::insert_block(tx, blocker, other, room).await?)
+}
+
+/// Returns the people whom a visitor blocked, the newest first: at most [`MAX_LISTED_BLOCKS`].
+///
+/// # Errors
+/// `unavailable`.
+pub async fn blocked_by(app: &App, blocker: VisitorId) -> Result<Vec<Blocked>> {
+    Ok(store::blocks_by(&app.db, blocker, MAX_LISTED_BLOCKS).await?)
+}
+
+/// Takes back a block by its id, for a visitor who may have left the room where it was made.
+///
+/// # Errors
+/// `not_found` if the visitor made no such block, `session_ended`, `unavailable`.
+pub async fn unblock_listed(app: &App, who: &Visitor, block: Uuid) -> Result<()> {
+    let mut tx = app.db.begin().await?;
+    accounts::require_session(&mut tx, who).await?;
+    if !store::delete_own_block(&mut tx, who.id, block).await? {
+        return Err(Error::NotFound);
+    }
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Takes back the block by `blocker`. A block by the other visitor stays. Does nothing if there is

@@ -1,9 +1,9 @@
 //! Moderation: all its SQL.
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::NewReport;
-use super::model::{NewSanction, Restriction, SanctionKind, StoredSanction};
+use super::model::{Blocked, NewSanction, Restriction, SanctionKind, StoredSanction};
 use crate::faults::{self, Fault};
 use crate::ids::{RoomId, Seq, VisitorId};
 
@@ -66,17 +66,22 @@ pub(super) async fn insert_report(tx: &mut PgConnection, report: &NewReport<'_>)
     Ok(())
 }
 
-/// Stores a block by one visitor, the smaller id first. The other one can have a block of its own.
+/// Stores a block by one visitor, the smaller id first, with the name that the other one had in the
+/// room. The other one can have a block of its own.
 pub(super) async fn insert_block(
     tx: &mut PgConnection,
     blocker: VisitorId,
     other: VisitorId,
+    room: RoomId,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "INSERT INTO visitor_block (low, high, blocker_id) VALUES (least($1::bigint, $2), greatest($1::bigint, $2), $1)
+        "INSERT INTO visitor_block (low, high, blocker_id, color, animal, name)
+         SELECT least($1::bigint, $2), greatest($1::bigint, $2), $1, m.color, m.animal, m.name
+         FROM (VALUES ($2::bigint)) other (id) LEFT JOIN membership m ON m.room_id = $3 AND m.visitor_id = other.id
          ON CONFLICT ON CONSTRAINT visitor_block_pk DO NOTHING",
         blocker as VisitorId,
-        other as VisitorId
+        other as VisitorId,
+        room as RoomId
     )
     .execute(tx)
     .await?;
@@ -98,6 +103,35 @@ pub(super) async fn delete_block(
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Returns the newest blocks by a visitor.
+pub(super) async fn blocks_by(db: &PgPool, blocker: VisitorId, limit: i64) -> Result<Vec<Blocked>, sqlx::Error> {
+    sqlx::query_as!(
+        Blocked,
+        "SELECT public_id AS id, color, animal, name, created_at AS at FROM visitor_block WHERE blocker_id = $1
+         ORDER BY created_at DESC, public_id LIMIT $2",
+        blocker as VisitorId,
+        limit
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Deletes a block by its public id if the visitor made it. Returns `false` if there is none.
+pub(super) async fn delete_own_block(
+    tx: &mut PgConnection,
+    blocker: VisitorId,
+    block: Uuid,
+) -> Result<bool, sqlx::Error> {
+    let deleted = sqlx::query!(
+        "DELETE FROM visitor_block WHERE public_id = $2 AND blocker_id = $1",
+        blocker as VisitorId,
+        block
+    )
+    .execute(tx)
+    .await?;
+    Ok(deleted.rows_affected() == 1)
 }
 
 /// Returns the blocks between two visitors of a set, each as `(smaller id, larger id)`.

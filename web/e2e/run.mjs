@@ -19,6 +19,7 @@ import { chatWalks } from './chat.mjs';
 import { topicsWalks } from './topics.mjs';
 import { presenceWalks } from './presence.mjs';
 import { lookWalks } from './look.mjs';
+import { sessionWalks } from './session.mjs';
 
 const WALKS = {
   ...talkWalks,
@@ -33,6 +34,7 @@ const WALKS = {
   ...keyboardWalks,
   ...lobbyWalks,
   ...lookWalks,
+  ...sessionWalks,
   ...pageWalks,
   ...sitePagesWalks,
   ...axeWalks,

@@ -45,3 +45,10 @@ export const LOBBY = '/chat';
 /** The search. It has an address of its own, so that Back leads to the lobby while it goes on. */
 export const SEARCH = '/chat?search';
 export const talkPath = (session: string): string => `/chat/s/${encodeURIComponent(session)}`;
+/** The pages of accounts. The server renders them, so a link to them leaves this page. */
+export const ACCOUNT = '/account';
+/** Signing in ends the other sign-in, and a new password keeps it out. */
+export const NEW_PASSWORD = '/account/password';
+export const RESET = '/reset';
+/** The page to sign in, which then leads to `next`, a path of this site. */
+export const signInPath = (next: string): string => `/signin?next=${encodeURIComponent(next)}`;

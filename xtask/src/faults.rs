@@ -105,6 +105,8 @@ const fn caught_by(fault: Fault) -> &'static [&'static str] {
         Fault::OriginNotChecked => &["gateway::tests::refusals::an_upgrade_is_checked_in_order"],
         Fault::CookieNotChecked => &["gateway::tests::refusals::an_upgrade_is_checked_in_order"],
         Fault::LateSaveRevives => &["accounts::tests::a_late_save_never_revives_a_session"],
+        Fault::FormTokenIgnored => &["accounts::pages::tests::guards::a_form_needs_the_token_of_its_session"],
+        Fault::MemberSeesBackOffice => &["accounts::pages::tests::staff::only_staff_see_that_there_is_a_back_office"],
         Fault::EpochNotComparedInEntries => &["rooms::tests::revocation::a_post_with_a_stale_membership_is_refused"],
         Fault::EpochNotComparedInSeeks => {
             &["accounts::live_sessions::tests::revoking::a_visitor_of_an_ended_session_writes_nothing"]

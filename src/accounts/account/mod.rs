@@ -140,6 +140,17 @@ pub async fn begin_totp(app: &App, who: &Visitor) -> Result<Enrolment> {
     Ok(Enrolment::new(&secret, &account.handle))
 }
 
+/// Returns the second factor that [`begin_totp`] has drawn. `None` if there is none, or it is in use
+/// already.
+///
+/// # Errors
+/// `sign_in_needed`, `unavailable`.
+pub async fn pending_totp(app: &App, who: &Visitor) -> Result<Option<Enrolment>> {
+    let account = require_account(who)?;
+    let secret = store::pending_totp(&app.db, account.id).await?;
+    Ok(secret.map(|secret| Enrolment::new(&secret, &account.handle)))
+}
+
 /// Puts one-time codes into use, after the first code of their secret. Returns the recovery codes,
 /// which are shown once.
 ///

@@ -98,7 +98,7 @@ impl SessionTimes {
     }
 
     /// Returns the time of the last use that is written.
-    pub(super) fn last_used_at(self) -> OffsetDateTime {
+    pub(in crate::accounts) fn last_used_at(self) -> OffsetDateTime {
         self.idle_until - SIGNED_IN_IDLE_TIMEOUT
     }
 }

@@ -2,7 +2,6 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
-use sqlx::PgConnection;
 use tower_sessions::Session;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -10,7 +9,8 @@ use uuid::Uuid;
 
 use super::model::{EndReason, SessionView};
 use super::store::{self, Listed};
-use crate::accounts::{Account, SessionKey, Visitor, require_session, signed_in};
+use super::{account_of, list_own_sessions};
+use crate::accounts::{SessionKey, Visitor, signed_in};
 use crate::app::App;
 use crate::clock::format_timestamp;
 use crate::error::{Error, Problem, Result};
@@ -69,9 +69,8 @@ impl ListedSession {
 /// Your sessions: the live one, and those that ended in the last day with the reason.
 #[utoipa::path(get, path = "/sessions", responses((status = 200, body = SessionPage), (status = 401, body = Problem)))]
 async fn list(State(app): State<App>, session: Session, who: Visitor) -> Result<Json<SessionPage>> {
-    let account = account_of(&who)?;
     let current = signed_in(&session).await?.map(|signed_in| signed_in.public_id);
-    let listed = store::list(&app.db, account.id).await?.into_iter();
+    let listed = list_own_sessions(&app, &who).await?.into_iter();
     Ok(Json(SessionPage { items: listed.map(|one| ListedSession::new(one, current)).collect(), next: None }))
 }
 
@@ -114,20 +113,7 @@ async fn stay(State(app): State<App>, session: Session, who: Visitor) -> Result<
     Ok(Json(times.into()))
 }
 
-/// Ends the sessions of the visitor's account, unless another request has done it before.
 async fn end(app: &App, who: &Visitor, reason: EndReason) -> Result<StatusCode> {
-    let account = account_of(who)?;
-    // It owns what it uses, so that it can be sent to another thread.
-    let own = who.clone();
-    let change = async move |tx: &mut PgConnection| require_session(tx, &own).await;
-    super::revoke_sessions(app, account.id, reason, change).await?;
+    super::end_own_sessions(app, who, reason).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// Returns the account of a visitor.
-///
-/// # Errors
-/// `sign_in_needed` for a guest.
-fn account_of(who: &Visitor) -> Result<&Account> {
-    who.account.as_ref().ok_or(Error::SignInNeeded)
 }

@@ -140,7 +140,7 @@ pub(super) async fn renew(
 }
 
 /// A session in its owner's list.
-pub(super) struct Listed {
+pub(in crate::accounts) struct Listed {
     pub id: Uuid,
     pub device: Option<String>,
     pub signed_in_at: OffsetDateTime,

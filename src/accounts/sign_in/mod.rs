@@ -81,6 +81,8 @@ pub struct Due {
     pub position: usize,
     /// The number of all steps.
     pub of: usize,
+    /// All steps of this account, in order.
+    pub steps: Vec<Step>,
     pub handle: String,
     /// The second factor to add, for [`Step::EnrollTotp`].
     pub enrolment: Option<Enrolment>,
@@ -100,6 +102,7 @@ impl Due {
             step,
             position: position.map_or(required.len(), |at| at + 1),
             of: required.len(),
+            steps: required,
             handle: begun.account.handle.clone(),
             enrolment: secret.map(|secret| Enrolment::new(secret, &begun.account.handle)),
             verify_url: None,
@@ -232,6 +235,20 @@ pub async fn finish_sign_in(
 /// `unavailable`.
 pub async fn pending_sign_in(app: &App, session: &Session) -> Result<Option<Due>> {
     Ok(load(app, session).await?.map(|begun| Due::new(app, &begun)))
+}
+
+/// Returns the device of the session that [`finish_sign_in`] would end, and when it was used last.
+/// `None` if there is none, or a step is missing.
+///
+/// # Errors
+/// `unavailable`.
+pub async fn session_elsewhere(app: &App, session: &Session) -> Result<Option<(Option<String>, OffsetDateTime)>> {
+    match load(app, session).await? {
+        Some(begun) if Due::new(app, &begun).step.is_none() => {
+            Ok(store::live_elsewhere(&app.db, begun.account.id).await?)
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Gives the session's sign-in up. Does nothing if there is none.

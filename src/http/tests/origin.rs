@@ -4,7 +4,7 @@ use axum::extract::Request;
 
 use super::public_site;
 use crate::config::Site;
-use crate::http::origin::{Refusal, check};
+use crate::http::origin::{BodyKind, Refusal, check};
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -13,7 +13,7 @@ fn checked(site: &Site, method: &str, headers: &[(&str, &str)], body: &'static s
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    check(&request.body(Body::from(body)).unwrap(), site)
+    check(&request.body(Body::from(body)).unwrap(), site, BodyKind::Json)
 }
 
 #[test]
@@ -99,17 +99,45 @@ fn a_body_is_plain_json() {
     for (kind, expected) in [
         ("application/json", Ok(())),
         ("Application/JSON; charset=utf-8", Ok(())),
-        ("text/plain", Err(Refusal::NotJson)),
-        ("application/x-www-form-urlencoded", Err(Refusal::NotJson)),
-        ("multipart/form-data; boundary=application/json", Err(Refusal::NotJson)),
-        ("application/jsonx", Err(Refusal::NotJson)),
-        ("", Err(Refusal::NotJson)),
+        ("text/plain", Err(Refusal::OtherMediaType(BodyKind::Json))),
+        ("application/x-www-form-urlencoded", Err(Refusal::OtherMediaType(BodyKind::Json))),
+        ("multipart/form-data; boundary=application/json", Err(Refusal::OtherMediaType(BodyKind::Json))),
+        ("application/jsonx", Err(Refusal::OtherMediaType(BodyKind::Json))),
+        ("", Err(Refusal::OtherMediaType(BodyKind::Json))),
     ] {
         assert_eq!(checked(&site, "POST", &[own, ("content-type", kind)], "{}"), expected, "{kind}");
     }
-    assert_eq!(checked(&site, "POST", &[own], "{}"), Err(Refusal::NotJson));
+    assert_eq!(checked(&site, "POST", &[own], "{}"), Err(Refusal::OtherMediaType(BodyKind::Json)));
     assert_eq!(checked(&site, "POST", &[own], ""), Ok(()), "no body needs no type");
     for coding in ["gzip", "br", "identity, gzip"] {
         assert_eq!(checked(&site, "POST", &[own, JSON, ("content-encoding", coding)], "{}"), Err(Refusal::Compressed));
     }
+}
+
+#[test]
+fn a_page_accepts_forms_of_its_own_site_and_no_other_body() {
+    let site = public_site();
+    let own = ("origin", "https://chat.example.org");
+    let checked = |method: &str, headers: &[(&str, &str)], body: &'static str| {
+        let mut request = Request::builder().method(method).uri("/signin");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        check(&request.body(Body::from(body)).unwrap(), &site, BodyKind::Form)
+    };
+    for form in ["application/x-www-form-urlencoded", "Application/X-WWW-Form-Urlencoded; charset=UTF-8"] {
+        assert_eq!(checked("POST", &[own, ("content-type", form)], "a=1"), Ok(()), "{form}");
+        assert_eq!(checked("POST", &[("content-type", form)], "a=1"), Err(Refusal::Foreign), "no origin");
+        for site in ["cross-site", "same-site"] {
+            let headers = [own, ("sec-fetch-site", site), ("content-type", form)];
+            assert_eq!(checked("POST", &headers, "a=1"), Err(Refusal::Foreign), "{site}");
+        }
+        let evil = [("origin", "https://evil.example"), ("content-type", form)];
+        assert_eq!(checked("POST", &evil, "a=1"), Err(Refusal::Foreign));
+    }
+    for other in ["text/plain", "multipart/form-data; boundary=x", "application/json", ""] {
+        let refused = Err(Refusal::OtherMediaType(BodyKind::Form));
+        assert_eq!(checked("POST", &[own, ("content-type", other)], "a=1"), refused, "{other}");
+    }
+    assert_eq!(checked("GET", &[("origin", "https://evil.example")], ""), Ok(()));
 }

@@ -358,7 +358,11 @@ describe('the age gate', () => {
     void chat.startSeeking();
     await server().refuse('seek', 'age_gate');
     api.acceptRules.mockRejectedValueOnce(new WireError('conflict'));
-    api.me.mockResolvedValueOnce({ visitor: {}, rules: { current: '2', accepted: null }, limits: {} });
+    api.me.mockResolvedValueOnce({
+      visitor: { id: 'v', account: null },
+      rules: { current: '2', accepted: null },
+      limits: {},
+    });
     await expect(chat.acceptRules()).rejects.toMatchObject({ code: 'conflict' });
     expect(chat.rulesPrompt).not.toBeNull();
     void chat.acceptRules();

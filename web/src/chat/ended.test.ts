@@ -17,7 +17,12 @@ const pairing: Pairing = {
   languages: ['en'],
   relaxed: false,
 };
-const me = { visitor: {}, rules: { current: '1', accepted: '1' }, limits: { text: 2000, interests: 5 } };
+const me = {
+  visitor: { id: 'v', account: null },
+  session: null,
+  rules: { current: '1', accepted: '1' },
+  limits: { text: 2000, interests: 5 },
+};
 const page = async () => ({ items: [], next: null });
 const api = { me: async () => me, isKnown: async () => true, stats: page, messages: page, log: page };
 

@@ -1,0 +1,162 @@
+//! Who sees the back-office: its start page, and the page that makes the first administrator.
+use askama::Template;
+use axum::Router;
+use axum::extract::{FromRequestParts, Query, State};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::routing::any;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use super::form::Form;
+use super::note::Note;
+use super::page::FormView;
+use super::problems::Wording;
+use super::reader::{Owner, Reader};
+use super::sign_up::missing;
+use crate::accounts::first_admin::{first_admin, is_first_admin_link};
+use crate::accounts::{Account, Role, Visitor, handle, secret};
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::faults::{self, Fault};
+use crate::locale::PageStrings;
+
+/// A member of staff with a full session, on a route of the back-office.
+///
+/// Rejects with `sign_in_needed` if nobody is signed in: a page leads to sign-in and back, and the
+/// API answers 401. Rejects with `not_found` for members, as for an address that does not exist.
+pub struct Staff {
+    pub visitor: Visitor,
+    pub account: Account,
+}
+
+impl Staff {
+    fn of(visitor: Visitor) -> Result<Self> {
+        let account = visitor.account.clone().ok_or(Error::SignInNeeded)?;
+        if account.role.is_staff() || faults::on(Fault::MemberSeesBackOffice) { Ok(Self { visitor, account }) } else { Err(Error::NotFound) }
+    }
+
+    /// Returns the member of staff if the role may do what `role` may. An admin may do all.
+    ///
+    /// # Errors
+    /// `not_found`, as for an address that does not exist.
+    pub fn require(self, role: Role) -> Result<Self> {
+        if self.account.role == role || self.account.role == Role::Admin { Ok(self) } else { Err(Error::NotFound) }
+    }
+}
+
+impl FromRequestParts<App> for Staff {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        match Visitor::from_request_parts(parts, app).await {
+            Ok(visitor) => Self::of(visitor),
+            Err(Error::SessionEnded) => Err(Error::SignInNeeded),
+            Err(why) => Err(why),
+        }
+    }
+}
+
+/// Returns the answer to every path below `/api/v1/admin` that has no route: 401 `sign_in_needed` to
+/// those who are not signed in, and `not_found` to everybody else.
+pub fn admin_api() -> Router<App> {
+    Router::new().route("/api/v1/admin/{*path}", any(|_staff: Staff| async { Error::NotFound.into_response() }))
+}
+
+#[derive(Template)]
+#[template(path = "account/admin.html")]
+struct StartPage {
+    t: &'static PageStrings,
+    hello: String,
+}
+
+/// Returns the name of a role.
+pub(super) fn role_name(t: &'static PageStrings, role: Role) -> &'static str {
+    match role {
+        Role::Member => t.role_member,
+        Role::Moderator => t.role_moderator,
+        Role::Editor => t.role_editor,
+        Role::Admin => t.role_admin,
+    }
+}
+
+/// Shows the start page of the back-office.
+pub(super) async fn start(Owner { reader, account }: Owner) -> Result<Response> {
+    let staff = Staff::of(reader.visitor.clone())?;
+    let t = reader.t();
+    let hello = (t.admin_hello)(&staff.account.handle, role_name(t, account.role));
+    reader.frame().respond(axum::http::StatusCode::OK, t.admin_heading, &StartPage { t, hello })
+}
+
+#[derive(Template)]
+#[template(path = "account/setup.html")]
+struct SetupPage {
+    t: &'static PageStrings,
+    form: FormView,
+    password_label: &'static str,
+    link: String,
+    handle: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct SetupLink {
+    #[serde(default)]
+    token: String,
+}
+
+/// Shows the form of the link in the log. A link that does not work leads nowhere.
+pub(super) async fn setup(
+    State(app): State<App>,
+    reader: Reader,
+    Query(SetupLink { token }): Query<SetupLink>,
+) -> Result<Response> {
+    if !is_first_admin_link(&app, &SecretString::from(token.as_str())).await? {
+        return Err(Error::NotFound);
+    }
+    let form = reader.form().await?;
+    respond_setup(&reader, form, token, String::new())
+}
+
+fn respond_setup(reader: &Reader, form: FormView, link: String, handle: String) -> Result<Response> {
+    let t = reader.t();
+    let page = SetupPage { t, form, password_label: t.password, link, handle };
+    reader.frame().respond(page.form.status(), t.setup_heading, &page)
+}
+
+#[derive(Deserialize)]
+pub(super) struct FirstAdmin {
+    #[serde(default)]
+    link: String,
+    #[serde(default)]
+    handle: String,
+    #[serde(deserialize_with = "secret::required")]
+    password: SecretString,
+}
+
+pub(super) async fn create_first_admin(
+    State(app): State<App>,
+    reader: Reader,
+    Form(FirstAdmin { link, handle, password }): Form<FirstAdmin>,
+) -> Result<Response> {
+    let t = reader.t();
+    let handle = handle::typed(&handle);
+    if let Some(problems) = missing(t, &handle, &password) {
+        return respond_setup(&reader, reader.refused(problems), link, handle);
+    }
+    let prefix_hash = app.accounts.prefix_hash(reader.caller.prefix);
+    let token = SecretString::from(link.as_str());
+    match first_admin(&app, &token, &handle, &password, reader.locale(), &prefix_hash).await {
+        Ok(()) => {
+            Note::SetupDone.leave(&reader.session).await?;
+            Ok(Redirect::to("/signin?next=/admin").into_response())
+        }
+        Err(Error::Conflict(_)) => {
+            let problems = super::problems::Problems::one(t.refused_form, "handle", t.handle_taken);
+            respond_setup(&reader, reader.refused(problems), link, handle)
+        }
+        Err(why) => {
+            let wording = Wording { title: t.refused_form, proof: ("password", t.wrong_link) };
+            respond_setup(&reader, reader.refused(wording.problems(t, why)?), link, handle)
+        }
+    }
+}
