@@ -104,7 +104,9 @@ mod tests {
             assert_eq!(places, ["line 2", "line 4", "line 7"], "{text:?}");
             assert_eq!(plan.rows[0].place, "line 5");
         }
-        for (text, part) in [("", "handle is missing"), ("name,email\n", "no column 'name'"), ("email\n", "handle is missing")] {
+        for (text, part) in
+            [("", "handle is missing"), ("name,email\n", "no column 'name'"), ("email\n", "handle is missing")]
+        {
             assert!(read(text).unwrap_err().contains(part), "{text}");
         }
     }
