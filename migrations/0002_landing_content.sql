@@ -168,7 +168,7 @@ FROM jsonb_array_elements($en$[
     {"question": "What if someone makes me uncomfortable?", "answer": "Tap Next twice and you’ve moved on. A report or a block ends the chat on the spot, and you won’t be paired with them again."}]}},
 {"kind": "operator", "content": {
   "title": "Who runs\nthis site",
-  "text": "Maju is open-source software that anybody can run on a server of their own, so each site has its own operator. Whoever runs this site is responsible for what is stored here.",
+  "text": "Maju is open-source software that anybody can run on a server of their own, so each site has its own operator. The operator of this site is responsible for what is stored here.",
   "label": "Operator",
   "unnamed": "The operator of {host}",
   "host_label": "Site",
