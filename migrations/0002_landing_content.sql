@@ -22,7 +22,7 @@ FROM jsonb_array_elements($ko$[
   "counter": "명"}},
 {"kind": "steps", "content": {
   "title": "좋아하는 것 하나면\n충분해요",
-  "lead": "가입도, 프로필도 없어요. 고르고, 만나고, 이야기하면 돼요.",
+  "lead": "가입도, 프로필도 필요 없어요. 고르고, 만나고, 이야기하면 돼요.",
   "steps": [
     {"art": "choose", "title": "관심사와 언어를 골라요", "text": "재즈, 등산, 늦은 밤 라면. 다섯 개까지 고를 수 있고 비워 두어도 괜찮아요."},
     {"art": "meet", "title": "한 사람과 이어져요", "text": "같은 언어를 쓰고 같은 것을 좋아하는 사람부터 찾아요. 없으면 더 넓게 찾는다고 알려 드려요."},
@@ -53,7 +53,7 @@ FROM jsonb_array_elements($ko$[
   "cannot": {"title": "마주가 할 수 없는 일", "items": [
     {"icon": "camera", "title": "화면을 찍는 것은 막지 못해요", "text": "보여 주고 싶지 않은 것은 보내지 마세요."},
     {"icon": "question", "title": "상대의 말이 사실인지 알 수 없어요", "text": "나이, 사는 곳, 하는 일을 확인하지 않아요."},
-    {"icon": "return", "title": "새로 온 척하는 사람을 다 알아보지 못해요", "text": "가입이 없어서, 브라우저 기록을 지우고 오면 처음 온 사람으로 보여요."},
+    {"icon": "return", "title": "새로 온 척하는 사람을 다 알아보지 못해요", "text": "가입하지 않아도 쓸 수 있어서, 브라우저 기록을 지우고 오면 처음 온 사람으로 보여요."},
     {"icon": "lock", "title": "알려 준 연락처는 되돌릴 수 없어요", "text": "이름, 전화번호, 사는 곳은 말하지 않는 편이 좋아요."}]},
   "help": {"title": "급하면 여기로 먼저 연락하세요", "lines": [
     {"name": "경찰", "number": "112"},
@@ -110,7 +110,7 @@ FROM jsonb_array_elements($en$[
   "counter": "people"}},
 {"kind": "steps", "content": {
   "title": "One thing you like\nis enough",
-  "lead": "No sign-up and no profile. Choose, meet, chat.",
+  "lead": "No sign-up and no profile needed. Choose, meet, chat.",
   "steps": [
     {"art": "choose", "title": "Choose what you like", "text": "Jazz, hiking, late-night ramen: up to five, or none at all. And the languages you can chat in."},
     {"art": "meet", "title": "Meet one person", "text": "We look for someone with your language who likes it too. If nobody’s there, we look wider and say so."},
@@ -141,7 +141,7 @@ FROM jsonb_array_elements($en$[
   "cannot": {"title": "What we can’t do", "items": [
     {"icon": "camera", "title": "Stop a screenshot", "text": "If it shouldn’t be seen again, don’t send it."},
     {"icon": "question", "title": "Know if they’re telling the truth", "text": "We don’t verify age, place or work."},
-    {"icon": "return", "title": "Recognise everyone who starts over", "text": "Without sign-up, somebody who clears their browser is new to us."},
+    {"icon": "return", "title": "Recognise everyone who starts over", "text": "Nobody has to sign up, so somebody who clears their browser is new to us."},
     {"icon": "lock", "title": "Take back a phone number", "text": "Keep your name, number and address to yourself."}]},
   "help": {"title": "If it’s urgent, call first (in Korea)", "lines": [
     {"name": "Police", "number": "112"},
@@ -168,7 +168,7 @@ FROM jsonb_array_elements($en$[
     {"question": "What if someone makes me uncomfortable?", "answer": "Tap Next twice and you’ve moved on. A report or a block ends the chat on the spot, and you won’t be paired with them again."}]}},
 {"kind": "operator", "content": {
   "title": "Who runs\nthis site",
-  "text": "Maju is open-source software that anybody can run on a server of their own, so each site has its own operator. Whoever runs this site is responsible for what is stored here.",
+  "text": "Maju is open-source software that anybody can run on a server of their own, so each site has its own operator. The operator of this site is responsible for what is stored here.",
   "label": "Operator",
   "unnamed": "The operator of {host}",
   "host_label": "Site",
@@ -176,7 +176,7 @@ FROM jsonb_array_elements($en$[
 {"kind": "action", "content": {
   "title": "The seat across\nis empty.",
   "button": "Meet someone",
-  "side": "No sign-up. For anyone 18 and over."}}
+  "side": "No sign-up needed. For anyone 18 and over."}}
 ]$en$::jsonb) WITH ORDINALITY AS listed (section, number);
 
 INSERT INTO site_stat (key, position, unit, label) VALUES

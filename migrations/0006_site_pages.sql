@@ -24,7 +24,7 @@ FROM jsonb_array_elements($rules_ko$[
 {"kind": "markdown", "content": {"title": "언제든 나가도 돼요",
   "text": "이유를 말하지 않고 나가거나 신고할 수 있어요. 끝난 뒤에도 24시간 동안 신고할 수 있어요."}},
 {"kind": "markdown", "content": {"title": "어기면",
-  "text": "신고하면 그때의 메시지가 따로 보관돼요. 운영자는 그 사본을 보고 메시지를 보내지 못하게 하거나 대화하지 못하게 할 수 있어요. 가입이 없어서, 브라우저 기록을 지우고 온 사람을 모두 알아보지는 못해요."}}
+  "text": "신고하면 그때의 메시지가 따로 보관돼요. 운영자는 그 사본을 보고 메시지를 보내지 못하게 하거나 대화하지 못하게 할 수 있어요. 가입하지 않아도 쓸 수 있어서, 브라우저 기록을 지우고 온 사람을 모두 알아보지는 못해요."}}
 ]$rules_ko$::jsonb) WITH ORDINALITY AS listed (section, number);
 
 INSERT INTO page_section (page, locale, kind, position, content)
@@ -45,7 +45,7 @@ FROM jsonb_array_elements($rules_en$[
 {"kind": "markdown", "content": {"title": "Leave whenever you like",
   "text": "You can leave or report without giving a reason. You can still report for 24 hours after the end."}},
 {"kind": "markdown", "content": {"title": "If someone breaks them",
-  "text": "A report stores a copy of the messages from that moment. The operator of this site can look at that copy, and can keep a person from writing or from chatting. There’s no sign-up, so somebody who clears their browser isn’t always recognised."}}
+  "text": "A report stores a copy of the messages from that moment. The operator of this site can look at that copy, and can keep a person from writing or from chatting. Nobody has to sign up, so somebody who clears their browser isn’t always recognised."}}
 ]$rules_en$::jsonb) WITH ORDINALITY AS listed (section, number);
 
 INSERT INTO page_section (page, locale, kind, position, content)
@@ -56,13 +56,13 @@ FROM jsonb_array_elements($privacy_ko$[
   "lead": "무엇을 저장하고, 얼마나 두고, 누가 볼 수 있는지 있는 그대로 적었어요.",
   "note": "2026-11판"}},
 {"kind": "markdown", "content": {"title": "묻지 않는 것",
-  "text": "이름, 메일 주소, 전화번호, 사진, 위치를 묻지 않아요. 가입도 없어요.\n\n화면은 이 서버에서만 받아 와요. 광고도, 방문 분석도, 다른 회사의 스크립트도 없어요."}},
+  "text": "이름, 전화번호, 사진, 위치를 묻지 않아요. 계정이 없어도 쓸 수 있어요. 계정을 만들면 아이디와 비밀번호를 정하고, 메일 주소는 원할 때만 적어요.\n\n화면은 이 서버에서만 받아 와요. 광고도, 방문 분석도, 다른 회사의 스크립트도 없어요."}},
 {"kind": "markdown", "content": {"title": "쿠키와 이 기기",
   "text": "쿠키는 세 가지예요.\n\n- 대화 화면을 열면 이 브라우저를 알아보는 쿠키가 생겨요. 30일 동안 쓰지 않으면 끝나요.\n- 언어를 고르거나 그 언어의 첫 화면에서 대화를 시작하면 그 언어를 기억해요.\n- 밝기를 고르면 그 밝기를 기억해요.\n\n고른 관심사, 아직 보내지 못한 메시지, 지난 대화 목록은 서버가 아니라 이 기기의 브라우저에 저장돼요. 브라우저 기록을 지우면 함께 지워져요."}},
 {"kind": "markdown", "content": {"title": "서버에 저장하는 것",
-  "text": "- 지어 준 이름(색과 동물), 화면 언어, 규칙을 확인한 때, 마지막으로 쓴 때\n- 찾는 동안 고른 관심사와 언어. 대화가 이어지면 그 대화와 함께 지워져요.\n- 대화의 메시지와 어디까지 읽었는지. 메시지마다 보낸 사람, 시각, 주소 앞부분을 알아볼 수 없게 바꾼 값(해시)이 붙어요.\n- 차단한 기록, 신고한 내용, 운영자가 내린 조치\n\n인터넷 주소(IP)는 저장하지 않아요. 한곳에서 너무 많은 요청이 오는 것을 막으려고 잠시 메모리에서만 봐요. 서버 기록(로그)에는 메시지도 주소도 남지 않아요. 앞에 다른 서버를 두었다면 그 서버의 기록은 운영자가 정해요."}},
+  "text": "- 지어 준 이름(색과 동물), 화면 언어, 규칙을 확인한 때, 마지막으로 쓴 때\n- 찾는 동안 고른 관심사와 언어. 대화가 이어지면 그 대화와 함께 지워져요.\n- 대화의 메시지와 어디까지 읽었는지. 메시지마다 보낸 사람, 시각, 주소 앞부분을 알아볼 수 없게 바꾼 값(해시)이 붙어요.\n- 차단한 기록, 신고한 내용, 운영자가 내린 조치\n- 계정을 만들었다면 아이디, 비밀번호를 알아볼 수 없게 바꾼 값(해시), 적어 둔 메일 주소, 2단계 인증에 쓰는 비밀값, 로그인한 브라우저 종류와 시각\n\n인터넷 주소(IP)는 저장하지 않아요. 한곳에서 너무 많은 요청이 오는 것을 막으려고 잠시 메모리에서만 봐요. 서버 기록(로그)에는 메시지도 주소도 남지 않아요. 앞에 다른 서버를 두었다면 그 서버의 기록은 운영자가 정해요."}},
 {"kind": "markdown", "content": {"title": "얼마나 보관되나요",
-  "text": "- 대화: 끝난 뒤 24시간. 그동안 두 사람이 다시 읽을 수 있고, 그다음 누가 누구와 대화했는지도 함께 지워져요.\n- 신고한 대화의 사본: 고른 메시지와 가장 최근 메시지 50개까지 따로 보관돼요. 저절로 지워지는 날짜는 아직 없고, 운영자가 지울 때까지 남아요.\n- 방문자 정보: 아무것도 하지 않았으면 하루, 대화를 했으면 쿠키가 끝나고 남은 대화가 없을 때까지\n- 차단: 두 사람의 방문자 정보가 남아 있는 동안\n- 운영자가 내린 조치와 그 사람의 방문자 정보: 저절로 지워지는 날짜가 아직 없어요.\n\n프로그램으로 만든 채팅방의 메시지는 방이 있는 동안 남아요. 채팅방 화면은 아직 없어요."}},
+  "text": "- 대화: 끝난 뒤 24시간. 그동안 두 사람이 다시 읽을 수 있고, 그다음 누가 누구와 대화했는지도 함께 지워져요.\n- 신고한 대화의 사본: 고른 메시지와 가장 최근 메시지 50개까지 따로 보관돼요. 저절로 지워지는 날짜는 아직 없고, 운영자가 지울 때까지 남아요.\n- 방문자 정보: 아무것도 하지 않았으면 하루, 대화를 했으면 쿠키가 끝나고 남은 대화가 없을 때까지\n- 차단: 두 사람의 방문자 정보가 남아 있는 동안\n- 계정: 삭제를 누르고 14일이 지날 때까지\n- 운영자가 내린 조치와 그 사람의 방문자 정보: 저절로 지워지는 날짜가 아직 없어요.\n\n프로그램으로 만든 채팅방의 메시지는 방이 있는 동안 남아요. 채팅방 화면은 아직 없어요."}},
 {"kind": "markdown", "content": {"title": "누가 볼 수 있나요",
   "text": "상대는 지어 준 이름, 둘 다 고른 관심사와 언어, 보낸 메시지를 봐요. 누가 신고하거나 차단했는지는 상대에게 알리지 않아요.\n\n신고한 메시지의 사본은 운영자가 봐요. 그 밖의 대화는 보지 않도록 만들었지만, 서버를 운영하는 사람은 기술적으로 저장된 내용을 볼 수 있어요. 메시지는 서버까지 오가는 길에서만 암호화되고, 두 사람만 읽을 수 있는 종단 간 암호화는 아니에요.\n\n이 프로그램은 다른 회사에 아무것도 보내지 않아요. 서버를 어디에 두는지는 운영자가 정해요."}},
 {"kind": "markdown", "content": {"title": "지우고 싶다면",
@@ -82,13 +82,13 @@ FROM jsonb_array_elements($privacy_en$[
   "lead": "What is stored, for how long, and who can see it. As it really is.",
   "note": "Edition 2026-11"}},
 {"kind": "markdown", "content": {"title": "What we don’t ask",
-  "text": "We don’t ask for a name, mail address, phone number, picture or location. There’s no sign-up.\n\nThe pages come from this server only. There are no ads, no analytics and no scripts of other companies."}},
+  "text": "We don’t ask for a name, phone number, picture or location. You don’t need an account. If you make one, you choose a handle and a password, and you can add a mail address if you like.\n\nThe pages come from this server only. There are no ads, no analytics and no scripts of other companies."}},
 {"kind": "markdown", "content": {"title": "Cookies and this device",
   "text": "There are three cookies.\n\n- Opening the chat makes a cookie that recognises this browser. It ends after 30 days without use.\n- Choosing a language, or starting a chat from the page in that language, stores the language.\n- Choosing a theme stores that theme.\n\nThe interests you choose, messages that aren’t sent yet and the list of recent chats are stored by your browser on this device, not on the server. Clearing your browser deletes them."}},
 {"kind": "markdown", "content": {"title": "What the server stores",
-  "text": "- The name we made up for you (a colour and an animal), the language of your screen, when you confirmed the rules and when you were last here\n- The interests and languages you look with. Once you’re matched, they’re deleted together with that chat.\n- The messages of a chat and how far you’ve read. With each message go its sender, its time, and a scrambled form (a keyed hash) of the first part of the sender’s address.\n- Your blocks, your reports, and what the operator decided about them\n\nIP addresses are not stored. To stop floods, the server looks at them for a moment, in memory only. Its log holds neither messages nor addresses. If another server stands in front of this one, its log is up to the operator."}},
+  "text": "- The name we made up for you (a colour and an animal), the language of your screen, when you confirmed the rules and when you were last here\n- The interests and languages you look with. Once you’re matched, they’re deleted together with that chat.\n- The messages of a chat and how far you’ve read. With each message go its sender, its time, and a scrambled form (a keyed hash) of the first part of the sender’s address.\n- Your blocks, your reports, and what the operator decided about them\n- If you have an account: its handle, a hash of its password, the mail address if you added one, the secret of your second step, and the kind of browser and the times of your sign-ins\n\nIP addresses are not stored. To stop floods, the server looks at them for a moment, in memory only. Its log holds neither messages nor addresses. If another server stands in front of this one, its log is up to the operator."}},
 {"kind": "markdown", "content": {"title": "How long it’s kept",
-  "text": "- A chat: 24 hours after its end. Until then both of you can read it; after that, even the record of who chatted with whom is deleted.\n- The copy made by a report: the messages you picked and up to 50 of the newest are stored separately. They have no automatic end yet, and stay until the operator deletes them.\n- Visitor data: a day if you did nothing here; otherwise until your cookie has ended and no chat of yours is left\n- A block: as long as the visitor data of both people exists\n- A decision of the operator, and the visitor data of that person: no automatic end yet\n\nMessages in chat rooms that programs create stay as long as the room exists. There’s no page for rooms yet."}},
+  "text": "- A chat: 24 hours after its end. Until then both of you can read it; after that, even the record of who chatted with whom is deleted.\n- The copy made by a report: the messages you picked and up to 50 of the newest are stored separately. They have no automatic end yet, and stay until the operator deletes them.\n- Visitor data: a day if you did nothing here; otherwise until your cookie has ended and no chat of yours is left\n- A block: as long as the visitor data of both people exists\n- An account: until 14 days after you ask to delete it\n- A decision of the operator, and the visitor data of that person: no automatic end yet\n\nMessages in chat rooms that programs create stay as long as the room exists. There’s no page for rooms yet."}},
 {"kind": "markdown", "content": {"title": "Who can see it",
   "text": "The other person sees your made-up name, the interests and languages you share, and what you send. They are never told who reported or blocked them.\n\nThe operator sees the copy in a report. The software isn’t made for reading other chats, but the operator of the server is technically able to read what is stored. Messages are encrypted on their way to the server, not end to end.\n\nThe software sends nothing to other companies. Where the server stands is the operator’s choice."}},
 {"kind": "markdown", "content": {"title": "If you want it deleted",

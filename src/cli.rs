@@ -423,7 +423,9 @@ mod tests {
         assert_eq!((args.settings.data_dir, args.settings.listen), (text("/flag"), text("127.0.0.1:9")));
         assert_eq!(args.settings.pg_bin, None);
         assert_eq!(args.settings.origins["data-dir"], "--data-dir");
-        for wrong in [&["maju", "admin", "add", "min"][..], &["maju", "admin", "add", "min", "--role=king"], &["maju", "admin"]] {
+        for wrong in
+            [&["maju", "admin", "add", "min"][..], &["maju", "admin", "add", "min", "--role=king"], &["maju", "admin"]]
+        {
             let words = wrong.iter().map(Into::into).collect();
             assert!(layered(words, &BTreeMap::new()).is_err(), "{wrong:?}");
         }

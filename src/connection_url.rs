@@ -2,10 +2,10 @@
 //! secrets.
 use std::str::FromStr as _;
 
+use lettre::Tokio1Executor;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Tls, TlsParameters};
 use lettre::transport::smtp::{AsyncSmtpTransport, AsyncSmtpTransportBuilder, SUBMISSION_PORT, SUBMISSIONS_PORT};
-use lettre::Tokio1Executor;
 use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
@@ -362,7 +362,9 @@ mod tests {
             let Err(why) = smtp(given) else { panic!("{given} is accepted") };
             assert!(why.contains(part) && !why.contains("hush"), "{given}: {why}");
         }
-        for fine in ["smtp://localhost", "smtps://me:hush@mail.example.org", "smtp://mail.example.org:25", "smtp://[::1]:25"] {
+        for fine in
+            ["smtp://localhost", "smtps://me:hush@mail.example.org", "smtp://mail.example.org:25", "smtp://[::1]:25"]
+        {
             assert!(smtp(fine).unwrap().ignored.is_empty(), "{fine}");
         }
         assert_eq!(smtp("smtp://localhost?tls=none").unwrap().ignored, ["tls"]);

@@ -56,7 +56,9 @@ impl Database {
     pub async fn connect(config: &Config, takes_over: bool, stop: &mut StopSignals) -> Result<Option<Self>, String> {
         let Some(url) = &config.database_url else {
             let private = open_private(config, takes_over, stop).await?;
-            return Ok(private.map(|private| Self { pool: db::pool(private.connect_options()), private: Some(private) }));
+            return Ok(
+                private.map(|private| Self { pool: db::pool(private.connect_options()), private: Some(private) })
+            );
         };
         let options = connection_url::postgres(url).map_err(|why| format!("--database-url {why}"))?.options;
         Ok(Some(Self { pool: db::pool(options), private: None }))
@@ -114,4 +116,3 @@ async fn open_private(
         }
     }
 }
-

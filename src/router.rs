@@ -84,6 +84,7 @@ pub fn router(app: &App) -> Router {
         .merge(accounts::router(CLIENT_LIMITS, FEATURES, TALKS))
         .merge(rooms::router())
         .merge(matching::router())
+        .merge(moderation::router())
         .merge(cms::api());
     let (api, description) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts();
     let api = api.route("/api/v1/admin/{*path}", any(unknown_admin_route));

@@ -87,7 +87,9 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
 async fn offer_first_admin(app: &App) {
     match accounts::offer_first_admin(app).await {
         Ok(Some(link)) => {
-            tracing::warn!("there is no administrator yet: open this link within an hour to become the first one: {link}")
+            tracing::warn!(
+                "there is no administrator yet: open this link within an hour to become the first one: {link}"
+            )
         }
         Ok(None) => {}
         Err(why) => tracing::warn!(error.cause = %why, "whether there is an administrator could not be read"),

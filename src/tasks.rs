@@ -367,10 +367,12 @@ mod tests {
     }
 
     /// The essential tasks of a node without Redis and without a private Postgres.
-    const ALL: [&str; 23] = [
+    const ALL: [&str; 25] = [
         "accounts.active",
+        "accounts.expired",
         "accounts.present",
         "accounts.sweep",
+        "accounts.uses",
         "accounts.watch",
         "cms.snapshot",
         "http.server",

@@ -101,6 +101,7 @@ pub(crate) async fn database() -> PgPool {
 pub(crate) struct Node {
     pub(crate) app: App,
     pub(crate) address: SocketAddr,
+    router: axum::Router,
     relay: Relay,
 }
 
@@ -131,8 +132,9 @@ impl Node {
         config.limits = false;
         change(&mut config);
         let app = App::start(config, db, relay.clone(), clock).await.unwrap();
-        http::serve(&app, listener, router::router(&app));
-        Self { app, address, relay }
+        let router = router::router(&app);
+        http::serve(&app, listener, router.clone());
+        Self { app, address, router, relay }
     }
 
     /// Starts a second node of the same service: same database, same relay, same clock.
@@ -228,13 +230,10 @@ impl Node {
 
     /// Sends any request through the whole router.
     pub(crate) async fn send(&self, mut request: Request<Body>) -> Answer {
-        let peer: SocketAddr = "127.0.0.1:4000".parse().unwrap();
-        request.extensions_mut().insert(ConnectInfo(peer));
-        request
-            .headers_mut()
-            .entry(header::HOST)
-            .or_insert(format!("localhost:{}", self.address.port()).parse().unwrap());
-        let response = router::router(&self.app).oneshot(request).await.unwrap();
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 4000))));
+        let host = format!("localhost:{}", self.address.port()).parse().unwrap();
+        request.headers_mut().entry(header::HOST).or_insert(host);
+        let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, 16 * 1024 * 1024).await.unwrap();
         let text = String::from_utf8_lossy(&bytes).into_owned();

@@ -55,7 +55,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "gateway" => &["accounts", "http", "matching", "moderation", "realtime", "rooms"],
         "matching" => &["accounts", "db", "http", "moderation", "realtime", "rooms", "samples"],
         "rooms" => &["accounts", "db", "http", "moderation", "realtime"],
-        "moderation" => &["accounts", "audit", "db", "notify", "realtime"],
+        "moderation" => &["accounts", "audit", "db", "http", "notify", "realtime"],
         "accounts" => &["audit", "db", "http", "notify", "realtime"],
         "cms" => &["accounts", "db", "http", "matching"],
         "audit" => &["db"],

@@ -79,6 +79,8 @@ export default defineConfig({
   },
   test: {
     environment: 'jsdom',
+    // A test that draws many times takes seconds on a busy machine.
+    testTimeout: 30_000,
     include: ['src/**/*.test.ts', 'scripts/**/*.test.ts'],
     coverage: { include: ['src/**'], exclude: ['src/**/*.test.ts', 'src/wire/generated/**', 'src/landing/**'] },
   },

@@ -289,7 +289,12 @@ pub async fn active_ban(app: &App, visitor: VisitorId) -> Result<Option<Ban>> {
 /// Creates a visitor for a session that names none, or one that has ended. Nothing of an ended
 /// session is taken over, and its id changes. The answer to the request sets the cookie.
 async fn create_visitor(app: &App, session: &Session, locale: Locale) -> Result<Visitor> {
+    // A sign-in that has begun in a browser without a visitor goes on. An ended session names none.
+    let sign_in = session.get_value(sign_in::SIGN_IN_KEY).await.map_err(session_error)?;
     session.clear().await;
+    if let Some(sign_in) = sign_in {
+        session.insert(sign_in::SIGN_IN_KEY, sign_in).await.map_err(session_error)?;
+    }
     if session.id().is_some() {
         session.cycle_id().await.map_err(session_error)?;
     }

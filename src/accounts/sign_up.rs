@@ -103,8 +103,8 @@ struct SignedUp {
 }
 
 /// Makes an account. You are signed in, and keep your rooms and your talk.
-#[utoipa::path(post, path = "/sign-up", request_body = NewSignUp,
-    responses((status = 201, body = SignedUp), (status = 409, body = Problem)))]
+#[utoipa::path(post, path = "/sign-up", tag = "site", request_body = NewSignUp, responses((status = 201, body = SignedUp),
+    (status = 403, body = Problem), (status = 409, body = Problem)))]
 async fn make(
     State(app): State<App>,
     address: ClientIp,

@@ -58,11 +58,7 @@ pub(super) async fn head(tx: &mut PgConnection) -> Result<Option<Head>, sqlx::Er
 }
 
 /// Returns the entries after one, in order, with their stored hashes.
-pub(super) async fn page(
-    tx: &mut PgConnection,
-    after: i64,
-    limit: i64,
-) -> Result<Vec<(StoredAct, Hash)>, sqlx::Error> {
+pub(super) async fn page(tx: &mut PgConnection, after: i64, limit: i64) -> Result<Vec<(StoredAct, Hash)>, sqlx::Error> {
     let rows = sqlx::query!(
         r#"SELECT id, at, actor, actor_name, action, subject, detail::text AS "detail!", prefix_hash, hash
            FROM audit_log WHERE id > $1 ORDER BY id LIMIT $2"#,

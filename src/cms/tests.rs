@@ -458,7 +458,7 @@ fn stats_are_formatted_by_language_and_unit() {
         (Some(99), Unit::Seconds, Locale::Ko, Some("99 초")),
         (Some(100), Unit::Seconds, Locale::Ko, Some("2 분")),
         (Some(149), Unit::Seconds, Locale::En, Some("2 min")),
-        (Some(6), Unit::Seconds, Locale::En, Some("6 s")),
+        (Some(6), Unit::Seconds, Locale::En, Some("6 sec")),
         (Some(0), Unit::Count, Locale::En, None),
         (Some(-1), Unit::Count, Locale::En, None),
         (None, Unit::Seconds, Locale::En, None),

@@ -23,11 +23,24 @@ mod tests {
 
     #[test]
     fn a_sender_is_one_address_with_or_without_a_name() {
-        for good in ["no-reply@example.org", "Maju <no-reply@example.org>", "마주 운영팀 <a.b+c@mail.example.org>", "\"Maju, Inc.\" <a@example.org>"] {
+        for good in [
+            "no-reply@example.org",
+            "Maju <no-reply@example.org>",
+            "마주 운영팀 <a.b+c@mail.example.org>",
+            "\"Maju, Inc.\" <a@example.org>",
+        ] {
             assert_eq!(sender(good).unwrap(), good);
         }
         let long = format!("{} <a@example.org>", "a".repeat(400));
-        for bad in ["maju", "a@", "a@b@c", "Maju <a>", "a@example.org, b@example.org", "a@example.org\r\nBcc: b@example.org", &long] {
+        for bad in [
+            "maju",
+            "a@",
+            "a@b@c",
+            "Maju <a>",
+            "a@example.org, b@example.org",
+            "a@example.org\r\nBcc: b@example.org",
+            &long,
+        ] {
             assert!(sender(bad).is_err(), "{bad}");
         }
     }

@@ -30,7 +30,9 @@ pub async fn schema_state(pool: &PgPool) -> Result<SchemaState, sqlx::Error> {
         return Ok(SchemaState::Empty);
     }
     let rows: Vec<(i64, Vec<u8>, bool)> =
-        sqlx::query_as("SELECT version, checksum, success FROM _sqlx_migrations ORDER BY version").fetch_all(pool).await?;
+        sqlx::query_as("SELECT version, checksum, success FROM _sqlx_migrations ORDER BY version")
+            .fetch_all(pool)
+            .await?;
     let mut own: BTreeMap<i64, &[u8]> =
         MIGRATIONS.iter().map(|migration| (migration.version, &*migration.checksum)).collect();
     let newest = own.keys().last().copied().unwrap_or_default();

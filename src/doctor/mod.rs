@@ -113,7 +113,9 @@ async fn clock(pool: &PgPool) -> Finding {
     let asked = Instant::now();
     let theirs = match db::now(pool).await {
         Ok(theirs) => theirs,
-        Err(why) => return Finding::wrong(CHECK, format!("the database's clock cannot be read: {why}"), "run it again"),
+        Err(why) => {
+            return Finding::wrong(CHECK, format!("the database's clock cannot be read: {why}"), "run it again");
+        }
     };
     #[expect(clippy::disallowed_methods, reason = "the machine's own clock is what is checked, and there is no app")]
     let ours = time::OffsetDateTime::now_utc();

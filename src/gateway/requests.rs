@@ -142,7 +142,7 @@ impl Connection {
     }
 
     /// Records that the visitor's session is used. Of a guest this is a comparison.
-    pub(super) fn record_use(&mut self, frame: &ClientFrame) {
+    pub(super) fn record_use(&self, frame: &ClientFrame) {
         if self.who.account.is_some()
             && (frame.is_use() || faults::on(Fault::PingIsUse))
             && let Some(session) = self.session

@@ -67,7 +67,7 @@ const FOLDERS: [(&str, &str); 12] = [
 ];
 
 /// The limits that the client uses.
-const CLIENT_LIMITS: [(&str, &str); 10] = [
+const CLIENT_LIMITS: [(&str, &str); 12] = [
     ("rooms", "MAX_MESSAGE_CHARS"),
     ("rooms", "MAX_PAGE_ITEMS"),
     ("rooms", "TALK_READABLE_AFTER_END"),
@@ -78,6 +78,8 @@ const CLIENT_LIMITS: [(&str, &str); 10] = [
     ("gateway", "HEARTBEAT_INTERVAL"),
     ("gateway", "TALK_HEARTBEAT_INTERVAL"),
     ("cms", "MIN_PEOPLE_SHOWN"),
+    ("accounts", "SIGNED_IN_IDLE_TIMEOUT"),
+    ("accounts", "EXPIRY_WARNING"),
 ];
 
 /// A constant as its source file describes it.

@@ -353,12 +353,12 @@ pub async fn end_reason(app: &App, who: &Visitor, room: &ChatRoom) -> Result<Opt
 /// entered or returned. Does nothing in other rooms.
 ///
 /// # Errors
-/// `unavailable`.
+/// `session_ended`, `banned`, `unavailable`.
 pub async fn entered(app: &App, who: &Visitor, room: &ChatRoom) -> Result<()> {
     if room.kind != RoomKind::Talk || room.closed_at.is_some() {
         return Ok(());
     }
-    talks::enter(app, who.id, room.id).await
+    talks::enter_as(app, who, room.id).await
 }
 
 /// Records that a socket of a visitor opened on this node.

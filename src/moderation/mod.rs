@@ -4,6 +4,7 @@ pub mod limits;
 mod model;
 mod reports;
 mod revocations;
+mod routes;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ pub use reports::{
     unblock_listed,
 };
 pub use revocations::{ban_disconnect, find_ban_disconnect, read_new_revocations, run};
+pub use routes::router;
 
 /// How long one attempt waits for the exclusive fence lock. Writers that arrive meanwhile queue
 /// behind it, so it is short.

@@ -41,8 +41,7 @@ impl Mailer {
     /// # Errors
     /// `bad_frame` with the field `email` if the address is not valid.
     pub fn message(&self, to: &str, subject: &str, text: &str) -> Result<Message> {
-        let to: Address =
-            to.parse().map_err(|_| Error::bad_field("email", "This is not a mail address."))?;
+        let to: Address = to.parse().map_err(|_| Error::bad_field("email", "This is not a mail address."))?;
         let id = format!("<{}@{}>", Uuid::new_v4(), self.from.email.domain());
         Message::builder()
             .from(self.from.clone())

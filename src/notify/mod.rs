@@ -23,8 +23,8 @@ use crate::error::{Error, Result};
 use crate::log_throttle::LogThrottle;
 
 use limits::MAX_MAILS_SENDING;
-pub use mailer::Mailer;
 use mailer::Failure;
+pub use mailer::Mailer;
 use model::{MailId, Outbox, Verdict};
 
 /// How long a stop waits for the mails that are being sent.
@@ -130,8 +130,12 @@ fn settle(state: &State, id: MailId, outcome: Result<(), Failure>) {
     let verdict = state.outbox.lock().fail(id, Instant::now(), failure.is_final);
     match verdict {
         Verdict::Again { attempts, pause } => {
-            tracing::warn!(mail.attempts = attempts, error.cause = failure.cause, retry.secs = pause.as_secs(),
-                "mail: not sent, retrying");
+            tracing::warn!(
+                mail.attempts = attempts,
+                error.cause = failure.cause,
+                retry.secs = pause.as_secs(),
+                "mail: not sent, retrying"
+            );
         }
         Verdict::GivenUp { attempts } => {
             tracing::error!(mail.attempts = attempts, error.cause = failure.cause, "mail: given up");

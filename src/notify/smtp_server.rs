@@ -151,7 +151,8 @@ fn converse(stream: TcpStream, state: &Mutex<State>) {
                 say("250-loopback\r\n250-8BITMIME\r\n250 AUTH PLAIN")
             }
             "AUTH" => {
-                let secret = base64::engine::general_purpose::STANDARD.decode(line.rsplit(' ').next().unwrap()).unwrap();
+                let secret =
+                    base64::engine::general_purpose::STANDARD.decode(line.rsplit(' ').next().unwrap()).unwrap();
                 let parts: Vec<&[u8]> = secret.split(|byte| *byte == 0).collect();
                 let text = |nth: usize| String::from_utf8_lossy(parts[nth]).into_owned();
                 mail.user = Some((text(1), text(2)));

@@ -14,7 +14,9 @@ use crate::testing;
 fn config(url: &str) -> Config {
     let text = |text: &str| Some(text.to_owned());
     let args =
-        ServeArgs { smtp_url: text(url), mail_from: text("마주 <no-reply@chat.example.org>"), ..ServeArgs::default() };
+        ServeArgs {
+            smtp_url: text(url), mail_from: text("마주 <no-reply@chat.example.org>"), ..ServeArgs::default()
+        };
     Config::read(&args).unwrap()
 }
 
@@ -39,10 +41,14 @@ async fn a_mail_arrives_as_it_was_written() {
     let server = SmtpServer::start();
     let node = node(&server).await;
     assert!(can_mail(&node.app));
-    let text = "마주에서 보낸 메일이에요.\n.\n..This is a mail from Maju.\n\nhttps://chat.example.org/reset?token=abc=\n";
+    let text =
+        "마주에서 보낸 메일이에요.\n.\n..This is a mail from Maju.\n\nhttps://chat.example.org/reset?token=abc=\n";
     mail(&node.app, "min.su+maju@example.com", "비밀번호를 다시 정하세요 / Set a new password", text).unwrap();
     let [received] = &server.wait_for(1).await[..] else { panic!("one mail") };
-    assert_eq!((received.from.as_str(), received.to.as_str()), ("no-reply@chat.example.org", "min.su+maju@example.com"));
+    assert_eq!(
+        (received.from.as_str(), received.to.as_str()),
+        ("no-reply@chat.example.org", "min.su+maju@example.com")
+    );
     assert_eq!(received.text().replace("\r\n", "\n").trim_end(), text.trim_end());
     assert_eq!(received.hello, "chat.example.org", "the name of this machine is not told");
     assert!(received.user.is_none());
@@ -60,7 +66,9 @@ async fn a_line_break_adds_no_header_and_a_wrong_address_is_refused() {
     mail(&node.app, "a@example.com", "one\r\nBcc: other@example.com\r\n\r\ntwo", "three").unwrap();
     let [received] = &server.wait_for(1).await[..] else { panic!("one mail") };
     assert_eq!((received.header("Bcc").as_str(), received.text().trim()), ("", "three"));
-    for to in ["", "a", "a@", "@b", "a@example.com, b@example.com", "a@example.com\r\nRCPT TO:<b@example.com>", "a b@c.d"] {
+    for to in
+        ["", "a", "a@", "@b", "a@example.com, b@example.com", "a@example.com\r\nRCPT TO:<b@example.com>", "a b@c.d"]
+    {
         let refused = mail(&node.app, to, "one", "two").unwrap_err();
         assert_eq!((refused.code(), refused.field()), ("bad_frame", Some("email")), "{to}");
     }

@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::{Process, WORDS, new_folder, postmaster};
+use crate::testing::eventually;
 
 /// What a command did.
 struct Ran {
@@ -54,8 +55,14 @@ async fn accounts_are_managed_while_the_server_runs_and_while_it_does_not() {
     let folder = new_folder();
     let data = folder.path().join("data");
     let password = "correct horse battery";
-    let added = run(&data, &["admin", "add", "min", "--role", "admin", "--password-stdin"], &format!("{password}\n")).await;
-    assert!(added.out.contains("'min' (admin) exists now") && !added.err.contains("maju: "), "{}{}", added.out, added.err);
+    let added =
+        run(&data, &["admin", "add", "min", "--role", "admin", "--password-stdin"], &format!("{password}\n")).await;
+    assert!(
+        added.out.contains("'min' (admin) exists now") && !added.err.contains("maju: "),
+        "{}{}",
+        added.out,
+        added.err
+    );
     assert!(postmaster(&data).is_none(), "Postgres is stopped with the command that started it");
 
     let log = folder.path().join("log");
@@ -109,7 +116,13 @@ async fn a_server_that_starts_during_a_command_goes_on_when_the_command_ends() {
     };
     let words = ["admin", "import", file.to_str().unwrap()];
     let (imported, mut server) = tokio::join!(run(&data, &words, ""), starting);
-    assert!(imported.out.contains("20000 accounts imported") && imported.err.contains("10000 of 20000"), "{}", imported.out);
+    assert!(
+        imported.out.contains("20000 accounts imported") && imported.err.contains("10000 of 20000"),
+        "{}",
+        imported.out
+    );
+    // The server starts Postgres again at once; the answer of `/readyz` is at most two seconds old.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     server.ready().await;
     server.two_meet_and_talk().await;
     server.signal(Signal::TERM);
@@ -125,10 +138,14 @@ async fn each_start_without_an_administrator_logs_another_link() {
         let stderr = Stdio::from(fs::File::create(&log).unwrap());
         let mut server = Process::start_in(folder, &[], stderr, &[("MAJU_LOG", "pretty")]);
         server.ready().await;
-        let text = fs::read_to_string(&log).unwrap();
-        let lines: Vec<&str> = text.lines().filter(|line| line.contains("/admin/setup?token=")).collect();
-        assert_eq!(lines.len(), 1, "{text}");
-        links.push(lines[0].split("token=").nth(1).unwrap().trim().to_owned());
+        let lines = || {
+            let text = fs::read_to_string(&log).unwrap();
+            text.lines().filter(|line| line.contains("/admin/setup?token=")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        // It is logged after the server is ready, by a thread of its own.
+        eventually("the link is logged", || async { !lines().is_empty() }).await;
+        assert_eq!(lines().len(), 1);
+        links.push(lines()[0].split("token=").nth(1).unwrap().trim().to_owned());
         folder = server.stop().await;
     }
     assert!(links[0] != links[1] && links.iter().all(|token| token.len() == 43), "{links:?}");
@@ -172,14 +189,28 @@ async fn the_doctor_says_what_is_wrong_with_a_code_for_scripts() {
     server.ready().await;
     let json = run(&data, &["doctor", "--json"], "").await.out;
     let json: Value = serde_json::from_str(&json[json.find("[\n").unwrap()..]).unwrap();
-    let states: Vec<(&str, &str)> =
-        json.as_array().unwrap().iter().map(|one| (one["check"].as_str().unwrap(), one["state"].as_str().unwrap())).collect();
-    let expected =
-        [("settings", "ok"), ("database", "ok"), ("clock", "ok"), ("schema", "ok"), ("audit", "ok"), ("mail", "warning")];
+    let states: Vec<(&str, &str)> = json
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["check"].as_str().unwrap(), one["state"].as_str().unwrap()))
+        .collect();
+    let expected = [
+        ("settings", "ok"),
+        ("database", "ok"),
+        ("clock", "ok"),
+        ("schema", "ok"),
+        ("audit", "ok"),
+        ("mail", "warning"),
+    ];
     assert_eq!(states, expected, "{json}");
     let dead = [("REDIS_URL", "redis://127.0.0.1:1")];
     let wrong = run_with(&data, &["doctor"], "", &dead).await;
-    assert!(wrong.code == 1 && wrong.out.contains("wrong    redis") && wrong.out.contains("to mend it: "), "{}", wrong.out);
+    assert!(
+        wrong.code == 1 && wrong.out.contains("wrong    redis") && wrong.out.contains("to mend it: "),
+        "{}",
+        wrong.out
+    );
     let wrong = run_with(&data, &["doctor", "--json"], "", &[("MAJU_LISTEN", "nonsense")]).await;
     assert!(wrong.code == 1 && wrong.out.contains("\"check\": \"settings\""), "{}", wrong.out);
     server.two_meet_and_talk().await;

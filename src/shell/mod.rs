@@ -189,7 +189,9 @@ fn say_imported(plan: &Plan, imported: &Imported, is_trial: bool) -> Result<(), 
         say(&format!("{old} signs in as {new}"))?;
     }
     let done = if is_trial { "could be imported (this was a trial: nothing is)" } else { "imported" };
-    say(&format!("{accounts} accounts {done}: {staff} of them staff, {legacy} with a password of the earlier system,"))?;
+    say(&format!(
+        "{accounts} accounts {done}: {staff} of them staff, {legacy} with a password of the earlier system,"
+    ))?;
     say(&format!("{without_password} without a password, {deactivated} deactivated."))?;
     if plan.skipped > 0 {
         say(&format!("{} entries of the file are not about people and were left out.", plan.skipped))?;
@@ -220,12 +222,7 @@ fn staff_table(staff: &[StaffMember], members: i64) -> String {
 fn legacy_table(counts: &[Legacy]) -> String {
     let mut rows = vec![["role", "earlier system", "this system", "no password"].map(str::to_owned)];
     rows.extend(counts.iter().map(|count| {
-        [
-            count.role.clone(),
-            count.legacy.to_string(),
-            count.current.to_string(),
-            count.without_password.to_string(),
-        ]
+        [count.role.clone(), count.legacy.to_string(), count.current.to_string(), count.without_password.to_string()]
     }));
     let left: i64 = counts.iter().map(|count| count.legacy).sum();
     format!("{}\n{left} passwords of the earlier system are left", table(&rows))
@@ -242,7 +239,8 @@ fn table<const N: usize>(rows: &[[String; N]]) -> String {
 }
 
 fn say(line: &str) -> Result<(), String> {
-    writeln!(std::io::stdout(), "{line}").map_err(|why| format!("it was done, but standard output cannot be written: {why}"))
+    writeln!(std::io::stdout(), "{line}")
+        .map_err(|why| format!("it was done, but standard output cannot be written: {why}"))
 }
 
 /// Reads the first line of standard input.

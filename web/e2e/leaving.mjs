@@ -119,6 +119,10 @@ async function reportLater(fixture, interest) {
   await a.waitForText('something bad');
   await b.leave();
   await a.waitForState('ended');
+  await a.page.keyboard.press('Alt+r');
+  await a.$('.dialog').waitFor();
+  await a.page.keyboard.press('Escape');
+  await a.$('.dialog').waitFor({ state: 'detached' });
   await a.lobbyAfterEnd();
   await a.$('.last-talks .button-danger').click();
   await a.$('.radio').nth(2).check();

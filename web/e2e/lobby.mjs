@@ -121,7 +121,11 @@ async function saved(fixture, interest) {
 
 async function beside(fixture, interest) {
   const [a, b] = await startTalk(fixture, interest, { a: PHONE });
-  await b.page.keyboard.press('Escape');
+  // Right after the talk has opened, a key may be meant for the screen before.
+  await eventually('Escape arms Next', async () => {
+    await b.page.keyboard.press('Escape');
+    return (await b.$('.talk-header .next-button.armed').count()) > 0;
+  });
   await b.page.keyboard.press('Escape');
   await a.waitForState('ended');
   await a.page.goto('/chat');

@@ -20,6 +20,7 @@ import { chatWalks } from './chat.mjs';
 import { topicsWalks } from './topics.mjs';
 import { presenceWalks } from './presence.mjs';
 import { lookWalks } from './look.mjs';
+import { sessionWalks } from './session.mjs';
 
 const WALKS = {
   ...talkWalks,
@@ -34,6 +35,7 @@ const WALKS = {
   ...keyboardWalks,
   ...lobbyWalks,
   ...lookWalks,
+  ...sessionWalks,
   ...pageWalks,
   ...sitePagesWalks,
   ...accountWalks,

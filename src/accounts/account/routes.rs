@@ -258,8 +258,8 @@ struct Token {
 }
 
 /// Confirms an address with the token of the link in the mail. It needs no session.
-#[utoipa::path(post, path = "/account/email/verify", request_body = Token,
-    responses((status = 204), (status = 401, body = Problem), (status = 409, body = Problem)))]
+#[utoipa::path(post, path = "/account/email/verify", tag = "site", request_body = Token, responses((status = 204),
+    (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem)))]
 async fn verify_email(
     State(app): State<App>,
     address: ClientIp,
@@ -285,7 +285,8 @@ struct ResetAnswer {
 }
 
 /// Asks for a link to a new password. The answer is the same whether the address is known or not.
-#[utoipa::path(post, path = "/account/reset", request_body = Forgotten, responses((status = 202, body = ResetAnswer)))]
+#[utoipa::path(post, path = "/account/reset", tag = "site", request_body = Forgotten,
+    responses((status = 202, body = ResetAnswer), (status = 403, body = Problem)))]
 async fn ask_for_reset(
     State(app): State<App>,
     address: ClientIp,
@@ -313,8 +314,8 @@ struct NewPassword {
 
 /// Sets a new password with the token of the link in the mail. All sessions end, and you sign in
 /// with it.
-#[utoipa::path(post, path = "/account/reset/confirm", request_body = NewPassword,
-    responses((status = 204), (status = 401, body = Problem)))]
+#[utoipa::path(post, path = "/account/reset/confirm", tag = "site", request_body = NewPassword,
+    responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem)))]
 async fn reset(
     State(app): State<App>,
     address: ClientIp,

@@ -12,7 +12,8 @@ mod uses;
 use std::time::Duration;
 
 use rand::RngExt as _;
-use sqlx::PgConnection;
+use serde_json::json;
+use sqlx::{PgConnection, Postgres, Transaction};
 use tokio::time::Instant;
 use tower_sessions::Session;
 use uuid::Uuid;
@@ -20,6 +21,7 @@ use uuid::Uuid;
 use super::sign_in::take_complete;
 use super::{Account, SIGNED_IN_KEY, SessionKey, VISITOR_KEY, Visitor, require_session, session_error, signed_in};
 use crate::app::App;
+use crate::audit::{self, Act, Actor};
 use crate::db::fence;
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, SessionEpoch, VisitorId};
@@ -54,7 +56,7 @@ pub async fn complete_sign_in(
     session: &Session,
     key: Uuid,
     device: &str,
-    _prefix_hash: &[u8],
+    prefix_hash: &[u8],
 ) -> Result<Account> {
     let (account, visitor) = store::account_of_sign_in(&app.db, key).await?.ok_or(Error::WrongStep)?;
     // First a row that names the account's visitor and is not live, under an id that nobody knew.
@@ -64,18 +66,21 @@ pub async fn complete_sign_in(
     session.save().await.map_err(session_error)?;
     let SessionKey(row) = SessionKey::of(session).ok_or(Error::SessionEnded)?;
     let device = model::stored_device(device);
-    // They own what they use, so that the whole can be sent to another thread.
-    let node = app.clone();
-    let take = async move |tx: &mut PgConnection| take_complete(&node, tx, key).await.map(drop);
-    let begin = async move |tx: &mut PgConnection| {
-        store::begin(tx, &row, account, device.as_deref()).await?.ok_or(Error::SessionEnded)
-    };
-    revoke(app, account, visitor, EndReason::SignedInElsewhere, take, begin).await
+    let mut tx = lock_fence(app, visitor).await?;
+    take_complete(app, &mut tx, key).await?;
+    store::end_all(&mut tx, account, EndReason::SignedInElsewhere).await?.ok_or(Error::WrongStep)?;
+    let account = store::begin(&mut tx, &row, account, device.as_deref()).await?.ok_or(Error::SessionEnded)?;
+    if account.role.is_staff() {
+        record_sign_in(&mut tx, &account, device.as_deref(), prefix_hash).await?;
+    }
+    tx.commit().await?;
+    announce(app, EndReason::SignedInElsewhere);
+    Ok(account)
 }
 
 /// Ends all sessions of an account on every node. `change` runs in the revoking transaction, with
-/// the fence held exclusively: a new password, another role. It runs again after a lock timeout, so
-/// it must have no other effect than its statements. If it fails, nothing is changed.
+/// the fence held exclusively: a new password, another role. All writers wait for it, so it is only
+/// its statements. If it fails, nothing is changed.
 ///
 /// # Errors
 /// `not_found` if there is no such account, `unavailable`, and the errors of `change`.
@@ -83,10 +88,15 @@ pub async fn revoke_sessions(
     app: &App,
     account: AccountId,
     reason: EndReason,
-    change: impl AsyncFn(&mut PgConnection) -> Result<()>,
+    change: impl AsyncFnOnce(&mut PgConnection) -> Result<()>,
 ) -> Result<()> {
     let visitor = store::visitor_of(&app.db, account).await?.ok_or(Error::NotFound)?;
-    revoke(app, account, visitor, reason, change, async |_: &mut PgConnection| Ok(())).await
+    let mut tx = lock_fence(app, visitor).await?;
+    change(&mut tx).await?;
+    store::end_all(&mut tx, account, reason).await?.ok_or(Error::NotFound)?;
+    tx.commit().await?;
+    announce(app, reason);
+    Ok(())
 }
 
 /// Returns the sessions of the visitor's account, the newest first: the live one, and those that
@@ -154,43 +164,45 @@ pub async fn find_session_disconnect(app: &App, session: SessionKey) -> Result<D
     Ok(EndReason::disconnect(reasons.get(&hash).copied()))
 }
 
-/// Ends the account's sessions in one short transaction, and runs `before` and `after` in it.
+/// Begins a transaction that revokes rights of a visitor, with the fence held exclusively. Retries
+/// while a writer holds the fence for too long.
 ///
-/// The fence comes first: everybody who writes takes it before any row, so nobody waits in a circle.
-async fn revoke<T>(
-    app: &App,
-    account: AccountId,
-    visitor: VisitorId,
-    reason: EndReason,
-    before: impl AsyncFn(&mut PgConnection) -> Result<()>,
-    after: impl AsyncFn(&mut PgConnection) -> Result<T>,
-) -> Result<T> {
+/// The fence comes before every row, as in all transactions that write, so nobody waits in a circle.
+async fn lock_fence(app: &App, visitor: VisitorId) -> Result<Transaction<'static, Postgres>> {
     let deadline = Instant::now() + REVOCATION_DEADLINE;
     loop {
         let mut tx = app.db.begin().await?;
         match fence::revoke(&mut tx, visitor, FENCE_LOCK_TIMEOUT).await {
-            Ok(_) => {}
-            Err(why) if fence::is_lock_timeout(&why) && Instant::now() < deadline => {
-                drop(tx);
-                let ms = rand::rng().random_range(RETRY_PAUSE_MS);
-                tokio::time::sleep(Duration::from_millis(ms)).await;
-                continue;
-            }
+            Ok(_) => return Ok(tx),
+            Err(why) if fence::is_lock_timeout(&why) && Instant::now() < deadline => drop(tx),
             Err(why) => return Err(why.into()),
         }
-        before(&mut tx).await?;
-        let epoch = store::end_all(&mut tx, account, reason).await?.ok_or(Error::NotFound)?;
-        let outcome = after(&mut tx).await?;
-        tx.commit().await?;
-        tracing::info!(session.reason = reason.as_str(), session.epoch = epoch.0, "sessions revoked");
-        announce(app);
-        return Ok(outcome);
+        let ms = rand::rng().random_range(RETRY_PAUSE_MS);
+        tokio::time::sleep(Duration::from_millis(ms)).await;
     }
+}
+
+/// Adds the sign-in of a member of the staff to the audit log.
+async fn record_sign_in(
+    tx: &mut PgConnection,
+    account: &Account,
+    device: Option<&str>,
+    prefix_hash: &[u8],
+) -> Result<(), sqlx::Error> {
+    let act = Act {
+        actor: Actor::Account { id: account.public_id, handle: &account.handle },
+        action: "account.signed_in",
+        subject: &account.handle,
+        detail: json!({ "role": account.role.as_str(), "device": device }),
+        prefix_hash: Some(prefix_hash),
+    };
+    audit::record(tx, act).await
 }
 
 /// Tells this node and the others that sessions have ended. What is lost is found by a regular
 /// check of all sockets.
-fn announce(app: &App) {
+fn announce(app: &App, reason: EndReason) {
+    tracing::info!(session.reason = reason.as_str(), "sessions revoked");
     app.accounts.open_sockets.wake();
     app.hub.send_event(Topic::Nodes, NodeEvent::RightsRevoked);
 }

@@ -33,7 +33,7 @@ use store::Begun;
 use throttle::Reserved;
 
 /// The key of a sign-in in a session's data.
-const SIGN_IN_KEY: &str = "sign_in";
+pub(super) const SIGN_IN_KEY: &str = "sign_in";
 
 /// Who signs in, apart from the session.
 #[derive(Clone)]
@@ -135,13 +135,14 @@ pub async fn begin_sign_in(
     let stored = found.as_ref().and_then(|account| account.password.as_deref());
     let verified = evaluated(app, &reserved, passwords::verify(app, &attempt.password, stored).await).await?;
     let Some(account) = found.filter(|_| verified.matches) else { return Err(Error::WrongCredentials) };
+    reserved.refund(app).await?;
     if verified.outdated
         && let Some(old) = &account.password
+        // If too many hashes wait, the next sign-in replaces it.
+        && let Ok(new) = passwords::hash(app, &attempt.password).await
     {
-        let new = passwords::hash(app, &attempt.password).await?;
         store::replace_hash(&app.db, account.id, old, &new).await?;
     }
-    reserved.refund(app).await?;
     let required = account.factors.steps(app.config.sign_in.verifier_uses());
     let secret = (model::due(&required, &[Step::Password]) == Some(Step::EnrollTotp)).then(totp::new_secret);
     let next = attempt.next.as_deref().and_then(next_path);
@@ -377,7 +378,9 @@ async fn settle(
         remember(session, key).await?;
         return Ok(proceed(State::Due(due)));
     }
+    let own = signed_in(session).await?.map(|signed_in| signed_in.account);
     if caller.asks_elsewhere
+        && own != Some(begun.account.id.0)
         && let Some((device, last_used_at)) = store::live_elsewhere(&app.db, begun.account.id).await?
     {
         remember(session, key).await?;

@@ -98,8 +98,8 @@ impl From<Progress> for Answer {
 ///
 /// Ends the account's session on another device at the end. In an open talk the answer is
 /// `already_in_session`, unless `leave` is true.
-#[utoipa::path(post, path = "/sign-in", request_body = SignIn,
-    responses((status = 200, body = Answer), (status = 401, body = Problem), (status = 409, body = Problem)))]
+#[utoipa::path(post, path = "/sign-in", tag = "site", request_body = SignIn, responses((status = 200, body = Answer),
+    (status = 401, body = Problem), (status = 403, body = Problem), (status = 409, body = Problem)))]
 async fn begin(
     Shared(app): Shared<App>,
     Extension(talks): Extension<TalkHooks>,
@@ -114,8 +114,9 @@ async fn begin(
 }
 
 /// Proves the next step of the sign-in.
-#[utoipa::path(post, path = "/sign-in/{step}", request_body = Code, params(("step" = Step, Path)),
-    responses((status = 200, body = Answer), (status = 401, body = Problem), (status = 409, body = Problem)))]
+#[utoipa::path(post, path = "/sign-in/{step}", tag = "site", request_body = Code, params(("step" = Step, Path)),
+    responses((status = 200, body = Answer), (status = 401, body = Problem), (status = 403, body = Problem),
+    (status = 409, body = Problem)))]
 async fn proceed(
     Shared(app): Shared<App>,
     Extension(talks): Extension<TalkHooks>,

@@ -103,7 +103,8 @@ mod tests {
         ]"#;
         let plan = read(text).unwrap();
         assert!(plan.problems.is_empty(), "{:?}", plan.problems);
-        let rows: Vec<_> = plan.rows.iter().map(|row| (row.handle.as_str(), row.role.as_str(), row.is_deactivated)).collect();
+        let rows: Vec<_> =
+            plan.rows.iter().map(|row| (row.handle.as_str(), row.role.as_str(), row.is_deactivated)).collect();
         assert_eq!(rows, [("min_su", "admin", false), ("jia", "editor", true), ("sora", "member", false)]);
         assert_eq!((plan.skipped, plan.rows[0].place.as_str()), (1, "entry 2 (pk 7)"));
     }

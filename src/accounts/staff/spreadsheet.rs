@@ -6,6 +6,26 @@ use super::model::{Given, Plan};
 /// The columns, of which only the first is needed.
 const COLUMNS: [&str; 4] = ["handle", "email", "password_hash", "role"];
 
+/// Counts lines. The reader's own count is one too low after a line that ends with `\r\n`.
+struct Lines<'a> {
+    text: &'a [u8],
+    at: usize,
+    line: usize,
+}
+
+impl Lines<'_> {
+    /// Returns the line of the row that the reader found at a byte, from 1. Bytes only rise.
+    fn of(&mut self, position: Option<&csv::Position>) -> usize {
+        let found = position.map_or(self.at, |position| usize::try_from(position.byte()).unwrap_or(self.at));
+        let rest = self.text.get(found..).unwrap_or_default();
+        let begins = found + rest.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let passed = self.text.get(self.at..begins).unwrap_or_default();
+        self.line += passed.iter().filter(|byte| **byte == b'\n').count();
+        self.at = begins.max(self.at);
+        self.line
+    }
+}
+
 /// Reads a file. What is wrong with single rows is in the plan.
 ///
 /// # Errors
@@ -26,17 +46,16 @@ pub(super) fn read(text: &str) -> Result<Plan, String> {
         return Err("line 1: the column handle is missing".to_owned());
     };
     let (email, password, role) = (column("email"), column("password_hash"), column("role"));
-    let mut plan = Plan::default();
+    let (mut plan, mut lines) = (Plan::default(), Lines { text: text.as_bytes(), at: 0, line: 1 });
     for record in reader.records() {
         let record = match record {
             Ok(record) => record,
             Err(why) => {
-                let line = why.position().map_or(0, csv::Position::line);
-                plan.problems.push(format!("line {line}: {why}"));
+                plan.problems.push(format!("line {}: {why}", lines.of(why.position())));
                 continue;
             }
         };
-        let place = format!("line {}", record.position().map_or(0, csv::Position::line));
+        let place = format!("line {}", lines.of(record.position()));
         if record.len() != names.len() {
             plan.problems.push(format!("{place}: it has {} columns, and the first line {}", record.len(), names.len()));
             continue;
@@ -78,12 +97,16 @@ mod tests {
 
     #[test]
     fn a_bad_row_is_named_by_its_line_also_after_a_field_of_several_lines() {
-        let text = "handle,email\n\"m\nin\",\njia\nsora,a@example.org\nhana,x,y\n";
-        let plan = read(text).unwrap();
-        let places: Vec<&str> = plan.problems.iter().map(|why| why.split(':').next().unwrap()).collect();
-        assert_eq!(places, ["line 2", "line 4", "line 6"]);
-        assert_eq!(plan.rows[0].place, "line 5");
-        for (text, part) in [("", "handle is missing"), ("name,email\n", "no column 'name'"), ("email\n", "handle is missing")] {
+        let text = "handle,email\n\"m\nin\",\njia\nsora,a@example.org\n\nhana,x,y\n";
+        for text in [text.to_owned(), text.replace('\n', "\r\n")] {
+            let plan = read(&text).unwrap();
+            let places: Vec<&str> = plan.problems.iter().map(|why| why.split(':').next().unwrap()).collect();
+            assert_eq!(places, ["line 2", "line 4", "line 7"], "{text:?}");
+            assert_eq!(plan.rows[0].place, "line 5");
+        }
+        for (text, part) in
+            [("", "handle is missing"), ("name,email\n", "no column 'name'"), ("email\n", "handle is missing")]
+        {
             assert!(read(text).unwrap_err().contains(part), "{text}");
         }
     }

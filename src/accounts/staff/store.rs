@@ -126,11 +126,7 @@ pub(super) async fn set_role(tx: &mut PgConnection, id: AccountId, role: Role) -
 }
 
 /// Changes the password's hash. `None` if nobody can sign in with a password then.
-pub(super) async fn set_password(
-    tx: &mut PgConnection,
-    id: AccountId,
-    hash: Option<&str>,
-) -> Result<(), sqlx::Error> {
+pub(super) async fn set_password(tx: &mut PgConnection, id: AccountId, hash: Option<&str>) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE account SET password = $2, password_set_at = CASE WHEN $2::text IS NOT NULL THEN now() END WHERE id = $1",
         id as AccountId,
@@ -155,12 +151,9 @@ pub(super) async fn remove_factors(tx: &mut PgConnection, id: AccountId) -> Resu
 
 /// Deletes the links that set a password of an account.
 pub(super) async fn delete_reset_links(tx: &mut PgConnection, id: AccountId) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "DELETE FROM account_link WHERE account_id = $1 AND purpose = 'reset_password'",
-        id as AccountId
-    )
-    .execute(tx)
-    .await?;
+    sqlx::query!("DELETE FROM account_link WHERE account_id = $1 AND purpose = 'reset_password'", id as AccountId)
+        .execute(tx)
+        .await?;
     Ok(())
 }
 
@@ -286,7 +279,10 @@ pub(in crate::accounts) async fn is_first_admin_link(db: &PgPool, token_hash: &[
 /// Uses up all links to the first administrator's page. Returns `false` if this one does not work.
 ///
 /// The lock makes two links wait for each other: the second one finds an administrator.
-pub(in crate::accounts) async fn use_first_admin_link(tx: &mut PgConnection, token_hash: &[u8]) -> Result<bool, sqlx::Error> {
+pub(in crate::accounts) async fn use_first_admin_link(
+    tx: &mut PgConnection,
+    token_hash: &[u8],
+) -> Result<bool, sqlx::Error> {
     sqlx::query!("SELECT pg_advisory_xact_lock($1)", FIRST_ADMIN_LOCK).execute(&mut *tx).await?;
     let used = sqlx::query_scalar!(
         "UPDATE account_link SET used_at = now()

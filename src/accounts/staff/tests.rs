@@ -88,8 +88,14 @@ async fn another_role_and_a_reset_end_the_sessions() {
     assert_eq!(count(db, "live_session WHERE account_id IS NOT NULL").await, 0);
     assert_eq!(count(db, "session WHERE end_reason = 'role_changed'").await, 1);
 
-    sqlx::query("UPDATE account SET totp_secret = '\\x01', totp_confirmed_at = now(), pin = 'x'").execute(db).await.unwrap();
-    sqlx::query("INSERT INTO recovery_code (account_id, hash) SELECT id, '\\x01' FROM account").execute(db).await.unwrap();
+    sqlx::query("UPDATE account SET totp_secret = '\\x01', totp_confirmed_at = now(), pin = 'x'")
+        .execute(db)
+        .await
+        .unwrap();
+    sqlx::query("INSERT INTO recovery_code (account_id, hash) SELECT id, '\\x01' FROM account")
+        .execute(db)
+        .await
+        .unwrap();
     reset(db, "min", password("another horse battery"), false).await.unwrap();
     assert_eq!(count(db, "account WHERE totp_confirmed_at IS NOT NULL AND pin IS NOT NULL").await, 1);
     let first = reset(db, "min", Access::Link, true).await.unwrap().token.unwrap();
@@ -136,7 +142,10 @@ async fn the_staff_are_listed_and_the_passwords_of_the_earlier_system_are_counte
     for (handle, role) in [("jia", Role::Admin), ("min", Role::Editor), ("sora", Role::Member)] {
         add(&db, handle, role, Access::Link).await.unwrap();
     }
-    sqlx::query("UPDATE account SET password = 'pbkdf2_sha256$1$a$b' WHERE handle <> 'min'").execute(&db).await.unwrap();
+    sqlx::query("UPDATE account SET password = 'pbkdf2_sha256$1$a$b' WHERE handle <> 'min'")
+        .execute(&db)
+        .await
+        .unwrap();
     sqlx::query("UPDATE account SET password = 'pbkdf2xsha256$1$a$b' WHERE handle = 'min'").execute(&db).await.unwrap();
     let (staff, members) = list(&db).await.unwrap();
     let handles: Vec<&str> = staff.iter().map(|member| member.handle.as_str()).collect();
@@ -235,7 +244,10 @@ async fn the_first_administrator_is_made_once_whatever_number_of_nodes_and_links
     let one = offer_first_admin(&node.app).await.unwrap().unwrap();
     let two = offer_first_admin(&beside.app).await.unwrap().unwrap();
     assert_ne!(one, two);
-    assert_eq!(make(&node.app, &format!("{}/admin/setup?token=made-up", node.origin()), "min").await.unwrap_err().code(), "not_found");
+    assert_eq!(
+        make(&node.app, &format!("{}/admin/setup?token=made-up", node.origin()), "min").await.unwrap_err().code(),
+        "not_found"
+    );
     assert_eq!(make(&node.app, &one, "Min").await.unwrap_err().field(), Some("handle"));
     let token: SecretString = one.split("token=").nth(1).unwrap().into();
     assert!(is_first_admin_link(&node.app, &token).await.unwrap(), "a mistake does not use it up");
@@ -254,14 +266,14 @@ async fn a_link_to_the_first_administrator_expires_after_an_hour_and_is_worth_no
     let node = testing::node().await;
     let link = offer_first_admin(&node.app).await.unwrap().unwrap();
     let token: SecretString = link.split("token=").nth(1).unwrap().into();
-    let lifetime: f64 = sqlx::query_scalar(
-        "SELECT extract(epoch FROM expires_at - created_at)::double precision FROM account_link",
-    )
-    .fetch_one(&node.app.db)
-    .await
-    .unwrap();
+    let lifetime: f64 =
+        sqlx::query_scalar("SELECT extract(epoch FROM expires_at - created_at)::double precision FROM account_link")
+            .fetch_one(&node.app.db)
+            .await
+            .unwrap();
     assert_eq!(lifetime, 3_600.0);
-    let stored: Vec<u8> = sqlx::query_scalar("SELECT token_hash FROM account_link").fetch_one(&node.app.db).await.unwrap();
+    let stored: Vec<u8> =
+        sqlx::query_scalar("SELECT token_hash FROM account_link").fetch_one(&node.app.db).await.unwrap();
     assert!(!String::from_utf8_lossy(&stored).contains(token.expose_secret()));
     add(&node.app.db, "min", Role::Admin, password(PASSWORD)).await.unwrap();
     let refused = first_admin(&node.app, &token, "jia", &PASSWORD.into(), Locale::Ko, &[]).await.unwrap_err();

@@ -2,6 +2,7 @@
 //! The two sides are on two nodes.
 use std::time::Duration;
 
+use axum::http::Method;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
@@ -107,4 +108,23 @@ async fn a_side_learns_with_its_hello_how_the_talk_ended_and_not_who_blocked() {
     talk.a.ok(undo).await;
     let left: i64 = sqlx::query_scalar("SELECT count(*) FROM visitor_block").fetch_one(&node.app.db).await.unwrap();
     assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn blocks_are_listed_to_who_made_them_and_taken_back_by_nobody_else() {
+    let node = node().await;
+    let (one, two) = (node.guest("ko").await, node.guest("en").await);
+    let mut talk = node.talk(&one, &two).await;
+    let them = talk.b.ok(json!({"type": "join", "room": talk.room})).await["you"].clone();
+    talk.a.ok(json!({"type": "block", "room": talk.room, "sender": them["id"]})).await;
+    let blocks = async |guest| node.ask(Some(guest), Method::GET, "/api/v1/me/blocks", None).await.json()["items"].clone();
+    let listed = blocks(&one).await;
+    assert_eq!((listed.as_array().unwrap().len(), &blocks(&two).await), (1, &json!([])));
+    assert!(listed[0]["name"].is_string() && listed[0]["animal"].is_string(), "{listed}");
+    assert_ne!(listed[0]["id"], them["id"], "no id tells who somebody is in a room");
+    let path = format!("/api/v1/me/blocks/{}", listed[0]["id"].as_str().unwrap());
+    for (guest, status) in [(&two, 404), (&one, 204), (&one, 404)] {
+        assert_eq!(node.ask(Some(guest), Method::DELETE, &path, None).await.status.as_u16(), status);
+    }
+    assert_eq!(blocks(&one).await, json!([]));
 }

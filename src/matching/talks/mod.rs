@@ -242,13 +242,37 @@ pub(super) async fn open_session(app: &App, visitor: VisitorId) -> Result<Option
 /// # Errors
 /// Those of the database.
 pub(super) async fn enter(app: &App, visitor: VisitorId, room: RoomId) -> Result<()> {
-    let Some(entered) = store::enter(&app.db, room, visitor, app.node).await? else { return Ok(()) };
+    let entered = store::enter(&mut *app.db.acquire().await?, room, visitor, app.node).await?;
+    publish_entered(app, visitor, entered);
+    Ok(())
+}
+
+/// Records it for a socket of `who`, as [`enter`] does. The session of a visitor with an account is
+/// checked in the same transaction.
+///
+/// # Errors
+/// `session_ended`, `banned`, and those of the database.
+pub(super) async fn enter_as(app: &App, who: &Visitor, room: RoomId) -> Result<()> {
+    if who.account.is_none() {
+        return enter(app, who.id, room).await;
+    }
+    let mut tx = app.db.begin().await?;
+    accounts::require_session(&mut tx, who).await?;
+    let entered = store::enter(&mut tx, room, who.id, app.node).await?;
+    tx.commit().await?;
+    publish_entered(app, who.id, entered);
+    Ok(())
+}
+
+/// Tracks a talk that a visitor has entered, and tells the partner if the visitor was away. Does
+/// nothing if the talk has ended.
+fn publish_entered(app: &App, visitor: VisitorId, entered: Option<store::Entered>) {
+    let Some(entered) = entered else { return };
     app.matching.local.entered_talk(visitor, entered.id, app.clock.instant());
     if entered.was_away {
         let back = TalkEvent::Partner { session: entered.public_id, state: PartnerState::Back, until: None };
         publish(app, entered.partner, &back);
     }
-    Ok(())
 }
 
 /// Marks the sides of visitors away, and tells their partners.

@@ -267,7 +267,7 @@ pub(in crate::matching) struct Entered {
 /// Records that a visitor's socket on a node is in the room of an open talk: the side has a node
 /// and is not away. Returns `None` if the talk has ended or is not one of the visitor's.
 pub(in crate::matching) async fn enter(
-    db: &PgPool,
+    db: &mut PgConnection,
     room: RoomId,
     visitor: VisitorId,
     node: Uuid,

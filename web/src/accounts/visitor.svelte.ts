@@ -31,14 +31,19 @@ export class VisitorState {
    * would create another visitor. So after the first one that a socket did not know, the page only
    * asks the server whether it received the cookie.
    *
-   * Rejects with `cookies_needed` if it did not.
+   * Returns what the server has told about the visitor, or `null` if it was not asked.
+   *
+   * Rejects with `cookies_needed` if it did not, and with `session_ended` if somebody was signed in:
+   * `GET /me` would make another visitor of them.
    */
-  async load(): Promise<void> {
+  async load(): Promise<Me | null> {
     if (!this.#cookiesWork()) throw new WireError(COOKIES_NEEDED);
-    if (!this.#unproven) {
-      this.me = await this.#api.me();
-      this.#unproven = true;
-    } else if (!(await this.#api.isKnown())) throw new WireError(COOKIES_NEEDED);
+    const known = this.#unproven || this.me?.visitor.account ? await this.#api.isKnown() : null;
+    if (known === false) throw new WireError(this.me?.visitor.account ? 'session_ended' : COOKIES_NEEDED);
+    if (this.#unproven) return null;
+    this.me = await this.#api.me();
+    this.#unproven = true;
+    return this.me;
   }
 
   /**

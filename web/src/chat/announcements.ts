@@ -35,9 +35,16 @@ export const announcements = {
     announcer.announce(t(state, { name: aliasOf(talk.partner) }));
   },
 
-  /** The talk ended. */
+  /**
+   * The talk ended. Not announced if the heading with the same sentence takes the focus, because a
+   * screen reader reads what has the focus.
+   */
   ended(talk: Talk): void {
-    announcer.announce(endSentence(talk));
+    // The focus moves when the end is on the screen.
+    setTimeout(() => {
+      const sentence = endSentence(talk);
+      if (document.activeElement?.textContent.trim() !== sentence) announcer.announce(sentence);
+    }, 0);
   },
 };
 

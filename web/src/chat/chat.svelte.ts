@@ -4,9 +4,11 @@ import { locale, type Key } from '../i18n';
 import { Choices } from '../matching/choices.svelte';
 import { Seek } from '../matching/seek.svelte';
 import type { TalkDeps } from '../talk/deps';
+import { Drafts } from '../talk/drafts';
 import { LastTalks, type LastTalk } from '../talk/last.svelte';
 import { Talk } from '../talk/talk.svelte';
-import { deviceStore, tabStorage } from '../ui/storage';
+import { forgetUnsent } from '../talk/unsent';
+import { deviceStore, tabStorage, tabStore } from '../ui/storage';
 import { codeOf, WireError } from '../wire/error';
 import type { Event, Fields, HelloOk, OpenSession, Pairing } from '../wire/frames';
 import { Outbox } from '../wire/outbox';
@@ -42,6 +44,11 @@ export class Chat {
       inTalk: () => (this.talk ? this.talk.state !== 'ended' : this.last.hasOpen()),
       hello: (ok) => this.#onHello(ok),
       event: (event) => this.#onEvent(event),
+      known: (owner) => (this.last.owner = owner),
+      forget: (owner) => {
+        forgetUnsent(tabStore, owner);
+        this.last.forget(owner);
+      },
       connected: () => this.seek.goOn(),
       disconnected: () => {
         this.talk?.disconnected();
@@ -114,6 +121,8 @@ export class Chat {
       const unknown = code === 'disconnected' || code === 'timeout';
       if (!unknown) this.#leaving = null;
       talk.end('next', true);
+      // The search begins when the connection is back.
+      if (code === 'disconnected') this.seek.pause();
       if (unknown || criteria === null) return;
       if (code === 'not_found' || code === 'closed' || code === 'conflict') return this.seek.start(criteria);
       // Rate limited, or not allowed to search: leaving alone is always allowed.
@@ -239,10 +248,12 @@ export class Chat {
   }
 
   #talkDeps(room: string): TalkDeps {
+    const owner = this.last.owner ?? '';
     return {
       request: (type, fields) => this.session.socket.request(type, fields),
       api: this.session.api,
-      outbox: new Outbox(room, tabStorage),
+      outbox: new Outbox(owner, room, tabStorage),
+      drafts: new Drafts(tabStore, owner),
       newId: () => crypto.randomUUID(),
       ownSpelling: (interest) => this.choices.ownSpelling(interest),
       ownActions: (session) => this.last.ownActions(session),

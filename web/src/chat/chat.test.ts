@@ -187,7 +187,10 @@ describe('the end', () => {
     await startTalk();
     await server().drop();
     void chat.next();
+    await settled();
+    expect(chat.seek.pausedAt).not.toBeNull();
     await reconnect({ session: open, rooms: [] });
+    expect(chat.seek.pausedAt).toBeNull();
     expect(server().frames('next')[0]).toMatchObject({ session: 's1', seek: true });
     expect(server().frames('join')).toHaveLength(0);
     await server().answer('next', { ticket: 't2' });
@@ -358,7 +361,11 @@ describe('the age gate', () => {
     void chat.startSeeking();
     await server().refuse('seek', 'age_gate');
     api.acceptRules.mockRejectedValueOnce(new WireError('conflict'));
-    api.me.mockResolvedValueOnce({ visitor: {}, rules: { current: '2', accepted: null }, limits: {} });
+    api.me.mockResolvedValueOnce({
+      visitor: { id: 'v', account: null },
+      rules: { current: '2', accepted: null },
+      limits: {},
+    });
     await expect(chat.acceptRules()).rejects.toMatchObject({ code: 'conflict' });
     expect(chat.rulesPrompt).not.toBeNull();
     void chat.acceptRules();

@@ -1,41 +1,25 @@
-//! What a page learns when it was offline while its talk ended, and how soon it tries again.
+//! What a page learns when it was offline while its talk ended, how the end is heard, and how soon
+//! the page tries again.
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { Chat } from './chat.svelte';
+import { endSentence } from './announcements';
+import type { Chat } from './chat.svelte';
+import { fakeApi, newPage, pairing, server } from './fixture';
 import { MATCH_ANIMATION_MS } from './navigation';
+import { setLocale } from '../i18n';
 import { LOBBY, router } from '../router.svelte';
-import type { Api } from '../wire/api';
-import { FakeSocket, openFake, settled } from '../wire/fake';
-import type { Pairing } from '../wire/frames';
-
-const pairing: Pairing = {
-  session: 's1',
-  room: 'r1',
-  slot: 'A',
-  partner: { name: 'Green Otter', color: 'pine', animal: 'otter', id: 'them' },
-  you: { name: 'Plum Fox', color: 'plum', animal: 'fox', id: 'me', slot: 'A' },
-  shared: [],
-  languages: ['en'],
-  relaxed: false,
-};
-const me = { visitor: {}, rules: { current: '1', accepted: '1' }, limits: { text: 2000, interests: 5 } };
-const page = async () => ({ items: [], next: null });
-const api = { me: async () => me, isKnown: async () => true, stats: page, messages: page, log: page };
+import { announcer } from '../ui/announcer.svelte';
+import { FakeSocket, settled } from '../wire/fake';
 
 let chat: Chat;
-
-function newPage(): Chat {
-  const chat = new Chat({ url: 'ws://x/ws', api: api as unknown as Api, open: openFake });
-  chat.session.start();
-  return chat;
-}
 
 beforeEach(async () => {
   vi.useFakeTimers();
   localStorage.clear();
   sessionStorage.clear();
   router.go(LOBBY);
+  setLocale('en');
   FakeSocket.all = [];
-  chat = newPage();
+  chat = newPage(fakeApi(() => []));
   await settled();
 });
 afterEach(() => {
@@ -43,8 +27,6 @@ afterEach(() => {
   vi.restoreAllMocks();
   vi.useRealTimers();
 });
-
-const server = () => FakeSocket.last;
 
 async function startTalk(): Promise<void> {
   await server().accept();
@@ -76,6 +58,31 @@ it('learns the reason of the end after a message was refused', async () => {
   expect(chat.talk?.endedBy).toBe('lost');
 });
 
+it.each([
+  ['announced', 'another element', false],
+  ['not announced', 'the heading with the same sentence', true],
+])('is %s if %s has the focus', async (_, __, focused) => {
+  await startTalk();
+  const announce = vi.spyOn(announcer, 'announce');
+  const [heading, other] = ['h2', 'button'].map((tag) => document.body.appendChild(document.createElement(tag)));
+  heading?.setAttribute('tabindex', '-1');
+  await server().event({ type: 'ended', session: 's1', reason: 'left' });
+  const sentence = chat.talk ? endSentence(chat.talk) : '';
+  if (heading) heading.textContent = sentence;
+  (focused ? heading : other)?.focus();
+  await vi.advanceTimersByTimeAsync(0);
+  expect(sentence).toBe('Green Otter left the chat');
+  expect(announce.mock.calls).toEqual(focused ? [] : [[sentence]]);
+  document.body.replaceChildren();
+});
+
+it("knows the server's clock also after the clock of this device was set", async () => {
+  await startTalk();
+  expect(chat.session.clockSkewMs).toBe(0);
+  vi.setSystemTime(Date.now() + 3_600_000);
+  expect(chat.session.clockSkewMs).toBe(-3_600_000);
+});
+
 it('tries again soon while a talk is open, also after a reload', async () => {
   await startTalk();
   for (let tries = 0; tries < 6; tries++) {
@@ -85,7 +92,7 @@ it('tries again soon while a talk is open, also after a reload', async () => {
   }
   chat.session.socket.close();
   vi.spyOn(Math, 'random').mockReturnValue(1);
-  chat = newPage();
+  chat = newPage(fakeApi(() => []));
   await settled();
   for (let tries = 0; tries < 8; tries++) {
     await server().drop();

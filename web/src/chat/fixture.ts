@@ -1,6 +1,7 @@
 //! What the tests of the chat share: two people, a fake server, and a page that talks to it.
 import { vi } from 'vitest';
 import { Chat } from './chat.svelte';
+import type { SessionOptions } from './session.svelte';
 import type { Api } from '../wire/api';
 import { FakeSocket, openFake } from '../wire/fake';
 import type { MessageEvent, OpenSession, Pairing, Partner } from '../wire/frames';
@@ -32,12 +33,19 @@ export type FakeApi = { [K in keyof Api]: ReturnType<typeof vi.fn> };
 
 /** Returns an API that knows the visitor and serves the stored messages. */
 export function fakeApi(stored: () => MessageEvent[]): FakeApi {
-  const answer = { visitor: {}, rules: { current: '1', accepted: '1' }, limits: { text: 2000, interests: 5 } };
+  const answer = {
+    visitor: { id: 'v', account: null },
+    session: null,
+    rules: { current: '1', accepted: '1' },
+    limits: { text: 2000, interests: 5 },
+  };
   return {
     me: vi.fn(async () => answer),
     isKnown: vi.fn(async () => true),
     acceptRules: vi.fn(async () => answer),
     setLocale: vi.fn(async () => answer),
+    stay: vi.fn(async () => undefined),
+    signOut: vi.fn(async () => undefined),
     stats: vi.fn(async () => ({ items: [], next: null })),
     topics: vi.fn(async () => ({ items: [], next: null })),
     together: vi.fn(async () => ({ waiting: null })),
@@ -52,9 +60,10 @@ export function fakeApi(stored: () => MessageEvent[]): FakeApi {
   };
 }
 
-/** Starts a page. */
-export function newPage(api: FakeApi): Chat {
-  const chat = new Chat({ url: 'ws://x/ws', api: api as unknown as Api, open: openFake });
+/** Starts a page. It is alone in its browser, unless `options` say otherwise. */
+export function newPage(api: FakeApi, options: Partial<SessionOptions> = {}): Chat {
+  const alone = { tabs: () => ({ post: () => undefined }), load: () => undefined };
+  const chat = new Chat({ url: 'ws://x/ws', api: api as unknown as Api, open: openFake, ...alone, ...options });
   chat.session.start();
   return chat;
 }

@@ -1,10 +1,13 @@
-//! The session with the server: the visitor, the connection and its status, the hello, and why a
-//! connection is refused.
+//! The session with the server: the visitor, who is signed in, the connection and its status, the
+//! hello, and why a connection is refused.
+import { SignedIn, type SignedInDeps, type TabMessage } from '../accounts/signed-in.svelte';
 import { VisitorState } from '../accounts/visitor.svelte';
+import { LOBBY } from '../router.svelte';
 import { Connection } from '../ui/connection.svelte';
-import { api, type Api } from '../wire/api';
-import { codeOf, COOKIES_NEEDED } from '../wire/error';
-import type { Event, HelloOk, Notice, ResumePoint } from '../wire/frames';
+import { openTabs } from '../ui/tabs';
+import { api, type Api, type Me } from '../wire/api';
+import { codeOf, COOKIES_NEEDED, WireError } from '../wire/error';
+import type { Event, HelloOk, Notice, ResumePoint, SessionTimes, Visitor } from '../wire/frames';
 import { CLOSE, Socket, type SocketOptions, type Status, type Stop } from '../wire/socket';
 
 export interface SessionOptions {
@@ -12,7 +15,26 @@ export interface SessionOptions {
   api?: Api;
   open?: SocketOptions['open'];
   cookiesWork?: () => boolean;
+  /** The other tabs of this browser. */
+  tabs?: SignedInDeps['tabs'];
+  /** Replaces this page: with itself, or with another address. */
+  load?: (address: string) => void;
 }
+
+/** Calls that handle the end of a session themselves. */
+const OWN_HANDLING: ReadonlySet<string> = new Set(['stay', 'signOut']);
+/** Calls that count as use of a session. */
+const WRITES: ReadonlySet<string> = new Set(['acceptRules', 'setLocale']);
+
+function loadPage(address: string): void {
+  if (address === here()) location.reload();
+  else location.assign(address);
+}
+
+/** Notices about the session of an account. */
+const SESSION_NOTICES: ReadonlySet<string> = new Set(['session_expiring', 'signed_in_elsewhere', 'revoked']);
+
+const here = (): string => location.pathname + location.search;
 
 export interface SessionListener {
   /** The rooms to resume, read at each hello. */
@@ -21,6 +43,10 @@ export interface SessionListener {
   inTalk(): boolean;
   hello(ok: HelloOk): void;
   event(event: Event): void;
+  /** The server has told the id of this page's visitor. */
+  known(owner: string): void;
+  /** Deletes from this browser what a visitor wrote and with whom they talked. */
+  forget(owner: string): void;
   /** The connection works, at first or again. */
   connected(): void;
   disconnected(): void;
@@ -44,22 +70,38 @@ export class Session {
   notice = $state.raw<Notice | null>(null);
   /** The server is newer than this page, so a reload is needed. */
   outdated = $state(false);
-  /** The server's clock minus the local clock, in milliseconds. */
-  clockSkewMs = 0;
+  /**
+   * The server's clock minus the time since the page started, in milliseconds; `null` before the
+   * first hello.
+   */
+  #serverAheadMs: number | null = null;
 
   readonly api: Api;
   readonly visitor: VisitorState;
+  readonly signedIn: SignedIn;
   readonly connection = new Connection();
   readonly socket: Socket;
   readonly #listener: SessionListener;
 
   constructor(options: SessionOptions, listener: SessionListener) {
     this.#listener = listener;
-    this.api = options.api ?? api;
+    this.api = this.#watched(options.api ?? api);
     this.visitor = new VisitorState(this.api, options.cookiesWork);
+    const load = options.load ?? loadPage;
+    this.signedIn = new SignedIn({
+      stay: () => this.api.stay(),
+      signOut: () => this.api.signOut(),
+      look: () => this.#look(),
+      disconnect: () => this.socket.endSession(),
+      reconnect: () => this.#reconnect(),
+      reload: () => load(here()),
+      leave: () => load(LOBBY),
+      forget: (owner) => listener.forget(owner),
+      tabs: options.tabs ?? ((heard) => openTabs<TabMessage>('maju.session', heard)),
+    });
     const socketOptions: SocketOptions = {
       url: options.url,
-      prepare: () => this.visitor.load(),
+      prepare: () => this.#prepare(),
       resume: () => listener.resume(),
       inTalk: () => listener.inTalk(),
       listener: {
@@ -67,6 +109,7 @@ export class Session {
         silence: () => this.connection.onSilence(),
         hello: (ok) => this.#onHello(ok),
         event: (event) => this.#onEvent(event),
+        used: () => this.signedIn.used(),
       },
     };
     if (options.open) socketOptions.open = options.open;
@@ -87,9 +130,60 @@ export class Session {
     try {
       await this.visitor.acceptRules();
     } catch (error) {
-      if (codeOf(error) === 'session_ended') this.socket.renewSession();
+      if (codeOf(error) === 'session_ended' && this.signedIn.account === null) this.socket.renewSession();
       throw error;
     }
+  }
+
+  /** Makes sure of a visitor before a connection, and that it is still the one of this page. */
+  async #prepare(): Promise<void> {
+    const me = await this.visitor.load();
+    if (me !== null && !this.#greet(me.visitor, me.session)) throw new WireError('session_ended');
+  }
+
+  #greet(visitor: Visitor, times: SessionTimes | null | undefined): boolean {
+    // Before the first hello the clock of the server is unknown, and with it when the session ends.
+    const known = this.#serverAheadMs !== null ? times : undefined;
+    const same = this.signedIn.greet(visitor, known, this.clockSkewMs);
+    if (same) this.#listener.known(visitor.id);
+    return same;
+  }
+
+  /** Asks the server who this browser is. Returns `null` if the session has ended. */
+  async #look(): Promise<Me | null> {
+    if (!(await this.api.isKnown())) return null;
+    const me = await this.api.me();
+    return this.#greet(me.visitor, me.session) ? me : null;
+  }
+
+  #reconnect(): void {
+    if (this.status === 'stopped') this.start();
+    else this.socket.renewSession();
+  }
+
+  /** Returns the API, with its calls watched for the use and the end of a session. */
+  #watched(calls: Api): Api {
+    const watched = ([name, call]: [string, (...args: never[]) => Promise<unknown>]) => {
+      const then = async (...args: never[]) => {
+        try {
+          const answer = await call(...args);
+          if (WRITES.has(name)) this.signedIn.used();
+          return answer;
+        } catch (error) {
+          if (codeOf(error) === 'session_ended' && this.signedIn.account !== null) this.socket.endSession();
+          throw error;
+        }
+      };
+      return [name, OWN_HANDLING.has(name) ? call : then];
+    };
+    return Object.fromEntries(Object.entries(calls).map((entry) => watched(entry as never))) as unknown as Api;
+  }
+
+  /**
+   * The server's clock minus the local clock, in milliseconds, also after the local clock was set.
+   */
+  get clockSkewMs(): number {
+    return this.#serverAheadMs === null ? 0 : this.#serverAheadMs + performance.now() - Date.now();
   }
 
   #onStatus(status: Status): void {
@@ -100,12 +194,21 @@ export class Session {
     this.connection.onStatus(status);
     if (this.stop) this.needsCookies = this.stop.code === COOKIES_NEEDED;
     if (status === 'stopped' && this.stop?.code === CLOSE.UNSUPPORTED_VERSION) this.outdated = true;
+    if (status === 'stopped') this.#onStopped();
     if (status === 'open') this.#listener.connected();
     if (status === 'waiting' || status === 'stopped') this.#listener.disconnected();
   }
 
+  #onStopped(): void {
+    const code = this.stop?.code;
+    if (code !== CLOSE.SESSION_ENDED && code !== CLOSE.SIGNED_IN_ELSEWHERE) return;
+    this.signedIn.stopped(code === CLOSE.SIGNED_IN_ELSEWHERE, this.stop?.reason ?? '', this.clockSkewMs);
+  }
+
   #onHello(ok: HelloOk): void {
-    this.clockSkewMs = Date.parse(ok.server_time) - Date.now();
+    this.#serverAheadMs = Date.parse(ok.server_time) - performance.now();
+    if (!this.#greet(ok.visitor, ok.visitor.session)) return;
+    this.signedIn.greeted();
     this.greeted = true;
     this.visitor.allowNewVisitor();
     this.needsCookies = false;
@@ -122,6 +225,7 @@ export class Session {
    * connection.
    */
   #onNotice(notice: Notice): void {
+    if (SESSION_NOTICES.has(notice.kind)) this.signedIn.noticed(notice, this.clockSkewMs);
     if (notice.kind !== 'restart' && notice.room === undefined) this.notice = notice;
   }
 }

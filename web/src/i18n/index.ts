@@ -64,6 +64,12 @@ export function dayAndClock(at: number): string {
   return new Intl.DateTimeFormat(words.locale, { dateStyle: 'medium', timeStyle: 'short' }).format(at);
 }
 
+/** Returns a moment: today with its time, another day with its date. */
+export function when(at: number): string {
+  const today = new Date(at).toDateString() === new Date().toDateString();
+  return today ? t('when.today', { time: clock(at) }) : dayAndClock(at);
+}
+
 /** Returns a duration such as "3 hours ago". */
 export function ago(ms: number): string {
   const minutes = Math.max(1, Math.round(ms / 60_000));

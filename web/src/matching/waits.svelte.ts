@@ -24,9 +24,14 @@ export class Waits {
   hour = $state(0);
   /** Bars of two hours from midnight; empty if too few are known. */
   readonly bars = $derived(this.all === null ? [] : barsOf(this.all, this.hour));
-  /** The hour with the most people, in the reader's time, or `null`. */
+  /**
+   * The hour with the most people, in the reader's time. `null` if too few hours are known to say
+   * what is usual.
+   */
   readonly busiest = $derived(
-    this.all === null || this.all.busiest === null ? null : shifted(this.all.busiest, this.all, this.hour),
+    this.all === null || this.all.busiest === null || this.bars.length === 0
+      ? null
+      : shifted(this.all.busiest, this.all, this.hour),
   );
   readonly #api: Pick<Api, 'waits'>;
 

@@ -4,8 +4,9 @@ import { cleanup, render, screen } from '@testing-library/svelte';
 import userEvent from '@testing-library/user-event';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { setLocale } from '../i18n';
+import { tabStore } from '../ui/storage';
 import Composer from './Composer.svelte';
-import { drafts } from './drafts';
+import { Drafts } from './drafts';
 import type { Talk } from './talk.svelte';
 
 const send = vi.fn<(text: string) => void>();
@@ -13,12 +14,14 @@ const notifyTyping = vi.fn();
 const onup = vi.fn();
 const onsent = vi.fn();
 const discard = vi.fn();
+const drafts = new Drafts(tabStore, 'me');
 const talk = {
   room: 'r',
   state: 'open',
   partner: { name: 'x', color: 'pine', animal: 'otter' },
   toRewrite: null,
   sending: { discard },
+  drafts,
   send,
   notifyTyping,
 } as unknown as Talk;
@@ -144,7 +147,7 @@ describe('the composer', () => {
   });
 
   it('keeps a draft, and puts a refused message before it only on request', async () => {
-    sessionStorage.setItem('maju.draft.r', 'half a sentence');
+    sessionStorage.setItem('maju.draft.me.r', 'half a sentence');
     talk.toRewrite = refused('refused') as Talk['toRewrite'];
     expect(show().field.value).toBe('half a sentence');
     expect(discard).not.toHaveBeenCalled();

@@ -2,6 +2,7 @@
 import type { Api } from '../wire/api';
 import type { Outbox } from '../wire/outbox';
 import type { Socket } from '../wire/socket';
+import type { Drafts } from './drafts';
 import type { OwnActions } from './last.svelte';
 import type { Talk } from './talk.svelte';
 
@@ -10,6 +11,7 @@ export interface TalkDeps {
   request: Socket['request'];
   api: Pick<Api, 'messages' | 'log'>;
   outbox: Outbox;
+  drafts: Drafts;
   newId(): string;
   /**
    * Returns an interest in the spelling of this visitor. The server sends interests in lower case.

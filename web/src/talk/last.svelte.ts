@@ -1,9 +1,12 @@
-//! The list of last talks: those that can still be read or reported, stored on this device.
+//! The list of last talks: those that can still be read or reported, stored on this device. Each
+//! belongs to the visitor who had it, so that nobody else in this browser sees it in the list.
 import { readJson, type KeyValueStore } from '../ui/storage';
 import type { Pairing, Partner, Slot } from '../wire/frames';
 import { TALK_READABLE_AFTER_END_MS } from '../wire/limits';
 
 export interface LastTalk {
+  /** The id of the visitor who had the talk. */
+  owner: string;
   room: string;
   session: string;
   partner: Partner;
@@ -24,9 +27,12 @@ const KEY = 'maju.talks';
 const MAX_TALKS = 50;
 
 export class LastTalks {
+  /** The id of this visitor, or `null` until the server has told it. */
+  owner = $state<string | null>(null);
+  /** The talks of everybody who used this browser. */
   all = $state.raw<LastTalk[]>([]);
-  /** The ended talks, newest first. */
-  readonly ended = $derived(this.all.filter((talk) => talk.ended_at !== null));
+  /** The ended talks of this visitor, newest first. */
+  readonly ended = $derived(this.all.filter((talk) => talk.owner === this.owner && talk.ended_at !== null));
   readonly #store: KeyValueStore;
 
   constructor(store: KeyValueStore) {
@@ -35,15 +41,17 @@ export class LastTalks {
   }
 
   find(session: string): LastTalk | undefined {
-    return this.all.find((talk) => talk.session === session);
+    return this.all.find((talk) => talk.owner === this.owner && talk.session === session);
   }
 
   /**
    * Stores a talk when it starts, so that a partner can be reported even after the tab was closed.
    */
   add({ room, session, partner, slot }: Pairing): void {
+    const { owner } = this;
+    if (owner === null) return;
     const { id, name, color, animal } = partner;
-    const talk = { room, session, partner: { id, name, color, animal }, slot, ended_at: null };
+    const talk = { owner, room, session, partner: { id, name, color, animal }, slot, ended_at: null };
     this.#write([talk, ...this.#read().filter((known) => known.session !== session)]);
   }
 
@@ -58,10 +66,15 @@ export class LastTalks {
 
   /**
    * Marks all talks but one as ended: the server knows at most one open talk, so the others ended
-   * meanwhile.
+   * meanwhile, or end soon because nobody here is in them.
    */
   markEndedExcept(open: string | null): void {
     this.#markEnded((talk) => talk.session !== open);
+  }
+
+  /** Removes the talks of a visitor, because they signed out of this browser. */
+  forget(owner: string): void {
+    this.#write(this.#read().filter((talk) => talk.owner !== owner));
   }
 
   #markEnded(isEnded: (talk: LastTalk) => boolean): void {
@@ -102,7 +115,8 @@ export class LastTalks {
 function isLastTalk(value: unknown): value is LastTalk {
   const talk = value as LastTalk;
   return (
-    typeof talk?.room === 'string' &&
+    typeof talk?.owner === 'string' &&
+    typeof talk.room === 'string' &&
     typeof talk.session === 'string' &&
     typeof talk.partner?.id === 'string' &&
     typeof talk.partner.name === 'string' &&

@@ -135,22 +135,42 @@ describe('last talks', () => {
       partner: { id: 'p', name: 'x', color: 'pine', animal: 'otter' },
     }) as never;
   beforeEach(() => stored.clear());
+  const listOf = (owner: string | null) => {
+    const last = new LastTalks(store);
+    last.owner = owner;
+    return last;
+  };
 
   it('are listed after their end, newest first, for a day', async () => {
-    const last = new LastTalks(store);
+    const last = listOf('me');
     last.add(pairing('a'));
     last.markEnded('a');
     last.add(pairing('b'));
     expect(last.ended.map(({ session }) => session)).toEqual(['a']);
     last.markEndedExcept(null); // the server has no open talk
-    expect(new LastTalks(store).ended.map(({ session }) => session)).toEqual(['b', 'a']);
+    expect(listOf('me').ended.map(({ session }) => session)).toEqual(['b', 'a']);
     await vi.advanceTimersByTimeAsync(TALK_READABLE_AFTER_END_MS + 1);
     expect(new LastTalks(store).all).toEqual([]);
     expect(stored.size).toBe(0);
   });
 
+  it('are shown to nobody else in this browser, and are forgotten when their owner signs out', () => {
+    const mine = listOf('me');
+    mine.add(pairing('a'));
+    mine.markEnded('a');
+    for (const owner of ['somebody else', null]) {
+      const theirs = listOf(owner);
+      expect([theirs.ended, theirs.find('a')]).toEqual([[], undefined]);
+    }
+    expect(listOf('me').find('a')?.session).toBe('a');
+    const theirs = listOf('somebody else');
+    theirs.add(pairing('b'));
+    theirs.forget('me');
+    expect(theirs.all.map(({ session }) => session)).toEqual(['b']);
+  });
+
   it('can be removed, and invalid ones are dropped', () => {
-    const last = new LastTalks(store);
+    const last = listOf('me');
     last.add(pairing('a'));
     last.remove('a');
     expect(last.all).toEqual([]);

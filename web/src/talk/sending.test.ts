@@ -35,7 +35,7 @@ function tab(): Sending {
     room: 'r',
     request: ask,
     messages,
-    outbox: new Outbox('r', keep),
+    outbox: new Outbox('me', 'r', keep),
     onClosed: () => closed++,
     onRulesNeeded: () => gated++,
     onRefused: (row, code) => refused.push(`${row.text}: ${code}`),

@@ -57,6 +57,23 @@ export class Sending {
     }
   }
 
+  /**
+   * Shows the same messages in a talk that is over: all have failed for a reason, and none is sent.
+   * They stay in the outbox, so that a reload shows them again.
+   */
+  restoreEnded(reason: string): void {
+    this.#ended = true;
+    this.restore();
+    for (const row of this.#deps.messages.rows) if (row.status === 'pending') markFailed(row, reason);
+  }
+
+  /** The texts that the server does not have yet, in their order. */
+  get unsent(): string[] {
+    const { outbox, messages } = this.#deps;
+    const isUnsent = (id: string) => (messages.ownByClientId(id)?.seq ?? null) === null;
+    return outbox.messages.filter((one) => isUnsent(one.client_id)).map(({ text }) => text);
+  }
+
   /** Adds a message to the outbox and sends it in its turn. */
   send(clientId: string, text: string, at: number): Row {
     const { outbox, messages } = this.#deps;

@@ -18,6 +18,7 @@ import {
 } from '../wire/frames';
 import { MAX_PAGE_ITEMS } from '../wire/limits';
 import type { TalkDeps } from './deps';
+import type { Drafts } from './drafts';
 import { Indicators } from './indicators.svelte';
 import type { LastTalk } from './last.svelte';
 import { Log } from './log';
@@ -73,6 +74,7 @@ export class Talk {
   readonly sending: Sending;
   readonly indicators: Indicators;
   readonly safety: Safety;
+  readonly drafts: Drafts;
   readonly #log: Log;
   readonly #deps: TalkDeps;
   #ownId: string | null = null;
@@ -89,6 +91,7 @@ export class Talk {
     this.interests = pairing.shared.map((interest) => deps.ownSpelling(interest));
     this.languages = pairing.languages ?? [];
     this.relaxed = pairing.relaxed;
+    this.drafts = deps.drafts;
     this.indicators = new Indicators(pairing.room, deps.request);
     this.safety = new Safety({
       session: pairing.session,
@@ -124,7 +127,14 @@ export class Talk {
     archived.endedAt = talk.ended_at;
     archived.safety.reported = talk.actions?.reported ?? false;
     archived.safety.blocked = talk.actions?.blocked ?? false;
+    // Written before the session expired, and the talk was over when the person was back.
+    archived.sending.restoreEnded('left');
     return archived;
+  }
+
+  /** What this visitor wrote and did not send, in its order: unsent messages, then the unfinished one. */
+  get unsent(): string[] {
+    return [...this.sending.unsent, this.drafts.get(this.room)].filter((text) => text.trim() !== '');
   }
 
   /** Where to resume after a reconnect. `null` before the room is joined and after the end. */

@@ -1,10 +1,12 @@
 //! A talk by itself: reopening, older pages, pages that do not load, reading after the end.
 import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { tabStore } from '../ui/storage';
 import { WireError } from '../wire/error';
 import { FakeStorage, settled } from '../wire/fake';
 import type { MessageEvent, Pairing } from '../wire/frames';
 import { Outbox } from '../wire/outbox';
 import type { TalkDeps } from './deps';
+import { Drafts } from './drafts';
 import { Talk } from './talk.svelte';
 
 const face = { name: 'x', color: 'pine', animal: 'otter' } as const;
@@ -50,7 +52,8 @@ beforeEach(() => {
   deps = {
     request: request as unknown as TalkDeps['request'],
     api: { messages, log },
-    outbox: new Outbox('r', new FakeStorage()),
+    outbox: new Outbox('me', 'r', new FakeStorage()),
+    drafts: new Drafts(tabStore, 'me'),
     newId: () => 'id',
     ownSpelling: (interest) => interest.toUpperCase(),
     onMessage: vi.fn(),
@@ -127,11 +130,40 @@ it('gives an entry of an unknown kind its place in the log and shows nothing', a
 
 describe('after the end', () => {
   it('can be loaded, and returns false if it cannot', async () => {
-    const known = { room: 'r', session: 's', partner: { ...face, id: 'them' }, slot: 'A' as const, ended_at: 1 };
+    const known = {
+      owner: 'me',
+      room: 'r',
+      session: 's',
+      partner: { ...face, id: 'them' },
+      slot: 'A' as const,
+      ended_at: 1,
+    };
     const talk = Talk.archived(deps, known);
     expect([await talk.load(), talk.state, seqs(talk).length]).toEqual([true, 'ended', 50]);
     messages.mockRejectedValueOnce(new WireError('not_found'));
     expect(await Talk.archived(deps, known).load()).toBe(false);
+  });
+
+  it('shows what was not sent before the session expired, sends none of it, and has it after a reload', async () => {
+    const known = {
+      owner: 'me',
+      room: 'r',
+      session: 's',
+      partner: { ...face, id: 'them' },
+      slot: 'A' as const,
+      ended_at: 1,
+    };
+    deps.outbox.add({ client_id: 'u', text: 'unsent', at: 1, failed: null });
+    deps.drafts.set('r', 'half a sentence');
+    for (let reloads = 0; reloads < 2; reloads++) {
+      const talk = Talk.archived(deps, known);
+      await talk.load();
+      const last = talk.messages.rows.at(-1);
+      expect([last?.text, last?.status, last?.reason]).toEqual(['unsent', 'failed', 'left']);
+      expect(talk.unsent).toEqual(['unsent', 'half a sentence']);
+    }
+    expect(request).not.toHaveBeenCalled();
+    deps.drafts.set('r', '');
   });
 
   it('ignores events and sends nothing', async () => {

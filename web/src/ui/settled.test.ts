@@ -1,6 +1,6 @@
 //! The guard against presses meant for the screen before.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { SETTLE_MS, screenChanged, settled } from './settled';
+import { SETTLE_MS, screenChanged, screenIsNew, settled } from './settled';
 
 let button: HTMLButtonElement;
 const pressed = vi.fn();
@@ -38,6 +38,14 @@ test('a press right after the screen changed is ignored', () => {
   vi.advanceTimersByTime(SETTLE_MS);
   button.click();
   expect(pressed).toHaveBeenCalledOnce();
+});
+
+test('a screen is new for as long', () => {
+  screenChanged();
+  vi.advanceTimersByTime(SETTLE_MS - 1);
+  expect(screenIsNew()).toBe(true);
+  vi.advanceTimersByTime(1);
+  expect(screenIsNew()).toBe(false);
 });
 
 test('the repeats of a held key are ignored, its first press is not', () => {

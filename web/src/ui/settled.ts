@@ -14,6 +14,11 @@ export function screenChanged(): void {
   changedAt = performance.now();
 }
 
+/** Returns `true` if the screen changed so short ago that a key may be meant for the one before. */
+export function screenIsNew(): boolean {
+  return performance.now() - changedAt < SETTLE_MS;
+}
+
 /** Protects a button: use it as an attachment, `{@attach settled}`. */
 export function settled(node: HTMLElement): () => void {
   const shownAt = performance.now();

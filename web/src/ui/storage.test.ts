@@ -29,8 +29,8 @@ describe('a storage that is forbidden', () => {
 
   it('loses no message of the outbox while the page is open', () => {
     forbid('sessionStorage');
-    new Outbox('room', tabStorage).add({ client_id: 'a', text: 'hi', at: 1, failed: null });
-    expect(new Outbox('room', tabStorage).messages.map(({ text }) => text)).toEqual(['hi']);
+    new Outbox('me', 'room', tabStorage).add({ client_id: 'a', text: 'hi', at: 1, failed: null });
+    expect(new Outbox('me', 'room', tabStorage).messages.map(({ text }) => text)).toEqual(['hi']);
   });
 });
 

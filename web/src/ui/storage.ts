@@ -6,7 +6,12 @@ export interface KeyValueStore {
   set(key: string, value: string | null): void;
 }
 
-function storeOn(storage: () => Storage): KeyValueStore {
+/** A store that can name its keys. */
+export interface ListedStore extends KeyValueStore {
+  keys(): string[];
+}
+
+function storeOn(storage: () => Storage): ListedStore {
   /** Values that the storage refused. They last as long as the page. */
   const inMemory = new Map<string, string>();
   return {
@@ -27,6 +32,13 @@ function storeOn(storage: () => Storage): KeyValueStore {
       } catch {
         // Full or forbidden: in some browsers even reading `localStorage` throws.
         if (value !== null) inMemory.set(key, value);
+      }
+    },
+    keys() {
+      try {
+        return [...inMemory.keys(), ...Object.keys(storage())];
+      } catch {
+        return [...inMemory.keys()];
       }
     },
   };

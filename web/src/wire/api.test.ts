@@ -26,6 +26,8 @@ describe('calls', () => {
     [() => api.isKnown(), ['GET', '/api/v1/rooms?limit=1', null]],
     [() => api.acceptRules('7'), ['PATCH', '/api/v1/me', { rules: '7', adult: true }]],
     [() => api.setLocale('ko'), ['PATCH', '/api/v1/me', { locale: 'ko' }]],
+    [() => api.stay(), ['POST', '/api/v1/session/stay', null]],
+    [() => api.signOut(), ['POST', '/api/v1/sign-out', null]],
     [() => api.topics('ko'), ['GET', '/api/v1/topics?locale=ko', null]],
     [() => api.together(['비 오는 날', 'c&a']), ['GET', `/api/v1/topics/together?interests=${RAIN}%2Cc%26a`, null]],
     [() => api.messages('r/1', { limit: 50 }), ['GET', '/api/v1/rooms/r%2F1/messages?limit=50', null]],

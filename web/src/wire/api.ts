@@ -1,9 +1,11 @@
 //! REST under /api/v1: typed, with one error type and a timeout on every call.
 import { codeOf, WireError } from './error';
-import type { Entry, MessageEvent, Visitor } from './frames';
+import type { Entry, MessageEvent, SessionTimes, Visitor } from './frames';
 
 export interface Me {
   visitor: Visitor;
+  /** `null` for a guest. */
+  session: SessionTimes | null;
   rules: { current: string; accepted: string | null };
   limits: { text: number; interests: number; [name: string]: number };
 }
@@ -107,6 +109,9 @@ export const api = {
   },
   acceptRules: (rules: string): Promise<Me> => call('PATCH', '/me', { rules, adult: true }),
   setLocale: (locale: string): Promise<Me> => call('PATCH', '/me', { locale }),
+  /** Counts as use, so that the session goes on. */
+  stay: (): Promise<SessionTimes> => call('POST', '/session/stay'),
+  signOut: (): Promise<void> => call('POST', '/sign-out'),
   stats: (): Promise<Page<Stat>> => call('GET', '/stats'),
   topics: (locale: string): Promise<Page<Topic>> => call('GET', `/topics?locale=${encodeURIComponent(locale)}`),
   /** Returns the number of people who chose all of these interests, `null` if they are few. */

@@ -17,6 +17,7 @@ import type {
 
 export { CLOSE_CODES, COLORS, PROTOCOL } from './generated/frames';
 export type {
+  Account,
   Color,
   EndReason,
   Event,
@@ -33,6 +34,7 @@ export type {
   SeekOk,
   Sender,
   SendOk,
+  SessionTimes,
   Slot,
   Visitor,
   ErrorBody,

@@ -1,4 +1,5 @@
-//! The outbox: messages that the server has not acknowledged yet, stored in this tab.
+//! The outbox: messages that the server has not acknowledged yet, stored in this tab for the visitor
+//! who wrote them.
 
 export interface OutboxMessage {
   client_id: string;
@@ -17,13 +18,17 @@ export type SimpleStorage = Pick<Storage, 'getItem' | 'setItem' | 'removeItem'>;
  */
 export const MAX_OUTBOX_MESSAGES = 200;
 
+/** What the keys of a visitor's outboxes begin with. */
+export const outboxesOf = (owner: string): string => `maju.outbox.${owner}.`;
+
 export class Outbox {
   readonly #key: string;
   readonly #storage: SimpleStorage;
   #messages: OutboxMessage[];
 
-  constructor(room: string, storage: SimpleStorage) {
-    this.#key = `maju.outbox.${room}`;
+  /** `owner` is the id of the visitor who writes. */
+  constructor(owner: string, room: string, storage: SimpleStorage) {
+    this.#key = outboxesOf(owner) + room;
     this.#storage = storage;
     this.#messages = this.#read();
   }

@@ -12,13 +12,14 @@ let hellos: HelloOk[];
 let resume: ResumePoint[];
 let inTalk: boolean;
 let silences: number;
+let uses: number;
 let prepare: ReturnType<typeof vi.fn<() => Promise<void>>>;
 
 beforeEach(() => {
   vi.useFakeTimers();
   FakeSocket.all = [];
   [statuses, events, hellos, resume] = [[], [], [], []];
-  [inTalk, silences] = [false, 0];
+  [inTalk, silences, uses] = [false, 0, 0];
   prepare = vi.fn(() => Promise.resolve());
   socket = new Socket({
     url: 'ws://x/ws',
@@ -32,6 +33,7 @@ beforeEach(() => {
       silence: () => silences++,
       event: (e) => events.push(e),
       hello: (h) => hellos.push(h),
+      used: () => uses++,
     },
   });
 });

@@ -21,11 +21,16 @@ export interface Listener {
   silence(): void;
   hello(ok: HelloOk): void;
   event(event: Event): void;
+  /** The server has done what a frame asked for, which counts as use of the session. */
+  used(): void;
 }
 
 export interface SocketOptions {
   url: string;
-  /** Makes sure that the server knows a visitor. Runs before a connection without one. */
+  /**
+   * Makes sure that the server knows a visitor. Runs before a connection without one. Rejects with
+   * `session_ended` if the visitor of this page is no longer the one of the cookie.
+   */
   prepare(): Promise<void>;
   /** Returns the rooms to resume. Called at each hello. */
   resume(): ResumePoint[];
@@ -56,7 +61,6 @@ export const CLOSE = {
   ...CLOSE_CODES,
   /** The browser's own code: the connection is lost. */
   ABNORMAL: 1006,
-  SIGNED_IN_ELSEWHERE: 4409,
   UNSUPPORTED_VERSION: 4410,
 } as const;
 /** Close codes after which reconnecting would not help. */
@@ -68,7 +72,11 @@ const FINAL_CODES: ReadonlySet<number> = new Set([
   CLOSE.UNSUPPORTED_VERSION,
 ]);
 
+/** Frames that the page sends by itself, so that they are no use of the session. */
+const NOT_USE: ReadonlySet<FrameType> = new Set(['hello', 'ping']);
+
 interface PendingRequest {
+  use: boolean;
   resolve(ok: never): void;
   reject(error: WireError): void;
   timer: ReturnType<typeof setTimeout> | undefined;
@@ -121,6 +129,13 @@ export class Socket {
     void this.#connect();
   }
 
+  /** Ends the connection for good, because the page has learned elsewhere that the session ended. */
+  endSession(): void {
+    if (this.status === 'stopped') return;
+    this.#disconnect();
+    this.#stopFor({ code: CLOSE.SESSION_ENDED, reason: '' });
+  }
+
   /** Makes sure of a visitor, then reconnects, because the server no longer knows the session. */
   renewSession(): void {
     this.#prepared = false;
@@ -166,7 +181,7 @@ export class Socket {
               this.#pending.delete(id);
               reject(new WireError('timeout'));
             }, limit);
-      this.#pending.set(id, { resolve: resolve as (ok: never) => void, reject, timer });
+      this.#pending.set(id, { use: !NOT_USE.has(type), resolve: resolve as (ok: never) => void, reject, timer });
       // A closing connection sends nothing more; its close event, which follows, rejects the
       // request.
       if (this.#ws?.readyState === OPEN) this.#ws.send(JSON.stringify({ id, type, ...fields }));
@@ -183,7 +198,9 @@ export class Socket {
         await this.#options.prepare();
       } catch (error) {
         if (generation !== this.#generation) return;
-        if (codeOf(error) === COOKIES_NEEDED) this.#stopFor({ code: COOKIES_NEEDED, reason: '' });
+        const why = codeOf(error);
+        if (why === COOKIES_NEEDED) this.#stopFor({ code: COOKIES_NEEDED, reason: '' });
+        else if (why === 'session_ended') this.#stopFor({ code: CLOSE.SESSION_ENDED, reason: '' });
         else this.#onRefused(error);
         return;
       }
@@ -245,6 +262,7 @@ export class Socket {
     clearTimeout(request.timer);
     if ('ok' in frame) {
       request.resolve(frame.ok as never);
+      if (request.use) this.#options.listener.used();
       return;
     }
     request.reject(asError(frame.error));

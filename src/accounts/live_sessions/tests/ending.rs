@@ -1,5 +1,4 @@
 //! How signed-in sessions end: by time, by their owner, by a sign-in elsewhere.
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode, header};
@@ -9,13 +8,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
-use tower_sessions::Session;
-use tower_sessions::session::Id;
 use uuid::Uuid;
 
-use super::{account, begin_complete, complete, sign_in};
-use crate::accounts::live_sessions::uses;
-use crate::accounts::sessions::Sessions;
+use super::{account, begin_complete, complete, id_of, session_of, sign_in};
+use crate::accounts::live_sessions::{store, uses};
 use crate::accounts::{Role, SessionKey};
 use crate::testing::{Answer, Guest, Node, Redis, Socket, eventually, node};
 
@@ -220,8 +216,7 @@ async fn ends_at(node: &Node) -> OffsetDateTime {
 
 /// Returns the key of a browser's session.
 fn key_of(guest: &Guest) -> SessionKey {
-    let id: Id = guest.cookie.split_once('=').unwrap().1.parse().unwrap();
-    SessionKey(crate::accounts::sessions::hash_id(&id))
+    SessionKey(crate::accounts::sessions::hash_id(&id_of(guest)))
 }
 
 #[tokio::test]
@@ -252,20 +247,17 @@ async fn a_late_use_never_revives_a_session() {
     uses::write(&node.app).await;
     assert_eq!(outcome(&get(&node, &hana, "/api/v1/rooms").await), ended());
     // A use before the end counts, however late it is written.
-    let hana = sign_in(&node, "hana").await.unwrap();
-    uses::record_use_of(&node.app, key_of(&hana));
-    tokio::time::sleep(Duration::from_millis(30)).await;
-    let end = "UPDATE session SET idle_until = clock_timestamp() - interval '10 milliseconds'
-               WHERE account_id IS NOT NULL AND ended_at IS NULL";
-    sqlx::query(end).execute(&node.app.db).await.unwrap();
-    uses::write(&node.app).await;
-    // The task may have written it before the end was moved. Then the session has ended.
-    let answer = outcome(&get(&node, &hana, "/api/v1/rooms").await);
-    assert!(answer == (200, String::new()) || answer == ended(), "{answer:?}");
+    for (used_ago, counts) in [(2.0, true), (0.2, false)] {
+        let hana = sign_in(&node, "hana").await.unwrap();
+        move_back(&node, Duration::from_secs(30 * 60 + 1), Duration::from_secs(2_000)).await;
+        let SessionKey(session) = key_of(&hana);
+        store::write_uses(&node.app.db, &[session], &[used_ago]).await.unwrap();
+        let answer = outcome(&get(&node, &hana, "/api/v1/rooms").await);
+        assert_eq!(answer, if counts { (200, String::new()) } else { ended() }, "{used_ago} s ago");
+    }
     // Signed out: no use and no save of the session's data brings it back.
     let hana = sign_in(&node, "hana").await.unwrap();
-    let id: Id = hana.cookie.split_once('=').unwrap().1.parse().unwrap();
-    let late = Session::new(Some(id), Arc::new(Sessions::new(node.app.db.clone())), None);
+    let late = session_of(&node, &hana);
     assert!(crate::accounts::session_visitor(&late).await.unwrap().is_some());
     assert_eq!(node.ask(Some(&hana), Method::POST, "/api/v1/sign-out", None).await.status, 204);
     uses::record_use_of(&node.app, key_of(&hana));

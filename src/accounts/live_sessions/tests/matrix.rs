@@ -63,7 +63,7 @@ fn rule(route: &str) -> Option<(Rule, Option<Value>)> {
         "POST /api/v1/rooms/{room}/messages" => (Rule::Room, Some(message)),
         "GET /api/v1/topics" | "GET /api/v1/topics/together" | "GET /api/v1/waits" | "GET /api/v1/content"
         | "GET /api/v1/stats" => (Rule::Site, None),
-        "POST /api/v1/sign-out" => (Rule::Visitor, None),
+        "GET /api/v1/me/blocks" | "DELETE /api/v1/me/blocks/{id}" | "POST /api/v1/sign-out" => (Rule::Visitor, None),
         "GET /api/v1/sessions" | "DELETE /api/v1/sessions" | "DELETE /api/v1/sessions/{id}"
         | "POST /api/v1/session/stay" => (Rule::Account, None),
         _ => return rule_of_sign_in(route),
@@ -108,7 +108,7 @@ fn own_codes(route: &str) -> &'static [&'static str] {
         "POST /api/v1/sign-up" => &["conflict"],
         "POST /api/v1/sign-in/{step}" => &["wrong_step"],
         "POST /api/v1/account/delete/undo" => &["not_found"],
-        "DELETE /api/v1/sessions/{id}" => &["not_found"],
+        "DELETE /api/v1/sessions/{id}" | "DELETE /api/v1/me/blocks/{id}" => &["not_found"],
         "DELETE /api/v1/account/totp" => &["wrong_credentials", "forbidden"],
         "POST /api/v1/account/totp/confirm" => &["conflict"],
         route if route.contains("/age-check") => &["not_found"],

@@ -6,6 +6,7 @@ mod revoking;
 use std::sync::Arc;
 
 use tower_sessions::Session;
+use tower_sessions::session::Id;
 use uuid::Uuid;
 
 use super::complete_sign_in;
@@ -60,4 +61,14 @@ async fn complete(node: &Node, key: Uuid) -> Result<Guest> {
 /// Signs in to an account, in a browser without a cookie.
 pub(crate) async fn sign_in(node: &Node, handle: &str) -> Result<Guest> {
     complete(node, begin_complete(node, handle).await).await
+}
+
+/// Returns the id of a browser's session.
+fn id_of(browser: &Guest) -> Id {
+    browser.cookie.split_once('=').unwrap().1.parse().unwrap()
+}
+
+/// Returns a browser's session, as a request of the browser loads it.
+fn session_of(node: &Node, browser: &Guest) -> Session {
+    Session::new(Some(id_of(browser)), Arc::new(Sessions::new(node.app.db.clone())), None)
 }

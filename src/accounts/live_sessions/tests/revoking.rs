@@ -9,8 +9,10 @@ use sqlx::PgConnection;
 use tokio_tungstenite::tungstenite;
 use uuid::Uuid;
 
-use super::{account, sign_in};
-use crate::accounts::{self, EndReason, Role, Visitor, require_session, revoke_sessions};
+use super::{account, session_of, sign_in};
+use crate::accounts::{
+    self, EndReason, Role, Visitor, renew_own_session, require_session, revoke_sessions, signed_in,
+};
 use crate::error::Result;
 use crate::ids::VisitorId;
 use crate::matching::{self, NewReport, Seek};
@@ -260,4 +262,36 @@ async fn a_change_that_fails_ends_no_session() {
     assert_eq!(node.ask(Some(&hana), Method::GET, "/api/v1/sessions", None).await.status, 200);
     let unknown = revoke_sessions(&node.app, crate::ids::AccountId(0), EndReason::Deleted, async |_: &mut PgConnection| Ok(()));
     assert_eq!(code(unknown.await), "not_found");
+}
+
+#[tokio::test]
+async fn a_session_goes_on_after_the_revocation_it_asked_for_and_not_after_another() {
+    let node = node().await;
+    for other in [None, Some(EndReason::RoleChanged)] {
+        let browser = account(&node, if other.is_some() { "two" } else { "one" }, Role::Member).await;
+        let session = session_of(&node, &browser);
+        let before = signed_in(&session).await.unwrap().unwrap();
+        let account = node.visitor_of(&browser).await.account.unwrap();
+        for reason in [Some(EndReason::PasswordChanged), other].into_iter().flatten() {
+            revoke_sessions(&node.app, account.id, reason, async |_: &mut PgConnection| Ok(())).await.unwrap();
+        }
+        let renewed = renew_own_session(&node.app, &session, &account).await;
+        let rooms = |cookie: String| {
+            let guest = Guest { cookie, id: browser.id.clone() };
+            let node = &node;
+            async move { node.ask(Some(&guest), Method::GET, "/api/v1/sessions", None).await }
+        };
+        assert_eq!(rooms(browser.cookie.clone()).await.status, 401, "the old id has ended");
+        let name = browser.cookie.split_once('=').unwrap().0;
+        let answer = rooms(format!("{name}={}", session.id().unwrap())).await;
+        if other.is_some() {
+            assert_eq!((code(renewed), answer.status.as_u16()), ("session_ended".to_owned(), 401));
+            continue;
+        }
+        assert_eq!((code(renewed), answer.status.as_u16()), ("ok".to_owned(), 200));
+        let (list, after) = (answer.json()["items"].clone(), signed_in(&session).await.unwrap().unwrap());
+        assert_eq!(list.as_array().unwrap().len(), 1, "it is the same session: {list}");
+        assert_eq!((list[0]["id"].as_str().unwrap().parse(), after.public_id), (Ok(before.public_id), before.public_id));
+        assert_eq!((after.ends_at, after.epoch), (before.ends_at, before.epoch + 1), "its end does not move");
+    }
 }

@@ -283,6 +283,18 @@ async fn signing_up_keeps_the_visitor_its_rooms_and_its_talk() {
 }
 
 #[tokio::test]
+async fn a_page_in_another_tab_does_not_end_a_sign_in() {
+    let node = node().await;
+    store_account(&node, Stored { pin: true, ..Stored::member("somebody") }).await;
+    let mut browser = Browser::default();
+    assert_eq!(browser.begin(&node, "somebody", PASSWORD).await.json()["next"], "pin");
+    let me = browser.ask(&node, Method::GET, "/me", None).await.json();
+    assert_eq!(me["visitor"]["account"], json!(null), "it is a guest so far");
+    assert_eq!(browser.step(&node, "pin", PIN).await.json()["done"], true);
+    assert_eq!(browser.signed_in(&node).await.as_deref(), Some("somebody"));
+}
+
+#[tokio::test]
 async fn an_ended_cookie_signs_up_and_in_as_a_fresh_guest() {
     let node = node().await;
     let ended = Browser::of(&node.newcomer("en").await);

@@ -6,10 +6,11 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, getpgid, getpgrp};
+use sqlx::ConnectOptions as _;
 
 use super::super::programs::Sources;
 use super::super::server::{self, Server, ServerConfig};
-use super::super::{StartOptions, lock, open, paths, postmaster, programs};
+use super::super::{StartOptions, join, lock, open, paths, postmaster, programs};
 use super::{Folder, Other, connect, pid_of, read_the_note, run, until, write_a_note};
 
 #[tokio::test]
@@ -116,6 +117,24 @@ async fn of_several_processes_that_share_exactly_one_takes_over() {
     for other in &others {
         other.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_command_that_shares_postgres_never_takes_it_over() {
+    let folder = Folder::new();
+    let owner = folder.open().await;
+    write_a_note(&owner).await;
+    let command = join(folder.options(), None).unwrap().finish().await.unwrap();
+    assert!(!command.is_owner());
+    assert_eq!(read_the_note(&command).await, "kept");
+    owner.stop().await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!command.is_owner() && command.connect_options().connect().await.is_err());
+    let next = folder.open().await;
+    assert!(next.is_owner(), "the folder is free for a server");
+    command.stop().await;
+    assert_eq!(read_the_note(&next).await, "kept", "a command that ends stops nobody's Postgres");
+    next.stop().await;
 }
 
 #[tokio::test]

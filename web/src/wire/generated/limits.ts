@@ -30,3 +30,9 @@ export const TALK_HEARTBEAT_INTERVAL_MS = 10000;
 
 /** The number of people below which a count of people is not shown: who is here now, and who waits. A page does not count its own reader. */
 export const MIN_PEOPLE_SHOWN = 5;
+
+/** How long a signed-in session lasts without use. Pings, polls and other reads are no use. */
+export const SIGNED_IN_IDLE_TIMEOUT_MS = 1800000;
+
+/** How long before the end of a signed-in session its sockets are told. */
+export const EXPIRY_WARNING_MS = 120000;
