@@ -3,7 +3,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::middleware::{from_fn_with_state, map_request_with_state, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use axum::{Extension, Json, Router};
 use serde_json::json;
 use tower_http::compression::CompressionLayer;
@@ -71,6 +71,12 @@ fn account_pages(app: &App) -> Router<App> {
         .layer(from_fn_with_state(PAGES, accounts::failures_as_pages))
 }
 
+/// Answers every path below `/api/v1/admin` that has no route: 401 `sign_in_needed` to those who are
+/// not signed in, and `not_found` to everybody else.
+async fn unknown_admin_route(_staff: accounts::Staff) -> Response {
+    Error::NotFound.into_response()
+}
+
 /// Returns the complete router of a node with all its layers.
 pub fn router(app: &App) -> Router {
     let sessions = accounts::session_layer(app);
@@ -81,7 +87,7 @@ pub fn router(app: &App) -> Router {
         .merge(moderation::router())
         .merge(cms::api());
     let (api, description) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts();
-    let api = api.merge(accounts::admin_api());
+    let api = api.route("/api/v1/admin/{*path}", any(unknown_admin_route));
     let api = api.layer(from_fn_with_state(app.clone(), http::require_same_origin));
     let api = api.layer(from_fn_with_state(app.clone(), http::limit_requests));
     let with_cookie =

@@ -59,7 +59,7 @@ pub use passwords::{
     Flaw as PasswordFlaw, check as check_password, hash_now as hash_password, is_legacy as is_legacy_hash,
     is_usable_legacy,
 };
-pub use pages::{BlockedPerson, PageHooks, Staff, admin_api, failures_as_pages, pages};
+pub use pages::{BlockedPerson, PageHooks, Staff, failures_as_pages, pages};
 pub use sign_in::{
     Attempt, Caller, Due, Progress, State as SignInState, Step, begin_sign_in, cancel_sign_in, continue_sign_in,
     finish_sign_in, next_path, pending_sign_in,

@@ -36,7 +36,7 @@ use crate::error::Result;
 
 pub use failures::failures_as_pages;
 pub use form::form_key;
-pub use staff::{Staff, admin_api};
+pub use staff::Staff;
 
 /// What the pages show of nouns that accounts do not know. The router hands it in.
 #[derive(Clone, Copy)]

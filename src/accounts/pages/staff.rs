@@ -1,10 +1,8 @@
 //! Who sees the back-office: its start page, and the page that makes the first administrator.
 use askama::Template;
-use axum::Router;
 use axum::extract::{FromRequestParts, Query, State};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use axum::routing::any;
 use secrecy::SecretString;
 use serde::Deserialize;
 
@@ -26,6 +24,7 @@ use crate::locale::PageStrings;
 /// Rejects with `sign_in_needed` if nobody is signed in: a page leads to sign-in and back, and the
 /// API answers 401. Rejects with `not_found` for members, as for an address that does not exist.
 pub struct Staff {
+    #[expect(dead_code, reason = "the acts of the back-office need it")]
     pub visitor: Visitor,
     pub account: Account,
 }
@@ -40,6 +39,7 @@ impl Staff {
     ///
     /// # Errors
     /// `not_found`, as for an address that does not exist.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the pages with roles of their own come with the back-office"))]
     pub fn require(self, role: Role) -> Result<Self> {
         if self.account.role == role || self.account.role == Role::Admin { Ok(self) } else { Err(Error::NotFound) }
     }
@@ -55,12 +55,6 @@ impl FromRequestParts<App> for Staff {
             Err(why) => Err(why),
         }
     }
-}
-
-/// Returns the answer to every path below `/api/v1/admin` that has no route: 401 `sign_in_needed` to
-/// those who are not signed in, and `not_found` to everybody else.
-pub fn admin_api() -> Router<App> {
-    Router::new().route("/api/v1/admin/{*path}", any(|_staff: Staff| async { Error::NotFound.into_response() }))
 }
 
 #[derive(Template)]
@@ -158,5 +152,31 @@ pub(super) async fn create_first_admin(
             let wording = Wording { title: t.refused_form, proof: ("password", t.wrong_link) };
             respond_setup(&reader, reader.refused(wording.problems(t, why)?), link, handle)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::{Account, Role, Staff, Visitor};
+    use crate::ids::{AccountId, SessionEpoch};
+
+    /// A visitor with a role, as it is read for a full session.
+    fn visitor(role: Role, guest: &Visitor) -> Visitor {
+        let (id, public_id) = (AccountId(1), Uuid::from_u128(1));
+        let account = Account { id, public_id, handle: "jin".to_owned(), role, epoch: SessionEpoch(1) };
+        Visitor { account: Some(account), ..guest.clone() }
+    }
+
+    #[tokio::test]
+    async fn an_admin_may_do_all_and_others_only_what_their_role_may() {
+        let guest = crate::testing::node().await.visitor("ko").await;
+        let may = |own, needed| Staff::of(visitor(own, &guest)).and_then(|staff| staff.require(needed)).is_ok();
+        for needed in [Role::Moderator, Role::Editor, Role::Admin] {
+            assert!(may(Role::Admin, needed) && may(needed, needed) && !may(Role::Member, needed));
+        }
+        assert!(!may(Role::Editor, Role::Moderator) && !may(Role::Moderator, Role::Editor) && !may(Role::Editor, Role::Admin));
+        assert_eq!(Staff::of(guest).err().unwrap().code(), "sign_in_needed");
     }
 }
