@@ -133,7 +133,7 @@ fn schema(state: &Result<SchemaState, sqlx::Error>) -> Finding {
         Ok(SchemaState::Current) => Finding::ok(CHECK, "the database has the schema of this version"),
         Ok(SchemaState::Empty) => Finding::warning(CHECK, "the database is empty", "maju migrate, or maju serve"),
         Ok(SchemaState::Behind(count)) => {
-            let what = format!("{count} migrations are missing: an older version ran here last");
+            let what = format!("an older version ran here last; migrations that are missing: {count}");
             Finding::warning(CHECK, what, "maju migrate, or start this version with maju serve")
         }
         Ok(SchemaState::Ahead(version)) => {

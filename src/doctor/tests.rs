@@ -31,7 +31,7 @@ async fn what_is_wrong_in_a_database_is_named_with_what_mends_it() {
     assert_eq!(states(&found_in(&db).await), healthy);
     for (sql, check, state, part) in [
         ("UPDATE audit_head SET id = 1", "audit", Health::Wrong, "entry 1 of the audit log is missing"),
-        ("DELETE FROM _sqlx_migrations WHERE version = 5", "schema", Health::Warning, "1 migrations are missing"),
+        ("DELETE FROM _sqlx_migrations WHERE version = 5", "schema", Health::Warning, "that are missing: 1"),
         ("INSERT INTO _sqlx_migrations VALUES (9999, 'x', now(), true, '', 0)", "schema", Health::Wrong, "9999"),
         ("DROP TABLE _sqlx_migrations", "schema", Health::Warning, "is empty"),
     ] {

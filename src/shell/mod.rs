@@ -177,7 +177,7 @@ fn parse_role(name: &str) -> Result<Role, String> {
 fn problems(plan: &Plan) -> String {
     let mut lines: Vec<String> = plan.problems.iter().take(MAX_PROBLEMS_SHOWN).cloned().collect();
     if plan.problems.len() > MAX_PROBLEMS_SHOWN {
-        lines.push(format!("and {} more problems", plan.problems.len() - MAX_PROBLEMS_SHOWN));
+        lines.push(format!("problems that are not shown: {}", plan.problems.len() - MAX_PROBLEMS_SHOWN));
     }
     lines.push("Nothing was imported. Correct the file and try again.".to_owned());
     lines.join("\n")
@@ -188,18 +188,15 @@ fn say_imported(plan: &Plan, imported: &Imported, is_trial: bool) -> Result<(), 
     for (old, new) in &plan.renamed {
         say(&format!("{old} signs in as {new}"))?;
     }
-    let done = if is_trial { "could be imported (this was a trial: nothing is)" } else { "imported" };
-    say(&format!(
-        "{accounts} accounts {done}: {staff} of them staff, {legacy} with a password of the earlier system,"
-    ))?;
-    say(&format!("{without_password} without a password, {deactivated} deactivated."))?;
-    if plan.skipped > 0 {
-        say(&format!("{} entries of the file are not about people and were left out.", plan.skipped))?;
-    }
-    if !plan.renamed.is_empty() {
-        say(&format!("{} people sign in with another name than before: see above.", plan.renamed.len()))?;
-    }
-    Ok(())
+    let done = if is_trial { "Accounts that can be imported" } else { "Accounts imported" };
+    say(&format!("{done}: {accounts}"))?;
+    say(&format!("  staff: {staff}"))?;
+    say(&format!("  with a password of the earlier system: {legacy}"))?;
+    say(&format!("  without a password: {without_password}"))?;
+    say(&format!("  deactivated: {deactivated}"))?;
+    say(&format!("  with another name than before, see above: {}", plan.renamed.len()))?;
+    say(&format!("Entries of the file that are not about people: {}", plan.skipped))?;
+    if is_trial { say("This was a trial: nothing was imported.") } else { Ok(()) }
 }
 
 fn staff_table(staff: &[StaffMember], members: i64) -> String {
@@ -216,7 +213,7 @@ fn staff_table(staff: &[StaffMember], members: i64) -> String {
             signed_in,
         ]
     }));
-    format!("{}\n{} staff, {members} members", table(&rows), staff.len())
+    format!("{}\nstaff: {}, members: {members}", table(&rows), staff.len())
 }
 
 fn legacy_table(counts: &[Legacy]) -> String {
@@ -225,7 +222,7 @@ fn legacy_table(counts: &[Legacy]) -> String {
         [count.role.clone(), count.legacy.to_string(), count.current.to_string(), count.without_password.to_string()]
     }));
     let left: i64 = counts.iter().map(|count| count.legacy).sum();
-    format!("{}\n{left} passwords of the earlier system are left", table(&rows))
+    format!("{}\npasswords of the earlier system that are left: {left}", table(&rows))
 }
 
 /// Writes rows with columns of equal width.
