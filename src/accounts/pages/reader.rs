@@ -45,10 +45,14 @@ impl FromRequestParts<App> for Reader {
             // A form without a session has no token either, so it makes no visitor.
             Err(Error::SessionEnded) if is_read(&parts.method) => {
                 app.limits.take(Bucket::Visitors, Key::Prefix(prefix))?;
+                // What an action has left for a guest who is not there yet, such as after signing out.
+                let left = Note::take(&session).await?;
                 let visitor = create_visitor(app, &session, appearance.locale).await?;
-                if let Some(ended) = cookie
-                    && let Some(note) = why_ended(app, &ended).await?
-                {
+                let ended = match cookie {
+                    Some(cookie) if left.is_none() => why_ended(app, &cookie).await?,
+                    _ => None,
+                };
+                if let Some(note) = left.or(ended) {
                     note.leave(&session).await?;
                 }
                 session.save().await.map_err(session_error)?;
