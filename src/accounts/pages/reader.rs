@@ -7,12 +7,12 @@ use tower_sessions::session::Id;
 
 use super::form::token;
 use super::note::Note;
-use super::page::{Frame, FormView};
+use super::page::{FormView, Frame};
 use super::problems::Problems;
 use super::store;
 use crate::accounts::sign_in::Caller;
 use crate::accounts::{
-    Account, Locale, Visitor, authenticate, device_name, create_visitor, record_activity, record_use, session_error,
+    Account, Locale, Visitor, authenticate, create_visitor, device_name, record_activity, record_use, session_error,
 };
 use crate::app::App;
 use crate::error::{Error, Result};

@@ -155,7 +155,8 @@ async fn a_sign_in_returns_only_to_a_page_of_this_site() {
         one.open(&format!("/signin?next={query}")).await;
         assert_eq!(one.path, expected, "{next}");
     }
-    let choice = BTreeMap::from([("locale", "en"), ("back", "//evil.example")].map(|(a, b)| (a.to_owned(), b.to_owned())));
+    let choice =
+        BTreeMap::from([("locale", "en"), ("back", "//evil.example")].map(|(a, b)| (a.to_owned(), b.to_owned())));
     let answer = one.send(Method::POST, "/language", Some(encode(&choice))).await;
     assert_eq!(answer.headers[header::LOCATION], "/en");
 }
