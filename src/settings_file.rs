@@ -83,7 +83,11 @@ fn syntax(text: &str, line: usize, message: &str, names: &[&str]) -> String {
         return format!("not TOML: {message}");
     }
     // The value can contain a password, so it is not repeated.
-    let example = if name.ends_with("-url") || name.contains("secret") || value.contains(['#', '"', '\\']) { "…" } else { value };
+    let example = if name.ends_with("-url") || name.contains("secret") || value.contains(['#', '"', '\\']) {
+        "…"
+    } else {
+        value
+    };
     format!("the value needs quotes: {name} = \"{example}\"")
 }
 

@@ -49,39 +49,23 @@ use crate::faults::{self, Fault};
 use crate::http::{Bucket, Key, Prefix};
 use crate::ids::{SessionEpoch, VisitorId};
 
-pub use account::{
-    Profile, Reset, ask_for_reset, begin_totp, can_mail, change_email, change_password, confirm_totp, delete_account,
-    export, is_reset_link, new_recovery_codes, profile, remove_totp, require_account, reset_password, set_pin,
-    undo_deletion, verify_email,
-};
-pub use handle::check_shape as check_handle;
-pub use passwords::{
-    Flaw as PasswordFlaw, check as check_password, hash_now as hash_password, is_legacy as is_legacy_hash,
-    is_usable_legacy,
-};
 pub use pages::{BlockedPerson, PageHooks, Staff, failures_as_pages, pages};
-pub use sign_in::{
-    Attempt, Caller, Due, Progress, State as SignInState, Step, begin_sign_in, cancel_sign_in, continue_sign_in,
-    finish_sign_in, next_path, pending_sign_in,
-};
-pub use sign_up::{SignUp, sign_up};
+pub use sign_in::next_path;
 pub use talk_hooks::TalkHooks;
-pub use totp::Enrolment;
-pub use verifier::{checks_age, complete_age_check, is_age_verified, request_age_check};
 
 pub use crate::locale::Locale;
 use crate::locale::cookies;
 pub use drawing::Face;
-pub use first_admin::{first_admin, is_first_admin_link, offer_first_admin};
+pub use first_admin::offer_first_admin;
 use limits::{SESSION_IDLE_TIMEOUT, UNUSED_VISITOR_LIFETIME};
 #[cfg(test)]
-pub use model::RULES_VERSION;
+pub(crate) use live_sessions::tests::{account, sign_in};
 pub use live_sessions::{
     EndReason, SessionTimes, SessionView, complete_sign_in, device_name, find_session_disconnect, record_use,
     record_use_of, renew_own_session, revoke_sessions,
 };
 #[cfg(test)]
-pub(crate) use live_sessions::tests::{account, sign_in};
+pub use model::RULES_VERSION;
 pub use model::{Account, AccountView, Ban, Role, Visitor, VisitorView};
 pub use names::Alias;
 #[cfg(test)]

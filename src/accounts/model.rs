@@ -8,8 +8,8 @@ use ts_rs::TS;
 use utoipa::openapi::schema::{self, ObjectBuilder, SchemaType, Type};
 use uuid::Uuid;
 
-use super::{Alias, SessionTimes, SessionView};
 use super::limits::{MAX_NAME_CHARS, MAX_SETTINGS_BYTES, MIN_AGE_YEARS};
+use super::{Alias, SessionTimes, SessionView};
 use crate::config::Site;
 use crate::db::jsonb;
 use crate::error::{Error, Result};

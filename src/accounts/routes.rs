@@ -20,7 +20,11 @@ use crate::http::{Bucket, ClientIp, Json, Key};
 pub fn router(limits: ClientLimits, features: Features, talks: TalkHooks) -> OpenApiRouter<App> {
     let me = OpenApiRouter::new().routes(routes!(me, change_me)).layer(Extension(limits)).layer(Extension(features));
     let sign_in = sign_in::router().layer(Extension(talks));
-    me.merge(live_sessions::router()).merge(sign_in).merge(sign_up::router()).merge(account::router()).merge(verifier::router())
+    me.merge(live_sessions::router())
+        .merge(sign_in)
+        .merge(sign_up::router())
+        .merge(account::router())
+        .merge(verifier::router())
 }
 
 /// Extracts the visitor of the request's cookie. Rejects with `session_ended` (401) if there is

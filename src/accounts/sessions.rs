@@ -12,9 +12,9 @@ use tower_sessions::SessionStore;
 use tower_sessions::session::{Id, Record};
 use tower_sessions::session_store::{Error, Result};
 
-use super::{SIGNED_IN_KEY, VISITOR_KEY};
 use super::limits::SESSION_IDLE_TIMEOUT;
 use super::store::{self, SessionHash, SessionRow, StoredSession};
+use super::{SIGNED_IN_KEY, VISITOR_KEY};
 use crate::db::Loader;
 use crate::ids::VisitorId;
 

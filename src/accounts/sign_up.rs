@@ -8,9 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::sign_in::{Caller, Progress, State as SignInState, Step, begin_after_sign_up, guest_of, store::New};
-use super::{
-    AccountView, Locale, account, create_visitor, device_name, handle, passwords, secret, signed_in,
-};
+use super::{AccountView, Locale, account, create_visitor, device_name, handle, passwords, secret, signed_in};
 use crate::app::App;
 use crate::db;
 use crate::error::{Error, Problem, Result};
@@ -118,7 +116,7 @@ async fn make(
         SignInState::Done(account) => (Some(account.into()), None),
         SignInState::Due(due) => (None, due.step),
         // Nobody was signed in to it before.
-        SignInState::Elsewhere { .. } => (None, None),
+        SignInState::Elsewhere => (None, None),
     };
     Ok((StatusCode::CREATED, Json(SignedUp { account, next })))
 }

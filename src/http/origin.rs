@@ -63,8 +63,7 @@ pub(super) enum Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let media_type =
-            |why: String| problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_frame", why, None, None);
+        let media_type = |why: String| problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad_frame", why, None, None);
         match self {
             Self::Foreign => Error::Forbidden("This request has to come from a page of this site.").into_response(),
             Self::Compressed => media_type("The body must not be compressed.".to_owned()),

@@ -201,8 +201,9 @@ impl Transaction for SeekBatch {
         let mut denied: HashMap<VisitorId, DenyReason> = in_talk.map(|visitor| (visitor, DenyReason::InTalk)).collect();
         let restrictions = moderation::restrictions(&mut tx, visitors, None).await?.into_iter();
         denied.extend(restrictions.map(|(visitor, restriction)| (visitor, DenyReason::Restricted(restriction))));
-        let is_revoked =
-            |visitor: &&VisitorId| epochs.get(visitor).copied().flatten() != self.epochs.get(visitor).copied().flatten();
+        let is_revoked = |visitor: &&VisitorId| {
+            epochs.get(visitor).copied().flatten() != self.epochs.get(visitor).copied().flatten()
+        };
         let is_revoked = |visitor: &&VisitorId| is_revoked(visitor) && !faults::on(Fault::EpochNotComparedInSeeks);
         denied.extend(visitors.iter().filter(is_revoked).map(|visitor| (*visitor, DenyReason::SessionEnded)));
         let excluded: HashSet<VisitorId> = denied.keys().copied().collect();

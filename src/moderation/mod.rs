@@ -28,8 +28,8 @@ use crate::text;
 use limits::MAX_REASON_CHARS;
 pub use model::{Blocked, NewSanction, ReportReason, Restriction, SanctionKind, StoredSanction};
 pub use reports::{
-    NewReport, ReportReservation, WHOLE_TALK_SEQ, block, blocked_by, blocks_among, open_report, reserve_report, unblock,
-    unblock_listed,
+    NewReport, ReportReservation, WHOLE_TALK_SEQ, block, blocked_by, blocks_among, open_report, reserve_report,
+    unblock, unblock_listed,
 };
 pub use revocations::{ban_disconnect, find_ban_disconnect, read_new_revocations, run};
 pub use routes::router;

@@ -124,13 +124,10 @@ pub(super) async fn delete_own_block(
     blocker: VisitorId,
     block: Uuid,
 ) -> Result<bool, sqlx::Error> {
-    let deleted = sqlx::query!(
-        "DELETE FROM visitor_block WHERE public_id = $2 AND blocker_id = $1",
-        blocker as VisitorId,
-        block
-    )
-    .execute(tx)
-    .await?;
+    let deleted =
+        sqlx::query!("DELETE FROM visitor_block WHERE public_id = $2 AND blocker_id = $1", blocker as VisitorId, block)
+            .execute(tx)
+            .await?;
     Ok(deleted.rows_affected() == 1)
 }
 

@@ -142,7 +142,7 @@ impl Shell {
         let mut plan = read.map_err(|why| format!("{}: {why}", args.file.display()))?;
         let total = plan.len();
         let progress = |written: usize| {
-            if written % PROGRESS_ROWS == 0 {
+            if written.is_multiple_of(PROGRESS_ROWS) {
                 let _ = writeln!(std::io::stderr(), "{written} of {total} accounts written");
             }
         };

@@ -180,12 +180,16 @@ const fn caught_by(fault: Fault) -> &'static [&'static str] {
         Fault::GhostIsPaired => &["matching::tests::verbs::nobody_is_paired_with_somebody_who_is_gone"],
         Fault::ReporterTold => &["matching::tests::ends::nothing_tells_the_other_side_who_reported_or_blocked"],
         // Accounts and sign-in.
-        Fault::DummyHashSkipped => &["accounts::sign_in::tests::proofs::an_unknown_name_costs_one_hash_like_a_known_one"],
+        Fault::DummyHashSkipped => {
+            &["accounts::sign_in::tests::proofs::an_unknown_name_costs_one_hash_like_a_known_one"]
+        }
         Fault::WeakPasswordAccepted => {
             &["accounts::passwords::tests::weak_passwords_are_refused_with_a_reason_in_the_readers_language"]
         }
         Fault::AnyStepAccepted => &["accounts::sign_in::tests::steps::no_order_or_subset_of_steps_makes_a_session"],
-        Fault::StepsNotComplete => &["accounts::sign_in::tests::steps::a_sign_in_without_all_its_steps_is_not_completed"],
+        Fault::StepsNotComplete => {
+            &["accounts::sign_in::tests::steps::a_sign_in_without_all_its_steps_is_not_completed"]
+        }
         Fault::SignInKeyKept => &["accounts::sign_in::tests::steps::of_many_requests_with_one_step_exactly_one_wins"],
         Fault::SessionIdKept => &["accounts::sign_in::tests::steps::every_step_gives_the_session_a_new_id"],
         Fault::WrongCodesNotCounted => &["accounts::sign_in::tests::proofs::five_wrong_codes_end_a_sign_in"],

@@ -221,8 +221,21 @@ mod tests {
             assert!(check_email(good).is_ok(), "{good}");
         }
         let long = format!("{}@example.org", "a".repeat(250));
-        for bad in ["", "a", "@b.kr", "a@", "a@b", "a@.kr", "a@b.", "a b@c.kr", "a@b.kr\r\nBcc: x@y.kr", "<a@b.kr>",
-            "a@b.kr,c@d.kr", "a\0@b.kr", long.as_str()] {
+        for bad in [
+            "",
+            "a",
+            "@b.kr",
+            "a@",
+            "a@b",
+            "a@.kr",
+            "a@b.",
+            "a b@c.kr",
+            "a@b.kr\r\nBcc: x@y.kr",
+            "<a@b.kr>",
+            "a@b.kr,c@d.kr",
+            "a\0@b.kr",
+            long.as_str(),
+        ] {
             assert_eq!(check_email(bad).unwrap_err().field(), Some("email"), "{bad:?}");
         }
     }

@@ -73,9 +73,8 @@ async fn an_address_belongs_to_the_account_that_confirmed_it() {
         assert_eq!(Browser::default().post(&node, "/sign-up", body).await.status, StatusCode::CREATED);
         tokens.push(token(&mail(&server, n + 1).await.2, "/verify-email/"));
     }
-    let confirm = async |token: &String| {
-        Browser::default().post(&node, "/account/email/verify", json!({"token": token})).await
-    };
+    let confirm =
+        async |token: &String| Browser::default().post(&node, "/account/email/verify", json!({"token": token})).await;
     assert_eq!(confirm(&tokens[1]).await.status, StatusCode::NO_CONTENT);
     let late = confirm(&tokens[0]).await;
     assert_eq!((outcome(&late), late.json()["field"].clone()), ((409, "conflict".to_owned()), json!("email")));
@@ -132,7 +131,10 @@ async fn a_link_that_is_too_old_does_nothing() {
             .await
             .unwrap();
     assert!((lifetime - 3_600.0).abs() < 1.0, "{lifetime}");
-    sqlx::query("UPDATE account_link SET expires_at = now() - interval '1 second'").execute(&node.app.db).await.unwrap();
+    sqlx::query("UPDATE account_link SET expires_at = now() - interval '1 second'")
+        .execute(&node.app.db)
+        .await
+        .unwrap();
     let body = json!({"token": token, "password": NEW_PASSWORD});
     let late = Browser::default().post(&node, "/account/reset/confirm", body).await;
     assert_eq!(outcome(&late), (401, "wrong_credentials".to_owned()));

@@ -26,8 +26,8 @@ use crate::ids::AccountId;
 use crate::locale::Locale;
 use crate::notify;
 
-pub use deletion::{delete_account, undo_deletion};
 pub(super) use deletion::run;
+pub use deletion::{delete_account, undo_deletion};
 pub use export::export;
 pub use links::{Reset, ask_for_reset, change_email, is_reset_link, reset_password, verify_email};
 pub(super) use links::{check_email, send_verification};
@@ -157,12 +157,7 @@ pub async fn pending_totp(app: &App, who: &Visitor) -> Result<Option<Enrolment>>
 /// # Errors
 /// `sign_in_needed`, `conflict` if [`begin_totp`] was not called before, `wrong_credentials`,
 /// `rate_limited` with the wait, `session_ended`, `unavailable`.
-pub async fn confirm_totp(
-    app: &App,
-    who: &Visitor,
-    prefix: Prefix,
-    code: &SecretString,
-) -> Result<Vec<SecretString>> {
+pub async fn confirm_totp(app: &App, who: &Visitor, prefix: Prefix, code: &SecretString) -> Result<Vec<SecretString>> {
     let account = require_account(who)?;
     let Some(secret) = store::pending_totp(&app.db, account.id).await? else {
         return Err(Error::Conflict("Set up one-time codes first."));
@@ -267,12 +262,7 @@ pub async fn set_pin(
 
 /// Adds what staff change of their own account to the audit log, as the last statement of the
 /// transaction. What members do with theirs is not recorded.
-async fn audit_own(
-    tx: &mut PgConnection,
-    account: &Account,
-    action: &'static str,
-    prefix_hash: &[u8],
-) -> Result<()> {
+async fn audit_own(tx: &mut PgConnection, account: &Account, action: &'static str, prefix_hash: &[u8]) -> Result<()> {
     if !account.role.is_staff() {
         return Ok(());
     }

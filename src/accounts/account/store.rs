@@ -67,13 +67,9 @@ pub(super) async fn details(db: &PgPool, account: AccountId) -> Result<Option<De
 
 /// Stores the hash of a new password.
 pub(super) async fn set_password(tx: &mut PgConnection, account: AccountId, hash: &str) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "UPDATE account SET password = $2, password_set_at = now() WHERE id = $1",
-        account as AccountId,
-        hash
-    )
-    .execute(&mut *tx)
-    .await?;
+    sqlx::query!("UPDATE account SET password = $2, password_set_at = now() WHERE id = $1", account as AccountId, hash)
+        .execute(&mut *tx)
+        .await?;
     // A link to a new password that was sent before is of no use any more.
     sqlx::query!(
         "UPDATE account_link SET used_at = now() WHERE account_id = $1 AND purpose = 'reset_password' AND used_at IS NULL",
@@ -215,13 +211,9 @@ pub(super) async fn verify_email(
     )
     .fetch_one(&mut *tx)
     .await?;
-    sqlx::query!(
-        "UPDATE account SET email = $2, email_verified_at = now() WHERE id = $1",
-        account as AccountId,
-        email
-    )
-    .execute(tx)
-    .await?;
+    sqlx::query!("UPDATE account SET email = $2, email_verified_at = now() WHERE id = $1", account as AccountId, email)
+        .execute(tx)
+        .await?;
     Ok(before.email.filter(|old| before.verified && !old.eq_ignore_ascii_case(email)))
 }
 
@@ -257,11 +249,7 @@ pub(super) struct Link {
 
 /// Uses a link up. `None` if there is none with this hash, or it was used, or it has expired. Of any
 /// number of requests exactly one gets it.
-pub(super) async fn use_link(
-    tx: &mut PgConnection,
-    hash: &[u8],
-    purpose: &str,
-) -> Result<Option<Link>, sqlx::Error> {
+pub(super) async fn use_link(tx: &mut PgConnection, hash: &[u8], purpose: &str) -> Result<Option<Link>, sqlx::Error> {
     sqlx::query_as!(
         Link,
         r#"UPDATE account_link l SET used_at = now() FROM account a

@@ -157,7 +157,8 @@ async fn an_export_has_everything_of_its_owner_and_nothing_of_others() {
     for n in 0..25 {
         talk.a.text(&room, &format!("mine {n}")).await;
     }
-    let report = json!({"type": "report", "room": talk.room, "reason": "spam", "seqs": [], "note": "a note", "block": true});
+    let report =
+        json!({"type": "report", "room": talk.room, "reason": "spam", "seqs": [], "note": "a note", "block": true});
     talk.a.ok(report).await;
     let mut own = Browser::of(&one);
     own.sign_up(&node, "somebody").await;
@@ -264,10 +265,12 @@ async fn what_has_expired_is_deleted() {
     sign_in::store::sweep(&node.app.db).await.unwrap();
     assert_eq!(rows().await, before, "what is still needed stays");
     sqlx::query("UPDATE sign_in SET expires_at = now() - interval '1 second'").execute(&node.app.db).await.unwrap();
-    sqlx::query("UPDATE sign_in_failure SET failed_at = now() - interval '25 hours', retry_at = now() - interval '1 hour'")
-        .execute(&node.app.db)
-        .await
-        .unwrap();
+    sqlx::query(
+        "UPDATE sign_in_failure SET failed_at = now() - interval '25 hours', retry_at = now() - interval '1 hour'",
+    )
+    .execute(&node.app.db)
+    .await
+    .unwrap();
     sign_in::store::sweep(&node.app.db).await.unwrap();
     assert_eq!(rows().await, 0);
 }

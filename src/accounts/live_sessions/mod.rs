@@ -30,8 +30,8 @@ use crate::realtime::{Disconnect, NodeEvent, Topic};
 pub use model::{EndReason, SessionTimes, SessionView, device_name};
 pub(super) use routes::router;
 pub(super) use store::{Listed, end_reasons, endings};
-pub use uses::{record_use, record_use_of};
 pub(super) use uses::{Uses, run, write as write_uses};
+pub use uses::{record_use, record_use_of};
 
 /// How long one attempt waits for the exclusive fence lock. Writers that arrive meanwhile queue
 /// behind it, so it is short.
@@ -145,12 +145,8 @@ pub async fn renew_own_session(app: &App, session: &Session, account: &Account) 
     let renewed = store::renew(&mut tx, old.public_id, account.epoch, &row).await?;
     let Some((epoch, times)) = renewed else { return Err(Error::SessionEnded) };
     tx.commit().await?;
-    let renewed = super::store::SignedIn {
-        epoch: epoch.0,
-        idle_until: times.idle_until,
-        ends_at: times.ends_at,
-        ..old
-    };
+    let renewed =
+        super::store::SignedIn { epoch: epoch.0, idle_until: times.idle_until, ends_at: times.ends_at, ..old };
     session.insert(SIGNED_IN_KEY, renewed).await.map_err(session_error)
 }
 

@@ -27,10 +27,7 @@ pub(super) async fn visitor_of(db: &PgPool, account: AccountId) -> Result<Option
 }
 
 /// Returns the account of a sign-in that has begun, and the account's visitor.
-pub(super) async fn account_of_sign_in(
-    db: &PgPool,
-    key: Uuid,
-) -> Result<Option<(AccountId, VisitorId)>, sqlx::Error> {
+pub(super) async fn account_of_sign_in(db: &PgPool, key: Uuid) -> Result<Option<(AccountId, VisitorId)>, sqlx::Error> {
     let row = sqlx::query!(
         r#"SELECT a.id AS "id: AccountId", a.visitor_id AS "visitor_id: VisitorId"
            FROM sign_in s JOIN account a ON a.id = s.account_id
@@ -174,7 +171,9 @@ pub(super) async fn list(db: &PgPool, account: AccountId) -> Result<Vec<Listed>,
         device: row.device,
         signed_in_at: row.signed_in_at,
         times: SessionTimes { idle_until: row.idle_until, ends_at: row.ends_at },
-        reason: row.ended_at.map(|_| row.end_reason.as_deref().and_then(EndReason::of_str).unwrap_or(EndReason::Expired)),
+        reason: row
+            .ended_at
+            .map(|_| row.end_reason.as_deref().and_then(EndReason::of_str).unwrap_or(EndReason::Expired)),
         ended_at: row.ended_at,
     });
     Ok(listed.collect())
@@ -285,8 +284,8 @@ pub(in crate::accounts) async fn end_reasons(
     )
     .fetch_all(db)
     .await?;
-    let reasons = rows.into_iter().filter_map(|row| {
-        Some((SessionHash::try_from(row.id_hash).ok()?, EndReason::of_str(row.reason.as_deref()?)?))
-    });
+    let reasons = rows
+        .into_iter()
+        .filter_map(|row| Some((SessionHash::try_from(row.id_hash).ok()?, EndReason::of_str(row.reason.as_deref()?)?)));
     Ok(reasons.collect())
 }

@@ -1,6 +1,6 @@
 //! Forms: what they send, and the token that proves that a page of the same session sent it.
 use axum::extract::{FromRequest, Request};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -12,7 +12,6 @@ use tower_sessions::session::Id;
 use super::failures::{Failure, failure_page};
 use crate::app::App;
 use crate::db;
-use crate::error::Error;
 use crate::faults::{self, Fault};
 use crate::http::Appearance;
 
@@ -67,9 +66,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Form<T> {
         let again = request.uri().path().to_owned();
         let session = request.extensions().get::<Session>().and_then(Session::id);
         let form = axum::Form::<Signed<T>>::from_request(request, app).await;
-        let Ok(axum::Form(Signed { token, fields })) = form else {
-            return Err(Error::bad_frame("The form is incomplete.").into_response());
-        };
+        let axum::Form(Signed { token, fields }) = form.map_err(IntoResponse::into_response)?;
         let is_own = session.is_some_and(|session| is_token(app, &session, &token));
         if is_own || faults::on(Fault::FormTokenIgnored) {
             return Ok(Self(fields));

@@ -206,7 +206,11 @@ async fn as_guest(session: &Session, note: Note) -> Result<Response> {
 }
 
 /// Signs out.
-pub(super) async fn sign_out(State(app): State<App>, reader: Reader, Form(Nothing {}): Form<Nothing>) -> Result<Response> {
+pub(super) async fn sign_out(
+    State(app): State<App>,
+    reader: Reader,
+    Form(Nothing {}): Form<Nothing>,
+) -> Result<Response> {
     if reader.visitor.account.is_some() {
         end_own_sessions(&app, &reader.visitor, EndReason::SignedOut).await?;
     }
@@ -290,9 +294,11 @@ mod tests {
 
     #[test]
     fn an_address_is_masked() {
-        for (email, expected) in
-            [("hana@mail.example", "ha••••@mail.example"), ("ab@c.kr", "a••••@c.kr"), ("한글주소@한국.kr", "한글••••@한국.kr")]
-        {
+        for (email, expected) in [
+            ("hana@mail.example", "ha••••@mail.example"),
+            ("ab@c.kr", "a••••@c.kr"),
+            ("한글주소@한국.kr", "한글••••@한국.kr"),
+        ] {
             assert_eq!(masked(email), expected);
         }
     }

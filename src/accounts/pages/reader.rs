@@ -7,12 +7,12 @@ use tower_sessions::session::Id;
 
 use super::form::token;
 use super::note::Note;
-use super::page::{Frame, FormView};
+use super::page::{FormView, Frame};
 use super::problems::Problems;
 use super::store;
 use crate::accounts::sign_in::Caller;
 use crate::accounts::{
-    Account, Locale, Visitor, authenticate, device_name, create_visitor, record_activity, record_use, session_error,
+    Account, Locale, Visitor, authenticate, create_visitor, device_name, record_activity, record_use, session_error,
 };
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -45,10 +45,14 @@ impl FromRequestParts<App> for Reader {
             // A form without a session has no token either, so it makes no visitor.
             Err(Error::SessionEnded) if is_read(&parts.method) => {
                 app.limits.take(Bucket::Visitors, Key::Prefix(prefix))?;
+                // What an action has left for a guest who is not there yet, such as after signing out.
+                let left = Note::take(&session).await?;
                 let visitor = create_visitor(app, &session, appearance.locale).await?;
-                if let Some(ended) = cookie
-                    && let Some(note) = why_ended(app, &ended).await?
-                {
+                let ended = match cookie {
+                    Some(cookie) if left.is_none() => why_ended(app, &cookie).await?,
+                    _ => None,
+                };
+                if let Some(note) = left.or(ended) {
                     note.leave(&session).await?;
                 }
                 session.save().await.map_err(session_error)?;

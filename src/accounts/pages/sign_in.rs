@@ -12,7 +12,7 @@ use url::Url;
 use super::changes::{Enrolled, codes_page};
 use super::form::Form;
 use super::note::Note;
-use super::page::{FormView, StepMark, encode_next};
+use super::page::{FormView, StepMark};
 use super::problems::{Problems, Wording};
 use super::reader::Reader;
 use super::times;
@@ -94,8 +94,7 @@ fn known_steps(t: &'static PageStrings, due: &Due, form: FormView) -> FormView {
         Step::Verify => t.step_verify,
         Step::EnrollTotp => t.step_enroll,
     };
-    let names: Vec<&'static str> =
-        std::iter::once(t.step_handle).chain(due.steps.iter().copied().map(name)).collect();
+    let names: Vec<&'static str> = std::iter::once(t.step_handle).chain(due.steps.iter().copied().map(name)).collect();
     let current = if due.step.is_some() { due.position + 1 } else { names.len() + 1 };
     let all = names.len();
     let marks = names.into_iter().enumerate().map(|(at, name)| StepMark {
@@ -188,7 +187,11 @@ pub(super) async fn open_talk(reader: Reader) -> Result<Response> {
 }
 
 /// Records that the guest agrees to leave the talk, and goes on with the sign-in.
-pub(super) async fn leave_talk(State(app): State<App>, reader: Reader, Form(Nothing {}): Form<Nothing>) -> Result<Response> {
+pub(super) async fn leave_talk(
+    State(app): State<App>,
+    reader: Reader,
+    Form(Nothing {}): Form<Nothing>,
+) -> Result<Response> {
     let Some(started) = Started::of(&reader).await? else { return Ok(see("/signin")) };
     Started { leave: true, ..started }.keep(&reader).await?;
     Ok(match pending_sign_in(&app, &reader.session).await? {
@@ -243,12 +246,8 @@ pub(super) async fn prove_password(
         let problems = Problems::one(t.refused_sign_in, "password", t.missing_password);
         return respond_password(&reader, reader.refused(problems), started.handle);
     }
-    let attempt = Attempt {
-        handle: started.handle.clone(),
-        password,
-        leave: started.leave,
-        next: started.next.clone(),
-    };
+    let attempt =
+        Attempt { handle: started.handle.clone(), password, leave: started.leave, next: started.next.clone() };
     match begin_sign_in(&app, &reader.session, talks, &reader.caller, attempt).await {
         Ok(progress) => proceed(&app, &reader, progress).await,
         Err(Error::AlreadyInSession) => Ok(see("/signin/talk")),
@@ -264,7 +263,7 @@ async fn proceed(app: &App, reader: &Reader, progress: Progress) -> Result<Respo
     let handle = Started::of(reader).await?.map(|started| started.handle).unwrap_or_default();
     let path = match progress.state {
         Progressed::Due(due) => path_of(due.step).to_owned(),
-        Progressed::Elsewhere { .. } => "/signin/elsewhere".to_owned(),
+        Progressed::Elsewhere => "/signin/elsewhere".to_owned(),
         Progressed::Done(account) => {
             reader.session.remove_value(STARTED_KEY).await.map_err(session_error)?;
             target(progress.next, &account)
@@ -327,7 +326,17 @@ impl CodeStep {
         let form = known_steps(t, due, form);
         let code = |heading, label, hint, is_digits, is_pin, other| {
             let action = path_of(Some(self.0));
-            Shown::Code(CodePage { t, form: FormView::default(), heading, label, hint, action, is_digits, is_pin, other })
+            Shown::Code(CodePage {
+                t,
+                form: FormView::default(),
+                heading,
+                label,
+                hint,
+                action,
+                is_digits,
+                is_pin,
+                other,
+            })
         };
         let shown = match self.0 {
             Step::Totp => {
@@ -464,11 +473,7 @@ struct VerifyPage {
 
 /// Shows the step of the outside verifier: before its check, during it, and on the way back. Opening
 /// the page changes nothing; its button does.
-pub(super) async fn verify(
-    State(app): State<App>,
-    reader: Reader,
-    RawQuery(answer): RawQuery,
-) -> Result<Response> {
+pub(super) async fn verify(State(app): State<App>, reader: Reader, RawQuery(answer): RawQuery) -> Result<Response> {
     match due(&app, &reader, |due| due.step == Some(Step::Verify)).await? {
         Ok(due) => {
             let form = reader.form().await?;
@@ -580,9 +585,4 @@ pub(super) async fn use_here(
         Err(Error::WrongStep) => expired(&reader).await,
         Err(why) => Err(why),
     }
-}
-
-/// Returns the path of the first page, which leads back to `path`.
-pub(super) fn sign_in_for(path: &str) -> String {
-    format!("/signin?next={}", encode_next(path))
 }

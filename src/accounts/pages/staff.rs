@@ -32,7 +32,11 @@ pub struct Staff {
 impl Staff {
     fn of(visitor: Visitor) -> Result<Self> {
         let account = visitor.account.clone().ok_or(Error::SignInNeeded)?;
-        if account.role.is_staff() || faults::on(Fault::MemberSeesBackOffice) { Ok(Self { visitor, account }) } else { Err(Error::NotFound) }
+        if account.role.is_staff() || faults::on(Fault::MemberSeesBackOffice) {
+            Ok(Self { visitor, account })
+        } else {
+            Err(Error::NotFound)
+        }
     }
 
     /// Returns the member of staff if the role may do what `role` may. An admin may do all.
@@ -87,7 +91,6 @@ pub(super) async fn start(Owner { reader, account }: Owner) -> Result<Response> 
 struct SetupPage {
     t: &'static PageStrings,
     form: FormView,
-    password_label: &'static str,
     link: String,
     handle: String,
 }
@@ -113,7 +116,7 @@ pub(super) async fn setup(
 
 fn respond_setup(reader: &Reader, form: FormView, link: String, handle: String) -> Result<Response> {
     let t = reader.t();
-    let page = SetupPage { t, form, password_label: t.password, link, handle };
+    let page = SetupPage { t, form, link, handle };
     reader.frame().respond(page.form.status(), t.setup_heading, &page)
 }
 
@@ -176,7 +179,11 @@ mod tests {
         for needed in [Role::Moderator, Role::Editor, Role::Admin] {
             assert!(may(Role::Admin, needed) && may(needed, needed) && !may(Role::Member, needed));
         }
-        assert!(!may(Role::Editor, Role::Moderator) && !may(Role::Moderator, Role::Editor) && !may(Role::Editor, Role::Admin));
+        assert!(
+            !may(Role::Editor, Role::Moderator)
+                && !may(Role::Moderator, Role::Editor)
+                && !may(Role::Editor, Role::Admin)
+        );
         assert_eq!(Staff::of(guest).err().unwrap().code(), "sign_in_needed");
     }
 }

@@ -68,8 +68,9 @@ pub struct Progress {
 /// What a sign-in waits for.
 pub enum State {
     Due(Due),
-    /// All steps are done. [`finish_sign_in`] ends the session on another device.
-    Elsewhere { device: Option<String>, last_used_at: OffsetDateTime },
+    /// All steps are done. [`finish_sign_in`] ends the session on another device, which
+    /// [`session_elsewhere`] names.
+    Elsewhere,
     Done(Account),
 }
 
@@ -79,11 +80,8 @@ pub struct Due {
     pub step: Option<Step>,
     /// The number of the step, from 1.
     pub position: usize,
-    /// The number of all steps.
-    pub of: usize,
     /// All steps of this account, in order.
     pub steps: Vec<Step>,
-    pub handle: String,
     /// The second factor to add, for [`Step::EnrollTotp`].
     pub enrolment: Option<Enrolment>,
     /// The verifier's page, if its check was just requested.
@@ -101,9 +99,7 @@ impl Due {
         Self {
             step,
             position: position.map_or(required.len(), |at| at + 1),
-            of: required.len(),
             steps: required,
-            handle: begun.account.handle.clone(),
             enrolment: secret.map(|secret| Enrolment::new(secret, &begun.account.handle)),
             verify_url: None,
             next: begun.next.clone(),
@@ -251,18 +247,6 @@ pub async fn session_elsewhere(app: &App, session: &Session) -> Result<Option<(O
     }
 }
 
-/// Gives the session's sign-in up. Does nothing if there is none.
-///
-/// # Errors
-/// `unavailable`.
-pub async fn cancel_sign_in(app: &App, session: &Session) -> Result<()> {
-    if let Some(key) = key_of(session).await? {
-        store::delete(&app.db, key).await?;
-        session.remove_value(SIGN_IN_KEY).await.map_err(session_error)?;
-    }
-    Ok(())
-}
-
 /// Takes a sign-in out of the table, in the transaction that makes its session, if all its steps are
 /// done. Its account stays locked until the transaction ends.
 ///
@@ -381,10 +365,10 @@ async fn settle(
     let own = signed_in(session).await?.map(|signed_in| signed_in.account);
     if caller.asks_elsewhere
         && own != Some(begun.account.id.0)
-        && let Some((device, last_used_at)) = store::live_elsewhere(&app.db, begun.account.id).await?
+        && store::live_elsewhere(&app.db, begun.account.id).await?.is_some()
     {
         remember(session, key).await?;
-        return Ok(proceed(State::Elsewhere { device, last_used_at }));
+        return Ok(proceed(State::Elsewhere));
     }
     if begun.leave
         && let Some(guest) = guest_of(app, session).await?

@@ -26,8 +26,7 @@ pub enum Step {
 
 impl Step {
     /// All steps.
-    pub const ALL: [Self; 6] =
-        [Self::Password, Self::Totp, Self::Recovery, Self::Pin, Self::Verify, Self::EnrollTotp];
+    pub const ALL: [Self; 6] = [Self::Password, Self::Totp, Self::Recovery, Self::Pin, Self::Verify, Self::EnrollTotp];
 
     /// Returns the step's name, as it is stored and sent.
     pub fn as_str(self) -> &'static str {
@@ -167,16 +166,56 @@ mod tests {
         }
         let long = format!("/{}", "a".repeat(2_000));
         for hostile in [
-            "", " ", "lobby", "//evil.example", "///evil.example", "////evil.example/", "/\\evil.example",
-            "\\/evil.example", "\\\\evil.example", "/\t/evil.example", "/\n/evil.example", "/\r/evil.example",
-            "\t//evil.example", " //evil.example", "/ /evil.example", "/\0/evil.example", "/.//evil.example",
-            "/..//evil.example", "/a/..//evil.example", "/./..//evil.example", "/%2e%2e//evil.example",
-            "/%2e//evil.example", "https://evil.example", "HTTPS://evil.example", "https:evil.example",
-            "https:/evil.example", "http:\\\\evil.example", "javascript:alert(1)", "JaVaScRiPt:alert(1)",
-            "java\nscript:alert(1)", "data:text/html,x", "mailto:a@evil.example", "ftp://evil.example",
-            "//evil.example@here.invalid", "//here.invalid:443@evil.example", "/\u{a0}/evil.example",
-            "/\u{ff0f}evil.example", "\u{ff0f}\u{ff0f}evil.example", "//evil。example", "/한글", "?next=/", "#x", ".",
-            "../x", "/api", "/api/v1/sign-out", "/x/../api/v1/me", "/ws", "/lobby\\..\\..\\evil.example", long.as_str(),
+            "",
+            " ",
+            "lobby",
+            "//evil.example",
+            "///evil.example",
+            "////evil.example/",
+            "/\\evil.example",
+            "\\/evil.example",
+            "\\\\evil.example",
+            "/\t/evil.example",
+            "/\n/evil.example",
+            "/\r/evil.example",
+            "\t//evil.example",
+            " //evil.example",
+            "/ /evil.example",
+            "/\0/evil.example",
+            "/.//evil.example",
+            "/..//evil.example",
+            "/a/..//evil.example",
+            "/./..//evil.example",
+            "/%2e%2e//evil.example",
+            "/%2e//evil.example",
+            "https://evil.example",
+            "HTTPS://evil.example",
+            "https:evil.example",
+            "https:/evil.example",
+            "http:\\\\evil.example",
+            "javascript:alert(1)",
+            "JaVaScRiPt:alert(1)",
+            "java\nscript:alert(1)",
+            "data:text/html,x",
+            "mailto:a@evil.example",
+            "ftp://evil.example",
+            "//evil.example@here.invalid",
+            "//here.invalid:443@evil.example",
+            "/\u{a0}/evil.example",
+            "/\u{ff0f}evil.example",
+            "\u{ff0f}\u{ff0f}evil.example",
+            "//evil。example",
+            "/한글",
+            "?next=/",
+            "#x",
+            ".",
+            "../x",
+            "/api",
+            "/api/v1/sign-out",
+            "/x/../api/v1/me",
+            "/ws",
+            "/lobby\\..\\..\\evil.example",
+            long.as_str(),
         ] {
             assert_eq!(next_path(hostile), None, "{hostile:?}");
         }

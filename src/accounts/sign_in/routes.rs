@@ -79,7 +79,7 @@ impl From<Progress> for Answer {
             State::Done(account) => (Some(AccountView::from(account)), None),
             State::Due(due) => (None, Some(due)),
             // Only for callers who ask.
-            State::Elsewhere { .. } => (None, None),
+            State::Elsewhere => (None, None),
         };
         let enrolment = due.as_ref().and_then(|due| due.enrolment.as_ref());
         Self {

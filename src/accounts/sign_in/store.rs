@@ -107,7 +107,7 @@ pub(in crate::accounts) async fn begun(db: &PgPool, key: Uuid) -> Result<Option<
         done: row.done.iter().filter_map(|step| Step::of_str(step)).collect(),
         account: Candidate {
             id: row.id,
-                handle: row.handle,
+            handle: row.handle,
             epoch: row.epoch,
             factors: factors(&row.role, row.totp, row.pin.is_some()),
             password: row.password,
@@ -174,8 +174,6 @@ pub(in crate::accounts) async fn delete(db: &PgPool, key: Uuid) -> Result<(), sq
 
 /// A sign-in that was deleted in order to complete it, with what its account needs at this moment.
 pub(in crate::accounts) struct Taken {
-    pub account: AccountId,
-    pub epoch: SessionEpoch,
     pub factors: Factors,
     pub done: Vec<Step>,
 }
@@ -202,8 +200,6 @@ pub(in crate::accounts) async fn take(tx: &mut PgConnection, key: Uuid) -> Resul
     .fetch_optional(tx)
     .await?;
     Ok(done.map(|done| Taken {
-        account: account.id,
-        epoch: account.epoch,
         factors: factors(&account.role, account.totp, account.pin),
         done: done.iter().filter_map(|step| Step::of_str(step)).collect(),
     }))
@@ -253,14 +249,9 @@ pub(in crate::accounts) async fn replace_hash(
     old: &str,
     new: &str,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "UPDATE account SET password = $3 WHERE id = $1 AND password = $2",
-        account as AccountId,
-        old,
-        new
-    )
-    .execute(db)
-    .await?;
+    sqlx::query!("UPDATE account SET password = $3 WHERE id = $1 AND password = $2", account as AccountId, old, new)
+        .execute(db)
+        .await?;
     Ok(())
 }
 

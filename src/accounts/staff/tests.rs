@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use super::{Access, Legacy, add, count_legacy, import, list, read_csv, read_django, reset, set_role};
-use crate::accounts::{Role, first_admin, is_first_admin_link, offer_first_admin};
+use crate::accounts::first_admin::{first_admin, is_first_admin_link};
+use crate::accounts::{Role, offer_first_admin};
 use crate::audit::{self, Verdict};
 use crate::db;
 use crate::locale::Locale;

@@ -59,8 +59,13 @@ pub(super) fn request_url(verifier: &Verifier, id: Uuid, purpose: Purpose, back:
     let (id, time) = (id.to_string(), now.unix_timestamp().to_string());
     let signature = sign(verifier, &["request", &id, purpose.as_str(), back, &time]);
     let mut url: Url = verifier.url.clone();
-    let pairs =
-        [("id", id.as_str()), ("purpose", purpose.as_str()), ("return", back), ("time", &time), ("signature", &signature)];
+    let pairs = [
+        ("id", id.as_str()),
+        ("purpose", purpose.as_str()),
+        ("return", back),
+        ("time", &time),
+        ("signature", &signature),
+    ];
     url.query_pairs_mut().extend_pairs(pairs);
     url.into()
 }

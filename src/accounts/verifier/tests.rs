@@ -153,7 +153,10 @@ async fn an_age_is_verified_for_one_visitor() {
     assert_eq!(shown, json!({"available": true, "verified": false}));
     let url = guest.ask(&node, Method::POST, "/me/age-check", None).await.json()["url"].as_str().unwrap().to_owned();
     let code = json!({"code": answer_of(&url).await});
-    assert_eq!(outcome(&other.post(&node, "/me/age-check/result", code.clone()).await), (401, "wrong_credentials".to_owned()));
+    assert_eq!(
+        outcome(&other.post(&node, "/me/age-check/result", code.clone()).await),
+        (401, "wrong_credentials".to_owned())
+    );
     assert_eq!(guest.post(&node, "/me/age-check/result", code.clone()).await.json()["verified"], true);
     assert_eq!(outcome(&guest.post(&node, "/me/age-check/result", code).await), (401, "wrong_credentials".to_owned()));
     assert_eq!(guest.ask(&node, Method::GET, "/me/age-check", None).await.json()["verified"], true);

@@ -101,7 +101,10 @@ async fn every_frame_has_a_rule_and_keeps_it_for_everybody_with_a_session() {
             let code = outcome(&mut own, nth, &frame).await;
             // The talk and the member of the examples do not exist, and nothing is there to report.
             let may_fail = ["next", "report", "block"].iter().any(|kind| frame["type"] == *kind);
-            assert!(code == "ok" || (may_fail && ["not_found", "bad_payload"].contains(&&*code)), "{name}: {frame} {code}");
+            assert!(
+                code == "ok" || (may_fail && ["not_found", "bad_payload"].contains(&&*code)),
+                "{name}: {frame} {code}"
+            );
         }
         // After the others: two who seek at a time would meet.
         for (nth, (frame, rule)) in (100..).zip(all_frames(room)) {

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::db::{self, private};
 use crate::realtime::Relay;
-use crate::testing::{Guest, Node, TEST_TIMEOUT, eventually};
+use crate::testing::{Answer, Guest, Node, TEST_TIMEOUT, eventually};
 
 /// The time within which every request is answered.
 const MAX_ANSWER_TIME: Duration = Duration::from_secs(5);
@@ -117,6 +117,25 @@ fn body_of(path: &str) -> Value {
 /// The beginnings of the paths that are answered from memory.
 const FROM_MEMORY: [&str; 3] = ["/api/v1/content", "/api/v1/stats", "/api/v1/topics"];
 
+/// Checks the answer to a request while Postgres hangs.
+fn expect_no_database(method: &Method, path: &str, has_cookie: bool, answer: &Answer) {
+    let from_memory = FROM_MEMORY.iter().any(|start| path.starts_with(start));
+    let without_cookie = !has_cookie && (*method != Method::GET || path != "/api/v1/me");
+    match answer.status {
+        StatusCode::OK => assert!(from_memory, "{method} {path}: {}", answer.text),
+        // The answer to all addresses is the same, and nothing is looked up before it.
+        StatusCode::ACCEPTED => assert_eq!(path, "/api/v1/account/reset"),
+        // Without a cookie no sign-in has begun.
+        StatusCode::CONFLICT => assert!(!has_cookie && path == "/api/v1/sign-in/totp"),
+        StatusCode::UNAUTHORIZED => assert!(without_cookie, "{method} {path}: {}", answer.text),
+        status => {
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{method} {path}: {}", answer.text);
+            assert_eq!(answer.json()["code"], "unavailable", "{method} {path}: {}", answer.text);
+            assert_eq!(answer.headers["content-type"], "application/problem+json");
+        }
+    }
+}
+
 #[tokio::test]
 async fn while_postgres_hangs_every_route_and_the_upgrade_answer_unavailable_in_time() {
     let postgres = Postgres::start().await;
@@ -137,21 +156,7 @@ async fn while_postgres_hangs_every_route_and_the_upgrade_answer_unavailable_in_
             let answer = node.ask(who, method.clone(), path, body).await;
             let took = began.elapsed();
             assert!(took < MAX_ANSWER_TIME + SLACK, "{method} {path} took {took:?}");
-            let from_memory = FROM_MEMORY.iter().any(|start| path.starts_with(start));
-            let without_cookie = who.is_none() && (*method != Method::GET || *path != "/api/v1/me");
-            match answer.status {
-                StatusCode::OK => assert!(from_memory, "{method} {path}: {}", answer.text),
-                // The answer to all addresses is the same, and nothing is looked up before it.
-                StatusCode::ACCEPTED => assert_eq!(path, "/api/v1/account/reset"),
-                // Without a cookie no sign-in has begun.
-                StatusCode::CONFLICT => assert!(who.is_none() && path == "/api/v1/sign-in/totp"),
-                StatusCode::UNAUTHORIZED => assert!(without_cookie, "{method} {path}: {}", answer.text),
-                status => {
-                    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{method} {path}: {}", answer.text);
-                    assert_eq!(answer.json()["code"], "unavailable", "{method} {path}: {}", answer.text);
-                    assert_eq!(answer.headers["content-type"], "application/problem+json");
-                }
-            }
+            expect_no_database(method, path, who.is_some(), &answer);
         }
     });
     let upgrading = async {

@@ -117,7 +117,8 @@ async fn blocks_are_listed_to_who_made_them_and_taken_back_by_nobody_else() {
     let mut talk = node.talk(&one, &two).await;
     let them = talk.b.ok(json!({"type": "join", "room": talk.room})).await["you"].clone();
     talk.a.ok(json!({"type": "block", "room": talk.room, "sender": them["id"]})).await;
-    let blocks = async |guest| node.ask(Some(guest), Method::GET, "/api/v1/me/blocks", None).await.json()["items"].clone();
+    let blocks =
+        async |guest| node.ask(Some(guest), Method::GET, "/api/v1/me/blocks", None).await.json()["items"].clone();
     let listed = blocks(&one).await;
     assert_eq!((listed.as_array().unwrap().len(), &blocks(&two).await), (1, &json!([])));
     assert!(listed[0]["name"].is_string() && listed[0]["animal"].is_string(), "{listed}");

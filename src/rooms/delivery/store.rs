@@ -2,8 +2,8 @@
 use std::collections::HashMap;
 
 use serde_json::value::RawValue;
-use sqlx::{PgConnection, PgPool};
 use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 

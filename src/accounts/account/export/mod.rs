@@ -29,12 +29,23 @@ const MAX_SESSIONS: i64 = 1_000;
 
 /// Where an export goes on.
 enum Stage {
-    Rooms { after: RoomId },
-    Blocks { after: i64 },
-    Reports { after: i64 },
+    Rooms {
+        after: RoomId,
+    },
+    Blocks {
+        after: i64,
+    },
+    Reports {
+        after: i64,
+    },
     /// The next room whose messages are read.
-    NextRoom { after: RoomId },
-    Messages { room: RoomRow, after: Seq },
+    NextRoom {
+        after: RoomId,
+    },
+    Messages {
+        room: RoomRow,
+        after: Seq,
+    },
     Finished,
 }
 
@@ -160,7 +171,11 @@ impl Export {
                 let until = after.plus(WINDOW_ENTRIES).min(room.head);
                 let messages = store::messages(db, room.id, self.visitor, after, until).await?;
                 messages.iter().for_each(|message| self.item(&message_json(&room, message)));
-                if until < room.head { Stage::Messages { room, after: until } } else { Stage::NextRoom { after: room.id } }
+                if until < room.head {
+                    Stage::Messages { room, after: until }
+                } else {
+                    Stage::NextRoom { after: room.id }
+                }
             }
             Stage::Finished => Stage::Finished,
         };

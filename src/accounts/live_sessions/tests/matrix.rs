@@ -61,10 +61,15 @@ fn rule(route: &str) -> Option<(Rule, Option<Value>)> {
             (Rule::Room, None)
         }
         "POST /api/v1/rooms/{room}/messages" => (Rule::Room, Some(message)),
-        "GET /api/v1/topics" | "GET /api/v1/topics/together" | "GET /api/v1/waits" | "GET /api/v1/content"
+        "GET /api/v1/topics"
+        | "GET /api/v1/topics/together"
+        | "GET /api/v1/waits"
+        | "GET /api/v1/content"
         | "GET /api/v1/stats" => (Rule::Site, None),
         "GET /api/v1/me/blocks" | "DELETE /api/v1/me/blocks/{id}" | "POST /api/v1/sign-out" => (Rule::Visitor, None),
-        "GET /api/v1/sessions" | "DELETE /api/v1/sessions" | "DELETE /api/v1/sessions/{id}"
+        "GET /api/v1/sessions"
+        | "DELETE /api/v1/sessions"
+        | "DELETE /api/v1/sessions/{id}"
         | "POST /api/v1/session/stay" => (Rule::Account, None),
         _ => return rule_of_sign_in(route),
     })
@@ -75,7 +80,9 @@ fn rule_of_sign_in(route: &str) -> Option<(Rule, Option<Value>)> {
     let password = || Some(json!({"password": "not this one"}));
     let token = || Some(json!({"token": "nobody's"}));
     Some(match route {
-        "POST /api/v1/sign-up" => (Rule::Site, Some(json!({"handle": "taken-once", "password": "correct horse battery"}))),
+        "POST /api/v1/sign-up" => {
+            (Rule::Site, Some(json!({"handle": "taken-once", "password": "correct horse battery"})))
+        }
         "POST /api/v1/sign-in" => (Rule::Site, Some(json!({"handle": "nobody", "password": "not this one"}))),
         "POST /api/v1/sign-in/{step}" => (Rule::Site, Some(json!({"code": "123456"}))),
         "POST /api/v1/account/email/verify" => (Rule::Site, token()),
@@ -83,13 +90,17 @@ fn rule_of_sign_in(route: &str) -> Option<(Rule, Option<Value>)> {
         "POST /api/v1/account/reset/confirm" => {
             (Rule::Site, Some(json!({"token": "nobody's", "password": "correct horse battery"})))
         }
-        "GET /api/v1/account" | "GET /api/v1/account/export" | "POST /api/v1/account/totp"
+        "GET /api/v1/account"
+        | "GET /api/v1/account/export"
+        | "POST /api/v1/account/totp"
         | "POST /api/v1/account/delete/undo" => (Rule::Account, None),
         "POST /api/v1/account/password" => {
             (Rule::Account, Some(json!({"current": "not this one", "new": "correct horse battery"})))
         }
         "POST /api/v1/account/totp/confirm" => (Rule::Account, Some(json!({"code": "123456"}))),
-        "DELETE /api/v1/account/totp" | "DELETE /api/v1/account/pin" | "POST /api/v1/account/recovery-codes"
+        "DELETE /api/v1/account/totp"
+        | "DELETE /api/v1/account/pin"
+        | "POST /api/v1/account/recovery-codes"
         | "POST /api/v1/account/delete" => (Rule::Account, password()),
         "POST /api/v1/account/pin" => (Rule::Account, Some(json!({"pin": "402917", "password": "not this one"}))),
         "POST /api/v1/account/email" => {
@@ -132,7 +143,7 @@ async fn person(node: &Node, kind: Person, nth: usize) -> (Guest, Uuid) {
     match kind {
         Person::Banned => {
             let new = NewSanction { visitor: who.id, reason: "a test", author: None, lasts: None };
-            drop(moderation::ban(&node.app, &new).await.unwrap());
+            moderation::ban(&node.app, &new).await.unwrap();
         }
         Person::Expired => {
             let out = node.ask(Some(&browser), Method::POST, "/api/v1/sign-out", None).await;

@@ -18,13 +18,15 @@ use crate::testing::{Guest, Node};
 /// Makes an account for a new visitor who has accepted the rules, and signs it in.
 pub(crate) async fn account(node: &Node, handle: &str, role: Role) -> Guest {
     let guest = node.guest("en").await;
-    sqlx::query("INSERT INTO account (visitor_id, handle, role) SELECT id, $2, $3 FROM visitor WHERE public_id = $1::uuid")
-        .bind(&guest.id)
-        .bind(handle)
-        .bind(role.as_str())
-        .execute(&node.app.db)
-        .await
-        .unwrap();
+    sqlx::query(
+        "INSERT INTO account (visitor_id, handle, role) SELECT id, $2, $3 FROM visitor WHERE public_id = $1::uuid",
+    )
+    .bind(&guest.id)
+    .bind(handle)
+    .bind(role.as_str())
+    .execute(&node.app.db)
+    .await
+    .unwrap();
     sign_in(node, handle).await.unwrap()
 }
 
@@ -48,12 +50,13 @@ async fn begin_complete(node: &Node, handle: &str) -> Uuid {
 async fn complete(node: &Node, key: Uuid) -> Result<Guest> {
     let session = Session::new(None, Arc::new(Sessions::new(node.app.db.clone())), None);
     let account = complete_sign_in(&node.app, &session, key, "Firefox, Linux", &[]).await?;
-    let id: Uuid =
-        sqlx::query_scalar("SELECT v.public_id FROM visitor v JOIN account a ON a.visitor_id = v.id WHERE a.public_id = $1")
-            .bind(account.public_id)
-            .fetch_one(&node.app.db)
-            .await
-            .unwrap();
+    let id: Uuid = sqlx::query_scalar(
+        "SELECT v.public_id FROM visitor v JOIN account a ON a.visitor_id = v.id WHERE a.public_id = $1",
+    )
+    .bind(account.public_id)
+    .fetch_one(&node.app.db)
+    .await
+    .unwrap();
     let cookie = format!("{}={}", node.app.accounts.cookie_name, session.id().unwrap());
     Ok(Guest { cookie, id: id.to_string() })
 }

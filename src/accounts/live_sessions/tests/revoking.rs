@@ -10,9 +10,7 @@ use tokio_tungstenite::tungstenite;
 use uuid::Uuid;
 
 use super::{account, session_of, sign_in};
-use crate::accounts::{
-    self, EndReason, Role, Visitor, renew_own_session, require_session, revoke_sessions, signed_in,
-};
+use crate::accounts::{self, EndReason, Role, Visitor, renew_own_session, require_session, revoke_sessions, signed_in};
 use crate::error::Result;
 use crate::ids::VisitorId;
 use crate::matching::{self, NewReport, Seek};
@@ -64,7 +62,7 @@ impl Revocation {
             Self::SignInElsewhere => drop(sign_in(node, &account.handle).await.unwrap()),
             Self::Ban => {
                 let new = NewSanction { visitor: who.id, reason: "a test", author: None, lasts: None };
-                drop(moderation::ban(&node.app, &new).await.unwrap());
+                moderation::ban(&node.app, &new).await.unwrap();
             }
         }
     }
@@ -260,7 +258,8 @@ async fn a_change_that_fails_ends_no_session() {
     let outcome = revoke_sessions(&node.app, who.account.as_ref().unwrap().id, EndReason::PasswordChanged, refuse);
     assert_eq!(code(outcome.await), "wrong_credentials");
     assert_eq!(node.ask(Some(&hana), Method::GET, "/api/v1/sessions", None).await.status, 200);
-    let unknown = revoke_sessions(&node.app, crate::ids::AccountId(0), EndReason::Deleted, async |_: &mut PgConnection| Ok(()));
+    let unknown =
+        revoke_sessions(&node.app, crate::ids::AccountId(0), EndReason::Deleted, async |_: &mut PgConnection| Ok(()));
     assert_eq!(code(unknown.await), "not_found");
 }
 
@@ -291,7 +290,10 @@ async fn a_session_goes_on_after_the_revocation_it_asked_for_and_not_after_anoth
         assert_eq!((code(renewed), answer.status.as_u16()), ("ok".to_owned(), 200));
         let (list, after) = (answer.json()["items"].clone(), signed_in(&session).await.unwrap().unwrap());
         assert_eq!(list.as_array().unwrap().len(), 1, "it is the same session: {list}");
-        assert_eq!((list[0]["id"].as_str().unwrap().parse(), after.public_id), (Ok(before.public_id), before.public_id));
+        assert_eq!(
+            (list[0]["id"].as_str().unwrap().parse(), after.public_id),
+            (Ok(before.public_id), before.public_id)
+        );
         assert_eq!((after.ends_at, after.epoch), (before.ends_at, before.epoch + 1), "its end does not move");
     }
 }

@@ -34,7 +34,10 @@ async fn only_staff_see_that_there_is_a_back_office() {
     for role in ["moderator", "editor", "admin"] {
         make_staff(&node, "hana", role).await;
         let mut staff = Browser::new(&node, "ko");
-        sqlx::query("UPDATE account SET totp_secret = NULL, totp_confirmed_at = NULL").execute(&node.app.db).await.unwrap();
+        sqlx::query("UPDATE account SET totp_secret = NULL, totp_confirmed_at = NULL")
+            .execute(&node.app.db)
+            .await
+            .unwrap();
         sqlx::query("DELETE FROM session WHERE account_id IS NOT NULL").execute(&node.app.db).await.unwrap();
         staff.sign_in("/signin", "hana", PASSWORD).await;
         assert_eq!(staff.open("/admin").await.path, "/signin?next=/admin", "a step is missing");
@@ -58,7 +61,10 @@ async fn the_link_of_the_log_makes_one_administrator() {
     one.submit("/admin/setup", &[("handle", "jin"), ("password", "12345678")]).await;
     assert_eq!(one.problems().len(), 1);
     one.submit("/admin/setup", &[("handle", "jin"), ("password", PASSWORD)]).await;
-    assert_eq!((one.path.as_str(), one.note().as_str()), ("/signin?next=/admin", "관리자 계정을 만들었어요. 로그인해 주세요."));
+    assert_eq!(
+        (one.path.as_str(), one.note().as_str()),
+        ("/signin?next=/admin", "관리자 계정을 만들었어요. 로그인해 주세요.")
+    );
     assert_eq!(one.open(&path).await.status, StatusCode::NOT_FOUND, "it works once");
     one.sign_in("/signin?next=/admin", "jin", PASSWORD).await;
     assert_eq!(one.path, "/signin/enroll");

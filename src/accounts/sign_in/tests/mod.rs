@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use totp_rs::{Builder, Secret};
 use uuid::Uuid;
 
+use crate::accounts::Role;
+use crate::accounts::passwords::hash_now as hash_password;
 use crate::accounts::totp::recovery_hash;
-use crate::accounts::{Role, hash_password};
 use crate::ids::AccountId;
 use crate::testing::{Answer, Guest, Node};
 
@@ -97,7 +98,8 @@ pub(in crate::accounts) async fn member(node: &Node, handle: &str) -> Browser {
 
 /// Status and code of an answer: `(200, "")` if it is no error.
 pub(in crate::accounts) fn outcome(answer: &Answer) -> (u16, String) {
-    let code = if answer.status.is_success() { String::new() } else { answer.json()["code"].as_str().unwrap().to_owned() };
+    let code =
+        if answer.status.is_success() { String::new() } else { answer.json()["code"].as_str().unwrap().to_owned() };
     (answer.status.as_u16(), code)
 }
 
@@ -160,8 +162,7 @@ pub(in crate::accounts) fn code_now(node: &Node, secret: &[u8]) -> String {
 
 /// Returns a code that no app shows around now.
 pub(in crate::accounts) fn wrong_code(node: &Node, secret: &[u8]) -> String {
-    let is_wrong = |code: &String| {
-        crate::accounts::totp::step_of(secret, &code.as_str().into(), node.app.clock.now()).is_none()
-    };
+    let is_wrong =
+        |code: &String| crate::accounts::totp::step_of(secret, &code.as_str().into(), node.app.clock.now()).is_none();
     (0..10).map(|digit| digit.to_string().repeat(6)).find(is_wrong).unwrap()
 }

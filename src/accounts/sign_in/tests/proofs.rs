@@ -14,7 +14,7 @@ use super::{
     Browser, PASSWORD, PIN, Stored, TOTP_SECRET, code_now, member, outcome, recovery_code, store_account, wrong_code,
 };
 use crate::accounts::limits::{FREE_FAILURES, MAX_WRONG_CODES};
-use crate::accounts::{hash_password, is_legacy_hash};
+use crate::accounts::passwords::{hash_now as hash_password, is_legacy as is_legacy_hash};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::realtime::Relay;

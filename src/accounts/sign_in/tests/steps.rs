@@ -11,9 +11,10 @@ use tokio_tungstenite::connect_async;
 use super::{
     Browser, PASSWORD, PIN, Stored, TOTP_SECRET, code_now, member, outcome, recovery_code, store_account, wrong_code,
 };
+use crate::accounts::sign_in::Step;
 use crate::accounts::sign_in::model::{Factors, due};
 use crate::accounts::sign_in::store;
-use crate::accounts::{Role, Step, complete_sign_in};
+use crate::accounts::{Role, complete_sign_in};
 use crate::testing::{Node, node};
 
 /// Returns every order of every subset of some steps.
@@ -88,11 +89,9 @@ async fn walk(node: &Node, new: Stored<'_>, steps: &[Step], as_guest: bool) -> b
 /// Checks over REST, over a socket and at deep links whether the browser has a session.
 async fn check_session(node: &Node, browser: &mut Browser, handle: &str, signed_in: bool, steps: &[Step]) {
     assert_eq!(browser.signed_in(node).await.as_deref(), signed_in.then_some(handle), "{steps:?}");
-    for (method, path) in [
-        (Method::POST, "/account/totp"),
-        (Method::POST, "/account/delete/undo"),
-        (Method::GET, "/account/export"),
-    ] {
+    for (method, path) in
+        [(Method::POST, "/account/totp"), (Method::POST, "/account/delete/undo"), (Method::GET, "/account/export")]
+    {
         let answer = browser.ask(node, method, path, None).await;
         assert_eq!(answer.status == StatusCode::UNAUTHORIZED, !signed_in, "{path} {steps:?}: {}", answer.text);
     }
@@ -186,7 +185,7 @@ async fn a_sign_in_without_all_its_steps_is_not_completed() {
     let id = store_account(&node, Stored { totp: true, ..Stored::member("somebody") }).await;
     let candidate = store::candidate(&node.app.db, "somebody").await.unwrap().unwrap();
     let new = store::New { account: id, epoch: candidate.epoch, enroll_secret: None, leave: false, next: None };
-    let key = store::insert(&mut *node.app.db.acquire().await.unwrap(), &new).await.unwrap();
+    let key = store::insert(&mut node.app.db.acquire().await.unwrap(), &new).await.unwrap();
     let sessions = std::sync::Arc::new(crate::accounts::Sessions::new(node.app.db.clone()));
     let session = tower_sessions::Session::new(None, sessions, None);
     let refused = complete_sign_in(&node.app, &session, key, "a browser", &[0; 16]).await.unwrap_err();
@@ -233,7 +232,8 @@ async fn staff_are_led_to_add_a_second_factor_and_sign_in_with_it_from_then_on()
     assert_eq!(outcome(&browser.step(&node, "totp", &wrong).await), (409, "wrong_step".to_owned()));
     let done = browser.step(&node, "enroll_totp", &code_now(&node, &secret)).await.json();
     assert_eq!((&done["done"], &done["account"]["role"]), (&json!(true), &json!("admin")));
-    let codes: Vec<&str> = done["recovery_codes"].as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
+    let codes: Vec<&str> =
+        done["recovery_codes"].as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
     assert_eq!(codes.len(), crate::accounts::limits::RECOVERY_CODES);
     // The code that enrolled it is used up.
     let mut again = Browser::default();
