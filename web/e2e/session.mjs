@@ -141,19 +141,21 @@ async function elsewhere(fixture, interest) {
   assert.equal(sockets.length, 0);
   await auditInEveryLook(a, 'signed in elsewhere');
   // Continuing here ends the other, and the text is back.
-  await signIn(a, handle);
-  await a.page.goto(at);
-  await eventually(
-    'the text is back',
-    () =>
-      a.page.evaluate(
-        () =>
-          document.querySelector('textarea, .kept-draft p')?.value ??
-          document.querySelector('.kept-draft p')?.textContent ??
-          null,
-      ),
-    (text) => text === TEXT,
-  );
+  await dialog(a).locator('.button-primary').click();
+  await a.page.locator('form input[name=handle]:visible').fill(handle);
+  await a.page.locator('form .button-primary').first().click();
+  await a.page.locator('form input[name=password]').fill(PASSWORD);
+  await a.page.locator('form .button-primary').first().click();
+  await a.page.waitForURL(/elsewhere|\/chat/);
+  if (a.page.url().includes('elsewhere')) await a.page.locator('form .button-primary').first().click();
+  await a.page.waitForURL(`**${at}`);
+  await a.page.reload();
+  const text = () =>
+    a.page.evaluate(() => {
+      const kept = document.querySelector('.kept-draft p')?.textContent;
+      return kept ?? document.querySelector('.composer textarea')?.value ?? null;
+    });
+  await eventually('the text is back', text, (found) => found === TEXT);
   await c.page.goto('/chat');
   await c.$('.site-header a[href^="/signin"]').waitFor();
 }
