@@ -141,19 +141,21 @@ async function elsewhere(fixture, interest) {
   assert.equal(sockets.length, 0);
   await auditInEveryLook(a, 'signed in elsewhere');
   // Continuing here ends the other, and the text is back.
-  await signIn(a, handle);
-  await a.page.goto(at);
-  await eventually(
-    'the text is back',
-    () =>
-      a.page.evaluate(
-        () =>
-          document.querySelector('textarea, .kept-draft p')?.value ??
-          document.querySelector('.kept-draft p')?.textContent ??
-          null,
-      ),
-    (text) => text === TEXT,
-  );
+  await dialog(a).locator('.button-primary').click();
+  await a.page.locator('form input[name=handle]:visible').fill(handle);
+  await a.page.locator('form .button-primary').first().click();
+  await a.page.locator('form input[name=password]').fill(PASSWORD);
+  await a.page.locator('form .button-primary').first().click();
+  await a.page.waitForURL(/elsewhere|\/chat/);
+  if (a.page.url().includes('elsewhere')) await a.page.locator('form .button-primary').first().click();
+  await a.page.waitForURL(`**${at}`);
+  await a.page.reload();
+  const text = () =>
+    a.page.evaluate(() => {
+      const kept = document.querySelector('.kept-draft p')?.textContent;
+      return kept ?? document.querySelector('.composer textarea')?.value ?? null;
+    });
+  await eventually('the text is back', text, (found) => found === TEXT);
   await c.page.goto('/chat');
   await c.$('.site-header a[href^="/signin"]').waitFor();
 }
@@ -164,8 +166,11 @@ async function signedOut(fixture, interest) {
   const at = new URL(a.page.url()).pathname;
   const other = await a.context.newPage();
   await other.goto('/chat');
-  await other.locator('.handle').click();
-  await other.locator('.account-menu button').click();
+  await other.locator('.talk textarea').waitFor(); // the open talk is shown here, too
+  await other.locator('.talk-header .icon-button').click();
+  await other.locator('.menu:popover-open a[href="/account"]').waitFor();
+  await new Promise((go) => setTimeout(go, 800)); // the button ignores presses for a moment
+  await other.locator('.menu:popover-open button', { hasText: '로그아웃' }).click();
   await dialog(a).waitFor();
   assert.equal(await title(a.page), '로그아웃했어요');
   assert.match(await dialog(a).innerText(), new RegExp(TEXT));
@@ -219,6 +224,8 @@ async function expiring(fixture, interest) {
   assert.equal(await a.$('dialog .left').innerText(), '2분');
   assert.equal(await a.$('dialog [role=status]').textContent(), '2분 남았어요');
   await assertModal(a.page);
+  await assertStorage(a, [handle]);
+  await auditInEveryLook(a, 'near the end of the session');
   await a.page.keyboard.press('Escape'); // means to stay
   await Promise.all([
     dialog(a).waitFor({ state: 'detached' }),
@@ -234,12 +241,10 @@ async function expiring(fixture, interest) {
   await eventually(
     'seconds',
     () => a.$('dialog .left').innerText(),
-    (left) => /^[1-5]\d초$/.test(left),
+    (left) => /^[1-5]\d seconds$/.test(left),
   );
-  assert.match(await a.$('dialog [role=status]').textContent(), /^(15|30|45|60)초 남았어요$/);
-  await assertStorage(a, [handle]);
-  await auditInEveryLook(a, 'near the end of the session');
-  await other.locator('dialog[open] .button', { hasText: '로그아웃' }).click();
+  assert.match(await a.$('dialog [role=status]').textContent(), /^(15|30|45|60) seconds left$/);
+  await other.locator('dialog[open] .button', { hasText: 'Sign out' }).click();
   await eventually(
     'this tab says so',
     () => title(a.page),
