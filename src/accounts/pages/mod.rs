@@ -13,6 +13,7 @@ mod problems;
 mod reader;
 mod reset;
 mod sign_in;
+mod sign_in_end;
 mod sign_up;
 mod staff;
 mod store;
@@ -69,8 +70,8 @@ pub fn pages() -> Router<App> {
         .route("/signin/talk", get(sign_in::open_talk))
         .route("/signin/leave", post(sign_in::leave_talk))
         .route("/signin/password", get(sign_in::password).post(sign_in::prove_password))
-        .route("/signin/elsewhere", get(sign_in::elsewhere).post(sign_in::use_here))
-        .route("/signin/verify", get(sign_in::verify).post(sign_in::go_to_verifier))
+        .route("/signin/elsewhere", get(sign_in_end::elsewhere).post(sign_in_end::use_here))
+        .route("/signin/verify", get(sign_in_end::verify).post(sign_in_end::go_to_verifier))
         .route("/signin/{step}", get(sign_in::code).post(sign_in::prove_code))
         .route("/signup", get(sign_up::page).post(sign_up::create))
         .route("/reset", get(reset::page).post(reset::ask))

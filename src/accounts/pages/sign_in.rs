@@ -1,13 +1,10 @@
 //! The pages of sign-in: one for each step, in the order that the account needs.
-use std::str::FromStr as _;
-
 use askama::Template;
 use axum::Extension;
-use axum::extract::{Path, Query, RawQuery, State};
+use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 use super::changes::{Enrolled, codes_page};
 use super::form::Form;
@@ -15,10 +12,8 @@ use super::note::Note;
 use super::page::{FormView, StepMark};
 use super::problems::{Problems, Wording};
 use super::reader::Reader;
-use super::times;
 use crate::accounts::sign_in::{
-    self, Attempt, Due, Progress, State as Progressed, Step, begin_sign_in, continue_sign_in, finish_sign_in,
-    pending_sign_in,
+    Attempt, Due, Progress, State as Progressed, Step, begin_sign_in, continue_sign_in, pending_sign_in,
 };
 use crate::accounts::{Account, TalkHooks, next_path, secret, session_error};
 use crate::app::App;
@@ -30,26 +25,26 @@ const STARTED_KEY: &str = "signing_in";
 
 /// What the first page was told, for the pages after it. It proves nothing.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Started {
-    handle: String,
-    next: Option<String>,
+pub(super) struct Started {
+    pub(super) handle: String,
+    pub(super) next: Option<String>,
     /// The guest agreed to leave an open talk.
-    leave: bool,
+    pub(super) leave: bool,
     /// The verifier's page, once its check was requested.
-    verify_url: Option<String>,
+    pub(super) verify_url: Option<String>,
 }
 
 impl Started {
-    async fn of(reader: &Reader) -> Result<Option<Self>> {
+    pub(super) async fn of(reader: &Reader) -> Result<Option<Self>> {
         reader.session.get(STARTED_KEY).await.map_err(session_error)
     }
 
-    async fn keep(&self, reader: &Reader) -> Result<()> {
+    pub(super) async fn keep(&self, reader: &Reader) -> Result<()> {
         reader.session.insert(STARTED_KEY, self).await.map_err(session_error)
     }
 }
 
-fn see(path: &str) -> Response {
+pub(super) fn see(path: &str) -> Response {
     Redirect::to(path).into_response()
 }
 
@@ -86,7 +81,7 @@ fn first_steps(t: &'static PageStrings, current: usize, form: FormView) -> FormV
 }
 
 /// Marks the steps of an account whose password was proved.
-fn known_steps(t: &'static PageStrings, due: &Due, form: FormView) -> FormView {
+pub(super) fn known_steps(t: &'static PageStrings, due: &Due, form: FormView) -> FormView {
     let name = |step: Step| match step {
         Step::Password => t.step_password,
         Step::Totp | Step::Recovery => t.step_code,
@@ -259,7 +254,7 @@ pub(super) async fn prove_password(
 }
 
 /// Leads to what a sign-in waits for, or to the end of it. New recovery codes are shown first.
-async fn proceed(app: &App, reader: &Reader, progress: Progress) -> Result<Response> {
+pub(super) async fn proceed(app: &App, reader: &Reader, progress: Progress) -> Result<Response> {
     let handle = Started::of(reader).await?.map(|started| started.handle).unwrap_or_default();
     let path = match progress.state {
         Progressed::Due(due) => path_of(due.step).to_owned(),
@@ -386,7 +381,7 @@ impl Shown {
 
 /// Returns what the sign-in waits for. Without one, or if it waits for something else, a response
 /// that leads there.
-async fn due(app: &App, reader: &Reader, is_right: impl Fn(&Due) -> bool) -> Result<Result<Due, Response>> {
+pub(super) async fn due(app: &App, reader: &Reader, is_right: impl Fn(&Due) -> bool) -> Result<Result<Due, Response>> {
     match pending_sign_in(app, &reader.session).await? {
         Some(due) if is_right(&due) => Ok(Ok(due)),
         Some(due) => Ok(Err(see(path_of(due.step)))),
@@ -395,7 +390,7 @@ async fn due(app: &App, reader: &Reader, is_right: impl Fn(&Due) -> bool) -> Res
 }
 
 /// Leads back to the first step.
-async fn expired(reader: &Reader) -> Result<Response> {
+pub(super) async fn expired(reader: &Reader) -> Result<Response> {
     if reader.visitor.account.is_none() && Started::of(reader).await?.is_some() {
         Note::StepExpired.leave(&reader.session).await?;
     }
@@ -454,135 +449,5 @@ pub(super) async fn prove_code(
             let wording = Wording { title: t.refused_sign_in, proof: ("code", step.wrong(t)) };
             step.page(t, &due, reader.refused(wording.problems(t, why)?))?.respond(&reader)
         }
-    }
-}
-
-// The outside verifier
-
-#[derive(Template)]
-#[template(path = "account/verify.html")]
-struct VerifyPage {
-    t: &'static PageStrings,
-    form: FormView,
-    about: String,
-    /// The verifier's page, once its check was requested.
-    url: Option<String>,
-    /// What the verifier has added to the return address. Empty before.
-    answer: String,
-}
-
-/// Shows the step of the outside verifier: before its check, during it, and on the way back. Opening
-/// the page changes nothing; its button does.
-pub(super) async fn verify(State(app): State<App>, reader: Reader, RawQuery(answer): RawQuery) -> Result<Response> {
-    match due(&app, &reader, |due| due.step == Some(Step::Verify)).await? {
-        Ok(due) => {
-            let form = reader.form().await?;
-            respond_verify(&app, &reader, &due, form, answer.unwrap_or_default()).await
-        }
-        Err(elsewhere) => Ok(elsewhere),
-    }
-}
-
-async fn respond_verify(app: &App, reader: &Reader, due: &Due, form: FormView, answer: String) -> Result<Response> {
-    let t = reader.t();
-    let host = app.config.sign_in.verifier.as_ref().and_then(|verifier| verifier.url.host_str()).unwrap_or_default();
-    let url = Started::of(reader).await?.and_then(|started| started.verify_url);
-    let url = url.filter(|url| Url::from_str(url).is_ok_and(|url| matches!(url.scheme(), "https" | "http")));
-    let form = known_steps(t, due, form);
-    let page = VerifyPage { t, form, about: (t.verify_text)(host), url, answer };
-    reader.frame_at("/signin/verify").respond(page.form.status(), t.verify_heading, &page)
-}
-
-#[derive(Deserialize)]
-pub(super) struct Answer {
-    /// Empty to request the check.
-    #[serde(default)]
-    answer: String,
-}
-
-/// Requests the check, or takes its answer.
-pub(super) async fn go_to_verifier(
-    State(app): State<App>,
-    Extension(talks): Extension<TalkHooks>,
-    reader: Reader,
-    Form(Answer { answer }): Form<Answer>,
-) -> Result<Response> {
-    let due = match due(&app, &reader, |due| due.step == Some(Step::Verify)).await? {
-        Ok(due) => due,
-        Err(elsewhere) => return Ok(elsewhere),
-    };
-    let t = reader.t();
-    let started = Started::of(&reader).await?.unwrap_or_default();
-    let answer = (!answer.is_empty()).then(|| SecretString::from(answer));
-    let session = &reader.session;
-    match continue_sign_in(&app, session, talks, &reader.caller, Step::Verify, answer.as_ref(), started.leave).await {
-        Ok(Progress { state: Progressed::Due(Due { step: Some(Step::Verify), verify_url, .. }), .. }) => {
-            Started { verify_url, ..started }.keep(&reader).await?;
-            Ok(see("/signin/verify"))
-        }
-        Ok(progress) => proceed(&app, &reader, progress).await,
-        Err(Error::AlreadyInSession) => Ok(see("/signin/talk")),
-        Err(Error::WrongStep) => expired(&reader).await,
-        Err(why) => {
-            if pending_sign_in(&app, session).await?.is_none() {
-                return expired(&reader).await;
-            }
-            // The check can be requested anew.
-            Started { verify_url: None, ..started }.keep(&reader).await?;
-            let wording = Wording { title: t.refused_sign_in, proof: ("", t.verify_failed) };
-            let form = reader.refused(wording.problems(t, why)?);
-            respond_verify(&app, &reader, &due, form, String::new()).await
-        }
-    }
-}
-
-// A session on another device
-
-#[derive(Template)]
-#[template(path = "account/elsewhere.html")]
-struct ElsewherePage {
-    t: &'static PageStrings,
-    form: FormView,
-    device: String,
-    at: String,
-    ago: String,
-}
-
-/// Asks whether to end the session on another device.
-pub(super) async fn elsewhere(State(app): State<App>, reader: Reader) -> Result<Response> {
-    let due = match due(&app, &reader, |due| due.step.is_none()).await? {
-        Ok(due) => due,
-        Err(elsewhere) => return Ok(elsewhere),
-    };
-    let t = reader.t();
-    let form = known_steps(t, &due, reader.form().await?);
-    let (device, at) = match sign_in::session_elsewhere(&app, &reader.session).await? {
-        Some((device, at)) => (device, at),
-        // It has ended meanwhile.
-        None => (None, app.clock.now()),
-    };
-    let page = ElsewherePage {
-        t,
-        form,
-        device: device.unwrap_or_else(|| t.session_unknown_device.to_owned()),
-        at: times::machine_readable(at),
-        ago: times::ago(t, app.clock.now(), at),
-    };
-    reader.frame().respond(page.form.status(), t.elsewhere_heading, &page)
-}
-
-/// Ends the session on the other device and finishes the sign-in.
-pub(super) async fn use_here(
-    State(app): State<App>,
-    Extension(talks): Extension<TalkHooks>,
-    reader: Reader,
-    Form(Nothing {}): Form<Nothing>,
-) -> Result<Response> {
-    let leave = Started::of(&reader).await?.is_some_and(|started| started.leave);
-    match finish_sign_in(&app, &reader.session, talks, &reader.caller, leave).await {
-        Ok(progress) => proceed(&app, &reader, progress).await,
-        Err(Error::AlreadyInSession) => Ok(see("/signin/talk")),
-        Err(Error::WrongStep) => expired(&reader).await,
-        Err(why) => Err(why),
     }
 }
