@@ -368,7 +368,8 @@ const small = (page) =>
     all
       .filter((node) => node.checkVisibility() && !node.matches('.web-link, .skip-link'))
       .map((node) => [node, (node.closest('label') ?? node).getBoundingClientRect()])
-      .filter(([, box]) => box.height > 1 && (box.width < 44 || box.height < 44))
+      // Layout computes in fractions of a pixel: 43.99997 is 44.
+      .filter(([, box]) => box.height > 1 && Math.min(Math.round(box.width * 100), Math.round(box.height * 100)) < 4400)
       .map(([node, box]) => `${node.className || node.tagName} ${box.width} × ${box.height}`),
   );
 
