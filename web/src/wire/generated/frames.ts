@@ -14,6 +14,7 @@ export const CLOSE_CODES = {
   SESSION_ENDED: 4401,
   BANNED: 4403,
   TOO_SLOW: 4408,
+  SIGNED_IN_ELSEWHERE: 4409,
 } as const;
 
 /** The keys of the colours. */
@@ -88,6 +89,17 @@ export type PartnerState = "away" | "back" | "left";
 export type EndReason = "left" | "next" | "lost" | "report" | "block" | "moderator";
 export type SeekingRef = { ticket: string, };
 export type TalkEvent = { "type": "found" } & Pairing | { "type": "partner", session: string, state: PartnerState, until?: string, } | { "type": "ended", session: string, reason: EndReason, seeking?: SeekingRef, };
+export type Role = "member" | "moderator" | "editor" | "admin";
+export type Account = { id: string, handle: string, role: Role, };
+export type SessionTimes = { 
+/**
+ * Moves on with use.
+ */
+idle_until: string, 
+/**
+ * Does not move.
+ */
+ends_at: string, };
 export type Visitor = { id: string, name: string, color: Color, 
 /**
  * Null if the visitor chose the name.
@@ -96,7 +108,11 @@ animal: string | null, locale: Locale, settings: { [name: string]: unknown },
 /**
  * Null for a guest.
  */
-account: Account | null, };
+account: Account | null, 
+/**
+ * When the session ends. Null for a guest.
+ */
+session: SessionTimes | null, };
 export type ResumePoint = { room: string, after: number, };
 export type Request = { "type": "hello", resume?: Array<ResumePoint>, } | { "type": "join", room: string, after?: number, } | { "type": "leave", room: string, } | { "type": "send", room: string, client_id: string, payload: Payload, reply_to?: number, } | { "type": "typing", room: string, } | { "type": "read", room: string, seq: number, } | { "type": "seek", interests: Array<string>, languages: Array<string>, translate: boolean, } | { "type": "cancel", } | { "type": "next", session: string, seek: boolean, } | { "type": "report", room: string, reason: ReportReason, seqs: number[], note?: string, block: boolean, } | { "type": "block", room: string, sender: string, on?: boolean, } | { "type": "ping", };
 export type Waiting = { ticket: string, };
@@ -143,14 +159,15 @@ export type NextOk = { ticket?: string, };
 export type ReportOk = { report: string, };
 export type PingOk = { server_time: string, };
 export type Empty = Record<symbol, never>;
-export type NoticeKind = "restart" | "banned" | "revoked";
+export type NoticeKind = "restart" | "banned" | "revoked" | "session_expiring" | "signed_in_elsewhere";
 export type Notice = { "type": "notice", kind: NoticeKind, 
 /**
  * When it ends; absent if it has no end.
  */
 at?: string, 
 /**
- * The reason in the words of the staff member who decided it.
+ * The reason in the words of the staff member who decided it, or a name such as
+ * `password_changed` if a session has ended.
  */
 reason?: string, 
 /**
