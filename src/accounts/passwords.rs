@@ -372,7 +372,7 @@ mod tests {
             let words = Locale::ALL.map(|locale| Flaw::Weak(reason).in_words(locale));
             assert!(words[0] != words[1] && words.iter().all(|words| words.len() > 20), "{words:?}");
         }
-        for strong in ["correct horse battery", "tr0ub4dor&3x", "비오는날 창가에 기차", "x7 ".repeat(40).as_str()] {
+        for strong in ["correct horse battery", "tr0ub4dor&3x", "비오는날 창가에 기차", "twelve purple tractors hum above the frozen canal while nobody listens to the old radio in the kitchen"] {
             assert_eq!(check(&secret(strong), "somebody"), Ok(()), "{strong}");
         }
     }
