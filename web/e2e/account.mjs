@@ -198,7 +198,7 @@ async function withoutScript(fixture) {
 }
 
 /** The pages that the next two walks look at, with what leads to their state. `b` is another device. */
-async function eachState(a, b, visit) {
+export async function eachState(a, b, visit) {
   const handle = newHandle();
   const open = async (address) => {
     await a.page.goto(address);

@@ -2,6 +2,7 @@
 //! dark, phone and desktop.
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { eachState } from './account.mjs';
 import { openBrowser, Fixture } from './browser.mjs';
 import { Server } from './server.mjs';
 
@@ -43,6 +44,19 @@ const STORY = {
     ['me', '🍿🎬'],
   ],
 };
+
+/** The pages of sign-in and account, each state under its name. */
+async function accountScreenshots(locale, theme, width, height) {
+  const fixture = new Fixture(browser, server, folder);
+  const looks = { viewport: { width, height }, deviceScaleFactor: 2, colorScheme: theme, reducedMotion: 'reduce' };
+  const [a, b] = [await fixture.person(locale, looks), await fixture.person(locale, looks)];
+  await eachState(a, b, async (where, person = a) => {
+    const name = where.replaceAll(/[^a-zA-Z]+/g, '-').replaceAll(/^-|-$/g, '');
+    const path = join(folder, `account-${name}-${locale}-${theme}-${width}.png`);
+    await person.page.screenshot({ path, fullPage: true });
+  });
+  await fixture.closeAll();
+}
 
 async function screenshots(locale, theme, width, height) {
   const fixture = new Fixture(browser, server, folder);
@@ -134,7 +148,10 @@ async function screenshots(locale, theme, width, height) {
 
 try {
   for (const [locale, theme] of LOOKS) {
-    for (const [width, height] of SIZES) await screenshots(locale, theme, width, height);
+    for (const [width, height] of SIZES) {
+      await screenshots(locale, theme, width, height);
+      await accountScreenshots(locale, theme, width, height);
+    }
   }
 } finally {
   await browser.close();
