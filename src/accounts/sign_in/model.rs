@@ -9,6 +9,7 @@ use crate::config::VerifierUse;
 /// A step of a sign-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = SignInStep)]
 pub enum Step {
     /// The handle and the password.
     Password,
