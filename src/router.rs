@@ -71,8 +71,8 @@ fn account_pages(app: &App) -> Router<App> {
         .layer(from_fn_with_state(PAGES, accounts::failures_as_pages))
 }
 
-/// Answers every path below `/api/v1/admin` that has no route: 401 `sign_in_needed` to those who are
-/// not signed in, and `not_found` to everybody else.
+/// Answers every path below `/api/v1/admin` that has no route: 401 `sign_in_needed` without a
+/// session, `not_found` for everybody else.
 async fn unknown_admin_route(_staff: accounts::Staff) -> Response {
     Error::NotFound.into_response()
 }

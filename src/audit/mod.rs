@@ -43,8 +43,8 @@ pub async fn record(tx: &mut PgConnection, act: Act<'_>) -> Result<(), sqlx::Err
 /// Reads the whole log in pages and checks that every row follows the one before. One snapshot:
 /// acts that are recorded meanwhile do not matter.
 ///
-/// It finds every change that does not also compute all later hashes again. Whoever can do that (a
-/// superuser of the database) is only found by comparing [`Verdict::Whole`] with an earlier one
+/// It finds every change that does not also compute all later hashes again. Somebody who can do that
+/// (a superuser of the database) is only found by comparing [`Verdict::Whole`] with an earlier one
 /// that was noted elsewhere.
 ///
 /// # Errors

@@ -188,7 +188,7 @@ async fn mail(config: &Config, to: Option<&str>) -> Vec<Finding> {
         findings.push(match sent {
             Ok(()) => Finding::ok(CHECK, format!("{url} has accepted a mail to {to}; look whether it arrives")),
             Err(why) => {
-                let mend = "correct --mail-to or --mail-from, or ask whoever runs the mail server";
+                let mend = "correct --mail-to or --mail-from, or ask the operator of the mail server";
                 Finding::wrong(CHECK, format!("a mail to {to} was not accepted: {why}"), mend)
             }
         });

@@ -65,7 +65,7 @@ fn quoted_printable(text: &str) -> String {
 #[derive(Default)]
 struct State {
     received: Vec<Received>,
-    /// Answers to the next mails, in place of `250`.
+    /// What the next mails are answered, instead of `250`.
     answers: VecDeque<&'static str>,
     /// Whether each mail waits this long for its answer.
     delay: Duration,

@@ -100,8 +100,8 @@ pub fn pages() -> Router<App> {
     sign_in.merge(account).merge(admin).layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
 }
 
-/// Answers the address of an action that a reader opened, such as after a sign-in: leads to the page
-/// with its form.
+/// Answers a reader who opens the address of an action, for example after a sign-in: redirects to
+/// the page with its form.
 fn back_to(path: &'static str) -> impl Fn() -> std::future::Ready<Response> + Clone {
     move || std::future::ready(Redirect::to(path).into_response())
 }

@@ -40,7 +40,7 @@ pub(in crate::accounts) async fn reserve(app: &App, handle: &str, prefix: Prefix
 impl Reserved {
     /// Names the failures of an account from a prefix, and counts none.
     pub(in crate::accounts) fn of(app: &App, handle: &str, prefix: Prefix) -> Self {
-        // Under this fault, whoever fails locks the account for everybody.
+        // Under this fault a failed proof locks the account for everybody.
         let prefix =
             if faults::on(Fault::ThrottleLocksEverybody) { Vec::new() } else { app.accounts.prefix_hash(prefix) };
         Self { handle: app.accounts.keyed_hash("handle", handle.as_bytes()), prefix }

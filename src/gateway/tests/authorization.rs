@@ -15,7 +15,7 @@ use crate::testing::{Guest, Node, Socket, node};
 /// Who may send a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rule {
-    /// Whoever has a socket. It changes nothing.
+    /// Everybody who has a socket. It changes nothing.
     Socket,
     /// Every visitor.
     Visitor,

@@ -146,7 +146,7 @@ async fn a_sign_in_returns_only_to_a_page_of_this_site() {
     ] {
         one.open("/account").await.sign_out().await;
         one.open("/signin").await;
-        // Whoever changes the hidden field gets no further than a changed link.
+        // A changed hidden field leads no further than a changed link.
         one.submit("/signin", &[("handle", "hana"), ("next", next)]).await;
         one.submit("/signin/password", &[("password", PASSWORD)]).await;
         let expected = if next == "/%5cevil.example" { "/%5cevil.example" } else { target };
