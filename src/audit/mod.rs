@@ -43,9 +43,9 @@ pub async fn record(tx: &mut PgConnection, act: Act<'_>) -> Result<(), sqlx::Err
 /// Reads the whole log in pages and checks that every row follows the one before. One snapshot:
 /// acts that are recorded meanwhile do not matter.
 ///
-/// It finds every change that does not also compute all later hashes again. Somebody who can do that
-/// (a superuser of the database) is only found by comparing [`Verdict::Whole`] with an earlier one
-/// that was noted elsewhere.
+/// It finds every change that does not also compute all later hashes again. A superuser of the
+/// database can do that. It is only found by comparing [`Verdict::Whole`] with an earlier one that
+/// was noted elsewhere.
 ///
 /// # Errors
 /// Returns the error of a query.
