@@ -98,7 +98,7 @@ async function undo(fixture, interest) {
   assert.match(await a.$('.undo-strip .button').innerText(), /^되돌리기\s+(10|9|8)초$/);
   await a.press('.undo-strip .button', '.end-panel .said');
   assert.match(await a.$('.end-panel h2').innerText(), /되돌렸어요/);
-  assert.notEqual(await a.focusedElement(), 'nowhere');
+  await a.waitForFocus(/^(?!nowhere$)/);
   await eventually('the server is told', async () =>
     blocks.some((frame) => frame.includes('"block"') && JSON.parse(frame).on === false),
   );

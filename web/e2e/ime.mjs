@@ -141,5 +141,5 @@ async function glass(fixture, interest) {
   assert.equal(await a.field.inputValue(), '첫 줄\n둘째 줄');
   await a.$('.send-button').tap();
   await b.waitForText('첫 줄\n둘째 줄');
-  assert.match(await a.focusedElement(), /^textarea/, 'the on-screen keyboard stays open');
+  await a.waitForFocus(/^textarea/, 'the on-screen keyboard stays open');
 }

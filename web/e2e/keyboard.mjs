@@ -12,7 +12,7 @@ async function walk(fixture, interest) {
   const { keyboard } = a.page;
   await a.openLobby();
   await keyboard.press('Tab');
-  assert.equal(await a.focusedElement(), 'a.skip-link');
+  await a.waitForFocus('a.skip-link');
   await a.tabTo('.interests input');
   await keyboard.type(interest);
   await keyboard.press('Enter');
@@ -23,11 +23,11 @@ async function walk(fixture, interest) {
   assert.ok(await outlined(a), 'the focus is visible');
   await keyboard.press('Enter');
   await a.$('.seek').waitFor();
-  assert.equal(await a.focusedElement(), 'h1#seeking', 'a second Enter stops nothing');
+  await a.waitForFocus('h1#seeking', 'a second Enter stops nothing');
   await b.openLobby(interest);
   await b.acceptRulesAndStart();
   await Promise.all([a.waitForTalk(), b.waitForTalk()]);
-  assert.equal(await a.focusedElement(), 'textarea', 'with a mouse and a keyboard one can write at once');
+  await a.waitForFocus('textarea', 'with a mouse and a keyboard one can write at once');
   // A letter typed anywhere moves the focus to the field.
   await a.$('.talk-header h1').focus();
   await keyboard.type('hello from the keyboard');
@@ -40,15 +40,25 @@ async function walk(fixture, interest) {
   await keyboard.press('ArrowDown');
   assert.match(await a.page.evaluate(() => document.activeElement.textContent), /답장이에요/);
   await keyboard.press('Escape');
-  assert.match(await a.focusedElement(), /^textarea/);
+  await a.waitForFocus(/^textarea/);
   await keyboard.press('Alt+r');
   await a.$('.dialog').waitFor();
   await keyboard.press('Escape');
   await a.$('.dialog').waitFor({ state: 'detached' });
-  assert.notEqual(await a.focusedElement(), 'nowhere');
-  await keyboard.press('Escape');
-  await a.$('.talk-header .next-button.armed').waitFor();
-  await keyboard.press('Escape');
+  await a.waitForFocus(/^(?!nowhere$)/);
+  // Twice within two seconds. A machine that stood still meanwhile has to begin again.
+  await eventually('two presses of Escape end the chat', async () => {
+    await keyboard.press('Escape');
+    await a.$('.talk-header .next-button.armed').waitFor();
+    await keyboard.press('Escape');
+    return a
+      .$('.seek .elapsed')
+      .waitFor({ timeout: 10_000 })
+      .then(
+        () => true,
+        () => false,
+      );
+  });
   await b.waitForState('ended');
   await a.$('.seek .elapsed').waitFor();
   await eventually(
@@ -63,7 +73,7 @@ async function dialogs(fixture) {
   await a.openLobby();
   await a.page.keyboard.press('?');
   await a.$('dialog[open]').waitFor();
-  assert.match(await a.focusedElement(), /^h2/);
+  await a.waitForFocus(/^h2/);
   await a.page.keyboard.press('Escape');
   await a.$('dialog').waitFor({ state: 'detached' });
   await a.$('.text-link').focus();
@@ -80,7 +90,7 @@ async function dialogs(fixture) {
   }
   await a.page.keyboard.press('Escape');
   await a.$('dialog').waitFor({ state: 'detached' });
-  assert.equal(await a.focusedElement(), 'button.text-link');
+  await a.waitForFocus('button.text-link');
 }
 
 const outlined = (person) =>

@@ -45,7 +45,7 @@ async function leave(fixture, interest) {
   await a.leave();
   await Promise.all([a.waitForState('ended'), b.waitForState('ended')]);
   assert.equal(await a.$('.end-panel h2').innerText(), '대화를 끝냈어요');
-  assert.equal(await a.focusedElement(), 'button.icon-button', 'the focus stays on the button, which still exists');
+  await a.waitForFocus('button.icon-button', 'the focus stays on the button, which still exists');
   await a.lobbyAfterEnd();
   await a.$('.last-talks .button').first().click();
   await a.waitForText('one thing to remember');
@@ -74,7 +74,7 @@ async function report(fixture, interest) {
   assert.match(await a.$('.end-panel p').innerText(), /따로 보관돼요.*운영자만/, 'what was reported is not deleted');
   assert.match(await b.$('.end-panel h2').innerText(), / left the chat$/, 'as the dialog has promised');
   assert.doesNotMatch(await b.$('.end-panel').innerText(), /moderat|review/i);
-  assert.notEqual(await a.focusedElement(), 'nowhere');
+  await a.waitForFocus(/^(?!nowhere$)/);
 }
 
 async function block(fixture, interest) {

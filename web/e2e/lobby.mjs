@@ -151,7 +151,7 @@ async function beside(fixture, interest) {
   await a.$('.seek-strip').waitFor();
   await a.cancelSearch();
   assert.equal(await a.$('.seek-strip').count(), 0);
-  assert.notEqual(await a.focusedElement(), 'nowhere');
+  await a.waitForFocus(/^(?!nowhere$)/);
 }
 
 async function openTalk(fixture, interest) {

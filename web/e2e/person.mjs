@@ -194,6 +194,16 @@ export class Person {
     );
   }
 
+  /** Waits until the element with the focus is as expected: a name of `focusedElement`, or a pattern. */
+  async waitForFocus(expected, why = `the focus is on ${expected}`) {
+    await eventually(
+      why,
+      () => this.focusedElement(),
+      (where) => (expected instanceof RegExp ? expected.test(where) : where === expected),
+      5_000,
+    );
+  }
+
   /** Returns the element with the focus as a selector, or `nowhere`. */
   focusedElement() {
     return this.page.evaluate(() => {

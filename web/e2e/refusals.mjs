@@ -39,7 +39,7 @@ async function cookiesBlocked(fixture) {
   assert.equal(await a.$('.connection').count(), 0, 'the page does not say that it reconnects');
   await a.$('.cookies .button-primary').click();
   await a.$('.cookies [role=status]', { hasText: '아직' }).waitFor();
-  assert.match(await a.focusedElement(), /^button/);
+  await a.waitForFocus(/^button/);
   assert.equal(made.count, 0);
   await auditInEveryLook(a, 'a browser that blocks cookies');
 }
@@ -61,7 +61,7 @@ async function cookiesLost(fixture, interest) {
   await a.page.unroute('**/api/v1/me');
   await a.$('.cookies .button-primary').click();
   await a.$('.submit .button').waitFor();
-  assert.equal(await a.focusedElement(), 'h1');
+  await a.waitForFocus('h1');
   await a.addInterest(interest);
   await a.acceptRulesAndStart();
   await a.$('.seek .elapsed').waitFor();
@@ -152,7 +152,7 @@ async function interestRefused(fixture, interest) {
   assert.equal(await a.$('.submit .field-error').count(), 0);
   assert.equal(await a.$('.interest').count(), 3);
   assert.deepEqual(await a.$('.interest.invalid').allInnerTexts(), [`${interest}\u202e`]);
-  assert.match(await a.focusedElement(), /^input/);
+  await a.waitForFocus(/^input/);
   assert.equal(await a.$('.interests input').getAttribute('aria-invalid'), 'true');
   await auditInEveryLook(a, 'a refused interest');
   await a.$('.interest button').first().click();
@@ -196,7 +196,7 @@ async function messageRefused(fixture, interest) {
   await auditInEveryLook(a, 'a refused message');
   await a.$('.failed .button').first().click();
   assert.equal(await a.field.inputValue(), '둘째 REFUSED\n쓰던 말');
-  assert.equal(await a.focusedElement(), 'textarea');
+  await a.waitForFocus('textarea');
   await a.send('이제 됐어요');
   await b.waitForText('이제 됐어요');
   assert.deepEqual(await b.texts(), ['이제 됐어요']);
@@ -230,7 +230,7 @@ async function reportRefused(fixture, interest) {
   await a.$('.report textarea').fill('REFUSED');
   await a.$('.dialog footer .button-danger-filled').click();
   await a.$('#report-note').waitFor();
-  assert.equal(await a.focusedElement(), 'textarea');
+  await a.waitForFocus('textarea');
   await auditInEveryLook(a, 'a report whose note is refused');
   await a.$('.report textarea').fill('무례했어요');
   assert.equal(await a.$('#report-note').count(), 0);

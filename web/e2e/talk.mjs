@@ -113,7 +113,7 @@ async function search(fixture, interest) {
   );
   const [minutes, seconds] = (await a.$('.seek .elapsed b').innerText()).split(':').map(Number);
   assert.ok(minutes * 60 + seconds >= 9, 'not before ten seconds');
-  assert.equal(await a.focusedElement(), 'h1#seeking', 'the heading has the focus, so Enter stops nothing');
+  await a.waitForFocus('h1#seeking', 'the heading has the focus, so Enter stops nothing');
   await a.cancelSearch();
   await a.$('.submit .button').waitFor();
   assert.equal(await a.$('.interest').innerText(), interest); // the choices are still there

@@ -290,7 +290,7 @@ async function foldedByKeys(fixture, interest) {
   await a.field.focus();
   // Backwards: first the button, then its message.
   await a.page.keyboard.press('Shift+Tab');
-  assert.equal(await a.focusedElement(), 'button.fold-button');
+  await a.waitForFocus('button.fold-button');
   await a.page.keyboard.press('Shift+Tab');
   const name = await a.page.evaluate(() => {
     const ids = document.activeElement.getAttribute('aria-labelledby').split(' ');
@@ -299,14 +299,14 @@ async function foldedByKeys(fixture, interest) {
   assert.match(name, /긴 메시지/);
   assert.ok(name.length < 300, 'the name is shorter than the text');
   await a.page.keyboard.press('Enter'); // into the message
-  assert.equal(await a.focusedElement(), 'button.fold-button');
+  await a.waitForFocus('button.fold-button');
   await a.page.keyboard.press('Enter');
   await a.$('.fold-button[aria-expanded=true]').waitFor();
-  assert.equal(await a.focusedElement(), 'button.fold-button');
+  await a.waitForFocus('button.fold-button');
   await a.page.keyboard.press('Space');
   await a.$('.fold-button[aria-expanded=false]').waitFor();
   await a.page.keyboard.press('Escape');
-  assert.match(await a.focusedElement(), /message/);
+  await a.waitForFocus(/message/);
 }
 
 async function bounded(fixture, interest) {
