@@ -3,6 +3,7 @@
 //! The program (`main.rs`) only calls [`run`]. Modules are private unless a program of this
 //! workspace (`sim`, `xtask`) needs them.
 mod accounts;
+mod admin;
 mod app;
 mod audit;
 pub mod cli;

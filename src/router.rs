@@ -13,7 +13,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::{accounts, cms, gateway, http, matching, moderation, ready, rooms, spa};
+use crate::{accounts, admin, cms, gateway, http, matching, moderation, ready, rooms, spa};
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -58,9 +58,10 @@ async fn blocked_people(app: &App, who: &accounts::Visitor) -> Result<Vec<accoun
     Ok(blocked.map(person).collect())
 }
 
-/// Returns the pages of accounts with their layers. Errors of every layer become pages.
+/// Returns the pages of accounts and of the back-office with their layers. Errors of every layer become pages.
 fn account_pages(app: &App) -> Router<App> {
     accounts::pages()
+        .merge(admin::pages())
         .layer(Extension(TALKS))
         .layer(Extension(PAGES))
         .layer(from_fn_with_state(app.clone(), http::require_own_form))

@@ -18,6 +18,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "main" => &[],
         "lib" => &[
             "accounts",
+            "admin",
             "audit",
             "cli",
             "cms",
@@ -51,7 +52,9 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "doctor" => &["audit", "commands", "connection_url", "database", "db", "notify", "realtime", "signals"],
         "shell" => &["accounts", "commands", "database", "signals"],
         "commands" => &["cli"],
-        "router" => &["accounts", "cms", "gateway", "http", "matching", "moderation", "ready", "rooms", "spa"],
+        "router" => &["accounts", "admin", "cms", "gateway", "http", "matching", "moderation", "ready", "rooms", "spa"],
+        // The pages of staff: what a noun's verbs offer.
+        "admin" => &["accounts", "audit", "cms", "db", "http", "matching", "moderation", "notify", "realtime", "rooms", "samples"],
         "ready" => &["db", "matching", "rooms"],
         "gateway" => &["accounts", "http", "matching", "moderation", "realtime", "rooms"],
         "matching" => &["accounts", "db", "http", "moderation", "realtime", "rooms", "samples"],

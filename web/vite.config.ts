@@ -1,4 +1,4 @@
-//! The build: three entries (the chat, and the scripts of the landing page and of the account pages),
+//! The build: four entries (the chat, and the scripts of the landing page, the account pages and the back-office),
 //! hashed names, a brotli copy of each file.
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
@@ -67,6 +67,7 @@ export default defineConfig({
         app: resolve('index.html'),
         landing: resolve('src/landing/main.ts'),
         account: resolve('src/account/main.ts'),
+        admin: resolve('src/admin/main.ts'),
       },
     },
   },

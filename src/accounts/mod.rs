@@ -49,7 +49,7 @@ use crate::faults::{self, Fault};
 use crate::http::{Bucket, Key, Prefix};
 use crate::ids::{SessionEpoch, VisitorId};
 
-pub use pages::{BlockedPerson, PageHooks, Staff, failures_as_pages, pages};
+pub use pages::{BlockedPerson, Form, PageHooks, Staff, failures_as_pages, form_token, is_form_token, pages};
 pub use sign_in::next_path;
 pub use talk_hooks::TalkHooks;
 
@@ -373,7 +373,8 @@ async fn session_visitor(session: &Session) -> Result<Option<VisitorId>> {
     Ok(stored.map(VisitorId))
 }
 
-fn session_error(why: tower_sessions::session::Error) -> Error {
+/// Returns the error for a session that could not be read or stored.
+pub fn session_error(why: tower_sessions::session::Error) -> Error {
     match why {
         // The session store could not reach the database.
         tower_sessions::session::Error::Store(_) => Error::Unavailable,

@@ -7,6 +7,7 @@
 //! `0006_site_pages.sql`). No other code and no constraint of the database lists languages.
 mod account_pages;
 mod accounts;
+mod admin;
 mod en;
 mod headers;
 mod ko;
@@ -17,6 +18,7 @@ use ts_rs::TS;
 
 pub use account_pages::PageStrings;
 pub use accounts::AccountStrings;
+pub use admin::{AdminStrings, ShellStrings};
 pub use headers::{cookie, cookies, header_list, with_weights};
 
 /// A language of pages and of the client. The default is Korean.

@@ -12,6 +12,7 @@ use tower_sessions::session::Id;
 use super::failures::{Failure, failure_page};
 use crate::app::App;
 use crate::db;
+use crate::error::Error;
 use crate::faults::{self, Fault};
 use crate::http::Appearance;
 
@@ -28,6 +29,20 @@ fn mac(app: &App, session: &Id) -> Option<Hmac<Sha256>> {
     let mut mac = Hmac::<Sha256>::new_from_slice(&app.accounts.form_key).ok()?;
     mac.update(&session.0.to_le_bytes());
     Some(mac)
+}
+
+/// Returns the token of the forms of the request's session.
+///
+/// # Errors
+/// `unavailable` if the session has no id yet.
+pub fn form_token(app: &App, session: &Session) -> Result<String, Error> {
+    session.id().map(|id| token(app, &id)).ok_or(Error::Unavailable)
+}
+
+/// Returns `true` if a token belongs to the request's session: for bodies that are not read with
+/// [`Form`], such as files.
+pub fn is_form_token(app: &App, session: &Session, token: &str) -> bool {
+    session.id().is_some_and(|id| is_token(app, &id, token)) || faults::on(Fault::FormTokenIgnored)
 }
 
 /// Returns the token of a session's forms. It ends with the session's id, which changes at each step
@@ -48,7 +63,7 @@ fn is_token(app: &App, session: &Id, token: &str) -> bool {
 }
 
 /// The fields of a form whose token belongs to the request's session. Rejects with a page.
-pub(super) struct Form<T>(pub(super) T);
+pub struct Form<T>(pub T);
 
 #[derive(Deserialize)]
 struct Signed<T> {
@@ -64,11 +79,10 @@ impl<T: DeserializeOwned> FromRequest<App> for Form<T> {
     async fn from_request(request: Request, app: &App) -> Result<Self, Response> {
         let appearance = Appearance::of(request.headers());
         let again = request.uri().path().to_owned();
-        let session = request.extensions().get::<Session>().and_then(Session::id);
+        let session = request.extensions().get::<Session>().cloned();
         let form = axum::Form::<Signed<T>>::from_request(request, app).await;
         let axum::Form(Signed { token, fields }) = form.map_err(IntoResponse::into_response)?;
-        let is_own = session.is_some_and(|session| is_token(app, &session, &token));
-        if is_own || faults::on(Fault::FormTokenIgnored) {
+        if session.is_some_and(|session| is_form_token(app, &session, &token)) {
             return Ok(Self(fields));
         }
         Err(failure_page(appearance, Failure::Stale, &again, None))

@@ -36,7 +36,7 @@ use crate::app::App;
 use crate::error::Result;
 
 pub use failures::failures_as_pages;
-pub use form::form_key;
+pub use form::{Form, form_key, form_token, is_form_token};
 pub use staff::Staff;
 
 /// What the pages show of nouns that accounts do not know. The router hands it in.
@@ -94,10 +94,8 @@ pub fn pages() -> Router<App> {
         .route("/account/blocks/{id}/remove", get(back_to("/account")).post(overview::unblock))
         .route("/account/delete", get(back_to("/account")).post(overview::delete))
         .route("/account/delete/undo", get(back_to("/account")).post(overview::undo_deletion));
-    let admin = Router::new()
-        .route("/admin", get(staff::start))
-        .route("/admin/setup", get(staff::setup).post(staff::create_first_admin));
-    sign_in.merge(account).merge(admin).layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+    let setup = Router::new().route("/admin/setup", get(staff::setup).post(staff::create_first_admin));
+    sign_in.merge(account).merge(setup).layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
 }
 
 /// Answers a reader who opens the address of an action, for example after a sign-in: redirects to

@@ -1,4 +1,4 @@
-//! Who sees the back-office: its start page, and the page that makes the first administrator.
+//! Who sees the back-office, and the page that makes the first administrator.
 use askama::Template;
 use axum::extract::{FromRequestParts, Query, State};
 use axum::http::request::Parts;
@@ -24,7 +24,6 @@ use crate::locale::PageStrings;
 /// Rejects with `sign_in_needed` if nobody is signed in: a page leads to sign-in and back, and the
 /// API answers 401. Rejects with `not_found` for members, as for an address that does not exist.
 pub struct Staff {
-    #[expect(dead_code, reason = "the acts of the back-office need it")]
     pub visitor: Visitor,
     pub account: Account,
 }
@@ -43,7 +42,6 @@ impl Staff {
     ///
     /// # Errors
     /// `not_found`, as for an address that does not exist.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the pages with roles of their own come with the back-office"))]
     pub fn require(self, role: Role) -> Result<Self> {
         if self.account.role == role || self.account.role == Role::Admin { Ok(self) } else { Err(Error::NotFound) }
     }
@@ -61,13 +59,6 @@ impl FromRequestParts<App> for Staff {
     }
 }
 
-#[derive(Template)]
-#[template(path = "account/admin.html")]
-struct StartPage {
-    t: &'static PageStrings,
-    hello: String,
-}
-
 /// Returns the name of a role.
 pub(super) fn role_name(t: &'static PageStrings, role: Role) -> &'static str {
     match role {
@@ -76,14 +67,6 @@ pub(super) fn role_name(t: &'static PageStrings, role: Role) -> &'static str {
         Role::Editor => t.role_editor,
         Role::Admin => t.role_admin,
     }
-}
-
-/// Shows the start page of the back-office.
-pub(super) async fn start(Owner { reader, account }: Owner) -> Result<Response> {
-    let staff = Staff::of(reader.visitor.clone())?;
-    let t = reader.t();
-    let hello = (t.admin_hello)(&staff.account.handle, role_name(t, account.role));
-    reader.frame().respond(axum::http::StatusCode::OK, t.admin_heading, &StartPage { t, hello })
 }
 
 #[derive(Template)]

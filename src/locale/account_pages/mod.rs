@@ -232,11 +232,6 @@ pub struct PageStrings {
     pub delete_pending: fn(&str) -> String,
     pub delete_pending_text: &'static str,
     pub delete_undo: &'static str,
-    // The back-office.
-    pub admin_heading: &'static str,
-    /// The handle, and the name of the role.
-    pub admin_hello: fn(&str, &str) -> String,
-    pub admin_empty: &'static str,
     // What a page says after an action.
     pub note_signed_up: &'static str,
     pub note_signed_out: &'static str,

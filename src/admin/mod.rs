@@ -1,0 +1,22 @@
+//! The back-office: pages for staff, as forms that work without JavaScript; scripts make them
+//! quicker. It holds no rules of a noun: it reads and writes through their verbs.
+mod dashboard;
+mod desk;
+mod note;
+#[cfg(test)]
+mod tests;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
+
+use crate::app::App;
+
+/// Bytes of a form without files.
+const MAX_FORM_BYTES: usize = 256 * 1024;
+
+/// Returns the routes of the pages. They need the session layer and the layers that turn errors into
+/// pages.
+pub fn pages() -> Router<App> {
+    Router::new().route("/admin", get(dashboard::page)).layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+}

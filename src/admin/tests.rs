@@ -1,0 +1,10 @@
+//! The back-office: who sees it, and what its frame shows.
+use crate::testing::node;
+
+#[tokio::test]
+async fn a_guest_is_led_to_sign_in_and_back() {
+    let node = node().await;
+    let page = node.get("/admin").await;
+    assert_eq!(page.status, 303);
+    assert_eq!(page.headers["location"], "/signin?next=/admin");
+}

@@ -1,0 +1,8 @@
+//! The script of the back-office: keeps a choice of theme, sends a form once. The pages work without
+//! it; parts with a script of their own load it when they are on the page.
+import './admin.css';
+import { sendOnce } from '../account/forms';
+import { keepChoices } from '../landing/choices';
+
+keepChoices();
+sendOnce();
