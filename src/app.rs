@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::realtime::{Hub, Relay};
 use crate::tasks::Tasks;
-use crate::{accounts, cms, db, http, matching, moderation, notify, ready, rooms, samples};
+use crate::{accounts, cms, db, http, matching, media, moderation, notify, ready, rooms, samples};
 
 /// A handle to a node of the service. Cheap to clone.
 #[derive(Clone)]
@@ -39,6 +39,7 @@ pub struct Parts {
     pub rooms: rooms::State,
     pub matching: matching::State,
     pub cms: cms::State,
+    pub media: media::State,
     pub notify: notify::State,
     pub ready: ready::State,
 }
@@ -70,6 +71,7 @@ impl App {
             moderation: db::with_timeout(db::JOB_TIMEOUT, moderation::State::new(&db)).await?,
             matching: matching::State::default(),
             cms: cms::State::default(),
+            media: media::State::new(&config),
             notify: notify::State::new(&config),
             ready: ready::State::default(),
             rooms,
@@ -86,6 +88,7 @@ impl App {
         matching::run(&app);
         accounts::run(&app);
         cms::run(&app);
+        media::run(&app);
         notify::run(&app);
         samples::run(&app);
         ready::run(&app);

@@ -121,6 +121,12 @@ pub struct ServeArgs {
     /// A folder with PostgreSQL programs to use for the private Postgres.
     #[arg(long, env = "MAJU_PG_BIN", value_name = "FOLDER")]
     pub pg_bin: Option<String>,
+    /// The most megabytes of images that a node caches in its data folder, 0 for none [default: 512].
+    #[arg(long, env = "MAJU_MEDIA_CACHE_MB", value_name = "MEGABYTES")]
+    pub media_cache_mb: Option<String>,
+    /// An address and port of its own for metrics in Prometheus's format [default: none].
+    #[arg(long, env = "MAJU_METRICS_LISTEN", value_name = "ADDRESS:PORT")]
+    pub metrics_listen: Option<String>,
     /// Where each setting was given, by the name of the setting.
     #[arg(skip)]
     pub origins: BTreeMap<String, String>,
@@ -302,7 +308,7 @@ mod tests {
     }
 
     /// Every setting with its variable and two valid values.
-    const ALL: [(&str, &str, &str, &str); 22] = [
+    const ALL: [(&str, &str, &str, &str); 24] = [
         ("listen", "MAJU_LISTEN", "127.0.0.1:1", "127.0.0.1:2"),
         ("data-dir", "MAJU_DATA_DIR", "/srv/#1/maju", "/srv/2"),
         ("public-url", "MAJU_PUBLIC_URL", "https://one.example", "https://two.example"),
@@ -325,6 +331,8 @@ mod tests {
         ("verifier-for", "MAJU_VERIFIER_FOR", "age", "members, staff"),
         ("trusted-proxies", "MAJU_TRUSTED_PROXIES", "10.0.0.0/8, 192.168.0.0/16", "10.1.0.0/16"),
         ("pg-bin", "MAJU_PG_BIN", "/one", "/two"),
+        ("media-cache-mb", "MAJU_MEDIA_CACHE_MB", "1", "2"),
+        ("metrics-listen", "MAJU_METRICS_LISTEN", "127.0.0.1:1", "127.0.0.1:2"),
     ];
 
     #[test]
@@ -405,6 +413,8 @@ mod tests {
                 "verifier-secret-file" => &args.verifier_secret_file,
                 "verifier-for" => &args.verifier_for,
                 "pg-bin" => &args.pg_bin,
+                "media-cache-mb" => &args.media_cache_mb,
+                "metrics-listen" => &args.metrics_listen,
                 _ => return f.write_str(&args.trusted_proxies.join(",")),
             };
             f.write_str(text.as_deref().unwrap_or_default())

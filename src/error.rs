@@ -27,6 +27,12 @@ pub enum Error {
     /// A value with too many bytes as it is stored.
     #[error("This takes more than {limit} bytes and was not saved. Shorten it and try again.")]
     TooLarge { limit: usize, field: Option<&'static str> },
+    /// A body with too many bytes.
+    #[error("This is larger than {} MiB and was not saved. Make it smaller and try again.", limit / (1024 * 1024))]
+    BodyTooLarge { limit: usize },
+    /// A file in a format that is not accepted.
+    #[error("{0}")]
+    UnsupportedMedia(&'static str),
     /// Something that does not exist, or that the caller must not know of.
     #[error("This does not exist, or you do not have access to it.")]
     NotFound,
@@ -102,8 +108,8 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Self::BadFrame { .. } => "bad_frame",
-            Self::BadPayload { .. } => "bad_payload",
-            Self::TooLong { .. } | Self::TooLarge { .. } => "too_long",
+            Self::BadPayload { .. } | Self::UnsupportedMedia(_) => "bad_payload",
+            Self::TooLong { .. } | Self::TooLarge { .. } | Self::BodyTooLarge { .. } => "too_long",
             Self::NotFound => "not_found",
             Self::Forbidden(_) => "forbidden",
             Self::RateLimited { .. } => "rate_limited",
@@ -130,6 +136,7 @@ impl Error {
             | Self::TooLong { field, .. }
             | Self::TooLarge { field, .. } => *field,
             Self::Taken { field, .. } => Some(field),
+            Self::BodyTooLarge { .. } | Self::UnsupportedMedia(_) => Some("file"),
             _ => None,
         }
     }
@@ -150,6 +157,8 @@ impl Error {
         match self {
             Self::BadFrame { .. } => StatusCode::BAD_REQUEST,
             Self::BadPayload { .. } | Self::TooLong { .. } | Self::TooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Forbidden(_) | Self::AgeGate | Self::Muted { .. } | Self::Banned { .. } => StatusCode::FORBIDDEN,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,

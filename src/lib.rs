@@ -25,6 +25,7 @@ mod limits_tests;
 mod locale;
 mod log_throttle;
 mod matching;
+mod media;
 mod moderation;
 mod notify;
 #[cfg(test)]

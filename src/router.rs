@@ -13,7 +13,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::{accounts, admin, cms, gateway, http, matching, moderation, ready, rooms, spa};
+use crate::{accounts, admin, cms, gateway, http, matching, media, moderation, ready, rooms, spa};
 
 #[derive(OpenApi)]
 #[openapi(info(
@@ -47,6 +47,17 @@ const PAGES: accounts::PageHooks = accounts::PageHooks {
     unblock: |app, who, block| Box::pin(moderation::unblock_listed(app, who, block)),
 };
 
+/// What media asks about other nouns.
+const MEDIA: media::UseHooks = media::UseHooks { uses: |app, image| Box::pin(image_uses(app, image)) };
+
+/// The paths whose bodies are files.
+const UPLOADS: &[&str] = &["/admin/images", "/api/v1/admin/media"];
+
+async fn image_uses(app: &App, image: uuid::Uuid) -> Result<Vec<media::ImageUse>> {
+    let places = cms::image_places(app, image).await?;
+    Ok(places.into_iter().map(|place| media::ImageUse { place }).collect())
+}
+
 async fn blocked_people(app: &App, who: &accounts::Visitor) -> Result<Vec<accounts::BlockedPerson>> {
     let blocked = moderation::blocked_by(app, who.id).await?.into_iter();
     let person = |blocked: moderation::Blocked| accounts::BlockedPerson {
@@ -64,6 +75,7 @@ fn account_pages(app: &App) -> Router<App> {
         .merge(admin::pages())
         .layer(Extension(TALKS))
         .layer(Extension(PAGES))
+        .layer(Extension(MEDIA))
         .layer(from_fn_with_state(app.clone(), http::require_own_form))
         .layer(from_fn_with_state(app.clone(), http::limit_requests))
         .layer(accounts::session_layer(app))
@@ -86,6 +98,7 @@ pub fn router(app: &App) -> Router {
         .merge(rooms::router())
         .merge(matching::router())
         .merge(moderation::router())
+        .merge(media::api(MEDIA))
         .merge(cms::api());
     let (api, description) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts();
     let api = api.route("/api/v1/admin/{*path}", any(unknown_admin_route));
@@ -100,11 +113,12 @@ pub fn router(app: &App) -> Router {
         .merge(docs(http::with_shared_errors(description)))
         .route("/livez", get(|| async { probe(StatusCode::OK, "alive") }))
         .route("/readyz", get(readyz))
+        .merge(media::router().layer(from_fn_with_state(app.clone(), http::limit_requests)))
         .merge(cms::router())
         .merge(spa::router())
         .fallback(not_found)
         .with_state(app.clone());
-    http::wrap(app, router)
+    http::wrap(app, UPLOADS, router)
 }
 
 /// Returns the routes of the API's description and the page that shows it.

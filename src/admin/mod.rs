@@ -2,6 +2,7 @@
 //! quicker. It holds no rules of a noun: it reads and writes through their verbs.
 mod dashboard;
 mod desk;
+mod images;
 mod note;
 #[cfg(test)]
 mod tests;
@@ -18,5 +19,8 @@ const MAX_FORM_BYTES: usize = 256 * 1024;
 /// Returns the routes of the pages. They need the session layer and the layers that turn errors into
 /// pages.
 pub fn pages() -> Router<App> {
-    Router::new().route("/admin", get(dashboard::page)).layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+    Router::new()
+        .route("/admin", get(dashboard::page))
+        .merge(images::routes())
+        .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
 }

@@ -22,10 +22,12 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use self::model::SiteStat;
 use self::snapshot::{Contents, Snapshot};
 use crate::app::App;
+use crate::error::Result;
 use crate::matching;
 
 pub use page::not_found_page;
@@ -80,6 +82,15 @@ pub fn run(app: &App) {
             node.tasks.stopping.clone().run_until_cancelled(refresh_loop(&node)).await;
         }
     });
+}
+
+/// Returns the places of the pages that name an image, in a few words each: `landing, hero (ko)`.
+///
+/// # Errors
+/// `unavailable`.
+pub async fn image_places(app: &App, image: Uuid) -> Result<Vec<String>> {
+    let sections = store::sections_with_image(&app.db, image).await?;
+    Ok(sections.into_iter().map(|(page, kind, locale)| format!("{page}, {kind} ({locale})")).collect())
 }
 
 /// Requests a refresh at once, such as after an editor has published a change.

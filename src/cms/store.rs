@@ -1,6 +1,7 @@
 //! All SQL of the landing page: its sections, its stats, and the counts for them.
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::limits::{MAX_SECTIONS, MAX_STATS, MIN_MEDIAN_TALKS};
 use super::model::{Label, LiveCounts, Unit};
@@ -86,4 +87,18 @@ pub(super) async fn live_counts(
     )
     .fetch_one(db)
     .await
+}
+
+/// Returns the sections that name an image by its address: page, kind and language.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn sections_with_image(db: &PgPool, image: Uuid) -> sqlx::Result<Vec<(String, String, String)>> {
+    let rows = sqlx::query!(
+        "SELECT page, kind, locale FROM page_section WHERE strpos(content::text, $1) > 0
+         ORDER BY page, locale, position LIMIT $2",
+        image.to_string(),
+        MAX_SECTIONS
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(|row| (row.page, row.kind, row.locale)).collect())
 }

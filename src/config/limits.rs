@@ -32,6 +32,14 @@ pub const MAX_CONTACT_BYTES: usize = 254;
 ///
 /// Beyond it: the start is refused.
 pub const MAX_MAIL_FROM_BYTES: usize = 400;
+/// The megabytes of images that a node caches on its disk by default (`--media-cache-mb`).
+///
+/// Beyond it: the image that was not used for the longest time is read from Postgres again.
+pub const DEFAULT_MEDIA_CACHE_MB: u64 = 512;
+/// The most megabytes that can be set for it.
+///
+/// Beyond it: the start is refused.
+pub const MAX_MEDIA_CACHE_MB: u64 = 1_048_576;
 /// The shortest secret of the outside verifier (`--verifier-secret`).
 ///
 /// Beyond it: the start is refused.

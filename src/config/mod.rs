@@ -8,7 +8,7 @@ mod sign_in;
 mod site;
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ use crate::cli::ServeArgs;
 use crate::connection_url::{self, Checked};
 
 use limits::{
-    DEFAULT_LISTEN_PORT, DEFAULT_STOP_SECS, DEFAULT_TIME_ZONE, MAX_STOP_SECS, MAX_TIME_ZONE_BYTES, MIN_STOP_SECS,
+    DEFAULT_LISTEN_PORT, DEFAULT_MEDIA_CACHE_MB, DEFAULT_STOP_SECS, DEFAULT_TIME_ZONE, MAX_MEDIA_CACHE_MB,
+    MAX_STOP_SECS, MAX_TIME_ZONE_BYTES, MIN_STOP_SECS,
 };
 
 pub use contact::Contact;
@@ -62,6 +63,10 @@ pub struct Config {
     pub trusted_proxies: Vec<Network>,
     /// The folder of PostgreSQL programs for the private Postgres. `None` for those of the binary.
     pub pg_bin: Option<PathBuf>,
+    /// The bytes of images that the node caches in its data folder. 0 for none.
+    pub media_cache_bytes: u64,
+    /// Where the node answers with its metrics. `None` if it does not.
+    pub metrics_listen: Option<SocketAddr>,
     /// Warnings for the operator about settings that work.
     pub notes: Vec<String>,
 }
@@ -89,6 +94,7 @@ impl Config {
         let smtp_url = settings.url("smtp-url", &args.smtp_url, connection_url::smtp);
         let mail_from = settings.value("mail-from", &args.mail_from, mail::sender);
         settings.check_mail(&smtp_url, &mail_from);
+        let metrics_listen = settings.metrics_listen();
         let private = database_url.is_none();
         let data_dir = settings.value("data-dir", &args.data_dir, |text| data_dir(text, private));
         let config = Self {
@@ -114,6 +120,12 @@ impl Config {
             sign_in: SignInSettings::read(&mut settings, args),
             trusted_proxies,
             pg_bin: settings.value("pg-bin", &args.pg_bin, pg_bin),
+            media_cache_bytes: settings
+                .value("media-cache-mb", &args.media_cache_mb, media_cache_mb)
+                .unwrap_or(DEFAULT_MEDIA_CACHE_MB)
+                * 1024
+                * 1024,
+            metrics_listen,
             notes: settings.notes,
         };
         if settings.wrong.is_empty() { Ok(config) } else { Err(settings.wrong.join("\n")) }
@@ -143,6 +155,8 @@ impl Config {
             ("mail-from", self.mail_from.as_deref().map(quoted).ok_or("no mail is sent")),
             ("trusted-proxies", Ok(format!("[{}]", networks.join(", ")))),
             ("pg-bin", self.pg_bin.as_deref().map(path).ok_or("the programs of this binary, or of the system")),
+            ("media-cache-mb", Ok((self.media_cache_bytes / (1024 * 1024)).to_string())),
+            ("metrics-listen", self.metrics_listen.map(|at| quoted(&at.to_string())).ok_or("no metrics")),
         ];
         let line = |(name, value): &(&str, Result<String, &str>)| match value {
             Ok(value) => format!("{name} = {value}\n"),
@@ -194,6 +208,16 @@ impl Reader<'_> {
         Some(url)
     }
 
+    /// Returns the address for metrics, and notes one that others than the operator may reach.
+    fn metrics_listen(&mut self) -> Option<SocketAddr> {
+        let address = self.value("metrics-listen", &self.args.metrics_listen, listen)?;
+        if !is_private(address.ip()) {
+            let origin = self.args.origin("metrics-listen");
+            self.notes.push(format!("{origin}: {address} is not a private address: keep others away by a firewall"));
+        }
+        Some(address)
+    }
+
     /// Refuses a mail server without a sender, and notes a sender without a mail server.
     fn check_mail(&mut self, smtp_url: &Option<String>, mail_from: &Option<String>) {
         let has_sender = self.args.mail_from.as_deref().is_some_and(|text| !text.trim().is_empty());
@@ -223,6 +247,19 @@ impl Reader<'_> {
 
 fn listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("'{text}' is not an address and a port, like 127.0.0.1:8080 or [::]:8080"))
+}
+
+/// Returns `true` if an address is of this machine or of a private network.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+fn media_cache_mb(text: &str) -> Result<u64, String> {
+    let megabytes = text.parse().ok().filter(|megabytes| *megabytes <= MAX_MEDIA_CACHE_MB);
+    megabytes.ok_or_else(|| format!("'{text}' is not a number of megabytes from 0 to {MAX_MEDIA_CACHE_MB}"))
 }
 
 fn switch(text: &str) -> Result<bool, String> {
@@ -350,6 +387,8 @@ mod tests {
             mail_from: nothing(),
             trusted_proxies: vec![" ,".to_owned()],
             pg_bin: nothing(),
+            media_cache_mb: nothing(),
+            metrics_listen: nothing(),
             ..ServeArgs::default()
         };
         let (empty, none) = (Config::read(&args).unwrap(), Config::read(&ServeArgs::default()).unwrap());
@@ -365,6 +404,20 @@ mod tests {
         assert!(Config::read(&both).unwrap().notes.is_empty());
         let sender = ServeArgs { mail_from: text("no-reply@example.org"), ..ServeArgs::default() };
         assert!(Config::read(&sender).unwrap().notes[0].contains("no effect without --smtp-url"));
+    }
+
+    #[test]
+    fn metrics_on_a_public_address_are_noted() {
+        let notes = |address: &str| {
+            let args = ServeArgs { metrics_listen: Some(address.to_owned()), ..ServeArgs::default() };
+            Config::read(&args).unwrap().notes
+        };
+        for private in ["127.0.0.1:9464", "[::1]:9464", "10.1.2.3:9464", "192.168.0.2:9464", "[fd00::1]:9464"] {
+            assert!(notes(private).is_empty(), "{private}");
+        }
+        for public in ["0.0.0.0:9464", "[::]:9464", "203.0.113.7:9464"] {
+            assert!(notes(public)[0].contains("is not a private address"), "{public}");
+        }
     }
 
     #[test]
@@ -397,6 +450,8 @@ mod tests {
             mail_from: text("no sender"),
             trusted_proxies: vec!["a/8, 10.0.0.0/33".to_owned()],
             pg_bin: text("/dev"),
+            media_cache_mb: text("-1"),
+            metrics_listen: text("9090"),
             wrong: vec!["maju.toml:1: wrong".to_owned()],
             ..ServeArgs::default()
         };
@@ -411,6 +466,7 @@ mod tests {
             "--redis-url: is not a URL",
             "--smtp-url: is not a URL",
             "--mail-from: 'no sender' is not a mail address",
+            "--metrics-listen: '9090' is not an address and a port",
             "--data-dir: /dev/null is a file",
             "--unsafe-database: 'perhaps'",
             "--log: 'colourful'",
@@ -418,6 +474,7 @@ mod tests {
             "--stop-within: 'soon'",
             "--contact: 'the operator' is neither a mail address nor a URL",
             "--pg-bin: /dev has no program postgres",
+            "--media-cache-mb: '-1' is not a number of megabytes",
         ];
         assert_eq!(errors.lines().count(), expected.len(), "{errors}");
         for (line, start) in errors.lines().zip(expected) {

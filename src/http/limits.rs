@@ -52,6 +52,20 @@ pub const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Beyond it: 413, `too_long`.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
+/// The largest body of an upload that is read, so that its sender gets the answer. What an upload
+/// can have is smaller and checked where it is read.
+///
+/// Beyond it: 413, `too_long`.
+pub const MAX_UPLOAD_BODY_BYTES: usize = 64 * 1024 * 1024;
+/// The time from the end of an upload's head to its response.
+///
+/// Beyond it: 503, `unavailable`.
+pub const UPLOAD_DEADLINE: Duration = Duration::from_secs(120);
+/// The time in which nothing of an upload arrives, or in which its processing does not end.
+///
+/// Beyond it: 503, `unavailable`.
+pub const UPLOAD_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// The rate of a token bucket: how fast it refills, and how many tokens it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
@@ -200,6 +214,10 @@ pub const SIGN_UP_RATE: Rate = Rate::per_seconds(10, 30);
 ///
 /// Beyond it: `rate_limited`.
 pub const MAIL_RATE: Rate = Rate::per_seconds(60, 10);
+/// Images that one visitor uploads. Each takes seconds to encode.
+///
+/// Beyond it: `rate_limited`.
+pub const UPLOAD_RATE: Rate = Rate::per_seconds(2, 60);
 /// Exports of one visitor's data.
 ///
 /// Beyond it: `rate_limited`.

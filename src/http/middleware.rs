@@ -47,7 +47,13 @@ pub(super) struct RequestLimits {
     /// A body that is too large is read and discarded up to this many bytes, so that its sender
     /// receives the response.
     pub(super) discarded_bytes: usize,
+    /// The paths whose bodies are read by their handlers.
+    pub(super) uploads: &'static [&'static str],
 }
+
+/// Marks a request whose body is an upload, for [`super::origin`].
+#[derive(Clone, Copy)]
+pub(super) struct Upload;
 
 impl Default for RequestLimits {
     fn default() -> Self {
@@ -57,6 +63,7 @@ impl Default for RequestLimits {
             deadline: limits::REQUEST_DEADLINE,
             wait: db::REQUEST_TIMEOUT,
             discarded_bytes: MAX_DISCARDED_BYTES,
+            uploads: &[],
         }
     }
 }
@@ -113,6 +120,9 @@ impl Middleware {
             // Its body is not read: the bytes after the head belong to the socket.
             return self.run_in_time(next.run(Request::from_parts(parts, body))).await;
         }
+        if parts.method == Method::POST && self.limits.uploads.contains(&parts.uri.path()) {
+            return self.run_upload(Request::from_parts(parts, body), next).await;
+        }
         let body = match timeout(self.limits.body_timeout, self.read_body(&parts.headers, body)).await {
             Ok(Ok(bytes)) => bytes,
             Ok(Err(refusal)) => return refusal,
@@ -124,40 +134,24 @@ impl Middleware {
         self.run_in_time(next.run(Request::from_parts(parts, Body::from(body)))).await
     }
 
+    /// Runs the handler of an upload, which reads the body itself: a large body of somebody who may
+    /// not upload takes no memory.
+    async fn run_upload(&self, request: Request, next: Next) -> Response {
+        if request.body().size_hint().lower() > limits::MAX_UPLOAD_BODY_BYTES as u64 {
+            return refuse(StatusCode::PAYLOAD_TOO_LARGE, "too_long", "This file is too large. Nothing was changed.");
+        }
+        let mut request = request.map(|body| Body::new(Limited::new(body, limits::MAX_UPLOAD_BODY_BYTES)));
+        request.extensions_mut().insert(Upload);
+        run_within(limits::UPLOAD_DEADLINE, limits::UPLOAD_STALL_TIMEOUT, next.run(request)).await
+    }
+
     /// Runs a handler. A handler that waits too long, for whatever reason, is dropped and answered
     /// `unavailable`.
     ///
     /// This limits the session layer and every route, even while Postgres is stopped and enforces
     /// none of its own time limits.
     async fn run_in_time(&self, handler: impl Future<Output = Response>) -> Response {
-        let mut handler = pin!(handler);
-        let mut deadline = pin!(sleep(self.limits.deadline));
-        let mut without_progress = pin!(sleep(self.limits.wait));
-        let outcome = poll_fn(|cx| {
-            if let Poll::Ready(response) = handler.as_mut().poll(cx) {
-                return Poll::Ready(Some(response));
-            }
-            if without_progress.is_elapsed() || deadline.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(None);
-            }
-            // The handler was woken by something other than the timers, and waits for the next
-            // thing now.
-            without_progress.as_mut().reset(Instant::now() + self.limits.wait);
-            without_progress.as_mut().poll(cx).map(|()| None)
-        });
-        match outcome.await {
-            Some(response) => response,
-            None => {
-                // Before the handler is dropped: its connection is tested when it returns to the
-                // pool.
-                db::record_failure();
-                static THROTTLE: LogThrottle = LogThrottle::new(Duration::from_secs(10));
-                if let Some(suppressed) = THROTTLE.allow(std::time::Instant::now()) {
-                    tracing::warn!(requests.others = suppressed, "a request waited too long and was dropped");
-                }
-                Error::Unavailable.into_response()
-            }
-        }
+        run_within(self.limits.deadline, self.limits.wait, handler).await
     }
 
     /// Reads a complete body.
@@ -189,6 +183,38 @@ impl Middleware {
     fn too_long(&self) -> Response {
         let why = format!("A body can have at most {} KiB. Nothing was changed.", self.limits.body_bytes / 1024);
         problem(StatusCode::PAYLOAD_TOO_LARGE, "too_long", why, None, None)
+    }
+}
+
+/// Runs a handler within a deadline, and within the longest `wait` for one thing.
+async fn run_within(deadline: Duration, wait: Duration, handler: impl Future<Output = Response>) -> Response {
+    let mut handler = pin!(handler);
+    let mut deadline = pin!(sleep(deadline));
+    let mut without_progress = pin!(sleep(wait));
+    let outcome = poll_fn(|cx| {
+        if let Poll::Ready(response) = handler.as_mut().poll(cx) {
+            return Poll::Ready(Some(response));
+        }
+        if without_progress.is_elapsed() || deadline.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        // The handler was woken by something other than the timers, and waits for the next
+        // thing now.
+        without_progress.as_mut().reset(Instant::now() + wait);
+        without_progress.as_mut().poll(cx).map(|()| None)
+    });
+    match outcome.await {
+        Some(response) => response,
+        None => {
+            // Before the handler is dropped: its connection is tested when it returns to the
+            // pool.
+            db::record_failure();
+            static THROTTLE: LogThrottle = LogThrottle::new(Duration::from_secs(10));
+            if let Some(suppressed) = THROTTLE.allow(std::time::Instant::now()) {
+                tracing::warn!(requests.others = suppressed, "a request waited too long and was dropped");
+            }
+            Error::Unavailable.into_response()
+        }
     }
 }
 

@@ -75,6 +75,12 @@ pub fn serve(app: &App, listener: TcpListener, router: Router) {
 /// `db::REQUEST_TIMEOUT`, or takes longer than [`limits::REQUEST_DEADLINE`], is 503; so is the
 /// upgrade of a socket. A panic in a handler is a 500 of that request alone. Under `/api`, every
 /// error is `application/problem+json`, no matter which layer caused it.
-pub fn wrap(app: &App, router: Router) -> Router {
-    middleware::wrap(&app.config.site, middleware::RequestLimits::default(), router)
+///
+/// `uploads` are the paths of uploads: the handler of a POST there reads the body itself, once it
+/// knows who sends it. The body can be `multipart/form-data`, and the limits are
+/// [`limits::MAX_UPLOAD_BODY_BYTES`], [`limits::UPLOAD_DEADLINE`] and
+/// [`limits::UPLOAD_STALL_TIMEOUT`].
+pub fn wrap(app: &App, uploads: &'static [&'static str], router: Router) -> Router {
+    let limits = middleware::RequestLimits { uploads, ..middleware::RequestLimits::default() };
+    middleware::wrap(&app.config.site, limits, router)
 }

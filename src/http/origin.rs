@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::middleware::Upload;
 use crate::app::App;
 use crate::config::Site;
 use crate::error::{Error, problem};
@@ -87,7 +88,8 @@ pub(super) fn check(request: &Request<Body>, site: &Site, kind: BodyKind) -> Res
     if !is_own(headers, site) && !faults::on(Fault::ForeignWriteAccepted) {
         return Err(Refusal::Foreign);
     }
-    if !request.body().is_end_stream() && !is_of_kind(headers, kind) {
+    let is_upload = request.extensions().get::<Upload>().is_some() && has_media_type(headers, "multipart/form-data");
+    if !request.body().is_end_stream() && !is_upload && !has_media_type(headers, kind.media_type()) {
         return Err(Refusal::OtherMediaType(kind));
     }
     Ok(())
@@ -109,12 +111,12 @@ fn is_own(headers: &HeaderMap, site: &Site) -> bool {
     }
 }
 
-fn is_of_kind(headers: &HeaderMap, kind: BodyKind) -> bool {
+fn has_media_type(headers: &HeaderMap, wanted: &str) -> bool {
     let media_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
     media_type
         .split(|byte| *byte == b';')
         .next()
         .unwrap_or_default()
         .trim_ascii()
-        .eq_ignore_ascii_case(kind.media_type().as_bytes())
+        .eq_ignore_ascii_case(wanted.as_bytes())
 }

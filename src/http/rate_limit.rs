@@ -78,6 +78,7 @@ pub enum Bucket {
     SignUps,
     Mails,
     Exports,
+    Uploads,
 }
 
 impl Bucket {
@@ -113,6 +114,7 @@ impl Bucket {
             Self::SignUps => limits::SIGN_UP_RATE,
             Self::Mails => limits::MAIL_RATE,
             Self::Exports => limits::EXPORT_RATE,
+            Self::Uploads => limits::UPLOAD_RATE,
         }
     }
 }

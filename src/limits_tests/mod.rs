@@ -51,7 +51,7 @@ const CLIENT_HEAD: &str = "\
 ";
 
 /// The folders with limits, in the order of the page, and what each is about.
-const FOLDERS: [(&str, &str); 12] = [
+const FOLDERS: [(&str, &str); 13] = [
     ("rooms", "Messages and rooms"),
     ("matching", "Matching and reports"),
     ("accounts", "Visitors and accounts"),
@@ -60,6 +60,7 @@ const FOLDERS: [(&str, &str); 12] = [
     ("realtime", "The outgoing queue of a socket"),
     ("http", "HTTP"),
     ("cms", "The landing page"),
+    ("media", "Images"),
     ("samples", "Samples for charts"),
     ("notify", "Mail"),
     ("config", "Settings"),

@@ -1,6 +1,6 @@
 //! The value of each constant.
 use super::words::Value;
-use crate::{accounts, cms, config, db, gateway, http, matching, moderation, notify, realtime, rooms, samples};
+use crate::{accounts, cms, config, db, gateway, http, matching, media, moderation, notify, realtime, rooms, samples};
 
 /// Folder, name and value of each constant. A test checks that each name belongs to its value.
 pub(super) const VALUES: &[(&str, &str, &dyn Value)] = &[
@@ -137,6 +137,10 @@ pub(super) const VALUES: &[(&str, &str, &dyn Value)] = &[
     ("http", "PROOF_RATE", &http::limits::PROOF_RATE),
     ("http", "SIGN_UP_RATE", &http::limits::SIGN_UP_RATE),
     ("http", "MAIL_RATE", &http::limits::MAIL_RATE),
+    ("http", "UPLOAD_RATE", &http::limits::UPLOAD_RATE),
+    ("http", "UPLOAD_DEADLINE", &http::limits::UPLOAD_DEADLINE),
+    ("http", "UPLOAD_STALL_TIMEOUT", &http::limits::UPLOAD_STALL_TIMEOUT),
+    ("http", "MAX_UPLOAD_BODY_BYTES", &http::limits::MAX_UPLOAD_BODY_BYTES),
     ("http", "EXPORT_RATE", &http::limits::EXPORT_RATE),
     ("cms", "MAX_SECTIONS", &cms::limits::MAX_SECTIONS),
     ("cms", "MAX_STATS", &cms::limits::MAX_STATS),
@@ -145,6 +149,19 @@ pub(super) const VALUES: &[(&str, &str, &dyn Value)] = &[
     ("cms", "MIN_PEOPLE_SHOWN", &cms::limits::MIN_PEOPLE_SHOWN),
     ("cms", "REFRESH_INTERVAL", &cms::limits::REFRESH_INTERVAL),
     ("cms", "STATS_STALE_AFTER", &cms::limits::STATS_STALE_AFTER),
+    ("media", "MAX_UPLOAD_BYTES", &media::limits::MAX_UPLOAD_BYTES),
+    ("media", "MAX_PIXELS", &media::limits::MAX_PIXELS),
+    ("media", "MAX_SIDE_PIXELS", &media::limits::MAX_SIDE_PIXELS),
+    ("media", "MAX_DECODER_BYTES", &media::limits::MAX_DECODER_BYTES),
+    ("media", "MAX_DECODERS", &media::limits::MAX_DECODERS),
+    ("media", "DECODER_TIMEOUT", &media::limits::DECODER_TIMEOUT),
+    ("media", "MAX_ALT_CHARS", &media::limits::MAX_ALT_CHARS),
+    ("media", "MAX_IMAGE_SEARCH_CHARS", &media::limits::MAX_IMAGE_SEARCH_CHARS),
+    ("media", "IMAGES_PER_PAGE", &media::limits::IMAGES_PER_PAGE),
+    ("media", "MAX_LIST_PAGES", &media::limits::MAX_LIST_PAGES),
+    ("media", "DELETED_IMAGE_KEPT", &media::limits::DELETED_IMAGE_KEPT),
+    ("media", "IMAGE_RECHECK_AFTER", &media::limits::IMAGE_RECHECK_AFTER),
+    ("media", "MAX_KNOWN_IMAGES", &media::limits::MAX_KNOWN_IMAGES),
     ("samples", "KEEP_MINUTES", &samples::limits::KEEP_MINUTES),
     ("samples", "KEEP_HOURS", &samples::limits::KEEP_HOURS),
     ("config", "DEFAULT_LISTEN_PORT", &config::limits::DEFAULT_LISTEN_PORT),
@@ -156,6 +173,8 @@ pub(super) const VALUES: &[(&str, &str, &dyn Value)] = &[
     ("config", "MAX_OPERATOR_CHARS", &config::limits::MAX_OPERATOR_CHARS),
     ("config", "MAX_CONTACT_BYTES", &config::limits::MAX_CONTACT_BYTES),
     ("config", "MAX_MAIL_FROM_BYTES", &config::limits::MAX_MAIL_FROM_BYTES),
+    ("config", "DEFAULT_MEDIA_CACHE_MB", &config::limits::DEFAULT_MEDIA_CACHE_MB),
+    ("config", "MAX_MEDIA_CACHE_MB", &config::limits::MAX_MEDIA_CACHE_MB),
     ("config", "MIN_VERIFIER_SECRET_CHARS", &config::limits::MIN_VERIFIER_SECRET_CHARS),
     ("notify", "MAX_QUEUED_MAILS", &notify::limits::MAX_QUEUED_MAILS),
     ("notify", "MAX_MAILS_SENDING", &notify::limits::MAX_MAILS_SENDING),

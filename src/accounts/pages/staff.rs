@@ -10,7 +10,7 @@ use super::form::Form;
 use super::note::Note;
 use super::page::FormView;
 use super::problems::Wording;
-use super::reader::{Owner, Reader};
+use super::reader::Reader;
 use super::sign_up::missing;
 use crate::accounts::first_admin::{first_admin, is_first_admin_link};
 use crate::accounts::{Account, Role, Visitor, handle, secret};

@@ -3,6 +3,8 @@
 import './admin.css';
 import { sendOnce } from '../account/forms';
 import { keepChoices } from '../landing/choices';
+import { uploadForm } from './images';
 
 keepChoices();
 sendOnce();
+uploadForm();

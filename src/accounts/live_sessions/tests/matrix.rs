@@ -46,6 +46,8 @@ enum Rule {
     Room,
     /// Who is signed in.
     Account,
+    /// Editors and administrators. Others of the site do not learn that the route exists.
+    Editor,
 }
 
 /// Returns the rule of a route, and a body that it accepts.
@@ -71,6 +73,10 @@ fn rule(route: &str) -> Option<(Rule, Option<Value>)> {
         | "DELETE /api/v1/sessions"
         | "DELETE /api/v1/sessions/{id}"
         | "POST /api/v1/session/stay" => (Rule::Account, None),
+        route if route.contains(" /api/v1/admin/media") => {
+            let alt = json!({"alt": {"ko": "가", "en": "a"}});
+            (Rule::Editor, matches!(route.split(' ').next(), Some("PATCH")).then_some(alt))
+        }
         _ => return rule_of_sign_in(route),
     })
 }
@@ -120,6 +126,9 @@ fn own_codes(route: &str) -> &'static [&'static str] {
         "POST /api/v1/sign-in/{step}" => &["wrong_step"],
         "POST /api/v1/account/delete/undo" => &["not_found"],
         "DELETE /api/v1/sessions/{id}" | "DELETE /api/v1/me/blocks/{id}" => &["not_found"],
+        // No image has the id, and the form of an upload is missing.
+        "POST /api/v1/admin/media" => &["bad_frame"],
+        route if route.contains(" /api/v1/admin/media/") => &["not_found"],
         "DELETE /api/v1/account/totp" => &["wrong_credentials", "forbidden"],
         "POST /api/v1/account/totp/confirm" => &["conflict"],
         route if route.contains("/age-check") => &["not_found"],
@@ -158,8 +167,11 @@ async fn person(node: &Node, kind: Person, nth: usize) -> (Guest, Uuid) {
 fn refusal(rule: Rule, who: Person) -> Option<(u16, &'static str)> {
     match (rule, who) {
         (Rule::Site | Rule::Me, _) => None,
+        (Rule::Editor, Person::Guest | Person::Expired) => Some((401, "sign_in_needed")),
+        (Rule::Editor, Person::Signed(Role::Editor | Role::Admin)) => None,
         (_, Person::Expired) => Some((401, "session_ended")),
         (_, Person::Banned) => Some((403, "banned")),
+        (Rule::Editor, _) => Some((404, "not_found")),
         (Rule::Account, Person::Guest) => Some((401, "sign_in_needed")),
         (Rule::Room, Person::Foreign) => Some((404, "not_found")),
         (Rule::Visitor | Rule::Room | Rule::Account, _) => None,

@@ -1,4 +1,6 @@
 //! The back-office: who sees it, and what its frame shows.
+mod images;
+
 use crate::testing::node;
 
 #[tokio::test]
