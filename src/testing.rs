@@ -130,7 +130,6 @@ impl Node {
         config.listen = address;
         config.site = crate::config::Site::parse(&format!("http://localhost:{}", address.port())).unwrap();
         config.limits = false;
-        // Tests of the cache have a folder of their own.
         config.media_cache_bytes = 0;
         change(&mut config);
         let app = App::start(config, db, relay.clone(), clock).await.unwrap();

@@ -2,13 +2,14 @@
 //! override the file, which overrides the defaults.
 mod contact;
 pub mod limits;
+mod listening;
 mod mail;
 mod network;
 mod sign_in;
 mod site;
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ use limits::{
     DEFAULT_LISTEN_PORT, DEFAULT_MEDIA_CACHE_MB, DEFAULT_STOP_SECS, DEFAULT_TIME_ZONE, MAX_MEDIA_CACHE_MB,
     MAX_STOP_SECS, MAX_TIME_ZONE_BYTES, MIN_STOP_SECS,
 };
+
+use listening::listen;
 
 pub use contact::Contact;
 pub use network::Network;
@@ -208,16 +211,6 @@ impl Reader<'_> {
         Some(url)
     }
 
-    /// Returns the address for metrics, and notes one that others than the operator may reach.
-    fn metrics_listen(&mut self) -> Option<SocketAddr> {
-        let address = self.value("metrics-listen", &self.args.metrics_listen, listen)?;
-        if !is_private(address.ip()) {
-            let origin = self.args.origin("metrics-listen");
-            self.notes.push(format!("{origin}: {address} is not a private address: keep others away by a firewall"));
-        }
-        Some(address)
-    }
-
     /// Refuses a mail server without a sender, and notes a sender without a mail server.
     fn check_mail(&mut self, smtp_url: &Option<String>, mail_from: &Option<String>) {
         let has_sender = self.args.mail_from.as_deref().is_some_and(|text| !text.trim().is_empty());
@@ -242,18 +235,6 @@ impl Reader<'_> {
             }
         }
         networks
-    }
-}
-
-fn listen(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| format!("'{text}' is not an address and a port, like 127.0.0.1:8080 or [::]:8080"))
-}
-
-/// Returns `true` if an address is of this machine or of a private network.
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
     }
 }
 
@@ -404,20 +385,6 @@ mod tests {
         assert!(Config::read(&both).unwrap().notes.is_empty());
         let sender = ServeArgs { mail_from: text("no-reply@example.org"), ..ServeArgs::default() };
         assert!(Config::read(&sender).unwrap().notes[0].contains("no effect without --smtp-url"));
-    }
-
-    #[test]
-    fn metrics_on_a_public_address_are_noted() {
-        let notes = |address: &str| {
-            let args = ServeArgs { metrics_listen: Some(address.to_owned()), ..ServeArgs::default() };
-            Config::read(&args).unwrap().notes
-        };
-        for private in ["127.0.0.1:9464", "[::1]:9464", "10.1.2.3:9464", "192.168.0.2:9464", "[fd00::1]:9464"] {
-            assert!(notes(private).is_empty(), "{private}");
-        }
-        for public in ["0.0.0.0:9464", "[::]:9464", "203.0.113.7:9464"] {
-            assert!(notes(public)[0].contains("is not a private address"), "{public}");
-        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Images over HTTP: their addresses, and the API of editors.
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Extension, Multipart, State};
+use axum::extract::{DefaultBodyLimit, Extension, FromRequestParts, Multipart, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
@@ -63,6 +64,29 @@ async fn serve(
 fn is_current(request: &HeaderMap, etag: &str) -> bool {
     let lines = request.get_all(header::IF_NONE_MATCH).iter().filter_map(|line| line.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(str::trim).any(|tag| tag == "*" || tag.trim_start_matches("W/") == etag)
+}
+
+/// An editor, or an administrator, with the keyed hash of the address prefix. Rejects others before
+/// a body is read, as [`Staff::require`] does.
+struct Editor {
+    staff: Staff,
+    prefix_hash: Vec<u8>,
+}
+
+impl FromRequestParts<App> for Editor {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let staff = Staff::from_request_parts(parts, app).await?.require(Role::Editor)?;
+        let address = ClientIp::from_request_parts(parts, app).await?;
+        Ok(Self { staff, prefix_hash: app.accounts.prefix_hash(address.prefix()) })
+    }
+}
+
+impl Editor {
+    fn author(&self) -> Author<'_> {
+        Author { visitor: &self.staff.visitor, prefix_hash: &self.prefix_hash }
+    }
 }
 
 /// One size of an image.
@@ -158,8 +182,7 @@ struct ImageQuery {
 
 /// The images of the site.
 #[utoipa::path(get, path = "/admin/media", params(ImageQuery), responses((status = 200, body = ImageList)))]
-async fn list(State(app): State<App>, staff: Staff, Query(query): Query<ImageQuery>) -> Result<Json<ImageList>> {
-    staff.require(Role::Editor)?;
+async fn list(State(app): State<App>, _editor: Editor, Query(query): Query<ImageQuery>) -> Result<Json<ImageList>> {
     if query.q.chars().count() > MAX_IMAGE_SEARCH_CHARS {
         return Err(Error::TooLong { limit: MAX_IMAGE_SEARCH_CHARS, field: Some("q") });
     }
@@ -191,18 +214,14 @@ struct UploadForm {
     ))]
 async fn upload(
     State(app): State<App>,
-    staff: Staff,
-    address: ClientIp,
+    editor: Editor,
     form: Multipart,
 ) -> Result<(StatusCode, Json<ListedImage>)> {
-    let staff = staff.require(Role::Editor)?;
-    app.limits.take(Bucket::Uploads, Key::Visitor(staff.visitor.id))?;
+    app.limits.take(Bucket::Uploads, Key::Visitor(editor.staff.visitor.id))?;
     let (_, form) = Upload::read(form, |_| true).await;
     let form = form?;
     let alt = AltText::checked(|locale| form.fields.get(alt_field(locale)).map(String::as_str))?;
-    let prefix_hash = app.accounts.prefix_hash(address.prefix());
-    let author = Author { visitor: &staff.visitor, prefix_hash: &prefix_hash };
-    let image = super::store(&app, author, OwnerKind::Site, &alt, form.file).await?;
+    let image = super::store(&app, editor.author(), OwnerKind::Site, &alt, form.file).await?;
     Ok((StatusCode::CREATED, Json(ListedImage::of(&image))))
 }
 
@@ -219,10 +238,9 @@ struct ImageDetail {
 async fn find(
     State(app): State<App>,
     Extension(hooks): Extension<UseHooks>,
-    staff: Staff,
+    _editor: Editor,
     Path(id): Path<Uuid>,
 ) -> Result<Json<ImageDetail>> {
-    staff.require(Role::Editor)?;
     let image = super::find(&app, id).await?;
     let uses = super::uses(&app, hooks, id).await?;
     Ok(Json(ImageDetail { image: ListedImage::of(&image), uses }))
@@ -239,15 +257,11 @@ struct ImageChange {
     responses((status = 200, body = ListedImage)))]
 async fn describe(
     State(app): State<App>,
-    staff: Staff,
-    address: ClientIp,
+    editor: Editor,
     Path(id): Path<Uuid>,
     Json(change): Json<ImageChange>,
 ) -> Result<Json<ListedImage>> {
-    let staff = staff.require(Role::Editor)?;
-    let prefix_hash = app.accounts.prefix_hash(address.prefix());
-    let author = Author { visitor: &staff.visitor, prefix_hash: &prefix_hash };
-    super::set_alt(&app, author, id, &change.alt.checked()?).await?;
+    super::set_alt(&app, editor.author(), id, &change.alt.checked()?).await?;
     Ok(Json(ListedImage::of(&super::find(&app, id).await?)))
 }
 
@@ -257,14 +271,10 @@ async fn describe(
 async fn delete(
     State(app): State<App>,
     Extension(hooks): Extension<UseHooks>,
-    staff: Staff,
-    address: ClientIp,
+    editor: Editor,
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode> {
-    let staff = staff.require(Role::Editor)?;
-    let prefix_hash = app.accounts.prefix_hash(address.prefix());
-    let author = Author { visitor: &staff.visitor, prefix_hash: &prefix_hash };
-    match super::delete(&app, author, hooks, id).await? {
+    match super::delete(&app, editor.author(), hooks, id).await? {
         Deletion::Deleted => Ok(StatusCode::NO_CONTENT),
         Deletion::InUse(_) => Err(Error::Conflict("A page shows this image. Take it out there first.")),
     }
@@ -272,10 +282,7 @@ async fn delete(
 
 /// Restores a deleted image.
 #[utoipa::path(post, path = "/admin/media/{id}/restore", params(("id" = Uuid, Path)), responses((status = 204)))]
-async fn restore(State(app): State<App>, staff: Staff, address: ClientIp, Path(id): Path<Uuid>) -> Result<StatusCode> {
-    let staff = staff.require(Role::Editor)?;
-    let prefix_hash = app.accounts.prefix_hash(address.prefix());
-    let author = Author { visitor: &staff.visitor, prefix_hash: &prefix_hash };
-    super::restore(&app, author, id).await?;
+async fn restore(State(app): State<App>, editor: Editor, Path(id): Path<Uuid>) -> Result<StatusCode> {
+    super::restore(&app, editor.author(), id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -80,7 +80,7 @@ async fn a_refused_upload_keeps_the_texts_and_says_why() {
     assert!(other.text.contains("href=\"#file\"") && other.text.contains("The moon</textarea>"));
     // Without the token nothing is stored, and the file is not even decoded.
     let foreign = send(&described[1..], &jpeg(&photo(40, 40))).await;
-    assert_eq!(foreign.status, StatusCode::FORBIDDEN);
+    assert_eq!(foreign.status, StatusCode::BAD_REQUEST);
     let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM media_image").fetch_one(&node.app.db).await.unwrap();
     assert_eq!(kept, 0);
 }
