@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::realtime::{Hub, Relay};
 use crate::tasks::Tasks;
-use crate::{accounts, cms, db, http, matching, media, moderation, notify, ready, rooms, samples};
+use crate::{accounts, cms, db, http, matching, media, metrics, moderation, notify, ready, rooms, samples};
 
 /// A handle to a node of the service. Cheap to clone.
 #[derive(Clone)]
@@ -30,6 +30,7 @@ pub struct Parts {
     pub node: Uuid,
     pub clock: Clock,
     pub tasks: Tasks,
+    pub metrics: Arc<metrics::Metrics>,
     pub db: PgPool,
     pub hub: Hub,
     pub relay: Relay,
@@ -65,6 +66,7 @@ impl App {
         let app = Self(Arc::new(Parts {
             node,
             tasks: Tasks::default(),
+            metrics: Arc::default(),
             hub: Hub::new(relay.clone(), node),
             limits: http::RateLimiter::new(&config),
             accounts: db::with_timeout(db::JOB_TIMEOUT, accounts::State::new(&db, &config.site)).await?,

@@ -16,6 +16,7 @@ mod database;
 mod db;
 mod doctor;
 mod error;
+mod exporter;
 mod faults;
 mod gateway;
 mod http;
@@ -26,6 +27,7 @@ mod locale;
 mod log_throttle;
 mod matching;
 mod media;
+mod metrics;
 mod moderation;
 mod notify;
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::database::Database;
 use crate::db::{self, private};
 use crate::realtime::Relay;
 use crate::signals::StopSignals;
-use crate::{accounts, http, router};
+use crate::{accounts, exporter, http, router};
 
 /// The part of the time for a stop that is reserved for the writers, the pool and Postgres, after
 /// the sockets.
@@ -48,6 +48,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
             config.listen
         )
     })?;
+    let metrics_listener = bind_metrics(&config).await?;
     let Some(database) = Database::open(&config, Some(app::own_connections()), &mut stop).await? else { return Ok(()) };
     let started = async {
         let relay = relay(&config, &database.pool).await?;
@@ -63,6 +64,9 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     let ms = began.elapsed().as_millis();
     tracing::info!(start.ms = ms, "Maju is ready at {}", app.config.site.url);
     http::serve(&app, listener, router::router(&app));
+    if let Some(listener) = metrics_listener {
+        exporter::serve(&app, listener);
+    }
     offer_first_admin(&app).await;
     if let Some(private) = &database.private {
         watch_private(&app, private);
@@ -81,6 +85,15 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     database.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Returns the listener for metrics. `None` if there is none.
+async fn bind_metrics(config: &Config) -> Result<Option<TcpListener>, String> {
+    let Some(address) = config.metrics_listen else { return Ok(None) };
+    let listener = TcpListener::bind(address).await.map_err(|why| {
+        format!("cannot listen on {address} for metrics: {why}. Choose another port with --metrics-listen")
+    })?;
+    Ok(Some(listener))
 }
 
 /// Logs the link to the first administrator's page if the site has no administrator.

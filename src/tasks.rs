@@ -12,6 +12,8 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::metrics::ByName;
+
 /// The delay before the first restart of an essential task. It doubles with each failure.
 const FIRST_RESTART_DELAY: Duration = Duration::from_millis(100);
 /// The longest delay before a restart: short enough that what waits in the task's queue is answered
@@ -29,6 +31,7 @@ pub struct Tasks {
     all: TaskTracker,
     tracked: TaskTracker,
     outages: Outages,
+    restarts: Arc<ByName>,
     /// Cancelled when the node stops accepting work: it is not ready, and clients are asked to
     /// reconnect later.
     pub draining: CancellationToken,
@@ -90,6 +93,7 @@ impl Tasks {
                 if began.elapsed() > STABLE_UPTIME {
                     delay = FIRST_RESTART_DELAY;
                 }
+                tasks.restarts.increment(name);
                 let why = if ended.is_ok() { "ended" } else { "panicked" };
                 tracing::error!(task.name = name, "essential task: {why}, restarting it");
                 if tasks.stopping.run_until_cancelled(sleep(delay)).await.is_none() {
@@ -131,6 +135,11 @@ impl Tasks {
     /// Returns the name of a part of the node that does not run at the moment. `None` if all run.
     pub fn first_outage(&self) -> Option<&'static str> {
         self.outages.lock().keys().next().copied()
+    }
+
+    /// Returns how often essential tasks were restarted, by their names.
+    pub fn restarts(&self) -> Vec<(&'static str, u64)> {
+        self.restarts.read()
     }
 
     /// Makes [`Tasks::first_outage`] name a part of the node until the guard is dropped.
@@ -383,6 +392,7 @@ mod tests {
         "matching.sweeper",
         "matching.waits",
         "matching.writer",
+            "media.sweep",
         "moderation.watch",
         "notify.mail",
         "ready",

@@ -7,8 +7,20 @@ use std::path::{Path, PathBuf};
 /// Lines at which a file is split.
 const MAX_LINES: usize = 500;
 /// The modules that every module can import: those without a noun.
-const COMMON: [&str; 11] =
-    ["error", "config", "app", "clock", "faults", "ids", "locale", "log_throttle", "tasks", "testing", "text"];
+const COMMON: [&str; 12] = [
+    "error",
+    "config",
+    "app",
+    "clock",
+    "faults",
+    "ids",
+    "locale",
+    "log_throttle",
+    "metrics",
+    "tasks",
+    "testing",
+    "text",
+];
 
 /// The import table: the modules that a folder (or root file) can import besides [`COMMON`]. `None`
 /// if it has no line in the table.
@@ -26,6 +38,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "database",
             "db",
             "doctor",
+            "exporter",
             "faults",
             "gateway",
             "http",
@@ -48,15 +61,31 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "telemetry",
             "tidy",
         ],
-        "serve" => &["accounts", "database", "db", "http", "realtime", "router", "signals"],
+        "serve" => &["accounts", "database", "db", "exporter", "http", "realtime", "router", "signals"],
         "database" => &["connection_url", "db", "signals"],
         "doctor" => &["audit", "commands", "connection_url", "database", "db", "notify", "realtime", "signals"],
         "shell" => &["accounts", "commands", "database", "signals"],
         "commands" => &["cli"],
-        "router" => &["accounts", "admin", "cms", "gateway", "http", "matching", "media", "moderation", "ready", "rooms", "spa"],
+        "router" => {
+            &["accounts", "admin", "cms", "gateway", "http", "matching", "media", "moderation", "ready", "rooms", "spa"]
+        }
         // The pages of staff: what a noun's verbs offer.
-        "admin" => &["accounts", "audit", "cms", "db", "http", "matching", "media", "moderation", "notify", "realtime", "rooms", "samples"],
+        "admin" => &[
+            "accounts",
+            "audit",
+            "cms",
+            "db",
+            "http",
+            "matching",
+            "media",
+            "moderation",
+            "notify",
+            "realtime",
+            "rooms",
+            "samples",
+        ],
         "ready" => &["db", "matching", "rooms"],
+        "exporter" => &["http", "matching", "ready", "rooms"],
         "gateway" => &["accounts", "http", "matching", "moderation", "realtime", "rooms"],
         "matching" => &["accounts", "db", "http", "moderation", "realtime", "rooms", "samples"],
         "rooms" => &["accounts", "db", "http", "moderation", "realtime"],
@@ -88,8 +117,8 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "config" => &["cli", "connection_url"],
         "error" => &["db"],
         "cli" => &["commands", "connection_url", "settings_file"],
-        "clock" | "connection_url" | "faults" | "ids" | "locale" | "log_throttle" | "settings_file" | "signals"
-        | "tasks" | "text" => &[],
+        "clock" | "connection_url" | "faults" | "ids" | "locale" | "log_throttle" | "metrics" | "settings_file"
+        | "signals" | "tasks" | "text" => &[],
         "testing" => &["accounts", "cli", "db", "http", "realtime", "router"],
         "limits_tests" | "process_tests" | "tidy" => &[],
         _ => return None,

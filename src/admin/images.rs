@@ -19,8 +19,8 @@ use crate::error::{Error, Result};
 use crate::http::{Bucket, Key, Path, Query};
 use crate::locale::{AdminStrings, ImageStrings, Locale};
 use crate::media::{
-    self, AltText, Author, Deletion, Format, Image, ImagePage, OwnerKind, Refusal, Size, Upload, UploadError,
-    UseHooks, Variant, alt_field, limits,
+    self, AltText, Author, Deletion, Format, Image, ImagePage, OwnerKind, Refusal, Size, Upload, UploadError, UseHooks,
+    Variant, alt_field, limits,
 };
 
 /// Returns the routes of the pages.
@@ -295,7 +295,8 @@ async fn respond_image(
         None => image.alt.get(locale).to_owned(),
     };
     let is_social = uses.iter().any(|used| used.place == "social");
-    let place = |used: media::ImageUse| if used.place == "social" { t.images.use_social.to_owned() } else { used.place };
+    let place =
+        |used: media::ImageUse| if used.place == "social" { t.images.use_social.to_owned() } else { used.place };
     let page = ShownImage {
         t,
         locale,
@@ -384,7 +385,8 @@ struct SocialChoice {
 async fn choose_social(desk: Desk, Form(SocialChoice { image, shown }): Form<SocialChoice>) -> Result<Response> {
     let desk = desk.require(Role::Editor)?;
     let t = &desk.t().images;
-    let parsed = |text: &str| if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(|_| Error::NotFound) };
+    let parsed =
+        |text: &str| if text.is_empty() { Ok(None) } else { text.parse().map(Some).map_err(|_| Error::NotFound) };
     let (image, shown): (Option<Uuid>, Option<Uuid>) = (parsed(&image)?, parsed(&shown)?);
     let before = media::set_social_image(&desk.app, author(&desk), image).await?;
     let id_text = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();

@@ -37,6 +37,7 @@ use crate::faults::{self, Fault};
 use crate::http::{Bucket, Key, Prefix};
 use crate::ids::Seq;
 use crate::matching;
+use crate::metrics::FrameType;
 use crate::realtime::{CloseCode, Disconnect, Notice, NoticeKind, Priority, Queue};
 use crate::rooms::{self, Membership};
 
@@ -57,6 +58,8 @@ pub(super) async fn run(app: App, who: Visitor, (prefix, session): (Prefix, Opti
         accounts::track_socket(&app, session, &queue);
     }
     let prefix_hash = app.accounts.prefix_hash(prefix);
+    app.metrics.sockets.open.add(1);
+    app.metrics.sockets.opened.increment();
     let mut connection = Connection {
         app,
         who,
@@ -127,6 +130,7 @@ pub(super) struct Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.app.metrics.sockets.open.add(-1);
         for subscription in self.subscriptions.values() {
             rooms::unsubscribe(&self.app, &subscription.membership.room, &self.queue);
         }
@@ -208,6 +212,7 @@ impl Connection {
 
     /// Handles a frame and answers it, unless its answer comes through the queue.
     async fn handle(&mut self, ParsedFrame { id, frame }: ParsedFrame) -> Result<(), CloseReason> {
+        let kind = frame.as_ref().map_or(FrameType::Unknown, ClientFrame::frame_type);
         let admitted = self.admit(frame);
         if let Ok(frame) = &admitted {
             self.record_use(frame);
@@ -217,7 +222,11 @@ impl Connection {
                 let prefix = self.prefix_hash.clone();
                 let post =
                     rooms::Post { client_id, payload, reply_to, prefix, requested_at: self.backlog.requested_at() };
-                self.post(id, room, post).await
+                let posted = self.post(id, room, post).await;
+                if posted.is_ok() {
+                    self.app.metrics.sockets.frames(kind).ok.increment();
+                }
+                posted
             }
             // Boxed, so that an idle socket has no space reserved for the largest request.
             Ok(frame) => Box::pin(self.act(id, frame)).await.map_err(RequestError::Closed),
@@ -226,6 +235,7 @@ impl Connection {
         match outcome {
             Ok(()) => Ok(()),
             Err(RequestError::Refused(why)) => {
+                self.app.metrics.sockets.frames(kind).refused.increment();
                 self.send(frames::refusal(Some(id), &why)).await?;
                 if matches!(why, Error::SessionEnded) {
                     Box::pin(self.disconnect_ended()).await;
@@ -269,6 +279,7 @@ impl Connection {
     /// Refuses a frame without a usable id. The last one that is tolerated closes the socket.
     async fn refuse_unreadable(&mut self) -> Result<(), CloseReason> {
         self.unreadable += 1;
+        self.app.metrics.sockets.frames(FrameType::Unknown).refused.increment();
         let why = Error::bad_frame("A frame is a JSON object with an 'id' (a whole number) and a 'type'.");
         self.send(frames::refusal(None, &why)).await?;
         if self.unreadable >= MAX_UNREADABLE_FRAMES {

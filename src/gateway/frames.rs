@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::http::Bucket;
 use crate::ids::Seq;
 use crate::matching::{EndReason, OpenSession};
+use crate::metrics::FrameType;
 use crate::moderation::ReportReason;
 use crate::realtime::Frame;
 use crate::rooms::{RoomView, Sender};
@@ -84,6 +85,24 @@ fn yes() -> bool {
 }
 
 impl ClientFrame {
+    /// Returns its type, as metrics count it.
+    pub(super) fn frame_type(&self) -> FrameType {
+        match self {
+            Self::Hello { .. } => FrameType::Hello,
+            Self::Join { .. } => FrameType::Join,
+            Self::Leave { .. } => FrameType::Leave,
+            Self::Send { .. } => FrameType::Send,
+            Self::Typing { .. } => FrameType::Typing,
+            Self::Read { .. } => FrameType::Read,
+            Self::Seek { .. } => FrameType::Seek,
+            Self::Cancel {} => FrameType::Cancel,
+            Self::Next { .. } => FrameType::Next,
+            Self::Report { .. } => FrameType::Report,
+            Self::Block { .. } => FrameType::Block,
+            Self::Ping {} => FrameType::Ping,
+        }
+    }
+
     /// Returns `true` if the frame can end the visitor's right to write. Earlier sends of the
     /// socket are finished before it, so that frames take effect in order.
     pub(super) fn may_end_right_to_write(&self) -> bool {

@@ -13,6 +13,7 @@ use super::writing::while_writing_answers;
 use crate::clock::format_timestamp;
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
+use crate::metrics::FrameType;
 use crate::realtime::{CloseCode, Frame, Priority, Queue, Topic};
 use crate::rooms::Posted;
 use crate::{accounts, matching, moderation};
@@ -47,6 +48,7 @@ impl Connection {
     /// [`CloseReason`] if the socket ends.
     pub(super) async fn act(&mut self, id: u64, frame: ClientFrame) -> Result<(), CloseReason> {
         let is_hello = matches!(frame, ClientFrame::Hello { .. });
+        let kind = frame.frame_type();
         if is_hello && !self.registration.subscribed {
             self.register()?;
         }
@@ -56,7 +58,9 @@ impl Connection {
         if frame.may_end_right_to_write() && !faults::on(Fault::LeaveOvertakesSends) {
             self.finish_sends(deadline).await?;
         }
-        match self.run_until(deadline, id, frame, began).await {
+        let outcome = self.run_until(deadline, id, frame, began).await;
+        self.count(kind, began, &outcome);
+        match outcome {
             Ok(reply) => {
                 self.has_said_hello |= is_hello;
                 self.send(reply.answer).await?;
@@ -74,6 +78,17 @@ impl Connection {
                 Ok(())
             }
         }
+    }
+
+    /// Counts a request that ended.
+    fn count(&self, kind: FrameType, began: Instant, outcome: &Result<Reply, RequestError>) {
+        let frames = self.app.metrics.sockets.frames(kind);
+        match outcome {
+            Ok(_) => frames.ok.increment(),
+            Err(RequestError::Refused(_)) => frames.refused.increment(),
+            Err(RequestError::Closed(_)) => return,
+        }
+        frames.duration.observe(began.elapsed().as_secs_f64());
     }
 
     /// Subscribes the socket to its visitor's topic and registers it with matching.

@@ -24,6 +24,7 @@ use crate::config::Site;
 use crate::db;
 use crate::error::{Error, problem};
 use crate::log_throttle::LogThrottle;
+use crate::metrics::Metrics;
 
 /// Identifies a request in its response and in its log lines.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -71,11 +72,12 @@ impl Default for RequestLimits {
 struct Middleware {
     headers: ResponseHeaders,
     limits: RequestLimits,
+    metrics: Arc<Metrics>,
 }
 
 /// Adds the layers of [`super::wrap`].
-pub(super) fn wrap(site: &Site, limits: RequestLimits, router: Router) -> Router {
-    let middleware = Arc::new(Middleware { headers: ResponseHeaders::of(site), limits });
+pub(super) fn wrap(site: &Site, limits: RequestLimits, metrics: Arc<Metrics>, router: Router) -> Router {
+    let middleware = Arc::new(Middleware { headers: ResponseHeaders::of(site), limits, metrics });
     router.layer(CatchPanicLayer::custom(handle_panic)).layer(from_fn_with_state(middleware, handle))
 }
 
@@ -87,11 +89,13 @@ async fn handle(State(middleware): State<Arc<Middleware>>, request: Request, nex
     // At `info`, so that warnings carry their request. Never log the query or the body.
     let span =
         tracing::info_span!("http.request", http.method = %request.method(), http.route = route, request.id = %id);
+    let method = request.method().clone();
     let responding = async {
         let response = middleware.respond(request, next).await;
         let response = if is_under(&path, "/api") { into_problem(response).await } else { response };
-        let (status, ms) = (response.status().as_u16(), began.elapsed().as_millis());
-        tracing::debug!(http.status = status, http.ms = ms, "request answered");
+        let took = began.elapsed();
+        middleware.metrics.http.record(&route, &method, response.status(), took);
+        tracing::debug!(http.status = response.status().as_u16(), http.ms = took.as_millis(), "request answered");
         response
     };
     let mut response = responding.instrument(span).await;

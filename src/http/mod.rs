@@ -82,5 +82,5 @@ pub fn serve(app: &App, listener: TcpListener, router: Router) {
 /// [`limits::UPLOAD_STALL_TIMEOUT`].
 pub fn wrap(app: &App, uploads: &'static [&'static str], router: Router) -> Router {
     let limits = middleware::RequestLimits { uploads, ..middleware::RequestLimits::default() };
-    middleware::wrap(&app.config.site, limits, router)
+    middleware::wrap(&app.config.site, limits, app.metrics.clone(), router)
 }

@@ -197,6 +197,8 @@ impl Rounds {
             db::with_timeout(ROUND_DEADLINE, self.read(app, connection, scan)).await?;
             let started = Instant::now();
             let matches = pair(self.tickets.values(), &self.exclusions, app.clock.now());
+            app.metrics.matcher.rounds.increment();
+            app.metrics.matcher.pairing.observe(started.elapsed().as_secs_f64());
             earliest = Instant::now() + (started.elapsed() * 4).clamp(MIN_ROUND_PAUSE, MAX_ROUND_PAUSE);
             self.commit_batches(app, connection, &matches).await?;
         }
@@ -273,9 +275,13 @@ impl Rounds {
             }
             Err(why) => return Err(why),
         };
+        let now = app.clock.now();
+        app.metrics.matcher.pairs.add(outcome.views.len() as u64);
         for visitor in &outcome.paired {
             app.matching.local.untrack(*visitor);
-            self.tickets.remove(visitor);
+            if let Some(ticket) = self.tickets.remove(visitor) {
+                app.metrics.matcher.waits.observe((now - ticket.since).as_seconds_f64().max(0.0));
+            }
         }
         for visitor in &outcome.gone {
             self.tickets.remove(visitor);

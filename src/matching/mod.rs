@@ -101,6 +101,11 @@ pub fn own_connections() -> u32 {
     2
 }
 
+/// Returns `true` if the matcher of this node pairs.
+pub fn leads(app: &App) -> bool {
+    app.matching.matcher.leading_for().is_some()
+}
+
 /// Returns `false` while the matcher or the seek writer of this node cannot connect to the
 /// database. Then seeks are refused, or this node cannot take over the matching.
 pub fn can_match(app: &App) -> bool {

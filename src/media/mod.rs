@@ -29,10 +29,10 @@ use crate::config::Config;
 use crate::db;
 use crate::error::{Error, Result};
 
-use limits::{DECODER_TIMEOUT, DELETED_IMAGE_KEPT, IMAGES_PER_PAGE, MAX_DECODERS, MAX_IMAGE_SEARCH_CHARS, MAX_LIST_PAGES};
-pub use model::{
-    AltText, Author, Format, Image, ImageUse, OwnerKind, Refusal, Size, UploadError, Variant, alt_field,
+use limits::{
+    DECODER_TIMEOUT, DELETED_IMAGE_KEPT, IMAGES_PER_PAGE, MAX_DECODERS, MAX_IMAGE_SEARCH_CHARS, MAX_LIST_PAGES,
 };
+pub use model::{AltText, Author, Format, Image, ImageUse, OwnerKind, Refusal, Size, UploadError, Variant, alt_field};
 pub use routes::{api, router};
 use store::Filter;
 pub use upload::Upload;

@@ -40,11 +40,7 @@ pub fn api(hooks: UseHooks) -> OpenApiRouter<App> {
         .layer(Extension(hooks))
 }
 
-async fn serve(
-    State(app): State<App>,
-    Path((id, size)): Path<(Uuid, String)>,
-    request: HeaderMap,
-) -> Result<Response> {
+async fn serve(State(app): State<App>, Path((id, size)): Path<(Uuid, String)>, request: HeaderMap) -> Result<Response> {
     let size = Size::parse(&size).ok_or(Error::NotFound)?;
     let stored = serving::find(&app, id, size).await?;
     let hash: String = stored.hash.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -212,11 +208,7 @@ struct UploadForm {
         (status = 415, body = Problem, description = "`bad_payload`: the file is no JPEG, PNG or WebP image."),
         (status = 422, body = Problem, description = "`bad_payload`: too many pixels, a damaged file, a text is missing.")
     ))]
-async fn upload(
-    State(app): State<App>,
-    editor: Editor,
-    form: Multipart,
-) -> Result<(StatusCode, Json<ListedImage>)> {
+async fn upload(State(app): State<App>, editor: Editor, form: Multipart) -> Result<(StatusCode, Json<ListedImage>)> {
     app.limits.take(Bucket::Uploads, Key::Visitor(editor.staff.visitor.id))?;
     let (_, form) = Upload::read(form, |_| true).await;
     let form = form?;

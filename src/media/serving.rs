@@ -49,7 +49,10 @@ impl Serving {
 
     fn fresh(&self, key: Key) -> Option<Stored> {
         let known = self.known.lock();
-        known.get(&key).filter(|known| known.checked_at.elapsed() < IMAGE_RECHECK_AFTER).map(|known| known.stored.clone())
+        known
+            .get(&key)
+            .filter(|known| known.checked_at.elapsed() < IMAGE_RECHECK_AFTER)
+            .map(|known| known.stored.clone())
     }
 
     fn remember(&self, key: Key, stored: &Stored) {

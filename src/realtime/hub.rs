@@ -136,6 +136,21 @@ impl Hub {
         self.shard(topic).get(&topic).map_or(0, Vec::len)
     }
 
+    /// Returns how many visitors, and how many rooms, have a subscriber on this node.
+    pub fn topics(&self) -> (usize, usize) {
+        let (mut visitors, mut rooms) = (0, 0);
+        for shard in &self.shards {
+            for topic in shard.lock().keys() {
+                match topic {
+                    Topic::Visitor(_) => visitors += 1,
+                    Topic::Room(_) => rooms += 1,
+                    Topic::Nodes => {}
+                }
+            }
+        }
+        (visitors, rooms)
+    }
+
     /// Returns the visitors whose sockets on this node subscribe to the topic.
     pub fn subscribed_owners(&self, topic: Topic) -> HashSet<VisitorId> {
         self.shard(topic).get(&topic).into_iter().flatten().map(|queue| queue.owner()).collect()

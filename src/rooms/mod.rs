@@ -105,6 +105,16 @@ pub fn own_connections() -> u32 {
     u32::try_from(log::shards()).unwrap_or(u32::MAX).saturating_add(membership::OWN_CONNECTIONS)
 }
 
+/// Returns how many entries wait for each writer shard of this node.
+pub fn queue_lengths(app: &App) -> Vec<usize> {
+    app.rooms.log.queue_lengths()
+}
+
+/// Returns how many entries can wait for one writer shard.
+pub fn queue_capacity() -> usize {
+    db::group_commit::QUEUE_CAPACITY
+}
+
 /// Returns `false` if Postgres has just refused a write. It may answer reads all the same while its
 /// disk is full.
 pub fn can_write(app: &App) -> bool {

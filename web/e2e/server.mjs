@@ -1,5 +1,5 @@
 //! Starts the real server with its own data folder on a free port, and stops it by its process id.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, createWriteStream, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -63,6 +63,12 @@ export class Server {
         throw new Error(`the server was not ready after ${START_MS / 1000} s: see ${this.logFile}`);
       await sleep(50);
     }
+  }
+
+  /** Creates an account for staff, as an operator does from a shell. */
+  addStaff(handle, role, password) {
+    const args = ['admin', 'add', handle, '--role', role, '--password-stdin', '--data-dir', this.folder];
+    execFileSync(BINARY, args, { input: `${password}\n`, stdio: ['pipe', 'pipe', 'pipe'] });
   }
 
   /** Kills the server without a shutdown. */

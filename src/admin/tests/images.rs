@@ -100,8 +100,10 @@ async fn texts_the_social_image_and_a_deletion_can_be_taken_back() {
 
     let chosen = submit(&node, &editor, "/admin/images/social", &[("image", &id), ("shown", &id)]).await;
     assert_eq!(chosen, (StatusCode::SEE_OTHER, path.clone()));
-    let setting: serde_json::Value =
-        sqlx::query_scalar("SELECT value FROM site_setting WHERE key = 'social_image'").fetch_one(&node.app.db).await.unwrap();
+    let setting: serde_json::Value = sqlx::query_scalar("SELECT value FROM site_setting WHERE key = 'social_image'")
+        .fetch_one(&node.app.db)
+        .await
+        .unwrap();
     assert_eq!(setting, id.as_str());
     submit(&node, &editor, &format!("{path}/delete"), &[]).await;
     assert!(open(&node, &editor, &path).await.text.contains("쓰이고 있어서 지우지 않았어요."));
@@ -137,7 +139,9 @@ async fn the_list_has_pages_and_is_for_editors() {
     .await
     .unwrap();
     let first = open(&node, &editor, "/admin/images").await.text;
-    assert!(first.contains("모두 31개") && first.contains("1 / 2쪽") && first.contains("page=2") && !first.contains(&path));
+    assert!(
+        first.contains("모두 31개") && first.contains("1 / 2쪽") && first.contains("page=2") && !first.contains(&path)
+    );
     assert!(open(&node, &editor, "/admin/images?page=2").await.text.contains(&path));
     for (handle, role) in [("a-member", Role::Member), ("a-moderator", Role::Moderator)] {
         let who = account(&node, handle, role).await;

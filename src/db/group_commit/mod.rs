@@ -19,7 +19,7 @@ use crate::faults::{self, Fault};
 use crate::tasks::Tasks;
 
 pub use connection::{Committed, Transaction, WriterConnection};
-pub use queue::{Queue, Sender, queue};
+pub use queue::{QUEUE_CAPACITY, Queue, Sender, queue};
 
 /// Largest number of requests in one batch.
 pub const MAX_BATCH_ROWS: usize = 500;

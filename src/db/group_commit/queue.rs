@@ -7,7 +7,7 @@ use super::MAX_BATCH_ROWS;
 use crate::error::{Error, Result};
 
 /// Largest number of requests in a queue. Further ones are answered `unavailable`.
-const QUEUE_CAPACITY: usize = 4_096;
+pub const QUEUE_CAPACITY: usize = 4_096;
 
 /// Creates the queue of a writer.
 pub fn queue<T>() -> (Sender<T>, Queue<T>) {
@@ -25,6 +25,11 @@ impl<T> Sender<T> {
     /// `unavailable` if the queue is full.
     pub fn submit(&self, request: T) -> Result<()> {
         self.0.try_send(request).map_err(|_| Error::Unavailable)
+    }
+
+    /// Returns how many requests wait in the queue.
+    pub fn waiting(&self) -> usize {
+        self.0.max_capacity() - self.0.capacity()
     }
 
     /// Adds a request, made with the channel for its answer, and returns the answer.

@@ -23,7 +23,8 @@ async fn an_editor_uploads_describes_deletes_and_restores_an_image() {
     let image = answer.json();
     assert_eq!((&image["width"], &image["height"]), (&json!(1_000), &json!(600)));
     assert_eq!(image["alt"]["ko"], "마주 앉은 두 사람");
-    let names: Vec<&str> = image["variants"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        image["variants"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["480", "960", "1600", "thumb", "social"]);
     let url = image["variants"][0]["url"].as_str().unwrap();
     assert_eq!(node.get(url).await.bytes.len() as u64, image["variants"][0]["bytes"].as_u64().unwrap());
@@ -42,11 +43,12 @@ async fn an_editor_uploads_describes_deletes_and_restores_an_image() {
     assert_eq!(search("/api/v1/admin/media?deleted=true").await.1["items"][0]["id"], image["id"]);
     assert_eq!(ask(&node, &editor, Method::POST, &format!("{own}/restore"), None).await.0, 204);
     assert_eq!(node.get(url).await.status, StatusCode::OK);
-    let actions: Vec<String> =
-        sqlx::query_scalar("SELECT action FROM audit_log WHERE actor_name = 'jin' AND action LIKE 'media.%' ORDER BY id")
-            .fetch_all(&node.app.db)
-            .await
-            .unwrap();
+    let actions: Vec<String> = sqlx::query_scalar(
+        "SELECT action FROM audit_log WHERE actor_name = 'jin' AND action LIKE 'media.%' ORDER BY id",
+    )
+    .fetch_all(&node.app.db)
+    .await
+    .unwrap();
     assert_eq!(actions, ["media.uploaded", "media.described", "media.deleted", "media.restored"]);
 }
 
@@ -98,9 +100,12 @@ async fn only_editors_upload() {
     let file = jpeg(&photo(50, 50));
     let nobody = send_form(&node, None, PATH, &TEXTS, Some(&file)).await;
     assert_eq!((nobody.status.as_u16(), nobody.json()["code"].as_str()), (401, Some("sign_in_needed")));
-    for (handle, role, status) in
-        [("a-member", Role::Member, 404), ("a-moderator", Role::Moderator, 404), ("an-editor", Role::Editor, 201), ("an-admin", Role::Admin, 201)]
-    {
+    for (handle, role, status) in [
+        ("a-member", Role::Member, 404),
+        ("a-moderator", Role::Moderator, 404),
+        ("an-editor", Role::Editor, 201),
+        ("an-admin", Role::Admin, 201),
+    ] {
         let who = account(&node, handle, role).await;
         assert_eq!(upload(&node, &who, &file).await.status.as_u16(), status, "{handle}");
     }

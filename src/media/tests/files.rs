@@ -91,7 +91,9 @@ fn nothing_but_the_pixels_of_a_file_is_kept() {
         assert!(file.windows(13).any(|part| part == b"taken-at-home"), "the test itself");
         for variant in prepare(&file).unwrap().variants {
             let has = |text: &[u8]| variant.bytes.windows(text.len()).any(|part| part == text);
-            for trace in [&b"taken-at-home"[..], b"Exif", b"EXIF", b"eXIf", b"ns.adobe", b"XMP ", b"ICC", b"<script", b"PK\x03"] {
+            for trace in
+                [&b"taken-at-home"[..], b"Exif", b"EXIF", b"eXIf", b"ns.adobe", b"XMP ", b"ICC", b"<script", b"PK\x03"]
+            {
                 assert!(!has(trace), "{:?} has {}", variant.size, String::from_utf8_lossy(trace));
             }
         }
@@ -153,7 +155,9 @@ fn incomplete_and_damaged_files_are_refused() {
     let webp = webp::Encoder::from_rgb(&photo, 400, 300).encode(80.0).to_vec();
     assert_eq!(refusal(&webp), None);
     assert_eq!(refusal(&webp[..webp.len() / 2]), Some(Refusal::Broken));
-    for file in [&b"\xff\xd8\xff"[..], b"\x89PNG\r\n\x1a\n", b"RIFF\xff\xff\xff\xffWEBPVP8 ", b"\xff\xd8\xff\xff\xff\xff\xff"] {
+    for file in
+        [&b"\xff\xd8\xff"[..], b"\x89PNG\r\n\x1a\n", b"RIFF\xff\xff\xff\xffWEBPVP8 ", b"\xff\xd8\xff\xff\xff\xff\xff"]
+    {
         assert_eq!(refusal(file), Some(Refusal::Broken), "{file:?}");
     }
 }
@@ -173,6 +177,11 @@ fn other_formats_are_refused_by_their_first_bytes() {
         b"x",
     ];
     for file in files {
-        assert_eq!(refusal(file), Some(Refusal::OtherFormat), "{}", String::from_utf8_lossy(&file[..4.min(file.len())]));
+        assert_eq!(
+            refusal(file),
+            Some(Refusal::OtherFormat),
+            "{}",
+            String::from_utf8_lossy(&file[..4.min(file.len())])
+        );
     }
 }

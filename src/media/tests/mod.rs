@@ -34,9 +34,14 @@ fn png(picture: &RgbImage) -> Vec<u8> {
 
 /// A picture with a hole in it.
 fn transparent_png(width: u32, height: u32) -> Vec<u8> {
-    let picture = RgbaImage::from_fn(width, height, |x, _| {
-        if x < width / 2 { Rgba([200, 30, 30, 255]) } else { Rgba([0, 0, 0, 0]) }
-    });
+    let picture =
+        RgbaImage::from_fn(
+            width,
+            height,
+            |x, _| {
+                if x < width / 2 { Rgba([200, 30, 30, 255]) } else { Rgba([0, 0, 0, 0]) }
+            },
+        );
     let mut file = Cursor::new(Vec::new());
     picture.write_to(&mut file, ImageFormat::Png).unwrap();
     file.into_inner()

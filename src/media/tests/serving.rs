@@ -63,7 +63,10 @@ async fn an_image_has_headers_for_caches_and_is_never_anything_else() {
         node.send(request.body(Body::empty()).unwrap()).await
     };
     let current = again(&format!("\"other\", {}", etag.to_str().unwrap())).await;
-    assert_eq!((current.status, current.bytes.len(), &current.headers[header::ETAG]), (StatusCode::NOT_MODIFIED, 0, &etag));
+    assert_eq!(
+        (current.status, current.bytes.len(), &current.headers[header::ETAG]),
+        (StatusCode::NOT_MODIFIED, 0, &etag)
+    );
     assert_eq!(again("\"other\"").await.status, StatusCode::OK);
     assert_eq!(node.get(&format!("/media/{id}/social")).await.headers[header::CONTENT_TYPE], "image/jpeg");
     for path in [format!("/media/{id}/481"), format!("/media/{}/480", Uuid::new_v4()), "/media/x/480".to_owned()] {
@@ -149,7 +152,8 @@ async fn an_image_that_was_deleted_long_ago_is_gone() {
     for (days, kept) in [(29, 1), (31, 0)] {
         sqlx::query(delete).bind(days).execute(&node.app.db).await.unwrap();
         crate::media::sweep(node.app.clone()).await;
-        let count = "SELECT (SELECT count(*) FROM media_image WHERE public_id = $1), (SELECT count(*) FROM media_piece)";
+        let count =
+            "SELECT (SELECT count(*) FROM media_image WHERE public_id = $1), (SELECT count(*) FROM media_piece)";
         let (images, pieces): (i64, i64) = sqlx::query_as(count).bind(id).fetch_one(&node.app.db).await.unwrap();
         assert_eq!((images, pieces > 0), (kept, kept > 0), "{days} days");
     }

@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use super::{Entry, Frame, NodeEvent, Topic};
 use crate::faults::{self, Fault};
+use crate::metrics::Relayed;
 
 /// Events that can wait for one receiver. A receiver that falls further behind gets
 /// [`RelayEvent::Missed`].
@@ -95,11 +96,14 @@ impl RelayEvents {
 
 /// Distributes events to the receivers of each kind of topic.
 #[derive(Clone)]
-struct EventSenders([broadcast::Sender<RelayEvent>; 3]);
+struct EventSenders {
+    kinds: [broadcast::Sender<RelayEvent>; 3],
+    counts: Arc<Relayed>,
+}
 
 impl EventSenders {
     fn new() -> Self {
-        Self(std::array::from_fn(|_| broadcast::channel(MAX_PENDING_EVENTS).0))
+        Self { kinds: std::array::from_fn(|_| broadcast::channel(MAX_PENDING_EVENTS).0), counts: Arc::default() }
     }
 
     fn send(&self, publications: impl IntoIterator<Item = Publication>) {
@@ -107,8 +111,9 @@ impl EventSenders {
         for one in publications {
             kinds[one.topic.kind() as usize].push(one);
         }
-        for (sender, published) in self.0.iter().zip(kinds) {
+        for (sender, published) in self.kinds.iter().zip(kinds) {
             if !published.is_empty() {
+                self.counts.received.add(published.len() as u64);
                 // Fails without receivers, which is no error: a single node has none.
                 let _ = sender.send(RelayEvent::Published(Arc::new(published)));
             }
@@ -116,7 +121,8 @@ impl EventSenders {
     }
 
     fn send_missed(&self) {
-        for sender in &self.0 {
+        self.counts.missed.increment();
+        for sender in &self.kinds {
             let _ = sender.send(RelayEvent::Missed);
         }
     }
@@ -189,12 +195,18 @@ impl Relay {
         }
     }
 
+    /// Returns what is counted of the relay. Nodes of one process share it.
+    pub fn counts(&self) -> &Relayed {
+        &self.senders.counts
+    }
+
     /// Publishes to the other nodes, and wakes them as rarely as possible. Never waits. Nodes find
     /// a lost entry by its sequence number.
     pub fn publish(&self, publications: Vec<Publication>) {
         if publications.is_empty() || faults::on(Fault::RelaySilent) {
             return;
         }
+        self.senders.counts.published.add(publications.len() as u64);
         match &self.backend {
             Backend::InProcess(_) => self.senders.send(publications),
             Backend::Redis(handle, _) => handle.publish(&publications),
@@ -204,7 +216,7 @@ impl Relay {
     /// Returns a receiver of what is published to one kind of topic from now on. It may get this
     /// node's own publications too and has to skip them.
     pub fn events(&self, kind: TopicKind) -> RelayEvents {
-        RelayEvents(self.senders.0[kind as usize].subscribe())
+        RelayEvents(self.senders.kinds[kind as usize].subscribe())
     }
 
     /// Returns `true` if there can be other nodes.

@@ -29,6 +29,7 @@ use super::subscriptions::Subscriptions;
 use super::{EventSenders, Publication, packing};
 use crate::connection_url;
 use crate::faults::{self, Fault};
+use crate::metrics::Relayed;
 use crate::realtime::Topic;
 
 /// Messages from Redis that can wait for this node's task.
@@ -53,6 +54,7 @@ const RECONNECT_DELAY: Duration = Duration::from_secs(3);
 pub(super) struct RedisHandle {
     outbox: Arc<Outbox>,
     subscriptions: Arc<Subscriptions>,
+    counts: Arc<Relayed>,
 }
 
 impl RedisHandle {
@@ -60,6 +62,7 @@ impl RedisHandle {
     pub(super) fn publish(&self, publications: &[Publication]) {
         let dropped = self.outbox.push(publications);
         if dropped > 0 {
+            self.counts.dropped.add(dropped as u64);
             tracing::debug!(
                 relay.dropped = dropped,
                 "relay: publications dropped, Redis does not keep up; nodes find entries by their sequence numbers"
@@ -116,7 +119,8 @@ pub(super) fn relay(url: &str, service: Uuid, senders: EventSenders) -> Result<(
     let publisher = builder.build().map_err(|why| why.to_string())?;
     let subscriber = builder.build_subscriber_client().map_err(|why| why.to_string())?;
     let (outbox, subscriptions) = (Arc::new(Outbox::new(service)), Arc::new(Subscriptions::default()));
-    let handle = RedisHandle { outbox: outbox.clone(), subscriptions: subscriptions.clone() };
+    let counts = senders.counts.clone();
+    let handle = RedisHandle { outbox: outbox.clone(), subscriptions: subscriptions.clone(), counts };
     let errors = Arc::new(ErrorReporter::new(connection_url::redacted(url)));
     Ok((handle, RedisTask { service, publisher, subscriber, outbox, subscriptions, senders, errors }))
 }
@@ -279,6 +283,7 @@ impl Receiver<'_> {
                 biased;
                 event = connected.recv() => {
                     if matches!(event, Err(RecvError::Closed)) { return }
+                    self.senders.counts.connections.increment();
                     self.subscribed = Default::default();
                     if self.update_channels().await == ChannelChange::Added {
                         // What was published during the interruption is lost.

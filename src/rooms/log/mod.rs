@@ -95,6 +95,11 @@ impl State {
         *self.refused_at.lock() = Some(Instant::now());
     }
 
+    /// Returns how many entries wait for each shard.
+    pub(super) fn queue_lengths(&self) -> Vec<usize> {
+        self.shards.iter().map(Sender::waiting).collect()
+    }
+
     fn submit(&self, entry: PendingEntry) -> Result<()> {
         let shard = usize::try_from(entry.room.id.0.unsigned_abs()).unwrap_or_default() % self.shards.len();
         self.shards[shard].submit(entry)

@@ -21,7 +21,9 @@ use crate::db::{self, CommitScheduler};
 use crate::error::{Error, Result};
 use crate::faults::{self, Fault};
 use crate::ids::{RoomId, VisitorId};
+use crate::metrics::FrameType;
 use crate::realtime::{Content, Entry, Publication, Topic};
+use crate::rooms::limits::WRITE_DEADLINE;
 use crate::rooms::model::{Message, RoomEvent};
 use crate::rooms::{Answer, Posted, delivery};
 
@@ -135,8 +137,10 @@ impl WriterShard {
                 Some(turn) => turn,
                 None => self.scheduler.turn().await,
             };
+            let began = Instant::now();
             let outcome = self.try_commit(queue, connection, &batch).await;
             drop(turn);
+            self.record_commit(began, &batch, &outcome);
             let why = match outcome {
                 Ok(answers) => {
                     self.app.rooms.log.note_commit();
@@ -182,6 +186,25 @@ impl WriterShard {
             }
         }
         self.answer_repeats(repeats);
+    }
+
+    /// Counts a transaction. It is a few atomic operations for a batch, and none for an entry.
+    fn record_commit(
+        &self,
+        began: Instant,
+        batch: &[PendingEntry],
+        outcome: &Result<Vec<Result<Posted>>, sqlx::Error>,
+    ) {
+        let metrics = &self.app.metrics;
+        let Ok(answers) = outcome else { return metrics.writer.failed.increment() };
+        let now = Instant::now();
+        metrics.writer.commit.observe(now.duration_since(began).as_secs_f64());
+        metrics.writer.batch_entries.observe(batch.len() as f64);
+        metrics.writer.written.add(answers.iter().filter(|answer| answer.is_ok()).count() as u64);
+        // The deadline of an entry is a fixed time after its arrival.
+        let age = |entry: &PendingEntry| WRITE_DEADLINE.saturating_sub(entry.deadline.saturating_duration_since(now));
+        let ages = batch.iter().map(|entry| age(entry).as_secs_f64());
+        metrics.sockets.frames(FrameType::Send).duration.observe_all(ages);
     }
 
     /// Tries one transaction. Entries that queue up behind one that hangs are answered when their
