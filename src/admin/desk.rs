@@ -59,7 +59,6 @@ impl Desk {
     ///
     /// # Errors
     /// `not_found`, as for an address that does not exist.
-    #[cfg_attr(not(test), expect(dead_code, reason = "pages with roles of their own follow"))]
     pub(super) fn require(self, role: Role) -> Result<Self> {
         let staff = self.staff.require(role)?;
         Ok(Self { staff, ..self })
@@ -123,6 +122,7 @@ pub(super) fn role_name(t: &ShellStrings, role: Role) -> &'static str {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Area {
     Dashboard,
+    Pages,
 }
 
 /// An entry of the menu.
@@ -136,7 +136,10 @@ struct MenuEntry {
 
 /// Returns what a role sees in the menu.
 fn menu(role: Role, current: Area, t: &ShellStrings) -> Vec<MenuEntry> {
-    let all = [(Area::Dashboard, "/admin", t.dashboard, "gauge", None::<Role>)];
+    let all = [
+        (Area::Dashboard, "/admin", t.dashboard, "gauge", None::<Role>),
+        (Area::Pages, "/admin/pages/landing", t.pages, "layout", Some(Role::Editor)),
+    ];
     let is_seen = |needed: Option<Role>| needed.is_none_or(|needed| role == needed || role == Role::Admin);
     let seen = all.into_iter().filter(|(.., needed)| is_seen(*needed));
     seen.map(|(area, path, name, icon, _)| MenuEntry { path, name, icon, is_current: area == current }).collect()

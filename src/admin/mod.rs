@@ -3,6 +3,7 @@
 mod dashboard;
 mod desk;
 mod note;
+mod sections;
 #[cfg(test)]
 mod tests;
 
@@ -18,5 +19,5 @@ const MAX_FORM_BYTES: usize = 256 * 1024;
 /// Returns the routes of the pages. They need the session layer and the layers that turn errors into
 /// pages.
 pub fn pages() -> Router<App> {
-    Router::new().route("/admin", get(dashboard::page)).layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+    Router::new().route("/admin", get(dashboard::page)).merge(sections::pages()).layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
 }

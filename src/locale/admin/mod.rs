@@ -1,17 +1,21 @@
 //! The strings of the back-office: one file for each part of it, with all languages side by side.
+pub mod section_fields;
+mod sections;
 mod shell;
 
 use super::Locale;
 
+pub use sections::SectionStrings;
 pub use shell::ShellStrings;
 
 /// The text of the back-office in one language.
 pub struct AdminStrings {
+    pub sections: SectionStrings,
     pub shell: ShellStrings,
 }
 
-static KO: AdminStrings = AdminStrings { shell: shell::KO };
-static EN: AdminStrings = AdminStrings { shell: shell::EN };
+static KO: AdminStrings = AdminStrings { sections: sections::KO, shell: shell::KO };
+static EN: AdminStrings = AdminStrings { sections: sections::EN, shell: shell::EN };
 
 impl Locale {
     /// Returns the strings of the back-office in this language.
