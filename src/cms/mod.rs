@@ -1,15 +1,22 @@
 //! The landing page and the pages about the site: sections and stats. Pages are rendered from a snapshot in memory; requests run
 //! no SQL.
+mod arranged;
+mod arrival;
 mod facts;
 mod formatted_stat;
+mod insights;
+mod kind;
 #[cfg(test)]
 mod landing_tests;
 pub mod limits;
+mod markdown;
+mod media_tag;
 mod model;
 mod page;
 #[cfg(test)]
 mod page_tests;
 mod routes;
+mod sections;
 mod snapshot;
 mod store;
 #[cfg(test)]
@@ -26,10 +33,21 @@ use tokio::time::Instant;
 use self::model::SiteStat;
 use self::snapshot::{Contents, Snapshot};
 use crate::app::App;
+use crate::error::{Error, Result};
+use crate::http::Appearance;
 use crate::matching;
 
+pub use arrival::announce;
+pub use kind::Kind;
+pub use media_tag::Image;
+pub use model::{Page, PageSection};
 pub use page::not_found_page;
 pub use routes::{api, router};
+pub use sections::{
+    Change, Editor, NewSection, Section, SectionVersion, SectionView, State as SectionState, VersionKind, add_section,
+    cancel_schedule, delete_section, deleted_sections, order_sections, publish_section, restore_deleted,
+    restore_section, save_section, section, section_versions, sections, unpublish_section,
+};
 
 /// A refresh is followed by a pause of at least this many times its duration, so that counting
 /// takes at most 1/20 of a node's time, no matter how many talks there are.
@@ -80,10 +98,13 @@ pub fn run(app: &App) {
             node.tasks.stopping.clone().run_until_cancelled(refresh_loop(&node)).await;
         }
     });
+    arrival::run(app);
+    insights::run(app);
+    sections::run_schedule(app);
+    sections::run_sweep(app);
 }
 
 /// Requests a refresh at once, such as after an editor has published a change.
-#[cfg_attr(not(test), expect(dead_code, reason = "publishing comes with the back-office"))]
 pub fn refresh_now(app: &App) {
     app.cms.refresh_requested.notify_one();
 }
@@ -120,8 +141,10 @@ async fn refresh_loop(app: &App) {
 
 async fn refresh(app: &App, now: OffsetDateTime) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let contents = tokio::time::timeout(REFRESH_DEADLINE, async {
-        let mut db = app.db.acquire().await?;
-        read(&mut db, now, &app.config.time_zone).await
+        let mut tx = store::consistent(&app.db).await?;
+        let contents = read(&mut tx, now, &app.config.time_zone).await?;
+        tx.commit().await?;
+        Ok::<_, sqlx::Error>(contents)
     });
     let mut contents = contents.await??;
     contents.topics = matching::popular_topics(app, limits::MAX_TOPICS).await;
@@ -129,12 +152,25 @@ async fn refresh(app: &App, now: OffsetDateTime) -> Result<(), Box<dyn std::erro
     Ok(())
 }
 
+/// Renders a page with drafts instead of what was published. `drafts` are all sections of the page
+/// in all languages; those of other pages are ignored.
+///
+/// # Errors
+/// `internal` if a template fails.
+pub fn draft_page(app: &App, page: Page, appearance: Appearance, drafts: &[Section]) -> Result<String> {
+    let snapshot = app.cms.current().with_candidates(page, sections::drafts(drafts, page));
+    page::render(&snapshot, page, appearance, &app.config).map_err(Error::internal)
+}
+
 /// Reads everything that the page shows but the topics.
 ///
 /// # Errors
 /// The database's.
 async fn read(db: &mut PgConnection, now: OffsetDateTime, time_zone: &str) -> sqlx::Result<Contents> {
+    let version = store::content_version(db).await?;
     let sections = store::sections(db).await?;
+    let rooms = store::public_rooms(db, limits::MAX_ROOMS).await?;
+    let insights = insights::read(db, now, time_zone).await?;
     let stored = store::stats(db).await?;
     let counts = store::live_counts(db, now, time_zone).await?;
     let stats = stored.into_iter().map(|stat| SiteStat {
@@ -146,5 +182,6 @@ async fn read(db: &mut PgConnection, now: OffsetDateTime, time_zone: &str) -> sq
         label: stat.label,
         unit: stat.unit,
     });
-    Ok(Contents { sections, stats: stats.collect(), topics: Vec::new(), as_of: None })
+    let stats = stats.collect();
+    Ok(Contents { version, sections, stats, topics: Vec::new(), rooms, insights, as_of: None })
 }

@@ -13,7 +13,8 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::model::{Page, PageSection, SiteStat};
+use super::arranged::ShownSection;
+use super::model::{Page, SiteStat};
 use crate::app::App;
 use crate::error::{Error, Problem, Result};
 use crate::http::{Appearance, CachedBody, Theme};
@@ -170,7 +171,9 @@ struct ContentQuery {
 struct Content<'a> {
     page: Page,
     locale: &'static str,
-    sections: &'a [PageSection],
+    /// The version of the site's content. It rises whenever something is published.
+    version: i64,
+    sections: &'a [ShownSection],
     stats: &'a [SiteStat],
     /// What people talk about now, the most popular first. Empty if they are few.
     topics: Vec<TopicNow>,
@@ -208,7 +211,8 @@ async fn content(
     let topics = snapshot.contents().topics.iter();
     let topics =
         topics.map(|topic| TopicNow { id: topic.id(), name: topic.name(locale), people: topic.people }).collect();
-    let body = Content { page, locale: locale.tag(), sections, stats: &snapshot.contents().stats, topics };
+    let version = snapshot.contents().version;
+    let body = Content { page, locale: locale.tag(), version, sections, stats: &snapshot.contents().stats, topics };
     let json = serde_json::to_vec(&body).map_err(Error::internal)?;
     Ok(CachedBody::new(json, "application/json").respond(&request, CACHE_REVALIDATE, ""))
 }

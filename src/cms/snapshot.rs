@@ -3,9 +3,13 @@ use std::sync::{Arc, OnceLock};
 
 use time::OffsetDateTime;
 
-use super::model::{self, Page, PageSection, SiteStat};
+use super::arranged::{Candidate, ShownSection, arrange, with_anchors};
+use super::insights::Insights;
+use super::kind::Kind;
+use super::model::{self, Page, SiteStat};
 use super::page;
-use super::store::SectionRow;
+use super::sections::parse_content;
+use super::store::{PublicRoom, PublicRow};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::{Appearance, CachedBody, HTML, Theme};
@@ -15,10 +19,16 @@ use crate::matching::PopularTopic;
 /// Everything that the pages are made of, as it was read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Contents {
-    pub(super) sections: Vec<SectionRow>,
+    /// The version of the sections. 0 before they were read.
+    pub(super) version: i64,
+    pub(super) sections: Vec<PublicRow>,
     pub(super) stats: Vec<SiteStat>,
     /// What people talk about now, the most popular first. Empty if they are few.
     pub(super) topics: Vec<PopularTopic>,
+    /// The public rooms, the liveliest first.
+    pub(super) rooms: Vec<PublicRoom>,
+    /// The service's own numbers, for charts.
+    pub(super) insights: Insights,
     /// When the stats were read, if they are stale. `None` while they are fresh.
     pub(super) as_of: Option<OffsetDateTime>,
 }
@@ -36,7 +46,7 @@ pub(super) struct Snapshot {
 /// What depends on the sections and not on the stats.
 struct Parsed {
     /// By page, then language.
-    sections: [[Vec<PageSection>; Locale::ALL.len()]; Page::ALL.len()],
+    sections: [[Vec<ShownSection>; Locale::ALL.len()]; Page::ALL.len()],
     /// The pages about the site. The place of the landing page stays empty.
     about: [Rendered; Page::ALL.len()],
 }
@@ -44,7 +54,10 @@ struct Parsed {
 impl Snapshot {
     /// Parses contents.
     pub(super) fn of(contents: Contents) -> Self {
-        let sections = Page::ALL.map(|page| Locale::ALL.map(|locale| parse_sections(&contents.sections, page, locale)));
+        let sections = Page::ALL.map(|page| {
+            let candidates = candidates(&contents.sections, page);
+            Locale::ALL.map(|locale| shown_sections(candidates.clone(), page, locale))
+        });
         let parsed = Parsed { sections, about: Default::default() };
         Self { contents, parsed: Arc::new(parsed), landing: Default::default() }
     }
@@ -58,11 +71,19 @@ impl Snapshot {
         Self { contents, parsed: self.parsed.clone(), landing: Default::default() }
     }
 
+    /// Returns a snapshot that shows other sections on one page, for previews.
+    pub(super) fn with_candidates(&self, page: Page, candidates: Vec<Candidate>) -> Self {
+        let mut sections = self.parsed.sections.clone();
+        sections[page as usize] = Locale::ALL.map(|locale| shown_sections(candidates.clone(), page, locale));
+        let parsed = Parsed { sections, about: Default::default() };
+        Self { contents: self.contents.clone(), parsed: Arc::new(parsed), landing: Default::default() }
+    }
+
     pub(super) fn contents(&self) -> &Contents {
         &self.contents
     }
 
-    pub(super) fn sections(&self, page: Page, locale: Locale) -> &[PageSection] {
+    pub(super) fn sections(&self, page: Page, locale: Locale) -> &[ShownSection] {
         &self.parsed.sections[page as usize][locale as usize]
     }
 
@@ -81,24 +102,41 @@ impl Snapshot {
     }
 }
 
-/// Parses the sections of a page in a language. A section that cannot be parsed is left out; if
-/// none is left, the built-in sections are shown.
-fn parse_sections(rows: &[SectionRow], page: Page, locale: Locale) -> Vec<PageSection> {
-    let own = rows.iter().filter(|row| row.page == page.name() && row.locale == locale.tag());
-    let sections: Vec<PageSection> = own
-        .filter_map(|row| match PageSection::parse(&row.kind, &row.content) {
-            Ok(section) => Some(section),
-            Err(cause) => {
-                tracing::warn!(
-                    section.page = row.page,
-                    section.kind = row.kind,
-                    section.locale = row.locale,
-                    error.cause = %cause,
-                    "a section cannot be parsed and is left out"
-                );
-                None
-            }
+/// Parses the sections of a page in all languages. One that cannot be parsed has no content.
+fn candidates(rows: &[PublicRow], page: Page) -> Vec<Candidate> {
+    let own = rows.iter().filter(|row| row.page == page.name());
+    let candidates = own.filter_map(|row| {
+        let locale = Locale::ALL.into_iter().find(|locale| locale.tag() == row.locale)?;
+        Some(Candidate {
+            group: row.group_id,
+            locale,
+            position: row.position,
+            visible: row.visible,
+            was_published: row.was_published,
+            content: row.content.as_ref().and_then(|content| {
+                let kind = Kind::of_str(&row.kind)?;
+                let parsed = parse_content(kind, content);
+                let parsed = parsed.inspect_err(|cause| {
+                    tracing::warn!(
+                        section.page = row.page,
+                        section.kind = row.kind,
+                        section.locale = row.locale,
+                        error.cause = %cause,
+                        "a section cannot be parsed and is left out"
+                    );
+                });
+                parsed.ok()
+            }),
         })
-        .collect();
-    if sections.is_empty() { model::built_in(page, locale) } else { sections }
+    });
+    candidates.collect()
+}
+
+/// Returns what a page shows in a language; the built-in sections if that would be nothing.
+fn shown_sections(candidates: Vec<Candidate>, page: Page, locale: Locale) -> Vec<ShownSection> {
+    let shown = arrange(candidates, locale);
+    if !shown.is_empty() {
+        return shown;
+    }
+    with_anchors(model::built_in(page, locale).into_iter().map(|section| (section, None)))
 }

@@ -1,17 +1,31 @@
 //! All SQL of the landing page: its sections, its stats, and the counts for them.
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::limits::{MAX_SECTIONS, MAX_STATS, MIN_MEDIAN_TALKS};
 use super::model::{Label, LiveCounts, Unit};
 
-/// A section as it is stored.
+/// A section as visitors may see it.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct SectionRow {
+pub(super) struct PublicRow {
     pub(super) page: String,
     pub(super) locale: String,
     pub(super) kind: String,
-    pub(super) content: serde_json::Value,
+    pub(super) group_id: Uuid,
+    pub(super) position: i32,
+    pub(super) visible: bool,
+    /// What was published. `None` if visitors see nothing of it.
+    pub(super) content: Option<serde_json::Value>,
+    /// Whether it was ever published.
+    pub(super) was_published: bool,
+}
+
+/// A public room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PublicRoom {
+    pub(super) title: String,
+    pub(super) topic: Option<String>,
 }
 
 /// A stat as it is stored, without its count.
@@ -23,15 +37,55 @@ pub(super) struct StatRow {
     pub(super) unit: Unit,
 }
 
-/// Reads the visible sections of every page and language in order, at most [`MAX_SECTIONS`].
+/// Begins a transaction that reads one state of the database: all parts of a page belong together.
 ///
 /// # Errors
 /// The database's.
-pub(super) async fn sections(db: &mut PgConnection) -> sqlx::Result<Vec<SectionRow>> {
+pub(super) async fn consistent(db: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
+    db.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await
+}
+
+/// Returns the version of what the pages show.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn content_version(db: &mut PgConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar!("SELECT version FROM content_version").fetch_one(db).await
+}
+
+/// Reads the sections of every page and language in order, at most [`MAX_SECTIONS`]. Drafts are
+/// left out.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn sections(db: &mut PgConnection) -> sqlx::Result<Vec<PublicRow>> {
     sqlx::query_as!(
-        SectionRow,
-        "SELECT page, locale, kind, content FROM page_section WHERE visible ORDER BY page, locale, position LIMIT $1",
+        PublicRow,
+        r#"SELECT s.page, s.locale, s.kind, s.group_id, s.position AS "position!", s.visible,
+                  (SELECT v.content FROM section_version v WHERE v.section_id = s.id AND v.version = s.published_version
+                   ORDER BY v.id DESC LIMIT 1) AS content,
+                  EXISTS (SELECT 1 FROM section_version v WHERE v.section_id = s.id AND v.kind = 'published')
+                      AS "was_published!"
+           FROM page_section s WHERE s.deleted_at IS NULL ORDER BY s.page, s.locale, s.position LIMIT $1"#,
         MAX_SECTIONS
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Reads the public rooms, those that were written to last first.
+///
+/// # Errors
+/// The database's.
+pub(super) async fn public_rooms(db: &mut PgConnection, most: i64) -> sqlx::Result<Vec<PublicRoom>> {
+    sqlx::query_as!(
+        PublicRoom,
+        r#"SELECT r.title AS "title!", r.topic FROM chat_room r
+           WHERE r.kind = 'public' AND r.closed_at IS NULL
+           ORDER BY (SELECT max(m.created_at) FROM message m WHERE m.room_id = r.id AND m.seq =
+                       (SELECT h.seq FROM room_head h WHERE h.room_id = r.id)) DESC NULLS LAST, r.id DESC
+           LIMIT $1"#,
+        most
     )
     .fetch_all(db)
     .await

@@ -187,12 +187,14 @@ async fn text_of_an_editor_is_escaped() {
     let node = node().await;
     let page = change(
         &node,
-        r#"INSERT INTO page_section (locale, kind, position, content) VALUES
-               ('en', 'markdown', 990, '{"title": "<script>alert(1)</script>", "text": "a & b\n\n<img src=x onerror=alert(2)>"}');
-           UPDATE page_section SET content = jsonb_set(content, '{items,0,answer}', '"</script><script>alert(3)</script>"')
-               WHERE locale = 'en' AND kind = 'faq';
-           UPDATE page_section SET content = jsonb_set(content, '{lead}', '"\" onload=\"alert(4)"')
-               WHERE locale = 'en' AND kind = 'hero'"#,
+        r#"INSERT INTO page_section (locale, kind, position, draft, published_version) VALUES ('en', 'markdown', 990, '{}', 1);
+           INSERT INTO section_version (section_id, version, kind, by, content) SELECT id, 1, 'published', 'x',
+               '{"title": "<script>alert(1)</script>", "text": "a & b\n\n<img src=x onerror=alert(2)>"}'
+               FROM page_section WHERE position = 990;
+           UPDATE section_version v SET content = jsonb_set(content, '{items,0,answer}', '"</script><script>alert(3)</script>"')
+               FROM page_section s WHERE s.id = v.section_id AND locale = 'en' AND s.kind = 'faq';
+           UPDATE section_version v SET content = jsonb_set(content, '{lead}', '"\" onload=\"alert(4)"')
+               FROM page_section s WHERE s.id = v.section_id AND locale = 'en' AND s.kind = 'hero'"#,
         "/en",
         |html| html.contains("alert(2)"),
     )
@@ -211,7 +213,8 @@ async fn an_invalid_section_is_left_out_and_an_empty_page_shows_the_built_in_sec
     let node = node().await;
     let page = change(
         &node,
-        r#"UPDATE page_section SET content = '{"title": 7}' WHERE locale = 'en' AND kind IN ('faq', 'hero');
+        r#"UPDATE section_version v SET content = '{"title": 7}' FROM page_section s
+               WHERE s.id = v.section_id AND locale = 'en' AND s.kind IN ('faq', 'hero');
            UPDATE site_stat SET label = '"odd"' WHERE key = 'online'"#,
         "/en",
         |html| !html.contains("id=\"faq\""),
