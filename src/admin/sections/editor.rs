@@ -102,6 +102,14 @@ struct Editor<'a> {
     history: History,
 }
 
+impl Editor<'_> {
+    /// Returns the words of the button that copies from a language.
+    fn copy_words(&self, tag: &str) -> String {
+        let language = Locale::of_tag(tag).map_or("", |locale| locale.strings().language_name);
+        (self.t.sections.copy_from)(language)
+    }
+}
+
 /// Shows the editor.
 pub(super) async fn page(
     desk: Desk,

@@ -1,18 +1,14 @@
 //! What a section's form consists of: each kind of section is described once, as a list of fields. The
 //! form, the reading of what was entered, and the list of changes follow from it. No I/O.
+use crate::cms::limits::{
+    MAX_ALT_CHARS, MAX_BODY_CHARS as BODY, MAX_LEAD_CHARS as LEAD, MAX_LINE_CHARS as LINE, MAX_LIST_ITEMS as ITEMS,
+    MAX_SECTION_TITLE_CHARS as TITLE,
+};
 use crate::locale::section_fields as w;
 use crate::locale::section_fields::Words;
 
-/// The most characters of a title.
-const TITLE: usize = 120;
-/// The most characters of one line, such as a button.
-const LINE: usize = 120;
-/// The most characters of a short text.
-const TEXT: usize = 600;
-/// The most characters of a text in Markdown.
-const MARKDOWN: usize = 20_000;
-/// The most items of a list.
-const ITEMS: usize = 30;
+/// Characters of a short text that is neither a title nor an introduction: a note below a screen.
+const NOTE: usize = LINE;
 
 /// A field of a section's form.
 pub(super) struct Field {
@@ -83,8 +79,21 @@ const fn line(name: &'static str, label: &'static Words) -> Field {
     field(name, label, Shape::Line(LINE))
 }
 
-const fn text(name: &'static str, label: &'static Words) -> Field {
-    field(name, label, Shape::Text(TEXT))
+const fn note(name: &'static str, label: &'static Words) -> Field {
+    field(name, label, Shape::Text(NOTE))
+}
+
+const fn lead() -> Field {
+    field("lead", &w::LEAD, Shape::Text(LEAD))
+}
+
+const fn body() -> Field {
+    field("text", &w::TEXT, Shape::Text(BODY))
+}
+
+/// A title on one line, such as of an item.
+const fn short_title() -> Field {
+    field("title", &w::TITLE, Shape::Line(TITLE))
 }
 
 const fn title() -> Field {
@@ -95,80 +104,105 @@ const fn list(name: &'static str, label: &'static Words, noun: &'static Words, i
     field(name, label, Shape::List { item, noun, most: ITEMS })
 }
 
+const IMAGE_FIELDS: &[Field] = &[
+    helped("id", &w::IMAGE_ID, &w::IMAGE_ID_HELP, Shape::ImageId),
+    field("alt", &w::ALT, Shape::Line(MAX_ALT_CHARS)),
+];
+const COUNTERS: &[(&str, &Words)] = &[
+    ("online", &w::STAT_ONLINE),
+    ("talks_today", &w::STAT_TALKS),
+    ("messages_today", &w::STAT_MESSAGES),
+    ("rooms", &w::STAT_ROOMS),
+    ("languages", &w::STAT_LANGUAGES),
+];
+const ARTS: &[(&str, &Words)] = &[("choose", &w::ART_CHOOSE), ("meet", &w::ART_MEET), ("talk", &w::ART_TALK)];
+const CHARTS: &[(&str, &Words)] = &[
+    ("talks_per_day", &w::CHART_TALKS),
+    ("busiest_hours", &w::CHART_HOURS),
+    ("languages", &w::CHART_LANGUAGES),
+];
+const FACE: &[Field] = &[field("color", &w::COLOR, Shape::Color), field("animal", &w::ANIMAL, Shape::Animal)];
+const SIDES: &[(&str, &Words)] = &[("you", &w::FROM_YOU), ("they", &w::FROM_THEY)];
+const CUT: &[Field] = &[
+    field("before", &w::BEFORE, Shape::Number(0, 30)),
+    line("you", &w::CUT_YOU),
+    line("they", &w::CUT_THEY),
+];
+const ICONS: &[(&str, &Words)] = &[
+    ("flag", &w::ICON_FLAG),
+    ("archive", &w::ICON_ARCHIVE),
+    ("fading", &w::ICON_FADING),
+    ("block", &w::ICON_BLOCK),
+    ("adult", &w::ICON_ADULT),
+    ("camera", &w::ICON_CAMERA),
+    ("question", &w::ICON_QUESTION),
+    ("return", &w::ICON_RETURN),
+    ("lock", &w::ICON_LOCK),
+];
+const HELP_LINE: &[Field] = &[line("name", &w::NAME), field("number", &w::NUMBER, Shape::Line(40))];
+const HELP: &[Field] = &[short_title(), HELP_LINES];
+const QUESTION: &[Field] = &[line("question", &w::QUESTION), field("answer", &w::ANSWER, Shape::Text(BODY))];
 const HERO: &[Field] = &[
     title(),
-    text("lead", &w::LEAD),
+    lead(),
     line("button", &w::BUTTON),
     line("more", &w::MORE),
-    helped("echo", &w::ECHO, &w::ECHO_HELP, Shape::Text(TITLE)),
+    helped("echo", &w::ECHO, &w::ECHO_HELP, Shape::Text(NOTE)),
     line("echo_link", &w::ECHO_LINK),
     IMAGE,
 ];
 const IMAGE: Field = field(
     "image",
     &w::IMAGE,
-    Shape::Optional(&[
-        helped("id", &w::IMAGE_ID, &w::IMAGE_ID_HELP, Shape::ImageId),
-        field("alt", &w::ALT, Shape::Line(300)),
-    ]),
+    Shape::Optional(IMAGE_FIELDS),
 );
 const STATS: &[Field] = &[
     title(),
     field(
         "counters",
         &w::COUNTERS,
-        Shape::Keyed(&[
-            ("online", &w::STAT_ONLINE),
-            ("talks_today", &w::STAT_TALKS),
-            ("messages_today", &w::STAT_MESSAGES),
-            ("rooms", &w::STAT_ROOMS),
-            ("languages", &w::STAT_LANGUAGES),
-        ]),
+        Shape::Keyed(COUNTERS),
     ),
 ];
-const TOPICS: &[Field] = &[title(), text("lead", &w::LEAD), line("counter", &w::COUNTER)];
+const TOPICS: &[Field] = &[title(), lead(), line("counter", &w::COUNTER)];
 const STEP: &[Field] = &[
     field(
         "art",
         &w::ICON,
-        Shape::Choice(&[("choose", &w::ART_CHOOSE), ("meet", &w::ART_MEET), ("talk", &w::ART_TALK)]),
+        Shape::Choice(ARTS),
     ),
-    line("title", &w::TITLE),
-    text("text", &w::TEXT),
+    short_title(),
+    body(),
 ];
-const STEPS: &[Field] = &[title(), text("lead", &w::LEAD), list("steps", &w::STEP_LIST, &w::STEP, STEP), IMAGE];
-const ROOMS: &[Field] = &[title(), text("lead", &w::LEAD), field("count", &w::COUNT, Shape::Number(1, 12))];
+const STEPS: &[Field] = &[title(), lead(), list("steps", &w::STEP_LIST, &w::STEP, STEP), IMAGE];
+const ROOMS: &[Field] = &[title(), lead(), field("count", &w::COUNT, Shape::Number(1, 12))];
 const INSIGHTS: &[Field] = &[
     title(),
-    text("lead", &w::LEAD),
+    lead(),
     field(
         "charts",
         &w::CHARTS,
-        Shape::Checks(&[
-            ("talks_per_day", &w::CHART_TALKS),
-            ("busiest_hours", &w::CHART_HOURS),
-            ("languages", &w::CHART_LANGUAGES),
-        ]),
+        Shape::Checks(CHARTS),
     ),
 ];
 const SCREEN: &[Field] = &[
-    line("title", &w::TITLE),
+    short_title(),
     line("partner", &w::PARTNER),
     field(
         "face",
         &w::FACE,
-        Shape::Optional(&[field("color", &w::COLOR, Shape::Color), field("animal", &w::ANIMAL, Shape::Animal)]),
+        Shape::Optional(FACE),
     ),
-    text("note", &w::NOTE),
+    note("note", &w::NOTE),
 ];
 const MESSAGE: &[Field] = &[
-    field("from", &w::FROM, Shape::Choice(&[("you", &w::FROM_YOU), ("they", &w::FROM_THEY)])),
+    field("from", &w::FROM, Shape::Choice(SIDES)),
     field("at", &w::AT, Shape::Line(20)),
-    text("text", &w::TEXT),
+    body(),
 ];
 const SHOWCASE: &[Field] = &[
     title(),
-    text("lead", &w::LEAD),
+    lead(),
     line("choice", &w::CHOICE),
     line("sent", &w::SENT),
     line("shared", &w::SHARED),
@@ -178,48 +212,34 @@ const SHOWCASE: &[Field] = &[
     field(
         "cut",
         &w::CUT,
-        Shape::Optional(&[
-            field("before", &w::BEFORE, Shape::Number(0, 30)),
-            line("you", &w::CUT_YOU),
-            line("they", &w::CUT_THEY),
-        ]),
+        Shape::Optional(CUT),
     ),
 ];
 const PROMISE: &[Field] = &[
     field(
         "icon",
         &w::ICON,
-        Shape::Choice(&[
-            ("flag", &w::ICON_FLAG),
-            ("archive", &w::ICON_ARCHIVE),
-            ("fading", &w::ICON_FADING),
-            ("block", &w::ICON_BLOCK),
-            ("adult", &w::ICON_ADULT),
-            ("camera", &w::ICON_CAMERA),
-            ("question", &w::ICON_QUESTION),
-            ("return", &w::ICON_RETURN),
-            ("lock", &w::ICON_LOCK),
-        ]),
+        Shape::Choice(ICONS),
     ),
-    line("title", &w::TITLE),
-    text("text", &w::TEXT),
+    short_title(),
+    body(),
 ];
-const PROMISES: &[Field] = &[line("title", &w::TITLE), list("items", &w::ITEMS, &w::PROMISE, PROMISE)];
+const PROMISES: &[Field] = &[short_title(), list("items", &w::ITEMS, &w::PROMISE, PROMISE)];
 const HELP_LINES: Field =
-    list("lines", &w::LINES, &w::LINE, &[line("name", &w::NAME), field("number", &w::NUMBER, Shape::Line(40))]);
+    list("lines", &w::LINES, &w::LINE, HELP_LINE);
 const SAFETY: &[Field] = &[
     title(),
-    text("lead", &w::LEAD),
+    lead(),
     field("can", &w::CAN, Shape::Group(PROMISES)),
     field("cannot", &w::CANNOT, Shape::Group(PROMISES)),
-    field("help", &w::HELP, Shape::Optional(&[line("title", &w::TITLE), HELP_LINES])),
+    field("help", &w::HELP, Shape::Optional(HELP)),
 ];
-const STORED: &[Field] = &[line("how_long", &w::HOW_LONG), line("title", &w::TITLE), text("text", &w::TEXT)];
+const STORED: &[Field] = &[line("how_long", &w::HOW_LONG), short_title(), body()];
 const STORAGE: &[Field] =
-    &[title(), text("lead", &w::LEAD), line("link", &w::LINK), list("items", &w::ITEMS, &w::ITEM, STORED)];
+    &[title(), lead(), line("link", &w::LINK), list("items", &w::ITEMS, &w::ITEM, STORED)];
 const OPERATOR: &[Field] = &[
     title(),
-    text("text", &w::TEXT),
+    body(),
     line("label", &w::LABEL),
     helped("unnamed", &w::UNNAMED, &w::UNNAMED_HELP, Shape::Line(LINE)),
     line("host_label", &w::HOST_LABEL),
@@ -231,21 +251,21 @@ const FAQ: &[Field] = &[
         "items",
         &w::QUESTION_LIST,
         &w::QUESTION,
-        &[line("question", &w::QUESTION), field("answer", &w::ANSWER, Shape::Text(2_000))],
+        QUESTION,
     ),
 ];
-const ACTION: &[Field] = &[title(), line("button", &w::BUTTON), text("side", &w::SIDE), IMAGE];
+const ACTION: &[Field] = &[title(), line("button", &w::BUTTON), note("side", &w::SIDE), IMAGE];
 const PROSE: &[Field] = &[
-    line("title", &w::TITLE),
-    helped("text", &w::TEXT, &w::MARKDOWN_HELP, Shape::Markdown(MARKDOWN)),
+    short_title(),
+    helped("text", &w::TEXT, &w::MARKDOWN_HELP, Shape::Markdown(BODY)),
     HELP_LINES,
 ];
-const INTRO: &[Field] = &[title(), text("lead", &w::LEAD), line("note", &w::NOTE)];
+const INTRO: &[Field] = &[title(), lead(), line("note", &w::NOTE)];
 const CONTACT: &[Field] = &[
-    line("title", &w::TITLE),
-    helped("text", &w::TEXT, &w::MARKDOWN_HELP, Shape::Markdown(MARKDOWN)),
+    short_title(),
+    helped("text", &w::TEXT, &w::MARKDOWN_HELP, Shape::Markdown(BODY)),
     line("given", &w::GIVEN),
-    text("missing", &w::MISSING),
+    note("missing", &w::MISSING),
 ];
 
 const fn on_landing(name: &'static str, label: &'static Words, about: &'static Words, fields: &'static [Field]) -> SectionKind {

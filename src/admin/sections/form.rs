@@ -106,7 +106,7 @@ impl Form<'_> {
             }
             Shape::Line(most) => parts.push(self.pair(label.to_owned(), self.help(field), path, 1, *most)),
             Shape::Text(most) => {
-                let rows = if *most <= 150 { 2 } else { 3 };
+                let rows = if *most <= 300 { 2 } else { 3 };
                 parts.push(self.pair(label.to_owned(), self.help(field), path, rows, *most));
             }
             Shape::Markdown(most) => parts.push(self.pair(label.to_owned(), self.help(field), path, 12, *most)),

@@ -16,8 +16,12 @@ use crate::app::App;
 use crate::cms::{self, Page};
 use crate::db;
 use crate::error::{Error, Result};
-use crate::http::Appearance;
-use crate::locale::{Locale, SectionStrings};
+use crate::http::assets::{self, Entry};
+use crate::http::{Appearance, Theme};
+use crate::locale::{Locale, SectionStrings, Strings};
+
+/// The entry of the build whose styles a preview that has ended links.
+const ENTRY: &str = "src/landing/main.ts";
 
 /// How long the address of a preview works.
 const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
@@ -81,7 +85,8 @@ struct Bar {
 #[template(path = "admin/sections/preview_ended.html")]
 struct Ended {
     appearance: Appearance,
-    strings: &'static crate::locale::Strings,
+    strings: &'static Strings,
+    entry: Option<&'static Entry>,
     t: &'static SectionStrings,
 }
 
@@ -99,7 +104,7 @@ pub(super) async fn page(
     let key = db::secret::shared(&app.db, "preview").await?;
     let t = &appearance.locale.admin().sections;
     let Some(page) = opened(&key, &token, app.clock.now()) else {
-        let ended = Ended { appearance, strings: appearance.locale.strings(), t };
+        let ended = Ended { appearance, strings: appearance.locale.strings(), entry: assets::entry(ENTRY), t };
         let html = ended.render().map_err(Error::internal)?;
         return Ok(with_headers((StatusCode::GONE, Html(html)).into_response(), appearance.locale));
     };
