@@ -37,11 +37,11 @@ pub(super) struct State {
 }
 
 /// A place of an open page, given back when it is dropped.
-struct OpenPage(Arc<AtomicUsize>);
+pub(super) struct OpenPage(Arc<AtomicUsize>);
 
 impl State {
     /// Takes a place. `None` if there are [`MAX_LIVE_PAGES`].
-    fn take(&self) -> Option<OpenPage> {
+    pub(super) fn take(&self) -> Option<OpenPage> {
         let taken = self
             .open
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < MAX_LIVE_PAGES).then_some(open + 1));
