@@ -51,9 +51,9 @@ pub const MAX_VERSIONS_SHOWN: i64 = 200;
 pub const MAX_SCHEDULE_AHEAD: Duration = Duration::from_secs(366 * 24 * 3_600);
 /// The time for which a deleted section can be restored.
 pub const DELETED_SECTION_LIFETIME: Duration = Duration::from_secs(30 * 24 * 3_600);
-/// The most visible stats that are shown.
+/// The most stats.
 ///
-/// Beyond it: the last ones are not shown.
+/// Beyond it: `conflict`.
 pub const MAX_STATS: i64 = 50;
 /// The most topics that people talk about now and that are shown.
 ///
@@ -70,3 +70,23 @@ pub const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
 pub const VERSION_POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// The age from which the page shows when its stats were read.
 pub const STATS_STALE_AFTER: Duration = Duration::from_secs(60);
+/// Characters in the label of a stat.
+///
+/// Beyond it: `too_long`.
+pub const MAX_STAT_LABEL_CHARS: usize = 60;
+/// The time for which the count of today's messages is used.
+pub const MESSAGES_COUNT_INTERVAL: Duration = Duration::from_secs(60);
+/// Characters in a banner, in each language.
+///
+/// Beyond it: `too_long`.
+pub const MAX_BANNER_CHARS: usize = 280;
+/// The most banners that are stored; those that have ended count too.
+///
+/// Beyond it: `conflict`.
+pub const MAX_BANNERS: i64 = 100;
+/// Open pages that one node tells of news as they happen.
+///
+/// Beyond it: 503 with `Retry-After`, and the page asks every 15 s.
+pub const MAX_LIVE_PAGES: usize = 4_000;
+/// The time between two lines that keep a live page's connection alive.
+pub const LIVE_HEARTBEAT: Duration = Duration::from_secs(20);

@@ -53,6 +53,11 @@ static ALLOWED: LazyLock<Builder<'static>> = LazyLock::new(|| {
         .generic_attributes(HashSet::new())
         .url_schemes(HashSet::from(["http", "https", "mailto"]))
         .url_relative(UrlRelative::Custom(Box::new(own_path)))
+        // Only images of this site: others would tell their server who reads.
+        .attribute_filter(|element, attribute, value| {
+            let is_source = element == "img" && matches!(attribute, "src" | "srcset");
+            (!is_source || value.starts_with("/media/")).then_some(Cow::Borrowed(value))
+        })
         .link_rel(Some("noopener nofollow"));
     builder
 });

@@ -7,7 +7,6 @@ use utoipa::ToSchema;
 
 use super::facts::{InsightsSection, Operator, RoomsSection, Storage, TopicsSection};
 use super::kind::Kind;
-use super::limits::MIN_PEOPLE_SHOWN;
 use super::markdown;
 use super::media_tag::Image;
 use crate::accounts::Face;
@@ -442,60 +441,4 @@ pub(super) fn built_in(page: Page, locale: Locale) -> Vec<PageSection> {
     };
     let json = migration.split(&quote).nth(1).unwrap_or("[]");
     serde_json::from_str(json).unwrap_or_default()
-}
-
-/// A named number on the landing page: set by an editor, or counted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct SiteStat {
-    #[schema(example = "online")]
-    pub key: String,
-    pub label: Label,
-    /// Null while it is not known, and for fewer than 5 people. Never 0.
-    pub value: Option<i64>,
-    pub unit: Unit,
-}
-
-/// Returns the smallest value with which a stat is shown. A handful of people is not shown: the
-/// number would say little about the site, and much about those few.
-pub(super) fn smallest_shown(key: &str) -> i64 {
-    if matches!(key, "online" | "waiting") { MIN_PEOPLE_SHOWN } else { 1 }
-}
-
-/// The label of a stat, by the tag of its language.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Label(BTreeMap<String, String>);
-
-impl Label {
-    /// Returns the label in a language, else in the default one. Empty if it has neither.
-    pub fn text(&self, locale: Locale) -> &str {
-        [locale, Locale::default()].iter().find_map(|locale| self.0.get(locale.tag())).map_or("", String::as_str)
-    }
-}
-
-/// The unit of a stat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Unit {
-    Count,
-    Seconds,
-}
-
-/// The stats that are counted. `None` if there is too little data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct LiveCounts {
-    pub(super) online: Option<i64>,
-    pub(super) talks_today: Option<i64>,
-    pub(super) median_wait: Option<i64>,
-}
-
-impl LiveCounts {
-    /// Returns the count of a stat by its key. `None` if it is not counted or not known.
-    pub(super) fn value(&self, key: &str) -> Option<i64> {
-        match key {
-            "online" => self.online,
-            "talks_today" => self.talks_today,
-            "median_wait" => self.median_wait,
-            _ => None,
-        }
-    }
 }

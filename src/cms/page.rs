@@ -11,11 +11,13 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::arranged::ShownSection;
+use super::banners::{Place, Tone};
 use super::facts::{InsightsSection, Operator, RoomsSection};
 use super::formatted_stat::{FormattedStat, group_digits};
 use super::insights::{BarChart, Insights};
-use super::model::{Art, Icon, Intro, Page, PageSection, ScreenRow, Side, SiteStat, StatsSection, Unit};
+use super::model::{Art, Icon, Intro, Page, PageSection, ScreenRow, Side, StatsSection};
 use super::snapshot::Snapshot;
+use super::stats::{SiteStat, Unit};
 use super::store::PublicRoom;
 use crate::config::{Config, Contact};
 use crate::http::assets::{self, Entry};
@@ -93,6 +95,9 @@ fn about(snapshot: &Snapshot, page: Page, appearance: Appearance, config: &Confi
         heading,
         intro,
         sections,
+        page_name: page.name(),
+        version: snapshot.page_version(page, appearance.locale),
+        banners: shown_banners(snapshot, appearance.locale),
         contact: config.contact.as_ref(),
     };
     about.render()
@@ -109,6 +114,9 @@ struct About<'a> {
     title: String,
     heading: &'a str,
     intro: Option<&'a Intro>,
+    page_name: &'static str,
+    version: u64,
+    banners: Vec<ShownBanner<'a>>,
     sections: &'a [ShownSection],
     contact: Option<&'a Contact>,
 }
@@ -143,6 +151,8 @@ fn landing(snapshot: &Snapshot, appearance: Appearance, config: &Config) -> aska
         sections,
         contact: config.contact.as_ref(),
         stats: &snapshot.contents().stats,
+        version: snapshot.page_version(Page::Landing, appearance.locale),
+        banners: shown_banners(snapshot, appearance.locale),
         topics: &snapshot.contents().topics,
         rooms: &snapshot.contents().rooms,
         insights: &snapshot.contents().insights,
@@ -170,6 +180,8 @@ struct Landing<'a> {
     sections: &'a [ShownSection],
     contact: Option<&'a Contact>,
     stats: &'a [SiteStat],
+    version: u64,
+    banners: Vec<ShownBanner<'a>>,
     topics: &'a [PopularTopic],
     rooms: &'a [PublicRoom],
     insights: &'a Insights,
@@ -243,6 +255,26 @@ impl Landing<'_> {
     fn timestamp(&self, at: &OffsetDateTime) -> String {
         at.format(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z")).unwrap_or_default()
     }
+}
+
+/// A banner above a page.
+struct ShownBanner<'a> {
+    key: String,
+    text: &'a str,
+    /// The language of the text if it is not the page's.
+    lang: Option<&'static str>,
+    is_warning: bool,
+}
+
+/// Returns the banners above the landing page and the pages about the site.
+fn shown_banners(snapshot: &Snapshot, locale: Locale) -> Vec<ShownBanner<'_>> {
+    let here = snapshot.contents().banners.iter().filter(|banner| banner.places.contains(&Place::Landing));
+    let shown = here.map(|banner| {
+        let (text, own) = banner.text_in(locale);
+        let lang = (own != locale).then(|| own.tag());
+        ShownBanner { key: banner.key(), text, lang, is_warning: banner.tone == Tone::Warn }
+    });
+    shown.collect()
 }
 
 /// Joins the lines of a text with spaces.

@@ -29,6 +29,8 @@ pub(super) static STRINGS: Strings = Strings {
     seconds: "sec",
     minutes: "min",
     stats_as_of: |time| format!("as of {time} UTC"),
+    banners_label: "Announcements",
+    banner_close: "Hide this announcement",
     chart_talks_per_day: "Chats started a day",
     chart_busiest_hours: "When most people meet",
     chart_languages: "Languages of chats",

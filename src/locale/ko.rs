@@ -29,6 +29,8 @@ pub(super) static STRINGS: Strings = Strings {
     seconds: "초",
     minutes: "분",
     stats_as_of: |time| format!("{time} UTC 기준"),
+    banners_label: "알림",
+    banner_close: "이 알림 닫기",
     chart_talks_per_day: "하루에 시작한 대화",
     chart_busiest_hours: "많이 만나는 시간",
     chart_languages: "대화하는 언어",

@@ -71,6 +71,9 @@ pub struct Strings {
     pub minutes: &'static str,
     /// Says from when the numbers are, given a time of day in UTC.
     pub stats_as_of: fn(&str) -> String,
+    /// Names the announcements above a page for screen readers, and the button that hides one.
+    pub banners_label: &'static str,
+    pub banner_close: &'static str,
     /// The charts of the landing page: their names, columns, and the table below each.
     pub chart_talks_per_day: &'static str,
     pub chart_busiest_hours: &'static str,

@@ -5,8 +5,11 @@ mod deletion;
 mod model;
 mod order;
 mod publishing;
+mod routes;
 mod schedule;
 mod store;
+#[cfg(test)]
+mod tests;
 
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Postgres, Transaction};
@@ -29,7 +32,9 @@ pub use deletion::{delete_section, deleted_sections, restore_deleted};
 pub use model::{Change, NewSection, Section, SectionVersion, SectionView, State, VersionKind};
 pub use order::order_sections;
 pub use publishing::{cancel_schedule, publish_section, restore_section, section_versions, unpublish_section};
+pub(super) use routes::router;
 pub(super) use schedule::run as run_schedule;
+pub(super) use store::raise_content;
 use store::{Filter, NewRow, SectionRow};
 
 /// Who edits. Whether the role may is the caller's to check (`accounts::Staff::require`).

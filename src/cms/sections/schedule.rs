@@ -30,7 +30,7 @@ async fn look(node: App) {
     }
 }
 
-async fn do_what_is_due(app: &App) -> Result<()> {
+pub(super) async fn do_what_is_due(app: &App) -> Result<()> {
     if !store::is_due(&app.db, app.clock.now()).await? {
         return Ok(());
     }

@@ -323,7 +323,7 @@ pub(super) async fn lock_content(tx: &mut PgConnection) -> sqlx::Result<()> {
 }
 
 /// Raises the version of the public content.
-pub(super) async fn raise_content(tx: &mut PgConnection) -> sqlx::Result<i64> {
+pub(in crate::cms) async fn raise_content(tx: &mut PgConnection) -> sqlx::Result<i64> {
     sqlx::query_scalar!("UPDATE content_version SET version = version + 1 RETURNING version").fetch_one(tx).await
 }
 
