@@ -236,28 +236,113 @@ CREATE TABLE secret (
 -- The pages ---------------------------------------------------------------------------------------
 -- A language is a BCP 47 tag. The code (src/locale) and the content decide which ones exist, so no
 -- constraint lists them.
+--
+-- One section is one language. Sections of one group are translations of each other. `draft` is what
+-- an editor saves; visitors see the content of `published_version` (section_version). What is
+-- scheduled is kept with the schedule, so that a later save does not change it. `position` and
+-- `visible` take effect at once; a deleted section has no position.
 CREATE TABLE page_section (
-    id         bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT page_section_pk PRIMARY KEY,
-    page       text        NOT NULL DEFAULT 'landing' CONSTRAINT page_section_page_known
-                           CHECK (page IN ('landing', 'rules', 'privacy', 'terms', 'contact')),
-    locale     text        NOT NULL CONSTRAINT page_section_locale_tag CHECK (locale ~ '^[a-z]{2,8}(-[A-Za-z0-9]{1,8})*$'),
-    kind       text        NOT NULL CONSTRAINT page_section_kind_known
-                           CHECK (kind IN ('hero', 'stats', 'topics', 'steps', 'showcase', 'rooms', 'safety', 'storage',
-                           'faq', 'operator', 'action', 'markdown', 'intro', 'contact')),
-    position   integer     NOT NULL,
-    visible    boolean     NOT NULL DEFAULT true,
+    id                bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT page_section_pk PRIMARY KEY,
+    group_id          uuid        NOT NULL DEFAULT gen_random_uuid(),
+    page              text        NOT NULL DEFAULT 'landing' CONSTRAINT page_section_page_known
+                                  CHECK (page IN ('landing', 'rules', 'privacy', 'terms', 'contact')),
+    locale            text        NOT NULL CONSTRAINT page_section_locale_tag
+                                  CHECK (locale ~ '^[a-z]{2,8}(-[A-Za-z0-9]{1,8})*$'),
+    kind              text        NOT NULL CONSTRAINT page_section_kind_known
+                                  CHECK (kind IN ('hero', 'stats', 'topics', 'steps', 'showcase', 'rooms', 'safety', 'storage',
+                                  'insights', 'faq', 'operator', 'action', 'markdown', 'intro', 'contact')),
+    position          integer,
+    visible           boolean     NOT NULL DEFAULT true,
+    -- Rises with each save, restore included.
+    version           bigint      NOT NULL DEFAULT 1 CONSTRAINT page_section_version_positive CHECK (version > 0),
+    draft             jsonb       NOT NULL,
+    -- The handle of an account, or the name of another actor as the audit log has it.
+    saved_by          text        NOT NULL DEFAULT '(system)',
+    saved_at          timestamptz NOT NULL DEFAULT now(),
+    published_version bigint,
+    publish_at        timestamptz,
+    publish_version   bigint,
+    publish_content   jsonb,
+    publish_note      text,
+    publish_by        text,
+    unpublish_at      timestamptz,
+    unpublish_by      text,
+    deleted_at        timestamptz,
+    CONSTRAINT page_section_position_key UNIQUE (page, locale, position) DEFERRABLE INITIALLY IMMEDIATE,
+    CONSTRAINT page_section_position_unless_deleted CHECK ((position IS NULL) = (deleted_at IS NOT NULL)),
+    CONSTRAINT page_section_publish_complete CHECK ((publish_at IS NULL) = (publish_content IS NULL)
+        AND (publish_at IS NULL) = (publish_version IS NULL) AND (publish_at IS NULL) = (publish_by IS NULL)),
+    CONSTRAINT page_section_unpublish_complete CHECK ((unpublish_at IS NULL) = (unpublish_by IS NULL))
+);
+-- A group has one section in each language, deleted ones aside.
+CREATE UNIQUE INDEX page_section_group_key ON page_section (group_id, locale) WHERE deleted_at IS NULL;
+CREATE INDEX page_section_publish_due ON page_section (publish_at) WHERE publish_at IS NOT NULL;
+CREATE INDEX page_section_unpublish_due ON page_section (unpublish_at) WHERE unpublish_at IS NOT NULL;
+CREATE INDEX page_section_deleted ON page_section (deleted_at) WHERE deleted_at IS NOT NULL;
+
+-- What was published, and drafts that a restore replaced. Rows are never changed.
+CREATE TABLE section_version (
+    id         bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT section_version_pk PRIMARY KEY,
+    section_id bigint      NOT NULL CONSTRAINT section_version_section_fk REFERENCES page_section ON DELETE CASCADE,
+    version    bigint      NOT NULL,
+    kind       text        NOT NULL CONSTRAINT section_version_kind_known CHECK (kind IN ('published', 'kept')),
     content    jsonb       NOT NULL,
-    updated_at timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT page_section_position_key UNIQUE (page, locale, position)
+    note       text,
+    by         text        NOT NULL,
+    at         timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX section_version_section ON section_version (section_id, version, id);
+
+-- The version of what the public pages show. It rises in each transaction that changes that, and
+-- its row is locked first, so that these transactions follow each other.
+CREATE TABLE content_version (
+    one     boolean CONSTRAINT content_version_pk PRIMARY KEY DEFAULT true CONSTRAINT content_version_single CHECK (one),
+    version bigint NOT NULL DEFAULT 1
+);
+INSERT INTO content_version DEFAULT VALUES;
+
+-- The figures of the landing page: set by hand (`manual`), or counted by a source of the code.
+CREATE TABLE site_stat (
+    key             text        CONSTRAINT site_stat_pk PRIMARY KEY
+                                CONSTRAINT site_stat_key_shape CHECK (key ~ '^[a-z][a-z0-9_]{0,39}$'),
+    position        integer     NOT NULL,
+    visible         boolean     NOT NULL DEFAULT true,
+    manual          bigint,
+    -- The source of the value while `manual` is null.
+    source          text        CONSTRAINT site_stat_source_known CHECK (source IN ('online', 'talks_today',
+                                'messages_today', 'median_wait', 'rooms', 'languages')),
+    label           jsonb       NOT NULL,
+    unit            text        NOT NULL DEFAULT 'count' CONSTRAINT site_stat_unit_known CHECK (unit IN ('count', 'seconds')),
+    -- A smaller value is not shown.
+    hide_below      bigint      NOT NULL DEFAULT 1 CONSTRAINT site_stat_hide_below_positive CHECK (hide_below > 0),
+    hide_when_stale boolean     NOT NULL DEFAULT false,
+    -- The value is rounded down to a multiple of it.
+    round_to        bigint      NOT NULL DEFAULT 1 CONSTRAINT site_stat_round_to_positive CHECK (round_to > 0),
+    version         bigint      NOT NULL DEFAULT 1,
+    updated_by      text        NOT NULL DEFAULT '(system)',
+    updated_at      timestamptz NOT NULL DEFAULT now()
 );
 
--- The figures of the landing page. `manual` is a value set by hand; null if the value is computed.
-CREATE TABLE site_stat (
-    key        text        CONSTRAINT site_stat_pk PRIMARY KEY,
-    position   integer     NOT NULL,
-    visible    boolean     NOT NULL DEFAULT true,
-    manual     bigint,
-    label      jsonb       NOT NULL,
-    unit       text        NOT NULL DEFAULT 'count' CONSTRAINT site_stat_unit_known CHECK (unit IN ('count', 'seconds')),
-    updated_at timestamptz NOT NULL DEFAULT now()
+-- Announcements above the pages, between a start and an end. `text` is by language.
+CREATE TABLE site_banner (
+    id         bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT site_banner_pk PRIMARY KEY,
+    text       jsonb       NOT NULL,
+    tone       text        NOT NULL CONSTRAINT site_banner_tone_known CHECK (tone IN ('info', 'warn')),
+    places     text[]      NOT NULL CONSTRAINT site_banner_places_known
+                           CHECK (places <@ ARRAY['landing', 'lobby', 'chat'] AND cardinality(places) > 0),
+    starts_at  timestamptz NOT NULL DEFAULT now(),
+    ends_at    timestamptz,
+    version    bigint      NOT NULL DEFAULT 1,
+    updated_by text        NOT NULL,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT site_banner_ends_after_start CHECK (ends_at IS NULL OR ends_at > starts_at)
+);
+
+-- The talks that began in each hour, for the charts of the landing page: by language, and of all
+-- languages under ''. Talks themselves are deleted a day after their end.
+CREATE TABLE talk_hour (
+    at       timestamptz NOT NULL,
+    language text        NOT NULL,
+    talks    bigint      NOT NULL,
+    CONSTRAINT talk_hour_pk PRIMARY KEY (at, language)
 );

@@ -3,8 +3,8 @@
 -- (src/cms/model.rs), so there is one source for both. A line break in a title is intended, and
 -- kept.
 
-INSERT INTO page_section (locale, kind, position, content)
-SELECT 'ko', section ->> 'kind', number * 10, section -> 'content'
+INSERT INTO page_section (group_id, locale, kind, position, draft, published_version)
+SELECT md5('landing ' || number)::uuid, 'ko', section ->> 'kind', number * 10, section -> 'content', 1
 FROM jsonb_array_elements($ko$[
 {"kind": "hero", "content": {
   "title": "처음 만난 사람과\n이야기해 보세요.",
@@ -91,8 +91,8 @@ FROM jsonb_array_elements($ko$[
   "side": "가입 없이 시작해요. 만 18세 이상이면 누구나 쓸 수 있어요."}}
 ]$ko$::jsonb) WITH ORDINALITY AS listed (section, number);
 
-INSERT INTO page_section (locale, kind, position, content)
-SELECT 'en', section ->> 'kind', number * 10, section -> 'content'
+INSERT INTO page_section (group_id, locale, kind, position, draft, published_version)
+SELECT md5('landing ' || number)::uuid, 'en', section ->> 'kind', number * 10, section -> 'content', 1
 FROM jsonb_array_elements($en$[
 {"kind": "hero", "content": {
   "title": "Chat with\nsomeone you’ve\nnever met.",
@@ -179,10 +179,10 @@ FROM jsonb_array_elements($en$[
   "side": "No sign-up needed. For anyone 18 and over."}}
 ]$en$::jsonb) WITH ORDINALITY AS listed (section, number);
 
-INSERT INTO site_stat (key, position, unit, label) VALUES
-    ('online', 10, 'count', '{"ko": "지금 함께 있어요", "en": "here now"}'),
-    ('talks_today', 20, 'count', '{"ko": "오늘 시작한 대화", "en": "chats started today"}'),
-    ('median_wait', 30, 'seconds', '{"ko": "보통 기다리는 시간", "en": "usual wait"}');
+INSERT INTO site_stat (key, source, position, unit, hide_below, label) VALUES
+    ('online', 'online', 10, 'count', 5, '{"ko": "지금 함께 있어요", "en": "here now"}'),
+    ('talks_today', 'talks_today', 20, 'count', 1, '{"ko": "오늘 시작한 대화", "en": "chats started today"}'),
+    ('median_wait', 'median_wait', 30, 'seconds', 1, '{"ko": "보통 기다리는 시간", "en": "usual wait"}');
 
 -- For the figures: today's talks and the waits of the last hour are counted every few seconds.
 CREATE INDEX random_session_created ON random_session (created_at);

@@ -6,8 +6,8 @@
 --
 -- Empty lines separate paragraphs, and lines that begin with "- " are a list.
 
-INSERT INTO page_section (page, locale, kind, position, content)
-SELECT 'rules', 'ko', section ->> 'kind', number * 10, section -> 'content'
+INSERT INTO page_section (group_id, page, locale, kind, position, draft, published_version)
+SELECT md5('rules ' || number)::uuid, 'rules', 'ko', section ->> 'kind', number * 10, section -> 'content', 1
 FROM jsonb_array_elements($rules_ko$[
 {"kind": "intro", "content": {
   "title": "이용 규칙",
@@ -27,8 +27,8 @@ FROM jsonb_array_elements($rules_ko$[
   "text": "신고하면 그때의 메시지가 따로 보관돼요. 운영자는 그 사본을 보고 메시지를 보내지 못하게 하거나 대화하지 못하게 할 수 있어요. 가입하지 않아도 쓸 수 있어서, 브라우저 기록을 지우고 온 사람을 모두 알아보지는 못해요."}}
 ]$rules_ko$::jsonb) WITH ORDINALITY AS listed (section, number);
 
-INSERT INTO page_section (page, locale, kind, position, content)
-SELECT 'rules', 'en', section ->> 'kind', number * 10, section -> 'content'
+INSERT INTO page_section (group_id, page, locale, kind, position, draft, published_version)
+SELECT md5('rules ' || number)::uuid, 'rules', 'en', section ->> 'kind', number * 10, section -> 'content', 1
 FROM jsonb_array_elements($rules_en$[
 {"kind": "intro", "content": {
   "title": "Rules",
@@ -48,8 +48,8 @@ FROM jsonb_array_elements($rules_en$[
   "text": "A report stores a copy of the messages from that moment. The operator of this site can look at that copy, and can keep a person from writing or from chatting. Nobody has to sign up, so somebody who clears their browser isn’t always recognised."}}
 ]$rules_en$::jsonb) WITH ORDINALITY AS listed (section, number);
 
-INSERT INTO page_section (page, locale, kind, position, content)
-SELECT 'privacy', 'ko', section ->> 'kind', number * 10, section -> 'content'
+INSERT INTO page_section (group_id, page, locale, kind, position, draft, published_version)
+SELECT md5('privacy ' || number)::uuid, 'privacy', 'ko', section ->> 'kind', number * 10, section -> 'content', 1
 FROM jsonb_array_elements($privacy_ko$[
 {"kind": "intro", "content": {
   "title": "개인정보",
@@ -74,8 +74,8 @@ FROM jsonb_array_elements($privacy_ko$[
   "missing": "운영자가 아직 연락처를 적지 않았어요."}}
 ]$privacy_ko$::jsonb) WITH ORDINALITY AS listed (section, number);
 
-INSERT INTO page_section (page, locale, kind, position, content)
-SELECT 'privacy', 'en', section ->> 'kind', number * 10, section -> 'content'
+INSERT INTO page_section (group_id, page, locale, kind, position, draft, published_version)
+SELECT md5('privacy ' || number)::uuid, 'privacy', 'en', section ->> 'kind', number * 10, section -> 'content', 1
 FROM jsonb_array_elements($privacy_en$[
 {"kind": "intro", "content": {
   "title": "Privacy",
@@ -100,8 +100,8 @@ FROM jsonb_array_elements($privacy_en$[
   "missing": "The operator hasn’t given an address yet."}}
 ]$privacy_en$::jsonb) WITH ORDINALITY AS listed (section, number);
 
-INSERT INTO page_section (page, locale, kind, position, content)
-SELECT 'terms', 'ko', section ->> 'kind', number * 10, section -> 'content'
+INSERT INTO page_section (group_id, page, locale, kind, position, draft, published_version)
+SELECT md5('terms ' || number)::uuid, 'terms', 'ko', section ->> 'kind', number * 10, section -> 'content', 1
 FROM jsonb_array_elements($terms_ko$[
 {"kind": "intro", "content": {
   "title": "이용 약관",
@@ -126,8 +126,8 @@ FROM jsonb_array_elements($terms_ko$[
   "missing": "운영자가 아직 연락처를 적지 않았어요."}}
 ]$terms_ko$::jsonb) WITH ORDINALITY AS listed (section, number);
 
-INSERT INTO page_section (page, locale, kind, position, content)
-SELECT 'terms', 'en', section ->> 'kind', number * 10, section -> 'content'
+INSERT INTO page_section (group_id, page, locale, kind, position, draft, published_version)
+SELECT md5('terms ' || number)::uuid, 'terms', 'en', section ->> 'kind', number * 10, section -> 'content', 1
 FROM jsonb_array_elements($terms_en$[
 {"kind": "intro", "content": {
   "title": "Terms",
@@ -152,8 +152,8 @@ FROM jsonb_array_elements($terms_en$[
   "missing": "The operator hasn’t given an address yet."}}
 ]$terms_en$::jsonb) WITH ORDINALITY AS listed (section, number);
 
-INSERT INTO page_section (page, locale, kind, position, content)
-SELECT 'contact', 'ko', section ->> 'kind', number * 10, section -> 'content'
+INSERT INTO page_section (group_id, page, locale, kind, position, draft, published_version)
+SELECT md5('contact ' || number)::uuid, 'contact', 'ko', section ->> 'kind', number * 10, section -> 'content', 1
 FROM jsonb_array_elements($contact_ko$[
 {"kind": "intro", "content": {
   "title": "문의",
@@ -173,8 +173,8 @@ FROM jsonb_array_elements($contact_ko$[
     {"name": "청소년 상담", "number": "1388"}]}}
 ]$contact_ko$::jsonb) WITH ORDINALITY AS listed (section, number);
 
-INSERT INTO page_section (page, locale, kind, position, content)
-SELECT 'contact', 'en', section ->> 'kind', number * 10, section -> 'content'
+INSERT INTO page_section (group_id, page, locale, kind, position, draft, published_version)
+SELECT md5('contact ' || number)::uuid, 'contact', 'en', section ->> 'kind', number * 10, section -> 'content', 1
 FROM jsonb_array_elements($contact_en$[
 {"kind": "intro", "content": {
   "title": "Contact",
@@ -193,3 +193,7 @@ FROM jsonb_array_elements($contact_en$[
     {"name": "Crisis line", "number": "109"},
     {"name": "Youth line", "number": "1388"}]}}
 ]$contact_en$::jsonb) WITH ORDINALITY AS listed (section, number);
+
+-- The first content of all pages, those of the landing page included, is version 1, published.
+INSERT INTO section_version (section_id, version, kind, content, by, at)
+SELECT id, 1, 'published', draft, saved_by, saved_at FROM page_section ORDER BY id;

@@ -24,6 +24,10 @@ pub enum Error {
     /// A text with too many characters.
     #[error("This is longer than {limit} characters and was not saved. Shorten it and try again.")]
     TooLong { limit: usize, field: Option<&'static str> },
+    /// A text with too many characters inside of a field. `path` names it, such as
+    /// `content.steps[2].title`.
+    #[error("{path}: this is longer than {limit} characters and was not saved. Shorten it and try again.")]
+    TooLongAt { limit: usize, field: &'static str, path: String },
     /// A value with too many bytes as it is stored.
     #[error("This takes more than {limit} bytes and was not saved. Shorten it and try again.")]
     TooLarge { limit: usize, field: Option<&'static str> },
@@ -51,6 +55,10 @@ pub enum Error {
     /// A contradiction to something that is stored already, in one field of the request.
     #[error("{why}")]
     Taken { field: &'static str, why: &'static str },
+    /// A change of something that somebody else has changed since. `current` is how it is now, as
+    /// the API shows it.
+    #[error("Somebody else has saved this since. Nothing was overwritten: compare both versions, then save again.")]
+    Outdated { current: Box<serde_json::Value> },
     /// An action that needs an account, by a guest.
     #[error("Sign in first.")]
     SignInNeeded,
@@ -109,12 +117,12 @@ impl Error {
         match self {
             Self::BadFrame { .. } => "bad_frame",
             Self::BadPayload { .. } | Self::UnsupportedMedia(_) => "bad_payload",
-            Self::TooLong { .. } | Self::TooLarge { .. } | Self::BodyTooLarge { .. } => "too_long",
+            Self::TooLong { .. } | Self::TooLongAt { .. } | Self::TooLarge { .. } | Self::BodyTooLarge { .. } => "too_long",
             Self::NotFound => "not_found",
             Self::Forbidden(_) => "forbidden",
             Self::RateLimited { .. } => "rate_limited",
             Self::Closed => "closed",
-            Self::Conflict(_) | Self::Taken { .. } => "conflict",
+            Self::Conflict(_) | Self::Taken { .. } | Self::Outdated { .. } => "conflict",
             Self::SignInNeeded => "sign_in_needed",
             Self::WrongCredentials => "wrong_credentials",
             Self::WrongStep => "wrong_step",
@@ -135,7 +143,7 @@ impl Error {
             | Self::BadPayload { field, .. }
             | Self::TooLong { field, .. }
             | Self::TooLarge { field, .. } => *field,
-            Self::Taken { field, .. } => Some(field),
+            Self::Taken { field, .. } | Self::TooLongAt { field, .. } => Some(field),
             Self::BodyTooLarge { .. } | Self::UnsupportedMedia(_) => Some("file"),
             _ => None,
         }
@@ -156,15 +164,20 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::BadFrame { .. } => StatusCode::BAD_REQUEST,
-            Self::BadPayload { .. } | Self::TooLong { .. } | Self::TooLarge { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::BadPayload { .. } | Self::TooLong { .. } | Self::TooLongAt { .. } | Self::TooLarge { .. } => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Forbidden(_) | Self::AgeGate | Self::Muted { .. } | Self::Banned { .. } => StatusCode::FORBIDDEN,
             Self::RateLimited { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Closed | Self::Conflict(_) | Self::Taken { .. } | Self::AlreadyInSession | Self::WrongStep => {
-                StatusCode::CONFLICT
-            }
+            Self::Closed
+            | Self::Conflict(_)
+            | Self::Taken { .. }
+            | Self::Outdated { .. }
+            | Self::AlreadyInSession
+            | Self::WrongStep => StatusCode::CONFLICT,
             Self::SessionEnded | Self::SignInNeeded | Self::WrongCredentials => StatusCode::UNAUTHORIZED,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -205,6 +218,10 @@ pub struct Problem {
     pub field: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// How the thing is now that somebody else has changed since, of a `conflict`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub current: Option<Box<serde_json::Value>>,
 }
 
 impl Problem {
@@ -224,14 +241,20 @@ impl Problem {
             detail,
             field,
             retry_after_ms,
+            current: None,
         }
     }
 }
 
 impl IntoResponse for Error {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
         self.log();
-        problem(self.status(), self.code(), self.to_string(), self.field(), self.retry_after_ms())
+        let (text, field, retry_after_ms) = (self.to_string(), self.field(), self.retry_after_ms());
+        let mut body = Problem::new(self.status(), self.code(), text, field, retry_after_ms);
+        if let Self::Outdated { current } = &mut self {
+            body.current = Some(std::mem::take(current));
+        }
+        respond(body, self.status())
     }
 }
 
@@ -244,7 +267,11 @@ pub fn problem(
     field: Option<&'static str>,
     retry_after_ms: Option<u64>,
 ) -> Response {
-    let body = Problem::new(status, code, detail, field, retry_after_ms);
+    respond(Problem::new(status, code, detail, field, retry_after_ms), status)
+}
+
+fn respond(body: Problem, status: StatusCode) -> Response {
+    let retry_after_ms = body.retry_after_ms;
     let mut response = (status, axum::Json(body)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

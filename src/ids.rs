@@ -24,6 +24,11 @@ pub struct VisitorId(pub i64);
 #[sqlx(transparent)]
 pub struct AccountId(pub i64);
 
+/// The id of a section of a page. Editors see it; it is no secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]
+#[sqlx(transparent)]
+pub struct SectionId(pub i64);
+
 /// The number of revocations of an account's sessions. A session is live only while it has the
 /// number of its account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, sqlx::Type)]

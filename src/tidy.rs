@@ -92,7 +92,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         "moderation" => &["accounts", "audit", "db", "http", "notify", "realtime"],
         "media" => &["accounts", "audit", "db", "http"],
         "accounts" => &["audit", "db", "http", "notify", "realtime"],
-        "cms" => &["accounts", "db", "http", "matching"],
+        "cms" => &["accounts", "audit", "db", "http", "matching", "realtime", "samples"],
         "audit" => &["db"],
         "notify" => &["connection_url"],
         "realtime" => &["connection_url", "db"],

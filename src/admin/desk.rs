@@ -123,6 +123,7 @@ pub(super) fn role_name(t: &ShellStrings, role: Role) -> &'static str {
 pub(super) enum Area {
     Dashboard,
     Images,
+    Pages,
 }
 
 /// An entry of the menu.
@@ -139,6 +140,7 @@ fn menu(role: Role, current: Area, t: &ShellStrings) -> Vec<MenuEntry> {
     let all = [
         (Area::Dashboard, "/admin", t.dashboard, "gauge", None::<Role>),
         (Area::Images, "/admin/images", t.images, "image", Some(Role::Editor)),
+        (Area::Pages, "/admin/pages/landing", t.pages, "layout", Some(Role::Editor)),
     ];
     let is_seen = |needed: Option<Role>| needed.is_none_or(|needed| role == needed || role == Role::Admin);
     let seen = all.into_iter().filter(|(.., needed)| is_seen(*needed));

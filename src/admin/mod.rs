@@ -4,6 +4,7 @@ mod dashboard;
 mod desk;
 mod images;
 mod note;
+mod sections;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ const MAX_FORM_BYTES: usize = 256 * 1024;
 pub fn pages() -> Router<App> {
     Router::new()
         .route("/admin", get(dashboard::page))
+        .merge(sections::pages())
         .merge(images::routes())
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
 }

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 /// What people chat about now. Without popular topics, the page leaves it out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct TopicsSection {
     pub title: String,
     pub lead: String,
@@ -15,6 +16,7 @@ pub struct TopicsSection {
 
 /// What is stored, and for how long.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Storage {
     pub title: String,
     pub lead: String,
@@ -25,6 +27,7 @@ pub struct Storage {
 
 /// One kind of data, with how long it is stored in large letters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Stored {
     #[schema(example = "24시간")]
     pub how_long: String,
@@ -34,6 +37,7 @@ pub struct Stored {
 
 /// Who runs this site: a name from the settings, else the site's host.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Operator {
     pub title: String,
     pub text: String,
@@ -52,4 +56,36 @@ impl Operator {
     pub fn shown_name(&self, name: Option<&str>, host: &str) -> String {
         name.map_or_else(|| self.unnamed.replace("{host}", host), str::to_owned)
     }
+}
+
+/// The public rooms in which people are now. Without any, the page leaves it out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RoomsSection {
+    pub title: String,
+    pub lead: String,
+    /// How many rooms are shown, the busiest first: 1 to 12.
+    pub count: u8,
+}
+
+/// The service's own numbers as charts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InsightsSection {
+    pub title: String,
+    pub lead: String,
+    /// Which charts, in order. One without enough data is left out.
+    pub charts: Vec<Chart>,
+}
+
+/// A chart of the service's own numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Chart {
+    /// The talks of each of the last 14 days.
+    TalksPerDay,
+    /// In which hours of the day most people met in the last week.
+    BusiestHours,
+    /// The languages of the talks of the last day.
+    Languages,
 }

@@ -1,7 +1,7 @@
 //! Formats numbers for a page.
 use std::collections::BTreeMap;
 
-use super::model::{SiteStat, Unit};
+use super::stats::{SiteStat, Unit};
 use crate::locale::Locale;
 
 /// Seconds from which a wait is shown in minutes.

@@ -1,16 +1,29 @@
 //! The landing page and the pages about the site: sections and stats. Pages are rendered from a snapshot in memory; requests run
 //! no SQL.
+mod arranged;
+mod arrival;
+mod banners;
+mod editors;
 mod facts;
 mod formatted_stat;
+mod insights;
+mod kind;
 #[cfg(test)]
 mod landing_tests;
 pub mod limits;
+mod live;
+mod markdown;
+#[cfg(test)]
+mod markdown_tests;
+mod media_tag;
 mod model;
 mod page;
 #[cfg(test)]
 mod page_tests;
 mod routes;
+mod sections;
 mod snapshot;
+mod stats;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -18,20 +31,35 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use self::model::SiteStat;
 use self::snapshot::{Contents, Snapshot};
 use crate::app::App;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::http::Appearance;
 use crate::matching;
 
+pub use arrival::announce;
+pub use banners::{Banner, BannerChange, Place, Tone, banner, banners, delete_banner, save_banner};
+pub use kind::Kind;
+pub use media_tag::Image;
+pub use model::{Page, PageSection};
 pub use page::not_found_page;
-pub use routes::{api, router};
+pub use routes::{admin_api, api, router};
+pub use sections::{
+    Change, Editor, NewSection, Section, SectionVersion, SectionView, State as SectionState, VersionKind, add_section,
+    cancel_schedule, delete_section, deleted_sections, order_sections, publish_section, restore_deleted,
+    restore_section, save_section, section, section_versions, sections, unpublish_section,
+};
+pub use stats::{
+    Label, LiveCounts, NewStat, SiteStat, Source, Stat, StatChange, Unit, add_stat, delete_stat, order_stats,
+    restore_stat, save_stat, stat_history, stats,
+};
 
 /// A refresh is followed by a pause of at least this many times its duration, so that counting
 /// takes at most 1/20 of a node's time, no matter how many talks there are.
@@ -44,12 +72,20 @@ const REFRESH_DEADLINE: Duration = Duration::from_secs(5);
 pub struct State {
     current: watch::Sender<Arc<Snapshot>>,
     refresh_requested: Notify,
+    /// When the messages of the day were counted last, and how many they were.
+    messages_today: Mutex<Option<(OffsetDateTime, i64)>>,
+    live: live::State,
 }
 
 impl Default for State {
     fn default() -> Self {
         let snapshot = Snapshot::of(Contents::default());
-        Self { current: watch::Sender::new(Arc::new(snapshot)), refresh_requested: Notify::new() }
+        Self {
+            current: watch::Sender::new(Arc::new(snapshot)),
+            refresh_requested: Notify::new(),
+            messages_today: Mutex::default(),
+            live: live::State::default(),
+        }
     }
 }
 
@@ -68,7 +104,8 @@ impl State {
 
     /// Marks the stats as stale: pages show when they were read, and no topics.
     fn mark_stale(&self, as_of: OffsetDateTime) {
-        let stale = self.current().contents().clone();
+        let mut stale = self.current().contents().clone();
+        stale.stats.iter_mut().filter(|stat| stat.hide_when_stale).for_each(|stat| stat.value = None);
         self.replace(Contents { as_of: Some(as_of), topics: Vec::new(), ..stale });
     }
 }
@@ -82,6 +119,11 @@ pub fn run(app: &App) {
             node.tasks.stopping.clone().run_until_cancelled(refresh_loop(&node)).await;
         }
     });
+    arrival::run(app);
+    insights::run(app);
+    stats::run_history(app);
+    sections::run_schedule(app);
+    sections::run_sweep(app);
 }
 
 /// Returns the places of the pages that name an image, in a few words each: `landing, hero (ko)`.
@@ -94,7 +136,6 @@ pub async fn image_places(app: &App, image: Uuid) -> Result<Vec<String>> {
 }
 
 /// Requests a refresh at once, such as after an editor has published a change.
-#[cfg_attr(not(test), expect(dead_code, reason = "publishing comes with the back-office"))]
 pub fn refresh_now(app: &App) {
     app.cms.refresh_requested.notify_one();
 }
@@ -131,8 +172,10 @@ async fn refresh_loop(app: &App) {
 
 async fn refresh(app: &App, now: OffsetDateTime) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let contents = tokio::time::timeout(REFRESH_DEADLINE, async {
-        let mut db = app.db.acquire().await?;
-        read(&mut db, now, &app.config.time_zone).await
+        let mut tx = store::consistent(&app.db).await?;
+        let contents = read(app, &mut tx, now).await?;
+        tx.commit().await?;
+        Ok::<_, sqlx::Error>(contents)
     });
     let mut contents = contents.await??;
     contents.topics = matching::popular_topics(app, limits::MAX_TOPICS).await;
@@ -140,22 +183,26 @@ async fn refresh(app: &App, now: OffsetDateTime) -> Result<(), Box<dyn std::erro
     Ok(())
 }
 
+/// Renders a page with drafts instead of what was published. `drafts` are all sections of the page
+/// in all languages; those of other pages are ignored.
+///
+/// # Errors
+/// `internal` if a template fails.
+pub fn draft_page(app: &App, page: Page, appearance: Appearance, drafts: &[Section]) -> Result<String> {
+    let snapshot = app.cms.current().with_candidates(page, sections::drafts(drafts, page));
+    page::render(&snapshot, page, appearance, &app.config).map_err(Error::internal)
+}
+
 /// Reads everything that the page shows but the topics.
 ///
 /// # Errors
 /// The database's.
-async fn read(db: &mut PgConnection, now: OffsetDateTime, time_zone: &str) -> sqlx::Result<Contents> {
+async fn read(app: &App, db: &mut PgConnection, now: OffsetDateTime) -> sqlx::Result<Contents> {
+    let version = store::content_version(db).await?;
     let sections = store::sections(db).await?;
-    let stored = store::stats(db).await?;
-    let counts = store::live_counts(db, now, time_zone).await?;
-    let stats = stored.into_iter().map(|stat| SiteStat {
-        value: stat
-            .manual
-            .or_else(|| counts.value(&stat.key))
-            .filter(|value| *value >= model::smallest_shown(&stat.key)),
-        key: stat.key,
-        label: stat.label,
-        unit: stat.unit,
-    });
-    Ok(Contents { sections, stats: stats.collect(), topics: Vec::new(), as_of: None })
+    let rooms = store::public_rooms(db, limits::MAX_ROOMS).await?;
+    let insights = insights::read(db, now, &app.config.time_zone).await?;
+    let stats = stats::read_shown(app, db, now).await?;
+    let banners = banners::read_current(db, now).await?;
+    Ok(Contents { version, sections, stats, topics: Vec::new(), rooms, insights, banners, as_of: None })
 }

@@ -5,8 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::facts::{Operator, Storage, TopicsSection};
-use super::limits::MIN_PEOPLE_SHOWN;
+use super::facts::{InsightsSection, Operator, RoomsSection, Storage, TopicsSection};
+use super::kind::Kind;
+use super::markdown;
+use super::media_tag::Image;
 use crate::accounts::Face;
 use crate::locale::{Locale, Strings};
 
@@ -38,6 +40,11 @@ impl Page {
             Self::Terms => "terms",
             Self::Contact => "contact",
         }
+    }
+
+    /// Returns the page of this name. `None` if there is none.
+    pub fn of_str(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|page| page.name() == name)
     }
 
     /// Returns the text of links to this page.
@@ -87,12 +94,13 @@ pub enum PageSection {
     Topics(TopicsSection),
     Steps(Steps),
     Showcase(Box<Showcase>),
+    Rooms(RoomsSection),
     Safety(Safety),
     Storage(Storage),
     Operator(Operator),
+    Insights(InsightsSection),
     Faq(Faq),
     Action(Action),
-    /// Plain paragraphs and lists, separated by empty lines.
     Markdown(Prose),
     /// The opening of a page about the site.
     Intro(Intro),
@@ -102,6 +110,7 @@ pub enum PageSection {
 
 /// The first section: its sentence in the page's language, and an echo of it in the other one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Hero {
     pub title: String,
     pub lead: String,
@@ -109,10 +118,13 @@ pub struct Hero {
     pub more: String,
     pub echo: String,
     pub echo_link: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
 }
 
 /// The section with the stats. `counters` are the words after the numbers (명, 번), by stat key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct StatsSection {
     pub title: String,
     #[serde(default)]
@@ -121,14 +133,18 @@ pub struct StatsSection {
 
 /// How the service works, in steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Steps {
     pub title: String,
     pub lead: String,
     pub steps: Vec<Step>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
 }
 
 /// One step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Step {
     pub art: Art,
     pub title: String,
@@ -146,6 +162,7 @@ pub enum Art {
 
 /// One talk on the screens of both people, side by side.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Showcase {
     pub title: String,
     pub lead: String,
@@ -191,6 +208,7 @@ pub enum ScreenRow<'a> {
 
 /// The screen of one person in a [`Showcase`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Screen {
     pub title: String,
     pub partner: String,
@@ -202,6 +220,7 @@ pub struct Screen {
 
 /// A lost connection in a [`Showcase`]: what each side's screen shows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Cut {
     /// The index of the first message that follows.
     pub before: usize,
@@ -211,6 +230,7 @@ pub struct Cut {
 
 /// A message in a [`Showcase`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ShowcaseMessage {
     pub from: Side,
     /// A time of day, as text: `23:41`.
@@ -228,6 +248,7 @@ pub enum Side {
 
 /// What the site does for people's safety, and what it cannot do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Safety {
     pub title: String,
     pub lead: String,
@@ -238,6 +259,7 @@ pub struct Safety {
 
 /// A list of promises with its title.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Promises {
     pub title: String,
     pub items: Vec<Promise>,
@@ -245,6 +267,7 @@ pub struct Promises {
 
 /// One promise, or one thing that the site cannot do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Promise {
     pub icon: Icon,
     pub title: String,
@@ -268,6 +291,7 @@ pub enum Icon {
 
 /// Telephone lines for people who need help.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Help {
     pub title: String,
     pub lines: Vec<HelpLine>,
@@ -275,6 +299,7 @@ pub struct Help {
 
 /// A telephone line for people who need help.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct HelpLine {
     pub name: String,
     pub number: String,
@@ -282,6 +307,7 @@ pub struct HelpLine {
 
 /// Questions with their answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Faq {
     pub title: String,
     pub items: Vec<Question>,
@@ -289,6 +315,7 @@ pub struct Faq {
 
 /// A question with its answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Question {
     pub question: String,
     pub answer: String,
@@ -296,16 +323,21 @@ pub struct Question {
 
 /// The last section, with the button of the first one again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Action {
     pub title: String,
     pub button: String,
     pub side: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
 }
 
-/// Plain paragraphs and lists with a title, and telephone lines below them.
+/// A text in Markdown with a title, and telephone lines below it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Prose {
     pub title: String,
+    /// Markdown ([`markdown::to_html`]).
     #[serde(default)]
     pub text: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -313,14 +345,15 @@ pub struct Prose {
 }
 
 impl Prose {
-    /// Returns the paragraphs and lists, without empty ones.
-    pub fn blocks(&self) -> Vec<Block<'_>> {
-        blocks(&self.text)
+    /// Returns the text as safe HTML.
+    pub fn html(&self) -> String {
+        markdown::to_html(&self.text)
     }
 }
 
 /// The opening of a page about the site: what it is for, and its edition.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Intro {
     pub title: String,
     pub lead: String,
@@ -329,8 +362,10 @@ pub struct Intro {
 
 /// Who runs the site.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Contact {
     pub title: String,
+    /// Markdown.
     pub text: String,
     /// Stands before the address that the operator has set.
     pub given: String,
@@ -339,43 +374,47 @@ pub struct Contact {
 }
 
 impl Contact {
-    /// Returns the paragraphs and lists, without empty ones.
-    pub fn blocks(&self) -> Vec<Block<'_>> {
-        blocks(&self.text)
+    /// Returns the text as safe HTML.
+    pub fn html(&self) -> String {
+        markdown::to_html(&self.text)
     }
-}
-
-/// A part of a plain text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Block<'a> {
-    Paragraph(&'a str),
-    List(Vec<&'a str>),
-}
-
-/// Returns the blocks of a plain text, which empty lines separate. A block is a list if each of its
-/// lines begins with `- `.
-fn blocks(text: &str) -> Vec<Block<'_>> {
-    let blocks = text.split("\n\n").map(str::trim).filter(|block| !block.is_empty()).map(|block| {
-        let items: Option<Vec<&str>> = block.lines().map(|line| Some(line.strip_prefix("- ")?.trim())).collect();
-        items.map_or(Block::Paragraph(block), Block::List)
-    });
-    blocks.collect()
 }
 
 impl PageSection {
-    /// Parses a section from its columns.
-    ///
-    /// # Errors
-    /// The kind is unknown, or the content lacks a field.
-    pub(super) fn parse(kind: &str, content: &Value) -> Result<Self, serde_json::Error> {
-        serde_json::from_value(serde_json::json!({ "kind": kind, "content": content }))
+    /// Returns the kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Hero(_) => Kind::Hero,
+            Self::Stats(_) => Kind::Stats,
+            Self::Topics(_) => Kind::Topics,
+            Self::Steps(_) => Kind::Steps,
+            Self::Showcase(_) => Kind::Showcase,
+            Self::Rooms(_) => Kind::Rooms,
+            Self::Safety(_) => Kind::Safety,
+            Self::Storage(_) => Kind::Storage,
+            Self::Operator(_) => Kind::Operator,
+            Self::Insights(_) => Kind::Insights,
+            Self::Faq(_) => Kind::Faq,
+            Self::Action(_) => Kind::Action,
+            Self::Markdown(_) => Kind::Markdown,
+            Self::Intro(_) => Kind::Intro,
+            Self::Contact(_) => Kind::Contact,
+        }
     }
 
-    /// Returns the `id` of the section in the page, for links to it.
+    /// Returns the content as JSON, without the kind.
+    pub fn content(&self) -> Value {
+        let mut section = serde_json::to_value(self).unwrap_or_default();
+        section.get_mut("content").map(Value::take).unwrap_or_default()
+    }
+
+    /// Returns the `id` of the first section of its kind in the page, for links to it.
     pub fn anchor(&self) -> &'static str {
         match self {
             Self::Hero(_) => "start",
             Self::Stats(_) => "now",
+            Self::Rooms(_) => "rooms",
+            Self::Insights(_) => "insights",
             Self::Topics(_) => "topics",
             Self::Steps(_) => "how",
             Self::Showcase(_) => "talk",
@@ -402,60 +441,4 @@ pub(super) fn built_in(page: Page, locale: Locale) -> Vec<PageSection> {
     };
     let json = migration.split(&quote).nth(1).unwrap_or("[]");
     serde_json::from_str(json).unwrap_or_default()
-}
-
-/// A named number on the landing page: set by an editor, or counted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct SiteStat {
-    #[schema(example = "online")]
-    pub key: String,
-    pub label: Label,
-    /// Null while it is not known, and for fewer than 5 people. Never 0.
-    pub value: Option<i64>,
-    pub unit: Unit,
-}
-
-/// Returns the smallest value with which a stat is shown. A handful of people is not shown: the
-/// number would say little about the site, and much about those few.
-pub(super) fn smallest_shown(key: &str) -> i64 {
-    if matches!(key, "online" | "waiting") { MIN_PEOPLE_SHOWN } else { 1 }
-}
-
-/// The label of a stat, by the tag of its language.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Label(BTreeMap<String, String>);
-
-impl Label {
-    /// Returns the label in a language, else in the default one. Empty if it has neither.
-    pub fn text(&self, locale: Locale) -> &str {
-        [locale, Locale::default()].iter().find_map(|locale| self.0.get(locale.tag())).map_or("", String::as_str)
-    }
-}
-
-/// The unit of a stat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Unit {
-    Count,
-    Seconds,
-}
-
-/// The stats that are counted. `None` if there is too little data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct LiveCounts {
-    pub(super) online: Option<i64>,
-    pub(super) talks_today: Option<i64>,
-    pub(super) median_wait: Option<i64>,
-}
-
-impl LiveCounts {
-    /// Returns the count of a stat by its key. `None` if it is not counted or not known.
-    pub(super) fn value(&self, key: &str) -> Option<i64> {
-        match key {
-            "online" => self.online,
-            "talks_today" => self.talks_today,
-            "median_wait" => self.median_wait,
-            _ => None,
-        }
-    }
 }

@@ -10,10 +10,15 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::facts::Operator;
+use super::arranged::ShownSection;
+use super::banners::{Place, Tone};
+use super::facts::{InsightsSection, Operator, RoomsSection};
 use super::formatted_stat::{FormattedStat, group_digits};
-use super::model::{Art, Block, Icon, Intro, Page, PageSection, ScreenRow, Side, SiteStat, StatsSection, Unit};
+use super::insights::{BarChart, Insights};
+use super::model::{Art, Icon, Intro, Page, PageSection, ScreenRow, Side, StatsSection};
 use super::snapshot::Snapshot;
+use super::stats::{SiteStat, Unit};
+use super::store::PublicRoom;
 use crate::config::{Config, Contact};
 use crate::http::assets::{self, Entry};
 use crate::http::{Appearance, CachedBody, HTML, Theme};
@@ -74,7 +79,7 @@ pub(super) fn render(
 /// Renders a page about the site.
 fn about(snapshot: &Snapshot, page: Page, appearance: Appearance, config: &Config) -> askama::Result<String> {
     let sections = snapshot.sections(page, appearance.locale);
-    let intro = sections.iter().find_map(|section| match section {
+    let intro = sections.iter().find_map(|shown| match &shown.section {
         PageSection::Intro(intro) => Some(intro),
         _ => None,
     });
@@ -90,6 +95,9 @@ fn about(snapshot: &Snapshot, page: Page, appearance: Appearance, config: &Confi
         heading,
         intro,
         sections,
+        page_name: page.name(),
+        version: snapshot.page_version(page, appearance.locale),
+        banners: shown_banners(snapshot, appearance.locale),
         contact: config.contact.as_ref(),
     };
     about.render()
@@ -106,7 +114,10 @@ struct About<'a> {
     title: String,
     heading: &'a str,
     intro: Option<&'a Intro>,
-    sections: &'a [PageSection],
+    page_name: &'static str,
+    version: u64,
+    banners: Vec<ShownBanner<'a>>,
+    sections: &'a [ShownSection],
     contact: Option<&'a Contact>,
 }
 
@@ -121,7 +132,7 @@ impl About<'_> {
 fn landing(snapshot: &Snapshot, appearance: Appearance, config: &Config) -> askama::Result<String> {
     let site = &config.site.url;
     let sections = snapshot.sections(Page::Landing, appearance.locale);
-    let hero = sections.iter().find_map(|section| match section {
+    let hero = sections.iter().find_map(|shown| match &shown.section {
         PageSection::Hero(hero) => Some((single_line(&hero.title), single_line(&hero.lead))),
         _ => None,
     });
@@ -140,7 +151,11 @@ fn landing(snapshot: &Snapshot, appearance: Appearance, config: &Config) -> aska
         sections,
         contact: config.contact.as_ref(),
         stats: &snapshot.contents().stats,
+        version: snapshot.page_version(Page::Landing, appearance.locale),
+        banners: shown_banners(snapshot, appearance.locale),
         topics: &snapshot.contents().topics,
+        rooms: &snapshot.contents().rooms,
+        insights: &snapshot.contents().insights,
         operator: config.operator.as_deref(),
         privacy_path: Page::Privacy.path(appearance.locale),
         contact_path: Page::Contact.path(appearance.locale),
@@ -162,10 +177,14 @@ struct Landing<'a> {
     lead: String,
     /// JSON-LD, escaped for a script element.
     structured_data: String,
-    sections: &'a [PageSection],
+    sections: &'a [ShownSection],
     contact: Option<&'a Contact>,
     stats: &'a [SiteStat],
+    version: u64,
+    banners: Vec<ShownBanner<'a>>,
     topics: &'a [PopularTopic],
+    rooms: &'a [PublicRoom],
+    insights: &'a Insights,
     /// The name that the operator has set.
     operator: Option<&'a str>,
     host: &'a str,
@@ -196,6 +215,17 @@ impl Landing<'_> {
         self.topics.iter().map(|topic| (topic.name(self.appearance.locale), group_digits(topic.people))).collect()
     }
 
+    /// Returns the rooms that a section shows.
+    fn public_rooms(&self, section: &RoomsSection) -> &[PublicRoom] {
+        &self.rooms[..self.rooms.len().min(usize::from(section.count))]
+    }
+
+    /// Returns the charts of a section that have enough data.
+    fn charts(&self, section: &InsightsSection) -> Vec<BarChart> {
+        let locale = self.appearance.locale;
+        section.charts.iter().filter_map(|chart| self.insights.chart(*chart, locale)).collect()
+    }
+
     /// Returns the operator's name for the section about them.
     fn operator_name(&self, section: &Operator) -> String {
         section.shown_name(self.operator, self.host)
@@ -203,14 +233,14 @@ impl Landing<'_> {
 
     /// Returns the anchors of the sections that the header and footer link, with their names.
     fn links(&self) -> Vec<(&'static str, &'static str)> {
-        let named = self.sections.iter().filter_map(|section| {
-            let name = match section {
+        let named = self.sections.iter().filter(|shown| shown.is_first_of_kind()).filter_map(|shown| {
+            let name = match &shown.section {
                 PageSection::Steps(_) => self.strings.nav_steps,
                 PageSection::Safety(_) => self.strings.nav_safety,
                 PageSection::Faq(_) => self.strings.nav_questions,
                 _ => return None,
             };
-            Some((section.anchor(), name))
+            Some((shown.section.anchor(), name))
         });
         named.collect()
     }
@@ -227,6 +257,26 @@ impl Landing<'_> {
     }
 }
 
+/// A banner above a page.
+struct ShownBanner<'a> {
+    key: String,
+    text: &'a str,
+    /// The language of the text if it is not the page's.
+    lang: Option<&'static str>,
+    is_warning: bool,
+}
+
+/// Returns the banners above the landing page and the pages about the site.
+fn shown_banners(snapshot: &Snapshot, locale: Locale) -> Vec<ShownBanner<'_>> {
+    let here = snapshot.contents().banners.iter().filter(|banner| banner.places.contains(&Place::Landing));
+    let shown = here.map(|banner| {
+        let (text, own) = banner.text_in(locale);
+        let lang = (own != locale).then(|| own.tag());
+        ShownBanner { key: banner.key(), text, lang, is_warning: banner.tone == Tone::Warn }
+    });
+    shown.collect()
+}
+
 /// Joins the lines of a text with spaces.
 fn single_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -234,7 +284,7 @@ fn single_line(text: &str) -> String {
 
 /// Returns the page's structured data for search engines: `WebSite`, and its questions as `FAQPage`
 /// (schema.org).
-fn structured_data(sections: &[PageSection], appearance: Appearance, site: &str) -> String {
+fn structured_data(sections: &[ShownSection], appearance: Appearance, site: &str) -> String {
     let url = format!("{site}{}", appearance.home_path());
     let other_names: Vec<&str> = appearance.locale.others().map(|locale| locale.strings().brand).collect();
     let mut graph = vec![json!({
@@ -247,7 +297,7 @@ fn structured_data(sections: &[PageSection], appearance: Appearance, site: &str)
     })];
     let questions: Vec<Value> = sections
         .iter()
-        .filter_map(|section| if let PageSection::Faq(faq) = section { Some(&faq.items) } else { None })
+        .filter_map(|shown| if let PageSection::Faq(faq) = &shown.section { Some(&faq.items) } else { None })
         .flatten()
         .map(|item| {
             let answer = json!({ "@type": "Answer", "text": item.answer });

@@ -2,7 +2,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::model::{self, Block, HelpLine, Page, PageSection, Prose};
+use super::model::{self, HelpLine, Page, PageSection};
 use super::page;
 use super::tests::{get, node, text};
 use crate::accounts::RULES_VERSION;
@@ -102,10 +102,10 @@ async fn the_pages_about_the_site_are_complete_without_a_script() {
             let sections = model::built_in(page, locale);
             assert!(sections.len() >= 4, "{} in {locale:?}", page.name());
             for section in &sections {
-                let (title, blocks) = match section {
-                    PageSection::Markdown(prose) => (&prose.title, prose.blocks()),
-                    PageSection::Contact(operator) => (&operator.title, operator.blocks()),
-                    PageSection::Intro(intro) => (&intro.title, vec![Block::Paragraph(&intro.lead)]),
+                let (title, text) = match section {
+                    PageSection::Markdown(prose) => (&prose.title, &prose.text),
+                    PageSection::Contact(operator) => (&operator.title, &operator.text),
+                    PageSection::Intro(intro) => (&intro.title, &intro.lead),
                     other => panic!("{other:?}"),
                 };
                 assert!(html.contains(&format!(">{title}</h")), "{title}");
@@ -113,12 +113,14 @@ async fn the_pages_about_the_site_are_complete_without_a_script() {
                     let link = |line: &HelpLine| format!(r#"<a href="tel:{0}">{0}</a>"#, line.number);
                     assert!(prose.lines.iter().all(|line| html.contains(&link(line))), "{title}");
                 }
-                for block in blocks {
-                    match block {
-                        Block::Paragraph(text) => assert!(html.contains(&format!(">{text}</p>")), "{text}"),
-                        Block::List(items) => {
+                // Empty lines separate paragraphs, and lines that begin with "- " are a list.
+                for block in text.split("\n\n").filter(|block| !block.is_empty()) {
+                    let items: Option<Vec<&str>> = block.lines().map(|line| line.strip_prefix("- ")).collect();
+                    match items {
+                        Some(items) => {
                             assert!(items.iter().all(|item| html.contains(&format!("<li>{item}</li>"))), "{items:?}");
                         }
+                        None => assert!(html.contains(&format!(">{block}</p>")), "{block}"),
                     }
                 }
             }
@@ -150,8 +152,8 @@ async fn the_operators_address_is_shown_or_said_to_be_missing() {
 #[tokio::test]
 async fn an_editor_changes_a_page_about_the_site_and_its_text_is_escaped() {
     let node = node().await;
-    let change = r#"UPDATE page_section SET content = '{"title": "a < b", "text": "one <b>\n\n- two & three\n- four"}'
-        WHERE page = 'terms' AND locale = 'en' AND position = 20"#;
+    let change = r#"UPDATE section_version SET content = '{"title": "a < b", "text": "one <b>\n\n- two & three\n- four"}'
+        WHERE section_id = (SELECT id FROM page_section WHERE page = 'terms' AND locale = 'en' AND position = 20)"#;
     sqlx::raw_sql(change).execute(&node.app.db).await.unwrap();
     super::refresh_now(&node.app);
     eventually("the change is shown", async || node.get("/en/terms").await.text.contains("four")).await;
@@ -168,7 +170,7 @@ async fn the_database_takes_any_language_and_only_known_pages() {
     let db = &node.app.db;
     let insert = |page: &str, locale: &str| {
         let sql = format!(
-            "INSERT INTO page_section (page, locale, kind, position, content) VALUES ('{page}', '{locale}', 'markdown', 5, '{{}}')"
+            "INSERT INTO page_section (page, locale, kind, position, draft) VALUES ('{page}', '{locale}', 'markdown', 5, '{{}}')"
         );
         async move { sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(db).await }
     };
@@ -246,15 +248,6 @@ fn the_rules_page_is_the_edition_that_visitors_accept() {
         let Some(PageSection::Intro(intro)) = sections.first() else { panic!("{locale:?}") };
         assert!(intro.note.contains(RULES_VERSION), "{locale:?}: {}", intro.note);
     }
-}
-
-#[test]
-fn a_block_is_a_list_if_every_line_is_an_item() {
-    let prose = |text: &str| Prose { title: String::new(), text: text.to_owned(), lines: Vec::new() };
-    let mixed = prose("one\n\n- a\n-  b\n\n\n- c\nd\n\n");
-    let expected = [Block::Paragraph("one"), Block::List(vec!["a", "b"]), Block::Paragraph("- c\nd")];
-    assert_eq!(mixed.blocks(), expected);
-    assert!(prose(" \n\n ").blocks().is_empty());
 }
 
 #[tokio::test]

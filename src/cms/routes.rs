@@ -13,7 +13,11 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::model::{Page, PageSection, SiteStat};
+use super::arranged::ShownSection;
+use super::model::Page;
+use super::snapshot::Contents;
+use super::stats::{self, SiteStat};
+use super::{banners, live, sections};
 use crate::app::App;
 use crate::error::{Error, Problem, Result};
 use crate::http::{Appearance, CachedBody, Theme};
@@ -43,7 +47,8 @@ pub fn router() -> Router<App> {
         .route("/favicon.svg", get(favicon))
         .route("/preview.png", get(preview))
         .route("/touch-icon.png", get(touch_icon))
-        .route("/site.webmanifest", get(manifest));
+        .route("/site.webmanifest", get(manifest))
+        .route("/live", get(live::live));
     let files = ICONS.into_iter().fold(files, |router, (path, icon)| {
         router.route(path, get(move |request: HeaderMap| async move { cached_for_a_day(icon, "image/png", &request) }))
     });
@@ -148,9 +153,14 @@ fn cached_for_a_day(body: impl Into<Bytes>, media_type: &'static str, request: &
 
 // REST
 
+/// Returns the routes under `/api/v1/admin`, for editors.
+pub fn admin_api() -> OpenApiRouter<App> {
+    sections::router().merge(stats::router()).merge(banners::router())
+}
+
 /// Returns the routes under `/api/v1`.
 pub fn api() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(content)).routes(routes!(stats))
+    OpenApiRouter::new().routes(routes!(content)).routes(routes!(site_stats)).merge(banners::public_router())
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -170,7 +180,9 @@ struct ContentQuery {
 struct Content<'a> {
     page: Page,
     locale: &'static str,
-    sections: &'a [PageSection],
+    /// The version of the site's content. It rises whenever something is published.
+    version: i64,
+    sections: &'a [ShownSection],
     stats: &'a [SiteStat],
     /// What people talk about now, the most popular first. Empty if they are few.
     topics: Vec<TopicNow>,
@@ -208,7 +220,8 @@ async fn content(
     let topics = snapshot.contents().topics.iter();
     let topics =
         topics.map(|topic| TopicNow { id: topic.id(), name: topic.name(locale), people: topic.people }).collect();
-    let body = Content { page, locale: locale.tag(), sections, stats: &snapshot.contents().stats, topics };
+    let version = snapshot.contents().version;
+    let body = Content { page, locale: locale.tag(), version, sections, stats: &snapshot.contents().stats, topics };
     let json = serde_json::to_vec(&body).map_err(Error::internal)?;
     Ok(CachedBody::new(json, "application/json").respond(&request, CACHE_REVALIDATE, ""))
 }
@@ -219,19 +232,24 @@ fn unknown_locale() -> String {
 
 /// The stats, at most a few seconds old.
 #[derive(Serialize, ToSchema)]
-struct Stats<'a> {
+pub(super) struct Stats<'a> {
     items: &'a [SiteStat],
     next: Option<String>,
     /// When the stats were read (RFC 3339), if they are stale. Null while they are fresh.
     as_of: Option<String>,
 }
 
+impl<'a> Stats<'a> {
+    pub(super) fn of(contents: &'a Contents) -> Self {
+        let as_of = contents.as_of.map(|at| at.format(&Rfc3339).unwrap_or_default());
+        Self { items: &contents.stats, next: None, as_of }
+    }
+}
+
 /// The stats of the landing page. A value that is not known is null.
 #[utoipa::path(get, path = "/stats", tag = "site", responses((status = 200, body = inline(Stats<'static>))))]
-async fn stats(State(app): State<App>) -> Result<Response> {
+async fn site_stats(State(app): State<App>) -> Result<Response> {
     let snapshot = app.cms.current();
-    let contents = snapshot.contents();
-    let as_of = contents.as_of.map(|at| at.format(&Rfc3339)).transpose().map_err(Error::internal)?;
-    let body = axum::Json(Stats { items: &contents.stats, next: None, as_of });
+    let body = axum::Json(Stats::of(snapshot.contents()));
     Ok(([(header::CACHE_CONTROL, "no-store")], body).into_response())
 }

@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 
 use super::formatted_stat::FormattedStat;
-use super::model::{self, Label, Page, PageSection, SiteStat, Unit};
-use super::store;
+use super::model::{self, Page, PageSection};
+use super::stats::{Label, SiteStat, Unit, live_counts};
 use crate::locale::Locale;
 use crate::testing::{self, Answer, Node, eventually};
 
@@ -187,12 +187,14 @@ async fn text_of_an_editor_is_escaped() {
     let node = node().await;
     let page = change(
         &node,
-        r#"INSERT INTO page_section (locale, kind, position, content) VALUES
-               ('en', 'markdown', 990, '{"title": "<script>alert(1)</script>", "text": "a & b\n\n<img src=x onerror=alert(2)>"}');
-           UPDATE page_section SET content = jsonb_set(content, '{items,0,answer}', '"</script><script>alert(3)</script>"')
-               WHERE locale = 'en' AND kind = 'faq';
-           UPDATE page_section SET content = jsonb_set(content, '{lead}', '"\" onload=\"alert(4)"')
-               WHERE locale = 'en' AND kind = 'hero'"#,
+        r#"INSERT INTO page_section (locale, kind, position, draft, published_version) VALUES ('en', 'markdown', 990, '{}', 1);
+           INSERT INTO section_version (section_id, version, kind, by, content) SELECT id, 1, 'published', 'x',
+               '{"title": "<script>alert(1)</script>", "text": "a & b\n\n<img src=x onerror=alert(2)>"}'
+               FROM page_section WHERE position = 990;
+           UPDATE section_version v SET content = jsonb_set(content, '{items,0,answer}', '"</script><script>alert(3)</script>"')
+               FROM page_section s WHERE s.id = v.section_id AND locale = 'en' AND s.kind = 'faq';
+           UPDATE section_version v SET content = jsonb_set(content, '{lead}', '"\" onload=\"alert(4)"')
+               FROM page_section s WHERE s.id = v.section_id AND locale = 'en' AND s.kind = 'hero'"#,
         "/en",
         |html| html.contains("alert(2)"),
     )
@@ -211,7 +213,8 @@ async fn an_invalid_section_is_left_out_and_an_empty_page_shows_the_built_in_sec
     let node = node().await;
     let page = change(
         &node,
-        r#"UPDATE page_section SET content = '{"title": 7}' WHERE locale = 'en' AND kind IN ('faq', 'hero');
+        r#"UPDATE section_version v SET content = '{"title": 7}' FROM page_section s
+               WHERE s.id = v.section_id AND locale = 'en' AND s.kind IN ('faq', 'hero');
            UPDATE site_stat SET label = '"odd"' WHERE key = 'online'"#,
         "/en",
         |html| !html.contains("id=\"faq\""),
@@ -301,7 +304,7 @@ async fn stale_stats_show_when_they_were_read() {
 /// Returns the number of visitors with a socket, however few they are.
 async fn online(node: &Node) -> Option<i64> {
     let mut db = node.app.db.acquire().await.unwrap();
-    store::live_counts(&mut db, node.app.clock.now(), "UTC").await.unwrap().online
+    live_counts(&mut db, node.app.clock.now(), "UTC").await.unwrap().online
 }
 
 /// Inserts one talk, begun at $1 by two visitors who had waited for $2 and 3 seconds.
@@ -326,15 +329,11 @@ async fn talks_of_today_begin_at_midnight_in_the_sites_time_zone() {
     }
     let now = datetime!(2026-11-29 01:30 UTC);
     for (zone, expected) in [("Asia/Seoul", 2), ("UTC", 1), ("America/New_York", 2), ("Pacific/Kiritimati", 2)] {
-        assert_eq!(store::live_counts(&mut conn, now, zone).await.unwrap().talks_today, Some(expected), "{zone}");
+        assert_eq!(live_counts(&mut conn, now, zone).await.unwrap().talks_today, Some(expected), "{zone}");
     }
     let midnight = datetime!(2026-11-29 15:00 UTC);
     for (now, expected) in [(midnight - time::Duration::seconds(1), 2), (midnight, 0)] {
-        assert_eq!(
-            store::live_counts(&mut conn, now, "Asia/Seoul").await.unwrap().talks_today,
-            Some(expected),
-            "{now}"
-        );
+        assert_eq!(live_counts(&mut conn, now, "Asia/Seoul").await.unwrap().talks_today, Some(expected), "{now}");
     }
 }
 
@@ -346,13 +345,13 @@ async fn a_median_needs_five_talks_and_each_counts_for_two() {
     for wait in [2.5, 8.0, 9.0, 10.0] {
         sqlx::query(TALK).bind(now).bind(wait).execute(&mut *conn).await.unwrap();
     }
-    let live = store::live_counts(&mut conn, now, "UTC").await.unwrap();
+    let live = live_counts(&mut conn, now, "UTC").await.unwrap();
     assert_eq!((live.online, live.talks_today, live.median_wait), (Some(0), Some(4), None));
     sqlx::query(TALK).bind(now).bind(11.0).execute(&mut *conn).await.unwrap();
-    let live = store::live_counts(&mut conn, now, "UTC").await.unwrap();
+    let live = live_counts(&mut conn, now, "UTC").await.unwrap();
     assert_eq!((live.talks_today, live.median_wait), (Some(5), Some(3)), "between 2.5, five times 3, and 8 to 11");
     let later = now + time::Duration::hours(25);
-    assert_eq!(store::live_counts(&mut conn, later, "UTC").await.unwrap().talks_today, Some(0));
+    assert_eq!(live_counts(&mut conn, later, "UTC").await.unwrap().talks_today, Some(0));
 }
 
 #[tokio::test]
@@ -446,7 +445,7 @@ fn both_languages_have_sections_of_the_same_shape() {
 #[test]
 fn stats_are_formatted_by_language_and_unit() {
     let format = |value, unit, locale| {
-        let stat = SiteStat { key: "n".to_owned(), label: Label::default(), value, unit };
+        let stat = SiteStat { key: "n".to_owned(), label: Label::default(), value, unit, hide_when_stale: false };
         FormattedStat::of(&stat, &[("n".to_owned(), "명".to_owned())].into(), locale)
             .map(|formatted| formatted.digits + " " + &formatted.counter)
     };

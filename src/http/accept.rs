@@ -26,6 +26,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tower::Service;
 
+use super::LongResponse;
 use super::connection_limit::{Admitted, ConnectionLimit};
 use super::limits;
 use super::socket::{Phase, SharedPhase, Socket, Timeouts};
@@ -139,8 +140,9 @@ impl Server {
                     }
                     None => full(),
                 };
-                // HTTP's time limits end with an upgrade.
-                if response.status() != hyper::StatusCode::SWITCHING_PROTOCOLS {
+                // HTTP's time limits end with an upgrade, and with a response that is meant to last.
+                let is_long = response.extensions().get::<LongResponse>().is_some();
+                if response.status() != hyper::StatusCode::SWITCHING_PROTOCOLS && !is_long {
                     serving.set(Phase::Answered(Instant::now()));
                     if draining.is_cancelled() {
                         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

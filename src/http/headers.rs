@@ -9,6 +9,8 @@ use crate::config::Site;
 /// for.
 static HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
+static SAME_ORIGIN: HeaderValue = HeaderValue::from_static("SAMEORIGIN");
+
 static NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The same for every response. The referrer policy is `same-origin` rather than `no-referrer`,
@@ -35,6 +37,10 @@ static DOCS_POLICY: HeaderValue = HeaderValue::from_static(
 /// The headers of a site's responses.
 pub(super) struct ResponseHeaders {
     policy: HeaderValue,
+    /// For the back-office, which shows previews in frames.
+    framing: HeaderValue,
+    /// For previews, which only this site may show in frames.
+    framed: HeaderValue,
     secure: bool,
     /// The host (and port) that the site serves. `None` on a loopback site, which serves any.
     host: Option<String>,
@@ -45,7 +51,9 @@ impl ResponseHeaders {
     pub(super) fn of(site: &Site) -> Self {
         let host = site.url.split_once("://").map_or(site.url.as_str(), |(_, host)| host);
         Self {
-            policy: policy(site, host),
+            policy: policy(site, host, "frame-ancestors 'none'"),
+            framing: policy(site, host, "frame-src 'self'; frame-ancestors 'none'"),
+            framed: policy(site, host, "frame-ancestors 'self'"),
             secure: site.secure,
             host: (!site.loopback).then(|| host.to_ascii_lowercase()),
         }
@@ -73,8 +81,17 @@ impl ResponseHeaders {
             return;
         }
         let headers = response.headers_mut();
-        let docs = is_under(path, "/api/docs");
-        add(headers, header::CONTENT_SECURITY_POLICY, if docs { &DOCS_POLICY } else { &self.policy });
+        let policy = if is_under(path, "/api/docs") {
+            &DOCS_POLICY
+        } else if is_under(path, "/admin") {
+            &self.framing
+        } else if is_under(path, "/preview") {
+            add(headers, header::X_FRAME_OPTIONS, &SAME_ORIGIN);
+            &self.framed
+        } else {
+            &self.policy
+        };
+        add(headers, header::CONTENT_SECURITY_POLICY, policy);
         for (name, value) in &FIXED {
             add(headers, name.clone(), value);
         }
@@ -99,7 +116,7 @@ fn add(headers: &mut HeaderMap, name: HeaderName, value: &HeaderValue) {
 /// Returns the content security policy of the pages. `svelte-trusted-html` is the one policy
 /// through which Svelte creates its templates; the browser refuses `{@html}` and any other way to
 /// write markup.
-fn policy(site: &Site, host: &str) -> HeaderValue {
+fn policy(site: &Site, host: &str, frames: &str) -> HeaderValue {
     // Older Safari does not count a socket to the same host as 'self'. A policy cannot hold an IPv6
     // host.
     let port =
@@ -113,7 +130,7 @@ fn policy(site: &Site, host: &str) -> HeaderValue {
     };
     let text = format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' {sockets}; \
-         font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; \
+         font-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none'; {frames}; \
          require-trusted-types-for 'script'; trusted-types svelte-trusted-html"
     );
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("default-src 'none'"))

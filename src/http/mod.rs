@@ -33,6 +33,12 @@ use tokio::net::TcpListener;
 
 use crate::app::App;
 
+/// An extension of responses that are meant to last, such as server-sent events. The accept loop
+/// does not limit their time; whoever sends one ends it, also when the node drains, and closes the
+/// connection with it.
+#[derive(Clone, Copy, Debug)]
+pub struct LongResponse;
+
 /// Starts to serve a router on a listener. Never fails.
 ///
 /// New connections are accepted until the node drains; requests in progress are finished until the

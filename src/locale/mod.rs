@@ -18,7 +18,7 @@ use ts_rs::TS;
 
 pub use account_pages::PageStrings;
 pub use accounts::AccountStrings;
-pub use admin::{AdminStrings, ImageStrings, ShellStrings};
+pub use admin::{AdminStrings, ImageStrings, SectionStrings, ShellStrings, section_fields};
 pub use headers::{cookie, cookies, header_list, with_weights};
 
 /// A language of pages and of the client. The default is Korean.
@@ -71,6 +71,20 @@ pub struct Strings {
     pub minutes: &'static str,
     /// Says from when the numbers are, given a time of day in UTC.
     pub stats_as_of: fn(&str) -> String,
+    /// Names the announcements above a page for screen readers, and the button that hides one.
+    pub banners_label: &'static str,
+    pub banner_close: &'static str,
+    /// The charts of the landing page: their names, columns, and the table below each.
+    pub chart_talks_per_day: &'static str,
+    pub chart_busiest_hours: &'static str,
+    pub chart_languages: &'static str,
+    pub chart_day: &'static str,
+    pub chart_hour: &'static str,
+    pub chart_language: &'static str,
+    pub chart_amount: &'static str,
+    pub chart_table: &'static str,
+    /// Stands for a number that is too small to be shown.
+    pub chart_few: &'static str,
     /// Heads the links to the pages about the site.
     pub about_legend: &'static str,
     pub about_rules: &'static str,

@@ -33,6 +33,8 @@ pub enum NodeEvent {
     TicketCancelled { visitor: VisitorId },
     /// Somebody lost a right everywhere.
     RightsRevoked,
+    /// What the public pages show has changed.
+    ContentChanged,
 }
 
 const RIGHTS_CHANGED: u8 = 1;
@@ -42,6 +44,7 @@ const TALK_ENDED: u8 = 4;
 const NEW_TICKET: u8 = 5;
 const TICKET_CANCELLED: u8 = 6;
 const RIGHTS_REVOKED: u8 = 7;
+const CONTENT_CHANGED: u8 = 8;
 
 impl NodeEvent {
     /// Appends the event: a tag byte, then its fields.
@@ -67,6 +70,7 @@ impl NodeEvent {
                 into.extend_from_slice(&visitor.0.to_be_bytes());
             }
             Self::RightsRevoked => into.push(RIGHTS_REVOKED),
+            Self::ContentChanged => into.push(CONTENT_CHANGED),
         }
     }
 
@@ -77,7 +81,7 @@ impl NodeEvent {
             Self::OnlineCount { .. } => 16 + 8,
             Self::TalkEnded { .. } => 1,
             Self::TicketCancelled { .. } => 8,
-            Self::Matched | Self::NewTicket | Self::RightsRevoked => 0,
+            Self::Matched | Self::NewTicket | Self::RightsRevoked | Self::ContentChanged => 0,
         }
     }
 
@@ -100,6 +104,7 @@ impl NodeEvent {
             [NEW_TICKET] => Self::NewTicket,
             [TICKET_CANCELLED] => Self::TicketCancelled { visitor: VisitorId(i64::from_be_bytes(take(bytes)?)) },
             [RIGHTS_REVOKED] => Self::RightsRevoked,
+            [CONTENT_CHANGED] => Self::ContentChanged,
             _ => return None,
         })
     }

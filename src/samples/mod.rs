@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use crate::app::App;
 use crate::db;
 
-pub use store::{HourOfDay, hour_of_day, hours_of_day, record};
+pub use store::{HourOfDay, hour_of_day, hours_of_day, range, record};
 
 /// How often old samples are deleted.
 const THIN_INTERVAL: Duration = Duration::from_secs(3_600);

@@ -8,3 +8,6 @@ import { uploadForm } from './images';
 keepChoices();
 sendOnce();
 uploadForm();
+if (document.querySelector('#section-form, [data-order], [data-when], .form-summary')) {
+  void import('./sections/start').then(({ startSections }) => startSections());
+}

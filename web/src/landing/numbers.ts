@@ -15,7 +15,7 @@ const MAX_INTERVAL_MS = 240_000;
 const FRESH_MS = 60_000;
 const ANIMATION_MS = 500;
 
-interface Answer {
+export interface Answer {
   items: { key: string; value: number | null }[];
   as_of?: string | null;
 }
@@ -38,7 +38,7 @@ export function figure(
 }
 
 export class Numbers {
-  readonly #section: HTMLElement;
+  readonly section: HTMLElement;
   readonly #korean: boolean;
   readonly #shown = new Map<HTMLElement, number>();
   readonly #reducedMotion = matchMedia('(prefers-reduced-motion: reduce)');
@@ -51,7 +51,7 @@ export class Numbers {
   #reading = false;
 
   constructor(section: HTMLElement) {
-    this.#section = section;
+    this.section = section;
     this.#korean = document.documentElement.lang === 'ko';
     for (const place of this.#places()) {
       const written = Number(place.querySelector('dd > span')?.textContent?.replaceAll(',', ''));
@@ -99,6 +99,13 @@ export class Numbers {
     this.#plan();
   }
 
+  /** Shows numbers that came by themselves. With reduced motion the numbers do not change. */
+  receive(answer: Answer): void {
+    if (this.#reducedMotion.matches) return;
+    this.#readAt = Date.now();
+    this.show(answer);
+  }
+
   /** Shows an answer. A number that is no longer known is hidden. */
   show(answer: Answer): void {
     const known = new Map(answer.items.map(({ key, value }) => [key, value]));
@@ -107,12 +114,12 @@ export class Numbers {
       place.hidden = typeof value !== 'number' || !(value > 0);
       if (typeof value === 'number' && value > 0) this.#animate(place, value);
     }
-    this.#section.hidden = this.#places().every((place) => place.hidden);
+    this.section.hidden = this.#places().every((place) => place.hidden);
     this.#date(answer.as_of ? Date.parse(answer.as_of) : null);
   }
 
   #places(): HTMLElement[] {
-    return [...this.#section.querySelectorAll<HTMLElement>('[data-stat]')];
+    return [...this.section.querySelectorAll<HTMLElement>('[data-stat]')];
   }
 
   #animate(place: HTMLElement, to: number): void {
@@ -139,7 +146,7 @@ export class Numbers {
 
   /** Shows the time of the numbers in the reader's time zone, unless they are fresh. */
   #date(at: number | null): void {
-    const line = this.#section.querySelector('[data-as-of]');
+    const line = this.section.querySelector('[data-as-of]');
     if (!line) return;
     if (at === null) return line.replaceChildren();
     const time = document.createElement('time');

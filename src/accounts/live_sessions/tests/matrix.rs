@@ -68,6 +68,7 @@ fn rule(route: &str) -> Option<(Rule, Option<Value>)> {
         | "GET /api/v1/waits"
         | "GET /api/v1/content"
         | "GET /api/v1/stats" => (Rule::Site, None),
+        "GET /api/v1/banners" => (Rule::Site, None),
         "GET /api/v1/me/blocks" | "DELETE /api/v1/me/blocks/{id}" | "POST /api/v1/sign-out" => (Rule::Visitor, None),
         "GET /api/v1/sessions"
         | "DELETE /api/v1/sessions"
@@ -77,8 +78,33 @@ fn rule(route: &str) -> Option<(Rule, Option<Value>)> {
             let alt = json!({"alt": {"ko": "가", "en": "a"}});
             (Rule::Editor, matches!(route.split(' ').next(), Some("PATCH")).then_some(alt))
         }
-        _ => return rule_of_sign_in(route),
+        _ => return rule_of_sign_in(route).or_else(|| rule_of_editing(route)),
     })
+}
+
+/// As [`rule`], for what editors change.
+fn rule_of_editing(route: &str) -> Option<(Rule, Option<Value>)> {
+    let section = json!({"page": "rules", "kind": "markdown", "locale": "ko"});
+    let banner = json!({"text": {"ko": "x"}, "tone": "info", "places": ["chat"]});
+    let path = route.split_once("/api/v1/admin").map_or("", |(_, path)| path);
+    let body = match (route.split(' ').next().unwrap_or_default(), path) {
+        ("GET" | "DELETE", "/sections" | "/sections/{id}" | "/sections/{id}/versions" | "/sections/{id}/schedule") => {
+            None
+        }
+        ("POST", "/sections") => Some(section),
+        ("POST", "/sections/order") => Some(json!({"locale": "ko", "ids": []})),
+        ("POST" | "PATCH", "/sections/{id}" | "/sections/{id}/publish" | "/sections/{id}/restore") => {
+            Some(json!({"version": 1}))
+        }
+        ("POST", "/sections/{id}/unpublish" | "/sections/{id}/undelete") => Some(json!({})),
+        ("GET", "/stats" | "/stats/{key}/history" | "/banners") => None,
+        ("POST", "/stats") => Some(json!({"key": "online", "label": {"ko": "x"}})),
+        ("PATCH", "/stats/{key}") => Some(json!({"visible": true})),
+        ("DELETE", "/stats/{key}" | "/banners/{id}") => None,
+        ("POST", "/banners") | ("PUT", "/banners/{id}") => Some(banner),
+        _ => return None,
+    };
+    Some((Rule::Editor, body))
 }
 
 /// As [`rule`], for sign-in and what an owner changes.
@@ -130,7 +156,10 @@ fn own_codes(route: &str) -> &'static [&'static str] {
         "POST /api/v1/admin/media" => &["bad_frame"],
         route if route.contains(" /api/v1/admin/media/") => &["not_found"],
         "DELETE /api/v1/account/totp" => &["wrong_credentials", "forbidden"],
-        "POST /api/v1/account/totp/confirm" => &["conflict"],
+        "POST /api/v1/account/totp/confirm" | "POST /api/v1/admin/stats" => &["conflict"],
+        "POST /api/v1/admin/sections/order" => &["bad_frame"],
+        route if route.contains("/admin/") && route.contains("{id}") => &["not_found"],
+        "DELETE /api/v1/admin/stats/{key}" => &["not_found"],
         route if route.contains("/age-check") => &["not_found"],
         route if route.contains("/account/") || route.contains("/sign-in") => &["wrong_credentials", "rate_limited"],
         _ => &[],
@@ -196,6 +225,8 @@ async fn every_route_has_a_rule_and_keeps_it_for_everybody() {
                 let (browser, room) = person(&node, kind, nth).await;
                 let path = path.replace("{room}", &room.to_string()).replace("{id}", &Uuid::new_v4().to_string());
                 let path = path.replace("{step}", "totp").replace("/together", "/together?interests=film");
+                let path = path.replace("{key}", "talks_today").replace("/banners", "/banners?place=chat");
+                let path = if path.contains("/admin/") { path.replace("?place=chat", "") } else { path };
                 let answer = node.ask(Some(&browser), method.clone(), &path, body.clone()).await;
                 let status = answer.status.as_u16();
                 let is_right = match refusal(rule, kind) {

@@ -1,0 +1,201 @@
+//! A browser without JavaScript for the editor's pages: it keeps cookies and sends the forms of the
+//! page that it shows, with all their fields.
+use std::collections::BTreeMap;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use serde_json::Value;
+
+use crate::testing::{Answer, Node};
+
+const PASSWORD: &str = "correct horse battery";
+
+pub(super) struct Browser<'a> {
+    pub(super) node: &'a Node,
+    cookies: BTreeMap<String, String>,
+    pub(super) path: String,
+    pub(super) status: StatusCode,
+    pub(super) html: String,
+    pub(super) headers: HeaderMap,
+}
+
+impl<'a> Browser<'a> {
+    pub(super) fn new(node: &'a Node) -> Self {
+        Self {
+            node,
+            cookies: BTreeMap::new(),
+            path: String::new(),
+            status: StatusCode::OK,
+            html: String::new(),
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// Somebody with a role, signed in with a second factor.
+    pub(super) async fn staff(node: &'a Node, handle: &str, role: &str) -> Self {
+        let mut browser = Self::new(node);
+        browser.open("/signup").await;
+        browser.submit("/signup", &[("handle", handle), ("password", PASSWORD)]).await;
+        sqlx::query("UPDATE account SET role = $2, session_epoch = session_epoch + 1 WHERE handle = $1")
+            .bind(handle)
+            .bind(role)
+            .execute(&node.app.db)
+            .await
+            .unwrap();
+        sqlx::query("DELETE FROM session WHERE account_id = (SELECT id FROM account WHERE handle = $1)")
+            .bind(handle)
+            .execute(&node.app.db)
+            .await
+            .unwrap();
+        let mut browser = Self::new(node);
+        browser.open("/signin").await;
+        browser.submit("/signin", &[("handle", handle)]).await;
+        browser.submit("/signin/password", &[("password", PASSWORD)]).await;
+        if role != "member" {
+            browser.open("/signin/enroll").await;
+            let secret = browser.html.split("data-text=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+            let secret = totp_rs::Secret::try_from_base32(&secret).unwrap();
+            let totp = totp_rs::Builder::new().with_secret(secret).build().unwrap();
+            let code = totp.generate(node.app.clock.now().unix_timestamp().unsigned_abs()).to_string();
+            browser.submit("/signin/enroll", &[("code", &code)]).await;
+        }
+        browser
+    }
+
+    pub(super) async fn send(&mut self, method: Method, path: &str, form: Option<String>, accept: &str) -> Answer {
+        let cookies = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::ACCEPT, accept)
+            .header(header::ACCEPT_LANGUAGE, "ko")
+            .header(header::COOKIE, cookies);
+        let body = match form {
+            Some(form) => {
+                request = request
+                    .header(header::ORIGIN, self.node.origin())
+                    .header("sec-fetch-site", "same-origin")
+                    .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+                Body::from(form)
+            }
+            None => Body::empty(),
+        };
+        let answer = self.node.send(request.body(body).unwrap()).await;
+        for cookie in answer.headers.get_all(header::SET_COOKIE) {
+            let (name, rest) = cookie.to_str().unwrap().split_once('=').unwrap();
+            self.cookies.insert(name.to_owned(), rest.split(';').next().unwrap().to_owned());
+        }
+        answer
+    }
+
+    /// Opens a page, and those that it leads to.
+    pub(super) async fn open(&mut self, path: &str) -> &mut Self {
+        let answer = self.send(Method::GET, path, None, "text/html").await;
+        self.show(path, answer).await
+    }
+
+    async fn show(&mut self, path: &str, mut answer: Answer) -> &mut Self {
+        path.clone_into(&mut self.path);
+        while answer.status == StatusCode::SEE_OTHER {
+            self.path = answer.headers[header::LOCATION].to_str().unwrap().to_owned();
+            let next = self.path.split('#').next().unwrap().to_owned();
+            answer = self.send(Method::GET, &next, None, "text/html").await;
+        }
+        (self.status, self.headers, self.html) = (answer.status, answer.headers, answer.text);
+        self
+    }
+
+    /// Returns the fields of the first form with an action, as the browser would send them.
+    pub(super) fn fields(&self, action: &str) -> BTreeMap<String, String> {
+        let named = format!("action=\"{action}\"");
+        let form = self.html.split("<form ").skip(1).find(|form| form.split('>').next().unwrap().contains(&named));
+        let form = form.unwrap_or_else(|| panic!("{} has no form {action}:\n{}", self.path, self.html));
+        let form = form.split("</form>").next().unwrap();
+        let mut fields = BTreeMap::new();
+        for tag in form.split('<').skip(1) {
+            let (head, text) = tag.split_once('>').unwrap_or((tag, ""));
+            let Some(name) = attribute(head, "name") else { continue };
+            let is_box = ["checkbox", "radio"].contains(&attribute(head, "type").unwrap_or_default().as_str());
+            if head.starts_with("input") && (!is_box || head.contains(" checked")) {
+                fields.insert(name, attribute(head, "value").unwrap_or_default());
+            } else if head.starts_with("textarea") {
+                fields.insert(name, unescape(text.strip_prefix('\n').unwrap_or(text)));
+            } else if head.starts_with("select") {
+                let options = form.split(&format!("name=\"{name}\"")).nth(1).unwrap().split("</select>").next().unwrap();
+                let chosen = options.split("<option ").skip(1).find(|option| option.contains(" selected"));
+                let chosen = chosen.or_else(|| options.split("<option ").nth(1)).unwrap();
+                fields.insert(name, attribute(chosen, "value").unwrap_or_default());
+            }
+        }
+        fields
+    }
+
+    /// Fills a form and sends it.
+    pub(super) async fn submit(&mut self, action: &str, filled: &[(&str, &str)]) -> &mut Self {
+        let mut fields = self.fields(action);
+        fields.extend(filled.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        self.post(action, &fields).await
+    }
+
+    /// Sends fields to an address.
+    pub(super) async fn post(&mut self, action: &str, fields: &BTreeMap<String, String>) -> &mut Self {
+        let answer = self.send(Method::POST, action, Some(encode(fields)), "text/html").await;
+        self.show(action, answer).await
+    }
+
+    /// Sends the form as the autosave of the script does.
+    pub(super) async fn autosave(&mut self, action: &str, fields: &BTreeMap<String, String>) -> (u16, Value) {
+        let answer = self.send(Method::POST, action, Some(encode(fields)), "application/json").await;
+        (answer.status.as_u16(), answer.json())
+    }
+
+    /// Opens the editor of the first section of a kind, by its Korean name. Returns its path.
+    pub(super) async fn open_section(&mut self, page: &str, name: &str) -> String {
+        self.open(&format!("/admin/pages/{page}")).await;
+        let row = self.html.split("class=\"section-name\" href=\"").skip(1).find(|row| row.contains(&format!("<b>{name}</b>")));
+        let path = row.unwrap_or_else(|| panic!("no section {name}")).split('"').next().unwrap().to_owned();
+        self.open(&path).await;
+        assert_eq!(self.status, StatusCode::OK, "{}", self.html);
+        path
+    }
+
+    /// Returns the names of the sections of a page, in order.
+    pub(super) async fn order(&mut self, page: &str) -> Vec<String> {
+        self.open(&format!("/admin/pages/{page}")).await;
+        let rows = self.html.split("class=\"section-name\"").skip(1);
+        rows.map(|row| row.split("<b>").nth(1).unwrap().split("</b>").next().unwrap().to_owned()).collect()
+    }
+
+    /// Returns what the page says about the action before it.
+    pub(super) fn note(&self) -> String {
+        let note = self.html.split("class=\"page-note\"").nth(1).unwrap_or_default();
+        unescape(note.split("<p>").nth(1).unwrap_or_default().split("</p>").next().unwrap_or_default())
+    }
+
+    /// Presses the button that takes the last action back.
+    pub(super) async fn undo(&mut self) -> &mut Self {
+        let note = self.html.split("class=\"page-note\"").nth(1).unwrap_or_else(|| panic!("no note: {}", self.html));
+        let form = note.split("<form ").nth(1).unwrap().split("</form>").next().unwrap().to_owned();
+        let action = attribute(form.split('>').next().unwrap(), "action").unwrap();
+        let inputs = form.split("<input ").skip(1).map(|input| input.split('>').next().unwrap());
+        let fields = inputs.map(|tag| (attribute(tag, "name").unwrap(), attribute(tag, "value").unwrap())).collect();
+        self.post(&action, &fields).await
+    }
+}
+
+/// Returns an attribute of a tag.
+fn attribute(tag: &str, name: &str) -> Option<String> {
+    let tag = format!(" {tag}");
+    let rest = tag.split(&format!(" {name}=\"")).nth(1)?;
+    Some(unescape(rest.split('"').next()?))
+}
+
+pub(super) fn unescape(text: &str) -> String {
+    let named = [("&#34;", "\""), ("&#38;", "&"), ("&#39;", "'"), ("&#60;", "<"), ("&#62;", ">")];
+    named.iter().fold(text.to_owned(), |text, (name, c)| text.replace(name, c))
+}
+
+fn encode(fields: &BTreeMap<String, String>) -> String {
+    let mut encoded = url::form_urlencoded::Serializer::new(String::new());
+    encoded.extend_pairs(fields).finish()
+}

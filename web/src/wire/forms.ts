@@ -1,0 +1,38 @@
+//! Forms of the server's pages, sent without leaving the page.
+
+/** What the server answered. The body is empty if it was not JSON. */
+export interface FormAnswer {
+  status: number;
+  body: Record<string, unknown>;
+}
+
+/** Returns the fields of a form as the browser would send them. `button` is the pressed one. */
+export function fieldsOf(form: HTMLFormElement, button?: HTMLButtonElement): URLSearchParams {
+  const fields = new URLSearchParams();
+  for (const [name, value] of new FormData(form)) if (typeof value === 'string') fields.append(name, value);
+  if (button?.name) fields.append(button.name, button.value);
+  return fields;
+}
+
+/** Sends a form and reads the answer as JSON. Throws if the server cannot be reached. */
+export async function sendForm(path: string, fields: URLSearchParams): Promise<FormAnswer> {
+  const answer = await fetch(path, { method: 'POST', body: fields, headers: { Accept: 'application/json' } });
+  const isJson = answer.headers.get('content-type')?.includes('json') === true;
+  return { status: answer.status, body: isJson ? ((await answer.json()) as Record<string, unknown>) : {} };
+}
+
+/**
+ * Sends a form and reads the page that follows. `null` if the server cannot be reached. An
+ * XMLHttpRequest parses a page without a way for its text to become a script.
+ */
+export function sendForPage(path: string, fields: URLSearchParams): Promise<Document | null> {
+  return new Promise((resolve) => {
+    const request = new XMLHttpRequest();
+    request.open('POST', path);
+    request.responseType = 'document';
+    request.setRequestHeader('Content-Type', 'application/x-www-form-urlencoded');
+    request.onload = () => resolve(request.responseXML);
+    request.onerror = () => resolve(null);
+    request.send(fields.toString());
+  });
+}
