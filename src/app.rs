@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::realtime::{Hub, Relay};
 use crate::tasks::Tasks;
-use crate::{accounts, cms, db, http, matching, moderation, notify, ready, rooms, samples};
+use crate::{accounts, admin, cms, db, http, matching, moderation, notify, ready, rooms, samples};
 
 /// A handle to a node of the service. Cheap to clone.
 #[derive(Clone)]
@@ -34,6 +34,7 @@ pub struct Parts {
     pub hub: Hub,
     pub relay: Relay,
     pub limits: http::RateLimiter,
+    pub traffic: Arc<http::Traffic>,
     pub accounts: accounts::State,
     pub moderation: moderation::State,
     pub rooms: rooms::State,
@@ -41,6 +42,7 @@ pub struct Parts {
     pub cms: cms::State,
     pub notify: notify::State,
     pub ready: ready::State,
+    pub admin: admin::State,
 }
 
 impl Deref for App {
@@ -66,12 +68,14 @@ impl App {
             tasks: Tasks::default(),
             hub: Hub::new(relay.clone(), node),
             limits: http::RateLimiter::new(&config),
+            traffic: Arc::default(),
             accounts: db::with_timeout(db::JOB_TIMEOUT, accounts::State::new(&db, &config.site)).await?,
             moderation: db::with_timeout(db::JOB_TIMEOUT, moderation::State::new(&db)).await?,
             matching: matching::State::default(),
             cms: cms::State::default(),
             notify: notify::State::new(&config),
             ready: ready::State::default(),
+            admin: admin::State::default(),
             rooms,
             relay,
             clock,
@@ -89,6 +93,7 @@ impl App {
         notify::run(&app);
         samples::run(&app);
         ready::run(&app);
+        admin::run(&app);
         Ok(app)
     }
 

@@ -86,7 +86,8 @@ pub fn router(app: &App) -> Router {
         .merge(rooms::router())
         .merge(matching::router())
         .merge(moderation::router())
-        .merge(cms::api());
+        .merge(cms::api())
+        .merge(admin::api());
     let (api, description) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts();
     let api = api.route("/api/v1/admin/{*path}", any(unknown_admin_route));
     let api = api.layer(from_fn_with_state(app.clone(), http::require_same_origin));

@@ -7,6 +7,7 @@ use axum::response::{Html, IntoResponse as _, Response};
 use tower_sessions::Session;
 
 use super::note::Note;
+use crate::accounts::people::By;
 use crate::accounts::{self, Role, Staff};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -59,7 +60,6 @@ impl Desk {
     ///
     /// # Errors
     /// `not_found`, as for an address that does not exist.
-    #[cfg_attr(not(test), expect(dead_code, reason = "pages with roles of their own follow"))]
     pub(super) fn require(self, role: Role) -> Result<Self> {
         let staff = self.staff.require(role)?;
         Ok(Self { staff, ..self })
@@ -68,6 +68,15 @@ impl Desk {
     /// Returns the strings of the back-office in the reader's language.
     pub(super) fn t(&self) -> &'static AdminStrings {
         self.appearance.locale.admin()
+    }
+
+    /// Returns who acts, for verbs that record it in the audit log.
+    pub(super) fn by(&self) -> By {
+        By {
+            visitor: self.staff.visitor.clone(),
+            account: self.staff.account.clone(),
+            prefix_hash: self.prefix_hash.clone(),
+        }
     }
 
     /// Returns the token of the page's forms.
@@ -123,6 +132,11 @@ pub(super) fn role_name(t: &ShellStrings, role: Role) -> &'static str {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Area {
     Dashboard,
+    People,
+    Sessions,
+    Health,
+    Audit,
+    Settings,
 }
 
 /// An entry of the menu.
@@ -136,7 +150,15 @@ struct MenuEntry {
 
 /// Returns what a role sees in the menu.
 fn menu(role: Role, current: Area, t: &ShellStrings) -> Vec<MenuEntry> {
-    let all = [(Area::Dashboard, "/admin", t.dashboard, "gauge", None::<Role>)];
+    let (moderator, admin) = (Some(Role::Moderator), Some(Role::Admin));
+    let all = [
+        (Area::Dashboard, "/admin", t.dashboard, "gauge", None),
+        (Area::People, "/admin/people", t.people, "users", moderator),
+        (Area::Sessions, "/admin/sessions", t.sessions, "device", moderator),
+        (Area::Health, "/admin/health", t.health, "pulse", None),
+        (Area::Audit, "/admin/audit", t.audit, "log", admin),
+        (Area::Settings, "/admin/settings", t.settings, "cog", admin),
+    ];
     let is_seen = |needed: Option<Role>| needed.is_none_or(|needed| role == needed || role == Role::Admin);
     let seen = all.into_iter().filter(|(.., needed)| is_seen(*needed));
     seen.map(|(area, path, name, icon, _)| MenuEntry { path, name, icon, is_current: area == current }).collect()

@@ -7,6 +7,7 @@ mod network;
 mod sign_in;
 mod site;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -64,6 +65,8 @@ pub struct Config {
     pub pg_bin: Option<PathBuf>,
     /// Warnings for the operator about settings that work.
     pub notes: Vec<String>,
+    /// Where each setting was given, by its name. A setting that was not given has no entry.
+    pub origins: BTreeMap<String, String>,
 }
 
 impl Config {
@@ -115,17 +118,34 @@ impl Config {
             trusted_proxies,
             pg_bin: settings.value("pg-bin", &args.pg_bin, pg_bin),
             notes: settings.notes,
+            origins: args.origins.clone(),
         };
         if settings.wrong.is_empty() { Ok(config) } else { Err(settings.wrong.join("\n")) }
     }
 
     /// Returns all settings in the format of the settings file, without secrets.
     pub fn describe(&self) -> String {
+        let line = |(name, value): (&str, Result<String, &str>)| match value {
+            Ok(value) => format!("{name} = {value}\n"),
+            Err(instead) => format!("# {name} is not set: {instead}\n"),
+        };
+        let notes = self.notes.iter().map(|note| format!("# {note}\n"));
+        self.entries().into_iter().map(line).chain(notes).collect()
+    }
+
+    /// Returns the settings of a node to which none was given, as [`Config::entries`] does.
+    pub fn usual_entries() -> Vec<(&'static str, Result<String, &'static str>)> {
+        Self::read(&ServeArgs::default()).map(|usual| usual.entries()).unwrap_or_default()
+    }
+
+    /// Returns the name and the value of each setting as the settings file has it, without secrets.
+    /// The error of one that is not set says what holds instead.
+    pub fn entries(&self) -> Vec<(&'static str, Result<String, &'static str>)> {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let path = |path: &Path| quoted(&path.display().to_string());
         let url = |url: &str| quoted(&connection_url::redacted(url));
         let networks: Vec<String> = self.trusted_proxies.iter().map(|network| quoted(&network.to_string())).collect();
-        let lines = [
+        let mut lines = vec![
             ("listen", Ok(quoted(&self.listen.to_string()))),
             ("data-dir", Ok(path(&self.data_dir))),
             ("public-url", Ok(quoted(&self.site.url))),
@@ -144,12 +164,8 @@ impl Config {
             ("trusted-proxies", Ok(format!("[{}]", networks.join(", ")))),
             ("pg-bin", self.pg_bin.as_deref().map(path).ok_or("the programs of this binary, or of the system")),
         ];
-        let line = |(name, value): &(&str, Result<String, &str>)| match value {
-            Ok(value) => format!("{name} = {value}\n"),
-            Err(instead) => format!("# {name} is not set: {instead}\n"),
-        };
-        let notes = self.notes.iter().map(|note| format!("# {note}\n"));
-        lines.iter().chain(&self.sign_in.describe()).map(line).chain(notes).collect()
+        lines.extend(self.sign_in.describe());
+        lines
     }
 }
 

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::headers::{ResponseHeaders, is_under};
 use super::limits;
+use super::traffic::Traffic;
 use crate::config::Site;
 use crate::db;
 use crate::error::{Error, problem};
@@ -64,11 +65,12 @@ impl Default for RequestLimits {
 struct Middleware {
     headers: ResponseHeaders,
     limits: RequestLimits,
+    traffic: Arc<Traffic>,
 }
 
 /// Adds the layers of [`super::wrap`].
-pub(super) fn wrap(site: &Site, limits: RequestLimits, router: Router) -> Router {
-    let middleware = Arc::new(Middleware { headers: ResponseHeaders::of(site), limits });
+pub(super) fn wrap(site: &Site, traffic: Arc<Traffic>, limits: RequestLimits, router: Router) -> Router {
+    let middleware = Arc::new(Middleware { headers: ResponseHeaders::of(site), limits, traffic });
     router.layer(CatchPanicLayer::custom(handle_panic)).layer(from_fn_with_state(middleware, handle))
 }
 
@@ -88,6 +90,7 @@ async fn handle(State(middleware): State<Arc<Middleware>>, request: Request, nex
         response
     };
     let mut response = responding.instrument(span).await;
+    middleware.traffic.count(response.status());
     middleware.headers.add_to(&path, &mut response);
     if let Ok(id) = HeaderValue::try_from(id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, id);

@@ -13,6 +13,7 @@ mod openapi;
 mod origin;
 mod rate_limit;
 mod socket;
+mod traffic;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ pub use openapi::with_shared_errors;
 pub use origin::{require_own_form, require_same_origin};
 pub use rate_limit::{Bucket, Key, RateLimiter, limit_requests};
 pub use socket::Socket;
+pub use traffic::Traffic;
 
 use std::sync::Arc;
 
@@ -76,5 +78,5 @@ pub fn serve(app: &App, listener: TcpListener, router: Router) {
 /// upgrade of a socket. A panic in a handler is a 500 of that request alone. Under `/api`, every
 /// error is `application/problem+json`, no matter which layer caused it.
 pub fn wrap(app: &App, router: Router) -> Router {
-    middleware::wrap(&app.config.site, middleware::RequestLimits::default(), router)
+    middleware::wrap(&app.config.site, app.traffic.clone(), middleware::RequestLimits::default(), router)
 }

@@ -18,7 +18,11 @@ use ts_rs::TS;
 
 pub use account_pages::PageStrings;
 pub use accounts::AccountStrings;
-pub use admin::{AdminStrings, ShellStrings};
+#[cfg(test)]
+pub use admin::ACTIONS;
+pub use admin::{
+    AdminStrings, AuditStrings, DashboardStrings, HealthStrings, PeopleStrings, SettingsStrings, ShellStrings, Told,
+};
 pub use headers::{cookie, cookies, header_list, with_weights};
 
 /// A language of pages and of the client. The default is Korean.

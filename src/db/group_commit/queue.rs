@@ -27,6 +27,11 @@ impl<T> Sender<T> {
         self.0.try_send(request).map_err(|_| Error::Unavailable)
     }
 
+    /// Returns how many requests wait.
+    pub fn waiting(&self) -> usize {
+        self.0.max_capacity() - self.0.capacity()
+    }
+
     /// Adds a request, made with the channel for its answer, and returns the answer.
     ///
     /// # Errors

@@ -1,17 +1,48 @@
 //! The strings of the back-office: one file for each part of it, with all languages side by side.
+mod audit;
+mod dashboard;
+mod health;
+mod people;
+mod settings;
 mod shell;
 
 use super::Locale;
 
+#[cfg(test)]
+pub use audit::ACTIONS;
+pub use audit::{AuditStrings, Told};
+pub use dashboard::DashboardStrings;
+pub use health::HealthStrings;
+pub use people::PeopleStrings;
+pub use settings::SettingsStrings;
 pub use shell::ShellStrings;
 
 /// The text of the back-office in one language.
 pub struct AdminStrings {
     pub shell: ShellStrings,
+    pub dashboard: DashboardStrings,
+    pub people: PeopleStrings,
+    pub audit: AuditStrings,
+    pub settings: SettingsStrings,
+    pub health: HealthStrings,
 }
 
-static KO: AdminStrings = AdminStrings { shell: shell::KO };
-static EN: AdminStrings = AdminStrings { shell: shell::EN };
+static KO: AdminStrings = AdminStrings {
+    shell: shell::KO,
+    dashboard: dashboard::KO,
+    people: people::KO,
+    audit: audit::KO,
+    settings: settings::KO,
+    health: health::KO,
+};
+static EN: AdminStrings = AdminStrings {
+    shell: shell::EN,
+    dashboard: dashboard::EN,
+    people: people::EN,
+    audit: audit::EN,
+    settings: settings::EN,
+    health: health::EN,
+};
 
 impl Locale {
     /// Returns the strings of the back-office in this language.
