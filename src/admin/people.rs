@@ -137,7 +137,6 @@ fn badges(p: &'static PeopleStrings, one: &ListedPerson) -> Vec<(&'static str, &
 
 /// A session on a person's page.
 struct SessionRow {
-    id: Uuid,
     device: String,
     text: String,
     is_live: bool,
@@ -156,7 +155,6 @@ struct SanctionRow {
 #[derive(Template)]
 #[template(path = "admin/person.html")]
 struct PersonPage {
-    t: &'static AdminStrings,
     p: &'static PeopleStrings,
     id: Uuid,
     title: String,
@@ -184,7 +182,6 @@ pub(super) async fn person(desk: Desk, Path(id): Path<Uuid>) -> Result<Response>
     let is_admin = desk.staff.account.role == Role::Admin;
     let own_role = person.account.as_ref().map(|account| account.role);
     let session = |one: people::PersonSession| SessionRow {
-        id: one.id,
         device: one.device.unwrap_or_else(|| p.unknown_device.to_owned()),
         is_live: one.ended_at.is_none(),
         text: match one.ended_at {
@@ -194,7 +191,6 @@ pub(super) async fn person(desk: Desk, Path(id): Path<Uuid>) -> Result<Response>
     };
     let title = title(&desk, &person);
     let page = PersonPage {
-        t,
         p,
         id: person.id,
         name: person.shown_name(locale),

@@ -158,7 +158,6 @@ pub struct ServerState {
     pub max_connections: i64,
     /// Statements that have run for more than a second.
     pub slow: i64,
-    pub started_at: time::OffsetDateTime,
 }
 
 /// Returns the state of the server.
@@ -172,8 +171,7 @@ pub async fn server_state(db: &PgPool) -> Result<ServerState, sqlx::Error> {
                   (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS "connections!",
                   current_setting('max_connections')::bigint AS "max_connections!",
                   (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'
-                      AND pid <> pg_backend_pid() AND query_start < now() - interval '1 second') AS "slow!",
-                  pg_postmaster_start_time() AS "started_at!""#
+                      AND pid <> pg_backend_pid() AND query_start < now() - interval '1 second') AS "slow!""#
     )
     .fetch_one(db)
     .await

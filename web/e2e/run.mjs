@@ -21,6 +21,7 @@ import { topicsWalks } from './topics.mjs';
 import { presenceWalks } from './presence.mjs';
 import { lookWalks } from './look.mjs';
 import { sessionWalks } from './session.mjs';
+import { deskWalks } from './desk.mjs';
 
 const WALKS = {
   ...talkWalks,
@@ -39,6 +40,7 @@ const WALKS = {
   ...pageWalks,
   ...sitePagesWalks,
   ...accountWalks,
+  ...deskWalks,
   ...axeWalks,
 };
 const LIMIT_MS = process.env.E2E_GRID === 'full' ? 600_000 : 120_000;

@@ -2,8 +2,6 @@
 //! is recorded in the audit log, in its transaction.
 mod model;
 mod store;
-#[cfg(test)]
-mod tests;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;

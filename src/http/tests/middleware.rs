@@ -1,4 +1,5 @@
 //! Tests of the middleware: headers, hosts, sizes, time limits, panics.
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -25,7 +26,7 @@ fn router(site: &Site) -> Router {
         .route("/api/v1/panic", get(|| async { panic!("boom") as Response }))
         .route("/api/v1/busy", get(busy))
         .route("/api/v1/slow", get(|| async { tokio::time::sleep(Duration::from_secs(3_600)).await }));
-    wrap(site, RequestLimits::default(), router)
+    wrap(site, Arc::default(), RequestLimits::default(), router)
 }
 
 /// Waits a thousand times, for 100 ms each.

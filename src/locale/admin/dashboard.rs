@@ -75,7 +75,6 @@ pub struct DashboardStrings {
     pub failed: &'static str,
     pub failed_text: &'static str,
     pub retry: &'static str,
-    pub loading: &'static str,
     /// Says how the values of a chart are read with the keyboard.
     pub chart_keys: &'static str,
 }
@@ -150,7 +149,6 @@ pub(super) const KO: DashboardStrings = DashboardStrings {
     failed: "오류",
     failed_text: "값을 가져오지 못했어요. 다른 그래프는 그대로예요.",
     retry: "다시 시도",
-    loading: "불러오는 중",
     chart_keys: "왼쪽과 오른쪽 화살표로 값을 읽어요.",
 };
 
@@ -224,6 +222,5 @@ pub(super) const EN: DashboardStrings = DashboardStrings {
     failed: "Error",
     failed_text: "The values could not be read. The other charts are not affected.",
     retry: "Try again",
-    loading: "Loading",
     chart_keys: "Read the values with the left and right arrow keys.",
 };

@@ -12,7 +12,6 @@ pub struct HealthStrings {
     pub off: &'static str,
     pub since: fn(&str) -> String,
     pub what_to_do: &'static str,
-    pub ready: &'static str,
     pub not_ready: &'static str,
     /// The names of what is checked, by its key.
     pub names: [(&'static str, &'static str); 8],
@@ -63,7 +62,6 @@ pub(super) const KO: HealthStrings = HealthStrings {
     off: "꺼짐",
     since: |ago| format!("{ago}부터"),
     what_to_do: "할 일",
-    ready: "이 노드는 요청을 받고 있어요.",
     not_ready: "이 노드는 지금 요청을 받지 않아요.",
     names: [
         ("node", "노드"),
@@ -122,7 +120,6 @@ pub(super) const EN: HealthStrings = HealthStrings {
     off: "Off",
     since: |ago| format!("since {ago}"),
     what_to_do: "What to do",
-    ready: "This node accepts requests.",
     not_ready: "This node does not accept requests now.",
     names: [
         ("node", "Node"),

@@ -46,6 +46,10 @@ enum Rule {
     Room,
     /// Who is signed in.
     Account,
+    /// Staff of any role.
+    Staff,
+    /// Staff of a role, and administrators.
+    Role(Role),
 }
 
 /// Returns the rule of a route, and a body that it accepts.
@@ -71,7 +75,24 @@ fn rule(route: &str) -> Option<(Rule, Option<Value>)> {
         | "DELETE /api/v1/sessions"
         | "DELETE /api/v1/sessions/{id}"
         | "POST /api/v1/session/stay" => (Rule::Account, None),
+        route if route.contains(" /api/v1/admin/") => return rule_of_back_office(route),
         _ => return rule_of_sign_in(route),
+    })
+}
+
+/// As [`rule`], for the back-office.
+fn rule_of_back_office(route: &str) -> Option<(Rule, Option<Value>)> {
+    Some(match route {
+        "GET /api/v1/admin/samples" => (Rule::Staff, None),
+        "GET /api/v1/admin/people"
+        | "GET /api/v1/admin/people/{id}"
+        | "DELETE /api/v1/admin/people/{id}/sessions"
+        | "GET /api/v1/admin/sessions"
+        | "DELETE /api/v1/admin/sessions/{id}" => (Rule::Role(Role::Moderator), None),
+        "POST /api/v1/admin/people/{id}/role" => (Rule::Role(Role::Admin), Some(json!({"role": "editor"}))),
+        "POST /api/v1/admin/people/{id}/reset" => (Rule::Role(Role::Admin), Some(json!({"second_factor": false}))),
+        "GET /api/v1/admin/audit" => (Rule::Role(Role::Admin), None),
+        _ => return None,
     })
 }
 
@@ -120,6 +141,7 @@ fn own_codes(route: &str) -> &'static [&'static str] {
         "POST /api/v1/sign-in/{step}" => &["wrong_step"],
         "POST /api/v1/account/delete/undo" => &["not_found"],
         "DELETE /api/v1/sessions/{id}" | "DELETE /api/v1/me/blocks/{id}" => &["not_found"],
+        route if route.contains("/api/v1/admin/") && route.contains("{id}") => &["not_found"],
         "DELETE /api/v1/account/totp" => &["wrong_credentials", "forbidden"],
         "POST /api/v1/account/totp/confirm" => &["conflict"],
         route if route.contains("/age-check") => &["not_found"],
@@ -158,11 +180,15 @@ async fn person(node: &Node, kind: Person, nth: usize) -> (Guest, Uuid) {
 fn refusal(rule: Rule, who: Person) -> Option<(u16, &'static str)> {
     match (rule, who) {
         (Rule::Site | Rule::Me, _) => None,
+        // Whoever has no session of staff learns no more than that one is needed.
+        (Rule::Staff | Rule::Role(_), Person::Expired | Person::Guest) => Some((401, "sign_in_needed")),
         (_, Person::Expired) => Some((401, "session_ended")),
         (_, Person::Banned) => Some((403, "banned")),
         (Rule::Account, Person::Guest) => Some((401, "sign_in_needed")),
         (Rule::Room, Person::Foreign) => Some((404, "not_found")),
-        (Rule::Visitor | Rule::Room | Rule::Account, _) => None,
+        (Rule::Staff | Rule::Role(_), Person::Foreign | Person::Signed(Role::Member)) => Some((404, "not_found")),
+        (Rule::Role(needed), Person::Signed(own)) if own != needed && own != Role::Admin => Some((404, "not_found")),
+        (Rule::Visitor | Rule::Room | Rule::Account | Rule::Staff | Rule::Role(_), _) => None,
     }
 }
 
