@@ -17,6 +17,8 @@ CREATE TABLE visitor (
     last_used_at   timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX visitor_last_used ON visitor (last_used_at);
+-- Staff search people by the name that they chose.
+CREATE INDEX visitor_name ON visitor (lower(name)) WHERE name IS NOT NULL;
 
 -- The record of a cookie (tower-sessions). Only the hash of the session's identifier is stored.
 CREATE TABLE session (
@@ -131,8 +133,14 @@ CREATE INDEX random_ticket_node ON random_ticket (node);
 
 -- The lease of a node. A node that is alive renews its row every second.
 CREATE UNLOGGED TABLE node_lease (
-    node    uuid        CONSTRAINT node_lease_pk PRIMARY KEY,
-    seen_at timestamptz NOT NULL
+    node         uuid        CONSTRAINT node_lease_pk PRIMARY KEY,
+    seen_at      timestamptz NOT NULL,
+    started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
+    -- What staff see of the node. Empty for a version before these columns.
+    version      text        NOT NULL DEFAULT '',
+    address      text        NOT NULL DEFAULT '',
+    -- Since when it has held the lock of the matcher. Null if it does not.
+    leads_since  timestamptz
 );
 
 CREATE TABLE random_session (
@@ -200,6 +208,7 @@ CREATE TABLE report (
     created_at  timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX report_room ON report (room_id);
+CREATE INDEX report_created ON report (created_at);
 
 -- What a reporter has reported: a whole talk (seq 0) or entries of a room, each once. A repeated
 -- report finds the first one, even if both arrive at the same time. Written before its report, in

@@ -8,13 +8,16 @@ ALTER TABLE random_ticket ADD COLUMN topics text[] NOT NULL DEFAULT '{}';
 -- the same, as a version before this one writes it.
 ALTER TABLE random_session ADD COLUMN b_shared text[];
 
--- A time series for charts. `at` is the start of a minute or an hour, `step` which of the two, and
--- `amount` how many measurements `value` sums up. Old rows are deleted (src/samples).
+-- Time series for charts. `at` is the start of a step of 10 seconds or 5 minutes (UTC), `step` which
+-- of the two, and `amount` how many measurements `value` sums up. Steps of 10 seconds become steps of
+-- 5 minutes with age, and old rows are deleted (src/samples).
 CREATE TABLE sample (
     series text             NOT NULL,
-    step   text             NOT NULL CONSTRAINT sample_step_known CHECK (step IN ('minute', 'hour')),
+    step   text             NOT NULL CONSTRAINT sample_step_known CHECK (step IN ('10s', '5m')),
     at     timestamptz      NOT NULL,
     value  double precision NOT NULL,
     amount bigint           NOT NULL,
     CONSTRAINT sample_pk PRIMARY KEY (series, step, at)
 );
+-- For thinning and deleting, which look at all series of a time.
+CREATE INDEX sample_step_at ON sample (step, at);

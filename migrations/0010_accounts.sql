@@ -131,11 +131,13 @@ ALTER TABLE session
     ADD COLUMN device       text CONSTRAINT session_device_length CHECK (char_length(device) <= 80),
     ADD COLUMN ended_at     timestamptz,
     ADD COLUMN end_reason   text CONSTRAINT session_end_reason_known
-        CHECK (end_reason IN ('signed_out', 'signed_in_elsewhere', 'ended_by_owner', 'password_changed', 'role_changed',
-                              'deactivated', 'deleted', 'expired')),
+        CHECK (end_reason IN ('signed_out', 'signed_in_elsewhere', 'ended_by_owner', 'ended_by_staff', 'password_changed',
+                              'role_changed', 'deactivated', 'deleted', 'expired')),
     ADD CONSTRAINT session_signed_in CHECK
         (num_nulls(public_id, account_id, epoch, signed_in_at, idle_until, ends_at) IN (0, 6));
 CREATE INDEX session_account ON session (account_id) WHERE account_id IS NOT NULL;
+CREATE INDEX session_signed_in_at ON session (signed_in_at DESC, public_id DESC)
+    WHERE account_id IS NOT NULL AND ended_at IS NULL;
 
 -- The sessions that name somebody now: of a guest, or of an account with which they were completed.
 -- Only this view defines "live". A guest's cookie ends when its visitor gets an account: signing up
@@ -185,6 +187,7 @@ CREATE TABLE audit_log (
 );
 CREATE INDEX audit_log_actor ON audit_log (actor, id);
 CREATE INDEX audit_log_action ON audit_log (action, id);
+CREATE INDEX audit_log_at ON audit_log (at);
 CREATE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION 'rows of audit_log are only added' USING ERRCODE = 'insufficient_privilege';

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::realtime::{Hub, Relay};
 use crate::tasks::Tasks;
-use crate::{accounts, cms, db, http, matching, media, metrics, moderation, notify, ready, rooms, samples};
+use crate::{accounts, admin, cms, db, http, matching, media, metrics, moderation, notify, ready, rooms, samples};
 
 /// A handle to a node of the service. Cheap to clone.
 #[derive(Clone)]
@@ -35,6 +35,7 @@ pub struct Parts {
     pub hub: Hub,
     pub relay: Relay,
     pub limits: http::RateLimiter,
+    pub traffic: Arc<http::Traffic>,
     pub accounts: accounts::State,
     pub moderation: moderation::State,
     pub rooms: rooms::State,
@@ -43,6 +44,7 @@ pub struct Parts {
     pub media: media::State,
     pub notify: notify::State,
     pub ready: ready::State,
+    pub admin: admin::State,
 }
 
 impl Deref for App {
@@ -69,6 +71,7 @@ impl App {
             metrics: Arc::default(),
             hub: Hub::new(relay.clone(), node),
             limits: http::RateLimiter::new(&config),
+            traffic: Arc::default(),
             accounts: db::with_timeout(db::JOB_TIMEOUT, accounts::State::new(&db, &config.site)).await?,
             moderation: db::with_timeout(db::JOB_TIMEOUT, moderation::State::new(&db)).await?,
             matching: matching::State::default(),
@@ -76,6 +79,7 @@ impl App {
             media: media::State::new(&config),
             notify: notify::State::new(&config),
             ready: ready::State::default(),
+            admin: admin::State::default(),
             rooms,
             relay,
             clock,
@@ -94,6 +98,7 @@ impl App {
         notify::run(&app);
         samples::run(&app);
         ready::run(&app);
+        admin::run(&app);
         Ok(app)
     }
 

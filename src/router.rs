@@ -100,7 +100,8 @@ pub fn router(app: &App) -> Router {
         .merge(moderation::router())
         .merge(media::api(MEDIA))
         .merge(cms::api())
-        .merge(cms::admin_api());
+        .merge(cms::admin_api())
+        .merge(admin::api());
     let (api, description) = OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1", v1).split_for_parts();
     let api = api.route("/api/v1/admin/{*path}", any(unknown_admin_route));
     let api = api.layer(from_fn_with_state(app.clone(), http::require_same_origin));

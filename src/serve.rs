@@ -12,7 +12,7 @@ use crate::database::Database;
 use crate::db::{self, private};
 use crate::realtime::Relay;
 use crate::signals::StopSignals;
-use crate::{accounts, exporter, http, router};
+use crate::{accounts, audit, exporter, http, router};
 
 /// The part of the time for a stop that is reserved for the writers, the pool and Postgres, after
 /// the sockets.
@@ -68,6 +68,7 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
         exporter::serve(&app, listener);
     }
     offer_first_admin(&app).await;
+    note_version(&app).await;
     if let Some(private) = &database.private {
         watch_private(&app, private);
     }
@@ -106,6 +107,14 @@ async fn offer_first_admin(app: &App) {
         }
         Ok(None) => {}
         Err(why) => tracing::warn!(error.cause = %why, "whether there is an administrator could not be read"),
+    }
+}
+
+/// Records the start of a new version, which the charts of the back-office mark.
+async fn note_version(app: &App) {
+    let noted = audit::record_version(&app.db, env!("CARGO_PKG_VERSION"));
+    if let Err(why) = db::with_timeout(db::JOB_TIMEOUT, noted).await {
+        tracing::warn!(error.cause = %why, "the start of this version was not recorded");
     }
 }
 

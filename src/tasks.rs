@@ -376,13 +376,15 @@ mod tests {
     }
 
     /// The essential tasks of a node without Redis and without a private Postgres.
-    const ALL: [&str; 25] = [
+    const ALL: [&str; 27] = [
         "accounts.active",
         "accounts.expired",
         "accounts.present",
         "accounts.sweep",
         "accounts.uses",
         "accounts.watch",
+        "admin.health",
+        "admin.measure",
         "cms.snapshot",
         "http.server",
         "matching.lease",

@@ -61,7 +61,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "telemetry",
             "tidy",
         ],
-        "serve" => &["accounts", "database", "db", "exporter", "http", "realtime", "router", "signals"],
+        "serve" => &["accounts", "audit", "database", "db", "exporter", "http", "realtime", "router", "signals"],
         "database" => &["connection_url", "db", "signals"],
         "doctor" => &["audit", "commands", "connection_url", "database", "db", "notify", "realtime", "signals"],
         "shell" => &["accounts", "commands", "database", "signals"],
@@ -80,6 +80,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
             "media",
             "moderation",
             "notify",
+            "ready",
             "realtime",
             "rooms",
             "samples",
@@ -102,6 +103,7 @@ fn allowed(module: &str) -> Option<&'static [&'static str]> {
         // recognise a lost database.
         "app" => &[
             "accounts",
+            "admin",
             "cms",
             "db",
             "http",

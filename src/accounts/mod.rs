@@ -12,6 +12,7 @@ mod names;
 mod open_sockets;
 mod pages;
 mod passwords;
+pub mod people;
 mod pin;
 mod presence;
 mod routes;
@@ -29,6 +30,7 @@ mod totp;
 mod verifier;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::extract::{Request, State as Shared};
@@ -103,6 +105,8 @@ pub struct State {
     /// Signs the tokens of forms.
     form_key: [u8; 32],
     uses: live_sessions::Uses,
+    /// Sign-ins that were completed on this node since its start.
+    sign_ins: AtomicU64,
 }
 
 impl State {
@@ -122,7 +126,13 @@ impl State {
             hashing: passwords::Hashing::default(),
             form_key: pages::form_key(db).await?,
             uses: live_sessions::Uses::default(),
+            sign_ins: AtomicU64::new(0),
         })
+    }
+
+    /// Returns the number of sign-ins that were completed on this node since its start.
+    pub fn sign_ins(&self) -> u64 {
+        self.sign_ins.load(Ordering::Relaxed)
     }
 
     /// Returns a keyed hash (16 bytes) of an address prefix. Audit columns store it instead of an
@@ -286,6 +296,14 @@ async fn create_visitor(app: &App, session: &Session, locale: Locale) -> Result<
     let created = store::insert_visitor(&app.db, &alias, locale).await?;
     session.insert(VISITOR_KEY, created.id.0).await.map_err(Error::internal)?;
     Ok(created)
+}
+
+/// Returns the number of visitors with an open socket on any node.
+///
+/// # Errors
+/// Those of the database.
+pub async fn count_online(db: &PgPool) -> Result<i64, sqlx::Error> {
+    store::count_online(db).await
 }
 
 /// Records that a visitor was active. It is written within [`ACTIVITY_FLUSH_INTERVAL`], but for one

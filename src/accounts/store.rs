@@ -329,6 +329,18 @@ pub(super) async fn write_presence(db: &PgPool, node: Uuid, visitors: &[VisitorI
     Ok(())
 }
 
+/// Returns the number of visitors with an open socket on any node. A node that does not report its
+/// visitors any more is not counted.
+pub(super) async fn count_online(db: &PgPool) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT count(DISTINCT here.visitor) AS "online!"
+           FROM node_visitors n CROSS JOIN LATERAL unnest(n.visitors) AS here(visitor)
+           WHERE n.seen_at > now() - interval '10 seconds'"#
+    )
+    .fetch_one(db)
+    .await
+}
+
 /// Deletes the row of a node that stops, and the rows of nodes that crashed more than an hour ago.
 pub(super) async fn delete_presence(db: &PgPool, node: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!("DELETE FROM node_visitors WHERE node = $1 OR seen_at < now() - interval '1 hour'", node)

@@ -7,6 +7,7 @@ use axum::response::{Html, IntoResponse as _, Response};
 use tower_sessions::Session;
 
 use super::note::Note;
+use crate::accounts::people::By;
 use crate::accounts::{self, Role, Staff};
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -69,6 +70,15 @@ impl Desk {
         self.appearance.locale.admin()
     }
 
+    /// Returns who acts, for verbs that record it in the audit log.
+    pub(super) fn by(&self) -> By {
+        By {
+            visitor: self.staff.visitor.clone(),
+            account: self.staff.account.clone(),
+            prefix_hash: self.prefix_hash.clone(),
+        }
+    }
+
     /// Returns the token of the page's forms.
     pub(super) fn token(&self) -> &str {
         &self.token
@@ -122,8 +132,13 @@ pub(super) fn role_name(t: &ShellStrings, role: Role) -> &'static str {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Area {
     Dashboard,
-    Images,
     Pages,
+    Images,
+    People,
+    Sessions,
+    Health,
+    Audit,
+    Settings,
 }
 
 /// An entry of the menu.
@@ -137,10 +152,16 @@ struct MenuEntry {
 
 /// Returns what a role sees in the menu.
 fn menu(role: Role, current: Area, t: &ShellStrings) -> Vec<MenuEntry> {
+    let (moderator, editor, admin) = (Some(Role::Moderator), Some(Role::Editor), Some(Role::Admin));
     let all = [
-        (Area::Dashboard, "/admin", t.dashboard, "gauge", None::<Role>),
-        (Area::Images, "/admin/images", t.images, "image", Some(Role::Editor)),
-        (Area::Pages, "/admin/pages/landing", t.pages, "layout", Some(Role::Editor)),
+        (Area::Dashboard, "/admin", t.dashboard, "gauge", None),
+        (Area::Pages, "/admin/pages/landing", t.pages, "layout", editor),
+        (Area::Images, "/admin/images", t.images, "image", editor),
+        (Area::People, "/admin/people", t.people, "users", moderator),
+        (Area::Sessions, "/admin/sessions", t.sessions, "device", moderator),
+        (Area::Health, "/admin/health", t.health, "pulse", None),
+        (Area::Audit, "/admin/audit", t.audit, "log", admin),
+        (Area::Settings, "/admin/settings", t.settings, "cog", admin),
     ];
     let is_seen = |needed: Option<Role>| needed.is_none_or(|needed| role == needed || role == Role::Admin);
     let seen = all.into_iter().filter(|(.., needed)| is_seen(*needed));

@@ -9,6 +9,8 @@ use sqlx::{PgConnection, PgPool};
 
 pub use model::{Act, Actor, Flaw, Verdict};
 use model::{Hash, StoredAct};
+pub use store::{Filter, Listed};
+
 
 /// Entries that are read at once when the chain is checked.
 const PAGE_ROWS: i64 = 1_000;
@@ -40,6 +42,44 @@ pub async fn record(tx: &mut PgConnection, act: Act<'_>) -> Result<(), sqlx::Err
     store::append(tx, &stored, &act.detail, &hash).await
 }
 
+/// Returns the newest entries of a filter before one, at most `limit`. `None` begins with the newest.
+///
+/// # Errors
+/// Returns the error of the query.
+pub async fn list(
+    db: &PgPool,
+    filter: &Filter<'_>,
+    before: Option<i64>,
+    limit: i64,
+) -> Result<Vec<Listed>, sqlx::Error> {
+    store::list(db, filter, before, limit).await
+}
+
+/// Returns the actions that the log has, in order.
+///
+/// # Errors
+/// Returns the error of the query.
+pub async fn actions(db: &PgPool) -> Result<Vec<String>, sqlx::Error> {
+    store::actions(db).await
+}
+
+/// Records the start of another version than the last one, for the charts. Two nodes that start at
+/// the same time record it once.
+///
+/// # Errors
+/// Returns the error of a statement.
+pub async fn record_version(db: &PgPool, version: &str) -> Result<(), sqlx::Error> {
+    const ACTION: &str = "server.updated";
+    let mut tx = db.begin().await?;
+    store::lock_head(&mut tx).await?;
+    if store::last_subject(&mut tx, ACTION).await?.as_deref() != Some(version) {
+        let detail = serde_json::json!({});
+        let act = Act { actor: Actor::System, action: ACTION, subject: version, detail, prefix_hash: None };
+        record(&mut tx, act).await?;
+    }
+    tx.commit().await
+}
+
 /// Reads the whole log in pages and checks that every row follows the one before. One snapshot:
 /// acts that are recorded meanwhile do not matter.
 ///
@@ -50,6 +90,15 @@ pub async fn record(tx: &mut PgConnection, act: Act<'_>) -> Result<(), sqlx::Err
 /// # Errors
 /// Returns the error of a query.
 pub async fn verify(db: &PgPool) -> Result<Verdict, sqlx::Error> {
+    verify_with_progress(db, |_, _| ()).await
+}
+
+/// As [`verify`]. `progress` is called after each page with the number of entries that were checked,
+/// and of all.
+///
+/// # Errors
+/// As [`verify`].
+pub async fn verify_with_progress(db: &PgPool, progress: impl Fn(i64, i64)) -> Result<Verdict, sqlx::Error> {
     let mut tx = store::snapshot(db).await?;
     let Some(head) = store::head(&mut tx).await? else { return Ok(Verdict::broken(0, Flaw::NoHead)) };
     let (mut last, mut hash) = (0, Hash::START);
@@ -68,6 +117,7 @@ pub async fn verify(db: &PgPool) -> Result<Verdict, sqlx::Error> {
             }
             (last, hash) = (act.id, computed);
         }
+        progress(last, head.id);
     }
     tx.commit().await?;
     Ok(match last.cmp(&head.id) {

@@ -2,6 +2,7 @@
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::model::{Hash, Head, StoredAct};
 
@@ -81,4 +82,75 @@ pub(super) async fn page(tx: &mut PgConnection, after: i64, limit: i64) -> Resul
         (act, Hash::of_bytes(&row.hash))
     });
     Ok(acts.collect())
+}
+
+/// Which entries are listed. Empty texts and `None` do not filter.
+#[derive(Clone, Debug, Default)]
+pub struct Filter<'a> {
+    /// The handle of an actor as it was then, or an actor's public id.
+    pub actor: &'a str,
+    /// An action, or the part before its dot.
+    pub action: &'a str,
+    pub from: Option<OffsetDateTime>,
+    pub until: Option<OffsetDateTime>,
+}
+
+/// An entry for a reader.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    pub id: i64,
+    pub at: OffsetDateTime,
+    pub actor: Option<Uuid>,
+    pub actor_name: String,
+    pub action: String,
+    pub subject: String,
+    pub detail: Value,
+    pub prefix_hash: Option<Vec<u8>>,
+}
+
+/// Returns the newest entries of a filter before one.
+pub(super) async fn list(
+    db: &PgPool,
+    filter: &Filter<'_>,
+    before: Option<i64>,
+    limit: i64,
+) -> Result<Vec<Listed>, sqlx::Error> {
+    sqlx::query_as!(
+        Listed,
+        "SELECT id, at, actor, actor_name, action, subject, detail, prefix_hash FROM audit_log
+         WHERE ($1 = '' OR actor_name = $1 OR actor::text = $1)
+           AND ($2 = '' OR action = $2 OR split_part(action, '.', 1) = $2)
+           AND ($3::timestamptz IS NULL OR at >= $3) AND ($4::timestamptz IS NULL OR at < $4)
+           AND ($5::bigint IS NULL OR id < $5)
+         ORDER BY id DESC LIMIT $6",
+        filter.actor,
+        filter.action,
+        filter.from,
+        filter.until,
+        before,
+        limit
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Returns the actions that the log has.
+pub(super) async fn actions(db: &PgPool) -> Result<Vec<String>, sqlx::Error> {
+    // One step of the index for each action, however long the log is.
+    let rows = sqlx::query_scalar!(
+        r#"WITH RECURSIVE found AS (
+               (SELECT action FROM audit_log ORDER BY action LIMIT 1)
+               UNION ALL
+               SELECT (SELECT a.action FROM audit_log a WHERE a.action > found.action ORDER BY a.action LIMIT 1)
+               FROM found WHERE found.action IS NOT NULL)
+           SELECT action AS "action!" FROM found WHERE action IS NOT NULL"#
+    );
+    rows.fetch_all(db).await
+}
+
+/// Returns the subject of the newest entry of an action.
+pub(super) async fn last_subject(tx: &mut PgConnection, action: &str) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar!("SELECT subject FROM audit_log WHERE action = $1 ORDER BY id DESC LIMIT 1", action)
+        .fetch_optional(tx)
+        .await
 }

@@ -8,6 +8,7 @@ mod network;
 mod sign_in;
 mod site;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -72,6 +73,8 @@ pub struct Config {
     pub metrics_listen: Option<SocketAddr>,
     /// Warnings for the operator about settings that work.
     pub notes: Vec<String>,
+    /// Where each setting was given, by its name. A setting that was not given has no entry.
+    pub origins: BTreeMap<String, String>,
 }
 
 impl Config {
@@ -130,17 +133,34 @@ impl Config {
                 * 1024,
             metrics_listen,
             notes: settings.notes,
+            origins: args.origins.clone(),
         };
         if settings.wrong.is_empty() { Ok(config) } else { Err(settings.wrong.join("\n")) }
     }
 
     /// Returns all settings in the format of the settings file, without secrets.
     pub fn describe(&self) -> String {
+        let line = |(name, value): (&str, Result<String, &str>)| match value {
+            Ok(value) => format!("{name} = {value}\n"),
+            Err(instead) => format!("# {name} is not set: {instead}\n"),
+        };
+        let notes = self.notes.iter().map(|note| format!("# {note}\n"));
+        self.entries().into_iter().map(line).chain(notes).collect()
+    }
+
+    /// Returns the settings of a node to which none was given, as [`Config::entries`] does.
+    pub fn usual_entries() -> Vec<(&'static str, Result<String, &'static str>)> {
+        Self::read(&ServeArgs::default()).map(|usual| usual.entries()).unwrap_or_default()
+    }
+
+    /// Returns the name and the value of each setting as the settings file has it, without secrets.
+    /// The error of one that is not set says what holds instead.
+    pub fn entries(&self) -> Vec<(&'static str, Result<String, &'static str>)> {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let path = |path: &Path| quoted(&path.display().to_string());
         let url = |url: &str| quoted(&connection_url::redacted(url));
         let networks: Vec<String> = self.trusted_proxies.iter().map(|network| quoted(&network.to_string())).collect();
-        let lines = [
+        let mut lines = vec![
             ("listen", Ok(quoted(&self.listen.to_string()))),
             ("data-dir", Ok(path(&self.data_dir))),
             ("public-url", Ok(quoted(&self.site.url))),
@@ -161,12 +181,8 @@ impl Config {
             ("media-cache-mb", Ok((self.media_cache_bytes / (1024 * 1024)).to_string())),
             ("metrics-listen", self.metrics_listen.map(|at| quoted(&at.to_string())).ok_or("no metrics")),
         ];
-        let line = |(name, value): &(&str, Result<String, &str>)| match value {
-            Ok(value) => format!("{name} = {value}\n"),
-            Err(instead) => format!("# {name} is not set: {instead}\n"),
-        };
-        let notes = self.notes.iter().map(|note| format!("# {note}\n"));
-        lines.iter().chain(&self.sign_in.describe()).map(line).chain(notes).collect()
+        lines.extend(self.sign_in.describe());
+        lines
     }
 }
 

@@ -5,6 +5,7 @@ mod connection_health;
 pub mod fence;
 pub mod group_commit;
 pub mod jsonb;
+mod latency;
 pub mod limits;
 mod loader;
 pub mod private;
@@ -19,6 +20,7 @@ mod timeouts;
 
 pub use commit_scheduler::CommitScheduler;
 pub use connection_health::ConnectionHealth;
+pub use latency::{Latencies, LatencyCounts};
 pub use limits::MAX_POOL_CONNECTIONS;
 pub use loader::Loader;
 pub use schema_state::{SchemaState, schema_state};
@@ -132,6 +134,47 @@ pub async fn check_time_zone(pool: &PgPool, name: &str) -> Result<(), String> {
 /// Returns the error of the query.
 pub async fn now(db: &PgPool) -> Result<time::OffsetDateTime, sqlx::Error> {
     sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(db).await
+}
+
+/// Returns the difference of a time zone, an IANA name, to UTC now.
+///
+/// # Errors
+/// Returns the error of the query.
+pub async fn utc_offset(db: &PgPool, zone: &str) -> Result<time::UtcOffset, sqlx::Error> {
+    let sql = "SELECT extract(epoch FROM (now() AT TIME ZONE $1) - (now() AT TIME ZONE 'UTC'))::int";
+    let secs: i32 = sqlx::query_scalar(sql).bind(zone).fetch_one(db).await?;
+    Ok(time::UtcOffset::from_whole_seconds(secs).unwrap_or(time::UtcOffset::UTC))
+}
+
+/// The state of the server, for staff.
+#[derive(Clone, Debug)]
+pub struct ServerState {
+    /// `15.4`.
+    pub version: String,
+    /// Bytes of this database.
+    pub bytes: i64,
+    /// Connections of all nodes, and how many the server allows.
+    pub connections: i64,
+    pub max_connections: i64,
+    /// Statements that have run for more than a second.
+    pub slow: i64,
+}
+
+/// Returns the state of the server.
+///
+/// # Errors
+/// Returns the error of the query.
+pub async fn server_state(db: &PgPool) -> Result<ServerState, sqlx::Error> {
+    sqlx::query_as!(
+        ServerState,
+        r#"SELECT current_setting('server_version') AS "version!", pg_database_size(current_database()) AS "bytes!",
+                  (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS "connections!",
+                  current_setting('max_connections')::bigint AS "max_connections!",
+                  (SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'
+                      AND pid <> pg_backend_pid() AND query_start < now() - interval '1 second') AS "slow!""#
+    )
+    .fetch_one(db)
+    .await
 }
 
 /// Brings the schema to this version. Holds a lock, because several nodes can start at the same

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::headers::{ResponseHeaders, is_under};
 use super::limits;
+use super::traffic::Traffic;
 use crate::config::Site;
 use crate::db;
 use crate::error::{Error, problem};
@@ -73,11 +74,18 @@ struct Middleware {
     headers: ResponseHeaders,
     limits: RequestLimits,
     metrics: Arc<Metrics>,
+    traffic: Arc<Traffic>,
 }
 
 /// Adds the layers of [`super::wrap`].
-pub(super) fn wrap(site: &Site, limits: RequestLimits, metrics: Arc<Metrics>, router: Router) -> Router {
-    let middleware = Arc::new(Middleware { headers: ResponseHeaders::of(site), limits, metrics });
+pub(super) fn wrap(
+    site: &Site,
+    limits: RequestLimits,
+    metrics: Arc<Metrics>,
+    traffic: Arc<Traffic>,
+    router: Router,
+) -> Router {
+    let middleware = Arc::new(Middleware { headers: ResponseHeaders::of(site), limits, metrics, traffic });
     router.layer(CatchPanicLayer::custom(handle_panic)).layer(from_fn_with_state(middleware, handle))
 }
 
@@ -99,6 +107,7 @@ async fn handle(State(middleware): State<Arc<Middleware>>, request: Request, nex
         response
     };
     let mut response = responding.instrument(span).await;
+    middleware.traffic.count(response.status());
     middleware.headers.add_to(&path, &mut response);
     if let Ok(id) = HeaderValue::try_from(id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, id);

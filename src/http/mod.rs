@@ -13,6 +13,7 @@ mod openapi;
 mod origin;
 mod rate_limit;
 mod socket;
+mod traffic;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ pub use openapi::with_shared_errors;
 pub use origin::{require_own_form, require_same_origin};
 pub use rate_limit::{Bucket, Key, RateLimiter, limit_requests};
 pub use socket::Socket;
+pub use traffic::Traffic;
 
 use std::sync::Arc;
 
@@ -88,5 +90,5 @@ pub fn serve(app: &App, listener: TcpListener, router: Router) {
 /// [`limits::UPLOAD_STALL_TIMEOUT`].
 pub fn wrap(app: &App, uploads: &'static [&'static str], router: Router) -> Router {
     let limits = middleware::RequestLimits { uploads, ..middleware::RequestLimits::default() };
-    middleware::wrap(&app.config.site, limits, app.metrics.clone(), router)
+    middleware::wrap(&app.config.site, limits, app.metrics.clone(), app.traffic.clone(), router)
 }

@@ -18,7 +18,12 @@ use ts_rs::TS;
 
 pub use account_pages::PageStrings;
 pub use accounts::AccountStrings;
-pub use admin::{AdminStrings, ImageStrings, SectionStrings, ShellStrings, section_fields};
+#[cfg(test)]
+pub use admin::ACTIONS;
+pub use admin::{
+    AdminStrings, AuditStrings, DashboardStrings, HealthStrings, ImageStrings, PeopleStrings, SectionStrings,
+    SettingsStrings, ShellStrings, Told, section_fields,
+};
 pub use headers::{cookie, cookies, header_list, with_weights};
 
 /// A language of pages and of the client. The default is Korean.

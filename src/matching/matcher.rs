@@ -54,6 +54,9 @@ pub(super) struct Matcher {
     new_tickets: Notify,
     /// Since when this node leads: since when it has held the lock. `None` if it does not.
     leading_since: Mutex<Option<Instant>>,
+    /// When the last round ended on this node, and when the last sweep did.
+    last_round: Mutex<Option<Instant>>,
+    last_sweep: Mutex<Option<Instant>>,
     pub(super) connection: ConnectionHealth,
 }
 
@@ -66,6 +69,16 @@ impl Matcher {
     /// Returns for how long this node has led. `None` if it does not lead.
     pub(super) fn leading_for(&self) -> Option<Duration> {
         self.leading_since.lock().map(|since| since.elapsed())
+    }
+
+    /// Returns the time since the last round of this node. `None` if there was none.
+    pub(super) fn since_round(&self) -> Option<Duration> {
+        self.last_round.lock().map(|at| at.elapsed())
+    }
+
+    /// Returns the time since the last sweep of this node that did its work. `None` if there was none.
+    pub(super) fn since_sweep(&self) -> Option<Duration> {
+        self.last_sweep.lock().map(|at| at.elapsed())
     }
 
     /// Counts the time of leading from now on, if this node leads.
@@ -102,8 +115,9 @@ async fn run_matcher(node: App) {
 
 async fn sweep_if_leading(node: App) {
     let Some(leading_for) = node.matching.matcher.leading_for() else { return };
-    if let Err(why) = db::with_timeout(db::JOB_TIMEOUT, sweep(&node, leading_for)).await {
-        tracing::debug!(error.cause = ?why, "matching: the sweep failed, retrying in a second");
+    match db::with_timeout(db::JOB_TIMEOUT, sweep(&node, leading_for)).await {
+        Ok(()) => *node.matching.matcher.last_sweep.lock() = Some(Instant::now()),
+        Err(why) => tracing::debug!(error.cause = ?why, "matching: the sweep failed, retrying in a second"),
     }
 }
 
@@ -201,6 +215,7 @@ impl Rounds {
             app.metrics.matcher.pairing.observe(started.elapsed().as_secs_f64());
             earliest = Instant::now() + (started.elapsed() * 4).clamp(MIN_ROUND_PAUSE, MAX_ROUND_PAUSE);
             self.commit_batches(app, connection, &matches).await?;
+            *app.matching.matcher.last_round.lock() = Some(Instant::now());
         }
     }
 

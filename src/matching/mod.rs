@@ -27,7 +27,9 @@ mod writer;
 use std::borrow::Cow;
 use std::future::Future;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
+use sqlx::PgPool;
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
@@ -50,6 +52,7 @@ pub use model::{CurrentActivity, EndReason, OpenSession, Seek, Seeking, TRANSLAT
 #[cfg(test)]
 pub use model::{Own, Pairing, Partner, PartnerState, SeekingRef, TalkEvent, TalkState};
 pub use routes::router;
+pub use store::{Figures, LiveNode};
 
 /// The state of matching on a node.
 #[derive(Default)]
@@ -110,6 +113,33 @@ pub fn leads(app: &App) -> bool {
 /// database. Then seeks are refused, or this node cannot take over the matching.
 pub fn can_match(app: &App) -> bool {
     app.matching.matcher.connection.is_healthy() && app.matching.seek_queue.connection.is_healthy()
+}
+
+/// Returns for how long this node has run the matcher. `None` if another node does.
+pub fn leading_for(app: &App) -> Option<Duration> {
+    app.matching.matcher.leading_for()
+}
+
+/// Returns the time since the last round and since the last sweep of this node. `None` for what this
+/// node has not done.
+pub fn last_work(app: &App) -> (Option<Duration>, Option<Duration>) {
+    (app.matching.matcher.since_round(), app.matching.matcher.since_sweep())
+}
+
+/// Returns the nodes that are alive, the oldest first, at most 100.
+///
+/// # Errors
+/// Those of the database.
+pub async fn live_nodes(db: &PgPool) -> Result<Vec<LiveNode>, sqlx::Error> {
+    store::live_nodes(db).await
+}
+
+/// Returns what matching does on all nodes now.
+///
+/// # Errors
+/// Those of the database.
+pub async fn figures(db: &PgPool) -> Result<Figures, sqlx::Error> {
+    store::figures(db).await
 }
 
 /// Starts the tasks of matching: seek writer, lease, relay, matcher, sweeper, sanctions and the

@@ -15,6 +15,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use rand::RngExt as _;
 use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -33,6 +34,7 @@ pub use reports::{
 };
 pub use revocations::{ban_disconnect, find_ban_disconnect, read_new_revocations, run};
 pub use routes::router;
+pub use store::PastSanction;
 
 /// How long one attempt waits for the exclusive fence lock. Writers that arrive meanwhile queue
 /// behind it, so it is short.
@@ -164,6 +166,22 @@ pub async fn restrictions(
     room: Option<RoomId>,
 ) -> Result<HashMap<VisitorId, Restriction>, sqlx::Error> {
     Ok(store::restrictions(db, visitors, room).await?.into_iter().collect())
+}
+
+/// Returns the sanctions against a visitor, the newest first, at most 50.
+///
+/// # Errors
+/// `unavailable`.
+pub async fn sanctions_of(app: &App, visitor: VisitorId) -> Result<Vec<PastSanction>> {
+    Ok(store::sanctions_of(&app.db, visitor).await?)
+}
+
+/// Returns how many reports were made since a time.
+///
+/// # Errors
+/// Those of the database.
+pub async fn count_reports(db: &PgPool, since: OffsetDateTime) -> Result<i64, sqlx::Error> {
+    store::count_reports(db, since).await
 }
 
 /// Stores a sanction in a short transaction with the exclusive fence lock. Retries while a writer

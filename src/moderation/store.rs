@@ -1,5 +1,6 @@
 //! Moderation: all its SQL.
 use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::NewReport;
@@ -229,4 +230,38 @@ pub(super) async fn restrictions(
     Ok(restrictions
         .filter_map(|row| Some((row.visitor, Restriction::of(row.kind.as_deref(), row.in_room, row.ends_in_ms)?)))
         .collect())
+}
+
+/// A sanction against a visitor, in force or not.
+#[derive(Clone, Debug)]
+pub struct PastSanction {
+    pub id: Uuid,
+    /// `mute` or `ban`.
+    pub kind: String,
+    /// Whether it holds in one room only.
+    pub in_room: bool,
+    pub reason: String,
+    pub created_at: OffsetDateTime,
+    /// Its end. `None` if it holds until it is lifted.
+    pub until: Option<OffsetDateTime>,
+    pub lifted_at: Option<OffsetDateTime>,
+    pub in_force: bool,
+}
+
+/// Returns the newest sanctions against a visitor.
+pub(super) async fn sanctions_of(db: &PgPool, visitor: VisitorId) -> Result<Vec<PastSanction>, sqlx::Error> {
+    sqlx::query_as!(
+        PastSanction,
+        r#"SELECT public_id AS id, kind, room_id IS NOT NULL AS "in_room!", reason, created_at, until, lifted_at,
+                  lifted_at IS NULL AND (until IS NULL OR until > now()) AS "in_force!"
+           FROM sanction WHERE visitor_id = $1 ORDER BY created_at DESC, id DESC LIMIT 50"#,
+        visitor as VisitorId
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Returns how many reports were made since a time.
+pub(super) async fn count_reports(db: &PgPool, since: OffsetDateTime) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(r#"SELECT count(*) AS "n!" FROM report WHERE created_at >= $1"#, since).fetch_one(db).await
 }

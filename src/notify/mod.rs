@@ -53,6 +53,11 @@ pub fn can_mail(app: &App) -> bool {
     app.notify.mailer.is_some()
 }
 
+/// Returns how many mails of this node are not sent yet.
+pub fn queued(app: &App) -> usize {
+    app.notify.outbox.lock().len()
+}
+
 /// Queues a mail in plain text to one address and returns at once.
 ///
 /// It is sent within seconds, or again and again until [`limits::MAIL_DEADLINE`]. A mail that is

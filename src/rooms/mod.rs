@@ -16,7 +16,7 @@ mod tests;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -36,6 +36,7 @@ pub use delivery::{
     Replay, Step, Subscribed, is_subscribed, online, read, replay_after, subscribe, subscribe_at_head, typing,
     unsubscribe,
 };
+pub use log::WriterCounts;
 pub use membership::{Membership, cached_membership, join, leave, membership};
 pub use model::{ChatRoom, RoomEvent, RoomKind, RoomView, Sender, Slot, is_language_tag};
 #[cfg(test)]
@@ -119,6 +120,19 @@ pub fn queue_capacity() -> usize {
 /// disk is full.
 pub fn can_write(app: &App) -> bool {
     app.rooms.log.can_write()
+}
+
+/// Returns what the writers of this node have done since its start.
+pub fn writer_counts(app: &App) -> WriterCounts {
+    app.rooms.log.counts()
+}
+
+/// Returns the number of public rooms that are open.
+///
+/// # Errors
+/// Those of the database.
+pub async fn count_open(db: &PgPool) -> Result<i64, sqlx::Error> {
+    store::count_open(db).await
 }
 
 /// The number and time of an entry, after its commit.

@@ -14,6 +14,13 @@ pub(super) async fn by_slug(db: &PgPool, slug: &str) -> Result<Option<Uuid>, sql
     sqlx::query_scalar!("SELECT public_id FROM chat_room WHERE slug = $1", slug).fetch_optional(db).await
 }
 
+/// Returns the number of public rooms that are open.
+pub(super) async fn count_open(db: &PgPool) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar!(r#"SELECT count(*) AS "n!" FROM chat_room WHERE kind = 'public' AND closed_at IS NULL"#)
+        .fetch_one(db)
+        .await
+}
+
 /// Creates a room and its head. Returns its inner and its public id.
 pub(super) async fn create_room(
     tx: &mut PgConnection,

@@ -22,6 +22,7 @@ import { presenceWalks } from './presence.mjs';
 import { lookWalks } from './look.mjs';
 import { sessionWalks } from './session.mjs';
 import { imagesWalks } from './images.mjs';
+import { deskWalks } from './desk.mjs';
 
 const WALKS = {
   ...talkWalks,
@@ -41,6 +42,7 @@ const WALKS = {
   ...sitePagesWalks,
   ...accountWalks,
   ...imagesWalks,
+  ...deskWalks,
   ...axeWalks,
 };
 const LIMIT_MS = process.env.E2E_GRID === 'full' ? 600_000 : 120_000;

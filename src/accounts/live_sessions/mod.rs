@@ -9,6 +9,7 @@ mod store;
 pub(crate) mod tests;
 mod uses;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rand::RngExt as _;
@@ -74,6 +75,7 @@ pub async fn complete_sign_in(
         record_sign_in(&mut tx, &account, device.as_deref(), prefix_hash).await?;
     }
     tx.commit().await?;
+    app.accounts.sign_ins.fetch_add(1, Ordering::Relaxed);
     announce(app, EndReason::SignedInElsewhere);
     Ok(account)
 }

@@ -20,6 +20,8 @@ pub enum EndReason {
     SignedInElsewhere,
     /// Ended from the list of sessions.
     EndedByOwner,
+    /// Ended by a member of the staff.
+    EndedByStaff,
     PasswordChanged,
     RoleChanged,
     Deactivated,
@@ -29,10 +31,11 @@ pub enum EndReason {
 
 impl EndReason {
     /// All reasons.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::SignedOut,
         Self::SignedInElsewhere,
         Self::EndedByOwner,
+        Self::EndedByStaff,
         Self::PasswordChanged,
         Self::RoleChanged,
         Self::Deactivated,
@@ -46,6 +49,7 @@ impl EndReason {
             Self::SignedOut => "signed_out",
             Self::SignedInElsewhere => "signed_in_elsewhere",
             Self::EndedByOwner => "ended_by_owner",
+            Self::EndedByStaff => "ended_by_staff",
             Self::PasswordChanged => "password_changed",
             Self::RoleChanged => "role_changed",
             Self::Deactivated => "deactivated",
@@ -57,6 +61,11 @@ impl EndReason {
     /// Returns the reason of this name. `None` if there is none.
     pub(super) fn of_str(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+
+    /// Returns the reason of this name. `None` if there is none.
+    pub(in crate::accounts) fn of_name(name: &str) -> Option<Self> {
+        Self::of_str(name)
     }
 
     /// Returns the last frame and the close code of the sockets of a session. `None` is a session

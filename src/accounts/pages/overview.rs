@@ -108,6 +108,7 @@ fn ended_because(t: &'static PageStrings, reason: Option<EndReason>) -> &'static
         Some(EndReason::SignedOut) => t.ended_signed_out,
         Some(EndReason::SignedInElsewhere) => t.ended_elsewhere,
         Some(EndReason::EndedByOwner) => t.ended_by_owner,
+        Some(EndReason::EndedByStaff) => t.ended_by_staff,
         Some(EndReason::PasswordChanged) => t.ended_password,
         Some(EndReason::RoleChanged) => t.ended_role,
         Some(EndReason::Deactivated | EndReason::Deleted) => t.ended_closed,

@@ -191,3 +191,30 @@ fn taken(why: sqlx::Error) -> Error {
         _ => why.into(),
     }
 }
+
+/// Returns the role of an account, in a transaction. `None` if there is no such account.
+pub(super) async fn role_of(tx: &mut PgConnection, id: AccountId) -> Result<Option<Role>, sqlx::Error> {
+    store::role_of(tx, id).await
+}
+
+/// Changes the role of an account, in a transaction that ends its sessions.
+pub(super) async fn change_role(tx: &mut PgConnection, id: AccountId, role: Role) -> Result<(), sqlx::Error> {
+    store::set_role(tx, id, role).await
+}
+
+/// Takes the password of an account away and stores the hash of a link that sets another one, in a
+/// transaction that ends its sessions. `second_factor` also removes the second factor, the recovery
+/// codes and the PIN.
+pub(super) async fn replace_by_link(
+    tx: &mut PgConnection,
+    id: AccountId,
+    link: &[u8],
+    second_factor: bool,
+) -> Result<(), sqlx::Error> {
+    store::set_password(tx, id, None).await?;
+    store::delete_reset_links(tx, id).await?;
+    if second_factor {
+        store::remove_factors(tx, id).await?;
+    }
+    store::insert_reset_link(tx, link, id, SHELL_LINK_HOURS).await
+}

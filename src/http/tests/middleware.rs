@@ -26,7 +26,7 @@ fn router(site: &Site) -> Router {
         .route("/api/v1/panic", get(|| async { panic!("boom") as Response }))
         .route("/api/v1/busy", get(busy))
         .route("/api/v1/slow", get(|| async { tokio::time::sleep(Duration::from_secs(3_600)).await }));
-    wrap(site, RequestLimits::default(), Arc::default(), router)
+    wrap(site, RequestLimits::default(), Arc::default(), Arc::default(), router)
 }
 
 /// Waits a thousand times, for 100 ms each.

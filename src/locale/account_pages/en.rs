@@ -185,6 +185,7 @@ pub(super) static STRINGS: PageStrings = PageStrings {
     ended_signed_out: "You signed out.",
     ended_elsewhere: "You signed in on another device.",
     ended_by_owner: "You ended it.",
+    ended_by_staff: "Staff ended it.",
     ended_password: "The password was changed.",
     ended_role: "The role was changed.",
     ended_closed: "The account was closed.",

@@ -185,6 +185,7 @@ pub(super) static STRINGS: PageStrings = PageStrings {
     ended_signed_out: "로그아웃했어요.",
     ended_elsewhere: "다른 기기에서 로그인했기 때문이에요.",
     ended_by_owner: "직접 끝냈어요.",
+    ended_by_staff: "운영자가 끝냈어요.",
     ended_password: "비밀번호를 바꿨기 때문이에요.",
     ended_role: "역할이 바뀌었기 때문이에요.",
     ended_closed: "계정이 닫혔기 때문이에요.",

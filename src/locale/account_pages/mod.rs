@@ -207,6 +207,7 @@ pub struct PageStrings {
     pub ended_signed_out: &'static str,
     pub ended_elsewhere: &'static str,
     pub ended_by_owner: &'static str,
+    pub ended_by_staff: &'static str,
     pub ended_password: &'static str,
     pub ended_role: &'static str,
     pub ended_closed: &'static str,

@@ -1,13 +1,25 @@
 //! The strings of the back-office: one file for each part of it, with all languages side by side.
+mod audit;
+mod dashboard;
+mod health;
 mod images;
+mod people;
 pub mod section_fields;
 mod sections;
+mod settings;
 mod shell;
 
 use super::Locale;
 
 pub use images::ImageStrings;
 pub use sections::SectionStrings;
+#[cfg(test)]
+pub use audit::ACTIONS;
+pub use audit::{AuditStrings, Told};
+pub use dashboard::DashboardStrings;
+pub use health::HealthStrings;
+pub use people::PeopleStrings;
+pub use settings::SettingsStrings;
 pub use shell::ShellStrings;
 
 /// The text of the back-office in one language.
@@ -15,10 +27,33 @@ pub struct AdminStrings {
     pub sections: SectionStrings,
     pub shell: ShellStrings,
     pub images: ImageStrings,
+    pub dashboard: DashboardStrings,
+    pub people: PeopleStrings,
+    pub audit: AuditStrings,
+    pub settings: SettingsStrings,
+    pub health: HealthStrings,
 }
 
-static KO: AdminStrings = AdminStrings { sections: sections::KO, shell: shell::KO, images: images::KO };
-static EN: AdminStrings = AdminStrings { sections: sections::EN, shell: shell::EN, images: images::EN };
+static KO: AdminStrings = AdminStrings {
+    shell: shell::KO,
+    sections: sections::KO,
+    images: images::KO,
+    dashboard: dashboard::KO,
+    people: people::KO,
+    audit: audit::KO,
+    settings: settings::KO,
+    health: health::KO,
+};
+static EN: AdminStrings = AdminStrings {
+    shell: shell::EN,
+    sections: sections::EN,
+    images: images::EN,
+    dashboard: dashboard::EN,
+    people: people::EN,
+    audit: audit::EN,
+    settings: settings::EN,
+    health: health::EN,
+};
 
 impl Locale {
     /// Returns the strings of the back-office in this language.

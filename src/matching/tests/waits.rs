@@ -52,15 +52,15 @@ async fn the_waits_of_an_hour_are_shown_from_five() {
     assert_eq!((known(&answer), &answer["busiest"]), (vec![(hour, 2)], &json!(hour)));
     let ago = (24 + answer["now"].as_u64().unwrap() - hour) % 24;
     assert!(ago <= 1, "it is that hour still, or the next one: {answer}");
-    // Once the hour is over it is recorded as a whole, and counts once.
+    // Once its five minutes are over they are recorded as a whole, and counts once.
     node.app.clock.advance(Duration::from_secs(3_700));
     waits::record(&node.app).await.unwrap();
     assert_eq!(known(&asked(&node).await), [(hour, 2)]);
-    let hours: i64 = sqlx::query_scalar("SELECT sum(amount)::bigint FROM sample WHERE step = 'hour'")
+    let whole: i64 = sqlx::query_scalar("SELECT sum(amount)::bigint FROM sample WHERE step = '5m'")
         .fetch_one(&node.app.db)
         .await
         .unwrap();
-    assert_eq!(hours, 6);
+    assert_eq!(whole, 6);
     node.app.clock.advance(Duration::from_secs(8 * 86_400));
     assert_eq!(known(&asked(&node).await), [], "a week later");
 }

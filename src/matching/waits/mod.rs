@@ -17,13 +17,13 @@ use crate::samples::{self, HourOfDay, Step};
 
 /// The name of the series: the median wait in seconds, and how many people waited.
 const SERIES: &str = "matching.wait";
-/// How often the node that leads looks for minutes and hours that are over.
+/// How often the node that leads looks for steps that are over.
 const RECORD_INTERVAL: Duration = Duration::from_secs(10);
-/// The age at which a minute or an hour is over: its last talks are committed.
+/// The age at which a step is over: its last talks are committed.
 const SETTLE_TIME: time::Duration = time::Duration::seconds(10);
 /// How far back a node that has just become the leader records. Talks are kept for a day.
 const CATCH_UP: [(Step, time::Duration); 2] =
-    [(Step::Minute, time::Duration::hours(2)), (Step::Hour, time::Duration::hours(23))];
+    [(Step::TenSeconds, time::Duration::hours(2)), (Step::FiveMinutes, time::Duration::hours(23))];
 /// How long an answer is used.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -33,7 +33,7 @@ const HOURS: usize = 24;
 /// What this node has recorded, and its last answer.
 #[derive(Default)]
 pub(super) struct State {
-    /// Until when minutes and hours are recorded. `None` while this node does not lead.
+    /// Until when each step is recorded. `None` while this node does not lead.
     pub(super) recorded: Mutex<Option<[OffsetDateTime; 2]>>,
     by_hour: Refreshed<WaitsByHour>,
 }
@@ -65,7 +65,7 @@ pub(super) async fn record_if_leading(app: App) {
     }
 }
 
-/// Records the minutes and hours that are over and were not recorded by this node.
+/// Records the steps that are over and were not recorded by this node.
 ///
 /// # Errors
 /// Those of the database.

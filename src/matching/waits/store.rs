@@ -14,13 +14,13 @@ pub(super) async fn median_waits(
 ) -> sqlx::Result<Vec<Sample>> {
     sqlx::query_as!(
         Sample,
-        r#"SELECT date_trunc($1, s.created_at, 'UTC') AS "at!",
+        r#"SELECT date_bin(make_interval(secs => $1), s.created_at, 'epoch'::timestamptz) AS "at!",
                   percentile_cont(0.5) WITHIN GROUP (
                       ORDER BY greatest(0, extract(epoch FROM s.created_at - side.since)::float8)) AS "value!",
                   count(*) AS "amount!"
            FROM random_session s CROSS JOIN LATERAL (VALUES (s.a_since), (s.b_since)) AS side(since)
            WHERE s.created_at >= $2 AND s.created_at < $3 GROUP BY 1 ORDER BY 1"#,
-        step.as_str(),
+        step.secs() as f64,
         from,
         until
     )

@@ -9,6 +9,7 @@ mod store;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -20,7 +21,7 @@ use super::membership::Membership;
 use super::model::{ChatRoom, Member, Payload};
 use super::{Answer, Post};
 use crate::app::App;
-use crate::db::CommitScheduler;
+use crate::db::{CommitScheduler, Latencies, LatencyCounts};
 use crate::db::group_commit::{self, Queue, Sender};
 use crate::error::Result;
 use crate::http::{Bucket, Key};
@@ -64,6 +65,23 @@ pub(super) struct State {
     shards: Vec<Sender<PendingEntry>>,
     /// When Postgres last refused a write: `None` since a write has committed.
     refused_at: Mutex<Option<Instant>>,
+    /// Entries that were committed in talks, and in other rooms.
+    talk_entries: AtomicU64,
+    room_entries: AtomicU64,
+    commits: Latencies,
+}
+
+/// What the writers of this node have done since its start.
+#[derive(Clone, Debug, Default)]
+pub struct WriterCounts {
+    /// Entries that were committed in talks.
+    pub talk_entries: u64,
+    /// Entries that were committed in other rooms.
+    pub room_entries: u64,
+    /// How long each transaction took.
+    pub commits: LatencyCounts,
+    /// Entries that wait, in each shard.
+    pub waiting: Vec<usize>,
 }
 
 /// The receiving ends of the queues, for [`run`].
@@ -78,7 +96,14 @@ impl State {
         let count = shards();
         let (shards, queues) = (0..count).map(|_| group_commit::queue()).unzip();
         let queues = ShardQueues { queues, scheduler: CommitScheduler::new(count / 2) };
-        (Self { shards, refused_at: Mutex::default() }, queues)
+        let state = Self {
+            shards,
+            refused_at: Mutex::default(),
+            talk_entries: AtomicU64::new(0),
+            room_entries: AtomicU64::new(0),
+            commits: Latencies::default(),
+        };
+        (state, queues)
     }
 
     /// Returns `false` if Postgres has just refused a write. It may answer reads all the same while
@@ -87,8 +112,24 @@ impl State {
         self.refused_at.lock().is_none_or(|at| at.elapsed() > REFUSED_FOR)
     }
 
-    fn note_commit(&self) {
+    /// Returns what the writers have done.
+    pub(super) fn counts(&self) -> WriterCounts {
+        WriterCounts {
+            talk_entries: self.talk_entries.load(Ordering::Relaxed),
+            room_entries: self.room_entries.load(Ordering::Relaxed),
+            commits: self.commits.counts(),
+            waiting: self.shards.iter().map(Sender::waiting).collect(),
+        }
+    }
+
+    fn note_commit(&self, took: Duration) {
         *self.refused_at.lock() = None;
+        self.commits.record(took);
+    }
+
+    fn note_entries(&self, in_talks: u64, in_rooms: u64) {
+        self.talk_entries.fetch_add(in_talks, Ordering::Relaxed);
+        self.room_entries.fetch_add(in_rooms, Ordering::Relaxed);
     }
 
     fn note_refusal(&self) {

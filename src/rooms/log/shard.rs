@@ -24,7 +24,7 @@ use crate::ids::{RoomId, VisitorId};
 use crate::metrics::FrameType;
 use crate::realtime::{Content, Entry, Publication, Topic};
 use crate::rooms::limits::WRITE_DEADLINE;
-use crate::rooms::model::{Message, RoomEvent};
+use crate::rooms::model::{Message, RoomEvent, RoomKind};
 use crate::rooms::{Answer, Posted, delivery};
 
 /// Largest size of the payloads in one transaction. A single entry may be larger.
@@ -143,7 +143,7 @@ impl WriterShard {
             self.record_commit(began, &batch, &outcome);
             let why = match outcome {
                 Ok(answers) => {
-                    self.app.rooms.log.note_commit();
+                    self.app.rooms.log.note_commit(began.elapsed());
                     self.publish(std::mem::take(&mut batch), answers);
                     break;
                 }
@@ -236,6 +236,7 @@ impl WriterShard {
         let mut answered: Vec<(Answer, Posted)> = Vec::new();
         let mut run = None;
         let mut is_wanted = false;
+        let (mut in_talks, mut in_rooms) = (0, 0);
         let mut publications = self.app.relay.has_others().then(|| Vec::with_capacity(batch.len()));
         for (entry, answer) in batch.into_iter().zip(answers) {
             if run != Some(entry.room.id) {
@@ -253,6 +254,9 @@ impl WriterShard {
             let committed = Committed { sender: entry.member.visitor, seq, at };
             self.recent.insert(entry.room.id, entry.client_id, committed);
             answered.push((entry.answer, posted));
+            if !repeated {
+                *(if entry.room.kind == RoomKind::Talk { &mut in_talks } else { &mut in_rooms }) += 1;
+            }
             if !repeated && is_wanted {
                 let message = Message {
                     room: entry.room.public_id,
@@ -275,6 +279,7 @@ impl WriterShard {
             }
         }
         deliver(&self.app, run, &mut entries, &mut answered);
+        self.app.rooms.log.note_entries(in_talks, in_rooms);
         // The whole batch at once: the other nodes wake once for all its rooms.
         self.app.relay.publish(publications.unwrap_or_default());
     }

@@ -27,6 +27,7 @@ const REASONS = [
   'signed_in_elsewhere',
   'signed_out',
   'ended_by_owner',
+  'ended_by_staff',
   'password_changed',
   'role_changed',
   'deactivated',

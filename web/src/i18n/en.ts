@@ -366,6 +366,8 @@ export const en: Record<keyof typeof ko, Entry> = {
   'ended.signed_in_elsewhere': 'If you continue here, that device is signed out.',
   'ended.signed_out.h': 'You signed out',
   'ended.signed_out': 'You signed out in another tab of this browser.',
+  'ended.ended_by_staff.h': 'You were signed out',
+  'ended.ended_by_staff': 'A member of the staff ended the sign-in of this device. You can sign in again.',
   'ended.ended_by_owner.h': 'You were signed out',
   'ended.ended_by_owner': 'This device was signed out from the list of devices in your account.',
   'ended.password_changed.h': 'Your password was changed',

@@ -376,6 +376,8 @@ export const ko = {
   'ended.signed_in_elsewhere': '여기서 계속하면 그 기기는 로그아웃돼요.',
   'ended.signed_out.h': '로그아웃했어요',
   'ended.signed_out': '이 브라우저의 다른 탭에서 로그아웃했어요.',
+  'ended.ended_by_staff.h': '로그아웃됐어요',
+  'ended.ended_by_staff': '운영자가 이 기기의 로그인을 끝냈어요. 다시 로그인할 수 있어요.',
   'ended.ended_by_owner.h': '로그아웃됐어요',
   'ended.ended_by_owner': '내 계정의 기기 목록에서 이 기기를 로그아웃했어요.',
   'ended.password_changed.h': '비밀번호가 바뀌었어요',

@@ -46,8 +46,10 @@ enum Rule {
     Room,
     /// Who is signed in.
     Account,
-    /// Editors and administrators. Others of the site do not learn that the route exists.
-    Editor,
+    /// Staff of any role.
+    Staff,
+    /// Staff of a role, and administrators.
+    Role(Role),
 }
 
 /// Returns the rule of a route, and a body that it accepts.
@@ -74,11 +76,28 @@ fn rule(route: &str) -> Option<(Rule, Option<Value>)> {
         | "DELETE /api/v1/sessions"
         | "DELETE /api/v1/sessions/{id}"
         | "POST /api/v1/session/stay" => (Rule::Account, None),
+        route if route.contains(" /api/v1/admin/") => return rule_of_back_office(route),
+        _ => return rule_of_sign_in(route),
+    })
+}
+
+/// As [`rule`], for the back-office.
+fn rule_of_back_office(route: &str) -> Option<(Rule, Option<Value>)> {
+    Some(match route {
+        "GET /api/v1/admin/samples" => (Rule::Staff, None),
+        "GET /api/v1/admin/people"
+        | "GET /api/v1/admin/people/{id}"
+        | "DELETE /api/v1/admin/people/{id}/sessions"
+        | "GET /api/v1/admin/sessions"
+        | "DELETE /api/v1/admin/sessions/{id}" => (Rule::Role(Role::Moderator), None),
+        "POST /api/v1/admin/people/{id}/role" => (Rule::Role(Role::Admin), Some(json!({"role": "editor"}))),
+        "POST /api/v1/admin/people/{id}/reset" => (Rule::Role(Role::Admin), Some(json!({"second_factor": false}))),
+        "GET /api/v1/admin/audit" => (Rule::Role(Role::Admin), None),
         route if route.contains(" /api/v1/admin/media") => {
             let alt = json!({"alt": {"ko": "가", "en": "a"}});
-            (Rule::Editor, matches!(route.split(' ').next(), Some("PATCH")).then_some(alt))
+            (Rule::Role(Role::Editor), route.starts_with("PATCH").then_some(alt))
         }
-        _ => return rule_of_sign_in(route).or_else(|| rule_of_editing(route)),
+        _ => return rule_of_editing(route),
     })
 }
 
@@ -104,7 +123,7 @@ fn rule_of_editing(route: &str) -> Option<(Rule, Option<Value>)> {
         ("POST", "/banners") | ("PUT", "/banners/{id}") => Some(banner),
         _ => return None,
     };
-    Some((Rule::Editor, body))
+    Some((Rule::Role(Role::Editor), body))
 }
 
 /// As [`rule`], for sign-in and what an owner changes.
@@ -196,14 +215,15 @@ async fn person(node: &Node, kind: Person, nth: usize) -> (Guest, Uuid) {
 fn refusal(rule: Rule, who: Person) -> Option<(u16, &'static str)> {
     match (rule, who) {
         (Rule::Site | Rule::Me, _) => None,
-        (Rule::Editor, Person::Guest | Person::Expired) => Some((401, "sign_in_needed")),
-        (Rule::Editor, Person::Signed(Role::Editor | Role::Admin)) => None,
+        // Whoever has no session of staff learns no more than that one is needed.
+        (Rule::Staff | Rule::Role(_), Person::Expired | Person::Guest) => Some((401, "sign_in_needed")),
         (_, Person::Expired) => Some((401, "session_ended")),
         (_, Person::Banned) => Some((403, "banned")),
-        (Rule::Editor, _) => Some((404, "not_found")),
         (Rule::Account, Person::Guest) => Some((401, "sign_in_needed")),
         (Rule::Room, Person::Foreign) => Some((404, "not_found")),
-        (Rule::Visitor | Rule::Room | Rule::Account, _) => None,
+        (Rule::Staff | Rule::Role(_), Person::Foreign | Person::Signed(Role::Member)) => Some((404, "not_found")),
+        (Rule::Role(needed), Person::Signed(own)) if own != needed && own != Role::Admin => Some((404, "not_found")),
+        (Rule::Visitor | Rule::Room | Rule::Account | Rule::Staff | Rule::Role(_), _) => None,
     }
 }
 
