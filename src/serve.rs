@@ -69,6 +69,9 @@ pub(crate) async fn serve(config: Config) -> Result<(), String> {
     }
     offer_first_admin(&app).await;
     note_version(&app).await;
+    if let Err(why) = accounts::staff::note_site(&app).await {
+        tracing::debug!(error.cause = %why, "the site's address was not stored for the links of maju admin");
+    }
     if let Some(private) = &database.private {
         watch_private(&app, private);
     }

@@ -93,6 +93,10 @@ async fn accounts_are_managed_while_the_server_runs_and_while_it_does_not() {
     let weak = run_with(&data, &["admin", "reset", "jia", "--password-stdin"], "password\n", &[]).await;
     assert!(weak.code == 1 && !weak.err.contains("password\n"), "{}", weak.err);
 
+    // A link names the site as the running server does, although the command has no such setting.
+    let granted = run(&data, &["admin", "reset", "jia"], "").await.out;
+    assert!(granted.contains(&format!("http://localhost:{}/reset/", server.port)), "{granted}");
+
     assert_eq!(server.postmaster(), Some(postgres), "the server's Postgres was joined and left alone");
     server.two_meet_and_talk().await;
     let folder = server.stop().await;

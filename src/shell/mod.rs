@@ -41,7 +41,8 @@ pub async fn run(config: Config, act: &AdminCommand) -> Result<(), String> {
     let Some(database) = Database::open(&config, None, &mut stop).await? else {
         return Err("stopped before anything was done".to_owned());
     };
-    let shell = Shell { db: database.pool.clone(), site: config.site.url.clone(), place: database.describe() };
+    let site = staff::site_for_links(&database.pool, &config.site).await.unwrap_or_else(|_| config.site.url.clone());
+    let shell = Shell { db: database.pool.clone(), site, place: database.describe() };
     let work = async {
         match act {
             AdminCommand::Add(args) => shell.add(args, password).await,

@@ -18,7 +18,9 @@ use tokio::time::Instant;
 
 use super::model::Role;
 use super::{Alias, handle, passwords, tokens};
+use crate::app::App;
 use crate::audit::{self, Act, Actor};
+use crate::config::Site;
 use crate::db::{self, fence};
 use crate::error::{Error, Result};
 use crate::ids::{AccountId, VisitorId};
@@ -43,6 +45,24 @@ pub(super) struct Target {
     id: AccountId,
     visitor: VisitorId,
     role: Role,
+}
+
+/// Stores the site's address when a server starts, for the links of a shell.
+///
+/// # Errors
+/// `unavailable`.
+pub async fn note_site(app: &App) -> Result<()> {
+    Ok(store::set_public_url(&app.db, &app.config.site.url).await?)
+}
+
+/// Returns the address of the site for the links of a shell: the shell's own setting, or, if it has
+/// only the default, the address of the server that ran last.
+///
+/// # Errors
+/// `unavailable`.
+pub async fn site_for_links(db: &PgPool, own: &Site) -> Result<String> {
+    let stored = if own.loopback { store::public_url(db).await? } else { None };
+    Ok(stored.unwrap_or_else(|| own.url.clone()))
 }
 
 /// How somebody gets into an account.

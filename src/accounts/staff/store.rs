@@ -15,6 +15,25 @@ use crate::locale::Locale;
 /// The key of the lock that makes one first administrator: "maju" in ASCII, then 3.
 const FIRST_ADMIN_LOCK: i64 = 0x6d61_6a75_0000_0003;
 
+/// Stores the address at which the site runs.
+pub(super) async fn set_public_url(db: &PgPool, url: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO site_setting (key, value) VALUES ('public_url', to_jsonb($1::text))
+         ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = now()
+         WHERE site_setting.value <> excluded.value",
+        url
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Returns the address at which the site ran last. `None` if it never did.
+pub(super) async fn public_url(db: &PgPool) -> Result<Option<String>, sqlx::Error> {
+    let stored = sqlx::query_scalar!("SELECT value #>> '{}' FROM site_setting WHERE key = 'public_url'");
+    Ok(stored.fetch_optional(db).await?.flatten())
+}
+
 /// The ids of an account.
 pub(in crate::accounts) struct Ids {
     pub id: AccountId,
