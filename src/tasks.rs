@@ -392,7 +392,7 @@ mod tests {
         "matching.sweeper",
         "matching.waits",
         "matching.writer",
-            "media.sweep",
+        "media.sweep",
         "moderation.watch",
         "notify.mail",
         "ready",
