@@ -376,7 +376,7 @@ mod tests {
     }
 
     /// The essential tasks of a node without Redis and without a private Postgres.
-    const ALL: [&str; 25] = [
+    const ALL: [&str; 26] = [
         "accounts.active",
         "accounts.expired",
         "accounts.present",
