@@ -376,7 +376,11 @@ mod tests {
     }
 
     /// The essential tasks of a node without Redis and without a private Postgres.
+<<<<<<< HEAD
     const ALL: [&str; 27] = [
+=======
+    const ALL: [&str; 26] = [
+>>>>>>> media16
         "accounts.active",
         "accounts.expired",
         "accounts.present",
@@ -394,7 +398,7 @@ mod tests {
         "matching.sweeper",
         "matching.waits",
         "matching.writer",
-            "media.sweep",
+        "media.sweep",
         "moderation.watch",
         "notify.mail",
         "ready",

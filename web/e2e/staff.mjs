@@ -41,7 +41,8 @@ export async function staff(fixture, role, locale = 'ko', options = {}) {
   await person.page.waitForURL((url) => url.pathname === '/signin/enroll');
   await person.$('#code').fill(totp(await person.$('#secret').getAttribute('data-text')));
   await next();
-  await person.page.waitForURL((url) => url.pathname !== '/signin/enroll');
+  // The recovery codes are shown once.
+  await person.$('.codes li').first().waitFor();
   await person.page.goto('/admin');
   await person.$('.office').waitFor();
   return person;
