@@ -123,6 +123,8 @@ pub(super) fn role_name(t: &ShellStrings, role: Role) -> &'static str {
 pub(super) enum Area {
     Dashboard,
     Pages,
+    Numbers,
+    Banners,
 }
 
 /// An entry of the menu.
@@ -139,6 +141,8 @@ fn menu(role: Role, current: Area, t: &ShellStrings) -> Vec<MenuEntry> {
     let all = [
         (Area::Dashboard, "/admin", t.dashboard, "gauge", None::<Role>),
         (Area::Pages, "/admin/pages/landing", t.pages, "layout", Some(Role::Editor)),
+        (Area::Numbers, "/admin/numbers", t.numbers, "chart", Some(Role::Editor)),
+        (Area::Banners, "/admin/banners", t.banners, "banner", Some(Role::Editor)),
     ];
     let is_seen = |needed: Option<Role>| needed.is_none_or(|needed| role == needed || role == Role::Admin);
     let seen = all.into_iter().filter(|(.., needed)| is_seen(*needed));

@@ -18,7 +18,7 @@ use ts_rs::TS;
 
 pub use account_pages::PageStrings;
 pub use accounts::AccountStrings;
-pub use admin::{AdminStrings, SectionStrings, ShellStrings, section_fields};
+pub use admin::{AdminStrings, BannerStrings, NumberStrings, SectionStrings, ShellStrings, section_fields};
 pub use headers::{cookie, cookies, header_list, with_weights};
 
 /// A language of pages and of the client. The default is Korean.

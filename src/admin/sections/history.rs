@@ -136,8 +136,9 @@ fn compare(desk: &Desk, group: &Group, id: SectionId, version: &SectionVersion, 
 
 #[derive(Deserialize)]
 pub(super) struct Wanted {
-    section: i64,
-    version: i64,
+    // Numbers in a form arrive as text.
+    section: String,
+    version: String,
 }
 
 /// Makes an earlier text the draft. The draft that it replaces is kept in the history.
@@ -148,14 +149,16 @@ pub(super) async fn restore(
 ) -> Result<Response> {
     let desk = desk.require(Role::Editor)?;
     let group = Group::open(&desk, &page, id).await?;
-    let section = group.sections.iter().find(|section| section.id.0 == wanted.section).ok_or(Error::NotFound)?;
-    cms::restore_section(&desk.app, editor(&desk), section.id, wanted.version).await?;
+    let number = |text: &str| text.parse::<i64>().map_err(|_| Error::NotFound);
+    let (wanted, version) = (number(&wanted.section)?, number(&wanted.version)?);
+    let section = group.sections.iter().find(|section| section.id.0 == wanted).ok_or(Error::NotFound)?;
+    cms::restore_section(&desk.app, editor(&desk), section.id, version).await?;
     let fields = vec![
         ("section".to_owned(), section.id.0.to_string()),
         ("version".to_owned(), section.version.to_string()),
     ];
     let undo = Undo { path: format!("{}/restore", group.path()), fields };
-    let note = Note { text: (desk.t().sections.restored)(wanted.version), undo: Some(undo) };
+    let note = Note { text: (desk.t().sections.restored)(version), undo: Some(undo) };
     note.leave(&desk.session).await?;
     Ok(Redirect::to(&group.path()).into_response())
 }

@@ -6,6 +6,6 @@ import { keepChoices } from '../landing/choices';
 
 keepChoices();
 sendOnce();
-if (document.querySelector('#section-form, [data-order], [data-when], .form-summary')) {
+if (document.querySelector('#section-form, [data-order], [data-instant], .form-summary')) {
   void import('./sections/start').then(({ startSections }) => startSections());
 }
