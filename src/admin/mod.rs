@@ -18,10 +18,12 @@ use crate::app::App;
 /// Bytes of a form without files.
 const MAX_FORM_BYTES: usize = 256 * 1024;
 
-/// Returns the routes of the pages. They need the session layer and the layers that turn errors into
-/// pages.
+/// Returns the routes of the pages. They need the session layer and the layers that turn errors
+/// into pages.
 pub fn pages() -> Router<App> {
-    Router::new().route("/admin", get(dashboard::page)).merge(sections::pages())
+    Router::new()
+        .route("/admin", get(dashboard::page))
+        .merge(sections::pages())
         .merge(numbers::pages())
         .merge(banners::pages())
         .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))

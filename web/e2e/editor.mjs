@@ -218,7 +218,15 @@ async function axe(fixture) {
     const where = (name) => `${name} in ${locale}, ${theme}, ${width} px`;
     const a = await editor(fixture, 'haru', locale, { ...AUDITED, viewport: { width, height: 800 } });
     await a.context.addCookies([{ name: 'maju_theme', value: theme, url: fixture.server.url }]);
-    for (const page of ['/admin/pages/landing', '/admin/pages/rules', '/admin/pages/landing/add', '/admin/numbers', '/admin/numbers/online', '/admin/banners', '/admin/banners/new']) {
+    for (const page of [
+      '/admin/pages/landing',
+      '/admin/pages/rules',
+      '/admin/pages/landing/add',
+      '/admin/numbers',
+      '/admin/numbers/online',
+      '/admin/banners',
+      '/admin/banners/new',
+    ]) {
       await a.page.goto(page);
       await a.$('h1').waitFor();
       await audit(a, where(page));

@@ -122,7 +122,8 @@ pub(super) fn source_name(stat: &Stat, locale: Locale) -> &'static str {
 /// Returns a value with its unit: 1,284 or 12초.
 pub(super) fn digits(value: i64, unit: Unit, locale: Locale) -> String {
     let digits = value.to_string();
-    let grouped: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
+    let grouped: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
     let grouped = grouped.join(",");
     match unit {
         Unit::Count => grouped,

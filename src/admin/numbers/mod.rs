@@ -13,7 +13,7 @@ use axum::routing::get;
 use serde::Deserialize;
 
 use self::chart::Chart;
-use self::form::{Fields, Choice, change_of, digits, problem, source_name};
+use self::form::{Choice, Fields, change_of, digits, problem, source_name};
 use super::desk::{Area, Desk};
 use super::note::{Note, Undo};
 use super::sections::Zone;
@@ -202,10 +202,9 @@ async fn respond(
         t,
         token: desk.token(),
         path: format!("/admin/numbers/{key}"),
-        now: stat.raw_value(&counts).map_or_else(
-            || t.numbers.unknown.to_owned(),
-            |value| digits(value, stat.unit, locale),
-        ),
+        now: stat
+            .raw_value(&counts)
+            .map_or_else(|| t.numbers.unknown.to_owned(), |value| digits(value, stat.unit, locale)),
         looks: match &shown {
             Some(value) => (t.numbers.looks_like)(&format!("{value} {name}")),
             None => t.numbers.not_shown.to_owned(),

@@ -74,7 +74,8 @@ pub(super) async fn of(desk: &Desk, group: &Group, zone: &Zone, view: &View) -> 
         group.sections.iter().any(|section| section.id == id && section.content != version.content)
     };
     let wanted = view.entry.clone().or_else(|| {
-        let published = all.iter().find(|(id, _, version)| version.kind == VersionKind::Published && differs(*id, version));
+        let published =
+            all.iter().find(|(id, _, version)| version.kind == VersionKind::Published && differs(*id, version));
         published.map(|(id, _, version)| format!("{}.{}", id.0, version.version))
     });
     let key = |id: SectionId, version: &SectionVersion| format!("{}.{}", id.0, version.version);
@@ -110,8 +111,7 @@ fn compare(desk: &Desk, group: &Group, id: SectionId, version: &SectionVersion, 
     let section = group.sections.iter().find(|section| section.id == id)?;
     let with_published = view.against.as_deref() == Some("published") && section.published.is_some();
     let other = section.published.as_ref().filter(|_| with_published).unwrap_or(&section.content);
-    let found =
-        changes(group.kind.fields, &version.content.content(), &other.content(), desk.appearance.locale);
+    let found = changes(group.kind.fields, &version.content.content(), &other.content(), desk.appearance.locale);
     let number = version.version;
     let caption = if with_published { t.against_published } else { t.against_draft };
     let link = format!("{}?entry={}.{number}", group.path(), id.0);
@@ -153,10 +153,8 @@ pub(super) async fn restore(
     let (wanted, version) = (number(&wanted.section)?, number(&wanted.version)?);
     let section = group.sections.iter().find(|section| section.id.0 == wanted).ok_or(Error::NotFound)?;
     cms::restore_section(&desk.app, editor(&desk), section.id, version).await?;
-    let fields = vec![
-        ("section".to_owned(), section.id.0.to_string()),
-        ("version".to_owned(), section.version.to_string()),
-    ];
+    let fields =
+        vec![("section".to_owned(), section.id.0.to_string()), ("version".to_owned(), section.version.to_string())];
     let undo = Undo { path: format!("{}/restore", group.path()), fields };
     let note = Note { text: (desk.t().sections.restored)(version), undo: Some(undo) };
     note.leave(&desk.session).await?;

@@ -285,7 +285,11 @@ pub(super) struct Deleted {
 }
 
 /// Restores deleted sections.
-pub(super) async fn restore_deleted(desk: Desk, Path(page): Path<String>, Form(wanted): Form<Deleted>) -> Result<Response> {
+pub(super) async fn restore_deleted(
+    desk: Desk,
+    Path(page): Path<String>,
+    Form(wanted): Form<Deleted>,
+) -> Result<Response> {
     let desk = desk.require(Role::Editor)?;
     let page = page_of(&page)?;
     let mut name = "";

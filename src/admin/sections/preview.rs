@@ -1,5 +1,5 @@
-//! Previews: a page with its drafts, at an address that is signed and expires. Whoever has the address
-//! can read it; the editor shows it in frames.
+//! Previews: a page with its drafts, at an address that is signed and expires. Whoever has the
+//! address can read it; the editor shows it in frames.
 use std::time::Duration;
 
 use askama::Template;
@@ -129,7 +129,8 @@ fn with_bar(html: &str, bar: &str) -> String {
     }
 }
 
-/// Adds the headers of previews. The layer of these pages keeps them out of caches and search engines.
+/// Adds the headers of previews. The layer of these pages keeps them out of caches and search
+/// engines.
 fn with_headers(mut response: Response, locale: Locale) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(locale.tag()));

@@ -42,7 +42,13 @@ struct Entered {
 impl Entered {
     fn of(values: &Values) -> Self {
         let text = |name: &str| values.get(name).cloned().unwrap_or_default();
-        Self { note: text("note"), is_later: text("when") == "later", date: text("date"), clock: text("time"), utc: text("utc") }
+        Self {
+            note: text("note"),
+            is_later: text("when") == "later",
+            date: text("date"),
+            clock: text("time"),
+            utc: text("utc"),
+        }
     }
 }
 

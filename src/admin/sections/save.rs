@@ -1,5 +1,5 @@
-//! Saves the form of a section as drafts. The same request serves the page without JavaScript and the
-//! autosave of its script, which asks for JSON.
+//! Saves the form of a section as drafts. The same request serves the page without JavaScript and
+//! the autosave of its script, which asks for JSON.
 use std::collections::BTreeMap;
 
 use axum::Json;
@@ -178,7 +178,8 @@ async fn leave_undo(desk: &Desk, page: &str, id: Uuid, before: Values) -> Result
     let now = Group::open(desk, page, id).await?;
     let mut fields: Vec<(String, String)> =
         before.into_iter().filter(|(name, _)| !name.starts_with("version.") && !name.starts_with("base.")).collect();
-    let versions = now.sections.iter().map(|section| (format!("version.{}", section.locale.tag()), section.version.to_string()));
+    let versions =
+        now.sections.iter().map(|section| (format!("version.{}", section.locale.tag()), section.version.to_string()));
     fields.extend(versions);
     let undo = Undo { path: now.path(), fields };
     Note { text: desk.t().sections.removed_item.to_owned(), undo: Some(undo) }.leave(&desk.session).await
@@ -219,8 +220,7 @@ async fn answer(
     let saved = now.newest().map(|section| saved_line(desk, &zone, section)).unwrap_or_default();
     // A language that is new needs fields that only a fresh page has.
     let is_new = now.sections.len() != before.sections.len();
-    let body =
-        json!({ "state": "saved", "saved": saved, "versions": versions, "bases": bases, "reload": is_new });
+    let body = json!({ "state": "saved", "saved": saved, "versions": versions, "bases": bases, "reload": is_new });
     Ok(Json(body).into_response())
 }
 

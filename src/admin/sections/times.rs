@@ -1,4 +1,5 @@
-//! Times of the editor's pages, in the time zone of the site. The script shows them in the reader's.
+//! Times of the editor's pages, in the time zone of the site. The script shows them in the
+//! reader's.
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
 
 use super::store;
@@ -83,8 +84,9 @@ pub(in crate::admin) fn machine_readable(at: OffsetDateTime) -> String {
 
 /// Returns the instant that a form names.
 ///
-/// The script of the page adds `utc`, milliseconds since 1970, which it computes in the time zone of
-/// the device. Without it, date and time are in the site's time zone. `None` if they are no time.
+/// The script of the page adds `utc`, milliseconds since 1970, which it computes in the time zone
+/// of the device. Without it, date and time are in the site's time zone. `None` if they are no
+/// time.
 ///
 /// # Errors
 /// `unavailable`.

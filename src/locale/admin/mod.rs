@@ -20,8 +20,10 @@ pub struct AdminStrings {
     pub shell: ShellStrings,
 }
 
-static KO: AdminStrings = AdminStrings { banners: banners::KO, numbers: numbers::KO, sections: sections::KO, shell: shell::KO };
-static EN: AdminStrings = AdminStrings { banners: banners::EN, numbers: numbers::EN, sections: sections::EN, shell: shell::EN };
+static KO: AdminStrings =
+    AdminStrings { banners: banners::KO, numbers: numbers::KO, sections: sections::KO, shell: shell::KO };
+static EN: AdminStrings =
+    AdminStrings { banners: banners::EN, numbers: numbers::EN, sections: sections::EN, shell: shell::EN };
 
 impl Locale {
     /// Returns the strings of the back-office in this language.

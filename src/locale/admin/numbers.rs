@@ -145,5 +145,7 @@ pub(super) const EN: NumberStrings = NumberStrings {
     problem_label: "Write the Korean words, at most 60 characters.",
     problem_key: "Choose another key: lower-case letters, digits and underscores, and not one that exists.",
     problem_number: "Enter a number above 0.",
-    outdated: |who| format!("{who} changed it in the meantime. Below is what you entered; saving again puts it in place."),
+    outdated: |who| {
+        format!("{who} changed it in the meantime. Below is what you entered; saving again puts it in place.")
+    },
 };

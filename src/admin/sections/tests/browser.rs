@@ -62,7 +62,13 @@ impl<'a> Browser<'a> {
         browser
     }
 
-    pub(in crate::admin) async fn send(&mut self, method: Method, path: &str, form: Option<String>, accept: &str) -> Answer {
+    pub(in crate::admin) async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        form: Option<String>,
+        accept: &str,
+    ) -> Answer {
         let cookies = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
         let mut request = Request::builder()
             .method(method)
@@ -109,7 +115,8 @@ impl<'a> Browser<'a> {
     /// above the page can have one that takes the last action back.
     pub(in crate::admin) fn fields(&self, action: &str) -> BTreeMap<String, String> {
         let named = format!("action=\"{action}\"");
-        let form = self.html.split("<form ").skip(1).filter(|form| form.split('>').next().unwrap().contains(&named)).last();
+        let form =
+            self.html.split("<form ").skip(1).filter(|form| form.split('>').next().unwrap().contains(&named)).last();
         let form = form.unwrap_or_else(|| panic!("{} has no form {action}:\n{}", self.path, self.html));
         let form = form.split("</form>").next().unwrap();
         let mut fields = BTreeMap::new();
@@ -122,7 +129,8 @@ impl<'a> Browser<'a> {
             } else if head.starts_with("textarea") {
                 fields.insert(name, unescape(text.strip_prefix('\n').unwrap_or(text)));
             } else if head.starts_with("select") {
-                let options = form.split(&format!("name=\"{name}\"")).nth(1).unwrap().split("</select>").next().unwrap();
+                let options =
+                    form.split(&format!("name=\"{name}\"")).nth(1).unwrap().split("</select>").next().unwrap();
                 let chosen = options.split("<option ").skip(1).find(|option| option.contains(" selected"));
                 let chosen = chosen.or_else(|| options.split("<option ").nth(1)).unwrap();
                 fields.insert(name, attribute(chosen, "value").unwrap_or_default());
@@ -154,7 +162,11 @@ impl<'a> Browser<'a> {
     /// Opens the editor of the first section of a kind, by its Korean name. Returns its path.
     pub(in crate::admin) async fn open_section(&mut self, page: &str, name: &str) -> String {
         self.open(&format!("/admin/pages/{page}")).await;
-        let row = self.html.split("class=\"section-name\" href=\"").skip(1).find(|row| row.contains(&format!("<b>{name}</b>")));
+        let row = self
+            .html
+            .split("class=\"section-name\" href=\"")
+            .skip(1)
+            .find(|row| row.contains(&format!("<b>{name}</b>")));
         let path = row.unwrap_or_else(|| panic!("no section {name}")).split('"').next().unwrap().to_owned();
         self.open(&path).await;
         assert_eq!(self.status, StatusCode::OK, "{}", self.html);

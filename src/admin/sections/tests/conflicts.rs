@@ -14,7 +14,8 @@ async fn the_second_editor_sees_both_texts_and_chooses() {
     assert!(jin.html.contains("haru 님도 보고 있어요"), "{}", jin.html);
     jin.submit(&path, &[("ko.title", "진의 제목"), ("ko.lead", "진의 설명")]).await;
 
-    haru.submit(&path, &[("ko.title", "하루의 제목"), ("ko.button", "하루의 단추"), ("en.title", "Haru’s title")]).await;
+    haru.submit(&path, &[("ko.title", "하루의 제목"), ("ko.button", "하루의 단추"), ("en.title", "Haru’s title")])
+        .await;
     assert_eq!(haru.status, StatusCode::CONFLICT);
     for text in ["진의", "하루의", "jin 님의 글"] {
         assert!(haru.html.contains(text), "{text}: {}", haru.html);

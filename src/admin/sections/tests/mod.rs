@@ -24,7 +24,9 @@ async fn an_editor_writes_in_both_languages_and_publishes_with_a_note() {
     let node = node().await;
     let mut editor = Browser::staff(&node, "haru", "editor").await;
     let path = editor.open_section("landing", "첫 문장").await;
-    editor.submit(&path, &[("ko.title", "처음 만난 사람과\r\n천천히 이야기해요."), ("en.lead", "No name needed. Ever.")]).await;
+    editor
+        .submit(&path, &[("ko.title", "처음 만난 사람과\r\n천천히 이야기해요."), ("en.lead", "No name needed. Ever.")])
+        .await;
     assert_eq!((editor.status, editor.path.as_str()), (StatusCode::OK, path.as_str()));
     assert_eq!(editor.fields(&path)["ko.title"], "처음 만난 사람과\n천천히 이야기해요.");
     assert!(!node.get("/ko").await.text.contains("천천히"), "a draft is not published");
@@ -166,7 +168,9 @@ async fn only_editors_and_administrators_edit() {
     let mut guest = Browser::new(&node);
     let answer = guest.send(Method::GET, &pages[0], None, "text/html").await;
     assert_eq!(answer.headers["location"], "/signin?next=/admin/pages/landing");
-    let drafts: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM page_section WHERE version > 1").fetch_one(&node.app.db).await.unwrap();
+    let drafts: i64 = sqlx::query_scalar("SELECT count(*) FROM page_section WHERE version > 1")
+        .fetch_one(&node.app.db)
+        .await
+        .unwrap();
     assert_eq!(drafts, 0);
 }
