@@ -376,11 +376,7 @@ mod tests {
     }
 
     /// The essential tasks of a node without Redis and without a private Postgres.
-<<<<<<< HEAD
-    const ALL: [&str; 27] = [
-=======
-    const ALL: [&str; 26] = [
->>>>>>> media16
+    const ALL: [&str; 28] = [
         "accounts.active",
         "accounts.expired",
         "accounts.present",

@@ -133,6 +133,8 @@ pub(super) fn role_name(t: &ShellStrings, role: Role) -> &'static str {
 pub(super) enum Area {
     Dashboard,
     Pages,
+    Numbers,
+    Banners,
     Images,
     People,
     Sessions,
@@ -156,6 +158,8 @@ fn menu(role: Role, current: Area, t: &ShellStrings) -> Vec<MenuEntry> {
     let all = [
         (Area::Dashboard, "/admin", t.dashboard, "gauge", None),
         (Area::Pages, "/admin/pages/landing", t.pages, "layout", editor),
+        (Area::Numbers, "/admin/numbers", t.numbers, "chart", editor),
+        (Area::Banners, "/admin/banners", t.banners, "banner", editor),
         (Area::Images, "/admin/images", t.images, "image", editor),
         (Area::People, "/admin/people", t.people, "users", moderator),
         (Area::Sessions, "/admin/sessions", t.sessions, "device", moderator),

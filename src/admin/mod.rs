@@ -3,6 +3,7 @@
 mod api;
 mod audit_export;
 mod audit_log;
+mod banners;
 mod chart;
 mod dashboard;
 mod desk;
@@ -12,6 +13,7 @@ mod health;
 mod images;
 mod measure;
 mod note;
+mod numbers;
 mod panels;
 mod people;
 mod person_acts;
@@ -59,5 +61,10 @@ pub fn pages() -> Router<App> {
         .route("/admin/audit.csv", get(audit_export::csv))
         .route("/admin/audit.jsonl", get(audit_export::json_lines))
         .route("/admin/audit/verify", post(audit_log::verify));
-    people.merge(service).merge(sections::pages()).merge(images::routes()).layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
+    people.merge(service)
+        .merge(sections::pages())
+        .merge(numbers::pages())
+        .merge(banners::pages())
+        .merge(images::routes())
+        .layer(DefaultBodyLimit::max(MAX_FORM_BYTES))
 }

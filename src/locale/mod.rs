@@ -21,8 +21,8 @@ pub use accounts::AccountStrings;
 #[cfg(test)]
 pub use admin::ACTIONS;
 pub use admin::{
-    AdminStrings, AuditStrings, DashboardStrings, HealthStrings, ImageStrings, PeopleStrings, SectionStrings,
-    SettingsStrings, ShellStrings, Told, section_fields,
+    AdminStrings, AuditStrings, BannerStrings, DashboardStrings, HealthStrings, ImageStrings, NumberStrings,
+    PeopleStrings, SectionStrings, SettingsStrings, ShellStrings, Told, section_fields,
 };
 pub use headers::{cookie, cookies, header_list, with_weights};
 

@@ -6,6 +6,7 @@ import { Fixture, openBrowser } from './browser.mjs';
 import { Server } from './server.mjs';
 import { accountWalks } from './account.mjs';
 import { axeWalks } from './axe.mjs';
+import { editorWalks } from './editor.mjs';
 import { imeWalks } from './ime.mjs';
 import { keyboardWalks } from './keyboard.mjs';
 import { recoveryWalks } from './recovery.mjs';
@@ -43,6 +44,7 @@ const WALKS = {
   ...accountWalks,
   ...imagesWalks,
   ...deskWalks,
+  ...editorWalks,
   ...axeWalks,
 };
 const LIMIT_MS = process.env.E2E_GRID === 'full' ? 600_000 : 120_000;

@@ -108,7 +108,8 @@ fn shown(shape: &Shape, value: Option<&Value>, locale: Locale) -> String {
     }
     let text = value.as_str().map_or_else(|| value.as_u64().map_or(String::new(), |n| n.to_string()), str::to_owned);
     let strings = locale.strings();
-    let named = |names: &[(&'static str, &'static str)]| names.iter().find(|(key, _)| *key == text).map(|(_, name)| *name);
+    let named =
+        |names: &[(&'static str, &'static str)]| names.iter().find(|(key, _)| *key == text).map(|(_, name)| *name);
     let name = match shape {
         Shape::Choice(options) => options.iter().find(|(key, _)| *key == text).map(|(_, words)| words.text(locale)),
         Shape::Color => named(&strings.colors),
@@ -144,7 +145,8 @@ impl Walk {
                 names.sort_unstable();
                 names.dedup();
                 for name in names {
-                    let words = keys.iter().find(|(key, _)| *key == name).map_or(name, |(_, words)| words.text(self.locale));
+                    let words =
+                        keys.iter().find(|(key, _)| *key == name).map_or(name, |(_, words)| words.text(self.locale));
                     let of = |map: Option<&Value>| map.and_then(|map| map.get(name)).cloned();
                     self.field(&Shape::Line(0), of(before).as_ref(), of(after).as_ref(), &format!("{label} · {words}"));
                 }

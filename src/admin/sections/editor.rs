@@ -175,7 +175,11 @@ pub(super) async fn respond(
 /// Returns the sentence about the last save: with a name if it was somebody else's.
 pub(super) fn saved_line(desk: &Desk, zone: &Zone, section: &Section) -> String {
     let (t, time) = (&desk.t().sections, zone.text(section.saved_at));
-    if section.saved_by == desk.staff.account.handle { (t.saved)(&time) } else { (t.saved_by)(&time, &section.saved_by) }
+    if section.saved_by == desk.staff.account.handle {
+        (t.saved)(&time)
+    } else {
+        (t.saved_by)(&time, &section.saved_by)
+    }
 }
 
 fn standings(desk: &Desk, group: &Group, zone: &Zone) -> Vec<Standing> {

@@ -1,5 +1,5 @@
-//! What a section's form consists of: each kind of section is described once, as a list of fields. The
-//! form, the reading of what was entered, and the list of changes follow from it. No I/O.
+//! What a section's form consists of: each kind of section is described once, as a list of fields.
+//! The form, the reading of what was entered, and the list of changes follow from it. No I/O.
 use crate::cms::limits::{
     MAX_ALT_CHARS, MAX_BODY_CHARS as BODY, MAX_LEAD_CHARS as LEAD, MAX_LINE_CHARS as LINE, MAX_LIST_ITEMS as ITEMS,
     MAX_SECTION_TITLE_CHARS as TITLE,
@@ -41,7 +41,11 @@ pub(super) enum Shape {
     Optional(&'static [Field]),
     /// Texts by these keys. Keys without a text are left out.
     Keyed(&'static [(&'static str, &'static Words)]),
-    List { item: &'static [Field], noun: &'static Words, most: usize },
+    List {
+        item: &'static [Field],
+        noun: &'static Words,
+        most: usize,
+    },
 }
 
 impl Shape {
@@ -104,10 +108,8 @@ const fn list(name: &'static str, label: &'static Words, noun: &'static Words, i
     field(name, label, Shape::List { item, noun, most: ITEMS })
 }
 
-const IMAGE_FIELDS: &[Field] = &[
-    helped("id", &w::IMAGE_ID, &w::IMAGE_ID_HELP, Shape::ImageId),
-    field("alt", &w::ALT, Shape::Line(MAX_ALT_CHARS)),
-];
+const IMAGE_FIELDS: &[Field] =
+    &[helped("id", &w::IMAGE_ID, &w::IMAGE_ID_HELP, Shape::ImageId), field("alt", &w::ALT, Shape::Line(MAX_ALT_CHARS))];
 const COUNTERS: &[(&str, &Words)] = &[
     ("online", &w::STAT_ONLINE),
     ("talks_today", &w::STAT_TALKS),
@@ -116,18 +118,12 @@ const COUNTERS: &[(&str, &Words)] = &[
     ("languages", &w::STAT_LANGUAGES),
 ];
 const ARTS: &[(&str, &Words)] = &[("choose", &w::ART_CHOOSE), ("meet", &w::ART_MEET), ("talk", &w::ART_TALK)];
-const CHARTS: &[(&str, &Words)] = &[
-    ("talks_per_day", &w::CHART_TALKS),
-    ("busiest_hours", &w::CHART_HOURS),
-    ("languages", &w::CHART_LANGUAGES),
-];
+const CHARTS: &[(&str, &Words)] =
+    &[("talks_per_day", &w::CHART_TALKS), ("busiest_hours", &w::CHART_HOURS), ("languages", &w::CHART_LANGUAGES)];
 const FACE: &[Field] = &[field("color", &w::COLOR, Shape::Color), field("animal", &w::ANIMAL, Shape::Animal)];
 const SIDES: &[(&str, &Words)] = &[("you", &w::FROM_YOU), ("they", &w::FROM_THEY)];
-const CUT: &[Field] = &[
-    field("before", &w::BEFORE, Shape::Number(0, 30)),
-    line("you", &w::CUT_YOU),
-    line("they", &w::CUT_THEY),
-];
+const CUT: &[Field] =
+    &[field("before", &w::BEFORE, Shape::Number(0, 30)), line("you", &w::CUT_YOU), line("they", &w::CUT_THEY)];
 const ICONS: &[(&str, &Words)] = &[
     ("flag", &w::ICON_FLAG),
     ("archive", &w::ICON_ARCHIVE),
@@ -151,55 +147,21 @@ const HERO: &[Field] = &[
     line("echo_link", &w::ECHO_LINK),
     IMAGE,
 ];
-const IMAGE: Field = field(
-    "image",
-    &w::IMAGE,
-    Shape::Optional(IMAGE_FIELDS),
-);
-const STATS: &[Field] = &[
-    title(),
-    field(
-        "counters",
-        &w::COUNTERS,
-        Shape::Keyed(COUNTERS),
-    ),
-];
+const IMAGE: Field = field("image", &w::IMAGE, Shape::Optional(IMAGE_FIELDS));
+const STATS: &[Field] = &[title(), field("counters", &w::COUNTERS, Shape::Keyed(COUNTERS))];
 const TOPICS: &[Field] = &[title(), lead(), line("counter", &w::COUNTER)];
-const STEP: &[Field] = &[
-    field(
-        "art",
-        &w::ICON,
-        Shape::Choice(ARTS),
-    ),
-    short_title(),
-    body(),
-];
+const STEP: &[Field] = &[field("art", &w::ICON, Shape::Choice(ARTS)), short_title(), body()];
 const STEPS: &[Field] = &[title(), lead(), list("steps", &w::STEP_LIST, &w::STEP, STEP), IMAGE];
 const ROOMS: &[Field] = &[title(), lead(), field("count", &w::COUNT, Shape::Number(1, 12))];
-const INSIGHTS: &[Field] = &[
-    title(),
-    lead(),
-    field(
-        "charts",
-        &w::CHARTS,
-        Shape::Checks(CHARTS),
-    ),
-];
+const INSIGHTS: &[Field] = &[title(), lead(), field("charts", &w::CHARTS, Shape::Checks(CHARTS))];
 const SCREEN: &[Field] = &[
     short_title(),
     line("partner", &w::PARTNER),
-    field(
-        "face",
-        &w::FACE,
-        Shape::Optional(FACE),
-    ),
+    field("face", &w::FACE, Shape::Optional(FACE)),
     note("note", &w::NOTE),
 ];
-const MESSAGE: &[Field] = &[
-    field("from", &w::FROM, Shape::Choice(SIDES)),
-    field("at", &w::AT, Shape::Line(20)),
-    body(),
-];
+const MESSAGE: &[Field] =
+    &[field("from", &w::FROM, Shape::Choice(SIDES)), field("at", &w::AT, Shape::Line(20)), body()];
 const SHOWCASE: &[Field] = &[
     title(),
     lead(),
@@ -209,24 +171,11 @@ const SHOWCASE: &[Field] = &[
     field("you", &w::YOU, Shape::Group(SCREEN)),
     field("they", &w::THEY, Shape::Group(SCREEN)),
     list("messages", &w::MESSAGES, &w::MESSAGE, MESSAGE),
-    field(
-        "cut",
-        &w::CUT,
-        Shape::Optional(CUT),
-    ),
+    field("cut", &w::CUT, Shape::Optional(CUT)),
 ];
-const PROMISE: &[Field] = &[
-    field(
-        "icon",
-        &w::ICON,
-        Shape::Choice(ICONS),
-    ),
-    short_title(),
-    body(),
-];
+const PROMISE: &[Field] = &[field("icon", &w::ICON, Shape::Choice(ICONS)), short_title(), body()];
 const PROMISES: &[Field] = &[short_title(), list("items", &w::ITEMS, &w::PROMISE, PROMISE)];
-const HELP_LINES: Field =
-    list("lines", &w::LINES, &w::LINE, HELP_LINE);
+const HELP_LINES: Field = list("lines", &w::LINES, &w::LINE, HELP_LINE);
 const SAFETY: &[Field] = &[
     title(),
     lead(),
@@ -235,8 +184,7 @@ const SAFETY: &[Field] = &[
     field("help", &w::HELP, Shape::Optional(HELP)),
 ];
 const STORED: &[Field] = &[line("how_long", &w::HOW_LONG), short_title(), body()];
-const STORAGE: &[Field] =
-    &[title(), lead(), line("link", &w::LINK), list("items", &w::ITEMS, &w::ITEM, STORED)];
+const STORAGE: &[Field] = &[title(), lead(), line("link", &w::LINK), list("items", &w::ITEMS, &w::ITEM, STORED)];
 const OPERATOR: &[Field] = &[
     title(),
     body(),
@@ -245,21 +193,10 @@ const OPERATOR: &[Field] = &[
     line("host_label", &w::HOST_LABEL),
     line("link", &w::LINK),
 ];
-const FAQ: &[Field] = &[
-    title(),
-    list(
-        "items",
-        &w::QUESTION_LIST,
-        &w::QUESTION,
-        QUESTION,
-    ),
-];
+const FAQ: &[Field] = &[title(), list("items", &w::QUESTION_LIST, &w::QUESTION, QUESTION)];
 const ACTION: &[Field] = &[title(), line("button", &w::BUTTON), note("side", &w::SIDE), IMAGE];
-const PROSE: &[Field] = &[
-    short_title(),
-    helped("text", &w::TEXT, &w::MARKDOWN_HELP, Shape::Markdown(BODY)),
-    HELP_LINES,
-];
+const PROSE: &[Field] =
+    &[short_title(), helped("text", &w::TEXT, &w::MARKDOWN_HELP, Shape::Markdown(BODY)), HELP_LINES];
 const INTRO: &[Field] = &[title(), lead(), line("note", &w::NOTE)];
 const CONTACT: &[Field] = &[
     short_title(),
@@ -268,11 +205,21 @@ const CONTACT: &[Field] = &[
     note("missing", &w::MISSING),
 ];
 
-const fn on_landing(name: &'static str, label: &'static Words, about: &'static Words, fields: &'static [Field]) -> SectionKind {
+const fn on_landing(
+    name: &'static str,
+    label: &'static Words,
+    about: &'static Words,
+    fields: &'static [Field],
+) -> SectionKind {
     SectionKind { name, label, about, fields, is_for_about: false }
 }
 
-const fn anywhere(name: &'static str, label: &'static Words, about: &'static Words, fields: &'static [Field]) -> SectionKind {
+const fn anywhere(
+    name: &'static str,
+    label: &'static Words,
+    about: &'static Words,
+    fields: &'static [Field],
+) -> SectionKind {
     SectionKind { name, label, about, fields, is_for_about: true }
 }
 

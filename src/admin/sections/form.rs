@@ -8,18 +8,53 @@ use crate::locale::{Locale, SectionStrings};
 
 /// A part of the form. Groups and lists begin and end; what is between is inside.
 pub(super) enum Part {
-    GroupStart { id: String, label: String },
+    GroupStart {
+        id: String,
+        label: String,
+    },
     GroupEnd,
-    ListStart { id: String, label: &'static str, count: usize },
-    ListEnd { path: String, add: String, is_full: bool, error: Option<String> },
-    ItemStart { id: String, label: String, path: String, is_first: bool, is_last: bool },
+    ListStart {
+        id: String,
+        label: &'static str,
+        count: usize,
+    },
+    ListEnd {
+        path: String,
+        add: String,
+        is_full: bool,
+        error: Option<String>,
+    },
+    ItemStart {
+        id: String,
+        label: String,
+        path: String,
+        is_first: bool,
+        is_last: bool,
+    },
     ItemEnd,
     /// A text in each language.
-    Pair { label: String, help: Option<&'static str>, path: String, sides: Vec<Side>, rows: u8, is_changed: bool },
+    Pair {
+        label: String,
+        help: Option<&'static str>,
+        path: String,
+        sides: Vec<Side>,
+        rows: u8,
+        is_changed: bool,
+    },
     /// A value that the languages share, as long as they agree.
-    Shared { label: String, help: Option<&'static str>, fields: Vec<Side>, options: Vec<Choice>, is_number: bool, is_changed: bool },
+    Shared {
+        label: String,
+        help: Option<&'static str>,
+        fields: Vec<Side>,
+        options: Vec<Choice>,
+        is_number: bool,
+        is_changed: bool,
+    },
     /// Names of which any can be chosen, for all languages.
-    Checks { label: String, options: Vec<Check> },
+    Checks {
+        label: String,
+        options: Vec<Check>,
+    },
 }
 
 /// A name that can be chosen with others.
@@ -137,7 +172,8 @@ impl Form<'_> {
         let mut keys: Vec<(String, String)> =
             known.iter().map(|(key, words)| ((*key).to_owned(), words.text(self.locale).to_owned())).collect();
         for name in self.values.keys() {
-            let Some(rest) = name.split_once('.').and_then(|(_, rest)| rest.strip_prefix(path)?.strip_prefix('.')) else {
+            let Some(rest) = name.split_once('.').and_then(|(_, rest)| rest.strip_prefix(path)?.strip_prefix('.'))
+            else {
                 continue;
             };
             if !keys.iter().any(|(key, _)| key == rest) {
@@ -147,7 +183,15 @@ impl Form<'_> {
         keys
     }
 
-    fn list(&self, item: &'static [Field], noun: &str, most: usize, path: &str, label: &'static str, parts: &mut Vec<Part>) {
+    fn list(
+        &self,
+        item: &'static [Field],
+        noun: &str,
+        most: usize,
+        path: &str,
+        label: &'static str,
+        parts: &mut Vec<Part>,
+    ) {
         let stored = item_count(self.values, path);
         let count = if self.added == Some(path) { stored + 1 } else { stored };
         parts.push(Part::ListStart { id: id_of(SHARED, path), label, count });

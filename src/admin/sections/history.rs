@@ -74,7 +74,8 @@ pub(super) async fn of(desk: &Desk, group: &Group, zone: &Zone, view: &View) -> 
         group.sections.iter().any(|section| section.id == id && section.content != version.content)
     };
     let wanted = view.entry.clone().or_else(|| {
-        let published = all.iter().find(|(id, _, version)| version.kind == VersionKind::Published && differs(*id, version));
+        let published =
+            all.iter().find(|(id, _, version)| version.kind == VersionKind::Published && differs(*id, version));
         published.map(|(id, _, version)| format!("{}.{}", id.0, version.version))
     });
     let key = |id: SectionId, version: &SectionVersion| format!("{}.{}", id.0, version.version);
@@ -110,8 +111,7 @@ fn compare(desk: &Desk, group: &Group, id: SectionId, version: &SectionVersion, 
     let section = group.sections.iter().find(|section| section.id == id)?;
     let with_published = view.against.as_deref() == Some("published") && section.published.is_some();
     let other = section.published.as_ref().filter(|_| with_published).unwrap_or(&section.content);
-    let found =
-        changes(group.kind.fields, &version.content.content(), &other.content(), desk.appearance.locale);
+    let found = changes(group.kind.fields, &version.content.content(), &other.content(), desk.appearance.locale);
     let number = version.version;
     let caption = if with_published { t.against_published } else { t.against_draft };
     let link = format!("{}?entry={}.{number}", group.path(), id.0);
@@ -136,8 +136,9 @@ fn compare(desk: &Desk, group: &Group, id: SectionId, version: &SectionVersion, 
 
 #[derive(Deserialize)]
 pub(super) struct Wanted {
-    section: i64,
-    version: i64,
+    // Numbers in a form arrive as text.
+    section: String,
+    version: String,
 }
 
 /// Makes an earlier text the draft. The draft that it replaces is kept in the history.
@@ -148,14 +149,14 @@ pub(super) async fn restore(
 ) -> Result<Response> {
     let desk = desk.require(Role::Editor)?;
     let group = Group::open(&desk, &page, id).await?;
-    let section = group.sections.iter().find(|section| section.id.0 == wanted.section).ok_or(Error::NotFound)?;
-    cms::restore_section(&desk.app, editor(&desk), section.id, wanted.version).await?;
-    let fields = vec![
-        ("section".to_owned(), section.id.0.to_string()),
-        ("version".to_owned(), section.version.to_string()),
-    ];
+    let number = |text: &str| text.parse::<i64>().map_err(|_| Error::NotFound);
+    let (wanted, version) = (number(&wanted.section)?, number(&wanted.version)?);
+    let section = group.sections.iter().find(|section| section.id.0 == wanted).ok_or(Error::NotFound)?;
+    cms::restore_section(&desk.app, editor(&desk), section.id, version).await?;
+    let fields =
+        vec![("section".to_owned(), section.id.0.to_string()), ("version".to_owned(), section.version.to_string())];
     let undo = Undo { path: format!("{}/restore", group.path()), fields };
-    let note = Note { text: (desk.t().sections.restored)(wanted.version), undo: Some(undo) };
+    let note = Note { text: (desk.t().sections.restored)(version), undo: Some(undo) };
     note.leave(&desk.session).await?;
     Ok(Redirect::to(&group.path()).into_response())
 }

@@ -202,15 +202,17 @@ pub(super) async fn order(desk: Desk, Path(page): Path<String>, Form(wanted): Fo
 #[derive(Deserialize)]
 pub(super) struct Visible {
     group: Uuid,
-    visible: bool,
+    /// `true` or `false`.
+    visible: String,
 }
 
 /// Shows or hides a section in all languages.
 pub(super) async fn set_visible(desk: Desk, Path(page): Path<String>, Form(wanted): Form<Visible>) -> Result<Response> {
     let desk = desk.require(Role::Editor)?;
     let group = Group::open(&desk, &page, wanted.group).await?;
-    for section in group.sections.iter().filter(|section| section.visible != wanted.visible) {
-        let change = Change { content: None, visible: Some(wanted.visible) };
+    let visible = wanted.visible == "true";
+    for section in group.sections.iter().filter(|section| section.visible != visible) {
+        let change = Change { content: None, visible: Some(visible) };
         cms::save_section(&desk.app, editor(&desk), section.id, section.version, change).await?;
     }
     Ok(Redirect::to(&format!("/admin/pages/{page}#section-{}", group.id)).into_response())
@@ -283,7 +285,11 @@ pub(super) struct Deleted {
 }
 
 /// Restores deleted sections.
-pub(super) async fn restore_deleted(desk: Desk, Path(page): Path<String>, Form(wanted): Form<Deleted>) -> Result<Response> {
+pub(super) async fn restore_deleted(
+    desk: Desk,
+    Path(page): Path<String>,
+    Form(wanted): Form<Deleted>,
+) -> Result<Response> {
     let desk = desk.require(Role::Editor)?;
     let page = page_of(&page)?;
     let mut name = "";

@@ -13,7 +13,7 @@ mod publish;
 mod save;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod times;
 mod values;
 
@@ -23,6 +23,8 @@ use axum::response::Redirect;
 use axum::routing::{get, post};
 
 use crate::app::App;
+
+pub(super) use times::{Zone, instant};
 
 /// Returns the routes of the editor and of the previews.
 pub(super) fn pages() -> Router<App> {

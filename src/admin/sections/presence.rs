@@ -13,8 +13,8 @@ use crate::accounts::{Form, Role};
 use crate::admin::desk::Desk;
 use crate::error::Result;
 
-/// After this time without a sign of life, an editor is not shown any more. Open pages send one each
-/// 15 s; a page without JavaScript is only seen when it is loaded.
+/// After this time without a sign of life, an editor is not shown any more. Open pages send one
+/// each 15 s; a page without JavaScript is only seen when it is loaded.
 const LEASE: Duration = Duration::from_secs(40);
 /// The most names that are shown.
 const MOST: i64 = 5;

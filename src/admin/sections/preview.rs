@@ -1,10 +1,10 @@
-//! Previews: a page with its drafts, at an address that is signed and expires. Whoever has the address
-//! can read it; the editor shows it in frames.
+//! Previews: a page with its drafts, at an address that is signed and expires. Whoever has the
+//! address can read it; the editor shows it in frames.
 use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse as _, Response};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::Deserialize;
@@ -120,7 +120,7 @@ pub(super) async fn page(
     Ok(with_headers(Html(html).into_response(), appearance.locale))
 }
 
-/// Puts the bar at the start of the body, and keeps search engines away.
+/// Puts the bar at the start of the body.
 fn with_bar(html: &str, bar: &str) -> String {
     let body = html.find("<body").and_then(|at| Some(at + html[at..].find('>')? + 1));
     match body {
@@ -129,13 +129,13 @@ fn with_bar(html: &str, bar: &str) -> String {
     }
 }
 
+/// Adds the headers of previews. The layer of these pages keeps them out of caches and search
+/// engines.
 fn with_headers(mut response: Response, locale: Locale) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LANGUAGE, HeaderValue::from_static(locale.tag()));
-    headers.insert(HeaderName::from_static("x-robots-tag"), HeaderValue::from_static("noindex, nofollow"));
     // The address is the key to the draft: no other site sees it.
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

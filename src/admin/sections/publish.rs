@@ -35,12 +35,29 @@ struct Entered {
     is_later: bool,
     date: String,
     clock: String,
+    /// The same in milliseconds since 1970, for the script. Empty after a refusal.
+    utc: String,
 }
 
 impl Entered {
     fn of(values: &Values) -> Self {
         let text = |name: &str| values.get(name).cloned().unwrap_or_default();
-        Self { note: text("note"), is_later: text("when") == "later", date: text("date"), clock: text("time") }
+        Self {
+            note: text("note"),
+            is_later: text("when") == "later",
+            date: text("date"),
+            clock: text("time"),
+            utc: text("utc"),
+        }
+    }
+}
+
+impl Entered {
+    /// Suggests tomorrow, at this time.
+    fn suggest(&mut self, zone: &Zone, now: time::OffsetDateTime) {
+        let at = now + time::Duration::DAY;
+        (self.date, self.clock) = zone.fields(at);
+        self.utc = (at.unix_timestamp() * 1_000).to_string();
     }
 }
 
@@ -84,8 +101,7 @@ async fn respond(desk: &Desk, group: &Group, values: Option<&Values>, problem: O
     let languages: Vec<Language> = group.sections.iter().map(language).collect();
     let mut entered = values.map(Entered::of).unwrap_or_default();
     if entered.date.is_empty() {
-        // Tomorrow, at this time.
-        (entered.date, entered.clock) = zone.fields(desk.app.clock.now() + time::Duration::DAY);
+        entered.suggest(&zone, desk.app.clock.now());
     }
     let view = PublishPage {
         t,
@@ -177,7 +193,8 @@ async fn due(desk: &Desk, values: &Values) -> Result<Due> {
     if text("when") != "later" {
         return Ok(Due::Now);
     }
-    Ok(instant(&desk.app, text("date"), text("time"), text("utc")).await?.map_or(Due::Wrong, Due::At))
+    let at = instant(&desk.app, text("date"), text("time"), text("utc")).await?;
+    Ok(at.filter(|at| *at > desk.app.clock.now()).map_or(Due::Wrong, Due::At))
 }
 
 #[derive(Template)]
@@ -208,7 +225,7 @@ async fn respond_unpublish(
     let t = desk.t();
     let zone = Zone::of(&desk.app, desk.appearance.locale).await?;
     if entered.date.is_empty() {
-        (entered.date, entered.clock) = zone.fields(desk.app.clock.now() + time::Duration::DAY);
+        entered.suggest(&zone, desk.app.clock.now());
     }
     let view = UnpublishPage {
         t,

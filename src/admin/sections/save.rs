@@ -1,10 +1,10 @@
-//! Saves the form of a section as drafts. The same request serves the page without JavaScript and the
-//! autosave of its script, which asks for JSON.
+//! Saves the form of a section as drafts. The same request serves the page without JavaScript and
+//! the autosave of its script, which asks for JSON.
 use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::Path;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -178,13 +178,14 @@ async fn leave_undo(desk: &Desk, page: &str, id: Uuid, before: Values) -> Result
     let now = Group::open(desk, page, id).await?;
     let mut fields: Vec<(String, String)> =
         before.into_iter().filter(|(name, _)| !name.starts_with("version.") && !name.starts_with("base.")).collect();
-    let versions = now.sections.iter().map(|section| (format!("version.{}", section.locale.tag()), section.version.to_string()));
+    let versions =
+        now.sections.iter().map(|section| (format!("version.{}", section.locale.tag()), section.version.to_string()));
     fields.extend(versions);
     let undo = Undo { path: now.path(), fields };
     Note { text: desk.t().sections.removed_item.to_owned(), undo: Some(undo) }.leave(&desk.session).await
 }
 
-/// Answers the autosave.
+/// Answers the autosave. The state is in the body: an error would become a page.
 async fn answer(
     desk: &Desk,
     (page, id): (&str, Uuid),
@@ -201,11 +202,11 @@ async fn answer(
             (id_of(tag, path), sentence(t, *problem))
         };
         let problems: BTreeMap<String, String> = outcome.problems.iter().map(problem).collect();
-        return Ok((StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "problems": problems }))).into_response());
+        return Ok(Json(json!({ "state": "refused", "problems": problems })).into_response());
     }
     if let Some(other) = outcome.conflicts.first().and_then(|locale| now.section(*locale)) {
         let text = (t.conflict)(&other.saved_by, &zone.text(other.saved_at));
-        return Ok((StatusCode::CONFLICT, Json(json!({ "conflict": text }))).into_response());
+        return Ok(Json(json!({ "state": "conflict", "conflict": text })).into_response());
     }
     // A language that somebody else saved meanwhile keeps the version that the page shows: the
     // reader has not seen the newer one.
@@ -219,7 +220,7 @@ async fn answer(
     let saved = now.newest().map(|section| saved_line(desk, &zone, section)).unwrap_or_default();
     // A language that is new needs fields that only a fresh page has.
     let is_new = now.sections.len() != before.sections.len();
-    let body = json!({ "saved": saved, "versions": versions, "bases": bases, "reload": is_new });
+    let body = json!({ "state": "saved", "saved": saved, "versions": versions, "bases": bases, "reload": is_new });
     Ok(Json(body).into_response())
 }
 

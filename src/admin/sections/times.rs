@@ -1,4 +1,5 @@
-//! Times of the editor's pages, in the time zone of the site. The script shows them in the reader's.
+//! Times of the editor's pages, in the time zone of the site. The script shows them in the
+//! reader's.
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time, UtcOffset};
 
 use super::store;
@@ -7,7 +8,7 @@ use crate::error::Result;
 use crate::locale::Locale;
 
 /// The site's time zone.
-pub(super) struct Zone {
+pub(in crate::admin) struct Zone {
     offset: UtcOffset,
     now: OffsetDateTime,
     locale: Locale,
@@ -19,7 +20,7 @@ impl Zone {
     ///
     /// # Errors
     /// `unavailable`.
-    pub(super) async fn of(app: &App, locale: Locale) -> Result<Self> {
+    pub(in crate::admin) async fn of(app: &App, locale: Locale) -> Result<Self> {
         let (now, iana) = (app.clock.now(), app.config.time_zone.clone());
         let seconds = store::zone_offset(&app.db, now, &iana).await?;
         let offset = UtcOffset::from_whole_seconds(seconds).unwrap_or(UtcOffset::UTC);
@@ -27,7 +28,7 @@ impl Zone {
     }
 
     /// Returns the name of the zone.
-    pub(super) fn name(&self) -> &str {
+    pub(in crate::admin) fn name(&self) -> &str {
         match (self.iana.as_str(), self.locale) {
             ("Asia/Seoul", Locale::Ko) => "서울",
             ("Asia/Seoul", Locale::En) => "Seoul",
@@ -36,7 +37,7 @@ impl Zone {
     }
 
     /// Returns a time in words: the time of day if it is today, with the date otherwise.
-    pub(super) fn text(&self, at: OffsetDateTime) -> String {
+    pub(in crate::admin) fn text(&self, at: OffsetDateTime) -> String {
         let (at, now) = (at.to_offset(self.offset), self.now.to_offset(self.offset));
         let clock = clock(self.locale, at);
         if at.date() == now.date() {
@@ -53,7 +54,7 @@ impl Zone {
     }
 
     /// Returns a time as the fields of a form show it: date and time of day.
-    pub(super) fn fields(&self, at: OffsetDateTime) -> (String, String) {
+    pub(in crate::admin) fn fields(&self, at: OffsetDateTime) -> (String, String) {
         let at = at.to_offset(self.offset);
         (at.date().to_string(), format!("{:02}:{:02}", at.hour(), at.minute()))
     }
@@ -77,27 +78,26 @@ fn short(month: Month) -> &'static str {
 }
 
 /// Returns an instant for the `datetime` attribute.
-pub(super) fn machine_readable(at: OffsetDateTime) -> String {
+pub(in crate::admin) fn machine_readable(at: OffsetDateTime) -> String {
     crate::clock::format_timestamp(at)
 }
 
 /// Returns the instant that a form names.
 ///
-/// The script of the page adds `utc`, milliseconds since 1970, which it computes in the time zone of
-/// the device. Without it, date and time are in the site's time zone. `None` if they are no time, or
-/// the time is past.
+/// The script of the page adds `utc`, milliseconds since 1970, which it computes in the time zone
+/// of the device. Without it, date and time are in the site's time zone. `None` if they are no
+/// time.
 ///
 /// # Errors
 /// `unavailable`.
-pub(super) async fn instant(app: &App, date: &str, clock: &str, utc: &str) -> Result<Option<OffsetDateTime>> {
+pub(in crate::admin) async fn instant(app: &App, date: &str, clock: &str, utc: &str) -> Result<Option<OffsetDateTime>> {
     let of_script =
         utc.parse::<i64>().ok().and_then(|ms| OffsetDateTime::from_unix_timestamp(ms.div_euclid(1_000)).ok());
-    let at = match (of_script, local(date, clock)) {
+    Ok(match (of_script, local(date, clock)) {
         (Some(at), _) => Some(at),
         (None, Some(local)) => Some(store::instant_of(&app.db, local, &app.config.time_zone).await?),
         (None, None) => None,
-    };
-    Ok(at.filter(|at| *at > app.clock.now()))
+    })
 }
 
 /// Parses `2026-12-01` and `09:00`. Years are 2000 to 2999.

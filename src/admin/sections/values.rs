@@ -107,7 +107,8 @@ impl Reader<'_> {
             }
             Shape::Number(least, most) => Some(json!(self.number(path, *least, *most))),
             Shape::Checks(options) => {
-                let chosen = options.iter().map(|(key, _)| *key).filter(|key| !self.shared(&join(path, key)).is_empty());
+                let chosen =
+                    options.iter().map(|(key, _)| *key).filter(|key| !self.shared(&join(path, key)).is_empty());
                 Some(chosen.collect())
             }
             Shape::Choice(options) => {
@@ -158,7 +159,8 @@ impl Reader<'_> {
 
     fn keyed(&mut self, path: &str) -> Value {
         let start = format!("{}.{path}.", self.tag);
-        let keys: Vec<String> = self.values.keys().filter_map(|name| name.strip_prefix(&start)).map(str::to_owned).collect();
+        let keys: Vec<String> =
+            self.values.keys().filter_map(|name| name.strip_prefix(&start)).map(str::to_owned).collect();
         let mut content = Map::new();
         for key in keys {
             let text = self.text(&join(path, &key), 40, true);

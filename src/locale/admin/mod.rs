@@ -1,8 +1,10 @@
 //! The strings of the back-office: one file for each part of it, with all languages side by side.
 mod audit;
+mod banners;
 mod dashboard;
 mod health;
 mod images;
+mod numbers;
 mod people;
 pub mod section_fields;
 mod sections;
@@ -12,6 +14,8 @@ mod shell;
 use super::Locale;
 
 pub use images::ImageStrings;
+pub use banners::BannerStrings;
+pub use numbers::NumberStrings;
 pub use sections::SectionStrings;
 #[cfg(test)]
 pub use audit::ACTIONS;
@@ -24,6 +28,8 @@ pub use shell::ShellStrings;
 
 /// The text of the back-office in one language.
 pub struct AdminStrings {
+    pub banners: BannerStrings,
+    pub numbers: NumberStrings,
     pub sections: SectionStrings,
     pub shell: ShellStrings,
     pub images: ImageStrings,
@@ -36,6 +42,8 @@ pub struct AdminStrings {
 
 static KO: AdminStrings = AdminStrings {
     shell: shell::KO,
+    banners: banners::KO,
+    numbers: numbers::KO,
     sections: sections::KO,
     images: images::KO,
     dashboard: dashboard::KO,
@@ -46,6 +54,8 @@ static KO: AdminStrings = AdminStrings {
 };
 static EN: AdminStrings = AdminStrings {
     shell: shell::EN,
+    banners: banners::EN,
+    numbers: numbers::EN,
     sections: sections::EN,
     images: images::EN,
     dashboard: dashboard::EN,

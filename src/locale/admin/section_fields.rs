@@ -25,7 +25,8 @@ const fn words(ko: &'static str, en: &'static str) -> Words {
 // The kinds of sections, and what each is for.
 
 pub static HERO: Words = words("첫 문장", "Opening");
-pub static HERO_ABOUT: Words = words("첫 화면에서 가장 먼저 읽는 문장과 단추", "The first sentence of the page, with its button");
+pub static HERO_ABOUT: Words =
+    words("첫 화면에서 가장 먼저 읽는 문장과 단추", "The first sentence of the page, with its button");
 pub static STATS: Words = words("숫자", "Numbers");
 pub static STATS_ABOUT: Words = words("지금 있는 사람, 오늘 시작한 대화", "Who is here now, chats started today");
 pub static TOPICS: Words = words("지금 나누는 이야기", "Topics now");
@@ -78,14 +79,16 @@ pub static NAME: Words = words("이름", "Name");
 pub static NUMBER: Words = words("번호", "Number");
 pub static IMAGE: Words = words("이미지", "Image");
 pub static IMAGE_ID: Words = words("이미지 번호", "Image number");
-pub static IMAGE_ID_HELP: Words = words("‘이미지’에서 복사해 붙여요. 비우면 이미지가 없어요.", "Copy it from Images. Empty means no image.");
+pub static IMAGE_ID_HELP: Words =
+    words("‘이미지’에서 복사해 붙여요. 비우면 이미지가 없어요.", "Copy it from Images. Empty means no image.");
 pub static ALT: Words = words("이미지를 설명하는 글", "Description of the image");
 
 // Fields of single kinds.
 
 pub static MORE: Words = words("두 번째 링크", "Second link");
 pub static ECHO: Words = words("다른 언어로 한 번 더", "Echo in the other language");
-pub static ECHO_HELP: Words = words("첫 문장을 다른 언어로 적어요.", "The first sentence again, in the other language.");
+pub static ECHO_HELP: Words =
+    words("첫 문장을 다른 언어로 적어요.", "The first sentence again, in the other language.");
 pub static ECHO_LINK: Words = words("다른 언어로 가는 링크", "Link to the other language");
 pub static COUNTERS: Words = words("숫자 뒤에 붙는 말", "Words after the numbers");
 pub static COUNTER: Words = words("사람 수 뒤에 붙는 말", "Word after the number of people");

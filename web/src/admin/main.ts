@@ -11,7 +11,7 @@ sendOnce();
 copyButtons();
 refreshPage();
 uploadForm();
-if (document.querySelector('#section-form, [data-order], [data-when], .form-summary')) {
+if (document.querySelector('#section-form, [data-order], [data-instant], .form-summary')) {
   void import('./sections/start').then(({ startSections }) => startSections());
 }
 

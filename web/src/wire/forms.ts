@@ -3,6 +3,8 @@
 /** What the server answered. The body is empty if it was not JSON. */
 export interface FormAnswer {
   status: number;
+  /** The path of the page that the form led to. */
+  path: string;
   body: Record<string, unknown>;
 }
 
@@ -18,7 +20,8 @@ export function fieldsOf(form: HTMLFormElement, button?: HTMLButtonElement): URL
 export async function sendForm(path: string, fields: URLSearchParams): Promise<FormAnswer> {
   const answer = await fetch(path, { method: 'POST', body: fields, headers: { Accept: 'application/json' } });
   const isJson = answer.headers.get('content-type')?.includes('json') === true;
-  return { status: answer.status, body: isJson ? ((await answer.json()) as Record<string, unknown>) : {} };
+  const at = new URL(answer.url).pathname;
+  return { status: answer.status, path: at, body: isJson ? ((await answer.json()) as Record<string, unknown>) : {} };
 }
 
 /**

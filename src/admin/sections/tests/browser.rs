@@ -10,17 +10,17 @@ use crate::testing::{Answer, Node};
 
 const PASSWORD: &str = "correct horse battery";
 
-pub(super) struct Browser<'a> {
-    pub(super) node: &'a Node,
+pub(in crate::admin) struct Browser<'a> {
+    pub(in crate::admin) node: &'a Node,
     cookies: BTreeMap<String, String>,
-    pub(super) path: String,
-    pub(super) status: StatusCode,
-    pub(super) html: String,
-    pub(super) headers: HeaderMap,
+    pub(in crate::admin) path: String,
+    pub(in crate::admin) status: StatusCode,
+    pub(in crate::admin) html: String,
+    pub(in crate::admin) headers: HeaderMap,
 }
 
 impl<'a> Browser<'a> {
-    pub(super) fn new(node: &'a Node) -> Self {
+    pub(in crate::admin) fn new(node: &'a Node) -> Self {
         Self {
             node,
             cookies: BTreeMap::new(),
@@ -32,7 +32,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Somebody with a role, signed in with a second factor.
-    pub(super) async fn staff(node: &'a Node, handle: &str, role: &str) -> Self {
+    pub(in crate::admin) async fn staff(node: &'a Node, handle: &str, role: &str) -> Self {
         let mut browser = Self::new(node);
         browser.open("/signup").await;
         browser.submit("/signup", &[("handle", handle), ("password", PASSWORD)]).await;
@@ -62,7 +62,13 @@ impl<'a> Browser<'a> {
         browser
     }
 
-    pub(super) async fn send(&mut self, method: Method, path: &str, form: Option<String>, accept: &str) -> Answer {
+    pub(in crate::admin) async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        form: Option<String>,
+        accept: &str,
+    ) -> Answer {
         let cookies = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
         let mut request = Request::builder()
             .method(method)
@@ -89,7 +95,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Opens a page, and those that it leads to.
-    pub(super) async fn open(&mut self, path: &str) -> &mut Self {
+    pub(in crate::admin) async fn open(&mut self, path: &str) -> &mut Self {
         let answer = self.send(Method::GET, path, None, "text/html").await;
         self.show(path, answer).await
     }
@@ -105,10 +111,12 @@ impl<'a> Browser<'a> {
         self
     }
 
-    /// Returns the fields of the first form with an action, as the browser would send them.
-    pub(super) fn fields(&self, action: &str) -> BTreeMap<String, String> {
+    /// Returns the fields of the last form with an action, as the browser would send them. A note
+    /// above the page can have one that takes the last action back.
+    pub(in crate::admin) fn fields(&self, action: &str) -> BTreeMap<String, String> {
         let named = format!("action=\"{action}\"");
-        let form = self.html.split("<form ").skip(1).find(|form| form.split('>').next().unwrap().contains(&named));
+        let form =
+            self.html.split("<form ").skip(1).filter(|form| form.split('>').next().unwrap().contains(&named)).last();
         let form = form.unwrap_or_else(|| panic!("{} has no form {action}:\n{}", self.path, self.html));
         let form = form.split("</form>").next().unwrap();
         let mut fields = BTreeMap::new();
@@ -121,7 +129,8 @@ impl<'a> Browser<'a> {
             } else if head.starts_with("textarea") {
                 fields.insert(name, unescape(text.strip_prefix('\n').unwrap_or(text)));
             } else if head.starts_with("select") {
-                let options = form.split(&format!("name=\"{name}\"")).nth(1).unwrap().split("</select>").next().unwrap();
+                let options =
+                    form.split(&format!("name=\"{name}\"")).nth(1).unwrap().split("</select>").next().unwrap();
                 let chosen = options.split("<option ").skip(1).find(|option| option.contains(" selected"));
                 let chosen = chosen.or_else(|| options.split("<option ").nth(1)).unwrap();
                 fields.insert(name, attribute(chosen, "value").unwrap_or_default());
@@ -131,28 +140,33 @@ impl<'a> Browser<'a> {
     }
 
     /// Fills a form and sends it.
-    pub(super) async fn submit(&mut self, action: &str, filled: &[(&str, &str)]) -> &mut Self {
+    pub(in crate::admin) async fn submit(&mut self, action: &str, filled: &[(&str, &str)]) -> &mut Self {
         let mut fields = self.fields(action);
         fields.extend(filled.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         self.post(action, &fields).await
     }
 
     /// Sends fields to an address.
-    pub(super) async fn post(&mut self, action: &str, fields: &BTreeMap<String, String>) -> &mut Self {
+    pub(in crate::admin) async fn post(&mut self, action: &str, fields: &BTreeMap<String, String>) -> &mut Self {
         let answer = self.send(Method::POST, action, Some(encode(fields)), "text/html").await;
         self.show(action, answer).await
     }
 
     /// Sends the form as the autosave of the script does.
-    pub(super) async fn autosave(&mut self, action: &str, fields: &BTreeMap<String, String>) -> (u16, Value) {
+    pub(in crate::admin) async fn autosave(&mut self, action: &str, fields: &BTreeMap<String, String>) -> Value {
         let answer = self.send(Method::POST, action, Some(encode(fields)), "application/json").await;
-        (answer.status.as_u16(), answer.json())
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        answer.json()
     }
 
     /// Opens the editor of the first section of a kind, by its Korean name. Returns its path.
-    pub(super) async fn open_section(&mut self, page: &str, name: &str) -> String {
+    pub(in crate::admin) async fn open_section(&mut self, page: &str, name: &str) -> String {
         self.open(&format!("/admin/pages/{page}")).await;
-        let row = self.html.split("class=\"section-name\" href=\"").skip(1).find(|row| row.contains(&format!("<b>{name}</b>")));
+        let row = self
+            .html
+            .split("class=\"section-name\" href=\"")
+            .skip(1)
+            .find(|row| row.contains(&format!("<b>{name}</b>")));
         let path = row.unwrap_or_else(|| panic!("no section {name}")).split('"').next().unwrap().to_owned();
         self.open(&path).await;
         assert_eq!(self.status, StatusCode::OK, "{}", self.html);
@@ -160,20 +174,20 @@ impl<'a> Browser<'a> {
     }
 
     /// Returns the names of the sections of a page, in order.
-    pub(super) async fn order(&mut self, page: &str) -> Vec<String> {
+    pub(in crate::admin) async fn order(&mut self, page: &str) -> Vec<String> {
         self.open(&format!("/admin/pages/{page}")).await;
         let rows = self.html.split("class=\"section-name\"").skip(1);
         rows.map(|row| row.split("<b>").nth(1).unwrap().split("</b>").next().unwrap().to_owned()).collect()
     }
 
     /// Returns what the page says about the action before it.
-    pub(super) fn note(&self) -> String {
+    pub(in crate::admin) fn note(&self) -> String {
         let note = self.html.split("class=\"page-note\"").nth(1).unwrap_or_default();
         unescape(note.split("<p>").nth(1).unwrap_or_default().split("</p>").next().unwrap_or_default())
     }
 
     /// Presses the button that takes the last action back.
-    pub(super) async fn undo(&mut self) -> &mut Self {
+    pub(in crate::admin) async fn undo(&mut self) -> &mut Self {
         let note = self.html.split("class=\"page-note\"").nth(1).unwrap_or_else(|| panic!("no note: {}", self.html));
         let form = note.split("<form ").nth(1).unwrap().split("</form>").next().unwrap().to_owned();
         let action = attribute(form.split('>').next().unwrap(), "action").unwrap();
@@ -190,7 +204,7 @@ fn attribute(tag: &str, name: &str) -> Option<String> {
     Some(unescape(rest.split('"').next()?))
 }
 
-pub(super) fn unescape(text: &str) -> String {
+pub(in crate::admin) fn unescape(text: &str) -> String {
     let named = [("&#34;", "\""), ("&#38;", "&"), ("&#39;", "'"), ("&#60;", "<"), ("&#62;", ">")];
     named.iter().fold(text.to_owned(), |text, (name, c)| text.replace(name, c))
 }

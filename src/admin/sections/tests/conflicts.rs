@@ -14,7 +14,8 @@ async fn the_second_editor_sees_both_texts_and_chooses() {
     assert!(jin.html.contains("haru 님도 보고 있어요"), "{}", jin.html);
     jin.submit(&path, &[("ko.title", "진의 제목"), ("ko.lead", "진의 설명")]).await;
 
-    haru.submit(&path, &[("ko.title", "하루의 제목"), ("ko.button", "하루의 단추"), ("en.title", "Haru’s title")]).await;
+    haru.submit(&path, &[("ko.title", "하루의 제목"), ("ko.button", "하루의 단추"), ("en.title", "Haru’s title")])
+        .await;
     assert_eq!(haru.status, StatusCode::CONFLICT);
     for text in ["진의", "하루의", "jin 님의 글"] {
         assert!(haru.html.contains(text), "{text}: {}", haru.html);
@@ -57,22 +58,18 @@ async fn the_autosave_hides_no_change_of_somebody_else() {
 
     let mut fields = haru.fields(&path);
     fields.insert("ko.title".to_owned(), "하루의 제목".to_owned());
-    let (status, saved) = haru.autosave(&path, &fields).await;
-    assert_eq!(status, 200, "{saved}");
+    let saved = haru.autosave(&path, &fields).await;
+    assert_eq!(saved["state"], "saved", "{saved}");
     assert_eq!(saved["versions"], serde_json::json!({"ko": 2}), "the other language is not the one that is shown");
     assert!(saved["saved"].as_str().unwrap().starts_with("초안 저장됨 오"), "{saved}");
     fields.insert("version.ko".to_owned(), "2".to_owned());
     fields.insert("base.ko".to_owned(), saved["bases"]["ko"].as_str().unwrap().to_owned());
     fields.insert("en.title".to_owned(), "Haru’s title".to_owned());
-    let (status, conflict) = haru.autosave(&path, &fields).await;
-    assert_eq!(status, 409, "{conflict}");
+    let conflict = haru.autosave(&path, &fields).await;
+    assert_eq!(conflict["state"], "conflict", "{conflict}");
     assert!(conflict["conflict"].as_str().unwrap().starts_with("jin 님이 오"), "{conflict}");
     assert_eq!(jin.open(&path).await.fields(&path)["en.title"], "Jin’s title");
-    let (status, refused) = haru.autosave(&path, &{
-        let mut long = fields.clone();
-        long.insert("ko.title".to_owned(), "가".repeat(200));
-        long
-    })
-    .await;
-    assert_eq!((status, refused["problems"]["ko-title"].is_string()), (422, true), "{refused}");
+    fields.insert("ko.title".to_owned(), "가".repeat(200));
+    let refused = haru.autosave(&path, &fields).await;
+    assert!(refused["state"] == "refused" && refused["problems"]["ko-title"].is_string(), "{refused}");
 }

@@ -17,7 +17,16 @@ async fn an_item_is_added_moved_and_removed_without_a_script() {
     editor.submit(&path, &[("do", "add:items"), ("ko.title", "새 제목")]).await;
     assert_eq!(count(&editor), before + 1, "one more, empty item");
     let last = format!("ko.items.{before}.question");
-    editor.submit(&path, &[(&last, "새 질문"), (&last.replace("question", "answer"), "새 답"), ("do", &format!("up:items.{before}"))]).await;
+    editor
+        .submit(
+            &path,
+            &[
+                (&last, "새 질문"),
+                (&last.replace("question", "answer"), "새 답"),
+                ("do", &format!("up:items.{before}")),
+            ],
+        )
+        .await;
     let fields = editor.fields(&path);
     assert_eq!(fields[&format!("ko.items.{}.question", before - 1)], "새 질문");
     assert_eq!(fields["ko.title"], "새 제목", "what else was written is saved");

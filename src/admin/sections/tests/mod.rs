@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
 
-use self::browser::Browser;
+pub(in crate::admin) use self::browser::Browser;
 use crate::testing::{Node, TEST_TIMEOUT, node};
 
 /// Waits until visitors see a text on a page.
-async fn wait_for(node: &Node, path: &str, text: &str) {
+pub(in crate::admin) async fn wait_for(node: &Node, path: &str, text: &str) {
     let since = std::time::Instant::now();
     while !node.get(path).await.text.contains(text) {
         assert!(since.elapsed() < TEST_TIMEOUT, "{path} never shows {text}");
@@ -24,7 +24,9 @@ async fn an_editor_writes_in_both_languages_and_publishes_with_a_note() {
     let node = node().await;
     let mut editor = Browser::staff(&node, "haru", "editor").await;
     let path = editor.open_section("landing", "첫 문장").await;
-    editor.submit(&path, &[("ko.title", "처음 만난 사람과\r\n천천히 이야기해요."), ("en.lead", "No name needed. Ever.")]).await;
+    editor
+        .submit(&path, &[("ko.title", "처음 만난 사람과\r\n천천히 이야기해요."), ("en.lead", "No name needed. Ever.")])
+        .await;
     assert_eq!((editor.status, editor.path.as_str()), (StatusCode::OK, path.as_str()));
     assert_eq!(editor.fields(&path)["ko.title"], "처음 만난 사람과\n천천히 이야기해요.");
     assert!(!node.get("/ko").await.text.contains("천천히"), "a draft is not published");
@@ -127,7 +129,7 @@ async fn a_preview_shows_drafts_to_whoever_has_its_address_for_a_day() {
     assert_eq!(guest.status, StatusCode::OK);
     assert!(guest.html.contains("아직 아무도") && guest.html.contains("초안 미리보기"));
     assert_eq!(guest.headers["x-frame-options"], "SAMEORIGIN");
-    assert_eq!(guest.headers["x-robots-tag"], "noindex, nofollow");
+    assert_eq!(guest.headers["x-robots-tag"], "noindex");
     assert!(guest.headers["content-security-policy"].to_str().unwrap().contains("frame-ancestors 'self'"));
     assert!(!node.get("/ko").await.text.contains("아직 아무도"));
     let landing = node.get("/ko").await;
@@ -149,8 +151,9 @@ async fn only_editors_and_administrators_edit() {
         .await
         .unwrap();
     let pages = ["/admin/pages/landing".to_owned(), format!("/admin/pages/landing/{group}")];
-    for (role, status) in [("member", 404), ("moderator", 404), ("editor", 200), ("admin", 200)] {
-        let mut person = Browser::staff(&node, &format!("{role}-1"), role).await;
+    let people = [("ara", "member", 404), ("bom", "moderator", 404), ("dal", "editor", 200), ("eun", "admin", 200)];
+    for (handle, role, status) in people {
+        let mut person = Browser::staff(&node, handle, role).await;
         for page in &pages {
             assert_eq!(person.open(page).await.status.as_u16(), status, "{role} {page}");
         }
@@ -165,7 +168,9 @@ async fn only_editors_and_administrators_edit() {
     let mut guest = Browser::new(&node);
     let answer = guest.send(Method::GET, &pages[0], None, "text/html").await;
     assert_eq!(answer.headers["location"], "/signin?next=/admin/pages/landing");
-    let drafts: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM page_section WHERE version > 1").fetch_one(&node.app.db).await.unwrap();
+    let drafts: i64 = sqlx::query_scalar("SELECT count(*) FROM page_section WHERE version > 1")
+        .fetch_one(&node.app.db)
+        .await
+        .unwrap();
     assert_eq!(drafts, 0);
 }

@@ -1,16 +1,19 @@
 //! The autosave: when it saves, and what it says.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { FormAnswer } from '../../wire/forms';
 import { Autosave, QUIET_MS, RETRY_MS, type SaveState } from './autosave';
 
 beforeEach(() => vi.useFakeTimers());
 afterEach(() => vi.useRealTimers());
 
-function saving(answers: (number | Error)[]) {
+function saving(answers: (string | Error)[]) {
   const states: SaveState[] = [];
   let sent = 0;
-  const send = (): Promise<{ status: number; body: Record<string, unknown> }> => {
-    const answer = answers[sent++] ?? 200;
-    return answer instanceof Error ? Promise.reject(answer) : Promise.resolve({ status: answer, body: {} });
+  const send = (): Promise<FormAnswer> => {
+    const state = answers[sent++] ?? 'saved';
+    return state instanceof Error
+      ? Promise.reject(state)
+      : Promise.resolve({ status: 200, path: '/admin', body: state === 'page' ? {} : { state } });
   };
   const autosave = new Autosave(send, (state) => states.push(state));
   return { autosave, states, sent: () => sent };
@@ -42,7 +45,7 @@ test('what is written while a save runs is saved after it', async () => {
 });
 
 test('a save that fails is tried again until it succeeds', async () => {
-  const { autosave, sent } = saving([new Error('offline'), 503]);
+  const { autosave, sent } = saving([new Error('offline'), 'page']);
   await autosave.save();
   expect(autosave.state).toBe('failed');
   await vi.advanceTimersByTimeAsync(RETRY_MS);
@@ -53,7 +56,7 @@ test('a save that fails is tried again until it succeeds', async () => {
 });
 
 test('a conflict waits for a person, and stays unsaved', async () => {
-  const { autosave, sent } = saving([409]);
+  const { autosave, sent } = saving(['conflict']);
   await autosave.save();
   autosave.changed();
   await vi.advanceTimersByTimeAsync(RETRY_MS * 3);
@@ -63,7 +66,7 @@ test('a conflict waits for a person, and stays unsaved', async () => {
 });
 
 test('what is refused is sent again with the next key', async () => {
-  const { autosave, sent } = saving([422]);
+  const { autosave, sent } = saving(['refused']);
   await autosave.save();
   expect(autosave.state).toBe('refused');
   autosave.changed();

@@ -48,7 +48,7 @@ export class Autosave {
     this.#set('saving', null);
     try {
       const answer = await this.#send();
-      this.#set(stateOf(answer.status), answer);
+      this.#set(stateOf(answer.body.state), answer);
     } catch {
       this.#set('failed', null);
     }
@@ -73,8 +73,7 @@ export class Autosave {
   }
 }
 
-function stateOf(status: number): SaveState {
-  if (status === 200) return 'saved';
-  if (status === 409) return 'conflict';
-  return status === 422 ? 'refused' : 'failed';
+/** Anything but an answer of the form, such as the page of a sign-in, is a failure. */
+function stateOf(state: unknown): SaveState {
+  return state === 'saved' || state === 'conflict' || state === 'refused' ? state : 'failed';
 }

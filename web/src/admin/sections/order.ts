@@ -34,7 +34,7 @@ export function startOrder(page: Document = document): void {
   const save = async (fields: URLSearchParams): Promise<void> => {
     const answer = await sendForm(list.dataset.order ?? '', fields).catch(() => null);
     // The server knows the order: a page that differs from it is loaded again.
-    if (answer?.status !== 200) location.reload();
+    if (answer?.status !== 200 || !answer.path.startsWith('/admin/')) location.reload();
   };
   list.addEventListener('click', (event) => {
     const button = (event.target as Element).closest<HTMLButtonElement>('button[name=move]');

@@ -1,4 +1,4 @@
-//! A date and time of the page's form, in the time zone of the device.
+//! Dates and times of the page's forms, in the time zone of the device.
 
 /** Returns the milliseconds since 1970 of a local date and time. Empty if they are none. */
 export function utcOf(date: string, time: string): string {
@@ -6,20 +6,36 @@ export function utcOf(date: string, time: string): string {
   return date && time && Number.isFinite(at) ? String(at) : '';
 }
 
+/** Returns an instant as the fields show it in the time zone of the device. */
+export function fieldsOf(ms: number): { date: string; time: string } {
+  const at = new Date(ms);
+  const two = (number: number): string => String(number).padStart(2, '0');
+  return {
+    date: `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`,
+    time: `${two(at.getHours())}:${two(at.getMinutes())}`,
+  };
+}
+
+/** Shows the times of forms in the time zone of the device, and sends them as instants. */
 export function startWhen(page: Document = document): void {
-  for (const form of page.querySelectorAll<HTMLFormElement>('form[data-when]')) {
-    const hint = form.querySelector<HTMLElement>('[data-zone]');
-    if (hint) hint.textContent = hint.dataset.zone ?? '';
-    const field = (name: string): HTMLInputElement | null => form.querySelector(`input[name=${name}]`);
-    const [date, time, utc, later] = [field('date'), field('time'), field('utc'), form.querySelector('[value=later]')];
+  for (const hint of page.querySelectorAll<HTMLElement>('[data-zone]')) hint.textContent = hint.dataset.zone ?? '';
+  for (const place of page.querySelectorAll<HTMLElement>('[data-instant]')) {
+    const date = place.querySelector<HTMLInputElement>('[type=date]');
+    const time = place.querySelector<HTMLInputElement>('[type=time]');
+    const utc = place.querySelector<HTMLInputElement>('[data-at]');
+    if (!date || !time || !utc) continue;
+    if (utc.dataset.at) {
+      const shown = fieldsOf(Number(utc.dataset.at));
+      date.value = shown.date;
+      time.value = shown.time;
+    }
+    const later = date.form?.querySelector('[value=later]');
     for (const one of [date, time]) {
       // Whoever enters a time means it.
-      one?.addEventListener('input', () => {
+      one.addEventListener('input', () => {
         if (later instanceof HTMLInputElement) later.checked = true;
       });
     }
-    form.addEventListener('submit', () => {
-      if (utc) utc.value = utcOf(date?.value ?? '', time?.value ?? '');
-    });
+    date.form?.addEventListener('submit', () => (utc.value = utcOf(date.value, time.value)));
   }
 }
