@@ -44,7 +44,11 @@ async fn only_staff_see_that_there_is_a_back_office() {
         staff.open("/signin/enroll").await;
         let secret = staff.html.split("data-text=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
         staff.submit("/signin/enroll", &[("code", &totp_code(&node, &secret, 0))]).await;
-        assert_eq!((staff.open("/admin").await.status, staff.heading().as_str()), (StatusCode::OK, "대시보드"), "{role}");
+        assert_eq!(
+            (staff.open("/admin").await.status, staff.heading().as_str()),
+            (StatusCode::OK, "대시보드"),
+            "{role}"
+        );
         assert_eq!(staff.open("/admin/nowhere").await.status, StatusCode::NOT_FOUND);
         assert_eq!(api(Some(staff.guest())).await, (404, "not_found".to_owned()), "no such route");
     }
