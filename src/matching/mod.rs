@@ -51,7 +51,7 @@ pub use live_topics::{PopularTopic, popular_topics};
 pub use model::{CurrentActivity, EndReason, OpenSession, Seek, Seeking, TRANSLATES};
 #[cfg(test)]
 pub use model::{Own, Pairing, Partner, PartnerState, SeekingRef, TalkEvent, TalkState};
-pub use nodes::{Figures, LiveNode, figures, live_nodes};
+pub use nodes::{LiveNode, figures, live_nodes};
 pub use routes::router;
 
 /// The state of matching on a node.

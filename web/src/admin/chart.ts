@@ -79,6 +79,7 @@ export function drawChart(options: ChartOptions): Chart {
             stroke: text,
             font,
             grid: { show: false },
+            size: 26,
             ticks: { show: false },
             values: (u, splits) => splits.map((secs) => time(secs, span(u))),
             space: 70,
