@@ -118,7 +118,7 @@ fn sentence_ko(told: &Told<'_>) -> String {
         },
         "account.totp_added" => format!("{actor} 님이 2단계 인증을 등록했어요."),
         "accounts.imported" => format!("{actor} 님이 다른 시스템의 계정을 가져왔어요."),
-        "server.updated" => format!("서버가 버전 {subject}(으)로 시작했어요."),
+        "server.updated" => format!("서버가 새 버전으로 시작했어요: {subject}"),
         "section.published" => format!("{actor} 님이 게시했어요: {subject}"),
         "section.unpublished" => format!("{actor} 님이 게시를 취소했어요: {subject}"),
         "section.scheduled" => format!("{actor} 님이 게시를 예약했어요: {subject}"),
