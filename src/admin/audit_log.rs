@@ -53,12 +53,7 @@ impl Asked {
             Ok(Some(date.midnight().assume_offset(times.offset())))
         };
         let until = day("to", &self.to)?.map(|day| day.saturating_add(Duration::DAY));
-        Ok(Filter {
-            actor: self.actor.trim(),
-            action: self.action.trim(),
-            from: day("from", &self.from)?,
-            until,
-        })
+        Ok(Filter { actor: self.actor.trim(), action: self.action.trim(), from: day("from", &self.from)?, until })
     }
 
     /// Returns the number before which a page begins. `None` for the newest.

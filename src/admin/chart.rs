@@ -127,8 +127,7 @@ impl Chart {
     pub(super) fn spark(points: &[Point], from: OffsetDateTime, until: OffsetDateTime, step_secs: i64) -> Self {
         let line = Line { class: "line-1", points: points.to_vec(), is_filled: true };
         let times = Times::default();
-        let plan =
-            Plan { from, until, step_secs, lines: &[line], events: &[], goal: None, digits: 0, times };
+        let plan = Plan { from, until, step_secs, lines: &[line], events: &[], goal: None, digits: 0, times };
         let Self { paths, .. } = Self::draw(&plan);
         Self { paths, ..Self::default() }
     }
@@ -177,7 +176,13 @@ fn time_labels(plan: &Plan<'_>) -> Vec<Label> {
     let label = |nth: i32| {
         let share = f64::from(nth) / f64::from(TIME_LABELS - 1);
         let at = plan.from + length * share;
-        let anchor = if nth == 0 { "start" } else if nth == TIME_LABELS - 1 { "end" } else { "middle" };
+        let anchor = if nth == 0 {
+            "start"
+        } else if nth == TIME_LABELS - 1 {
+            "end"
+        } else {
+            "middle"
+        };
         Label { at: format!("{:.2}", share * 100.0), text: plan.times.axis(at, length), anchor }
     };
     (0..TIME_LABELS).map(label).collect()
@@ -221,10 +226,7 @@ fn rows(plan: &Plan<'_>) -> Vec<Row> {
         let values: Vec<Option<f64>> = plan.lines.iter().map(average).collect();
         let is_known = values.iter().any(Option::is_some);
         let text = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| number(value, plan.digits));
-        is_known.then(|| Row {
-            time: plan.times.axis(from, length),
-            values: values.into_iter().map(text).collect(),
-        })
+        is_known.then(|| Row { time: plan.times.axis(from, length), values: values.into_iter().map(text).collect() })
     };
     (0..count).filter_map(row).collect()
 }
@@ -273,8 +275,7 @@ mod tests {
         let event = |secs| Event { at: at(secs), class: "mark-publish", name: "x".to_owned() };
         let events = [event(-5), event(1_800), event(1_830), event(3_590)];
         let chart = Chart::draw(&plan(&[line(&[(0, 0.0)])], &events));
-        let places: Vec<(&str, &str)> =
-            chart.marks.iter().map(|mark| (mark.at.as_str(), mark.anchor)).collect();
+        let places: Vec<(&str, &str)> = chart.marks.iter().map(|mark| (mark.at.as_str(), mark.anchor)).collect();
         assert_eq!(places, [("50.00", "start"), ("50.83", "start"), ("99.72", "end")]);
         assert_ne!(chart.marks[0].row, chart.marks[1].row);
     }

@@ -25,6 +25,9 @@ pub(super) const RANGES: [(&str, i64); 6] =
 pub(super) const USUAL_RANGE: usize = 1;
 /// The pauses between two refreshes in seconds. 0 is off.
 const REFRESHES: [u32; 3] = [0, 10, 60];
+/// How long one part of the page may wait for the database. What takes longer says so, and the rest
+/// of the page is shown.
+pub(super) const READ_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1);
 /// Events of one kind that are marked at most, the newest.
 const MAX_EVENTS: i64 = 20;
 
@@ -126,7 +129,7 @@ async fn events(app: &App, span: Span, d: &DashboardStrings) -> Vec<Event> {
         [("section.published", "mark-publish", d.published), ("server.updated", "mark-version", d.updated)]
     {
         let filter = audit::Filter { actor: "", action, from: Some(span.from), until: Some(span.until) };
-        let read = db::with_timeout(db::REQUEST_TIMEOUT, audit::list(&app.db, &filter, None, MAX_EVENTS)).await;
+        let read = db::with_timeout(READ_TIMEOUT, audit::list(&app.db, &filter, None, MAX_EVENTS)).await;
         events.extend(read.unwrap_or_default().into_iter().map(|act| {
             let what = match act.detail.get("version").and_then(serde_json::Value::as_i64) {
                 Some(version) => format!("v{version}"),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use time::Duration;
 
 use super::chart::Chart;
-use super::dashboard::Span;
+use super::dashboard::{READ_TIMEOUT, Span};
 use super::format::number;
 use super::measure::series;
 use crate::app::App;
@@ -82,13 +82,14 @@ impl Measured {
 /// Reads the figures. What cannot be read is shown as unknown.
 pub(super) async fn read(app: &App, span: Span, d: &DashboardStrings) -> Figures {
     let now = span.until;
-    let latest = db::with_timeout(db::REQUEST_TIMEOUT, samples::latest(&app.db, &SERIES, now - FRESH)).await;
-    let range =
-        db::with_timeout(db::REQUEST_TIMEOUT, samples::read(&app.db, &SERIES, span.from, now, now)).await.ok();
     let week = Duration::days(7);
     let (then, until) = (now - week - Duration::minutes(5), now - week + Duration::minutes(5));
-    let before =
-        db::with_timeout(db::REQUEST_TIMEOUT, samples::read(&app.db, &[series::ONLINE], then, until, now)).await.ok();
+    let (latest, range, before) = tokio::join!(
+        db::with_timeout(READ_TIMEOUT, samples::latest(&app.db, &SERIES, now - FRESH)),
+        db::with_timeout(READ_TIMEOUT, samples::read(&app.db, &SERIES, span.from, now, now)),
+        db::with_timeout(READ_TIMEOUT, samples::read(&app.db, &[series::ONLINE], then, until, now)),
+    );
+    let (range, before) = (range.ok(), before.ok());
     let step_secs = range.as_ref().map_or(10, |range| range.step_secs);
     let measured = Measured {
         now: latest.unwrap_or_default().into_iter().map(|(series, point)| (series, point.value)).collect(),
@@ -132,7 +133,8 @@ fn figure(
 
 fn others(measured: &Measured, d: &DashboardStrings) -> Vec<Figure> {
     let now = |series: &str| measured.now.get(series).copied();
-    let average = |series: &str| measured.average(series).map(|value| (d.average)(&number(value, 0))).unwrap_or_default();
+    let average =
+        |series: &str| measured.average(series).map(|value| (d.average)(&number(value, 0))).unwrap_or_default();
     let both = |one: Option<f64>, other: Option<f64>| one.or(other).map(|_| one.unwrap_or(0.0) + other.unwrap_or(0.0));
     let talks = now(series::TALKS);
     let highest = both(measured.highest(series::ROOM_MESSAGES), measured.highest(series::TALK_MESSAGES));
@@ -171,10 +173,7 @@ fn others(measured: &Measured, d: &DashboardStrings) -> Vec<Figure> {
             unit: if wait.is_some() { (d.seconds)("") } else { String::new() },
             ..figure(series::MEDIAN_WAIT, d.wait, wait, 1, d.goal_wait.to_owned(), d)
         },
-        Figure {
-            is_hot: reports > 0.0,
-            ..figure("", d.reports, Some(reports), 0, d.in_range.to_owned(), d)
-        },
+        Figure { is_hot: reports > 0.0, ..figure("", d.reports, Some(reports), 0, d.in_range.to_owned(), d) },
         Figure {
             is_hot: percent.is_some_and(|percent| percent >= 1.0),
             unit: if percent.is_some() { "%".to_owned() } else { String::new() },

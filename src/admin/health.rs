@@ -46,10 +46,24 @@ pub(super) enum Found {
     Postgres(Option<ServerState>),
     /// `None` without Redis; its version, or `Err` if it does not answer.
     Relay(Option<std::result::Result<String, ()>>),
-    Writer { can_write: bool, waiting: usize, shards: usize },
-    Matcher { leading: Option<Duration>, other: Option<String>, is_late: bool },
-    Sweeper { is_late: bool, is_here: bool },
-    Mail { can_mail: bool, waiting: usize },
+    Writer {
+        can_write: bool,
+        waiting: usize,
+        shards: usize,
+    },
+    Matcher {
+        leading: Option<Duration>,
+        other: Option<String>,
+        is_late: bool,
+    },
+    Sweeper {
+        is_late: bool,
+        is_here: bool,
+    },
+    Mail {
+        can_mail: bool,
+        waiting: usize,
+    },
     /// Bytes that are free, and of how many.
     Disk(Option<(u64, u64)>),
 }
@@ -77,7 +91,8 @@ pub(super) async fn check(app: App) {
     );
     let (round, sweep) = matching::last_work(&app);
     let leading = matching::leading_for(&app);
-    let late = |since: Option<Duration>| leading.is_some_and(|leading| leading > LATE) && since.is_none_or(|at| at > LATE);
+    let late =
+        |since: Option<Duration>| leading.is_some_and(|leading| leading > LATE) && since.is_none_or(|at| at > LATE);
     let leader = nodes.unwrap_or_default().into_iter().find(|node| node.leads_since.is_some() && node.node != app.node);
     let writer = rooms::writer_counts(&app);
     let found = [
@@ -92,18 +107,14 @@ pub(super) async fn check(app: App) {
                 shards: writer.waiting.len(),
             },
         ),
-        (
-            "matcher",
-            Found::Matcher { leading, other: leader.map(|node| node.address), is_late: late(round) },
-        ),
+        ("matcher", Found::Matcher { leading, other: leader.map(|node| node.address), is_late: late(round) }),
         ("sweeper", Found::Sweeper { is_late: late(sweep), is_here: leading.is_some() }),
         ("mail", Found::Mail { can_mail: notify::can_mail(&app), waiting: notify::queued(&app) }),
         ("disk", Found::Disk(disk(&app))),
     ];
     let now = app.clock.now();
-    let checks: Vec<Check> = (found.into_iter())
-        .map(|(key, found)| Check { key, level: level(&found), found })
-        .collect();
+    let checks: Vec<Check> =
+        (found.into_iter()).map(|(key, found)| Check { key, level: level(&found), found }).collect();
     let mut since = app.admin.since.lock();
     for check in &checks {
         let entry = since.entry(check.key).or_insert((check.level, now));

@@ -148,8 +148,10 @@ async fn shared_parts(app: &App) -> sqlx::Result<Vec<Part<'static>>> {
         part(series::REPORTS, Combine::Replace, reports as f64 / 10.0),
     ];
     let waits = [(series::MEDIAN_WAIT, figures.median_secs), (series::SLOW_WAIT, figures.slow_secs)];
-    parts.extend(waits.into_iter().filter_map(|(series, secs)| {
-        Some(Part { amount: figures.waits, ..part(series, Combine::Replace, secs?) })
-    }));
+    parts.extend(
+        waits
+            .into_iter()
+            .filter_map(|(series, secs)| Some(Part { amount: figures.waits, ..part(series, Combine::Replace, secs?) })),
+    );
     Ok(parts)
 }

@@ -1,6 +1,7 @@
 //! The back-office: pages for staff, as forms that work without JavaScript; scripts make them
 //! quicker. It holds no rules of a noun: it reads and writes through their verbs.
 mod api;
+mod audit_api;
 mod audit_export;
 mod audit_log;
 mod banners;

@@ -3,7 +3,7 @@ use futures_util::future::join_all;
 use time::Duration;
 
 use super::chart::{Chart, Event, Line, Plan};
-use super::dashboard::Span;
+use super::dashboard::{READ_TIMEOUT, Span};
 use super::format::{Times, number};
 use super::measure::series;
 use crate::app::App;
@@ -133,10 +133,7 @@ fn large(d: &DashboardStrings) -> Vec<Spec> {
                 "errors",
                 d.panel_errors,
                 d.sub_per_minute,
-                vec![
-                    per_minute(series::ERRORS, "line-5", d.errors),
-                    per_minute(series::REPORTS, "line-4", d.reports),
-                ],
+                vec![per_minute(series::ERRORS, "line-5", d.errors), per_minute(series::REPORTS, "line-4", d.reports)],
             )
         },
     ]
@@ -181,15 +178,8 @@ async fn points(app: &App, spec: &Spec, span: Span) -> Result<(Vec<Vec<Point>>, 
     Ok((lines, step_secs))
 }
 
-async fn panel(
-    app: &App,
-    spec: Spec,
-    span: Span,
-    events: &[Event],
-    times: Times,
-    d: &DashboardStrings,
-) -> Panel {
-    let read = db::with_timeout(db::REQUEST_TIMEOUT, points(app, &spec, span)).await;
+async fn panel(app: &App, spec: Spec, span: Span, events: &[Event], times: Times, d: &DashboardStrings) -> Panel {
+    let read = db::with_timeout(READ_TIMEOUT, points(app, &spec, span)).await;
     let failed = read.is_err();
     let (lines, step_secs) = read.unwrap_or_default();
     let own = spec.lines.iter().zip(&lines).filter(|(line, _)| line.before.is_zero());
@@ -238,7 +228,11 @@ async fn panel(
         stale: (d.stale)(&times.span(stale_for)),
         stale_text: (d.stale_text)(&newest.map(|at| times.clock(at)).unwrap_or_default()),
         goal: spec.goal.map(|(value, _)| value),
-        chart: if matches!(state, PanelState::Data | PanelState::Stale) { Chart::draw(&plan) } else { Chart::default() },
+        chart: if matches!(state, PanelState::Data | PanelState::Stale) {
+            Chart::draw(&plan)
+        } else {
+            Chart::default()
+        },
         label: format!("{} ({}): {values}", spec.title, spec.sub),
         legend,
     }

@@ -194,9 +194,10 @@ pub(super) async fn person(desk: Desk, Path(id): Path<Uuid>) -> Result<Response>
         p,
         id: person.id,
         name: person.shown_name(locale),
-        account: person.account.as_ref().map(|account| {
-            (account.handle.clone(), account.public_id, role_name(&t.shell, account.role))
-        }),
+        account: person
+            .account
+            .as_ref()
+            .map(|account| (account.handle.clone(), account.public_id, role_name(&t.shell, account.role))),
         facts: facts(p, &person, times, now),
         deletion: person.account.as_ref().and_then(|account| Some((p.deletion)(&times.full(account.delete_after?)))),
         has_live: sessions.iter().any(|one| one.ended_at.is_none()),

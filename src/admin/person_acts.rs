@@ -96,7 +96,8 @@ pub(super) async fn end(desk: Desk, Path(id): Path<Uuid>, Form(Nothing {}): Form
 pub(super) async fn ask_end_session(desk: Desk, Path(session): Path<Uuid>) -> Result<Response> {
     let desk = desk.require(Role::Moderator)?;
     let person = people::owner_of_session(&desk.app, session).await?;
-    end_page(&desk, Area::Sessions, &person, format!("/admin/sessions/{session}/end"), "/admin/sessions".to_owned()).await
+    end_page(&desk, Area::Sessions, &person, format!("/admin/sessions/{session}/end"), "/admin/sessions".to_owned())
+        .await
 }
 
 pub(super) async fn end_session(
@@ -140,11 +141,7 @@ async fn end_and_return(desk: &Desk, person: &Person, path: &str) -> Result<Resp
     done(desk, path, Note::said(text)).await
 }
 
-pub(super) async fn ask_role(
-    desk: Desk,
-    Path(id): Path<Uuid>,
-    Query(asked): Query<RoleForm>,
-) -> Result<Response> {
+pub(super) async fn ask_role(desk: Desk, Path(id): Path<Uuid>, Query(asked): Query<RoleForm>) -> Result<Response> {
     let desk = desk.require(Role::Admin)?;
     let t = desk.t();
     let person = people::find(&desk.app, id).await?;
@@ -170,11 +167,7 @@ pub(super) async fn ask_role(
     respond(&desk, Area::People, &person, &page).await
 }
 
-pub(super) async fn change_role(
-    desk: Desk,
-    Path(id): Path<Uuid>,
-    Form(form): Form<RoleForm>,
-) -> Result<Response> {
+pub(super) async fn change_role(desk: Desk, Path(id): Path<Uuid>, Form(form): Form<RoleForm>) -> Result<Response> {
     let desk = desk.require(Role::Admin)?;
     let t = desk.t();
     let person = people::find(&desk.app, id).await?;
@@ -233,8 +226,7 @@ pub(super) async fn reset(desk: Desk, Path(id): Path<Uuid>, Form(form): Form<Res
     };
     let mut crumbs = above(&desk).to_vec();
     crumbs.push((path_of(&person), title(&desk, &person)));
-    let mut response =
-        desk.respond(StatusCode::OK, Area::People, &crumbs, t.people.reset_done_title, &page).await?;
+    let mut response = desk.respond(StatusCode::OK, Area::People, &crumbs, t.people.reset_done_title, &page).await?;
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }

@@ -81,7 +81,11 @@ pub(super) fn rows(config: &Config, s: &'static SettingsStrings) -> Vec<Row> {
         Row {
             name,
             about: s.about.iter().find(|(known, _)| *known == name).map_or("", |(_, about)| about),
-            usual: usual.iter().find(|(known, _)| *known == name).map(|(_, value)| shown(name, value)).unwrap_or_default(),
+            usual: usual
+                .iter()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| shown(name, value))
+                .unwrap_or_default(),
             value: shown(name, &value),
             origin: origin.map_or_else(|| s.usual.to_owned(), |origin| origin_in_words(s, origin)),
             is_usual: origin.is_none(),

@@ -11,7 +11,6 @@ pub use model::{Act, Actor, Flaw, Verdict};
 use model::{Hash, StoredAct};
 pub use store::{Filter, Listed};
 
-
 /// Entries that are read at once when the chain is checked.
 const PAGE_ROWS: i64 = 1_000;
 

@@ -13,9 +13,9 @@ mod openapi;
 mod origin;
 mod rate_limit;
 mod socket;
-mod traffic;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 pub use appearance::{Appearance, Theme, wants_page};
 pub use body::{Json, Path, Query, deserialize_integer};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::nodes::{Lease, renew_lease};
 use super::{reconcile, store, talks};
 use crate::app::App;
 use crate::db;
@@ -81,13 +82,13 @@ async fn mark_sides_away(app: &App) -> Result<()> {
 async fn renew_and_reconcile(app: &App) -> Result<()> {
     let asked = Instant::now();
     let address = app.config.listen.to_string();
-    let lease = store::Lease {
+    let lease = Lease {
         node: app.node,
         version: env!("CARGO_PKG_VERSION"),
         address: &address,
         leading_secs: app.matching.matcher.leading_for().map(|leading| leading.as_secs_f64()),
     };
-    let now = store::renew_lease(&app.db, &lease).await?;
+    let now = renew_lease(&app.db, &lease).await?;
     // After a jump of the clock of Postgres, the sweep moves the running times first and takes over
     // the new time then (`matcher::sweep`). All other nodes take it over here.
     if app.clock.jump_to(now, asked).is_none() || app.matching.matcher.leading_for().is_none() {

@@ -8,6 +8,7 @@ mod live_topics;
 mod local_visitors;
 mod matcher;
 mod model;
+mod nodes;
 mod pair;
 mod pool;
 mod reconcile;
@@ -29,7 +30,6 @@ use std::future::Future;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use sqlx::PgPool;
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
@@ -51,8 +51,8 @@ pub use live_topics::{PopularTopic, popular_topics};
 pub use model::{CurrentActivity, EndReason, OpenSession, Seek, Seeking, TRANSLATES};
 #[cfg(test)]
 pub use model::{Own, Pairing, Partner, PartnerState, SeekingRef, TalkEvent, TalkState};
+pub use nodes::{LiveNode, figures, live_nodes};
 pub use routes::router;
-pub use store::{Figures, LiveNode};
 
 /// The state of matching on a node.
 #[derive(Default)]
@@ -124,22 +124,6 @@ pub fn leading_for(app: &App) -> Option<Duration> {
 /// node has not done.
 pub fn last_work(app: &App) -> (Option<Duration>, Option<Duration>) {
     (app.matching.matcher.since_round(), app.matching.matcher.since_sweep())
-}
-
-/// Returns the nodes that are alive, the oldest first, at most 100.
-///
-/// # Errors
-/// Those of the database.
-pub async fn live_nodes(db: &PgPool) -> Result<Vec<LiveNode>, sqlx::Error> {
-    store::live_nodes(db).await
-}
-
-/// Returns what matching does on all nodes now.
-///
-/// # Errors
-/// Those of the database.
-pub async fn figures(db: &PgPool) -> Result<Figures, sqlx::Error> {
-    store::figures(db).await
 }
 
 /// Starts the tasks of matching: seek writer, lease, relay, matcher, sweeper, sanctions and the

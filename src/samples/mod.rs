@@ -129,7 +129,8 @@ pub async fn read(
 fn bin_secs(from: OffsetDateTime, until: OffsetDateTime, now: OffsetDateTime) -> i64 {
     let length = (until - from).whole_seconds().max(1);
     let has_fine = now - from <= limits::KEEP_FINE;
-    let fits = |secs: &i64| (length + secs - 1) / secs < limits::MAX_POINTS && (has_fine || *secs >= Step::FiveMinutes.secs());
+    let fits =
+        |secs: &i64| (length + secs - 1) / secs < limits::MAX_POINTS && (has_fine || *secs >= Step::FiveMinutes.secs());
     let longest = BIN_SECS[BIN_SECS.len() - 1];
     BIN_SECS.into_iter().find(fits).unwrap_or_else(|| longest.max(length / (limits::MAX_POINTS - 1) + 1))
 }

@@ -96,8 +96,7 @@ async fn nodes_add_up_what_they_count_and_a_fine_range_shows_it() {
         record_parts(db, midnight(), &parts).await.unwrap();
     }
     let until = midnight() + Duration::MINUTE;
-    let range =
-        read(db, &["x.messages", "x.slowest", "x.online", "x.none"], midnight(), until, until).await.unwrap();
+    let range = read(db, &["x.messages", "x.slowest", "x.online", "x.none"], midnight(), until, until).await.unwrap();
     let values: Vec<Vec<f64>> =
         range.series.iter().map(|points| points.iter().map(|point| point.value).collect()).collect();
     assert_eq!(values, [vec![7.0], vec![9.0], vec![6.0], vec![]]);

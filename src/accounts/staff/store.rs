@@ -124,7 +124,8 @@ pub(super) async fn role(db: &PgPool, handle: &str) -> Result<Option<Role>, sqlx
 
 /// Returns the role of an account by its id. `None` if there is no such account.
 pub(super) async fn role_of(tx: &mut PgConnection, id: AccountId) -> Result<Option<Role>, sqlx::Error> {
-    let found = sqlx::query_scalar!("SELECT role FROM account WHERE id = $1", id as AccountId).fetch_optional(tx).await?;
+    let found =
+        sqlx::query_scalar!("SELECT role FROM account WHERE id = $1", id as AccountId).fetch_optional(tx).await?;
     Ok(found.map(|role| Role::of_str(&role).unwrap_or(Role::Member)))
 }
 

@@ -118,7 +118,7 @@ fn sentence_ko(told: &Told<'_>) -> String {
         },
         "account.totp_added" => format!("{actor} 님이 2단계 인증을 등록했어요."),
         "accounts.imported" => format!("{actor} 님이 다른 시스템의 계정을 가져왔어요."),
-        "server.updated" => format!("서버가 버전 {subject}(으)로 시작했어요."),
+        "server.updated" => format!("서버가 새 버전으로 시작했어요: {subject}"),
         "section.published" => format!("{actor} 님이 게시했어요: {subject}"),
         "section.unpublished" => format!("{actor} 님이 게시를 취소했어요: {subject}"),
         "section.scheduled" => format!("{actor} 님이 게시를 예약했어요: {subject}"),
@@ -188,7 +188,9 @@ pub(super) const KO: AuditStrings = AuditStrings {
     running: |checked, all| format!("확인하고 있어요: {checked} / {all}"),
     look_again: "다시 보기",
     whole: |entries, at, head| format!("기록 {entries}개가 모두 이어져요. {at} 확인, 마지막 해시 {head}…"),
-    broken: |entry, flaw| format!("{entry}번 기록이 잘못됐어요 ({flaw}). 백업과 비교하고 데이터베이스의 비밀번호를 바꿔 주세요."),
+    broken: |entry, flaw| {
+        format!("{entry}번 기록이 잘못됐어요 ({flaw}). 백업과 비교하고 데이터베이스의 비밀번호를 바꿔 주세요.")
+    },
     failed: "데이터베이스가 답하지 않아서 확인하지 못했어요.",
     older: "이전 기록",
     newest: "최근 기록",

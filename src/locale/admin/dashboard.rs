@@ -172,7 +172,9 @@ pub(super) const EN: DashboardStrings = DashboardStrings {
     wait: "Median wait",
     reports: "Reports",
     errors: "Errors",
-    than_last_week: |people, more| format!("{people} {} than at this time last week", if more { "more" } else { "fewer" }),
+    than_last_week: |people, more| {
+        format!("{people} {} than at this time last week", if more { "more" } else { "fewer" })
+    },
     as_last_week: "As many as at this time last week",
     average: |value| format!("average {value}"),
     highest: |value| format!("highest {value}"),

@@ -113,7 +113,9 @@ pub(super) const EN: HealthStrings = HealthStrings {
     lead: |time| format!("As of {time}. Checked every 10 seconds."),
     lead_none: "Nothing was checked yet. It takes 10 seconds at most.",
     all_good: "Everything works.",
-    some_bad: |count| if count == 1 { "One thing needs a look.".to_owned() } else { format!("{count} things need a look.") },
+    some_bad: |count| {
+        if count == 1 { "One thing needs a look.".to_owned() } else { format!("{count} things need a look.") }
+    },
     good: "Good",
     warning: "Warning",
     wrong: "Wrong",

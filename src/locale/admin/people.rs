@@ -309,9 +309,7 @@ pub(super) const EN: PeopleStrings = PeopleStrings {
     role_done: |handle, role| format!("The role of {handle} was changed: {role}"),
     role_confirm: "Change",
     reset_title: "Remove the password and make a link?",
-    reset_text: |handle| {
-        format!("{handle} cannot sign in until the link has set a new password. Their sessions end.")
-    },
+    reset_text: |handle| format!("{handle} cannot sign in until the link has set a new password. Their sessions end."),
     reset_factor: "Also remove the second factor and the PIN (for a lost device)",
     reset_confirm: "Make a link",
     reset_done_title: "The link is ready",

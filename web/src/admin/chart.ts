@@ -35,6 +35,7 @@ export function drawChart(options: ChartOptions): Chart {
   read.className = 'chart-read';
   read.setAttribute('role', 'status');
   let plot: uPlot | null = null;
+  let marks: Mark[] = [];
 
   const time = (secs: number, length: number): string => {
     if (length <= DAY_S) return clock(secs, offset, false);
@@ -78,6 +79,7 @@ export function drawChart(options: ChartOptions): Chart {
             stroke: text,
             font,
             grid: { show: false },
+            size: 26,
             ticks: { show: false },
             values: (u, splits) => splits.map((secs) => time(secs, span(u))),
             space: 70,
@@ -91,7 +93,7 @@ export function drawChart(options: ChartOptions): Chart {
             values: (_u, splits) => splits.map((value) => number(value, Number.isInteger(value) ? 0 : 1)),
           },
         ],
-        hooks: { setCursor: [say] },
+        hooks: { setCursor: [say], draw: [(u) => drawMarks(u, marks, text)] },
       },
       data,
       place,
@@ -117,15 +119,60 @@ export function drawChart(options: ChartOptions): Chart {
         plot.setData(data);
         return;
       }
-      // The drawing of the server stays until this one is there, so nothing jumps. Its marks stay.
+      // The drawing of the server stays until this one is there, so nothing jumps.
       figure.before(place);
+      marks = marksOf(figure, range);
       plot = build(data);
-      const marks = figure.querySelectorAll('.mark-name').length > 0;
-      if (marks) figure.classList.add('has-marks');
-      else figure.hidden = true;
+      figure.hidden = true;
       place.after(read);
     },
   };
+}
+
+/** Something that happened, with the look of its line. */
+interface Mark {
+  at: number;
+  name: string;
+  color: string;
+  dash: number[];
+}
+
+/** The marks of the server's drawing, whose places are shares of the range. */
+function marksOf(figure: HTMLElement, range: SampleRange): Mark[] {
+  return [...figure.querySelectorAll('.mark-name')].map((text) => {
+    const share = parseFloat(text.getAttribute('x') ?? '0') / 100;
+    const line = text.previousElementSibling?.getAttribute('class') ?? 'mark-version';
+    const { color, dash } = lookOf(figure, line);
+    return { at: range.from + share * (range.until - range.from), name: text.textContent ?? '', color, dash };
+  });
+}
+
+/** Draws a line and a name for each mark. Names close together are one below the other. */
+function drawMarks(u: uPlot, marks: Mark[], color: string): void {
+  const { ctx, bbox } = u;
+  const scale = devicePixelRatio;
+  ctx.save();
+  ctx.font = `600 ${11 * scale}px system-ui, sans-serif`;
+  let row = 0;
+  let previous = -Infinity;
+  for (const mark of marks) {
+    const x = u.valToPos(mark.at, 'x', true);
+    if (x < bbox.left || x > bbox.left + bbox.width) continue;
+    row = x - previous < 90 * scale ? (row + 1) % 3 : 0;
+    previous = x;
+    ctx.strokeStyle = mark.color;
+    ctx.lineWidth = 1.5 * scale;
+    ctx.setLineDash(mark.dash.map((length) => length * scale));
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top);
+    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.stroke();
+    const isLeft = x > bbox.left + bbox.width * 0.8;
+    ctx.textAlign = isLeft ? 'right' : 'left';
+    ctx.fillStyle = color;
+    ctx.fillText(mark.name, x + (isLeft ? -4 : 4) * scale, bbox.top + (10 + row * 14) * scale);
+  }
+  ctx.restore();
 }
 
 /** The top of the scale: the highest value, or the goal. */

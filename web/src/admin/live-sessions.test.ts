@@ -1,3 +1,4 @@
+//! Which sessions of the list have ended, and how many are new.
 import { describe, expect, it } from 'vitest';
 import { compare } from './live-sessions';
 

@@ -1,3 +1,4 @@
+//! A page that reads itself again.
 import { describe, expect, it, vi } from 'vitest';
 import { refresh, type Shown } from './refresh-page';
 

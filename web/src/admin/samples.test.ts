@@ -1,3 +1,4 @@
+//! Samples become lines, figures and texts.
 import { describe, expect, it } from 'vitest';
 import { clock, latest, moved, number, parse, table } from './samples';
 
