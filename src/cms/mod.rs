@@ -38,9 +38,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use self::snapshot::{Contents, Snapshot};
+use crate::accounts;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::http::Appearance;
+use crate::locale::Locale;
 use crate::matching;
 
 pub use arrival::announce;
@@ -52,7 +54,7 @@ pub use page::not_found_page;
 pub use routes::{admin_api, api, router};
 pub use sections::{
     Change, Editor, NewSection, Section, SectionVersion, SectionView, State as SectionState, VersionKind, add_section,
-    cancel_schedule, delete_section, deleted_sections, order_sections, publish_section, restore_deleted,
+    cancel_schedule, delete_section, deleted_sections, order_sections, publish_rules, publish_section, restore_deleted,
     restore_section, save_section, section, section_versions, sections, unpublish_section,
 };
 pub use stats::{
@@ -130,6 +132,21 @@ pub fn refresh_now(app: &App) {
     app.cms.refresh_requested.notify_one();
 }
 
+/// Warns that visitors find no way to reach the operator: there is no address in the settings, and
+/// nobody has changed the page that says so.
+fn warn_without_contact(app: &App) {
+    let snapshot = app.cms.current();
+    let is_first_text = |locale: Locale| {
+        let shown = snapshot.sections(Page::Contact, locale).iter().map(|shown| &shown.section);
+        shown.eq(&model::built_in(Page::Contact, locale))
+    };
+    if app.config.contact.is_none() && Locale::ALL.into_iter().all(is_first_text) {
+        tracing::warn!(
+            "the contact page names nobody: set MAJU_CONTACT, or write the page's sections in the back-office"
+        );
+    }
+}
+
 async fn refresh_loop(app: &App) {
     let mut last_good = None;
     let mut failing = false;
@@ -138,6 +155,9 @@ async fn refresh_loop(app: &App) {
         let now = app.clock.now();
         match refresh(app, now).await {
             Ok(()) => {
+                if last_good.is_none() {
+                    warn_without_contact(app);
+                }
                 last_good = Some((now, app.clock.instant()));
                 failing = false;
             }
@@ -164,7 +184,9 @@ async fn refresh(app: &App, now: OffsetDateTime) -> Result<(), Box<dyn std::erro
     let contents = tokio::time::timeout(REFRESH_DEADLINE, async {
         let mut tx = store::consistent(&app.db).await?;
         let contents = read(app, &mut tx, now).await?;
+        let rules = accounts::rules_edition(&mut tx).await?;
         tx.commit().await?;
+        accounts::use_rules_edition(app, &rules);
         Ok::<_, sqlx::Error>(contents)
     });
     let mut contents = contents.await??;

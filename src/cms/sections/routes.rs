@@ -185,6 +185,9 @@ struct Publish {
     note: Option<String>,
     /// A time (RFC 3339); now if it is left out or past.
     at: Option<String>,
+    /// Whether everybody has to accept the rules again: only on the page `rules`, and without `at`.
+    #[serde(default)]
+    accept_again: bool,
 }
 
 /// Publishes the draft of a section, now or later. For editors.
@@ -195,11 +198,16 @@ async fn publish(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<i64>,
-    Json(Publish { version, note, at }): Json<Publish>,
+    Json(Publish { version, note, at, accept_again }): Json<Publish>,
 ) -> Result<Json<SectionView>> {
     let at = at.as_deref().map(|at| timestamp("at", at)).transpose()?;
-    let published = super::publish_section(&app, caller.editor(), SectionId(id), version, note.as_deref(), at);
-    Ok(Json(published.await?.view()))
+    let (id, note) = (SectionId(id), note.as_deref());
+    let section = match (accept_again, at) {
+        (true, Some(_)) => return Err(Error::bad_field("accept_again", "This cannot be scheduled. Publish it now.")),
+        (true, None) => super::publish_rules(&app, caller.editor(), id, version, note).await?,
+        (false, at) => super::publish_section(&app, caller.editor(), id, version, note, at).await?,
+    };
+    Ok(Json(section.view()))
 }
 
 /// When to take a section back.
