@@ -292,7 +292,7 @@ impl Change {
 mod tests {
     use uuid::Uuid;
 
-    use super::{Change, NameChange, cookie_name};
+    use super::{Change, NameChange, RULES_VERSION, cookie_name};
     use crate::config::Site;
 
     #[test]

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::limits::ENDED_SESSION_SHOWN;
 use super::model::{Account, Ban, Change, NameChange, Role};
+use super::rules::RulesInForce;
 use super::{Alias, Locale, SessionTimes, Visitor};
 use crate::db::fence;
 use crate::faults::{self, Fault};

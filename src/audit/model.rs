@@ -14,7 +14,6 @@ pub enum Actor<'a> {
     /// Somebody with a shell on the machine (`maju admin`).
     Shell,
     /// The server itself.
-    #[cfg_attr(not(test), expect(dead_code, reason = "what the server does by itself comes with retention"))]
     System,
 }
 

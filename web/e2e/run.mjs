@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { Fixture, openBrowser } from './browser.mjs';
 import { Server } from './server.mjs';
 import { accountWalks } from './account.mjs';
+import { arrivalWalks } from './arrival.mjs';
 import { axeWalks } from './axe.mjs';
 import { imeWalks } from './ime.mjs';
 import { keyboardWalks } from './keyboard.mjs';
@@ -38,6 +39,7 @@ const WALKS = {
   ...sessionWalks,
   ...pageWalks,
   ...sitePagesWalks,
+  ...arrivalWalks,
   ...accountWalks,
   ...axeWalks,
 };

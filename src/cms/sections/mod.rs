@@ -232,6 +232,9 @@ pub async fn save_section(app: &App, by: Editor<'_>, id: SectionId, version: i64
     }
     let old = locked(&mut tx, id).await?;
     require_newest(&old, version)?;
+    if change.content.is_none() && change.visible.is_none_or(|visible| visible == old.visible) {
+        return Ok(old);
+    }
     let draft = match change.content {
         Some(content) => content::checked(old.kind, &content::normalized(content))?.content(),
         None => old.content.content(),
