@@ -1,5 +1,5 @@
-//! The landing page and the pages about the site: sections and stats. Pages are rendered from a snapshot in memory; requests run
-//! no SQL.
+//! The landing page and the pages about the site: sections, numbers, announcements. Pages are rendered
+//! from a snapshot in memory; requests run no SQL.
 mod arranged;
 mod arrival;
 mod banners;
