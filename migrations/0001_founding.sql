@@ -347,6 +347,14 @@ CREATE TABLE site_banner (
     CONSTRAINT site_banner_ends_after_start CHECK (ends_at IS NULL OR ends_at > starts_at)
 );
 
+-- The edition of the rules that visitors accept. It rises when an editor publishes rules that
+-- everybody has to accept again.
+CREATE TABLE rules_edition (
+    one     boolean CONSTRAINT rules_edition_pk PRIMARY KEY DEFAULT true CONSTRAINT rules_edition_single CHECK (one),
+    version text NOT NULL
+);
+INSERT INTO rules_edition (version) VALUES ('2026-11');
+
 -- The talks that began in each hour, for the charts of the landing page: by language, and of all
 -- languages under ''. Talks themselves are deleted a day after their end.
 CREATE TABLE talk_hour (

@@ -16,6 +16,7 @@ pub mod people;
 mod pin;
 mod presence;
 mod routes;
+mod rules;
 mod secret;
 mod sessions;
 mod sign_in;
@@ -74,6 +75,7 @@ pub use names::Alias;
 pub use names::colors;
 pub use open_sockets::{SessionKey, track_socket, untrack_socket};
 pub use routes::{ClientLimits, Features, router};
+pub use rules::{RulesInForce, put_rules_in_force, rules_edition, use_rules_edition};
 pub use sessions::Sessions;
 
 /// The visitor's key in a session's data.
@@ -107,6 +109,8 @@ pub struct State {
     uses: live_sessions::Uses,
     /// Sign-ins that were completed on this node since its start.
     sign_ins: AtomicU64,
+    /// The edition of the rules in force.
+    rules: RulesInForce,
 }
 
 impl State {
@@ -127,6 +131,7 @@ impl State {
             form_key: pages::form_key(db).await?,
             uses: live_sessions::Uses::default(),
             sign_ins: AtomicU64::new(0),
+            rules: RulesInForce::of(&rules_edition(&mut *db.acquire().await?).await?),
         })
     }
 
@@ -294,6 +299,7 @@ async fn create_visitor(app: &App, session: &Session, locale: Locale) -> Result<
     }
     let alias = Alias::random(&mut rand::rng());
     let created = store::insert_visitor(&app.db, &alias, locale).await?;
+    let created = Visitor { rules: app.accounts.rules.clone(), ..created };
     session.insert(VISITOR_KEY, created.id.0).await.map_err(Error::internal)?;
     Ok(created)
 }
@@ -317,7 +323,7 @@ pub fn record_activity(app: &App, visitor: VisitorId) {
 /// # Errors
 /// Those of [`model::Change::checked`], `session_ended`, `banned`, `unavailable`.
 async fn change_visitor(app: &App, who: &Visitor, change: model::Change) -> Result<Visitor> {
-    let change = change.checked()?;
+    let change = change.checked(&who.rules.current())?;
     let mut tx = app.db.begin().await?;
     require_session(&mut tx, who).await?;
     store::update_visitor(&mut tx, who.id, &change).await?;
@@ -326,7 +332,8 @@ async fn change_visitor(app: &App, who: &Visitor, change: model::Change) -> Resu
 }
 
 async fn find_visitor(app: &App, id: VisitorId) -> Result<Option<Visitor>> {
-    app.accounts.visitors.load(id, |ids| store::load_visitors(&app.db, ids)).await
+    let found = app.accounts.visitors.load(id, |ids| store::load_visitors(&app.db, ids)).await?;
+    Ok(found.map(|visitor| Visitor { rules: app.accounts.rules.clone(), ..visitor }))
 }
 
 /// Locks visitors against being deleted by the sweep, until a transaction that adds rows of theirs

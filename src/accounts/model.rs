@@ -9,6 +9,7 @@ use utoipa::openapi::schema::{self, ObjectBuilder, SchemaType, Type};
 use uuid::Uuid;
 
 use super::limits::{MAX_NAME_CHARS, MAX_SETTINGS_BYTES, MIN_AGE_YEARS};
+use super::rules::RulesInForce;
 use super::{Alias, SessionTimes, SessionView};
 use crate::config::Site;
 use crate::db::jsonb;
@@ -18,8 +19,8 @@ use crate::ids::{AccountId, SessionEpoch, VisitorId};
 use crate::locale::Locale;
 use crate::text;
 
-/// The version of the rules in force. After a change, each visitor has to accept them again before
-/// the next `seek`.
+/// The first edition of the rules. After a change, each visitor has to accept them again before the
+/// next `seek` ([`super::put_rules_in_force`]).
 pub const RULES_VERSION: &str = "2026-11";
 
 /// Returns the name of a site's cookie.
@@ -47,6 +48,8 @@ pub struct Visitor {
     pub settings: Map<String, Value>,
     /// The version of the rules that the visitor accepted, together with the age gate.
     pub rules_accepted: Option<String>,
+    /// The edition of the rules in force on the node that read the visitor.
+    pub rules: RulesInForce,
     /// The ban that was in force when the visitor was read.
     pub ban: Option<Ban>,
     /// The visitor's account, as the session it was read for saw it. `None` for a guest.
@@ -186,10 +189,10 @@ impl Visitor {
         }
     }
 
-    /// Returns `true` if the visitor had passed the age gate and accepted the current rules when it
-    /// was read.
+    /// Returns `true` if the visitor had passed the age gate when it was read, and accepted the rules
+    /// that are in force now.
     pub fn has_accepted_rules(&self) -> bool {
-        self.rules_accepted.as_deref() == Some(RULES_VERSION)
+        self.rules_accepted.as_deref().is_some_and(|accepted| self.rules.is(accepted))
     }
 
     /// Checks the age gate. It stands before every action that reaches strangers.
@@ -247,12 +250,13 @@ impl<'de> Deserialize<'de> for NameChange {
 }
 
 impl Change {
-    /// Returns the change with a normalised name if every field is valid.
+    /// Returns the change with a normalised name if every field is valid. `rules` is the edition in
+    /// force.
     ///
     /// # Errors
     /// `bad_frame` with the field, `too_long`, `conflict` if the accepted rules are not the current
     /// ones.
-    pub fn checked(mut self) -> Result<Self> {
+    pub fn checked(mut self, rules: &str) -> Result<Self> {
         if let NameChange::Set(name) = &self.name {
             let tidy = text::tidy(name);
             if tidy.chars().count() > MAX_NAME_CHARS {
@@ -272,7 +276,7 @@ impl Change {
         }
         match (self.rules.as_deref(), self.adult) {
             (None, None) => {}
-            (Some(RULES_VERSION), Some(true)) => {}
+            (Some(version), Some(true)) if version == rules => {}
             (Some(_), Some(true)) => return Err(Error::Conflict("The rules have changed. Read the current version.")),
             (Some(_), _) => {
                 let why = format!("Maju is for adults. Confirm that you are {MIN_AGE_YEARS} or older.");
@@ -288,7 +292,7 @@ impl Change {
 mod tests {
     use uuid::Uuid;
 
-    use super::{Change, NameChange, cookie_name};
+    use super::{Change, NameChange, RULES_VERSION, cookie_name};
     use crate::config::Site;
 
     #[test]
@@ -307,7 +311,7 @@ mod tests {
 
     #[test]
     fn invalid_changes_are_refused_with_their_code() {
-        let change = |json: &str| serde_json::from_str::<Change>(json).unwrap().checked();
+        let change = |json: &str| serde_json::from_str::<Change>(json).unwrap().checked(RULES_VERSION);
         assert_eq!(change(r#"{"name":"  마주 "}"#).unwrap().name, NameChange::Set("마주".to_owned()));
         assert_eq!(change(r#"{"name":null}"#).unwrap().name, NameChange::UseAlias);
         assert_eq!(change("{}").unwrap().name, NameChange::Keep);

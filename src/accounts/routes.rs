@@ -9,7 +9,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::live_sessions::{self, SessionView};
-use super::model::{Change, RULES_VERSION, VisitorView};
+use super::model::{Change, VisitorView};
 use super::{Locale, TalkHooks, Visitor, account, sign_in, sign_up, verifier};
 use crate::app::App;
 use crate::error::{Error, Problem, Result};
@@ -57,7 +57,7 @@ struct Me {
 
 #[derive(Serialize, utoipa::ToSchema)]
 struct Rules {
-    current: &'static str,
+    current: String,
     accepted: Option<String>,
 }
 
@@ -86,7 +86,7 @@ pub struct Features {
 
 impl Me {
     fn new(visitor: Visitor, limits: ClientLimits, features: Features) -> Self {
-        let rules = Rules { current: RULES_VERSION, accepted: visitor.rules_accepted.clone() };
+        let rules = Rules { current: visitor.rules.current().to_string(), accepted: visitor.rules_accepted.clone() };
         Self { session: visitor.session.map(SessionView::from), visitor: visitor.into(), rules, limits, features }
     }
 }

@@ -10,12 +10,25 @@ use uuid::Uuid;
 
 use super::limits::ENDED_SESSION_SHOWN;
 use super::model::{Account, Ban, Change, NameChange, Role};
+use super::rules::RulesInForce;
 use super::{Alias, Locale, SessionTimes, Visitor};
 use crate::db::fence;
 use crate::faults::{self, Fault};
 use crate::ids::{AccountId, SessionEpoch, VisitorId};
 
-/// Loads visitors by their inner ids. A visitor that does not exist has no entry.
+/// Reads the edition of the rules in force.
+pub(super) async fn rules_edition(db: &mut PgConnection) -> sqlx::Result<String> {
+    sqlx::query_scalar!("SELECT version FROM rules_edition").fetch_one(db).await
+}
+
+/// Stores the edition of the rules in force.
+pub(super) async fn set_rules_edition(tx: &mut PgConnection, version: &str) -> sqlx::Result<()> {
+    sqlx::query!("UPDATE rules_edition SET version = $1", version).execute(tx).await?;
+    Ok(())
+}
+
+/// Loads visitors by their inner ids. A visitor that does not exist has no entry. The caller adds
+/// the node's edition of the rules.
 pub(super) async fn load_visitors(
     db: &PgPool,
     ids: Vec<VisitorId>,
@@ -40,6 +53,7 @@ pub(super) async fn load_visitors(
         locale: Locale::of_tag(&row.locale).unwrap_or_default(),
         settings: object_or_empty(row.settings),
         rules_accepted: row.rules_accepted,
+        rules: RulesInForce::default(),
         ban: row.banned.unwrap_or_default().then(|| Ban {
             until: row.until,
             ends_in: row.ends_in_ms.map(|ms| Duration::from_millis(ms.unsigned_abs())),
@@ -78,6 +92,7 @@ pub(super) async fn insert_visitor(db: &PgPool, alias: &Alias, locale: Locale) -
         locale,
         settings: Map::new(),
         rules_accepted: None,
+        rules: RulesInForce::default(),
         ban: None,
         account: None,
         session: None,

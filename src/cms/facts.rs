@@ -81,6 +81,7 @@ pub struct InsightsSection {
 /// A chart of the service's own numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = InsightChart)]
 pub enum Chart {
     /// The talks of each of the last 14 days.
     TalksPerDay,

@@ -119,3 +119,25 @@ fn a_page_without_stats_and_topics_has_all_other_sections() {
         assert_eq!(kinds, expected, "{locale:?}");
     }
 }
+
+#[tokio::test]
+async fn talks_are_counted_once_by_hour_and_language_and_stay_counted() {
+    let node = node().await;
+    let (one, two) = (node.guest("ko").await, node.guest("ko").await);
+    let _talk = node.talk(&one, &two).await;
+    let counted = async || -> Vec<(String, i64)> {
+        sqlx::query_as("SELECT language, sum(talks)::bigint FROM talk_hour GROUP BY 1 ORDER BY 1")
+            .fetch_all(&node.app.db)
+            .await
+            .unwrap()
+    };
+    let expected = [(String::new(), 1), ("ko".to_owned(), 1)];
+    for _ in 0..2 {
+        super::insights::count(node.app.clone()).await;
+        assert_eq!(counted().await, expected, "counting again changes nothing");
+    }
+    sqlx::query("UPDATE random_session SET languages = '{}'").execute(&node.app.db).await.unwrap();
+    super::insights::count(node.app.clone()).await;
+    assert_eq!(counted().await, expected, "a talk that is gone stays counted");
+    assert!(!node.get("/ko").await.text.contains("id=\"insights\""));
+}

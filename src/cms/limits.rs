@@ -86,7 +86,7 @@ pub const MAX_BANNER_CHARS: usize = 280;
 pub const MAX_BANNERS: i64 = 100;
 /// Open pages that one node tells of news as they happen.
 ///
-/// Beyond it: 503 with `Retry-After`, and the page asks every 15 s.
+/// Beyond it: 503, and the page asks every 15 s.
 pub const MAX_LIVE_PAGES: usize = 4_000;
 /// The time between two lines that keep a live page's connection alive.
 pub const LIVE_HEARTBEAT: Duration = Duration::from_secs(20);

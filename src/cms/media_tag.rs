@@ -11,6 +11,7 @@ const WIDTHS: [u32; 3] = [480, 960, 1600];
 /// An uploaded image with its text for people who do not see it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = SectionImage)]
 pub struct Image {
     pub id: Uuid,
     pub alt: String,

@@ -1,5 +1,5 @@
-//! The landing page and the pages about the site: sections and stats. Pages are rendered from a snapshot in memory; requests run
-//! no SQL.
+//! The landing page and the pages about the site: sections, numbers, announcements. Pages are rendered
+//! from a snapshot in memory; requests run no SQL.
 mod arranged;
 mod arrival;
 mod banners;
@@ -39,9 +39,11 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::snapshot::{Contents, Snapshot};
+use crate::accounts;
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::http::Appearance;
+use crate::locale::Locale;
 use crate::matching;
 
 pub use arrival::announce;
@@ -53,7 +55,7 @@ pub use page::not_found_page;
 pub use routes::{admin_api, api, router};
 pub use sections::{
     Change, Editor, NewSection, Section, SectionVersion, SectionView, State as SectionState, VersionKind, add_section,
-    cancel_schedule, delete_section, deleted_sections, order_sections, publish_section, restore_deleted,
+    cancel_schedule, delete_section, deleted_sections, order_sections, publish_rules, publish_section, restore_deleted,
     restore_section, save_section, section, section_versions, sections, unpublish_section,
 };
 pub use stats::{
@@ -140,6 +142,21 @@ pub fn refresh_now(app: &App) {
     app.cms.refresh_requested.notify_one();
 }
 
+/// Warns that visitors find no way to reach the operator: there is no address in the settings, and
+/// nobody has changed the page that says so.
+fn warn_without_contact(app: &App) {
+    let snapshot = app.cms.current();
+    let is_first_text = |locale: Locale| {
+        let shown = snapshot.sections(Page::Contact, locale).iter().map(|shown| &shown.section);
+        shown.eq(&model::built_in(Page::Contact, locale))
+    };
+    if app.config.contact.is_none() && Locale::ALL.into_iter().all(is_first_text) {
+        tracing::warn!(
+            "the contact page names nobody: set MAJU_CONTACT, or write the page's sections in the back-office"
+        );
+    }
+}
+
 async fn refresh_loop(app: &App) {
     let mut last_good = None;
     let mut failing = false;
@@ -148,6 +165,9 @@ async fn refresh_loop(app: &App) {
         let now = app.clock.now();
         match refresh(app, now).await {
             Ok(()) => {
+                if last_good.is_none() {
+                    warn_without_contact(app);
+                }
                 last_good = Some((now, app.clock.instant()));
                 failing = false;
             }
@@ -174,7 +194,9 @@ async fn refresh(app: &App, now: OffsetDateTime) -> Result<(), Box<dyn std::erro
     let contents = tokio::time::timeout(REFRESH_DEADLINE, async {
         let mut tx = store::consistent(&app.db).await?;
         let contents = read(app, &mut tx, now).await?;
+        let rules = accounts::rules_edition(&mut tx).await?;
         tx.commit().await?;
+        accounts::use_rules_edition(app, &rules);
         Ok::<_, sqlx::Error>(contents)
     });
     let mut contents = contents.await??;

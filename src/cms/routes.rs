@@ -105,7 +105,7 @@ fn redirect(page: Page, request: &HeaderMap) -> Response {
 
 async fn robots(State(app): State<App>, request: HeaderMap) -> Response {
     let site = &app.config.site.url;
-    let rules = "User-agent: *\nDisallow: /chat\nDisallow: /api/\nDisallow: /ws\nDisallow: /admin\nDisallow: /account\nDisallow: /signin\nDisallow: /signup\nDisallow: /reset\nDisallow: /verify-email\n";
+    let rules = "User-agent: *\nDisallow: /chat\nDisallow: /api/\nDisallow: /ws\nDisallow: /live\nDisallow: /admin\nDisallow: /account\nDisallow: /signin\nDisallow: /signup\nDisallow: /reset\nDisallow: /verify-email\n";
     cached_for_a_day(format!("{rules}\nSitemap: {site}/sitemap.xml\n"), "text/plain; charset=utf-8", &request)
 }
 

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { Fixture, openBrowser } from './browser.mjs';
 import { Server } from './server.mjs';
 import { accountWalks } from './account.mjs';
+import { arrivalWalks } from './arrival.mjs';
 import { axeWalks } from './axe.mjs';
 import { editorWalks } from './editor.mjs';
 import { imeWalks } from './ime.mjs';
@@ -41,6 +42,7 @@ const WALKS = {
   ...sessionWalks,
   ...pageWalks,
   ...sitePagesWalks,
+  ...arrivalWalks,
   ...accountWalks,
   ...imagesWalks,
   ...deskWalks,

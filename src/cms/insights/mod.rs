@@ -119,7 +119,7 @@ pub(super) fn run(app: &App) {
     app.tasks.every("cms.insights", COUNT_INTERVAL, move || count(node.clone()));
 }
 
-async fn count(node: App) {
+pub(super) async fn count(node: App) {
     let now = node.clock.now();
     let counted = db::with_timeout(db::JOB_TIMEOUT, async {
         store::count(&node.db, now - COUNT_AGAIN).await?;

@@ -31,7 +31,9 @@ pub(super) use deletion::run as run_sweep;
 pub use deletion::{delete_section, deleted_sections, restore_deleted};
 pub use model::{Change, NewSection, Section, SectionVersion, SectionView, State, VersionKind};
 pub use order::order_sections;
-pub use publishing::{cancel_schedule, publish_section, restore_section, section_versions, unpublish_section};
+pub use publishing::{
+    cancel_schedule, publish_rules, publish_section, restore_section, section_versions, unpublish_section,
+};
 pub(super) use routes::router;
 pub(super) use schedule::run as run_schedule;
 pub(super) use store::raise_content;
@@ -230,6 +232,9 @@ pub async fn save_section(app: &App, by: Editor<'_>, id: SectionId, version: i64
     }
     let old = locked(&mut tx, id).await?;
     require_newest(&old, version)?;
+    if change.content.is_none() && change.visible.is_none_or(|visible| visible == old.visible) {
+        return Ok(old);
+    }
     let draft = match change.content {
         Some(content) => content::checked(old.kind, &content::normalized(content))?.content(),
         None => old.content.content(),

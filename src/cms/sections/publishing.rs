@@ -1,13 +1,16 @@
 //! What visitors see of a section: publish, unpublish, schedules, history, restore.
 use serde_json::json;
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use super::model::{Section, SectionVersion, VersionKind};
 use super::store::NewVersion;
 use super::{Editor, audit_detail, content, later, locked, read, require_newest, store};
+use crate::accounts;
 use crate::app::App;
 use crate::cms::announce;
 use crate::cms::limits::MAX_NOTE_CHARS;
+use crate::cms::model::Page;
 use crate::error::{Error, Result};
 use crate::ids::SectionId;
 use crate::text;
@@ -27,6 +30,33 @@ pub async fn publish_section(
     note: Option<&str>,
     at: Option<OffsetDateTime>,
 ) -> Result<Section> {
+    publish(app, by, id, version, note, at, false).await
+}
+
+/// Publishes the draft of a section of the page `rules` as a new edition: each visitor has to accept
+/// the rules again before the next talk. All nodes ask for it within a second.
+///
+/// # Errors
+/// As [`publish_section`], and `bad_frame` with the field `accept_again` for another page.
+pub async fn publish_rules(
+    app: &App,
+    by: Editor<'_>,
+    id: SectionId,
+    version: i64,
+    note: Option<&str>,
+) -> Result<Section> {
+    publish(app, by, id, version, note, None, true).await
+}
+
+async fn publish(
+    app: &App,
+    by: Editor<'_>,
+    id: SectionId,
+    version: i64,
+    note: Option<&str>,
+    at: Option<OffsetDateTime>,
+    accept_again: bool,
+) -> Result<Section> {
     let note = checked_note(note)?;
     let at = later(app, at)?;
     let mut tx = by.begin(app).await?;
@@ -35,6 +65,9 @@ pub async fn publish_section(
     require_newest(&old, version)?;
     let draft = old.content.content();
     content::require_complete(&draft)?;
+    if accept_again && old.page != Page::Rules {
+        return Err(Error::bad_field("accept_again", "Only the rules are accepted."));
+    }
     let action = if let Some(at) = at {
         store::schedule_publish(&mut tx, id, at, note.as_deref(), by.handle()?).await?;
         "section.publish_scheduled"
@@ -47,15 +80,29 @@ pub async fn publish_section(
         store::raise_content(&mut tx).await?;
         "section.published"
     };
+    let edition = if accept_again { Some(next_edition(app, &mut tx).await?) } else { None };
     let section = read(&mut tx, id).await?;
     let at = at.map(crate::clock::format_timestamp);
-    let detail = audit_detail(&section, json!({"note": note, "at": at}));
+    let detail = audit_detail(&section, json!({"note": note, "at": at, "accept_again": edition}));
     by.record(&mut tx, action, &id.0.to_string(), detail).await?;
     tx.commit().await?;
     if at.is_none() {
         announce(app);
     }
     Ok(section)
+}
+
+/// Puts a new edition of the rules in force, and returns its name: the day, and a number for the
+/// second one of a day.
+async fn next_edition(app: &App, tx: &mut PgConnection) -> Result<String> {
+    let old = accounts::rules_edition(tx).await?;
+    let day = app.clock.now().date().to_string();
+    let edition = match old.strip_prefix(&day) {
+        None => day,
+        Some(rest) => format!("{day}.{}", rest.trim_start_matches('.').parse::<u32>().unwrap_or(1) + 1),
+    };
+    accounts::put_rules_in_force(tx, &edition).await?;
+    Ok(edition)
 }
 
 /// Returns a note of a publish as it is stored. An empty one is none.

@@ -106,7 +106,7 @@ async fn add(
 /// The order of the sections of a page in a language.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Order {
+struct OrderSections {
     /// The page; the one of the first section if it is left out.
     page: Option<Page>,
     locale: Locale,
@@ -115,13 +115,13 @@ struct Order {
 }
 
 /// Puts the sections of a page in a language in order. It takes effect at once. For editors.
-#[utoipa::path(post, path = "/admin/sections/order", tag = "editing", request_body = Order,
+#[utoipa::path(post, path = "/admin/sections/order", tag = "editing", request_body = OrderSections,
     responses((status = 204), (status = 401, body = Problem), (status = 404, body = Problem),
         (status = 409, body = Problem)))]
 async fn order(
     State(app): State<App>,
     caller: Caller,
-    Json(Order { page, locale, ids }): Json<Order>,
+    Json(OrderSections { page, locale, ids }): Json<OrderSections>,
 ) -> Result<StatusCode> {
     let ids: Vec<SectionId> = ids.into_iter().map(SectionId).collect();
     let page = match (page, ids.first()) {
@@ -179,46 +179,56 @@ async fn delete(State(app): State<App>, caller: Caller, Path(id): Path<i64>) -> 
 /// What to publish, and when.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Publish {
+struct PublishSection {
     /// The newest version.
     version: i64,
     note: Option<String>,
     /// A time (RFC 3339); now if it is left out or past.
     at: Option<String>,
+    /// Whether everybody has to accept the rules again: only on the page `rules`, and without `at`.
+    #[serde(default)]
+    accept_again: bool,
 }
 
 /// Publishes the draft of a section, now or later. For editors.
 #[utoipa::path(post, path = "/admin/sections/{id}/publish", tag = "editing", params(("id" = i64, Path)),
-    request_body = Publish,
+    request_body = PublishSection,
     responses((status = 200, body = SectionView), (status = 401, body = Problem), (status = 409, body = Problem)))]
 async fn publish(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<i64>,
-    Json(Publish { version, note, at }): Json<Publish>,
+    Json(PublishSection { version, note, at, accept_again }): Json<PublishSection>,
 ) -> Result<Json<SectionView>> {
     let at = at.as_deref().map(|at| timestamp("at", at)).transpose()?;
-    let published = super::publish_section(&app, caller.editor(), SectionId(id), version, note.as_deref(), at);
-    Ok(Json(published.await?.view()))
+    let (id, note) = (SectionId(id), note.as_deref());
+    let section = match (accept_again, at) {
+        (true, Some(_)) => {
+            return Err(Error::bad_field("accept_again", "This cannot be scheduled. PublishSection it now."));
+        }
+        (true, None) => super::publish_rules(&app, caller.editor(), id, version, note).await?,
+        (false, at) => super::publish_section(&app, caller.editor(), id, version, note, at).await?,
+    };
+    Ok(Json(section.view()))
 }
 
 /// When to take a section back.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Unpublish {
+struct UnpublishSection {
     /// A time (RFC 3339); now if it is left out or past.
     at: Option<String>,
 }
 
 /// Takes a section back from visitors, now or later. Its draft stays. For editors.
 #[utoipa::path(post, path = "/admin/sections/{id}/unpublish", tag = "editing", params(("id" = i64, Path)),
-    request_body = Unpublish,
+    request_body = UnpublishSection,
     responses((status = 200, body = SectionView), (status = 401, body = Problem), (status = 409, body = Problem)))]
 async fn unpublish(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<i64>,
-    Json(Unpublish { at }): Json<Unpublish>,
+    Json(UnpublishSection { at }): Json<UnpublishSection>,
 ) -> Result<Json<SectionView>> {
     let at = at.as_deref().map(|at| timestamp("at", at)).transpose()?;
     Ok(Json(super::unpublish_section(&app, caller.editor(), SectionId(id), at).await?.view()))
@@ -233,7 +243,7 @@ async fn cancel_schedule(State(app): State<App>, caller: Caller, Path(id): Path<
 
 /// An entry of a section's history.
 #[derive(Serialize, ToSchema)]
-struct VersionView {
+struct SectionVersionView {
     version: i64,
     kind: VersionKind,
     #[schema(value_type = Object)]
@@ -244,7 +254,7 @@ struct VersionView {
     at: String,
 }
 
-impl From<SectionVersion> for VersionView {
+impl From<SectionVersion> for SectionVersionView {
     fn from(version: SectionVersion) -> Self {
         let SectionVersion { version, kind, content, note, by, at } = version;
         Self { version, kind, content: content.content(), note, by, at: format_timestamp(at) }
@@ -253,8 +263,8 @@ impl From<SectionVersion> for VersionView {
 
 /// The history of a section, newest first.
 #[derive(Serialize, ToSchema)]
-struct VersionPage {
-    items: Vec<VersionView>,
+struct SectionVersions {
+    items: Vec<SectionVersionView>,
     /// Always null: the list has one page.
     next: Option<String>,
 }
@@ -262,27 +272,27 @@ struct VersionPage {
 /// The history of a section, newest first: the draft, each publish, and drafts that a restore
 /// replaced. For editors.
 #[utoipa::path(get, path = "/admin/sections/{id}/versions", tag = "editing", params(("id" = i64, Path)),
-    responses((status = 200, body = VersionPage), (status = 401, body = Problem)))]
-async fn versions(State(app): State<App>, _caller: Caller, Path(id): Path<i64>) -> Result<Json<VersionPage>> {
+    responses((status = 200, body = SectionVersions), (status = 401, body = Problem)))]
+async fn versions(State(app): State<App>, _caller: Caller, Path(id): Path<i64>) -> Result<Json<SectionVersions>> {
     let versions = super::section_versions(&app, SectionId(id)).await?;
-    Ok(Json(VersionPage { items: versions.into_iter().map(VersionView::from).collect(), next: None }))
+    Ok(Json(SectionVersions { items: versions.into_iter().map(SectionVersionView::from).collect(), next: None }))
 }
 
 /// Which version becomes the draft.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Restore {
+struct RestoreVersion {
     version: i64,
 }
 
 /// Makes an earlier version the draft. For editors.
 #[utoipa::path(post, path = "/admin/sections/{id}/restore", tag = "editing", params(("id" = i64, Path)),
-    request_body = Restore, responses((status = 200, body = SectionView), (status = 401, body = Problem)))]
+    request_body = RestoreVersion, responses((status = 200, body = SectionView), (status = 401, body = Problem)))]
 async fn restore(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<i64>,
-    Json(Restore { version }): Json<Restore>,
+    Json(RestoreVersion { version }): Json<RestoreVersion>,
 ) -> Result<Json<SectionView>> {
     Ok(Json(super::restore_section(&app, caller.editor(), SectionId(id), version).await?.view()))
 }

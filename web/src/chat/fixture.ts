@@ -46,6 +46,7 @@ export function fakeApi(stored: () => MessageEvent[]): FakeApi {
     setLocale: vi.fn(async () => answer),
     stay: vi.fn(async () => undefined),
     signOut: vi.fn(async () => undefined),
+    banners: vi.fn(async () => ({ items: [], next: null })),
     stats: vi.fn(async () => ({ items: [], next: null })),
     topics: vi.fn(async () => ({ items: [], next: null })),
     together: vi.fn(async () => ({ waiting: null })),

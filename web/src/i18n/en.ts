@@ -312,6 +312,7 @@ export const en: Record<keyof typeof ko, Entry> = {
   'net.closed': "Nobody new can join right now. We'll connect you when there's room.",
   'net.in': { one: 'Trying again in {n} second.', other: 'Trying again in {n} seconds.' },
   'net.now': 'Try now',
+  'banner.close': 'Hide this announcement',
   'net.offline': "You're offline. We'll send it when you're back.",
   'net.back': 'Connected',
 

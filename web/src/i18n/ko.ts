@@ -320,6 +320,7 @@ export const ko = {
   'net.closed': '지금은 새로 들어올 수 없어요. 자리가 나면 연결할게요.',
   'net.in': '{n}초 뒤에 다시 연결해요.',
   'net.now': '지금 다시 연결',
+  'banner.close': '이 알림 닫기',
   'net.offline': '인터넷이 끊겼어요. 연결되면 보낼게요.',
   'net.back': '연결됐어요',
 

@@ -9,7 +9,7 @@ export interface News {
   /** Called with the numbers. */
   stats(answer: unknown): void;
   /** Called when the page has another version than the one that is shown. */
-  content(): Promise<void>;
+  content(version: string): Promise<void>;
   /** Called when news come, or do not come any more. */
   connected(is: boolean): void;
 }
@@ -53,7 +53,7 @@ export class Live {
       if (version === this.#page.version || version === this.#asked) return;
       this.#asked = version;
       // A failure passes: the next event, or the next page, brings it.
-      this.#news.content().catch(() => (this.#asked = ''));
+      this.#news.content(version).catch(() => (this.#asked = ''));
     });
     source.addEventListener('error', () => {
       this.#news.connected(false);

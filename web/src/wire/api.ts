@@ -21,6 +21,16 @@ export interface Stat {
   value: number | null;
 }
 
+/** An announcement. */
+export interface Banner {
+  /** Another text has another key. */
+  key: string;
+  /** By language tag; the site's first language is always there. */
+  text: Record<string, string>;
+  tone: 'info' | 'warn';
+  ends_at: string | null;
+}
+
 /** A suggested topic, in the reader's language. */
 export interface Topic {
   id: string;
@@ -112,6 +122,7 @@ export const api = {
   /** Counts as use, so that the session goes on. */
   stay: (): Promise<SessionTimes> => call('POST', '/session/stay'),
   signOut: (): Promise<void> => call('POST', '/sign-out'),
+  banners: (place: 'lobby' | 'chat'): Promise<Page<Banner>> => call('GET', `/banners?place=${place}`),
   stats: (): Promise<Page<Stat>> => call('GET', '/stats'),
   topics: (locale: string): Promise<Page<Topic>> => call('GET', `/topics?locale=${encodeURIComponent(locale)}`),
   /** Returns the number of people who chose all of these interests, `null` if they are few. */

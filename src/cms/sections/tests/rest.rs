@@ -180,3 +180,33 @@ async fn only_editors_and_admins_edit() {
         }
     }
 }
+
+#[tokio::test]
+async fn rules_that_are_to_be_accepted_again_are_asked_for_on_every_node() {
+    let node = node().await;
+    let apart = Node::apart(&node).await;
+    let script = Script { node: &node, person: Person::new(&node, "jin").await };
+    let guest = node.guest("ko").await;
+    let mut socket = node.socket(&guest).await;
+    let rules = async |on: &Node| on.ask(Some(&guest), Method::GET, "/api/v1/me", None).await.json()["rules"].clone();
+    let before = rules(&node).await;
+    assert_eq!(before["current"], before["accepted"]);
+    let section = script.ask(Method::GET, "/sections?page=rules&locale=ko", None).await.json()["items"][1].clone();
+    let path = format!("/sections/{}/publish", section["id"]);
+    let terms = script.ask(Method::GET, "/sections?page=terms&locale=ko", None).await.json()["items"][1]["id"].clone();
+    let wrong = format!("/sections/{terms}/publish");
+    let (_, problem) = script.refused(Method::POST, &wrong, json!({"version": 1, "accept_again": true})).await;
+    assert_eq!(problem["field"], "accept_again");
+    script.ok(Method::POST, &path, json!({"version": 1, "accept_again": true})).await;
+    for on in [&node, &apart] {
+        eventually("the node asks for them", async || rules(on).await["current"] != before["current"]).await;
+    }
+    // A socket that was open asks for them too.
+    let seek = json!({"type": "seek", "interests": [], "languages": ["ko"], "translate": false});
+    assert_eq!(socket.refused(seek.clone()).await, "age_gate");
+    let old = json!({"rules": before["current"], "adult": true});
+    assert_eq!(node.ask(Some(&guest), Method::PATCH, "/api/v1/me", Some(old)).await.status, StatusCode::CONFLICT);
+    let new = json!({"rules": rules(&node).await["current"], "adult": true});
+    assert_eq!(node.ask(Some(&guest), Method::PATCH, "/api/v1/me", Some(new)).await.status, StatusCode::OK);
+    socket.ok(seek).await;
+}
