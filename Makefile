@@ -66,6 +66,7 @@ faults: ## Plant mistakes in the server, and check that a test catches each; ONL
 drills: needs web/node_modules/.maju-lock ## Run what is too long for `make test`: all pages in all states, ten minutes of faults, planted faults
 	$(CARGO) build --locked --workspace
 	@failed=; \
+	MAJU_LONG_TESTS=1 $(CARGO) test --locked --lib accounts::live_sessions || failed="$$failed sessions"; \
 	E2E_GRID=full MAJU_BIN="$(BUILT)/maju" $(NPM) run e2e || failed="$$failed e2e"; \
 	$(MAKE) --no-print-directory chaos SHORT=1 || failed="$$failed chaos"; \
 	$(MAKE) --no-print-directory rolling || failed="$$failed rolling"; \

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tower_sessions::Session;
 
-use super::live_sessions::{self, EndReason};
+use super::live_sessions::{self, Ended};
 use super::sessions;
 use super::store::SessionHash;
 use crate::app::App;
@@ -108,12 +108,12 @@ impl OpenSockets {
     }
 
     /// Closes a socket whose session has ended.
-    fn close(&self, key: SocketKey, session: SessionHash, reason: Option<EndReason>) {
+    fn close(&self, key: SocketKey, session: SessionHash, ended: Option<&Ended>) {
         // The address can belong to the queue of another socket by now.
         if let Some(socket) = self.sockets.lock().get(&key)
             && socket.session.0 == session
         {
-            socket.queue.disconnect(&EndReason::disconnect(reason));
+            socket.queue.disconnect(&Ended::disconnect(ended));
         }
     }
 
@@ -125,7 +125,7 @@ impl OpenSockets {
         {
             socket.told_end = Some(at);
             let (kind, at) = (NoticeKind::SessionExpiring, Some(format_timestamp(at)));
-            let notice = Notice::Notice { kind, at, reason: None, room: None }.encode();
+            let notice = Notice::Notice { kind, at, reason: None, device: None, room: None }.encode();
             socket.queue.push(Priority::Reliable, notice.into_wire());
         }
     }
@@ -257,7 +257,7 @@ async fn check(app: &App, keys: &[SocketKey]) -> Result<Option<Duration>> {
         let sessions: Vec<SessionHash> = ended.iter().map(|(_, session)| *session).collect();
         let reasons = live_sessions::end_reasons(&app.db, &sessions).await?;
         for (key, session) in ended {
-            sockets.close(key, session, reasons.get(&session).copied());
+            sockets.close(key, session, reasons.get(&session));
         }
     }
     Ok(first_end)

@@ -75,7 +75,7 @@ pub async fn find_ban_disconnect(app: &App, visitor: VisitorId) -> Result<Option
 /// Returns the last frame and the close code for the sockets of a visitor with this ban.
 pub fn ban_disconnect(ban: &Ban) -> Disconnect {
     let (at, reason) = (ban.until.map(format_timestamp), Some(ban.reason.clone()));
-    let last = Notice::Notice { kind: NoticeKind::Banned, at, reason, room: None }.encode();
+    let last = Notice::Notice { kind: NoticeKind::Banned, at, reason, device: None, room: None }.encode();
     Disconnect { last, code: CloseCode::Banned, reason: "banned" }
 }
 

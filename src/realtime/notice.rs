@@ -11,7 +11,7 @@ use super::Frame;
 pub enum Notice {
     Notice {
         kind: NoticeKind,
-        /// When it ends; absent if it has no end.
+        /// When it ends; absent if it has no end. For `signed_in_elsewhere`: when that was.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         at: Option<String>,
@@ -20,6 +20,10 @@ pub enum Notice {
         #[serde(skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
         reason: Option<String>,
+        /// For `signed_in_elsewhere`: the browser and the system of the other session, in a few words.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[ts(optional)]
+        device: Option<String>,
         /// The room it concerns; absent for the whole service.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[ts(optional)]
@@ -47,7 +51,7 @@ pub enum NoticeKind {
 impl Notice {
     /// Creates a notice without an end, a reason or a room.
     pub fn of(kind: NoticeKind) -> Self {
-        Self::Notice { kind, at: None, reason: None, room: None }
+        Self::Notice { kind, at: None, reason: None, device: None, room: None }
     }
 
     /// Encodes the notice as a frame.

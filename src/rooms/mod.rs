@@ -210,6 +210,7 @@ pub async fn kick(app: &App, room: Uuid, new: &NewSanction<'_>) -> Result<Uuid> 
         kind: NoticeKind::Revoked,
         at: kicked.until.map(format_timestamp),
         reason: Some(new.reason.to_owned()),
+        device: None,
         room: Some(kicked.room.public_id),
     };
     app.hub.broadcast(Topic::Visitor(new.visitor), notice.encode(), None);

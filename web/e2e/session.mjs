@@ -124,7 +124,7 @@ async function elsewhere(fixture, interest) {
   await dialog(a).waitFor({ timeout: 5_000 });
   assert.ok(Date.now() - began < 3_000, 'at once');
   assert.equal(await title(a.page), '다른 기기에서 로그인했어요');
-  assert.match(await dialog(a).innerText(), new RegExp(`${handle}[^]*오늘[^]*${TEXT}`));
+  assert.match(await dialog(a).innerText(), new RegExp(`${handle}[^]*Chrome[^]*오늘[^]*${TEXT}`));
   await a.page.keyboard.press('Escape');
   await a.page.keyboard.press('Escape');
   await assertModal(a.page);

@@ -28,6 +28,7 @@ use crate::error::{Error, Result};
 use crate::ids::{AccountId, SessionEpoch, VisitorId};
 use crate::realtime::{Disconnect, NodeEvent, Topic};
 
+pub(super) use model::Ended;
 pub use model::{EndReason, SessionTimes, SessionView, device_name};
 pub(super) use routes::router;
 pub(super) use store::{Listed, end_reasons, endings};
@@ -159,7 +160,7 @@ pub async fn renew_own_session(app: &App, session: &Session, account: &Account) 
 pub async fn find_session_disconnect(app: &App, session: SessionKey) -> Result<Disconnect> {
     let SessionKey(hash) = session;
     let reasons = store::end_reasons(&app.db, &[hash]).await?;
-    Ok(EndReason::disconnect(reasons.get(&hash).copied()))
+    Ok(Ended::disconnect(reasons.get(&hash)))
 }
 
 /// Begins a transaction that revokes rights of a visitor, with the fence held exclusively. Retries

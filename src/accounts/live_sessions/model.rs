@@ -59,34 +59,64 @@ impl EndReason {
     }
 
     /// Returns the reason of this name. `None` if there is none.
-    pub(super) fn of_str(name: &str) -> Option<Self> {
+    pub(in crate::accounts) fn of_str(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == name)
     }
+}
 
-    /// Returns the reason of this name. `None` if there is none.
-    pub(in crate::accounts) fn of_name(name: &str) -> Option<Self> {
-        Self::of_str(name)
-    }
+/// How a session has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::accounts) struct Ended {
+    pub(in crate::accounts) reason: EndReason,
+    /// The session that stands for the account now. `None` if there is none any more.
+    pub(in crate::accounts) elsewhere: Option<Elsewhere>,
+}
 
+impl Ended {
     /// Returns the last frame and the close code of the sockets of a session. `None` is a session
     /// that has ended without a reason: a guest's, or one whose record is gone.
-    pub(in crate::accounts) fn disconnect(reason: Option<Self>) -> Disconnect {
-        match reason {
+    pub(in crate::accounts) fn disconnect(ended: Option<&Self>) -> Disconnect {
+        match ended.map(|ended| ended.reason) {
             None => Disconnect {
                 last: Notice::of(NoticeKind::Revoked).encode(),
                 code: CloseCode::SessionEnded,
                 reason: "the session has ended",
             },
-            Some(Self::SignedInElsewhere) => Disconnect {
-                last: Notice::of(NoticeKind::SignedInElsewhere).encode(),
+            Some(EndReason::SignedInElsewhere) => Disconnect {
+                last: ended.and_then(|ended| ended.elsewhere.as_ref()).map_or_else(
+                    || Notice::of(NoticeKind::SignedInElsewhere).encode(),
+                    |elsewhere| elsewhere.notice().encode(),
+                ),
                 code: CloseCode::SignedInElsewhere,
-                reason: Self::SignedInElsewhere.as_str(),
+                reason: EndReason::SignedInElsewhere.as_str(),
             },
             Some(reason) => {
                 let words = Some(reason.as_str().to_owned());
-                let last = Notice::Notice { kind: NoticeKind::Revoked, at: None, reason: words, room: None }.encode();
+                let last =
+                    Notice::Notice { kind: NoticeKind::Revoked, at: None, reason: words, device: None, room: None }
+                        .encode();
                 Disconnect { last, code: CloseCode::SessionEnded, reason: reason.as_str() }
             }
+        }
+    }
+}
+
+/// The session on another device that ended one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::accounts) struct Elsewhere {
+    /// The browser and the system, in a few words.
+    pub(in crate::accounts) device: Option<String>,
+    pub(in crate::accounts) signed_in_at: OffsetDateTime,
+}
+
+impl Elsewhere {
+    fn notice(&self) -> Notice {
+        Notice::Notice {
+            kind: NoticeKind::SignedInElsewhere,
+            at: Some(format_timestamp(self.signed_in_at)),
+            reason: None,
+            device: self.device.clone(),
+            room: None,
         }
     }
 }
@@ -178,7 +208,7 @@ pub(super) fn stored_device(device: &str) -> Option<String> {
 mod tests {
     use axum::http::{HeaderMap, HeaderValue, header};
 
-    use super::{EndReason, device_name, stored_device};
+    use super::{EndReason, Ended, device_name, stored_device};
 
     #[test]
     fn a_device_is_named_in_a_few_words_and_never_by_its_header() {
@@ -211,9 +241,9 @@ mod tests {
     fn every_reason_has_a_name_and_a_close_code() {
         for reason in EndReason::ALL {
             assert_eq!(EndReason::of_str(reason.as_str()), Some(reason));
-            let code = EndReason::disconnect(Some(reason)).code.number();
+            let code = Ended::disconnect(Some(&Ended { reason, elsewhere: None })).code.number();
             assert_eq!(code, if reason == EndReason::SignedInElsewhere { 4409 } else { 4401 });
         }
-        assert_eq!(EndReason::disconnect(None).code.number(), 4401);
+        assert_eq!(Ended::disconnect(None).code.number(), 4401);
     }
 }

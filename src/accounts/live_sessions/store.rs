@@ -6,7 +6,7 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::model::{EndReason, SessionTimes};
+use super::model::{Elsewhere, EndReason, Ended, SessionTimes};
 use crate::accounts::limits::{ENDED_SESSION_SHOWN, EXPIRY_WARNING, SIGNED_IN_IDLE_TIMEOUT, SIGNED_IN_LIFETIME};
 use crate::accounts::store::SessionHash;
 use crate::accounts::{Account, Role};
@@ -268,24 +268,30 @@ pub(in crate::accounts) async fn endings(
     Ok(endings.collect())
 }
 
-/// Returns why sessions have ended. Those without a reason have no entry: guests' sessions, and those
-/// whose record is gone.
+/// Returns why sessions have ended, and which session stands for their account now. Those without a
+/// reason have no entry: guests' sessions, and those whose record is gone.
 pub(in crate::accounts) async fn end_reasons(
     db: &PgPool,
     sessions: &[SessionHash],
-) -> Result<HashMap<SessionHash, EndReason>, sqlx::Error> {
+) -> Result<HashMap<SessionHash, Ended>, sqlx::Error> {
     let sessions: Vec<&[u8]> = sessions.iter().map(|hash| &hash[..]).collect();
     let rows = sqlx::query!(
-        "SELECT id_hash,
-                CASE WHEN end_reason IS NULL AND least(idle_until, ends_at) <= statement_timestamp() THEN 'expired'
-                     ELSE end_reason END AS reason
-         FROM session WHERE id_hash = ANY($1) AND account_id IS NOT NULL",
+        r#"SELECT s.id_hash,
+                  CASE WHEN s.end_reason IS NULL AND least(s.idle_until, s.ends_at) <= statement_timestamp()
+                       THEN 'expired' ELSE s.end_reason END AS reason,
+                  live.device AS device, live.signed_in_at AS "signed_in_at?"
+           FROM session s LEFT JOIN LATERAL (
+               SELECT l.device, l.signed_in_at FROM live_session l WHERE l.account_id = s.account_id LIMIT 1
+           ) AS live ON true
+           WHERE s.id_hash = ANY($1) AND s.account_id IS NOT NULL"#,
         &sessions as &[&[u8]]
     )
     .fetch_all(db)
     .await?;
-    let reasons = rows
-        .into_iter()
-        .filter_map(|row| Some((SessionHash::try_from(row.id_hash).ok()?, EndReason::of_str(row.reason.as_deref()?)?)));
+    let reasons = rows.into_iter().filter_map(|row| {
+        let elsewhere = row.signed_in_at.map(|signed_in_at| Elsewhere { device: row.device, signed_in_at });
+        let ended = Ended { reason: EndReason::of_str(row.reason.as_deref()?)?, elsewhere };
+        Some((SessionHash::try_from(row.id_hash).ok()?, ended))
+    });
     Ok(reasons.collect())
 }

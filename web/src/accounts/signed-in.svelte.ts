@@ -165,7 +165,7 @@ export class SignedIn {
    * `closeReason` is the text of the close.
    */
   stopped(elsewhere: boolean, closeReason: string, skewMs: number): void {
-    const notice = this.#notice as (Notice & { device?: string }) | null;
+    const notice = this.#notice;
     const said = [notice?.reason, closeReason].find((word): word is Reason => REASONS.includes(word as Reason));
     // The server closes the socket within a second of the sign-in.
     const at = notice?.at ? Date.parse(notice.at) - skewMs : Date.now();

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{account, begin_complete, complete, id_of, session_of, sign_in};
 use crate::accounts::live_sessions::{store, uses};
 use crate::accounts::{Role, SessionKey};
-use crate::testing::{Answer, Guest, Node, Redis, Socket, eventually, node};
+use crate::testing::{Answer, Guest, Node, Redis, Socket, eventually, node, rounds};
 
 /// How soon a socket is closed after the end of its session, on every node with a relay.
 const MAX_CLOSE_DELAY: Duration = Duration::from_secs(1);
@@ -65,10 +65,11 @@ fn time_of(value: &Value) -> OffsetDateTime {
 }
 
 /// Waits for the notice and the close of a session that ended.
-async fn is_closed(socket: &mut Socket, kind: &str, reason: Option<&str>, code: u16) {
+async fn is_closed(socket: &mut Socket, kind: &str, reason: Option<&str>, code: u16) -> Value {
     let notice = socket.event("notice").await;
     assert_eq!((&notice["kind"], notice["reason"].as_str()), (&json!(kind), reason), "{notice}");
     assert_eq!(socket.next().await, Err(code), "the notice is the last frame");
+    notice
 }
 
 #[tokio::test]
@@ -312,8 +313,12 @@ async fn a_sign_in_elsewhere_ends_the_earlier_session_on_every_node() {
         let (mut near, mut far) = (first.socket(&old).await, second.socket(&old).await);
         let new = sign_in(&first, "hana").await.unwrap();
         let began = Instant::now();
-        is_closed(&mut near, "signed_in_elsewhere", None, 4409).await;
-        is_closed(&mut far, "signed_in_elsewhere", None, 4409).await;
+        for socket in [&mut near, &mut far] {
+            let notice = is_closed(socket, "signed_in_elsewhere", None, 4409).await;
+            assert_eq!(notice["device"], "Firefox, Linux", "{way}: the other device is named");
+            let ago = first.app.clock.now() - time_of(&notice["at"]);
+            assert!(ago.whole_seconds().abs() <= 10, "{way}: {notice}");
+        }
         eprintln!("{way}: closed after {:?}", began.elapsed());
         let limit = if way == "redis is gone" { MAX_CLOSE_DELAY_APART } else { MAX_CLOSE_DELAY };
         assert!(began.elapsed() < limit, "{way}: {:?}", began.elapsed());
@@ -330,7 +335,7 @@ async fn of_two_sign_ins_at_the_same_instant_exactly_one_session_survives() {
     let here = node().await;
     let there = Node::apart(&here).await;
     let _ = account(&here, "hana", Role::Member).await;
-    for round in 0..200 {
+    for round in 0..rounds(200, 1_000) {
         let (one, two) = (begin_complete(&here, "hana").await, begin_complete(&there, "hana").await);
         let (one, two) = join(complete(&here, one), complete(&there, two)).await;
         let mut live = 0;

@@ -17,7 +17,7 @@ use crate::matching::{self, NewReport, Seek};
 use crate::moderation::{self, NewSanction, ReportReason};
 use crate::realtime::Queue;
 use crate::rooms;
-use crate::testing::{Answer, Guest, Node, node};
+use crate::testing::{Answer, Guest, Node, node, rounds};
 
 /// A way to end a session, or the right to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,14 +239,14 @@ async fn writes_end_with_the_session(here: &Node, there: &Node, rounds: usize) {
 async fn no_write_is_accepted_after_a_revocation_without_a_relay() {
     let here = node().await;
     let there = Node::apart(&here).await;
-    writes_end_with_the_session(&here, &there, 5).await;
+    writes_end_with_the_session(&here, &there, rounds(5, 200)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_write_is_accepted_after_a_revocation_on_two_nodes() {
     let here = node().await;
     let there = Node::beside(&here).await;
-    writes_end_with_the_session(&here, &there, 5).await;
+    writes_end_with_the_session(&here, &there, rounds(5, 200)).await;
 }
 
 #[tokio::test]

@@ -162,7 +162,7 @@ export type Empty = Record<symbol, never>;
 export type NoticeKind = "restart" | "banned" | "revoked" | "session_expiring" | "signed_in_elsewhere";
 export type Notice = { "type": "notice", kind: NoticeKind, 
 /**
- * When it ends; absent if it has no end.
+ * When it ends; absent if it has no end. For `signed_in_elsewhere`: when that was.
  */
 at?: string, 
 /**
@@ -170,6 +170,10 @@ at?: string,
  * `password_changed` if a session has ended.
  */
 reason?: string, 
+/**
+ * For `signed_in_elsewhere`: the browser and the system of the other session, in a few words.
+ */
+device?: string, 
 /**
  * The room it concerns; absent for the whole service.
  */
