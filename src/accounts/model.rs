@@ -263,6 +263,9 @@ impl Change {
                 return Err(Error::TooLong { limit: MAX_NAME_CHARS, field: Some("name") });
             }
             text::check_line(&tidy).map_err(|flaw| Error::bad_field("name", flaw.to_string()))?;
+            if super::names::is_of_staff(&tidy) {
+                return Err(Error::bad_field("name", "This name would pass for the staff. Choose another one."));
+            }
             self.name = NameChange::Set(tidy.into_owned());
         }
         if let Some(settings) = &self.settings {
@@ -318,6 +321,9 @@ mod tests {
         for (json, code) in [
             (r#"{"name":""}"#, "bad_frame"),
             (r#"{"name":"a\u202eb"}"#, "bad_frame"),
+            (r#"{"name":"관리자"}"#, "bad_frame"),
+            (r#"{"name":"Ａdmin 2"}"#, "bad_frame"),
+            (r#"{"name":"마주 운영자"}"#, "bad_frame"),
             (r#"{"name":"aaaaaaaaaaaaaaaaaaaaaaaaa"}"#, "too_long"),
             (r#"{"rules":"2026-11"}"#, "bad_frame"),
             (r#"{"rules":"2026-11","adult":false}"#, "bad_frame"),

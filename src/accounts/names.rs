@@ -1,6 +1,7 @@
 //! Aliases: a colour and an animal, in Korean and English.
 use rand::Rng;
 use rand::seq::IndexedRandom as _;
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::Locale;
 
@@ -12,6 +13,33 @@ const ANIMALS: [&str; 24] = [
     "otter", "fox", "owl", "whale", "deer", "hare", "bear", "cat", "crane", "tiger", "badger", "heron", "lynx", "seal",
     "wren", "koala", "panda", "swan", "turtle", "finch", "dolphin", "hedgehog", "squirrel", "magpie",
 ];
+
+/// What the staff is called, in lower case and without spaces.
+const STAFF_TITLES: [&str; 14] = [
+    "admin",
+    "administrator",
+    "moderator",
+    "official",
+    "operator",
+    "staff",
+    "관리자",
+    "매니저",
+    "운영자",
+    "운영진",
+    "운영팀",
+    "중재자",
+    "편집자",
+    "공식",
+];
+
+/// Returns `true` if a name that somebody chose would pass for the staff: one of its titles, also
+/// with the brand before it, or with digits and signs around it.
+pub(super) fn is_of_staff(name: &str) -> bool {
+    let letters: String = name.nfkc().filter(|c| c.is_alphabetic()).flat_map(char::to_lowercase).collect();
+    let bare = ["maju", "마주"].iter().find_map(|brand| letters.strip_prefix(brand)).unwrap_or(&letters);
+    let bare = bare.strip_suffix('님').unwrap_or(bare);
+    STAFF_TITLES.contains(&bare)
+}
 
 /// Returns the keys of the colours.
 #[cfg(test)]

@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use totp_rs::{Builder, Secret};
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::limits::RECOVERY_CODES;
 use crate::error::{Error, Result};
@@ -52,6 +53,9 @@ impl Enrolment {
     }
 }
 
+/// More characters than this are no code.
+const MAX_CODE_CHARS: usize = 16;
+
 /// Draws a new secret.
 pub(super) fn new_secret() -> [u8; SECRET_BYTES] {
     rand::rng().random()
@@ -61,8 +65,9 @@ pub(super) fn new_secret() -> [u8; SECRET_BYTES] {
 /// the code is of none of them. A step counts 30 s since 1970.
 pub(super) fn step_of(secret: &[u8], code: &SecretString, now: OffsetDateTime) -> Option<i64> {
     let seconds = u64::try_from(now.unix_timestamp()).ok()?;
-    // Apps show the code in two groups.
-    let digits: String = code.expose_secret().chars().filter(|c| !c.is_whitespace()).collect();
+    // Apps show the code in two groups, and Korean and Japanese keyboards type full-width digits.
+    let typed = code.expose_secret().nfkc().filter(|c| !c.is_whitespace() && *c != '-');
+    let digits: String = typed.take(MAX_CODE_CHARS).collect();
     // SHA-1, 6 digits, 30 s, one step of tolerance are the defaults.
     let totp = Builder::new().with_secret(Secret::from(secret)).build().ok()?;
     i64::try_from(totp.check(&digits, seconds)?).ok()
@@ -114,7 +119,12 @@ mod tests {
             let own = Some(seconds / 30);
             assert_eq!([step(0, code), step(30, code), step(-30, code)], [own; 3], "{code}");
             assert_eq!([step(60, code), step(-60, code)], [None; 2], "{code}");
-            assert_eq!(step(0, &format!("{} {}", &code[..3], &code[3..])), own);
+            let full_width: String = code.chars().map(|c| char::from_u32(c as u32 + 0xfee0).unwrap()).collect();
+            for typed in
+                [format!("{} {}", &code[..3], &code[3..]), format!(" {}-{} ", &code[..3], &code[3..]), full_width]
+            {
+                assert_eq!(step(0, &typed), own, "{typed}");
+            }
             for wrong in ["", "0", "28708", "2870820", "28708a", "+28708", "٢٨٧٠٨٢"] {
                 assert_eq!(step(0, wrong), None, "{wrong}");
             }

@@ -1,4 +1,5 @@
 //! Forms: what they send, and the token that proves that a page of the same session sent it.
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -80,6 +81,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Form<T> {
         let appearance = Appearance::of(request.headers());
         let again = request.uri().path().to_owned();
         let session = request.extensions().get::<Session>().cloned();
+        let request = without_nul(request, appearance, &again).await?;
         let form = axum::Form::<Signed<T>>::from_request(request, app).await;
         let axum::Form(Signed { token, fields }) = form.map_err(IntoResponse::into_response)?;
         if session.is_some_and(|session| is_form_token(app, &session, &token)) {
@@ -87,4 +89,19 @@ impl<T: DeserializeOwned> FromRequest<App> for Form<T> {
         }
         Err(failure_page(appearance, Failure::Stale, &again, None))
     }
+}
+
+/// Reads a form's body, and refuses one with the character U+0000: neither Postgres nor a session's
+/// data can hold it, and no keyboard types it.
+async fn without_nul(request: Request, appearance: Appearance, again: &str) -> Result<Request, Response> {
+    if request.method().is_safe() {
+        return Ok(request);
+    }
+    let (parts, body) = request.into_parts();
+    let bytes = Bytes::from_request(Request::from_parts(parts.clone(), body), &()).await;
+    let bytes = bytes.map_err(IntoResponse::into_response)?;
+    if bytes.contains(&0) || bytes.windows(3).any(|part| part == b"%00") {
+        return Err(failure_page(appearance, Failure::Stale, again, None));
+    }
+    Ok(Request::from_parts(parts, Body::from(bytes)))
 }

@@ -77,7 +77,7 @@ pub fn pages() -> Router<App> {
         .route("/reset", get(reset::page).post(reset::ask))
         .route("/reset/{token}", get(reset::link).post(reset::choose_password))
         .route("/verify-email/{token}", get(reset::email_link).post(reset::confirm_email))
-        .route("/sign-out", post(overview::sign_out))
+        .route("/sign-out", get(back_to("/account")).post(overview::sign_out))
         .route("/language", post(language::choose));
     let account = Router::new()
         .route("/account", get(overview::page))

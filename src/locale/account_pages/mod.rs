@@ -159,6 +159,8 @@ pub struct PageStrings {
     pub login_email: &'static str,
     pub email_none: &'static str,
     pub email_unconfirmed: &'static str,
+    /// The address was not confirmed, and the site sends no mail.
+    pub email_unconfirmable: &'static str,
     pub email_confirmed: &'static str,
     pub role: &'static str,
     pub role_member: &'static str,

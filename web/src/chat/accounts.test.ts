@@ -126,12 +126,46 @@ describe('a session that ends', () => {
   it('of a guest goes on as before: a new visitor, without a reload', async () => {
     await load(null);
     await startTalk(null);
+    api.isKnown.mockResolvedValue(false);
     await server().drop(4401);
+    expect(chat.session.recognising).toBe(true);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(chat.session.recognising).toBe(false);
     expect([chat.session.signedIn.phase, chat.session.stop?.code]).toEqual(['guest', 4401]);
     chat.session.start();
     await settled();
     await server().accept({ visitor: { ...visitor(null), id: 'v-new' } });
     expect([chat.session.status, loaded]).toEqual(['open', []]);
+  });
+});
+
+describe('a guest who gets an account in another tab', () => {
+  const signedUp = (account: Account, id: string) => {
+    const me = { ...visitor(account), id } as Visitor;
+    api.me.mockResolvedValue({ visitor: me, session: in30minutes(), rules: { current: '1', accepted: '1' } } as never);
+    return me;
+  };
+
+  it('goes on with the same talk, and nothing written is lost', async () => {
+    await load(null);
+    await startTalkAndWrite(null);
+    // The cookie of the other tab comes a moment after the end.
+    api.isKnown.mockResolvedValueOnce(false).mockResolvedValue(true);
+    const me = signedUp(hana, 'v-guest');
+    await server().drop(4401);
+    await vi.advanceTimersByTimeAsync(1_100);
+    await server().accept({ visitor: me, session: open });
+    expect([chat.session.status, chat.session.stop, chat.session.signedIn.account]).toEqual(['open', null, hana]);
+    expect([chat.talk?.state, chat.talk?.drafts.get('r1'), loaded]).toEqual(['open', 'half a sentence', []]);
+  });
+
+  it('who is somebody else by now sees a page of their own', async () => {
+    await load(null);
+    await startTalkAndWrite(null);
+    signedUp(dora, 'v-dora');
+    await server().drop(4401);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect([chat.session.signedIn.leaving, loaded.length]).toEqual([true, 1]);
   });
 });
 

@@ -31,6 +31,8 @@ function loadPage(address: string): void {
   else location.assign(address);
 }
 
+/** How long after the end of a guest's session, and after each other, another tab's is looked for. */
+const RECOGNISE_AFTER_MS = [300, 700, 1_500] as const;
 /** Notices about the session of an account. */
 const SESSION_NOTICES: ReadonlySet<string> = new Set(['session_expiring', 'signed_in_elsewhere', 'revoked']);
 
@@ -70,6 +72,8 @@ export class Session {
   notice = $state.raw<Notice | null>(null);
   /** The server is newer than this page, so a reload is needed. */
   outdated = $state(false);
+  /** The session of a guest has ended, and whether another tab has one is being asked. */
+  recognising = $state(false);
   /**
    * The server's clock minus the time since the page started, in milliseconds; `null` before the
    * first hello.
@@ -202,7 +206,31 @@ export class Session {
   #onStopped(): void {
     const code = this.stop?.code;
     if (code !== CLOSE.SESSION_ENDED && code !== CLOSE.SIGNED_IN_ELSEWHERE) return;
-    this.signedIn.stopped(code === CLOSE.SIGNED_IN_ELSEWHERE, this.stop?.reason ?? '', this.clockSkewMs);
+    if (this.signedIn.account === null) void this.#goOnAsKnown();
+    else this.signedIn.stopped(code === CLOSE.SIGNED_IN_ELSEWHERE, this.stop?.reason ?? '', this.clockSkewMs);
+  }
+
+  /**
+   * The session of a guest has ended. If the person has signed up or in with another tab, this page
+   * goes on with the cookie of that tab, which the server sends just after it has ended this session.
+   */
+  async #goOnAsKnown(): Promise<void> {
+    if (this.recognising) return;
+    this.recognising = true;
+    try {
+      for (const pause of RECOGNISE_AFTER_MS) {
+        await new Promise((go) => setTimeout(go, pause));
+        if (this.status !== 'stopped') return;
+        const me = await this.#look().catch(() => null);
+        if (this.signedIn.leaving || this.status !== 'stopped') return;
+        if (me?.visitor.account) {
+          this.start();
+          return;
+        }
+      }
+    } finally {
+      this.recognising = false;
+    }
   }
 
   #onHello(ok: HelloOk): void {

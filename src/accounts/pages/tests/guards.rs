@@ -89,6 +89,25 @@ async fn a_form_needs_the_token_of_its_session() {
 }
 
 #[tokio::test]
+async fn a_form_with_a_character_that_cannot_be_stored_is_refused() {
+    let node = node().await;
+    let mut one = Browser::new(&node, "ko");
+    let token = one.sign_up("hana").await.fields("/sign-out")["token"].clone();
+    let before = everything(&node).await;
+    for (path, fields) in FORMS.into_iter().filter(|(_, fields)| !fields.is_empty()) {
+        let filled: Vec<(&str, String)> = fields.iter().map(|(name, value)| (*name, format!("{value}\0"))).collect();
+        let filled: Vec<(&str, &str)> = filled.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let answer = one.send(Method::POST, path, Some(form(&filled, Some(&token)))).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");
+        assert!(answer.text.contains("바뀐 것은 없어요."), "{path}: {}", answer.text);
+    }
+    assert_eq!(everything(&node).await, before);
+    // A sign-out whose session has ended leads to the account, and from there to sign-in and back.
+    let mut nobody = Browser::new(&node, "ko");
+    assert_eq!(nobody.open("/sign-out").await.path, "/signin?next=/account");
+}
+
+#[tokio::test]
 async fn a_form_comes_from_a_page_of_this_site() {
     let node = node().await;
     let mut one = Browser::new(&node, "ko");
