@@ -117,7 +117,9 @@ impl Error {
         match self {
             Self::BadFrame { .. } => "bad_frame",
             Self::BadPayload { .. } | Self::UnsupportedMedia(_) => "bad_payload",
-            Self::TooLong { .. } | Self::TooLongAt { .. } | Self::TooLarge { .. } | Self::BodyTooLarge { .. } => "too_long",
+            Self::TooLong { .. } | Self::TooLongAt { .. } | Self::TooLarge { .. } | Self::BodyTooLarge { .. } => {
+                "too_long"
+            }
             Self::NotFound => "not_found",
             Self::Forbidden(_) => "forbidden",
             Self::RateLimited { .. } => "rate_limited",

@@ -62,7 +62,8 @@ pub fn pages() -> Router<App> {
         .route("/admin/audit.csv", get(audit_export::csv))
         .route("/admin/audit.jsonl", get(audit_export::json_lines))
         .route("/admin/audit/verify", post(audit_log::verify));
-    people.merge(service)
+    people
+        .merge(service)
         .merge(sections::pages())
         .merge(numbers::pages())
         .merge(banners::pages())

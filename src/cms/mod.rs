@@ -49,18 +49,17 @@ use crate::matching;
 pub use arrival::announce;
 pub use banners::{Banner, BannerChange, Place, Tone, banner, banners, delete_banner, save_banner};
 pub use kind::Kind;
-pub use media_tag::Image;
 pub use model::{Page, PageSection};
 pub use page::not_found_page;
 pub use routes::{admin_api, api, router};
 pub use sections::{
-    Change, Editor, NewSection, Section, SectionVersion, SectionView, State as SectionState, VersionKind, add_section,
-    cancel_schedule, delete_section, deleted_sections, order_sections, publish_rules, publish_section, restore_deleted,
-    restore_section, save_section, section, section_versions, sections, unpublish_section,
+    Change, Editor, NewSection, Section, SectionVersion, State as SectionState, VersionKind, add_section,
+    cancel_schedule, delete_section, deleted_sections, order_sections, publish_section, restore_deleted,
+    restore_section, save_section, section_versions, sections, unpublish_section,
 };
 pub use stats::{
-    Label, LiveCounts, NewStat, SiteStat, Source, Stat, StatChange, Unit, add_stat, delete_stat, order_stats,
-    restore_stat, save_stat, stat_history, stats,
+    Label, LiveCounts, NewStat, Source, Stat, StatChange, Unit, add_stat, delete_stat, order_stats, restore_stat,
+    save_stat, stat_history, stats,
 };
 
 /// A refresh is followed by a pause of at least this many times its duration, so that counting

@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use crate::app::App;
 use crate::db;
 
-pub use store::{HourOfDay, Point, hour_of_day, hours_of_day, latest, range, record, record_parts};
+pub use store::{HourOfDay, Point, hour_of_day, hours_of_day, latest, record, record_parts};
 
 /// How often finished steps are summed up and old samples are deleted.
 const THIN_INTERVAL: Duration = Duration::from_secs(60);

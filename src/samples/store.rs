@@ -7,9 +7,6 @@ use super::{Combine, Part, Sample, Step};
 /// The key of the lock under which samples are summed up: "maju" in ASCII, then 7.
 const THIN_LOCK: i64 = 0x6d61_6a75_0000_0007;
 
-/// The most samples that one read returns.
-const MAX_RANGE_ROWS: i64 = 3_000;
-
 /// Writes samples of a series. A sample that is there already is replaced.
 ///
 /// # Errors
@@ -165,31 +162,6 @@ pub async fn hours_of_day(
         series,
         since,
         time_zone
-    )
-    .fetch_all(db)
-    .await
-}
-
-/// Returns the samples of a series from a time until another one, oldest first, at most
-/// [`MAX_RANGE_ROWS`].
-///
-/// # Errors
-/// Those of the database.
-pub async fn range(
-    db: &PgPool,
-    series: &str,
-    step: Step,
-    from: OffsetDateTime,
-    to: OffsetDateTime,
-) -> sqlx::Result<Vec<Sample>> {
-    sqlx::query_as!(
-        Sample,
-        "SELECT at, value, amount FROM sample WHERE series = $1 AND step = $2 AND at >= $3 AND at < $4 ORDER BY at LIMIT $5",
-        series,
-        step.as_str(),
-        from,
-        to,
-        MAX_RANGE_ROWS
     )
     .fetch_all(db)
     .await

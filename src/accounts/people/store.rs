@@ -143,7 +143,7 @@ pub(super) async fn sessions_of(db: &PgPool, account: AccountId) -> Result<Vec<P
         signed_in_at: row.signed_in_at,
         last_used_at: row.idle_until - SIGNED_IN_IDLE_TIMEOUT,
         ended_at: row.ended_at,
-        reason: row.reason.as_deref().and_then(EndReason::of_name),
+        reason: row.reason.as_deref().and_then(EndReason::of_str),
     });
     Ok(sessions.collect())
 }

@@ -29,7 +29,7 @@ use crate::locale::Locale;
 pub(super) use content::parse_content;
 pub(super) use deletion::run as run_sweep;
 pub use deletion::{delete_section, deleted_sections, restore_deleted};
-pub use model::{Change, NewSection, Section, SectionVersion, SectionView, State, VersionKind};
+pub use model::{Change, NewSection, Section, SectionVersion, State, VersionKind};
 pub use order::order_sections;
 pub use publishing::{
     cancel_schedule, publish_rules, publish_section, restore_section, section_versions, unpublish_section,

@@ -14,8 +14,8 @@ const RECORD_INTERVAL: Duration = Duration::from_secs(60);
 /// The longest range of a history.
 const MAX_RANGE: time::Duration = time::Duration::days(92);
 
-/// Returns the values of a stat from `from` until `to`, oldest first. Values of minutes are stored
-/// for a day, and those of hours for 90 days.
+/// Returns the values of a stat from `from` until `to`, oldest first, as fine as a chart can show
+/// them: a value a minute of the last two days, and one of 5 minutes before that.
 ///
 /// # Errors
 /// `bad_frame` with the field `to` if the range is empty or longer than 92 days, `unavailable`.
@@ -28,9 +28,8 @@ pub async fn stat_history(
     if to <= from || to - from > MAX_RANGE {
         return Err(Error::bad_field("to", "Choose an end after the start, at most 92 days later."));
     }
-    let step = if to - from <= time::Duration::DAY { Step::Minute } else { Step::Hour };
-    let samples = samples::range(&app.db, &series(key), step, from, to).await?;
-    Ok(samples.into_iter().map(|sample| (sample.at, sample.value)).collect())
+    let range = samples::read(&app.db, &[&series(key)], from, to, app.clock.now()).await?;
+    Ok(range.series.into_iter().flatten().map(|point| (point.at, point.value)).collect())
 }
 
 fn series(key: &str) -> String {
@@ -59,10 +58,8 @@ async fn record_stats(app: &App, stats: &[Stat], counts: &LiveCounts) -> Result<
     let now = app.clock.now();
     for stat in stats {
         let Some(value) = stat.raw_value(counts) else { continue };
-        for step in [Step::Minute, Step::Hour] {
-            let sample = Sample { at: step.start_of(now), value: value as f64, amount: 1 };
-            samples::record(&app.db, &series(&stat.key), step, &[sample]).await?;
-        }
+        let sample = Sample { at: Step::TenSeconds.start_of(now), value: value as f64, amount: 1 };
+        samples::record(&app.db, &series(&stat.key), Step::TenSeconds, &[sample]).await?;
     }
     Ok(())
 }

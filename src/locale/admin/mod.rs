@@ -13,16 +13,16 @@ mod shell;
 
 use super::Locale;
 
-pub use images::ImageStrings;
-pub use banners::BannerStrings;
-pub use numbers::NumberStrings;
-pub use sections::SectionStrings;
 #[cfg(test)]
 pub use audit::ACTIONS;
 pub use audit::{AuditStrings, Told};
+pub use banners::BannerStrings;
 pub use dashboard::DashboardStrings;
 pub use health::HealthStrings;
+pub use images::ImageStrings;
+pub use numbers::NumberStrings;
 pub use people::PeopleStrings;
+pub use sections::SectionStrings;
 pub use settings::SettingsStrings;
 pub use shell::ShellStrings;
 
