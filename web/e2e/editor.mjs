@@ -174,7 +174,6 @@ async function withoutScript(fixture) {
   assert.equal(await count(), before + 1, 'the removal is taken back');
   await a.$('.editor-head button[value=publish]').click();
   await a.$('#note').fill('질문 하나 더');
-  await a.$('input[name="publish.en"]').uncheck();
   await a.$('.publish .button-primary').click();
   assert.match(await a.$('.page-note').innerText(), /게시했어요/);
   await a.page.goto('/admin/pages/landing');

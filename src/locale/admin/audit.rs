@@ -48,7 +48,7 @@ pub struct Told<'a> {
 
 /// The actions that have a sentence, each with its name in Korean and English. What another version
 /// has recorded is told by its action.
-pub const ACTIONS: [(&str, &str, &str); 25] = [
+pub const ACTIONS: [(&str, &str, &str); 39] = [
     ("account.added", "계정 추가", "Account added"),
     ("account.deletion_requested", "계정 삭제 신청", "Deletion requested"),
     ("account.email_changed", "메일 주소 변경", "Mail address changed"),
@@ -61,19 +61,33 @@ pub const ACTIONS: [(&str, &str, &str); 25] = [
     ("account.signed_in", "로그인", "Signed in"),
     ("account.totp_added", "2단계 인증 등록", "Second factor added"),
     ("accounts.imported", "계정 가져오기", "Accounts imported"),
-    ("banner.changed", "알림 띠 변경", "Banner changed"),
-    ("image.added", "이미지 추가", "Image added"),
-    ("image.deleted", "이미지 삭제", "Image deleted"),
-    ("section.added", "섹션 추가", "Section added"),
-    ("section.changed", "섹션 변경", "Section changed"),
-    ("section.deleted", "섹션 삭제", "Section deleted"),
-    ("section.moved", "섹션 이동", "Section moved"),
+    ("banner.added", "알림 띠 추가", "Banner added"),
+    ("banner.deleted", "알림 띠 삭제", "Banner deleted"),
+    ("banner.saved", "알림 띠 변경", "Banner changed"),
+    ("media.deleted", "이미지 삭제", "Image deleted"),
+    ("media.described", "이미지 설명 변경", "Image described"),
+    ("media.restored", "이미지 되살림", "Image restored"),
+    ("media.social_image_chosen", "공유 이미지 선택", "Social image chosen"),
+    ("media.uploaded", "이미지 추가", "Image added"),
+    ("section.added", "구역 추가", "Section added"),
+    ("section.deleted", "구역 삭제", "Section deleted"),
+    ("section.hidden", "구역 숨김", "Section hidden"),
+    ("section.ordered", "구역 순서 변경", "Sections put in order"),
+    ("section.publish_scheduled", "게시 예약", "Publish scheduled"),
     ("section.published", "게시", "Published"),
-    ("section.restored", "섹션 복원", "Section restored"),
-    ("section.scheduled", "게시 예약", "Publish scheduled"),
-    ("section.unpublished", "게시 취소", "Unpublished"),
+    ("section.restored", "이전 글을 초안으로", "Earlier version made the draft"),
+    ("section.saved", "초안 저장", "Draft saved"),
+    ("section.schedule_cancelled", "예약 취소", "Schedule cancelled"),
+    ("section.shown", "구역 보임", "Section shown"),
+    ("section.undeleted", "구역 되살림", "Section brought back"),
+    ("section.unpublish_scheduled", "내림 예약", "Unpublish scheduled"),
+    ("section.unpublished", "게시 내림", "Unpublished"),
     ("server.updated", "배포", "New version"),
-    ("stat.changed", "숫자 변경", "Number changed"),
+    ("stat.added", "숫자 추가", "Number added"),
+    ("stat.deleted", "숫자 삭제", "Number deleted"),
+    ("stat.ordered", "숫자 순서 변경", "Numbers put in order"),
+    ("stat.restored", "숫자 되살림", "Number brought back"),
+    ("stat.saved", "숫자 변경", "Number changed"),
 ];
 
 fn text<'a>(told: &'a Told<'_>, name: &str) -> &'a str {
@@ -120,8 +134,8 @@ fn sentence_ko(told: &Told<'_>) -> String {
         "accounts.imported" => format!("{actor} 님이 다른 시스템의 계정을 가져왔어요."),
         "server.updated" => format!("서버가 새 버전으로 시작했어요: {subject}"),
         "section.published" => format!("{actor} 님이 게시했어요: {subject}"),
-        "section.unpublished" => format!("{actor} 님이 게시를 취소했어요: {subject}"),
-        "section.scheduled" => format!("{actor} 님이 게시를 예약했어요: {subject}"),
+        "section.unpublished" => format!("{actor} 님이 게시한 것을 내렸어요: {subject}"),
+        "section.publish_scheduled" => format!("{actor} 님이 게시를 예약했어요: {subject}"),
         other => match ACTIONS.iter().find(|(known, ..)| *known == other) {
             Some((_, name, _)) => format!("{actor} 님: {name} ({subject})"),
             None => format!("{actor} 님: {other} ({subject})"),
@@ -155,7 +169,7 @@ fn sentence_en(told: &Told<'_>) -> String {
         "server.updated" => format!("The server started with version {subject}."),
         "section.published" => format!("{actor} published: {subject}"),
         "section.unpublished" => format!("{actor} took back a publish: {subject}"),
-        "section.scheduled" => format!("{actor} scheduled a publish: {subject}"),
+        "section.publish_scheduled" => format!("{actor} scheduled a publish: {subject}"),
         other => match ACTIONS.iter().find(|(known, ..)| *known == other) {
             Some((.., name)) => format!("{actor}: {name} ({subject})"),
             None => format!("{actor}: {other} ({subject})"),
