@@ -376,7 +376,7 @@ mod tests {
     }
 
     /// The essential tasks of a node without Redis and without a private Postgres.
-    const ALL: [&str; 28] = [
+    const ALL: [&str; 33] = [
         "accounts.active",
         "accounts.expired",
         "accounts.present",
@@ -385,7 +385,12 @@ mod tests {
         "accounts.watch",
         "admin.health",
         "admin.measure",
+        "cms.arrival",
+        "cms.insights",
+        "cms.schedule",
         "cms.snapshot",
+        "cms.stats",
+        "cms.sweep",
         "http.server",
         "matching.lease",
         "matching.matcher",

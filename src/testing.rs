@@ -112,12 +112,6 @@ impl Drop for Node {
     }
 }
 
-/// Returns how often a race is tried: `few` times in `make test`, `many` times in `make drills`,
-/// which sets `MAJU_LONG_TESTS`.
-pub(crate) fn rounds(few: usize, many: usize) -> usize {
-    if std::env::var_os("MAJU_LONG_TESTS").is_some() { many } else { few }
-}
-
 /// Starts a node on a new database, without rate limits.
 pub(crate) async fn node() -> Node {
     Node::start(database().await, Relay::in_process(), Clock::default(), |_| {}).await

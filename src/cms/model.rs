@@ -6,7 +6,6 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::facts::{InsightsSection, Operator, RoomsSection, Storage, TopicsSection};
-use super::kind::Kind;
 use super::markdown;
 use super::media_tag::Image;
 use crate::accounts::Face;
@@ -381,27 +380,6 @@ impl Contact {
 }
 
 impl PageSection {
-    /// Returns the kind.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::Hero(_) => Kind::Hero,
-            Self::Stats(_) => Kind::Stats,
-            Self::Topics(_) => Kind::Topics,
-            Self::Steps(_) => Kind::Steps,
-            Self::Showcase(_) => Kind::Showcase,
-            Self::Rooms(_) => Kind::Rooms,
-            Self::Safety(_) => Kind::Safety,
-            Self::Storage(_) => Kind::Storage,
-            Self::Operator(_) => Kind::Operator,
-            Self::Insights(_) => Kind::Insights,
-            Self::Faq(_) => Kind::Faq,
-            Self::Action(_) => Kind::Action,
-            Self::Markdown(_) => Kind::Markdown,
-            Self::Intro(_) => Kind::Intro,
-            Self::Contact(_) => Kind::Contact,
-        }
-    }
-
     /// Returns the content as JSON, without the kind.
     pub fn content(&self) -> Value {
         let mut section = serde_json::to_value(self).unwrap_or_default();

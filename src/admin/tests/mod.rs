@@ -337,7 +337,7 @@ fn collect_actions(folder: &Path, found: &mut BTreeSet<String>) {
                         |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
                     is_word(noun)
                         && is_word(verb)
-                        && !["rooms", "matching", "accounts", "admin", "audit"].contains(&noun)
+                        && !["rooms", "matching", "accounts", "admin", "audit", "cms"].contains(&noun)
                 });
                 if is_action || literal == "accounts.imported" {
                     found.insert(literal.to_owned());

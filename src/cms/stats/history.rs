@@ -28,7 +28,9 @@ pub async fn stat_history(
     if to <= from || to - from > MAX_RANGE {
         return Err(Error::bad_field("to", "Choose an end after the start, at most 92 days later."));
     }
-    let range = samples::read(&app.db, &[&series(key)], from, to, app.clock.now()).await?;
+    // A chart ends with the step that has begun last.
+    let until = to + time::Duration::seconds(Step::FiveMinutes.secs());
+    let range = samples::read(&app.db, &[&series(key)], from, until, app.clock.now()).await?;
     Ok(range.series.into_iter().flatten().map(|point| (point.at, point.value)).collect())
 }
 

@@ -89,6 +89,9 @@ async fn routes(node: &Node, room: &str) -> Vec<(Method, String, bool)> {
             if path == "/api/v1/topics/together" {
                 path.push_str("?interests=tea");
             }
+            if path == "/api/v1/banners" {
+                path.push_str("?place=chat");
+            }
             let method = method.to_uppercase().parse().unwrap();
             routes.push((method, path, route.get("requestBody").is_some()));
         }
@@ -115,7 +118,7 @@ fn body_of(path: &str) -> Value {
 }
 
 /// The beginnings of the paths that are answered from memory.
-const FROM_MEMORY: [&str; 3] = ["/api/v1/content", "/api/v1/stats", "/api/v1/topics"];
+const FROM_MEMORY: [&str; 4] = ["/api/v1/banners?place=chat", "/api/v1/content", "/api/v1/stats", "/api/v1/topics"];
 
 /// Checks the answer to a request while Postgres hangs.
 fn expect_no_database(method: &Method, path: &str, has_cookie: bool, answer: &Answer) {

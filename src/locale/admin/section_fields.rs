@@ -94,7 +94,6 @@ pub static COUNTERS: Words = words("숫자 뒤에 붙는 말", "Words after the 
 pub static COUNTER: Words = words("사람 수 뒤에 붙는 말", "Word after the number of people");
 pub static COUNT: Words = words("보여 줄 수", "How many are shown");
 pub static CHARTS: Words = words("보여 줄 그래프", "Charts");
-pub static CHART: Words = words("그래프", "Chart");
 pub static STEP_LIST: Words = words("단계", "Steps");
 pub static STEP: Words = words("단계", "Step");
 pub static CHOICE: Words = words("화면을 고르는 곳의 이름", "Label of the choice of a screen");

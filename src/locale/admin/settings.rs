@@ -30,7 +30,7 @@ pub struct SettingsStrings {
     pub leads: &'static str,
     pub old_version: &'static str,
     /// What each setting is, by its name.
-    pub about: [(&'static str, &'static str); 21],
+    pub about: [(&'static str, &'static str); 23],
 }
 
 pub(super) const KO: SettingsStrings = SettingsStrings {
@@ -83,6 +83,8 @@ pub(super) const KO: SettingsStrings = SettingsStrings {
         ("verifier-url", "외부 본인 확인"),
         ("verifier-secret", "외부 본인 확인의 비밀 값"),
         ("verifier-for", "외부 본인 확인을 쓰는 곳"),
+        ("media-cache-mb", "이미지를 이 노드의 디스크에 보관하는 최대 크기(MiB)"),
+        ("metrics-listen", "모니터링 수치를 내보내는 주소"),
     ],
 };
 
@@ -136,5 +138,7 @@ pub(super) const EN: SettingsStrings = SettingsStrings {
         ("verifier-url", "The outside verifier"),
         ("verifier-secret", "The secret shared with the verifier"),
         ("verifier-for", "What the verifier is used for"),
+        ("media-cache-mb", "The most images that this node keeps on its disk, in MiB"),
+        ("metrics-listen", "The address that serves metrics"),
     ],
 };

@@ -118,7 +118,7 @@ async fn an_image_that_is_shown_is_not_deleted() {
     let image = upload(&node, &editor, &transparent_png(90, 60)).await.json();
     let id = image["id"].as_str().unwrap();
     sqlx::query(
-        "UPDATE page_section SET content = content || jsonb_build_object('image', '/media/' || $1 || '/960')
+        "UPDATE page_section SET draft = draft || jsonb_build_object('image', '/media/' || $1 || '/960')
          WHERE kind = 'hero' AND locale = 'ko'",
     )
     .bind(id)

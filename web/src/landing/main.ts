@@ -49,7 +49,9 @@ async function takeNewer(version: string): Promise<void> {
 
 readNumbers();
 const main = document.querySelector('main');
-if (main?.dataset.page && 'EventSource' in window)
+// The preview of a draft stays what it is: what is published does not replace it.
+const isPreview = document.querySelector('.draft-bar') !== null;
+if (main?.dataset.page && !isPreview && 'EventSource' in window)
   new Live(main, page, {
     stats: (answer) => numbers?.receive(answer as Answer),
     content: takeNewer,

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 use uuid::Uuid;
 
-use super::{account, begin_complete, complete, id_of, session_of, sign_in};
+use super::{account, begin_complete, complete, id_of, rounds, session_of, sign_in};
 use crate::accounts::live_sessions::{store, uses};
 use crate::accounts::{Role, SessionKey};
-use crate::testing::{Answer, Guest, Node, Redis, Socket, eventually, node, rounds};
+use crate::testing::{Answer, Guest, Node, Redis, Socket, eventually, node};
 
 /// How soon a socket is closed after the end of its session, on every node with a relay.
 const MAX_CLOSE_DELAY: Duration = Duration::from_secs(1);

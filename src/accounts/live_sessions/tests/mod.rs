@@ -15,6 +15,12 @@ use crate::accounts::sessions::Sessions;
 use crate::error::Result;
 use crate::testing::{Guest, Node};
 
+/// Returns how often a race is tried: `few` times in `make test`, `many` times in `make drills`,
+/// which sets `MAJU_LONG_TESTS`.
+fn rounds(few: usize, many: usize) -> usize {
+    if std::env::var_os("MAJU_LONG_TESTS").is_some() { many } else { few }
+}
+
 /// Makes an account for a new visitor who has accepted the rules, and signs it in.
 pub(crate) async fn account(node: &Node, handle: &str, role: Role) -> Guest {
     let guest = node.guest("en").await;

@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 use tokio_tungstenite::tungstenite;
 use uuid::Uuid;
 
-use super::{account, session_of, sign_in};
+use super::{account, rounds, session_of, sign_in};
 use crate::accounts::{self, EndReason, Role, Visitor, renew_own_session, require_session, revoke_sessions, signed_in};
 use crate::error::Result;
 use crate::ids::VisitorId;
@@ -17,7 +17,7 @@ use crate::matching::{self, NewReport, Seek};
 use crate::moderation::{self, NewSanction, ReportReason};
 use crate::realtime::Queue;
 use crate::rooms;
-use crate::testing::{Answer, Guest, Node, node, rounds};
+use crate::testing::{Answer, Guest, Node, node};
 
 /// A way to end a session, or the right to write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

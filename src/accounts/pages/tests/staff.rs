@@ -24,7 +24,7 @@ async fn only_staff_see_that_there_is_a_back_office() {
     let api = |who: Option<crate::testing::Guest>| {
         let node = &node;
         async move {
-            let answer = node.ask(who.as_ref(), Method::GET, "/api/v1/admin/sections", None).await;
+            let answer = node.ask(who.as_ref(), Method::GET, "/api/v1/admin/nowhere", None).await;
             (answer.status.as_u16(), answer.json()["code"].as_str().unwrap().to_owned())
         }
     };

@@ -155,7 +155,7 @@ async fn a_step_out_of_turn_leads_to_the_one_that_is_due_and_an_expired_sign_in_
     one.submit("/signin/pin", &[("code", "402917")]).await;
     assert_eq!(
         (one.path.as_str(), one.note().as_str()),
-        ("/signin", "로그인 단계의 시간이 지났어요. 처음부터 다시 해 주세요.")
+        ("/signin", "로그인 단계가 끝났어요. 시간이 지났거나 여러 번 맞지 않았어요. 처음부터 다시 해 주세요.")
     );
     one.sign_in("/signin", "hana", PASSWORD).await.submit("/signin/pin", &[("code", "402917")]).await;
     assert_eq!(one.path, "/account");
@@ -355,7 +355,7 @@ async fn staff_add_a_second_factor_at_their_first_sign_in() {
     one.submit("/signin/enroll", &[("code", &totp_code(&node, &secret, 0))]).await;
     assert_eq!(codes_on(&one).len(), 10, "{:?}", one.problems());
     assert!(one.html.contains(r#"href="/admin""#));
-    assert_eq!(one.open("/admin").await.heading(), "Back-office");
+    assert_eq!(one.open("/admin").await.heading(), "Dashboard");
     one.open("/account").await;
     assert_eq!(one.open("/account/totp/remove").await.path, "/account", "the role needs it");
 }
