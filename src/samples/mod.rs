@@ -148,14 +148,15 @@ async fn thin(app: App) {
 }
 
 /// Sums up the steps of 5 minutes that are over and were not summed up yet, and deletes the samples
-/// that are older than their step is kept. Does nothing while another node does it.
+/// that are older than their step is kept. Returns `false` and does nothing while another node does
+/// it.
 ///
 /// # Errors
 /// Those of the database.
-async fn sum_up_and_delete(db: &PgPool, now: OffsetDateTime) -> sqlx::Result<()> {
+async fn sum_up_and_delete(db: &PgPool, now: OffsetDateTime) -> sqlx::Result<bool> {
     let mut tx = db.begin().await?;
     if !store::try_lock(&mut tx).await? {
-        return Ok(());
+        return Ok(false);
     }
     let until = Step::FiveMinutes.start_of(now - SETTLE_TIME);
     let oldest = Step::FiveMinutes.start_of(now - limits::KEEP_FINE);
@@ -163,5 +164,6 @@ async fn sum_up_and_delete(db: &PgPool, now: OffsetDateTime) -> sqlx::Result<()>
     for (step, keep) in [(Step::TenSeconds, limits::KEEP_FINE), (Step::FiveMinutes, limits::KEEP_COARSE)] {
         store::delete_before(&mut tx, step, now - keep).await?;
     }
-    tx.commit().await
+    tx.commit().await?;
+    Ok(true)
 }

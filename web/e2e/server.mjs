@@ -8,7 +8,9 @@ import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-export const BINARY = resolve(process.env.MAJU_BIN ?? fileURLToPath(new URL('../../target/debug/maju', import.meta.url)));
+export const BINARY = resolve(
+  process.env.MAJU_BIN ?? fileURLToPath(new URL('../../target/debug/maju', import.meta.url)),
+);
 /** The first start creates the database, which takes a while on a busy machine. */
 const START_MS = 90_000;
 const STOP_MS = 20_000;
