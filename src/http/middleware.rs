@@ -133,7 +133,8 @@ impl Middleware {
             // Its body is not read: the bytes after the head belong to the socket.
             return self.run_in_time(next.run(Request::from_parts(parts, body))).await;
         }
-        if parts.method == Method::POST && self.limits.uploads.contains(&parts.uri.path()) {
+        let is_upload_path = self.limits.uploads.contains(&parts.uri.path());
+        if parts.method == Method::POST && is_upload_path {
             return self.run_upload(Request::from_parts(parts, body), next).await;
         }
         let body = match timeout(self.limits.body_timeout, self.read_body(&parts.headers, body)).await {
@@ -144,7 +145,12 @@ impl Middleware {
                 return refuse(StatusCode::REQUEST_TIMEOUT, "bad_frame", why);
             }
         };
-        self.run_in_time(next.run(Request::from_parts(parts, Body::from(body)))).await
+        let mut request = Request::from_parts(parts, Body::from(body));
+        if is_upload_path {
+            // A file with another method is refused for the method, and not for the file.
+            request.extensions_mut().insert(Upload);
+        }
+        self.run_in_time(next.run(request)).await
     }
 
     /// Runs the handler of an upload, which reads the body itself: a large body of somebody who may
