@@ -4,7 +4,7 @@ import { createHmac } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 
 const PASSWORD = 'correct horse battery';
-const HANDLE = 'jin';
+const HANDLE = 'desk-admin';
 
 /** The bytes of a text in base 32 (RFC 4648). */
 function base32(text) {

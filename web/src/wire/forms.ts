@@ -16,9 +16,13 @@ export function fieldsOf(form: HTMLFormElement, button?: HTMLButtonElement): URL
   return fields;
 }
 
-/** Sends a form and reads the answer as JSON. Throws if the server cannot be reached. */
-export async function sendForm(path: string, fields: URLSearchParams): Promise<FormAnswer> {
-  const answer = await fetch(path, { method: 'POST', body: fields, headers: { Accept: 'application/json' } });
+/**
+ * Sends a form and reads the answer as JSON. Throws if the server cannot be reached. `keepalive`: the
+ * request goes on when the page is left; its fields then have 64 KiB at most.
+ */
+export async function sendForm(path: string, fields: URLSearchParams, keepalive = false): Promise<FormAnswer> {
+  const headers = { Accept: 'application/json' };
+  const answer = await fetch(path, { method: 'POST', body: fields, headers, keepalive });
   const isJson = answer.headers.get('content-type')?.includes('json') === true;
   const at = new URL(answer.url).pathname;
   return { status: answer.status, path: at, body: isJson ? ((await answer.json()) as Record<string, unknown>) : {} };

@@ -1,5 +1,5 @@
 //! The order of a list: by two buttons, which keep the focus, and by dragging.
-import { fieldsOf, sendForm } from '../../wire/forms';
+import { sendForm } from '../../wire/forms';
 
 /** Moves an item before another place of its list. Returns `false` if it is there already. */
 export function moveTo(list: Element, item: Element, place: number): boolean {
@@ -31,17 +31,39 @@ export function startOrder(page: Document = document): void {
     const place = [...list.children].indexOf(item) + 1;
     if (line) line.textContent = (line.dataset.sentence ?? '').replace('{}', name).replace('987', String(place));
   };
-  const save = async (fields: URLSearchParams): Promise<void> => {
-    const answer = await sendForm(list.dataset.order ?? '', fields).catch(() => null);
-    // The server knows the order: a page that differs from it is loaded again.
-    if (answer?.status !== 200 || !answer.path.startsWith('/admin/')) location.reload();
+  // One order is sent at a time, and after it the newest: two that cross would end in the older one.
+  let unsent: URLSearchParams | null = null;
+  let busy = false;
+  const take = (): URLSearchParams | null => {
+    const fields = unsent;
+    unsent = null;
+    return fields;
   };
+  const send = (fields: URLSearchParams) => sendForm(list.dataset.order ?? '', fields, true);
+  const save = async (): Promise<void> => {
+    const groups = [...list.children].map((one) => (one as HTMLElement).dataset.group ?? '').join(',');
+    unsent = new URLSearchParams({ token: list.dataset.token ?? '', groups });
+    if (busy) return;
+    busy = true;
+    for (let fields = take(); fields; fields = take()) {
+      const answer = await send(fields).catch(() => null);
+      // The server knows the order: a page that differs from it is loaded again.
+      if (answer?.status !== 200 || !answer.path.startsWith('/admin/')) location.reload();
+    }
+    busy = false;
+  };
+  // What waits when the page is left is sent beside the one before it.
+  page.defaultView?.addEventListener('pagehide', () => {
+    const fields = take();
+    if (fields) void send(fields).catch(() => undefined);
+  });
+  // Before that the buttons send their forms.
+  list.dataset.ready = '';
   list.addEventListener('click', (event) => {
     const button = (event.target as Element).closest<HTMLButtonElement>('button[name=move]');
     const item = button?.closest('li');
     if (!button?.form || !item) return;
     event.preventDefault();
-    const fields = fieldsOf(button.form, button);
     const at = [...list.children].indexOf(item);
     if (!moveTo(list, item, button.value === 'up' ? at - 1 : at + 1)) return;
     markEnds(list);
@@ -49,7 +71,7 @@ export function startOrder(page: Document = document): void {
     const other = item.querySelector<HTMLButtonElement>('button[name=move]:not(:disabled)');
     (button.disabled ? other : button)?.focus();
     say(item);
-    void save(fields);
+    void save();
   });
   list.addEventListener('pointerdown', (event) => {
     const grip = (event.target as Element).closest<HTMLElement>('.grip');
@@ -59,8 +81,7 @@ export function startOrder(page: Document = document): void {
   const drop = (item: Element): void => {
     markEnds(list);
     say(item);
-    const groups = [...list.children].map((one) => (one as HTMLElement).dataset.group ?? '').join(',');
-    void save(new URLSearchParams({ token: list.dataset.token ?? '', groups }));
+    void save();
   };
 }
 
