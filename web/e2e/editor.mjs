@@ -143,6 +143,7 @@ async function order(fixture) {
     (now) => now[2] === before[0],
   );
   // And by dragging, back to the first place.
+  await a.$('[data-order][data-ready]').waitFor();
   const grip = await a.$('.grip').nth(2).boundingBox();
   const first = await a.$('[data-group]').first().boundingBox();
   await a.page.mouse.move(grip.x + 8, grip.y + 8);
