@@ -1,14 +1,16 @@
 //! The order of a list: by two buttons, which keep the focus, and by dragging.
 import { sendForm } from '../../wire/forms';
 
-/** Moves an item before another place of its list. Returns `false` if it is there already. */
+/**
+ * Moves an item to another place of its list, by moving those it passes: an element that is moved
+ * itself loses the focus and the pointer. Returns `false` if it is there already.
+ */
 export function moveTo(list: Element, item: Element, place: number): boolean {
   const items = [...list.children];
   const from = items.indexOf(item);
   if (from === place || place < 0 || place >= items.length) return false;
-  const next = items[place];
-  if (place > from) next?.after(item);
-  else next?.before(item);
+  if (place > from) item.before(...items.slice(from + 1, place + 1));
+  else item.after(...items.slice(place, from));
   return true;
 }
 
