@@ -90,7 +90,8 @@ export function drawChart(options: ChartOptions): Chart {
             size: 44,
             grid: { stroke: grid, width: 1 },
             ticks: { show: false },
-            values: (_u, splits) => splits.map((value) => number(value, Number.isInteger(value) ? 0 : 1)),
+            values: (_u, splits) =>
+              splits.map((value) => number(value, Number.isInteger(value) ? 0 : Number.isInteger(value * 10) ? 1 : 2)),
           },
         ],
         hooks: { setCursor: [say], draw: [(u) => drawMarks(u, marks, text)] },
