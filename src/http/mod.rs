@@ -36,7 +36,7 @@ use tokio::net::TcpListener;
 use crate::app::App;
 
 /// An extension of responses that are meant to last, such as server-sent events. The accept loop
-/// does not limit their time; whoever sends one ends it, also when the node drains, and closes the
+/// does not limit their time; its sender ends it, also when the node drains, and closes the
 /// connection with it.
 #[derive(Clone, Copy, Debug)]
 pub struct LongResponse;

@@ -35,7 +35,7 @@ pub(super) static STRINGS: PageStrings = PageStrings {
     password_too_long: "A password has at most 128 characters.",
     email_taken: "Another account uses this address.",
     pin_shape: "Use six digits that are hard to guess, so not 111111 or 123456.",
-    name_shape: "A name has up to 24 characters, all of them visible, and is none of the staff’s titles.",
+    name_shape: "A name has up to 24 characters, all of them visible, and is not a title of the staff.",
     delete_word_wrong: "Write the word exactly as it’s given.",
     last_admin: "You’re the last administrator. Make somebody else one first.",
     wait_title: "Please wait a moment",

@@ -369,7 +369,7 @@ pub(super) const EN: SectionStrings = SectionStrings {
     preview_bar: "Preview of the draft",
     preview_leave: "Leave",
     preview_ended: "This preview has ended",
-    preview_ended_lead: "The address of a preview works for 24 hours. Ask whoever sent it for a new one.",
+    preview_ended_lead: "The address of a preview works for 24 hours. Ask the person who sent it for a new one.",
 
     history: "History",
     history_draft: "Draft",
