@@ -46,7 +46,7 @@ pub(super) fn pages() -> Router<App> {
         .route("/preview/{token}", get(preview::page))
 }
 
-/// Answers a reader who opens the address of an action, for example after a sign-in.
+/// Redirects a reader who opens the address of an action, for example after a sign-in, to its page.
 async fn back_to_page(Path(page): Path<String>) -> Redirect {
     Redirect::to(&format!("/admin/pages/{page}"))
 }

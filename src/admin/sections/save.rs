@@ -185,7 +185,7 @@ async fn leave_undo(desk: &Desk, page: &str, id: Uuid, before: Values) -> Result
     Note { text: desk.t().sections.removed_item.to_owned(), undo: Some(undo) }.leave(&desk.session).await
 }
 
-/// Answers the autosave. The state is in the body: an error would become a page.
+/// Returns the response to the autosave. The state is in the body: an error would become a page.
 async fn answer(
     desk: &Desk,
     (page, id): (&str, Uuid),
