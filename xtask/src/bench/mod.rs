@@ -2,6 +2,7 @@
 //! in the same run. The ratios are what is kept (docs/BENCHMARKS.md).
 mod figures;
 mod http;
+mod landing;
 mod layouts;
 mod pairs;
 mod people;
@@ -55,6 +56,8 @@ enum Scenario {
     Startup,
     /// The pairing rule alone, in memory.
     Pairing,
+    /// The landing page, beside a bare handler that returns the same bytes.
+    Landing,
     /// Memory of joined sockets that do nothing.
     Idle,
     /// Persisted messages between two people, beside a bare server that writes to the same
@@ -115,6 +118,12 @@ fn build(options: &Options) -> Result<()> {
 /// Runs the scenarios that need a server, all on the same one.
 fn measure_server(bench: &Bench, options: &Options) -> Result<()> {
     let server = Server::start(bench, &[])?;
+    if options.wants(Scenario::Landing) {
+        bench.landing(&server)?;
+    }
+    if options.scenarios == [Scenario::Landing] {
+        return Ok(());
+    }
     let people = People::make(bench, &server, VISITORS, ROOMS)?;
     let setup = Setup { bench, server: &server, people: &people };
     // Idle sockets first: what other loads have left would be counted as free.
